@@ -1,0 +1,118 @@
+"""The one error tree. Every error says what happened, why, and what to do.
+
+EbbError(reason, summary, detail, hint)
+├── ConfigurationError   MISCONFIGURATION:*  never retried; may carry many problems at once
+├── CapacityError        CAPACITY:*          wait, then a fresh attempt
+├── ProvisioningError    INFRA:*             a fresh attempt
+├── JobError             JOB:*               the user's policy; carries the program's exit code
+└── ReleaseError         RELEASE:*           until done; never replaces the job's own error
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from infra.models.phases import Reason
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong with what the user asked for."""
+
+    reason: Reason
+    summary: str
+    hint: str = ""
+
+
+class EbbError(Exception):
+    """Something a user can act on."""
+
+    family = ""
+
+    def __init__(self, reason: Reason, summary: str = "", *, detail: str = "", hint: str = ""):
+        if reason.family != self.family:
+            raise TypeError(f"{type(self).__name__} cannot carry {reason}")
+        self.reason = reason
+        self.summary = summary or reason.info.sentence
+        self.detail = detail
+        self.hint = hint
+        super().__init__(f"{reason}: {self.summary}" + (f" ({detail})" if detail else ""))
+
+    @property
+    def retryable(self) -> bool:
+        """Whether a fresh attempt may help."""
+        return self.reason.info.retry_delay_s is not None
+
+    @property
+    def exit_code(self) -> int:
+        """What the process exits with."""
+        return self.reason.info.exit_code
+
+
+class ConfigurationError(EbbError):
+    """The request is wrong: all its problems at once, found before anything is made."""
+
+    family = "misconfiguration"
+
+    def __init__(self, problems: list[Problem]):
+        self.problems = tuple(problems)
+        first = problems[0]
+        super().__init__(first.reason, first.summary, hint=first.hint)
+        if len(problems) > 1:
+            self.args = ("; ".join(problem.summary for problem in problems),)
+
+
+class CapacityError(EbbError):
+    """There was no room in time."""
+
+    family = "capacity"
+
+
+class ProvisioningError(EbbError):
+    """The machines failed us."""
+
+    family = "infra"
+
+
+class JobError(EbbError):
+    """The user's program failed, or was ended."""
+
+    family = "job"
+
+    def __init__(
+        self,
+        reason: Reason,
+        summary: str = "",
+        *,
+        detail: str = "",
+        hint: str = "",
+        program_exit_code: int | None = None,
+    ):
+        super().__init__(reason, summary, detail=detail, hint=hint)
+        self.program_exit_code = program_exit_code
+
+    @property
+    def exit_code(self) -> int:
+        """The program's own code when it ended by itself, as a shell gives it."""
+        code = self.program_exit_code
+        if self.reason not in (Reason.EXIT_CODE, Reason.OUT_OF_MEMORY) or not code:
+            return self.reason.info.exit_code
+        return code if code > 0 else 128 - code
+
+
+class ReleaseError(EbbError):
+    """Something is still held after the release."""
+
+    family = "release"
+
+
+FAMILIES: dict[str, type[EbbError]] = {
+    cls.family: cls for cls in (CapacityError, ProvisioningError, JobError, ReleaseError)
+}
+
+
+def error_for(reason: Reason, *, detail: str = "", hint: str = "") -> EbbError:
+    """The error class that carries this reason."""
+    if reason.family == ConfigurationError.family:
+        return ConfigurationError([Problem(reason, detail or reason.info.sentence, hint)])
+    return FAMILIES[reason.family](reason, detail=detail, hint=hint)

@@ -1,0 +1,136 @@
+"""What a cluster should be (spec, policy) and what it is (view)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from infra.models.hardware import HardwareTier
+from infra.models.phases import Reason, Step
+from infra.models.resources import NOTHING, Resources
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AutoscalePolicy:
+    """The HPA's words (autoscaling/v2): bounds, targets and the scale-down window."""
+
+    min_workers: int = 1
+    max_workers: int = 4
+    target_cpu_percent: float = 80.0
+    """Average use of the tier's CPU above which workers are added."""
+    target_memory_percent: float = 80.0
+    """Average use of the tier's memory above which workers are added."""
+    scale_down_window_s: float = 300.0
+    """Stabilisation: the largest proposal of this window wins, so a dip removes nobody."""
+    tolerance: float = 0.1
+    """No change while usage / target is within 1 ± this; the HPA's default."""
+    sync_period_s: float = 3.0
+    """How often the formula runs. The HPA has 15 s because it scrapes; here figures are at hand."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClusterSpec:
+    """One cluster of one framework for one job."""
+
+    framework: str
+    tier: HardwareTier
+    head_tier: HardwareTier
+    policy: AutoscalePolicy
+
+    @property
+    def has_workers(self) -> bool:
+        """``framework: none`` runs a plain program on a tier: no head, no workers."""
+        return self.framework != "none"
+
+    @property
+    def first_ask(self) -> Resources:
+        """What is admitted together: the head with the driver in it, and the minimum of workers."""
+        if not self.has_workers:
+            return self.tier.resources
+        workers = self.tier.resources.times(self.policy.min_workers)
+        return self.head_tier.resources + workers
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerFigures:
+    """One worker at one moment, as the scaling policy sees it."""
+
+    name: str
+    ready: bool
+    """Registered with the head and not leaving."""
+    cpu_percent: float = 0.0
+    """CPU of its process tree as a percentage of its tier's CPU; may exceed 100 (burst)."""
+    memory_percent: float = 0.0
+    """Memory of its process tree as a percentage of its tier's memory."""
+    running: int = 0
+    """Tasks running on it now."""
+    queued: int = 0
+    """Tasks assigned to it that have not started."""
+    stored_bytes: int = 0
+    """Results it keeps."""
+    stays_because: str = ""
+    """Why it must not be chosen to leave (it holds actors, it is in a shuffle); empty if it may."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """Why a step failed, as recorded by whoever saw it."""
+
+    step: Step
+    reason: Reason
+    detail: str = ""
+    hint: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueView:
+    """Where a run stands in its pool's queue."""
+
+    position: int
+    """1 = next."""
+    ahead: tuple[str, ...]
+    """Runs that come before it."""
+    pool: str
+    free: Resources
+    asked: Resources
+    held_by: tuple[str, ...] = ()
+    """Runs that hold shares of the pool now."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobView:
+    """The user's program as the supervisor sees it."""
+
+    started_at: float | None = None
+    """Unix time, seconds."""
+    ended_at: float | None = None
+    exit_code: int | None = None
+    """Its own exit code; negative: ended by that signal; None while it runs."""
+    reason: Reason | None = None
+    """Set when it was ended for a reason of ours: a limit, a cancel, out of memory."""
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClusterView:
+    """What is, as last observed. Every field that names a moment is Unix time in seconds."""
+
+    cluster: str
+    queue: QueueView | None = None
+    """Set while it waits for room."""
+    admitted_at: float | None = None
+    head_ready_at: float | None = None
+    head_address: str = ""
+    dashboard: str = ""
+    workers_wanted: int = 0
+    workers_joined: int = 0
+    workers_ready_at: float | None = None
+    """When the first wanted number had registered with the head."""
+    autoscaler_at: float | None = None
+    driver_env: dict[str, str] = field(default_factory=dict)
+    """What a program needs in its environment to find the cluster. Paths of secrets, no secrets."""
+    job: JobView = JobView()
+    failure: Failure | None = None
+    released_at: float | None = None
+    released_by: str = ""
+    room: Resources = NOTHING
+    """Free in its pool when last looked."""

@@ -1,0 +1,44 @@
+"""Hardware tiers and node pools: what a user may ask for and where it comes from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from infra.models.resources import Resources
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HardwareTier:
+    """A named machine shape that a worker or a head is given."""
+
+    name: str
+    pool: str
+    """The node pool it is taken from."""
+    resources: Resources
+    """What one worker asks for; also its memory limit."""
+    price_per_hour: float = 0.0
+    """In the catalog's currency; 0 when nobody is billed (this machine)."""
+    frameworks: tuple[str, ...] = ()
+    """The frameworks that may use it; empty means all."""
+    drain_budget_s: float = 600.0
+    """How long a leaving worker may take to finish its running tasks before it is ended anyway."""
+
+    @property
+    def threads(self) -> int:
+        """Threads of a worker: its whole cores, at least one."""
+        return max(1, self.resources.cpu_millis // 1000)
+
+    def allows(self, framework: str) -> bool:
+        """Whether a cluster of this framework may use the tier."""
+        return not self.frameworks or framework in self.frameworks
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodePool:
+    """Like nodes that work is placed on. The local platform has one: this machine, in shares."""
+
+    name: str
+    platform: str
+    """``local`` or ``kubernetes``."""
+    capacity: Resources
+    """All there can ever be: its maximum number of nodes times one node, or this machine."""

@@ -1,0 +1,59 @@
+"""The user's program, the limits it runs under, and one run of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from infra.models.cluster import ClusterSpec
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobSpec:
+    """A program to run as its own process. It is never imported into ours."""
+
+    argv: tuple[str, ...]
+    """The command line; a program ``train.py`` has become ``python train.py`` here."""
+    workdir: str
+    """Absolute. The program runs in place, so that what it reads and writes is where it expects."""
+    env: dict[str, str] = field(default_factory=dict)
+    """Added to the environment of the program and the workers."""
+    secrets: tuple[str, ...] = ()
+    """Names only. The values stay in the environment of the process that started the run."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """How long things may take, in seconds; None means no limit."""
+
+    start_within_s: float = 900.0
+    """From request to the program's start."""
+    time_limit_s: float | None = None
+    """The program itself."""
+    idle_release_s: float | None = 600.0
+    """The cluster had no work and the program used no CPU for this long."""
+    idle_action: str = "release"
+    """``release`` ends the run with JOB:IDLE; ``warn`` only says so."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetryPolicy:
+    """Which failures are worth a fresh cluster."""
+
+    reasons: tuple[str, ...] = ("capacity", "infra")
+    """Of ``capacity``, ``infra``, ``job``."""
+    attempts: int = 3
+    """At most this many clusters, one after another."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunSpec:
+    """All that one run asks for. ``job`` is None for a cluster that a Python program drives itself."""
+
+    name: str
+    platform: str
+    cluster: ClusterSpec
+    job: JobSpec | None
+    limits: Limits = Limits()
+    retry: RetryPolicy = RetryPolicy()
+    lease_s: float = 30.0
+    """How long the cluster outlives the last renewal of its lease."""

@@ -1,0 +1,164 @@
+"""Steps, phases and reasons, with the tables that give each reason its meaning.
+
+A new reason is one line in ``Reason`` and one in ``REASONS``; a test proves the table total.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Step(StrEnum):
+    """One task of the seven, in order."""
+
+    REQUEST_HARDWARE_TIER = "request_hardware_tier"
+    WAIT_FOR_NODES = "wait_for_nodes"
+    START_HEAD = "start_head"
+    START_WORKERS = "start_workers"
+    ATTACH_AUTOSCALER = "attach_autoscaler"
+    RUN_USER_JOB = "run_user_job"
+    TEAR_DOWN = "tear_down"
+
+
+STEP_LABELS: dict[Step, str] = {
+    Step.REQUEST_HARDWARE_TIER: "hardware tier",
+    Step.WAIT_FOR_NODES: "nodes",
+    Step.START_HEAD: "head",
+    Step.START_WORKERS: "workers",
+    Step.ATTACH_AUTOSCALER: "autoscaler",
+    Step.RUN_USER_JOB: "job",
+    Step.TEAR_DOWN: "released",
+}
+
+
+class Phase(StrEnum):
+    """The state of a run."""
+
+    QUEUED = "Queued"
+    PROVISIONING = "Provisioning"
+    STARTING = "Starting"
+    RUNNING = "Running"
+    RELEASING = "Releasing"
+    SUCCEEDED = "Succeeded"
+    FAILED = "Failed"
+    CANCELLED = "Cancelled"
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing will follow."""
+        return self in (Phase.SUCCEEDED, Phase.FAILED, Phase.CANCELLED)
+
+
+class ExitCode:
+    """What ``ebb`` exits with when it is not the user program's own code (sysexits.h's numbers)."""
+
+    OK = 0
+    MISCONFIGURATION = 64
+    NO_CAPACITY = 69
+    INFRASTRUCTURE = 70
+    TEMPORARY = 75
+    TIMEOUT = 124
+    INTERRUPTED = 130
+
+
+class Reason(StrEnum):
+    """Why a run waits or ended. The part before the colon is the family."""
+
+    OPTION_INVALID = "MISCONFIGURATION:OPTION_INVALID"
+    CATALOG_INVALID = "MISCONFIGURATION:CATALOG_INVALID"
+    TIER_UNKNOWN = "MISCONFIGURATION:TIER_UNKNOWN"
+    TIER_EXCEEDS_POOL = "MISCONFIGURATION:TIER_EXCEEDS_POOL"
+    FRAMEWORK_UNKNOWN = "MISCONFIGURATION:FRAMEWORK_UNKNOWN"
+    FRAMEWORK_MISSING = "MISCONFIGURATION:FRAMEWORK_MISSING"
+    PROGRAM_INVALID = "MISCONFIGURATION:PROGRAM_INVALID"
+    SECRET_MISSING = "MISCONFIGURATION:SECRET_MISSING"
+    NO_PERMISSION = "MISCONFIGURATION:NO_PERMISSION"
+    LEDGER_NEWER = "MISCONFIGURATION:LEDGER_NEWER"
+    RUN_UNKNOWN = "MISCONFIGURATION:RUN_UNKNOWN"
+    PREFECT_UNREACHABLE = "INFRA:PREFECT_UNREACHABLE"
+    POOL_AT_MAX = "CAPACITY:POOL_AT_MAX"
+    NOT_IN_TIME = "CAPACITY:NOT_IN_TIME"
+    HEAD_NOT_READY = "INFRA:HEAD_NOT_READY"
+    HEAD_LOST = "INFRA:HEAD_LOST"
+    WORKERS_NOT_JOINED = "INFRA:WORKERS_NOT_JOINED"
+    SUPERVISOR_LOST = "INFRA:SUPERVISOR_LOST"
+    LEASE_LAPSED = "INFRA:LEASE_LAPSED"
+    FLOW_LOST = "INFRA:FLOW_LOST"
+    LEDGER_UNWRITABLE = "INFRA:LEDGER_UNWRITABLE"
+    EXIT_CODE = "JOB:EXIT_CODE"
+    NOT_STARTED = "JOB:NOT_STARTED"
+    OUT_OF_MEMORY = "JOB:OUT_OF_MEMORY"
+    TIME_LIMIT = "JOB:TIME_LIMIT"
+    IDLE = "JOB:IDLE"
+    CANCELLED = "JOB:CANCELLED"
+    RELEASE_INCOMPLETE = "RELEASE:INCOMPLETE"
+
+    @property
+    def family(self) -> str:
+        """``misconfiguration``, ``capacity``, ``infra``, ``job`` or ``release``."""
+        return self.value.split(":")[0].lower()
+
+    @property
+    def info(self) -> ReasonInfo:
+        """Its row of the table."""
+        return REASONS[self]
+
+
+@dataclass(frozen=True, slots=True)
+class ReasonInfo:
+    """What a reason means for the run, the retry, the reader and the shell."""
+
+    phase: Phase
+    sentence: str
+    exit_code: int
+    retry_delay_s: float | None = None
+    """Wait this long before a fresh attempt; None: a fresh attempt would not help."""
+
+
+def _fixable(sentence: str) -> ReasonInfo:
+    return ReasonInfo(Phase.FAILED, sentence, ExitCode.MISCONFIGURATION)
+
+
+def _infra(sentence: str, exit_code: int = ExitCode.INFRASTRUCTURE) -> ReasonInfo:
+    return ReasonInfo(Phase.FAILED, sentence, exit_code, retry_delay_s=1.0)
+
+
+REASONS: dict[Reason, ReasonInfo] = {
+    Reason.OPTION_INVALID: _fixable("an option is not valid"),
+    Reason.CATALOG_INVALID: _fixable("ebb.yaml is not valid"),
+    Reason.TIER_UNKNOWN: _fixable("no hardware tier has this name"),
+    Reason.TIER_EXCEEDS_POOL: _fixable("the pool can never hold what was asked for"),
+    Reason.FRAMEWORK_UNKNOWN: _fixable("no framework has this name"),
+    Reason.FRAMEWORK_MISSING: _fixable("the framework is not installed"),
+    Reason.PROGRAM_INVALID: _fixable("the program cannot be run"),
+    Reason.SECRET_MISSING: _fixable("a secret is not set in this shell"),
+    Reason.NO_PERMISSION: _fixable("a folder cannot be written"),
+    Reason.LEDGER_NEWER: _fixable("the ledger was written by a newer ebb"),
+    Reason.RUN_UNKNOWN: _fixable("no run has this name"),
+    Reason.PREFECT_UNREACHABLE: _infra("the Prefect server did not answer", ExitCode.TEMPORARY),
+    Reason.POOL_AT_MAX: ReasonInfo(
+        Phase.QUEUED, "the pool has no room left", ExitCode.NO_CAPACITY, 5.0
+    ),
+    Reason.NOT_IN_TIME: ReasonInfo(
+        Phase.FAILED, "it did not start within its time", ExitCode.NO_CAPACITY, 5.0
+    ),
+    Reason.HEAD_NOT_READY: _infra("the head did not answer"),
+    Reason.HEAD_LOST: _infra("the head died"),
+    Reason.WORKERS_NOT_JOINED: _infra("workers did not register with the head"),
+    Reason.SUPERVISOR_LOST: _infra("the process that owns the cluster died"),
+    Reason.LEASE_LAPSED: _infra("nobody renewed the cluster's lease"),
+    Reason.FLOW_LOST: _infra("the flow process died"),
+    Reason.LEDGER_UNWRITABLE: _infra("the ledger could not be written", ExitCode.TEMPORARY),
+    Reason.EXIT_CODE: ReasonInfo(Phase.FAILED, "the program failed", 1, 1.0),
+    Reason.NOT_STARTED: _fixable("the program could not be started"),
+    Reason.OUT_OF_MEMORY: ReasonInfo(Phase.FAILED, "a process ran out of memory", 1, 1.0),
+    Reason.TIME_LIMIT: ReasonInfo(
+        Phase.FAILED, "the program reached its time limit", ExitCode.TIMEOUT
+    ),
+    Reason.IDLE: ReasonInfo(Phase.FAILED, "the cluster had no work for too long", ExitCode.TIMEOUT),
+    Reason.CANCELLED: ReasonInfo(Phase.CANCELLED, "it was stopped", ExitCode.INTERRUPTED),
+    Reason.RELEASE_INCOMPLETE: ReasonInfo(
+        Phase.RELEASING, "something resists and is still held", ExitCode.TEMPORARY
+    ),
+}
