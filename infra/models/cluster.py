@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from infra.models.hardware import HardwareTier
+from infra.models.hardware import HardwareTier, NodePool
 from infra.models.phases import Reason, Step
 from infra.models.resources import NOTHING, Resources
 
@@ -34,6 +34,8 @@ class ClusterSpec:
     framework: str
     tier: HardwareTier
     head_tier: HardwareTier
+    pool: NodePool
+    """The pool both tiers are taken from."""
     policy: AutoscalePolicy
 
     @property

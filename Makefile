@@ -1,0 +1,76 @@
+# What a person types. `make` alone lists it. Needs Python 3.11+, git and make.
+
+PYTHON    ?= python3
+FRAMEWORK ?= dask
+ARGS      ?=
+
+VENV  := .venv
+BIN   := $(VENV)/bin
+STAMP := $(VENV)/.set-up
+OURS  := ebb_entry.py flows tasks infra
+
+.DEFAULT_GOAL := help
+.PHONY: help setup hello test test-all lint lock resolve bench clean
+
+help: ## List what there is to make
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(STAMP) ## Everything installed in .venv, as the lock says
+	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m compileall -q $(OURS)
+
+hello: setup ## Run the built-in job: a cluster that grows, shrinks and goes (FRAMEWORK=dask)
+	@$(BIN)/ebb run hello --framework $(FRAMEWORK)
+
+test: setup lint ## Lint and all tests but the long ones (ARGS="-k name")
+	$(BIN)/python -m pytest -m "not long" $(ARGS)
+
+test-all: setup lint ## The long tests too
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: setup ## ruff, mypy and the import contracts
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+
+bench: setup ## What the README claims, measured again
+	$(BIN)/python benchmarks/start_up.py $(ARGS)
+
+# A stamp, so that this happens again only when the dependencies change.
+$(STAMP): pyproject.toml requirements.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	  echo "Ebb needs Python 3.11 or newer, and $(PYTHON) is $$($(PYTHON) --version 2>/dev/null || echo missing)." >&2; \
+	  echo "Name another one: make setup PYTHON=python3.12" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+	  echo "$(PYTHON) cannot make virtual environments." >&2; \
+	  echo "On Debian and Ubuntu: sudo apt install python3-venv" >&2; exit 1; }
+	@echo "Setting up $(VENV): a few minutes the first time"
+	@$(BIN)/python -c 'import pip, sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+	  || $(PYTHON) -m venv --clear $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --compile \
+	  --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+	  --no-deps --no-build-isolation --editable .
+	@$(BIN)/python -m flows.prefect_server.prepare
+	@touch $@
+
+lock: ## Resolve pyproject.toml again into requirements.lock (versions and hashes)
+	@scratch=$$(mktemp -d) && trap 'rm -rf "$$scratch"' EXIT && \
+	$(PYTHON) -m venv "$$scratch/venv" && "$$scratch/venv/bin/pip" install --quiet uv && \
+	"$$scratch/venv/bin/uv" --cache-dir "$$scratch/cache" pip compile pyproject.toml \
+	  --extra all --extra dev --python-version 3.11 --universal --generate-hashes \
+	  --no-emit-index-url --no-header --quiet -o requirements.lock
+
+resolve: ## Does a clean install without the lock still work? (in a venv that is thrown away)
+	@scratch=$$(mktemp -d) && trap 'rm -rf "$$scratch"' EXIT && \
+	mkdir "$$scratch/source" && cp -r pyproject.toml README.md $(OURS) "$$scratch/source" && \
+	$(PYTHON) -m venv "$$scratch/venv" && \
+	"$$scratch/venv/bin/pip" install --quiet "$$scratch/source[all]" && \
+	"$$scratch/venv/bin/pip" check && cd "$$scratch" && \
+	venv/bin/python -c 'import prefect.server, prefect.server.api.server' && \
+	venv/bin/ebb --version
+
+clean: ## Remove caches and build products; .venv stays
+	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	find . -path ./$(VENV) -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
+	rm -f $(STAMP)

@@ -1,0 +1,95 @@
+"""The process a run's flow lives in: ``python -m flows.flow_process RUN``.
+
+It renews the lease from its first moment, long before Prefect is imported, and stops the run when
+whoever started it goes away without a word. Its output goes to the run's ``flow.log``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import os
+import signal
+import sys
+import threading
+import traceback
+
+from flows.launch import KEEP
+from flows.prefect_server import server
+from flows.stopping import stop_run
+from infra import runs
+from infra.errors import EbbError
+from infra.heartbeat import Heartbeat
+from infra.ledger import Ledger
+from infra.models.codec import from_json
+from infra.models.job import RunSpec
+from infra.models.phases import ExitCode, Reason
+from infra.platforms.local import marks
+from infra.settings import Settings, load_settings
+
+_SERVER_TIMEOUT_S = 300.0
+_SERVER_IDLE_S = 900.0
+
+
+def main(run: str) -> int:
+    """Run the flow of a run that is in the ledger. Gives the run's exit code."""
+    settings = load_settings()
+    ledger = Ledger(settings.home)
+    row = ledger.run(run)
+    if row is None:
+        print(f"no run {run} in {ledger.path}", file=sys.stderr)
+        return ExitCode.MISCONFIGURATION
+    spec = from_json(RunSpec, row["spec"])
+    pid = os.getpid()
+    ledger.update_run(run, flow_pid=pid, flow_started=marks.started_ticks(pid))
+    signal.signal(signal.SIGTERM, lambda *_: stop_run(settings, run, Reason.CANCELLED))
+    threading.Thread(target=_watch_starter, args=(settings, run), daemon=True).start()
+    first = runs.cluster_id(run, 1)
+    with Heartbeat(settings, spec.platform, first, spec.lease_s):
+        _run_flow(settings, ledger, run)
+    return _exit_code(ledger, run)
+
+
+def _run_flow(settings: Settings, ledger: Ledger, run: str) -> None:
+    try:
+        os.environ.update(_prefect_environment(settings, ledger, run))
+        # Only now: importing Prefect reads the environment, and takes its time.
+        flow = importlib.import_module("flows.run_job").run_job
+        flow(program=[], run=run)
+    except EbbError as error:
+        runs.end(ledger, run, error, error.exit_code)
+    except BaseException:
+        # Prefect failed, not the run: what the run came to is in the ledger already, or is settled
+        # by whoever looks next.
+        traceback.print_exc()
+
+
+def _prefect_environment(settings: Settings, ledger: Ledger, run: str) -> dict[str, str]:
+    if os.environ.get("PREFECT_API_URL"):
+        return {}
+    if not settings.prefect_server:
+        return server.ephemeral_environment(settings.home)
+    info = server.ensure(settings.home, deadline_s=_SERVER_TIMEOUT_S, idle_s=_SERVER_IDLE_S)
+    ledger.update_run(run, prefect_url=info.ui_url)
+    server.touch(settings.home)
+    return server.client_environment(info)
+
+
+def _watch_starter(settings: Settings, run: str) -> None:
+    """Stop the run when our standard input ends without the word that it shall go on."""
+    said = b""
+    with contextlib.suppress(OSError):
+        said = sys.stdin.buffer.read()
+    if said != KEEP:
+        stop_run(settings, run, Reason.CANCELLED)
+
+
+def _exit_code(ledger: Ledger, run: str) -> int:
+    row = ledger.run(run)
+    if row is None or row["exit_code"] is None:
+        return ExitCode.INFRASTRUCTURE
+    return int(row["exit_code"])
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))

@@ -1,0 +1,79 @@
+"""Starting a run: the ledger row, the cluster, and the flow process that records and watches it.
+
+Imports no Prefect. The cluster and the program are ordered at once, so that nothing waits for
+Prefect to be imported or its server to start: the flow's tasks then adopt what is there.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+from infra import runs
+from infra.ledger import Ledger
+from infra.models.job import RunSpec
+from infra.platforms.base import load_platform
+from infra.platforms.local.processes import our_environment
+from infra.settings import Settings
+
+KEEP = b"keep\n"
+"""Written to a flow's standard input before letting go of it: the run goes on without us."""
+
+
+def launch(settings: Settings, ledger: Ledger, spec: RunSpec, *, detach: bool) -> Flow:
+    """Begin the run and give its flow process.
+
+    Args:
+        settings: of this installation.
+        ledger: open here.
+        spec: checked.
+        detach: the run goes on when the caller ends; else it is stopped then.
+    """
+    runs.begin(ledger, spec)
+    cluster = runs.cluster_id(spec.name, 1)
+    platform = load_platform(spec.platform, settings)
+    platform.declare(spec, cluster, 1)
+    platform.attach_autoscaler(cluster)
+    platform.start_job(cluster, then_release=True)
+    flow = Flow(settings, spec.name)
+    if detach:
+        flow.let_go()
+    return flow
+
+
+class Flow:
+    """The flow process of a run, as the process that started it sees it."""
+
+    def __init__(self, settings: Settings, run: str):
+        argv = [sys.executable, "-P", "-m", "flows.flow_process", run]
+        environment = our_environment(os.environ)
+        environment["EBB_HOME"] = str(settings.home)
+        with (settings.run_folder(run) / "flow.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                argv,
+                env=environment,
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    @property
+    def pid(self) -> int:
+        """Of the process."""
+        return self._process.pid
+
+    @property
+    def ended(self) -> bool:
+        """Whether it has ended."""
+        return self._process.poll() is not None
+
+    def let_go(self) -> None:
+        """The run goes on when this process ends."""
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write(KEEP)
+            self._process.stdin.close()
+        except BrokenPipeError:
+            return

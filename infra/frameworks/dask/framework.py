@@ -1,0 +1,126 @@
+"""Dask's command lines, environment and answers. Does not import Dask: it costs time and memory."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import sys
+import urllib.request
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from infra.errors import Problem
+from infra.frameworks.base import (
+    ClusterPlan,
+    FrameworkStatus,
+    HeadInfo,
+    ProcessSpec,
+    WorkerStatus,
+)
+from infra.frameworks.certificates import write_certificate
+from infra.models.phases import Reason
+
+_HERE = Path(__file__).parent
+_USUAL_DASHBOARD_PORT = 8787
+_HEAD_TIMEOUT_S = 120.0
+_ANSWER_TIMEOUT_S = 1.0
+
+_DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # never through a proxy
+
+# Dask spills and pauses by default at 60, 70 and 80 %, before a target of 80 % can be seen.
+_MEMORY = {"TARGET": "0.85", "SPILL": "0.90", "PAUSE": "0.95", "TERMINATE": "False"}
+
+
+class Dask:
+    """See ``infra.frameworks.base.Framework``."""
+
+    name = "dask"
+
+    def problems(self) -> list[Problem]:
+        """Dask missing from this Python."""
+        if importlib.util.find_spec("distributed"):
+            return []
+        return [
+            Problem(
+                Reason.FRAMEWORK_MISSING,
+                f"Dask is not installed for {sys.executable}",
+                'pip install "ebbtide[dask]"',
+            )
+        ]
+
+    def prepare(self, plan: ClusterPlan) -> None:
+        """The cluster's certificate, and where workers spill."""
+        write_certificate(plan.folder, plan.cluster)
+        (plan.folder / "spill").mkdir(exist_ok=True)
+
+    def head(self, plan: ClusterPlan) -> ProcessSpec:
+        """The scheduler; its dashboard on Dask's usual port when that is free."""
+        argv = (sys.executable, "-P", str(_HERE / "head.py"), str(plan.folder))
+        return ProcessSpec(argv=(*argv, str(_USUAL_DASHBOARD_PORT)), env=_tls(plan))
+
+    def worker(self, plan: ClusterPlan, name: str) -> ProcessSpec:
+        """One worker, sized by its tier."""
+        tier = plan.spec.tier
+        settings = {
+            "name": name,
+            "folder": str(plan.folder),
+            "nthreads": tier.threads,
+            "memory_limit_bytes": tier.resources.memory_bytes,
+            "drain_budget_s": tier.drain_budget_s,
+            "head_timeout_s": _HEAD_TIMEOUT_S,
+        }
+        memory = {f"DASK_DISTRIBUTED__WORKER__MEMORY__{k}": v for k, v in _MEMORY.items()}
+        env = {
+            **_tls(plan),
+            **memory,
+            # As Dask's nanny does before a worker starts: one thread a task, memory given back.
+            "OMP_NUM_THREADS": "1",
+            "MKL_NUM_THREADS": "1",
+            "OPENBLAS_NUM_THREADS": "1",
+            "MALLOC_TRIM_THRESHOLD_": "65536",
+            "PYTHONPATH": os.pathsep.join(plan.import_path),
+        }
+        argv = (sys.executable, "-P", str(_HERE / "worker.py"), json.dumps(settings))
+        return ProcessSpec(argv=argv, env=env)
+
+    def find_head(self, plan: ClusterPlan) -> HeadInfo | None:
+        """What the head wrote once it had answered."""
+        try:
+            ready = json.loads((plan.folder / "head.json").read_text())
+        except FileNotFoundError:
+            return None
+        return HeadInfo(**ready)
+
+    def status(self, head: HeadInfo) -> FrameworkStatus | None:
+        """Asked over HTTP on loopback."""
+        try:
+            with _DIRECT.open(head.status_url, timeout=_ANSWER_TIMEOUT_S) as answer:
+                data = json.load(answer)
+        except (OSError, ValueError):
+            return None
+        workers = {name: WorkerStatus(**worker) for name, worker in data["workers"].items()}
+        return FrameworkStatus(workers=workers, running=data["running"], queued=data["queued"])
+
+    def driver_env(self, plan: ClusterPlan, head: HeadInfo) -> dict[str, str]:
+        """``distributed.Client()`` without arguments reads the first of these."""
+        where = urlsplit(head.address)
+        return {
+            "DASK_SCHEDULER_ADDRESS": head.address,
+            "DASK_SCHEDULER_SERVICE_HOST": where.hostname or "",
+            "DASK_SCHEDULER_SERVICE_PORT": str(where.port),
+            **_tls(plan),
+        }
+
+    def hello(self) -> tuple[str, ...]:
+        """Estimates pi."""
+        return (sys.executable, str(_HERE / "hello.py"))
+
+
+def _tls(plan: ClusterPlan) -> dict[str, str]:
+    certificate, key = str(plan.folder / "cluster.crt"), str(plan.folder / "cluster.key")
+    env = {"DASK_DISTRIBUTED__COMM__TLS__CA_FILE": certificate}
+    for role in ("SCHEDULER", "WORKER", "CLIENT"):
+        env[f"DASK_DISTRIBUTED__COMM__TLS__{role}__CERT"] = certificate
+        env[f"DASK_DISTRIBUTED__COMM__TLS__{role}__KEY"] = key
+    return env

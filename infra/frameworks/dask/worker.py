@@ -1,0 +1,156 @@
+"""A Dask worker as a process that drains when told to stop: ``python worker.py SETTINGS-JSON``.
+
+Run by path, so it may import Dask and the standard library only. There is no nanny: the supervisor
+(locally) or the kubelet restarts a worker and enforces its memory limit, so a nanny would be a
+second process a worker for nothing.
+
+The drain, on SIGTERM, loses nothing (shared facts: distributed 2026.8.0, scheduler.retire_workers):
+
+1. Wait until no shuffle counts on this worker, then retire without closing: nothing new starts
+   here and what only this worker keeps is copied to others.
+2. Wait until running tasks have ended and the scheduler has heard of each.
+3. Retire with closing: the last results move, tasks that never started go elsewhere, and out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Any, NoReturn
+
+from distributed import Worker
+from distributed.comm import CommClosedError
+from distributed.core import Status
+
+logger = logging.getLogger("distributed.ebb")
+
+_FIRST_PAUSE_S = 0.02
+_LONGEST_PAUSE_S = 0.5
+
+
+class Backoff:
+    """Growing pauses until a deadline."""
+
+    def __init__(self, deadline: float):
+        self.deadline = deadline
+        self.pause_s = _FIRST_PAUSE_S
+
+    @property
+    def over(self) -> bool:
+        """Whether the deadline has passed."""
+        return time.monotonic() >= self.deadline
+
+    async def wait(self) -> None:
+        """Let some time pass, longer each time."""
+        await asyncio.sleep(self.pause_s)
+        self.pause_s = min(self.pause_s * 1.5, _LONGEST_PAUSE_S)
+
+
+async def head_address(folder: Path, timeout_s: float) -> str:
+    """The head's address, once the head has published it."""
+    backoff = Backoff(time.monotonic() + timeout_s)
+    while not backoff.over:
+        if (folder / "head.json").exists():
+            return str(json.loads((folder / "head.json").read_text())["address"])
+        await backoff.wait()
+    raise TimeoutError(f"no head within {timeout_s:.0f} s")
+
+
+async def drain(worker: Worker, budget_s: float) -> None:
+    """Leave without losing anything; past the budget, keep the data and give up the running tasks."""
+    deadline = time.monotonic() + budget_s
+    backoff = Backoff(deadline)
+    while not backoff.over:
+        if await retire_quietly(worker):
+            await running_work_ended(worker, deadline)
+            if await retire(worker, close=True):
+                return
+        await backoff.wait()
+    logger.warning("drain budget of %.0f s is used up", budget_s)
+    await retire(worker, close=True)
+
+
+async def retire_quietly(worker: Worker) -> bool:
+    """Step 1. False when it cannot be done now: a shuffle needs us, or nobody can take our data."""
+    if await worker.scheduler.ebb_in_shuffle(address=worker.address):
+        return False
+    if not await retire(worker, close=False):
+        return False
+    if await worker.scheduler.ebb_in_shuffle(address=worker.address):
+        worker.status = Status.running  # one began between question and retirement: serve it first
+        return False
+    return True
+
+
+async def retire(worker: Worker, *, close: bool) -> bool:
+    """Ask the scheduler; False when it refused because nobody can take what only we keep."""
+    try:
+        retired = await worker.scheduler.retire_workers(
+            workers=[worker.address], close_workers=close, remove=close
+        )
+    except CommClosedError:  # closing us may overtake the answer, or the head is gone
+        return True
+    return worker.address in retired
+
+
+async def running_work_ended(worker: Worker, deadline: float) -> None:
+    """Step 2. The scheduler learns of a result later than we do, so ask it about each task seen."""
+    backoff = Backoff(deadline)
+    seen: set[Any] = set()
+    while not backoff.over:
+        now = {ts.key for ts in worker.state.executing | worker.state.long_running}
+        seen |= now
+        if not now:
+            assigned = await worker.scheduler.processing(workers=[worker.address])
+            if not seen & set(assigned.get(worker.address, ())):
+                return
+        await backoff.wait()
+
+
+async def main(settings: dict[str, Any]) -> None:
+    """Serve until drained, closed, or left by the head."""
+    folder = Path(settings["folder"])
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGTERM, stop.set)
+    worker = Worker(
+        await head_address(folder, settings["head_timeout_s"]),
+        name=settings["name"],
+        nthreads=settings["nthreads"],
+        memory_limit=settings["memory_limit_bytes"],
+        local_directory=str(folder / "spill"),
+        host="127.0.0.1",
+        dashboard=False,
+        death_timeout=settings["head_timeout_s"],
+    )
+    await worker
+    finished = asyncio.create_task(worker.finished())
+    stopping = asyncio.create_task(stop.wait())
+    await asyncio.wait([finished, stopping], return_when=asyncio.FIRST_COMPLETED)
+    if not finished.done():
+        await drain(worker, settings["drain_budget_s"])
+        await worker.close(reason="drained")
+    stopping.cancel()
+    await finished
+
+
+def leave(exit_code: int) -> NoReturn:
+    """Exit at once: a user's stuck thread must not keep a worker that has nothing left to lose."""
+    logging.shutdown()
+    sys.stdout.flush()
+    os._exit(exit_code)
+
+
+if __name__ == "__main__":
+    try:
+        asyncio.run(main(json.loads(sys.argv[1])))
+    except (TimeoutError, OSError) as failure:
+        logger.error("worker gave up: %s", failure)
+        leave(1)
+    leave(0)

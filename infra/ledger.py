@@ -1,0 +1,304 @@
+"""The ledger: what was asked for, what is, and what happened. SQLite, shared by all processes here.
+
+Belongs here: runs, clusters (each a lease), shares of pools and events, and the file's own safety:
+a newer version is refused, a corrupt file is moved aside (living supervisors write their rows
+again, see ``restore``).
+Does not belong here: deciding anything from it; admission is in ``infra.platforms.local.pool``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from infra.errors import ConfigurationError, Problem, ProvisioningError
+from infra.models.phases import Reason
+from infra.waiting import wall_s
+
+VERSION = 1
+"""Of the schema below. A ledger with a higher one is refused, never guessed at."""
+
+_SCHEMA = """
+CREATE TABLE runs (
+    name TEXT PRIMARY KEY, spec TEXT NOT NULL, phase TEXT NOT NULL, reason TEXT, detail TEXT,
+    exit_code INTEGER, created REAL NOT NULL, ended REAL, attempt INTEGER NOT NULL DEFAULT 1,
+    flow_pid INTEGER, flow_started REAL, stop_reason TEXT, prefect_url TEXT);
+CREATE TABLE clusters (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, run TEXT NOT NULL,
+    attempt INTEGER NOT NULL, pool TEXT NOT NULL, state TEXT NOT NULL, beat INTEGER NOT NULL,
+    lease_s REAL NOT NULL, supervisor_pid INTEGER, supervisor_started REAL,
+    orders TEXT NOT NULL, view TEXT NOT NULL, created REAL NOT NULL,
+    released_at REAL, released_by TEXT);
+CREATE TABLE shares (
+    cluster TEXT NOT NULL, owner TEXT NOT NULL, pool TEXT NOT NULL, cpu_millis INTEGER NOT NULL,
+    memory_bytes INTEGER NOT NULL, PRIMARY KEY (cluster, owner));
+CREATE TABLE events (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, run TEXT NOT NULL, cluster TEXT, at REAL NOT NULL,
+    kind TEXT NOT NULL, step TEXT, reason TEXT, message TEXT NOT NULL, data TEXT NOT NULL);
+CREATE INDEX events_by_run ON events (run, id);
+CREATE INDEX clusters_living ON clusters (released_at);
+"""
+
+_BUSY_TIMEOUT_S = 10.0
+_CORRUPT = ("not a database", "malformed", "disk image", "unsupported file format")
+
+
+class Ledger:
+    """One process' door to the ledger. Not for sharing between threads: open one each.
+
+    Raises (from every method):
+        ProvisioningError: INFRA:LEDGER_UNWRITABLE when the disk is full or the file is locked.
+        ConfigurationError: LEDGER_NEWER, NO_PERMISSION when it cannot be used at all.
+    """
+
+    def __init__(self, home: Path):
+        self.path = home / "ledger.sqlite"
+        self.moved_aside: Path | None = None
+        """Where a corrupt ledger was moved to by this process, for telling the user."""
+        self._connection: sqlite3.Connection | None = None
+        self._inode = 0
+
+    # Reading and writing -------------------------------------------------------------------
+
+    def rows(self, sql: str, *values: Any) -> list[sqlite3.Row]:
+        """All rows of a query."""
+        with self._guarded() as connection:
+            return connection.execute(sql, values).fetchall()
+
+    def row(self, sql: str, *values: Any) -> sqlite3.Row | None:
+        """The first row of a query."""
+        rows = self.rows(sql, *values)
+        return rows[0] if rows else None
+
+    def write(self, sql: str, *values: Any) -> int:
+        """One statement in a transaction of its own; gives the number of rows it changed."""
+        with self.transaction() as connection:
+            return connection.execute(sql, values).rowcount
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """Everything inside happens or nothing; other writers wait meanwhile."""
+        with self._guarded() as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield connection
+                connection.execute("COMMIT")
+            except BaseException:
+                with contextlib.suppress(sqlite3.Error):
+                    connection.execute("ROLLBACK")
+                raise
+
+    def version(self) -> int:
+        """A number that changes when another process has written; cheap enough to watch."""
+        with self._guarded() as connection:
+            return int(connection.execute("PRAGMA data_version").fetchone()[0])
+
+    def close(self) -> None:
+        """Close the file; the next use opens it again."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    # Runs ----------------------------------------------------------------------------------
+
+    def add_run(self, name: str, spec: str) -> None:
+        """A new run, queued."""
+        self.write(
+            "INSERT INTO runs (name, spec, phase, created) VALUES (?, ?, 'Queued', ?)",
+            name,
+            spec,
+            wall_s(),
+        )
+
+    def run(self, name: str) -> sqlite3.Row | None:
+        """One run."""
+        return self.row("SELECT * FROM runs WHERE name = ?", name)
+
+    def update_run(self, name: str, **fields: Any) -> int:
+        """Set columns of a run; gives 0 when there is no such run."""
+        return self._update("runs", "name", name, fields)
+
+    # Clusters ------------------------------------------------------------------------------
+
+    def add_cluster(self, cluster: str, run: str, *, attempt: int, pool: str, lease_s: float) -> None:
+        """A new cluster at the end of its pool's queue. Adding it again changes nothing."""
+        self.write(
+            "INSERT OR IGNORE INTO clusters (id, run, attempt, pool, state, beat, lease_s, orders,"
+            " view, created) VALUES (?, ?, ?, ?, 'queued', 0, ?, '{}', '{}', ?)",
+            cluster,
+            run,
+            attempt,
+            pool,
+            lease_s,
+            wall_s(),
+        )
+
+    def cluster(self, cluster: str) -> sqlite3.Row | None:
+        """One cluster."""
+        return self.row("SELECT * FROM clusters WHERE id = ?", cluster)
+
+    def living_clusters(self, run: str | None = None) -> list[sqlite3.Row]:
+        """Clusters that are not released yet, oldest first."""
+        if run is None:
+            return self.rows("SELECT * FROM clusters WHERE released_at IS NULL ORDER BY seq")
+        return self.rows(
+            "SELECT * FROM clusters WHERE released_at IS NULL AND run = ? ORDER BY seq", run
+        )
+
+    def update_cluster(self, cluster: str, **fields: Any) -> int:
+        """Set columns of a cluster; gives 0 when there is no such cluster."""
+        return self._update("clusters", "id", cluster, fields)
+
+    def renew(self, cluster: str) -> bool:
+        """One heartbeat of the lease. False when the cluster is not in the ledger (any more)."""
+        changed = self.write(
+            "UPDATE clusters SET beat = beat + 1 WHERE id = ? AND released_at IS NULL", cluster
+        )
+        return changed > 0
+
+    def order(self, cluster: str, **orders: Any) -> None:
+        """Tell the cluster's owner what is wanted. Orders add up; the same one twice is one."""
+        with self.transaction() as connection:
+            row = connection.execute("SELECT orders FROM clusters WHERE id = ?", (cluster,)).fetchone()
+            if row is None:
+                return
+            merged = {**json.loads(row["orders"]), **orders}
+            connection.execute(
+                "UPDATE clusters SET orders = ? WHERE id = ?", (json.dumps(merged), cluster)
+            )
+
+    def restore(self, run: dict[str, Any], cluster: dict[str, Any], shares: list[Any]) -> None:
+        """Write the rows of a living cluster again, after the file was lost or moved aside."""
+        with self.transaction() as connection:
+            for table, row in (("runs", run), ("clusters", cluster)):
+                marks = ", ".join("?" * len(row))
+                connection.execute(
+                    f"INSERT OR IGNORE INTO {table} ({', '.join(row)}) VALUES ({marks})",
+                    tuple(row.values()),
+                )
+            connection.executemany("INSERT OR IGNORE INTO shares VALUES (?, ?, ?, ?, ?)", shares)
+
+    # Events --------------------------------------------------------------------------------
+
+    def emit(self, run: str, kind: str, message: str, **more: Any) -> None:
+        """Record that something happened. ``more``: cluster, step, reason; the rest is data."""
+        columns = [more.pop(name, None) for name in ("cluster", "step", "reason")]
+        self.write(
+            "INSERT INTO events (run, kind, message, at, cluster, step, reason, data)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            run,
+            kind,
+            message,
+            more.pop("at", None) or wall_s(),
+            *columns,
+            json.dumps(more),
+        )
+
+    def events(self, run: str, after: int = 0) -> list[sqlite3.Row]:
+        """Events of a run in order, those with an id above ``after``."""
+        return self.rows("SELECT * FROM events WHERE run = ? AND id > ? ORDER BY id", run, after)
+
+    # The file ------------------------------------------------------------------------------
+
+    def _update(self, table: str, key: str, name: str, fields: dict[str, Any]) -> int:
+        settings = ", ".join(f"{column} = ?" for column in fields)
+        return self.write(
+            f"UPDATE {table} SET {settings} WHERE {key} = ?", *fields.values(), name
+        )
+
+    @contextlib.contextmanager
+    def _guarded(self) -> Iterator[sqlite3.Connection]:
+        try:
+            yield self._open()
+        except sqlite3.DatabaseError as error:
+            self.close()
+            if any(sign in str(error) for sign in _CORRUPT):
+                self._move_aside()
+                raise _unwritable(self.path, "it was corrupt and has been moved aside") from error
+            raise _unwritable(self.path, str(error)) from error
+
+    def _open(self) -> sqlite3.Connection:
+        if self._connection is not None and self._same_file():
+            return self._connection
+        self.close()
+        try:
+            self._connection = self._connect()
+        except sqlite3.DatabaseError as error:
+            if not any(sign in str(error) for sign in _CORRUPT):
+                raise
+            self._move_aside()
+            self._connection = self._connect()
+        self._inode = self.path.stat().st_ino
+        return self._connection
+
+    def _same_file(self) -> bool:
+        try:
+            return self.path.stat().st_ino == self._inode
+        except FileNotFoundError:
+            return False
+
+    def _connect(self) -> sqlite3.Connection:
+        _make_private(self.path.parent)
+        connection = sqlite3.connect(self.path, timeout=_BUSY_TIMEOUT_S, isolation_level=None)
+        connection.row_factory = sqlite3.Row
+        try:
+            self._migrate(connection)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _migrate(self, connection: sqlite3.Connection) -> None:
+        if self._check_version(connection):
+            return
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("BEGIN IMMEDIATE")
+        if not self._check_version(connection):
+            for statement in _SCHEMA.split(";"):
+                connection.execute(statement)
+            connection.execute(f"PRAGMA user_version = {VERSION}")
+        connection.execute("COMMIT")
+
+    def _check_version(self, connection: sqlite3.Connection) -> bool:
+        version = int(connection.execute("PRAGMA user_version").fetchone()[0])
+        if version > VERSION:
+            problem = Problem(
+                Reason.LEDGER_NEWER,
+                f"{self.path} was written by a newer ebb (ledger {version}, this one reads {VERSION})",
+                "upgrade ebbtide, or point EBB_HOME at another folder",
+            )
+            raise ConfigurationError([problem])
+        return version == VERSION
+
+    def _move_aside(self) -> None:
+        aside = self.path.with_name(f"ledger.corrupt-{int(wall_s())}.sqlite")
+        with contextlib.suppress(FileNotFoundError):
+            os.rename(self.path, aside)
+            self.moved_aside = aside
+        for suffix in ("-wal", "-shm"):
+            self.path.with_name(self.path.name + suffix).unlink(missing_ok=True)
+
+
+def _make_private(home: Path) -> None:
+    try:
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not os.access(home, os.W_OK | os.X_OK):
+            raise PermissionError(f"{home} is not writable")
+    except OSError as error:
+        problem = Problem(
+            Reason.NO_PERMISSION,
+            f"cannot keep anything in {home}: {error.strerror or error}",
+            "set EBB_HOME to a folder of yours",
+        )
+        raise ConfigurationError([problem]) from error
+
+
+def _unwritable(path: Path, why: str) -> ProvisioningError:
+    return ProvisioningError(
+        Reason.LEDGER_UNWRITABLE, detail=f"{path}: {why}", hint="free some disk space, then try again"
+    )

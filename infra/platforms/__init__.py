@@ -1,0 +1,5 @@
+"""Where processes live: this machine (``local``), later pods (``kubernetes``). Same verbs.
+
+Belongs here: one folder a platform that fills in ``base.Platform``; siblings do not know each other.
+Does not belong here: what a head or worker is (``infra.frameworks``), policy (``infra.scaling``).
+"""

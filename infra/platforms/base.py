@@ -1,0 +1,92 @@
+"""The verbs every platform has, and the registry that finds one by name.
+
+All verbs converge: said twice, nothing is made twice; said after a crash, what is there is adopted.
+"""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass
+from typing import Protocol, cast
+
+from infra.models.cluster import ClusterView
+from infra.models.job import RunSpec
+from infra.models.phases import Reason, Step
+from infra.settings import Settings
+
+_REGISTRY = {
+    "local": "infra.platforms.local.platform:LocalPlatform",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """One thing that is alive on the platform, found by its mark and not by the ledger."""
+
+    cluster: str
+    role: str
+    """head, worker, driver, supervisor, guard, folder."""
+    name: str
+    where: str
+    """Process id or path."""
+    age_s: float
+
+
+class Platform(Protocol):
+    """Where clusters live."""
+
+    name: str
+
+    def declare(self, spec: RunSpec, cluster: str, attempt: int) -> None:
+        """Steps 1 to 4: the lease, and head and first workers together, queueing for room."""
+        ...
+
+    def attach_autoscaler(self, cluster: str) -> None:
+        """Step 5: from now on the policy of the spec decides the number of workers."""
+        ...
+
+    def start_job(self, cluster: str, *, then_release: bool = False) -> None:
+        """Step 6: run the spec's program, once, when the workers are there.
+
+        ``then_release``: its end is the cluster's end, without waiting for anybody to say so.
+        """
+        ...
+
+    def repeat(self, cluster: str, step: Step) -> None:
+        """Clear the failure of a step and try it again on the same cluster."""
+        ...
+
+    def release(self, cluster: str, reason: Reason | None, *, at_once: bool = False) -> None:
+        """Step 7: give everything back. ``at_once`` leaves the program no time to say goodbye."""
+        ...
+
+    def observe(self, cluster: str) -> ClusterView | None:
+        """What is now; None when the cluster was never declared or has been forgotten."""
+        ...
+
+    def renew(self, cluster: str) -> bool:
+        """One heartbeat of the lease."""
+        ...
+
+    def held(self, cluster: str | None = None) -> list[Held]:
+        """Everything alive of one cluster, or of all clusters of this installation."""
+        ...
+
+    def sweep(self, cluster: str) -> list[Held]:
+        """End whatever still carries the cluster's mark; gives what is left even so."""
+        ...
+
+
+def known_platforms() -> tuple[str, ...]:
+    """Every name ``--platform`` takes."""
+    return tuple(_REGISTRY)
+
+
+def load_platform(name: str, settings: Settings) -> Platform:
+    """The platform of this name.
+
+    Raises:
+        KeyError: for a name that is not in ``known_platforms``.
+    """
+    module, attribute = _REGISTRY[name].split(":")
+    return cast(Platform, getattr(importlib.import_module(module), attribute)(settings))

@@ -1,0 +1,59 @@
+"""The parent of a cluster's supervisor: when that is gone, for whatever reason, so is all the rest.
+
+``python -m infra.platforms.local.guard HOME RUN CLUSTER`` starts the supervisor and waits. It is the
+nearest subreaper above all of the cluster's processes, so those that lost their parent come to it and
+even one that dropped the mark is found. Standard library only, and as little of it as possible:
+nothing may be left that could fail.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from infra.errors import EbbError
+from infra.ledger import Ledger
+from infra.models.phases import Reason
+from infra.platforms.local import marks
+from infra.platforms.local.pool import mark_released
+
+_PR_SET_CHILD_SUBREAPER = 36
+
+
+def main(home: Path, run: str, cluster: str) -> None:
+    """Start the supervisor, wait for its end, then leave nothing behind."""
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    environment = {**os.environ, **marks.mark(home, run, cluster, "supervisor", "supervisor")}
+    argv = [sys.executable, "-P", "-m", "infra.supervisor.main", str(home), run, cluster]
+    supervisor = subprocess.Popen(argv, env=environment, start_new_session=True)
+    # A polite end is the supervisor's to carry out: it knows what the user's program still needs.
+    signal.signal(signal.SIGTERM, lambda *_: marks.signal_quietly(supervisor.pid, signal.SIGTERM))
+    _wait_for(supervisor.pid)
+    folder, me = home / "clusters" / cluster, frozenset({os.getpid()})
+    left = marks.sweep(home, cluster, folder, spare=me, my_children=True)
+    if left:
+        sys.exit(f"still alive after the release: {[process.pid for process in left]}")
+    with contextlib.suppress(EbbError):  # the reaper will say it when the ledger can be written again
+        mark_released(Ledger(home), cluster, by="guard", reason=Reason.SUPERVISOR_LOST)
+
+
+def _wait_for(pid: int) -> None:
+    """Until this child has ended; orphans that came to us are reaped on the way."""
+    while True:
+        try:
+            ended, _ = os.waitpid(-1, 0)
+        except InterruptedError:
+            continue
+        except ChildProcessError:
+            return
+        if ended == pid:
+            return
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), sys.argv[2], sys.argv[3])

@@ -1,0 +1,163 @@
+"""Finding and ending processes by the mark they carry, independently of any record of ours.
+
+Every process of a cluster has ``EBB_CLUSTER`` and ``EBB_HOME`` in its environment, and so have its
+children and theirs. Standard library only: the guard uses it when all else has died.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from infra.waiting import wait_until
+
+CLUSTER, HOME, ROLE, NAME, RUN = "EBB_CLUSTER", "EBB_HOME", "EBB_ROLE", "EBB_NAME", "EBB_RUN"
+
+_SWEEP_TIMEOUT_S = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class Marked:
+    """A living process that carries a mark."""
+
+    pid: int
+    started_ticks: int
+    """Clock ticks since boot; with the pid it names one process for ever."""
+    cluster: str
+    role: str
+    name: str
+    parent: int
+
+    @property
+    def age_s(self) -> float:
+        """Seconds since it started."""
+        uptime_s = float(Path("/proc/uptime").read_text().split()[0])
+        return uptime_s - self.started_ticks / os.sysconf("SC_CLK_TCK")
+
+
+def mark(home: Path, run: str, cluster: str, role: str, name: str) -> dict[str, str]:
+    """The environment variables that make a process findable."""
+    return {HOME: str(home), RUN: run, CLUSTER: cluster, ROLE: role, NAME: name}
+
+
+def marked(home: Path, cluster: str | None = None) -> list[Marked]:
+    """Living processes of this installation that belong to a cluster (or to any)."""
+    found = []
+    for pid in _pids():
+        environment = _environment(pid)
+        if environment.get(HOME) != str(home) or not environment.get(CLUSTER):
+            continue
+        if cluster is not None and environment[CLUSTER] != cluster:
+            continue
+        stat = _stat(pid)
+        if stat is not None:
+            role, name = environment.get(ROLE, ""), environment.get(NAME, "")
+            found.append(Marked(pid, stat[2], environment[CLUSTER], role, name, stat[1]))
+    return found
+
+
+def alive(pid: int | None, started: float | None = None) -> bool:
+    """Whether this very process lives: same pid, same start (ticks since boot), not a zombie."""
+    if pid is None or pid <= 0:
+        return False
+    stat = _stat(pid)
+    return stat is not None and (started is None or stat[2] == int(started))
+
+
+def started_ticks(pid: int) -> int:
+    """When a process started, in clock ticks since boot; 0 when it is gone."""
+    stat = _stat(pid)
+    return stat[2] if stat else 0
+
+
+def descendants(pids: Iterable[int]) -> set[int]:
+    """All living processes below these, found by parentage (they may have dropped the mark)."""
+    children: dict[int, list[int]] = {}
+    for pid in _pids():
+        stat = _stat(pid)
+        if stat is not None:
+            children.setdefault(stat[1], []).append(pid)
+    found: set[int] = set()
+    todo = list(pids)
+    while todo:
+        for child in children.get(todo.pop(), ()):
+            if child not in found:
+                found.add(child)
+                todo.append(child)
+    return found
+
+
+def signal_quietly(pid: int, number: signal.Signals) -> None:
+    """Send a signal; a process that has gone meanwhile is what was wanted."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.kill(pid, number)
+
+
+def sweep(
+    home: Path, cluster: str, folder: Path, *, spare: frozenset[int], my_children: bool = False
+) -> list[Marked]:
+    """Kill what carries the cluster's mark or descends from it, and delete its folder.
+
+    Args:
+        home: the installation.
+        cluster: whose.
+        folder: the cluster's own folder; gone afterwards.
+        spare: process ids to leave alone (the caller itself).
+        my_children: end the caller's own descendants too; for callers that own nothing else.
+
+    Returns:
+        What is left after 15 seconds of trying: empty, unless a process cannot be killed.
+    """
+
+    def remaining() -> list[Marked]:
+        return [process for process in marked(home, cluster) if process.pid not in spare]
+
+    def ended() -> bool:
+        left = remaining()
+        roots = [process.pid for process in left] + ([os.getpid()] if my_children else [])
+        doomed = ({process.pid for process in left} | descendants(roots)) - spare
+        for pid in doomed:
+            signal_quietly(pid, signal.SIGKILL)
+        if my_children:
+            _reap_children()
+        return not doomed
+
+    wait_until(ended, timeout_s=_SWEEP_TIMEOUT_S)
+    shutil.rmtree(folder, ignore_errors=True)
+    return remaining()
+
+
+def _reap_children() -> None:
+    with contextlib.suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+
+
+def _pids() -> list[int]:
+    return [int(entry) for entry in os.listdir("/proc") if entry.isdigit()]
+
+
+def _environment(pid: int) -> dict[str, str]:
+    try:
+        raw = Path(f"/proc/{pid}/environ").read_bytes()
+    except OSError:
+        return {}
+    pairs = (item.partition(b"=") for item in raw.split(b"\0") if item.startswith(b"EBB_"))
+    return {os.fsdecode(key): os.fsdecode(value) for key, _, value in pairs}
+
+
+def _stat(pid: int) -> tuple[str, int, int] | None:
+    """State, parent and start of a living process; None for one that is gone or a zombie."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return None
+    fields = text.rpartition(")")[2].split()
+    if fields[0] in ("Z", "X"):
+        return None
+    return fields[0], int(fields[1]), int(fields[19])

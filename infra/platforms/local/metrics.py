@@ -1,0 +1,53 @@
+"""CPU and memory of process trees, as figures for the autoscaler and the limits."""
+
+from __future__ import annotations
+
+import contextlib
+from collections import deque
+from dataclasses import dataclass, field
+
+import psutil
+
+_WINDOW_S = 5.0
+"""CPU is averaged over this long, so that one busy tick is not load."""
+
+
+@dataclass(slots=True)
+class TreeMeter:
+    """Measures one process and everything below it."""
+
+    pid: int
+    peak_memory_bytes: int = 0
+    memory_bytes: int = 0
+    _samples: deque[tuple[float, float]] = field(default_factory=deque)
+
+    def sample(self, now_s: float) -> None:
+        """Take one measurement. A process that has gone counts as nothing from then on."""
+        cpu_s, memory = _tree(self.pid)
+        if self._samples:
+            cpu_s = max(cpu_s, self._samples[-1][1])  # a child that ended took its seconds along
+        self._samples.append((now_s, cpu_s))
+        while len(self._samples) > 2 and now_s - self._samples[1][0] >= _WINDOW_S:
+            self._samples.popleft()
+        self.memory_bytes = memory
+        self.peak_memory_bytes = max(self.peak_memory_bytes, memory)
+
+    @property
+    def cores(self) -> float | None:
+        """Average number of cores in use over the last seconds; None before a second sample."""
+        if len(self._samples) < 2:
+            return None
+        (first_s, first_cpu), (last_s, last_cpu) = self._samples[0], self._samples[-1]
+        return (last_cpu - first_cpu) / max(last_s - first_s, 1e-6)
+
+
+def _tree(pid: int) -> tuple[float, int]:
+    """CPU seconds (user and system, ended children included) and resident bytes."""
+    cpu_s, memory = 0.0, 0
+    with contextlib.suppress(psutil.NoSuchProcess):
+        root = psutil.Process(pid)
+        for process in (root, *root.children(recursive=True)):
+            with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
+                cpu_s += sum(process.cpu_times()[:4])
+                memory += process.memory_info().rss
+    return cpu_s, memory

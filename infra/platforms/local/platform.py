@@ -1,0 +1,167 @@
+"""The local platform's verbs: rows in the ledger, and a supervisor that makes them true."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+from infra.errors import ConfigurationError, Problem
+from infra.ledger import Ledger
+from infra.models.cluster import ClusterView
+from infra.models.codec import from_json, to_json
+from infra.models.job import RunSpec
+from infra.models.phases import Reason, Step
+from infra.platforms.base import Held
+from infra.platforms.local import marks
+from infra.platforms.local.pool import mark_released
+from infra.platforms.local.processes import our_environment
+from infra.settings import Settings
+from infra.waiting import wall_s
+
+_CLAIMED = -1
+_BIRTH_S = 20.0
+"""A supervisor that has not written its process id after this long was never born."""
+
+
+class LocalPlatform:
+    """See ``infra.platforms.base.Platform``. One object a thread: it keeps a ledger open."""
+
+    name = "local"
+
+    def __init__(self, settings: Settings):
+        self.settings = settings
+        self.ledger = Ledger(settings.home)
+
+    def declare(self, spec: RunSpec, cluster: str, attempt: int) -> None:
+        """Add the cluster to its pool's queue and give it a supervisor."""
+        pool = spec.cluster.pool.name
+        self.ledger.add_cluster(
+            cluster, spec.name, attempt=attempt, pool=pool, lease_s=spec.lease_s
+        )
+        folder = self.settings.run_folder(spec.name)
+        _make_folders(folder / "output", self.settings.cluster_folder(cluster))
+        (folder / "spec.json").write_text(to_json(spec))
+        claimed = self.ledger.write(
+            "UPDATE clusters SET supervisor_pid = ? WHERE id = ? AND supervisor_pid IS NULL",
+            _CLAIMED,
+            cluster,
+        )
+        if claimed:
+            self._start_guard(spec.name, cluster, folder)
+
+    def attach_autoscaler(self, cluster: str) -> None:
+        """The supervisor begins to scale when the workers are there."""
+        self.ledger.order(cluster, autoscale=True)
+
+    def start_job(self, cluster: str, *, then_release: bool = False) -> None:
+        """The supervisor starts the program when the workers are there."""
+        after = {"release_after_job": True} if then_release else {}
+        self.ledger.order(cluster, job=True, **after)
+
+    def repeat(self, cluster: str, step: Step) -> None:
+        """The supervisor forgets the failure and tries again."""
+        self.ledger.order(cluster, repeat={"step": step.value, "at": wall_s()})
+
+    def release(self, cluster: str, reason: Reason | None, *, at_once: bool = False) -> None:
+        """Ask the supervisor; where there is none, do it here."""
+        order = {"reason": reason.value if reason else "", "at_once": at_once}
+        self.ledger.order(cluster, release=order)
+        if not self.supervised(cluster):
+            self.sweep(cluster)
+
+    def observe(self, cluster: str) -> ClusterView | None:
+        """The supervisor's last word. A cluster that nobody owns any more is released here."""
+        row = self.ledger.cluster(cluster)
+        if row is not None and row["released_at"] is None and not self.supervised(cluster):
+            self.sweep(cluster)
+            row = self.ledger.cluster(cluster)
+        if row is None:
+            return None
+        view = from_json(ClusterView, row["view"] if row["view"] != "{}" else _nothing_yet(cluster))
+        if row["released_at"] is None:
+            return view
+        return replace(view, released_at=row["released_at"], released_by=row["released_by"])
+
+    def renew(self, cluster: str) -> bool:
+        """One more beat."""
+        return self.ledger.renew(cluster)
+
+    def supervised(self, cluster: str) -> bool:
+        """Whether somebody living owns the cluster: its supervisor, its guard, or one being born."""
+        row = self.ledger.cluster(cluster)
+        if row is None or row["released_at"] is not None:
+            return False
+        if marks.alive(row["supervisor_pid"], row["supervisor_started"]):
+            return True
+        if row["supervisor_pid"] in (None, _CLAIMED) and wall_s() - row["created"] < _BIRTH_S:
+            return True
+        found = marks.marked(self.settings.home, cluster)
+        return any(process.role == "guard" for process in found)
+
+    def held(self, cluster: str | None = None) -> list[Held]:
+        """By the marks on this machine, never by the ledger."""
+        processes = [
+            Held(
+                cluster=process.cluster,
+                role=process.role,
+                name=process.name,
+                where=f"pid {process.pid}",
+                age_s=process.age_s,
+            )
+            for process in marks.marked(self.settings.home, cluster)
+        ]
+        return processes + self._folders(cluster)
+
+    def sweep(self, cluster: str) -> list[Held]:
+        """End it all here and now, and say so in the ledger."""
+        folder = self.settings.cluster_folder(cluster)
+        marks.sweep(self.settings.home, cluster, folder, spare=frozenset({os.getpid()}))
+        left = [held for held in self.held(cluster) if held.where != f"pid {os.getpid()}"]
+        if not left:  # the first who says so is remembered
+            mark_released(self.ledger, cluster, by="reaper", reason=Reason.SUPERVISOR_LOST)
+        return left
+
+    def _folders(self, cluster: str | None) -> list[Held]:
+        found = []
+        with contextlib.suppress(FileNotFoundError):
+            for path in sorted(self.settings.clusters.iterdir()):
+                if cluster in (None, path.name):
+                    age_s = wall_s() - path.stat().st_mtime
+                    entry = Held(
+                        cluster=path.name, role="folder", name="", where=str(path), age_s=age_s
+                    )
+                    found.append(entry)
+        return found
+
+    def _start_guard(self, run: str, cluster: str, folder: Path) -> None:
+        environment = our_environment(os.environ)
+        environment.update(marks.mark(self.settings.home, run, cluster, "guard", "guard"))
+        argv = [sys.executable, "-P", "-m", "infra.platforms.local.guard"]
+        with (folder / "supervisor.log").open("ab") as log:
+            subprocess.Popen(
+                [*argv, str(self.settings.home), run, cluster],
+                env=environment,
+                cwd="/",
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+
+def _make_folders(*folders: Path) -> None:
+    for folder in folders:
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            summary = f"cannot make {folder}: {error.strerror}"
+            problem = Problem(Reason.NO_PERMISSION, summary, "set EBB_HOME to a folder of yours")
+            raise ConfigurationError([problem]) from error
+
+
+def _nothing_yet(cluster: str) -> str:
+    return to_json(ClusterView(cluster=cluster))

@@ -1,0 +1,86 @@
+"""The last net: release what nobody owns any more, and settle runs whose flow has died.
+
+Guards and supervisors release within the lease's time. This finds what even they left: after kill
+-9 of all of them, a power cut, a lost ledger. It looks at the machine, not at what should be there.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from infra import runs
+from infra.errors import error_for
+from infra.ledger import Ledger
+from infra.models.cluster import ClusterView
+from infra.models.codec import from_json
+from infra.models.phases import Reason
+from infra.platforms.local import marks
+from infra.platforms.local.platform import LocalPlatform
+from infra.settings import Settings
+from infra.waiting import wall_s
+
+_BIRTH_S = 20.0
+"""A run's flow process has this long to sign in."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reaped:
+    """What one round found."""
+
+    clusters: tuple[str, ...]
+    """Released now."""
+    runs: tuple[str, ...]
+    """Ended now, because nobody was left to do it."""
+
+
+def reap(settings: Settings) -> Reaped:
+    """One round. Cheap when there is nothing to do."""
+    platform = LocalPlatform(settings)
+    clusters = tuple(cluster for cluster in _orphans(platform) if not platform.sweep(cluster))
+    return Reaped(clusters, _settle(platform.ledger))
+
+
+def orphans(settings: Settings) -> tuple[str, ...]:
+    """Clusters with something alive and nobody living who will release it."""
+    return tuple(_orphans(LocalPlatform(settings)))
+
+
+def _orphans(platform: LocalPlatform) -> list[str]:
+    in_ledger = {row["id"] for row in platform.ledger.living_clusters()}
+    on_machine = {held.cluster for held in platform.held()}
+    owners = {
+        process.cluster
+        for process in marks.marked(platform.settings.home)
+        if process.role in ("guard", "supervisor")
+    }
+    return sorted(
+        cluster
+        for cluster in (in_ledger | on_machine) - owners
+        if cluster not in in_ledger or not platform.supervised(cluster)
+    )
+
+
+def _settle(ledger: Ledger) -> tuple[str, ...]:
+    """End runs that nobody can end any more: no flow, no living cluster."""
+    settled = []
+    for row in ledger.rows("SELECT * FROM runs WHERE ended IS NULL"):
+        born = row["flow_pid"] is not None or wall_s() - row["created"] > _BIRTH_S
+        if not born or marks.alive(row["flow_pid"], row["flow_started"]):
+            continue
+        if not ledger.living_clusters(row["name"]) and settle(ledger, row["name"]):
+            settled.append(row["name"])
+    return tuple(settled)
+
+
+def settle(ledger: Ledger, run: str) -> bool:
+    """End a run from what its last cluster saw. Gives whether it was still open."""
+    last = ledger.row("SELECT view FROM clusters WHERE run = ? ORDER BY seq DESC LIMIT 1", run)
+    view = from_json(ClusterView, last["view"]) if last and last["view"] != "{}" else None
+    if view is None or view.job.ended_at is None or view.job.reason is Reason.LEASE_LAPSED:
+        error = error_for(Reason.FLOW_LOST)
+    else:
+        job_error = runs.job_error(view)
+        if job_error is None:
+            return runs.end(ledger, run, None, 0)
+        error = job_error
+    return runs.end(ledger, run, error, error.exit_code)

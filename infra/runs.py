@@ -1,0 +1,85 @@
+"""A run's beginning and end in the ledger, and what its end means.
+
+Belongs here: the one way to end a run, and reading an outcome from what was observed.
+Does not belong here: doing anything about it.
+"""
+
+from __future__ import annotations
+
+from infra.errors import EbbError, JobError, ProvisioningError, error_for
+from infra.ledger import Ledger
+from infra.models.cluster import ClusterView
+from infra.models.codec import to_json
+from infra.models.job import RunSpec
+from infra.models.phases import Phase, Reason
+from infra.waiting import wall_s
+
+
+def begin(ledger: Ledger, spec: RunSpec) -> None:
+    """Write the run down, before anything is made."""
+    ledger.add_run(spec.name, to_json(spec))
+
+
+def cluster_id(run: str, attempt: int) -> str:
+    """The name of a run's nth cluster."""
+    return f"{run}-{attempt}"
+
+
+def free_name(ledger: Ledger, wanted: str) -> str:
+    """``wanted``, or ``wanted-2`` and so on when a run of that name is in the ledger."""
+    name, number = wanted, 1
+    while ledger.run(name) is not None:
+        number += 1
+        name = f"{wanted}-{number}"
+    return name
+
+
+def end(ledger: Ledger, run: str, error: EbbError | None, exit_code: int) -> bool:
+    """Record how a run ended. The first to say so is believed; gives whether that was us."""
+    phase = Phase.SUCCEEDED if error is None else error.reason.info.phase
+    if not phase.ended:
+        phase = Phase.FAILED
+    reason = error.reason.value if error else None
+    detail = _detail(error)
+    with ledger.transaction() as connection:
+        changed = connection.execute(
+            "UPDATE runs SET phase = ?, reason = ?, detail = ?, exit_code = ?, ended = ?"
+            " WHERE name = ? AND ended IS NULL",
+            (phase.value, reason, detail, exit_code, wall_s(), run),
+        ).rowcount
+    if changed:
+        hint = error.hint if error else ""
+        ledger.emit(run, "run_ended", detail, reason=reason, phase=phase.value, hint=hint)
+    return changed > 0
+
+
+def job_error(view: ClusterView) -> EbbError | None:
+    """What the program's end means; None when it ended well or has not ended."""
+    job = view.job
+    if job.ended_at is None or (job.exit_code == 0 and job.reason is None):
+        return None
+    reason = job.reason or Reason.EXIT_CODE
+    if reason.family != JobError.family:
+        return error_for(reason, detail=job.detail)
+    summary = f"the program exited with {job.exit_code}" if reason is Reason.EXIT_CODE else ""
+    return JobError(reason, summary, detail=job.detail, program_exit_code=job.exit_code)
+
+
+def cluster_error(view: ClusterView, *, expected_release: bool = False) -> EbbError | None:
+    """Why the cluster cannot serve the run any more; None when it can."""
+    if view.failure is not None:
+        failure = view.failure
+        return error_for(failure.reason, detail=failure.detail, hint=failure.hint)
+    if view.released_at is None or expected_release:
+        return None
+    words = view.released_by.split()
+    reason = Reason(words[1]) if len(words) > 1 else Reason.SUPERVISOR_LOST
+    if reason.family == "infra":
+        return ProvisioningError(reason, detail=f"the cluster was released by its {words[0]}")
+    return error_for(reason)
+
+
+def _detail(error: EbbError | None) -> str:
+    if error is None:
+        return ""
+    return error.summary + (f": {error.detail}" if error.detail else "")

@@ -1,0 +1,96 @@
+"""Steps 1 and 2: waiting for room in the pool, and saying where one stands."""
+
+from __future__ import annotations
+
+from infra.ledger import Ledger
+from infra.models.cluster import Failure, QueueView
+from infra.models.job import RunSpec
+from infra.models.phases import Reason, Step
+from infra.models.resources import Resources, format_duration
+from infra.platforms.local.pool import try_admit
+from infra.supervisor.desk import Desk
+from infra.waiting import now_s
+
+_LOOK_AT_LEAST_S = 1.0
+
+
+class Admission:
+    """Stands in the queue until the pool has room for the head and the minimum of workers."""
+
+    def __init__(self, spec: RunSpec, cluster: str, ledger: Ledger, desk: Desk):
+        self.admitted = False
+        self._spec = spec
+        self._cluster = cluster
+        self._ledger = ledger
+        self._desk = desk
+        self._since_s = now_s()
+        self._version = -1
+        self._looked_s = -_LOOK_AT_LEAST_S
+        self._requested = False
+
+    def shares(self) -> dict[str, Resources]:
+        """What is admitted together: the head (with the driver in it) and the first workers."""
+        spec = self._spec.cluster
+        if not spec.has_workers:
+            return {"driver": spec.tier.resources}
+        workers = {f"worker-{i}": spec.tier.resources for i in range(spec.policy.min_workers)}
+        return {"head": spec.head_tier.resources, **workers}
+
+    def try_now(self) -> bool:
+        """Look whether it is our turn; True from the moment of admission on."""
+        self._say_requested()
+        version = self._ledger.version()
+        if version == self._version and now_s() - self._looked_s < _LOOK_AT_LEAST_S:
+            return False
+        self._version, self._looked_s = version, now_s()
+        view = try_admit(self._ledger, self._cluster, self._spec.cluster.pool, self.shares())
+        if view is not None:
+            self._wait(view)
+            return False
+        self.admitted = True
+        shares = self.shares()
+        self._desk.update(queue=None, admitted_at=self._desk.now())
+        total = sum(shares.values(), start=Resources(0, 0))
+        words = f"{len(shares)} share{'s' * (len(shares) > 1)} of pool {self._spec.cluster.pool.name}"
+        self._desk.done(Step.WAIT_FOR_NODES, f"{words} ({total})")
+        return True
+
+    def _say_requested(self) -> None:
+        if not self._requested:
+            self._requested = True
+            tier, pool = self._spec.cluster.tier.name, self._spec.cluster.pool.name
+            self._desk.done(Step.REQUEST_HARDWARE_TIER, f"{tier} fits pool {pool}")
+
+    def _wait(self, view: QueueView) -> None:
+        if view != self._desk.view.queue:
+            self._desk.update(queue=view)
+            why = _why(view)
+            reason = Reason.POOL_AT_MAX.value
+            self._desk.event(
+                "step_waiting",
+                why,
+                step=Step.WAIT_FOR_NODES.value,
+                reason=reason,
+                position=view.position,
+                ahead=list(view.ahead),
+                held_by=list(view.held_by),
+            )
+        limit = self._spec.limits.start_within_s
+        if now_s() - self._since_s > limit:
+            detail = f"no room in {format_duration(limit)}: {_why(view)}"
+            hint = "stop a run of yours (ebb ps), ask for less, or allow more with --start-within"
+            failure = Failure(
+                step=Step.WAIT_FOR_NODES, reason=Reason.NOT_IN_TIME, detail=detail, hint=hint
+            )
+            self._desk.fail(failure)
+
+
+def _why(view: QueueView) -> str:
+    held = ", ".join(view.held_by) or "nobody"
+    place = f"position {view.position} in the queue"
+    if view.ahead:
+        place += f" behind {', '.join(view.ahead)}"
+    return (
+        f"pool {view.pool} has {view.free} free, {view.asked} asked;"
+        f" held by {held}; {place}"
+    )

@@ -1,0 +1,201 @@
+"""The supervisor's loop: ``python -m infra.supervisor.main HOME RUN CLUSTER``, started by the guard.
+
+It renews nothing itself. It makes the cluster what the orders in the ledger say, tells what is, and
+releases everything when its orders say so or the lease lapses.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+from infra.errors import EbbError
+from infra.frameworks.base import ClusterPlan
+from infra.ledger import Ledger
+from infra.models.codec import from_json, to_json
+from infra.models.job import RunSpec
+from infra.models.phases import Phase, Reason
+from infra.platforms.local import marks, processes
+from infra.settings import Settings
+from infra.supervisor.admission import Admission
+from infra.supervisor.desk import Desk
+from infra.supervisor.driver import Driver
+from infra.supervisor.house import Ground, House
+from infra.supervisor.lease import LeaseJudge
+from infra.supervisor.release import release
+from infra.waiting import now_s, wall_s
+
+_QUICK_TICK_S = 0.03
+_SLOW_TICK_S = 0.2
+_READ_AT_LEAST_S = 1.0
+
+
+class Supervisor:
+    """Owns one cluster from admission to release."""
+
+    def __init__(self, settings: Settings, run: str, cluster: str):
+        self.run, self.cluster = run, cluster
+        self.ledger = Ledger(settings.home)
+        self.spec = from_json(RunSpec, (settings.run_folder(run) / "spec.json").read_text())
+        self.folder = settings.cluster_folder(cluster)
+        logs = settings.run_folder(run)
+        self.place = processes.Place(home=settings.home, run=run, cluster=cluster, logs=logs)
+        self.desk = Desk(self.ledger, run, cluster)
+        self.lease = LeaseJudge(self.spec.lease_s)
+        self.admission = Admission(self.spec, cluster, self.ledger, self.desk)
+        self.driver = Driver(self.spec.job, self.place) if self.spec.job else None
+        self.ground = Ground(
+            spec=self.spec,
+            plan=_plan(self.spec, cluster, self.folder),
+            place=self.place,
+            ledger=self.ledger,
+            desk=self.desk,
+            driver=self.driver,
+        )
+        self.house = House(self.ground)
+        self.release_order: dict[str, Any] | None = None
+        self.orders: dict[str, Any] = {}
+        self._version = -1
+        self._read_s = -_READ_AT_LEAST_S
+        self._repeated_at = 0.0
+
+    def serve(self) -> None:
+        """Until released."""
+        self._sign_in()
+        with _child_watch() as child_ended:
+            while self.release_order is None:
+                self._tick()
+                busy = self.house.starting or not self.admission.admitted
+                select.select([child_ended], [], [], _QUICK_TICK_S if busy else _SLOW_TICK_S)
+                _drain_pipe(child_ended)
+        members = self.house.members
+        release(self.ground, self.release_order, len(members.workers) if members else 0)
+
+    def _tick(self) -> None:
+        with contextlib.suppress(EbbError):  # judged again at the next tick; the lease goes on
+            self._read_ledger()
+        if self.release_order is not None:
+            return
+        if self.desk.view.failure is None:
+            with contextlib.suppress(EbbError):
+                if self.admission.admitted or self.admission.try_now():
+                    self.house.tick(self.orders)
+        if self.orders.get("release_after_job") and self.desk.view.job.ended_at is not None:
+            self.release_order = {"reason": ""}
+        self.desk.flush()
+
+    def _read_ledger(self) -> None:
+        version = self.ledger.version()
+        if version == self._version and now_s() - self._read_s < _READ_AT_LEAST_S:
+            return
+        self._version, self._read_s = version, now_s()
+        row = self.ledger.cluster(self.cluster)
+        if row is None:
+            self._restore()
+            return
+        self.orders = json.loads(row["orders"])
+        if row["released_at"] is not None:
+            self.release_order = {"reason": "", "at_once": True}
+        if "release" in self.orders:
+            self.release_order = self.orders["release"]
+        elif self.lease.lapsed(row["beat"], now_s()):
+            self.release_order = {"reason": Reason.LEASE_LAPSED.value, "lapsed": True}
+        self._obey_repeat()
+
+    def _obey_repeat(self) -> None:
+        repeat = self.orders.get("repeat")
+        if repeat and repeat["at"] > self._repeated_at:
+            self._repeated_at = repeat["at"]
+            self.desk.update(failure=None)
+            self.house.forgive()
+
+    def _sign_in(self) -> None:
+        pid = os.getpid()
+        with contextlib.suppress(EbbError):
+            self.ledger.update_cluster(
+                self.cluster, supervisor_pid=pid, supervisor_started=marks.started_ticks(pid)
+            )
+        signal.signal(signal.SIGTERM, self._told_to_stop)
+
+    def _told_to_stop(self, *_: object) -> None:
+        self.release_order = {"reason": Reason.CANCELLED.value}
+
+    def _restore(self) -> None:
+        """The ledger was lost: write down again what lives."""
+        pid, job_runs = os.getpid(), self.driver is not None and self.driver.running
+        run = {
+            "name": self.run,
+            "spec": to_json(self.spec),
+            "phase": (Phase.RUNNING if job_runs else Phase.STARTING).value,
+            "created": wall_s(),
+        }
+        cluster = {
+            "id": self.cluster,
+            "run": self.run,
+            "attempt": int(self.cluster.rsplit("-", 1)[1]),
+            "pool": self.spec.cluster.pool.name,
+            "state": "admitted" if self.admission.admitted else "queued",
+            "beat": 0,
+            "lease_s": self.spec.lease_s,
+            "supervisor_pid": pid,
+            "supervisor_started": marks.started_ticks(pid),
+            "orders": json.dumps(self.orders),
+            "view": to_json(self.desk.view),
+            "created": wall_s(),
+        }
+        self.ledger.restore(run, cluster, self.house.shares())
+
+
+def _plan(spec: RunSpec, cluster: str, folder: Path) -> ClusterPlan:
+    workdir = spec.job.workdir if spec.job else str(Path.home())
+    return ClusterPlan(
+        cluster=cluster,
+        spec=spec.cluster,
+        folder=folder,
+        workdir=workdir,
+        import_path=_import_path(spec, workdir),
+    )
+
+
+def _import_path(spec: RunSpec, workdir: str) -> tuple[str, ...]:
+    """As the program would have it: its own folder, its working folder, the user's PYTHONPATH."""
+    scripts = [word for word in (spec.job.argv[1:2] if spec.job else ()) if word.endswith(".py")]
+    beside = [str((Path(workdir) / script).resolve().parent) for script in scripts]
+    path = os.environ.get(processes.USER_PYTHONPATH, "")
+    folders = [*beside, workdir, *(part for part in path.split(os.pathsep) if part)]
+    return tuple(dict.fromkeys(folders))
+
+
+@contextlib.contextmanager
+def _child_watch() -> Any:
+    """A pipe that becomes readable when a child ends, so that the loop need not look often."""
+    read_end, write_end = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    previous = signal.set_wakeup_fd(write_end, warn_on_full_buffer=False)
+    try:
+        yield read_end
+    finally:
+        signal.set_wakeup_fd(previous)
+        os.close(read_end)
+        os.close(write_end)
+
+
+def _drain_pipe(read_end: int) -> None:
+    with contextlib.suppress(BlockingIOError):
+        os.read(read_end, 4096)
+
+
+def main(home: Path, run: str, cluster: str) -> None:
+    """Serve one cluster."""
+    os.umask(0o077)
+    Supervisor(Settings(home=home), run, cluster).serve()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), sys.argv[2], sys.argv[3])

@@ -1,0 +1,88 @@
+"""One Prefect task a step. A task retry repeats the step on the same cluster; a fresh cluster is the
+flow's business. Nothing is cached: a cached handle can name a dead cluster.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import TaskRun
+from prefect.context import TaskRunContext
+from prefect.states import State
+
+from infra import steps
+from infra.models.cluster import ClusterView
+from infra.models.phases import Reason, Step
+from infra.steps import Scene
+
+
+def _same_cluster_may_do(_task: Any, _run: TaskRun, state: State[Any]) -> bool:
+    """Prefect's retry condition: only where the cluster is still there to try again on."""
+    try:
+        state.result()
+    except Exception as error:  # whatever the step raised is the question here
+        return steps.repeatable(error)
+    return False
+
+
+_RETRIED: dict[str, Any] = {
+    "retries": 1,
+    "retry_delay_seconds": 1,
+    "retry_condition_fn": _same_cluster_may_do,
+    "cache_policy": NO_CACHE,
+    "persist_result": False,
+}
+_ONCE: dict[str, Any] = {"cache_policy": NO_CACHE, "persist_result": False}
+
+
+def _second_try() -> bool:
+    context = TaskRunContext.get()
+    return context is not None and context.task_run.run_count > 1
+
+
+@task(name=Step.REQUEST_HARDWARE_TIER.value, task_run_name="request_hardware_tier", **_ONCE)
+def request_hardware_tier(scene: Scene) -> None:
+    """Step 1: declare head and first workers; the run queues for room."""
+    steps.request_hardware_tier(scene)
+
+
+@task(name=Step.WAIT_FOR_NODES.value, task_run_name="wait_for_nodes", **_ONCE)
+def wait_for_nodes(scene: Scene) -> None:
+    """Step 2: until every declared process has its share."""
+    steps.wait_for_nodes(scene)
+
+
+@task(name=Step.START_HEAD.value, task_run_name="start_head", **_RETRIED)
+def start_head(scene: Scene) -> ClusterView:
+    """Step 3: until the head answers."""
+    if _second_try():
+        steps.repeat(scene, Step.START_HEAD)
+    return steps.start_head(scene)
+
+
+@task(name=Step.START_WORKERS.value, task_run_name="start_workers", **_RETRIED)
+def start_workers(scene: Scene) -> None:
+    """Step 4: until the first workers have registered."""
+    if _second_try():
+        steps.repeat(scene, Step.START_WORKERS)
+    steps.start_workers(scene)
+
+
+@task(name=Step.ATTACH_AUTOSCALER.value, task_run_name="attach_autoscaler", **_ONCE)
+def attach_autoscaler(scene: Scene) -> None:
+    """Step 5: from now on the load decides."""
+    steps.attach_autoscaler(scene)
+
+
+@task(name=Step.RUN_USER_JOB.value, task_run_name="run_user_job", **_ONCE)
+def run_user_job(scene: Scene) -> ClusterView:
+    """Step 6: until the user's program has ended."""
+    return steps.run_user_job(scene)
+
+
+@task(name=Step.TEAR_DOWN.value, task_run_name="tear_down", **_ONCE)
+def tear_down(scene: Scene, reason: Reason | None) -> None:
+    """Step 7: until nothing is left, and proved so."""
+    steps.tear_down(scene, reason)

@@ -1,0 +1,131 @@
+"""Budgets: what fits a head. A module 400 lines, a function 50, six parameters, no cycle."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable, Mapping
+
+from tests.architecture.house import Function, Module, imported, modules, modules_under
+
+MODULE_LINES = 400
+FUNCTION_LINES = 50
+PARAMETERS = 6
+
+# A framework's own package may import it where it is used: ``infra.frameworks.dask.…``.
+_OWN_PACKAGE_PARTS = 3
+# Registries name what they load, and load it when asked for.
+_REGISTRIES = ("infra.frameworks.base", "infra.platforms.base", "flows.cli")
+
+
+def test_there_is_a_house_to_measure() -> None:
+    assert {"infra.errors", "infra.models.phases"} <= {module.name for module in modules()}
+
+
+def test_no_file_is_longer_than_its_budget() -> None:
+    files = [*modules(), *modules_under("tests", "benchmarks", "examples")]
+    assert _too_much({file.name: file.lines for file in files}, MODULE_LINES) == {}
+
+
+def test_no_function_is_longer_than_its_budget() -> None:
+    lengths = {
+        f"{module.name}.{function.name}:{function.lineno}": _length(function)
+        for module in modules()
+        for function in module.functions()
+    }
+    assert _too_much(lengths, FUNCTION_LINES) == {}
+
+
+def test_no_function_takes_more_parameters_than_its_budget() -> None:
+    counts = {
+        f"{module.name}.{function.name}:{function.lineno}": _parameters(function)
+        for module in modules()
+        for function in module.functions()
+    }
+    assert _too_much(counts, PARAMETERS) == {}
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    assert [" <-> ".join(cycle) for cycle in _cycles(_graph(modules()))] == []
+
+
+def test_no_module_imports_inside_a_function() -> None:
+    found = [
+        f"{module.name}:{line} imports {name}"
+        for module in modules()
+        if not _is_own_package(module)
+        for function in module.functions()
+        for line, name in imported(module, function)
+    ]
+    assert found == []
+
+
+def test_only_registries_import_by_name() -> None:
+    found = [
+        f"{module.name}:{node.lineno}"
+        for module in modules()
+        if not module.name.startswith(_REGISTRIES)
+        for node in ast.walk(module.tree)
+        if isinstance(node, ast.Call)
+        and ast.unparse(node.func) in ("importlib.import_module", "import_module", "__import__")
+    ]
+    assert found == []
+
+
+def _too_much(sizes: Mapping[str, int], most: int) -> dict[str, int]:
+    return {name: size for name, size in sizes.items() if size > most}
+
+
+def _length(function: Function) -> int:
+    return (function.end_lineno or function.lineno) - function.lineno + 1
+
+
+def _parameters(function: Function) -> int:
+    """Those a caller can name or place, without self and cls, ``*args`` and ``**kwargs``."""
+    args = function.args
+    names = [arg.arg for arg in (*args.posonlyargs, *args.args, *args.kwonlyargs)]
+    return len(names) - (names[:1] in (["self"], ["cls"]))
+
+
+def _is_own_package(module: Module) -> bool:
+    parts = module.name.split(".")
+    in_folder = module.is_package or len(parts) > _OWN_PACKAGE_PARTS
+    return parts[:2] == ["infra", "frameworks"] and len(parts) >= _OWN_PACKAGE_PARTS and in_folder
+
+
+def _graph(house: Iterable[Module]) -> dict[str, set[str]]:
+    """Who imports whom; importing ``a.b.c`` runs ``a`` and ``a.b`` too, unless they run already."""
+    house = list(house)
+    names = {module.name for module in house}
+    graph: dict[str, set[str]] = {}
+    for module in house:
+        running = set(_with_parents(module.name))
+        wanted = {part for _, name in module.imports() for part in _with_parents(name)}
+        graph[module.name] = (wanted & names) - running
+    return graph
+
+
+def _with_parents(name: str) -> list[str]:
+    parts = name.split(".")
+    return [".".join(parts[:count]) for count in range(1, len(parts) + 1)]
+
+
+def _cycles(graph: Mapping[str, set[str]]) -> list[list[str]]:
+    """Groups of modules that reach each other."""
+    reach = {name: _reachable(graph, name) for name in graph}
+    groups = {
+        tuple(sorted(other for other in reach[name] if name in reach[other]))
+        for name in graph
+        if name in reach[name]
+    }
+    return [list(group) for group in sorted(groups)]
+
+
+def _reachable(graph: Mapping[str, set[str]], start: str) -> set[str]:
+    seen: set[str] = set()
+    todo = list(graph[start])
+    while todo:
+        name = todo.pop()
+        if name not in seen:
+            seen.add(name)
+            todo += graph[name]
+    return seen

@@ -1,0 +1,36 @@
+"""The contracts of pyproject.toml hold, and what they cannot see (a package's own __init__)."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.architecture.house import PACKAGES, ROOT
+
+CONTRACTS = (ROOT / "pyproject.toml").read_text().count("[[tool.importlinter.contracts]]")
+
+
+def test_every_import_contract_is_kept() -> None:
+    command = [str(Path(sys.executable).with_name("lint-imports")), "--no-cache", "--no-logo"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"\n{done.stdout}{done.stderr}"
+    assert re.search(rf"\b{CONTRACTS} kept, 0 broken", done.stdout), done.stdout
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_a_package_of_the_house_is_a_package(package: str) -> None:
+    assert (ROOT / package / "__init__.py").is_file(), "else no contract would look into it"
+
+
+@pytest.mark.parametrize("heavy", ["prefect", "distributed", "kubernetes"])
+def test_starting_the_command_line_does_not_import(heavy: str) -> None:
+    # import-linter does not know that importing a.b runs a/__init__.py; this does.
+    program = f"import sys, ebb_entry, flows.cli.main; sys.exit({heavy!r} in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, f"flows.cli.main imports {heavy}, or fails:\n{done.stderr}"

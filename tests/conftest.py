@@ -1,0 +1,61 @@
+"""Fixtures and rules for all tests. Helpers that are not fixtures are in ``tests.helpers``."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Generator, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.helpers import end_marked_processes, marked_processes, wait_until
+
+REQUIRE_ALL = "EBB_TEST_REQUIRE_ALL"
+"""Set in CI: what is missing there is a failure, so that nothing passes by being skipped."""
+
+_EXIT_GRACE_S = 3.0
+"""For processes that have been told to go and are on their way out when the test ends."""
+
+
+@pytest.fixture
+def ebb_home(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """An EBB_HOME of this test alone; the test fails if a process of it is alive afterwards.
+
+    Short, because the path of a unix socket may have 107 bytes, and ``tmp_path`` is long. A local
+    Prefect server that the test made counts as well: end it in the test.
+    """
+    with tempfile.TemporaryDirectory(prefix="ebb-", ignore_cleanup_errors=True) as folder:
+        home = Path(folder).resolve()
+        monkeypatch.setenv("EBB_HOME", str(home))
+        yield home
+        try:
+            wait_until(lambda: not marked_processes(home), _EXIT_GRACE_S, "all processes ended")
+        except AssertionError:
+            left = end_marked_processes(home)
+            lines = "".join(f"\n  {process.pid}  {process.command}" for process in left)
+            pytest.fail(f"{len(left)} processes of this test were still alive:{lines}")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Where everything has to run, a skipped test has failed."""
+    report = yield
+    _refuse_skip(report)
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """The same for a module that skips itself (``pytest.importorskip``)."""
+    report = yield
+    _refuse_skip(report)
+    return report
+
+
+def _refuse_skip(report: pytest.TestReport | pytest.CollectReport) -> None:
+    if report.skipped and os.environ.get(REQUIRE_ALL) and not hasattr(report, "wasxfail"):
+        where = report.longrepr
+        reason = where[2] if isinstance(where, tuple) else where
+        report.outcome = "failed"
+        report.longrepr = f"{REQUIRE_ALL} is set, so this may not be skipped: {reason}"

@@ -1,0 +1,91 @@
+"""What every test may use: waiting without a fixed sleep, and finding processes by their mark.
+
+Does not belong here: anything that knows one framework, platform or command.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+T = TypeVar("T")
+
+PROC = Path("/proc")
+_FIRST_S, _LONGEST_S = 0.01, 0.25
+
+
+def wait_until(probe: Callable[[], T], timeout_s: float, why: str) -> T:
+    """Call ``probe`` at growing intervals until it gives something true, and return that.
+
+    Raises:
+        AssertionError: with ``why`` and the probe's last value when the time is up.
+    """
+    deadline = time.monotonic() + timeout_s
+    interval = _FIRST_S
+    while not (value := probe()):
+        left = deadline - time.monotonic()
+        if left <= 0:
+            raise AssertionError(f"not within {timeout_s:g} s: {why} (last seen: {value!r})")
+        threading.Event().wait(min(interval, left))
+        interval = min(interval * 1.5, _LONGEST_S)
+    return value
+
+
+@dataclass(frozen=True, slots=True)
+class MarkedProcess:
+    """A living process that was started with the mark."""
+
+    pid: int
+    command: str
+
+
+def marked_processes(home: Path) -> list[MarkedProcess]:
+    """Every living process whose environment says ``EBB_HOME=<home>``; this one never counts."""
+    mark = f"EBB_HOME={home}".encode()
+    pids = sorted(int(folder.name) for folder in PROC.iterdir() if folder.name.isdigit())
+    return [
+        MarkedProcess(pid, command)
+        for pid in pids
+        if pid != os.getpid() and (command := _command_if_marked(pid, mark)) is not None
+    ]
+
+
+def end_marked_processes(home: Path, timeout_s: float = 10.0) -> list[MarkedProcess]:
+    """Kill them by pid until there is none, also those they start meanwhile; gives all it met."""
+    met: dict[int, MarkedProcess] = {}
+
+    def none_left() -> bool:
+        left = marked_processes(home)
+        for process in left:
+            met[process.pid] = process
+            _kill(process.pid)
+        return not left
+
+    wait_until(none_left, timeout_s, f"no process of {home} is alive after SIGKILL")
+    return list(met.values())
+
+
+def _command_if_marked(pid: int, mark: bytes) -> str | None:
+    """Its command line; None when it has no mark, is a zombie, has ended or is not ours to see."""
+    folder = PROC / str(pid)
+    try:
+        if mark not in (folder / "environ").read_bytes().split(b"\0"):
+            return None
+        if (folder / "stat").read_text(errors="replace").rpartition(")")[2].split()[0] in "ZX":
+            return None
+        return (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+    except OSError:
+        return None
+
+
+def _kill(pid: int) -> None:
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        return

@@ -1,0 +1,271 @@
+"""One request is judged as a whole, before anything is made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+
+from infra.catalog import Catalog
+from infra.errors import ConfigurationError, Problem
+from infra.models.hardware import HardwareTier, NodePool
+from infra.models.job import RunSpec
+from infra.models.phases import Reason
+from infra.models.resources import Resources
+from infra.request import Ask, build_run_spec
+
+GI = 2**30
+Build = Callable[..., RunSpec]
+Problems = Callable[..., list[Problem]]
+
+
+def tier(name: str, cpu: int, gib: int, *, pool: str = "default", **more: Any) -> HardwareTier:
+    return HardwareTier(name=name, pool=pool, resources=Resources(cpu * 1000, gib * GI), **more)
+
+
+CATALOG = Catalog(
+    pools=(
+        NodePool(name="default", platform="local", capacity=Resources(16_000, 64 * GI)),
+        NodePool(name="spare", platform="local", capacity=Resources(4000, 8 * GI)),
+        NodePool(name="far", platform="kubernetes", capacity=Resources(64_000, 256 * GI)),
+    ),
+    tiers=(
+        tier("small", 1, 4),
+        tier("large", 8, 48),
+        tier("xlarge", 8, 96),
+        tier("rays", 1, 4, frameworks=("ray",)),
+        tier("spare", 1, 2, pool="spare"),
+        tier("pod", 4, 16, pool="far"),
+    ),
+    default_tier="small",
+    default_head_tier="small",
+    source="ebb.yaml",
+)
+
+
+def usable(framework: str) -> list[Problem]:
+    missing = Problem(Reason.FRAMEWORK_MISSING, "ray is not installed", "pip install ebbtide[ray]")
+    return [missing] if framework == "ray" else []
+
+
+@pytest.fixture
+def build(tmp_path: Path) -> Build:
+    (tmp_path / "train.py").touch()
+
+    def build_spec(*words: str, ask: dict[str, Any] | None = None, **cli: Any) -> RunSpec:
+        known: dict[str, Any] = {
+            "words": words or ("train.py",), "cli": cli, "environ": {"TOKEN": "t", "PATH": ""},
+            "cwd": tmp_path, "catalog": CATALOG, "file_options": {}, "installed": usable,
+            "frameworks": ("none", "dask", "ray"), "random": Random(1),
+        }  # fmt: skip
+        return build_run_spec(Ask(**{**known, **(ask or {})}))
+
+    return build_spec
+
+
+@pytest.fixture
+def problems(build: Build) -> Problems:
+    def problems_of(*words: str, **more: Any) -> list[Problem]:
+        with pytest.raises(ConfigurationError) as caught:
+            build(*words, **more)
+        return list(caught.value.problems)
+
+    return problems_of
+
+
+def test_the_defaults_make_a_whole_run(build: Build, tmp_path: Path) -> None:
+    spec = build()
+    assert (spec.platform, spec.lease_s, spec.cluster.framework) == ("local", 30.0, "dask")
+    assert (spec.cluster.tier.name, spec.cluster.head_tier.name) == ("small", "small")
+    assert (spec.cluster.policy.min_workers, spec.cluster.policy.max_workers) == (1, 4)
+    assert spec.job is not None
+    assert (spec.job.argv[1:], spec.job.workdir) == (("train.py",), str(tmp_path))
+
+
+def test_every_option_arrives_in_the_policy(build: Build) -> None:
+    policy = build(
+        workers="2..3", target_cpu="70", target_memory="60", scale_down_window="9s"
+    ).cluster.policy
+    assert (policy.min_workers, policy.max_workers) == (2, 3)
+    assert (policy.target_cpu_percent, policy.target_memory_percent) == (70.0, 60.0)
+    assert policy.scale_down_window_s == 9.0
+
+
+def test_every_option_arrives_in_limits_and_retry(build: Build) -> None:
+    spec = build(start_within="1m", time_limit="2m", idle_release="never", idle_action="warn",
+                 retry="job", attempts=2, lease="5s")  # fmt: skip
+    assert (spec.limits.start_within_s, spec.limits.time_limit_s) == (60.0, 120.0)
+    assert (spec.limits.idle_release_s, spec.limits.idle_action) == (None, "warn")
+    assert (spec.retry.reasons, spec.retry.attempts, spec.lease_s) == (("job",), 2, 5.0)
+
+
+def test_variables_and_secrets_arrive_in_the_job(build: Build) -> None:
+    job = build(env=["A=1"], secret=["TOKEN"]).job
+    assert job is not None
+    assert (job.env, job.secrets) == ({"A": "1"}, ("TOKEN",))
+
+
+def test_a_secrets_value_is_nowhere_in_the_spec(build: Build) -> None:
+    ask = {"environ": {"TOKEN": "s3cr3t", "PATH": ""}}
+    assert "s3cr3t" not in repr(build(secret=["TOKEN"], ask=ask))
+
+
+def test_a_run_is_named_as_asked(build: Build) -> None:
+    assert build(name="nightly-3").name == "nightly-3"
+
+
+def test_a_run_without_a_name_gets_one(build: Build) -> None:
+    assert build().name == build().name != build(ask={"random": Random(2)}).name
+
+
+def test_the_workdir_is_relative_to_where_the_user_is(build: Build, tmp_path: Path) -> None:
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / "job.py").touch()
+    job = build("job.py", workdir="sub/../sub").job
+    assert job is not None
+    assert job.workdir == str(tmp_path / "sub")
+
+
+def test_a_python_session_needs_no_program(build: Build) -> None:
+    assert build(ask={"words": None}).job is None
+
+
+HELLO = {"hello_argv": ("py", "hello.py"), "hello_defaults": {"workers": "1..2", "lease": "9s"}}
+
+
+def test_hello_is_the_built_in_job_with_its_own_defaults(build: Build) -> None:
+    spec = build("hello", ask=HELLO)
+    assert spec.job is not None
+    assert (spec.job.argv, spec.lease_s) == (("py", "hello.py"), 9.0)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [{"cli": {"workers": 3}}, {"environ": {"EBB_WORKERS": "3"}}, {"file_options": {"workers": 3}}],
+    ids=["option", "variable", "file"],
+)
+def test_what_the_user_sets_is_stronger_than_hello(build: Build, said: dict[str, Any]) -> None:
+    assert build("hello", ask={**HELLO, **said}).cluster.policy.max_workers == 3
+
+
+def test_the_defaults_of_hello_are_only_for_hello(build: Build) -> None:
+    assert build("train.py", ask=HELLO).lease_s == 30.0
+
+
+@pytest.mark.parametrize(
+    ("said", "reason", "summary", "hint"),
+    [
+        ({"framework": "dusk"}, Reason.FRAMEWORK_UNKNOWN, "no framework is named dusk",
+         "did you mean dask?"),
+        ({"framework": "flink"}, Reason.FRAMEWORK_UNKNOWN, "no framework is named flink",
+         "frameworks: none, dask, ray"),
+        ({"framework": "ray"}, Reason.FRAMEWORK_MISSING, "ray is not installed",
+         "pip install ebbtide[ray]"),
+        ({"tier": "smal"}, Reason.TIER_UNKNOWN, "no tier is named smal",
+         "did you mean small? tiers: small, large, xlarge, rays, spare"),
+        ({"head_tier": "zzz"}, Reason.TIER_UNKNOWN, "no tier is named zzz",
+         "tiers: small, large, xlarge, rays, spare"),
+        ({"tier": "rays"}, Reason.OPTION_INVALID, "tier rays is for ray, not for dask",
+         "choose another tier, or --framework ray"),
+        ({"tier": "pod"}, Reason.TIER_UNKNOWN, "tier pod is on platform kubernetes, not on local",
+         "--platform kubernetes; tiers: small, large, xlarge, rays, spare"),
+        ({"tier": "small", "head_tier": "spare"}, Reason.OPTION_INVALID,
+         "tier small is of pool default, head tier spare of spare",
+         "choose both from one pool: head and workers are admitted together"),
+        ({"platform": "locl"}, Reason.OPTION_INVALID, "no platform is named locl",
+         "did you mean local?"),
+        ({"workers": "4..1"}, Reason.OPTION_INVALID,
+         "option --workers: '4..1' has its least above its most", "write 1..4"),
+        ({"secret": ["TOKN"]}, Reason.SECRET_MISSING, "the secret TOKN is not set in this shell",
+         "did you mean TOKEN? or: export TOKN=…"),
+        ({"secret": ["KEY"]}, Reason.SECRET_MISSING, "the secret KEY is not set in this shell",
+         "export KEY=…"),
+    ],
+    ids=lambda value: " ".join(f"{k}" for k in value) if isinstance(value, dict) else "",
+)  # fmt: skip
+def test_a_bad_request_is_one_clear_problem(
+    problems: Problems, said: dict[str, Any], reason: Reason, summary: str, hint: str
+) -> None:
+    assert problems(**said) == [Problem(reason, summary, hint)]
+
+
+@pytest.mark.parametrize(
+    ("said", "summary", "hint"),
+    [
+        ({"tier": "xlarge"}, "xlarge asks 96 GiB; pool default has 64 GiB",
+         "--tier large (8 CPU, 48 GiB) is the largest that fits"),
+        ({"head_tier": "xlarge"}, "head tier xlarge asks 96 GiB; pool default has 64 GiB",
+         "--head-tier large (8 CPU, 48 GiB) is the largest that fits"),
+        ({"tier": "large", "workers": "2..4"},
+         "a small head and 2 large workers ask 17 CPU, 100 GiB; pool default has 16 CPU, 64 GiB",
+         "--tier small (1 CPU, 4 GiB) is the largest that fits, or --workers 1 at most"),
+        ({"workers": "16"}, "a small head and 16 small workers ask 17 CPU, 68 GiB; "
+         "pool default has 16 CPU, 64 GiB", "--workers 15 at most"),
+        ({"tier": "spare", "workers": "4"}, "a spare head and 4 spare workers ask 5 CPU, 10 GiB; "
+         "pool spare has 4 CPU, 8 GiB", "--workers 3 at most"),
+        ({"tier": "xlarge", "framework": "none"}, "xlarge asks 96 GiB; pool default has 64 GiB",
+         "--tier large (8 CPU, 48 GiB) is the largest that fits"),
+    ],
+    ids=["tier", "head", "workers", "too many", "other pool", "no framework"],
+)  # fmt: skip
+def test_what_can_never_fit_is_refused(
+    problems: Problems, said: dict[str, Any], summary: str, hint: str
+) -> None:
+    assert problems(**said) == [Problem(Reason.TIER_EXCEEDS_POOL, summary, hint)]
+
+
+def test_most_workers_may_exceed_the_pool(build: Build) -> None:
+    assert build(workers="1..1000").cluster.policy.max_workers == 1000
+
+
+def test_the_head_follows_a_tier_of_another_pool(build: Build) -> None:
+    assert build(tier="spare").cluster.head_tier.name == "spare"
+
+
+def test_the_head_follows_a_tier_when_the_default_is_not_for_the_framework(build: Build) -> None:
+    small = tier("small", 1, 4, frameworks=("dask",))
+    catalog = Catalog(pools=CATALOG.pools, tiers=(small, tier("rays", 1, 4)), source="",
+                      default_tier="small", default_head_tier="small")  # fmt: skip
+    ask = {"catalog": catalog, "installed": lambda _: []}
+    assert build(framework="ray", tier="rays", ask=ask).cluster.head_tier.name == "rays"
+
+
+def test_without_a_framework_the_head_tier_has_no_effect(build: Build) -> None:
+    cluster = build(framework="none", tier="spare", head_tier="xlarge").cluster
+    assert (cluster.head_tier.name, cluster.pool.name) == ("spare", "spare")
+
+
+def test_defaults_are_taken_from_the_platform_asked_for(build: Build) -> None:
+    cluster = build(platform="kubernetes", ask={"platforms": ("local", "kubernetes")}).cluster
+    assert (cluster.tier.name, cluster.head_tier.name) == ("pod", "pod")
+
+
+def test_a_platform_without_tiers_is_a_problem(problems: Problems) -> None:
+    (problem,) = problems(platform="cloud", ask={"platforms": ("local", "cloud")})
+    assert problem.summary == "platform cloud has no hardware tier"
+
+
+def test_a_missing_program_is_a_problem(problems: Problems) -> None:
+    (problem,) = problems(ask={"words": ()})
+    assert (problem.reason, problem.summary) == (
+        Reason.PROGRAM_INVALID, "there is no program to run",
+    )  # fmt: skip
+
+
+def test_hello_needs_its_workdir_too(problems: Problems) -> None:
+    (problem,) = problems("hello", workdir="gone", ask=HELLO)
+    assert problem.reason is Reason.PROGRAM_INVALID
+
+
+def test_everything_wrong_is_in_one_error(problems: Problems) -> None:
+    found = problems("trian.py", framework="dusk", tier="smal", head_tier="lrge", secret=["KEY"],
+                     workers="4..1", wokers=2, retry="always")  # fmt: skip
+    assert len(found) == 8
+
+
+def test_what_can_never_fit_is_found_beside_other_problems(problems: Problems) -> None:
+    found = {problem.reason for problem in problems("trian.py", tier="xlarge")}
+    assert found == {Reason.PROGRAM_INVALID, Reason.TIER_EXCEEDS_POOL}
