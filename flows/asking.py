@@ -46,9 +46,7 @@ def catalog_for(environ: Mapping[str, str], cwd: Path) -> tuple[Catalog, dict[st
     return catalog, dict(options)
 
 
-def spec_for(
-    request: Request, ledger: Ledger, environ: Mapping[str, str], cwd: Path
-) -> RunSpec:
+def spec_for(request: Request, ledger: Ledger, environ: Mapping[str, str], cwd: Path) -> RunSpec:
     """The checked spec, under a name that is free.
 
     Raises:

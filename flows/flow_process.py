@@ -14,10 +14,11 @@ import sys
 import threading
 import traceback
 
+from flows.attempts import carry_out
 from flows.launch import KEEP
 from flows.prefect_server import server
 from flows.stopping import stop_run
-from infra import runs
+from infra import runs, steps
 from infra.errors import EbbError
 from infra.heartbeat import Heartbeat
 from infra.ledger import Ledger
@@ -46,22 +47,26 @@ def main(run: str) -> int:
     threading.Thread(target=_watch_starter, args=(settings, run), daemon=True).start()
     first = runs.cluster_id(run, 1)
     with Heartbeat(settings, spec.platform, first, spec.lease_s):
-        _run_flow(settings, ledger, run)
+        _run_flow(settings, ledger, spec)
     return _exit_code(ledger, run)
 
 
-def _run_flow(settings: Settings, ledger: Ledger, run: str) -> None:
+def _run_flow(settings: Settings, ledger: Ledger, spec: RunSpec) -> None:
+    """With Prefect; where Prefect cannot be used, without: a run never fails for its bookkeeping."""
     try:
-        os.environ.update(_prefect_environment(settings, ledger, run))
+        os.environ.update(_prefect_environment(settings, ledger, spec.name))
         # Only now: importing Prefect reads the environment, and takes its time.
         flow = importlib.import_module("flows.run_job").run_job
-        flow(program=[], run=run)
-    except EbbError as error:
-        runs.end(ledger, run, error, error.exit_code)
+        flow.with_options(flow_run_name=spec.name)(program=[], run=spec.name)
     except BaseException:
-        # Prefect failed, not the run: what the run came to is in the ledger already, or is settled
-        # by whoever looks next.
         traceback.print_exc()
+        row = ledger.run(spec.name)
+        if row is None or row["ended"] is not None:
+            return
+        why = traceback.format_exc(limit=0).strip().splitlines()[-1][:200]
+        ledger.emit(spec.name, "warning", f"not recorded in Prefect: {why}")
+        with contextlib.suppress(EbbError):  # recorded where it was raised
+            carry_out(settings, ledger, spec, steps)
 
 
 def _prefect_environment(settings: Settings, ledger: Ledger, run: str) -> dict[str, str]:
@@ -79,7 +84,9 @@ def _watch_starter(settings: Settings, run: str) -> None:
     """Stop the run when our standard input ends without the word that it shall go on."""
     said = b""
     with contextlib.suppress(OSError):
-        said = sys.stdin.buffer.read()
+        # Below Python's buffer: a thread that waits in it makes the interpreter's end a crash.
+        while part := os.read(0, len(KEEP)):
+            said += part
     if said != KEEP:
         stop_run(settings, run, Reason.CANCELLED)
 

@@ -125,7 +125,9 @@ class Ledger:
 
     # Clusters ------------------------------------------------------------------------------
 
-    def add_cluster(self, cluster: str, run: str, *, attempt: int, pool: str, lease_s: float) -> None:
+    def add_cluster(
+        self, cluster: str, run: str, *, attempt: int, pool: str, lease_s: float
+    ) -> None:
         """A new cluster at the end of its pool's queue. Adding it again changes nothing."""
         self.write(
             "INSERT OR IGNORE INTO clusters (id, run, attempt, pool, state, beat, lease_s, orders,"
@@ -164,7 +166,9 @@ class Ledger:
     def order(self, cluster: str, **orders: Any) -> None:
         """Tell the cluster's owner what is wanted. Orders add up; the same one twice is one."""
         with self.transaction() as connection:
-            row = connection.execute("SELECT orders FROM clusters WHERE id = ?", (cluster,)).fetchone()
+            row = connection.execute(
+                "SELECT orders FROM clusters WHERE id = ?", (cluster,)
+            ).fetchone()
             if row is None:
                 return
             merged = {**json.loads(row["orders"]), **orders}
@@ -207,9 +211,7 @@ class Ledger:
 
     def _update(self, table: str, key: str, name: str, fields: dict[str, Any]) -> int:
         settings = ", ".join(f"{column} = ?" for column in fields)
-        return self.write(
-            f"UPDATE {table} SET {settings} WHERE {key} = ?", *fields.values(), name
-        )
+        return self.write(f"UPDATE {table} SET {settings} WHERE {key} = ?", *fields.values(), name)
 
     @contextlib.contextmanager
     def _guarded(self) -> Iterator[sqlite3.Connection]:
@@ -300,5 +302,7 @@ def _make_private(home: Path) -> None:
 
 def _unwritable(path: Path, why: str) -> ProvisioningError:
     return ProvisioningError(
-        Reason.LEDGER_UNWRITABLE, detail=f"{path}: {why}", hint="free some disk space, then try again"
+        Reason.LEDGER_UNWRITABLE,
+        detail=f"{path}: {why}",
+        hint="free some disk space, then try again",
     )

@@ -1,5 +1,7 @@
-"""One Prefect task a step. A task retry repeats the step on the same cluster; a fresh cluster is the
-flow's business. Nothing is cached: a cached handle can name a dead cluster.
+"""One Prefect task a step.
+
+A task retry repeats the step on the same cluster; a fresh cluster is the flow's business. Nothing is
+cached: a cached handle can name a dead cluster.
 """
 
 from __future__ import annotations
@@ -8,9 +10,8 @@ from typing import Any
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
-from prefect.client.schemas.objects import TaskRun
+from prefect.client.schemas.objects import State, TaskRun
 from prefect.context import TaskRunContext
-from prefect.states import State
 
 from infra import steps
 from infra.models.cluster import ClusterView

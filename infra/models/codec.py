@@ -60,8 +60,8 @@ def _build(kind: Any, data: Any) -> Any:
     if origin is dict:
         value_kind = typing.get_args(kind)[1]
         return {key: _build(value_kind, item) for key, item in data.items()}
-    if dataclasses.is_dataclass(kind):
-        hints = _hints(typing.cast(type, kind))
+    if isinstance(kind, type) and dataclasses.is_dataclass(kind):
+        hints = _hints(kind)
         known = {f.name for f in dataclasses.fields(kind)} & data.keys()
         return kind(**{name: _build(hints[name], data[name]) for name in known})
     if isinstance(kind, type) and issubclass(kind, enum.Enum):

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 _BINARY = {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40}
 _DECIMAL = {"k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
+_UNITS: dict[str | None, int] = {**_BINARY, **_DECIMAL, None: 1}
 _DURATION_UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 
@@ -23,14 +24,10 @@ class Resources:
     memory_bytes: int
 
     def __add__(self, other: Resources) -> Resources:
-        return Resources(
-            self.cpu_millis + other.cpu_millis, self.memory_bytes + other.memory_bytes
-        )
+        return Resources(self.cpu_millis + other.cpu_millis, self.memory_bytes + other.memory_bytes)
 
     def __sub__(self, other: Resources) -> Resources:
-        return Resources(
-            self.cpu_millis - other.cpu_millis, self.memory_bytes - other.memory_bytes
-        )
+        return Resources(self.cpu_millis - other.cpu_millis, self.memory_bytes - other.memory_bytes)
 
     def times(self, count: int) -> Resources:
         """This amount ``count`` times."""
@@ -72,7 +69,7 @@ def parse_memory(text: str) -> int:
     text = text.strip()
     match = re.fullmatch(r"(\d+(?:\.\d+)?)(Ki|Mi|Gi|Ti|k|M|G|T)?", text)
     if match:
-        bytes_ = round(float(match[1]) * {**_BINARY, **_DECIMAL, None: 1}[match[2]])
+        bytes_ = round(float(match[1]) * _UNITS[match[2]])
         if bytes_ > 0:
             return bytes_
         raise ValueError(f"{text!r} is not an amount of memory; it must be more than zero")

@@ -51,8 +51,9 @@ class Admission:
         shares = self.shares()
         self._desk.update(queue=None, admitted_at=self._desk.now())
         total = sum(shares.values(), start=Resources(0, 0))
-        words = f"{len(shares)} share{'s' * (len(shares) > 1)} of pool {self._spec.cluster.pool.name}"
-        self._desk.done(Step.WAIT_FOR_NODES, f"{words} ({total})")
+        count, pool = len(shares), self._spec.cluster.pool.name
+        words = f"{count} share{'s' * (count > 1)} of pool {pool} ({total})"
+        self._desk.done(Step.WAIT_FOR_NODES, words)
         return True
 
     def _say_requested(self) -> None:
@@ -90,7 +91,4 @@ def _why(view: QueueView) -> str:
     place = f"position {view.position} in the queue"
     if view.ahead:
         place += f" behind {', '.join(view.ahead)}"
-    return (
-        f"pool {view.pool} has {view.free} free, {view.asked} asked;"
-        f" held by {held}; {place}"
-    )
+    return f"pool {view.pool} has {view.free} free, {view.asked} asked; held by {held}; {place}"

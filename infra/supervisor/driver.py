@@ -73,7 +73,7 @@ class Driver:
         return True
 
     def end(self, reason: Reason, detail: str, *, at_once: bool = False) -> None:
-        """End the program for a reason of ours: SIGTERM to all of it, SIGKILL three seconds later."""
+        """End the program for a reason of ours: SIGTERM, and SIGKILL three seconds later."""
         if not self.running or self._process is None:
             return
         self._ended_because = (reason, detail)

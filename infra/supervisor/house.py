@@ -109,9 +109,7 @@ class House:
         self.members = Members(
             ground.plan, framework, ground.place, _member_environment(self.spec), ground.desk
         )
-        self.scaler = Scaler(
-            cluster.policy, self.members, cluster.pool, ground.ledger, ground.desk
-        )
+        self.scaler = Scaler(cluster.policy, self.members, cluster.pool, ground.ledger, ground.desk)
 
     def _open(self) -> None:
         self._opened_s = now_s()

@@ -1,4 +1,4 @@
-"""The supervisor's loop: ``python -m infra.supervisor.main HOME RUN CLUSTER``, started by the guard.
+"""The supervisor's loop; the guard starts ``python -m infra.supervisor.main HOME RUN CLUSTER``.
 
 It renews nothing itself. It makes the cluster what the orders in the ledger say, tells what is, and
 releases everything when its orders say so or the lease lapses.

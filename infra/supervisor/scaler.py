@@ -1,4 +1,4 @@
-"""The autoscaler's hands: figures in, the pure policy decides, workers are added or asked to leave."""
+"""The autoscaler's hands: the pure policy decides, workers are added or asked to leave."""
 
 from __future__ import annotations
 

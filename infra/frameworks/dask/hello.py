@@ -67,7 +67,9 @@ def main() -> int:
     kept = [future for future in futures if future.status == "finished"]
     samples = len(futures) * _SAMPLES
     print(f"{len(kept)} of {len(futures)} results kept")
-    print(f"pi ≈ {4 * sum(client.gather(futures)) / samples:.5f} from {samples / 1e6:.0f} M samples")
+    print(
+        f"pi ≈ {4 * sum(client.gather(futures)) / samples:.5f} from {samples / 1e6:.0f} M samples"
+    )
     return 0 if len(kept) == len(futures) else 1
 
 

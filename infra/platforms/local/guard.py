@@ -38,7 +38,9 @@ def main(home: Path, run: str, cluster: str) -> None:
     left = marks.sweep(home, cluster, folder, spare=me, my_children=True)
     if left:
         sys.exit(f"still alive after the release: {[process.pid for process in left]}")
-    with contextlib.suppress(EbbError):  # the reaper will say it when the ledger can be written again
+    with contextlib.suppress(
+        EbbError
+    ):  # the reaper will say it when the ledger can be written again
         mark_released(Ledger(home), cluster, by="guard", reason=Reason.SUPERVISOR_LOST)
 
 

@@ -91,7 +91,9 @@ def mark_released(ledger: Ledger, cluster: str, *, by: str, reason: Reason | Non
         return changed.rowcount > 0
 
 
-_USED = "SELECT coalesce(sum(cpu_millis), 0), coalesce(sum(memory_bytes), 0) FROM shares WHERE pool = ?"
+_USED = (
+    "SELECT coalesce(sum(cpu_millis), 0), coalesce(sum(memory_bytes), 0) FROM shares WHERE pool = ?"
+)
 
 
 def _look(
@@ -137,5 +139,7 @@ def _free(connection: sqlite3.Connection, pool: NodePool) -> Resources:
     return pool.capacity - Resources(used[0], used[1])
 
 
-def _share(cluster: str, owner: str, pool: str, amount: Resources) -> tuple[str, str, str, int, int]:
+def _share(
+    cluster: str, owner: str, pool: str, amount: Resources
+) -> tuple[str, str, str, int, int]:
     return (cluster, owner, pool, amount.cpu_millis, amount.memory_bytes)

@@ -1,0 +1,124 @@
+"""The command line of ``ebb run``, taken apart without stopping at the first mistake."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from infra.errors import Problem
+from infra.models.phases import Reason
+from infra.options import OPTIONS, did_you_mean
+
+_SWITCHES = ("detach", "plan", "json", "help")
+
+
+@dataclass(slots=True)
+class RunArguments:
+    """What was typed after ``ebb run``."""
+
+    words: tuple[str, ...] = ()
+    """The program and its arguments."""
+    options: dict[str, Any] = field(default_factory=dict)
+    switches: set[str] = field(default_factory=set)
+    problems: list[Problem] = field(default_factory=list)
+
+    @property
+    def detach(self) -> bool:
+        """Return as soon as the run is under way."""
+        return "detach" in self.switches
+
+    @property
+    def plan(self) -> bool:
+        """Only say what would be made."""
+        return "plan" in self.switches
+
+    @property
+    def json(self) -> bool:
+        """One JSON object a line on stdout."""
+        return "json" in self.switches
+
+    @property
+    def help(self) -> bool:
+        """Only say how it is used."""
+        return "help" in self.switches
+
+
+def parse_run(args: list[str]) -> RunArguments:
+    """Options before ``--``, the program's own arguments after it."""
+    ours, program = args, []
+    if "--" in args:
+        cut = args.index("--")
+        ours, program = args[:cut], args[cut + 1 :]
+    found = RunArguments()
+    queue = list(ours)
+    words: list[str] = []
+    while queue:
+        word = queue.pop(0)
+        if word in ("-h", "--help"):
+            found.switches.add("help")
+        elif word.startswith("-") and len(word) > 1:
+            _take_option(word, queue, found)
+        else:
+            words.append(word)
+    found.words = (*words, *program)
+    return found
+
+
+def _take_option(word: str, queue: list[str], found: RunArguments) -> None:
+    name, equals, value = word.lstrip("-").partition("=")
+    name = name.replace("_", "-")
+    if name in _SWITCHES and not equals:
+        found.switches.add(name)
+    elif name not in OPTIONS or not word.startswith("--"):
+        found.problems.append(_unknown(word.partition("=")[0], name))
+    elif equals:
+        _keep(name, value, found)
+    elif queue:
+        _keep(name, queue.pop(0), found)
+    else:
+        problem = Problem(Reason.OPTION_INVALID, f"--{name} wants a value", OPTIONS[name].help)
+        found.problems.append(problem)
+
+
+def _keep(name: str, value: str, found: RunArguments) -> None:
+    if OPTIONS[name].repeatable:
+        found.options.setdefault(name, []).append(value)
+    elif name in found.options:
+        problem = Problem(Reason.OPTION_INVALID, f"--{name} is given twice", "keep one of them")
+        found.problems.append(problem)
+    else:
+        found.options[name] = value
+
+
+def _unknown(word: str, name: str) -> Problem:
+    known = [*OPTIONS, *_SWITCHES]
+    hint = did_you_mean(
+        name, known, prefix="--", otherwise="the program's own arguments go after --"
+    )
+    return Problem(Reason.OPTION_INVALID, f"there is no option {word}", hint)
+
+
+def usage() -> str:
+    """The help of ``ebb run``."""
+    lines = [
+        "usage: ebb run [options] PROGRAM [-- ARGUMENTS]      ebb run [options] -- COMMAND",
+        "       ebb run hello",
+        "",
+        "Runs a program on a cluster of its own and takes the cluster back. The program runs in",
+        "place, in --workdir (default: here). Every option is also a variable EBB_<NAME> and a key",
+        "of ebb.yaml under run:.",
+        "",
+    ]
+    for option in OPTIONS.values():
+        default = f" (default {option.default})" if option.default else ""
+        lines.append(f"  {f'--{option.name} {option.metavar}':<32} {option.help}{default}")
+    lines += [
+        f"  {'--detach':<32} come back as soon as the run is under way",
+        f"  {'--plan':<32} say what would be made, make nothing",
+        f"  {'--json':<32} one event a line on stdout: at, run, cluster, kind, step, reason,",
+        f"  {'':<32} message, data; the program's output as kind output, data.stream",
+        "",
+        "Exit code: the program's own; 64 misconfiguration, 69 no room in time, 70 infrastructure,",
+        "75 temporary, 124 a time limit, 130 stopped.",
+    ]
+    return "\n".join(lines)
