@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 _BINARY = {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40}
 _DECIMAL = {"k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
-_UNITS: dict[str | None, int] = {**_BINARY, **_DECIMAL, None: 1}
+_UNITS = _BINARY | _DECIMAL | {"": 1}
 _DURATION_UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 
@@ -69,7 +69,7 @@ def parse_memory(text: str) -> int:
     text = text.strip()
     match = re.fullmatch(r"(\d+(?:\.\d+)?)(Ki|Mi|Gi|Ti|k|M|G|T)?", text)
     if match:
-        bytes_ = round(float(match[1]) * _UNITS[match[2]])
+        bytes_ = round(float(match[1]) * _UNITS[match[2] or ""])
         if bytes_ > 0:
             return bytes_
         raise ValueError(f"{text!r} is not an amount of memory; it must be more than zero")

@@ -1,0 +1,172 @@
+"""Ebb from Python: ``run`` a program, or hold a ``cluster`` open for a session of your own.
+
+Imports no Prefect; a run's flow lives in a process of its own, exactly as with ``ebb run``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from flows.asking import Request, spec_for
+from flows.cli.screen import TextScreen
+from flows.cli.viewer import Viewer
+from flows.launch import launch
+from infra import runs, steps
+from infra.errors import EbbError, error_for
+from infra.heartbeat import Heartbeat
+from infra.ledger import Ledger
+from infra.models.cluster import ClusterView
+from infra.models.job import RunSpec
+from infra.models.phases import Phase, Reason
+from infra.platforms.base import Platform, load_platform
+from infra.settings import load_settings
+from infra.steps import Scene
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunResult:
+    """How a run ended."""
+
+    run: str
+    phase: Phase
+    reason: Reason | None
+    """None when it succeeded."""
+    detail: str
+    exit_code: int
+    """What ``ebb run`` would have exited with."""
+    output_dir: Path
+    """The program's ``EBB_OUTPUT_DIR``; kept."""
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether the program ended well."""
+        return self.phase is Phase.SUCCEEDED
+
+
+def run(*program: str, **options: Any) -> RunResult:
+    """Run a program on a cluster of its own and wait for its end.
+
+    Args:
+        program: the program and its arguments: ``run("train.py", "--epochs", "3")``.
+        options: those of ``ebb run``, with underscores: ``framework="dask"``, ``tier="small"``,
+            ``workers=(1, 8)``, ``time_limit="1h"``, ``env={"A": "1"}``, ``secret=["TOKEN"]``.
+
+    Raises:
+        ConfigurationError: with everything that is wrong with the request; nothing was made.
+    """
+    settings = load_settings()
+    ledger = Ledger(settings.home)
+    spec = spec_for(Request(words=program, options=options), ledger, os.environ, Path.cwd())
+    screen = TextScreen()
+    screen.plan(spec)
+    flow = launch(settings, ledger, spec, detach=False)
+    code = Viewer(settings, ledger, spec, flow, screen).follow(lambda: None)
+    row = ledger.run(spec.name)
+    assert row is not None
+    return RunResult(
+        run=spec.name,
+        phase=Phase(row["phase"]),
+        reason=Reason(row["reason"]) if row["reason"] else None,
+        detail=row["detail"] or "",
+        exit_code=code,
+        output_dir=settings.run_folder(spec.name) / "output",
+    )
+
+
+class Cluster:
+    """A living cluster, as ``with cluster(...) as c`` gives it."""
+
+    def __init__(self, spec: RunSpec, view: ClusterView, platform: Platform):
+        self.run = spec.name
+        self.framework = spec.cluster.framework
+        self.address = view.head_address
+        """In the framework's own spelling."""
+        self.dashboard = view.dashboard
+        """URL for people."""
+        self.environment = dict(view.driver_env)
+        """What a program needs in its environment to connect without arguments."""
+        self._cluster = view.cluster
+        self._platform = platform
+        self._client: Any = None
+
+    @property
+    def workers(self) -> int:
+        """Workers that have registered with the head."""
+        view = self._platform.observe(self._cluster)
+        return view.workers_joined if view else 0
+
+    @property
+    def client(self) -> Any:
+        """The framework's own client, connected; made when first asked for."""
+        if self._client is None:
+            connect = importlib.import_module(f"infra.frameworks.{self.framework}.client").connect
+            self._client = connect(self.address, self.environment)
+        return self._client
+
+    def close_client(self) -> None:
+        """Let go of the head before it goes."""
+        if self._client is not None:
+            self._client.close()
+
+    def __repr__(self) -> str:
+        return (
+            f"<ebb cluster {self.run}: {self.framework}, {self.workers} workers, {self.dashboard}>"
+        )
+
+
+@contextlib.contextmanager
+def cluster(framework: str = "dask", **options: Any) -> Iterator[Cluster]:
+    """A cluster for as long as the block lasts; released when it is left, however it is left.
+
+    Args:
+        framework: its name.
+        options: those of ``ebb run``, with underscores.
+
+    Raises:
+        ConfigurationError: with everything that is wrong with the request; nothing was made.
+        CapacityError: there was no room in time.
+        ProvisioningError: head or workers did not come.
+    """
+    settings = load_settings()
+    ledger = Ledger(settings.home)
+    asked = {"framework": framework, **options}
+    spec = spec_for(Request(words=None, options=asked), ledger, os.environ, Path.cwd())
+    runs.begin(ledger, spec)
+    platform = load_platform(spec.platform, settings)
+    name = runs.cluster_id(spec.name, 1)
+    scene = Scene(platform=platform, spec=spec, cluster=name, attempt=1)
+    with Heartbeat(settings, spec.platform, name, spec.lease_s), _recorded(ledger, scene):
+        steps.request_hardware_tier(scene)
+        steps.wait_for_nodes(scene)
+        steps.start_head(scene)
+        steps.start_workers(scene)
+        held = Cluster(spec, steps.attach_autoscaler(scene), platform)
+        try:
+            yield held
+        finally:
+            held.close_client()
+
+
+@contextlib.contextmanager
+def _recorded(ledger: Ledger, scene: Scene) -> Iterator[None]:
+    """Release and record the end, whatever it was."""
+    error: EbbError | None = None
+    try:
+        yield
+    except EbbError as failure:
+        error = failure
+        raise
+    except BaseException:
+        error = error_for(Reason.CANCELLED)
+        raise
+    finally:
+        try:
+            steps.tear_down(scene, error.reason if error else None)
+        finally:
+            runs.end(ledger, scene.spec.name, error, error.exit_code if error else 0)
