@@ -6,7 +6,6 @@ Imports no Prefect; a run's flow lives in a process of its own, exactly as with 
 from __future__ import annotations
 
 import contextlib
-import importlib
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from flows.cli.viewer import Viewer
 from flows.launch import launch
 from infra import runs, steps
 from infra.errors import EbbError, error_for
+from infra.frameworks.base import load_framework
 from infra.heartbeat import Heartbeat
 from infra.ledger import Ledger
 from infra.models.cluster import ClusterView
@@ -105,8 +105,8 @@ class Cluster:
     def client(self) -> Any:
         """The framework's own client, connected; made when first asked for."""
         if self._client is None:
-            connect = importlib.import_module(f"infra.frameworks.{self.framework}.client").connect
-            self._client = connect(self.address, self.environment)
+            framework = load_framework(self.framework)
+            self._client = framework.client(self.address, self.environment)
         return self._client
 
     def close_client(self) -> None:
@@ -161,6 +161,9 @@ def _recorded(ledger: Ledger, scene: Scene) -> Iterator[None]:
         yield
     except EbbError as failure:
         error = failure
+        raise
+    except Exception as failure:
+        error = error_for(Reason.EXIT_CODE, detail=f"the session raised {failure!r}"[:300])
         raise
     except BaseException:
         error = error_for(Reason.CANCELLED)

@@ -52,7 +52,7 @@ def main(run: str) -> int:
 
 
 def _run_flow(settings: Settings, ledger: Ledger, spec: RunSpec) -> None:
-    """With Prefect; where Prefect cannot be used, without: a run never fails for its bookkeeping."""
+    """With Prefect, or without where it cannot be used: no run fails for its bookkeeping."""
     try:
         os.environ.update(_prefect_environment(settings, ledger, spec.name))
         # Only now: importing Prefect reads the environment, and takes its time.

@@ -214,7 +214,7 @@ def _one_of(*known: str) -> Callable[[str], str]:
 
 def _percent(text: str) -> float:
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*%?", text.strip())
-    if not match or not 1 <= float(match[1]) <= 1000:  # noqa: PLR2004 - the sentence says it
+    if not match or not 1 <= float(match[1]) <= 1000:
         raise ValueError(f"{text!r} is not a percentage from 1 to 1000; write it like 80")
     return float(match[1])
 
@@ -227,7 +227,7 @@ def _attempts(text: str) -> int:
 
 def _lease_s(text: str) -> float:
     seconds = parse_duration_s(text)
-    if seconds < 2:  # noqa: PLR2004 - the sentence says it
+    if seconds < 2:
         raise ValueError(f"{text!r} is too short for a lease; the least is 2s")
     return seconds
 

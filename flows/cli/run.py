@@ -9,17 +9,16 @@ import sys
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from flows.asking import Request, catalog_for, spec_for
+from flows.asking import Request, spec_for
 from flows.cli.arguments import RunArguments, parse_run, usage
 from flows.cli.screen import JsonScreen, Screen, TextScreen
 from flows.cli.viewer import Viewer
 from flows.launch import launch
-from infra.errors import ConfigurationError, Problem, ProvisioningError
+from infra.errors import ConfigurationError, ProvisioningError
 from infra.ledger import Ledger
 from infra.models.codec import to_data
 from infra.models.job import RunSpec

@@ -10,12 +10,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from flows.cli.screen import JsonScreen, Screen, TextScreen
+from flows.cli.screen import Screen, TextScreen
 from flows.launch import Flow
 from flows.prefect_server import server
 from flows.stopping import stop_run
 from infra import reaper
-from infra.errors import EbbError
 from infra.ledger import Ledger
 from infra.models.cluster import ClusterView
 from infra.models.codec import from_json
@@ -24,7 +23,7 @@ from infra.models.phases import ExitCode, Reason, Step
 from infra.models.resources import format_duration
 from infra.platforms.base import Held, load_platform
 from infra.settings import Settings
-from infra.waiting import now_s, pause, wait_until, wall_s
+from infra.waiting import pause, wait_until, wall_s
 
 _SHORTEST_LOOK_S = 0.02
 _LONGEST_LOOK_S = 0.2

@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 
 from infra.errors import Problem
 from infra.models.cluster import ClusterSpec
@@ -119,6 +119,13 @@ class Framework(Protocol):
 
     def driver_env(self, plan: ClusterPlan, head: HeadInfo) -> dict[str, str]:
         """What makes a program connect by itself. Paths of secrets, never secrets."""
+        ...
+
+    def client(self, address: str, environment: dict[str, str]) -> Any:
+        """The framework's own client in this process, connected; it has a ``close`` method.
+
+        ``environment`` is what ``driver_env`` gave. The only call that imports the framework here.
+        """
         ...
 
     def hello(self) -> tuple[str, ...]:

@@ -149,7 +149,7 @@ class House:
         if not driver.running and not self._job_over:
             driver.start(self._driver_environment())
             self.desk.update(job=driver.view)
-            if driver.running:
+            if driver.view.ended_at is None:
                 self.desk.event("job_started", "the program runs", step=Step.RUN_USER_JOB.value)
             else:
                 self._say_job_ended(driver)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import json
 import os
 import sys
 import urllib.request
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from infra.errors import Problem
@@ -111,6 +113,10 @@ class Dask:
             "DASK_SCHEDULER_SERVICE_PORT": str(where.port),
             **_tls(plan),
         }
+
+    def client(self, address: str, environment: dict[str, str]) -> Any:
+        """A ``distributed.Client``."""
+        return importlib.import_module("infra.frameworks.dask.client").connect(address, environment)
 
     def hello(self) -> tuple[str, ...]:
         """Estimates pi."""

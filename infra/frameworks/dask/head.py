@@ -1,8 +1,9 @@
 """The Dask scheduler as a process: ``python head.py FOLDER DASHBOARD_PORT``.
 
 Run by path, so it may import Dask and the standard library only. It differs from ``dask scheduler``
-in three things: it says it is ready once it has answered in its own protocol, it tells over HTTP what
-the autoscaler wants to know, and a shuffle that begins while a worker leaves does not count on it.
+in three things: it says it is ready once it has answered in its own protocol, it tells over HTTP
+what the autoscaler wants to know, and a shuffle that begins while a worker leaves does not count on
+that worker.
 """
 
 from __future__ import annotations

@@ -63,7 +63,7 @@ async def head_address(folder: Path, timeout_s: float) -> str:
 
 
 async def drain(worker: Worker, budget_s: float) -> None:
-    """Leave without losing anything; past the budget, keep the data and give up the running tasks."""
+    """Leave without losing anything; past the budget, keep the data and give up running tasks."""
     deadline = time.monotonic() + budget_s
     backoff = Backoff(deadline)
     while not backoff.over:

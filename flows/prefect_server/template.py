@@ -1,0 +1,59 @@
+"""A database that Prefect's migrations have run on once, to be copied.
+
+The 116 migrations cost more than everything else in a server's first start (measured: 8 s of 12).
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+
+
+def template_path(environ: Mapping[str, str]) -> Path:
+    """Where the template of the installed Prefect is kept."""
+    cache = Path(environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return cache / "ebb" / f"prefect-{version('prefect')}.sqlite"
+
+
+def ensure_template(environ: Mapping[str, str]) -> Path:
+    """Make the template unless it is there. Several processes may ask at once.
+
+    Raises:
+        RuntimeError: with what Prefect said, when its migrations failed.
+    """
+    path = template_path(environ)
+    if path.exists():
+        return path
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with path.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not path.exists():
+            _migrate(path, environ)
+    return path
+
+
+def _migrate(path: Path, environ: Mapping[str, str]) -> None:
+    draft = path.with_suffix(".draft")
+    draft.unlink(missing_ok=True)
+    settings = {
+        "PREFECT_API_DATABASE_CONNECTION_URL": f"sqlite+aiosqlite:///{draft}",
+        "PREFECT_HOME": str(path.parent / "prefect-home"),
+        "DO_NOT_TRACK": "1",
+    }
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "prefect", "server", "database", "upgrade", "-y"],
+        env={**environ, **settings},
+        cwd="/",
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode != 0:
+        raise RuntimeError(f"Prefect's migrations failed: {(done.stderr or done.stdout)[-500:]}")
+    os.replace(draft, path)
