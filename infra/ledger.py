@@ -271,7 +271,7 @@ class Ledger:
         if version > VERSION:
             problem = Problem(
                 Reason.LEDGER_NEWER,
-                f"{self.path} was written by a newer ebb (ledger {version}, this one reads {VERSION})",
+                f"{self.path} was written by a newer ebb (ledger {version}, this reads {VERSION})",
                 "upgrade ebbtide, or point EBB_HOME at another folder",
             )
             raise ConfigurationError([problem])

@@ -1,4 +1,4 @@
-"""Settings of this installation, from the environment. Options of one run are in ``infra.options``."""
+"""Settings of this installation, from the environment; one run's are in ``infra.options``."""
 
 from __future__ import annotations
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from infra import runs
 from infra.errors import CapacityError, EbbError, ProvisioningError, ReleaseError
@@ -86,7 +87,8 @@ def run_user_job(scene: Scene) -> ClusterView:
         error = runs.cluster_error(view)
         if error is not None:
             raise error
-        view = wait_until(lambda: _changed(scene, view), timeout_s=_LOOK_AGAIN_S) or view
+        before = view
+        view = wait_until(partial(_changed, scene, before), timeout_s=_LOOK_AGAIN_S) or before
     error = runs.job_error(view)
     if error is not None:
         raise error

@@ -1,7 +1,7 @@
 """One Prefect task a step.
 
-A task retry repeats the step on the same cluster; a fresh cluster is the flow's business. Nothing is
-cached: a cached handle can name a dead cluster.
+A task retry repeats the step on the same cluster; a fresh cluster is the flow's business. Nothing
+is cached: a cached handle can name a dead cluster.
 """
 
 from __future__ import annotations

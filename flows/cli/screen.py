@@ -160,7 +160,7 @@ class TextScreen:
         target.buffer.write(data)
         target.buffer.flush()
 
-    def ended(self, lines: list[str], facts: dict[str, Any]) -> None:
+    def ended(self, lines: list[str], facts: dict[str, Any]) -> None:  # noqa: ARG002
         """Last words; the very last line is what is still held."""
         self._quiet()
         self._print("")

@@ -14,7 +14,13 @@ PARAMETERS = 6
 # A framework's own package may import it where it is used: ``infra.frameworks.dask.…``.
 _OWN_PACKAGE_PARTS = 3
 # Registries name what they load, and load it when asked for.
-_REGISTRIES = ("infra.frameworks.base", "infra.platforms.base", "flows.cli")
+_REGISTRIES = (
+    "infra.frameworks.base",
+    "infra.frameworks.dask",  # its own package, only when a client is asked for
+    "infra.platforms.base",
+    "flows.cli",
+    "flows.flow_process",  # Prefect reads the environment when imported, so it is set before
+)
 
 
 def test_there_is_a_house_to_measure() -> None:

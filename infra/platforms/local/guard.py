@@ -1,8 +1,8 @@
 """The parent of a cluster's supervisor: when that is gone, for whatever reason, so is all the rest.
 
-``python -m infra.platforms.local.guard HOME RUN CLUSTER`` starts the supervisor and waits. It is the
-nearest subreaper above all of the cluster's processes, so those that lost their parent come to it and
-even one that dropped the mark is found. Standard library only, and as little of it as possible:
+``python -m infra.platforms.local.guard HOME RUN CLUSTER`` starts the supervisor and waits. It is
+the nearest subreaper above all of the cluster's processes, so those that lost their parent come to
+it and even one that dropped the mark is found. Standard library only, and as little of it as possible:
 nothing may be left that could fail.
 """
 

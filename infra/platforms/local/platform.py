@@ -91,7 +91,7 @@ class LocalPlatform:
         return self.ledger.renew(cluster)
 
     def supervised(self, cluster: str) -> bool:
-        """Whether somebody living owns the cluster: its supervisor, its guard, or one being born."""
+        """Whether somebody living owns it: its supervisor, its guard, or one being born."""
         row = self.ledger.cluster(cluster)
         if row is None or row["released_at"] is not None:
             return False
