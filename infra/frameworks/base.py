@@ -31,6 +31,8 @@ class ClusterPlan:
     spec: ClusterSpec
     folder: Path
     """The cluster's own folder, private to this user and gone after release."""
+    short_folder: Path | None = None
+    """Another path of the same folder, short enough for unix sockets (107 bytes in all)."""
     workdir: str = "/"
     """Where workers run, so that relative paths in tasks mean what they mean in the program."""
     import_path: tuple[str, ...] = ()

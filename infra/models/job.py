@@ -47,7 +47,7 @@ class RetryPolicy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunSpec:
-    """All that one run asks for. ``job`` is None where a Python session drives the cluster itself."""
+    """All that one run asks for. ``job`` is None where a Python session drives the cluster."""
 
     name: str
     platform: str

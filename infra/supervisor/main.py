@@ -43,7 +43,6 @@ class Supervisor:
         self.run, self.cluster = run, cluster
         self.ledger = Ledger(settings.home)
         self.spec = from_json(RunSpec, (settings.run_folder(run) / "spec.json").read_text())
-        self.folder = settings.cluster_folder(cluster)
         logs = settings.run_folder(run)
         self.place = processes.Place(home=settings.home, run=run, cluster=cluster, logs=logs)
         self.desk = Desk(self.ledger, run, cluster)
@@ -52,7 +51,7 @@ class Supervisor:
         self.driver = Driver(self.spec.job, self.place) if self.spec.job else None
         self.ground = Ground(
             spec=self.spec,
-            plan=_plan(self.spec, cluster, self.folder),
+            plan=_plan(self.spec, cluster, settings),
             place=self.place,
             ledger=self.ledger,
             desk=self.desk,
@@ -152,12 +151,13 @@ class Supervisor:
         self.ledger.restore(run, cluster, self.house.shares())
 
 
-def _plan(spec: RunSpec, cluster: str, folder: Path) -> ClusterPlan:
+def _plan(spec: RunSpec, cluster: str, settings: Settings) -> ClusterPlan:
     workdir = spec.job.workdir if spec.job else str(Path.home())
     return ClusterPlan(
         cluster=cluster,
         spec=spec.cluster,
-        folder=folder,
+        folder=settings.cluster_folder(cluster),
+        short_folder=settings.short_folder(cluster),
         workdir=workdir,
         import_path=_import_path(spec, workdir),
     )

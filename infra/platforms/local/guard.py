@@ -2,8 +2,8 @@
 
 ``python -m infra.platforms.local.guard HOME RUN CLUSTER`` starts the supervisor and waits. It is
 the nearest subreaper above all of the cluster's processes, so those that lost their parent come to
-it and even one that dropped the mark is found. Standard library only, and as little of it as possible:
-nothing may be left that could fail.
+it and even one that dropped the mark is found. Standard library only, and as little of it as
+possible: nothing may be left that could fail.
 """
 
 from __future__ import annotations

@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from infra.settings import Settings
 from infra.waiting import wait_until
 
 CLUSTER, HOME, ROLE, NAME, RUN = "EBB_CLUSTER", "EBB_HOME", "EBB_ROLE", "EBB_NAME", "EBB_RUN"
@@ -129,6 +130,8 @@ def sweep(
 
     wait_until(ended, timeout_s=_SWEEP_TIMEOUT_S)
     shutil.rmtree(folder, ignore_errors=True)
+    with contextlib.suppress(OSError):
+        Settings(home).short_folder(cluster).unlink(missing_ok=True)
     return remaining()
 
 

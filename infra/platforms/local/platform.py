@@ -44,6 +44,9 @@ class LocalPlatform:
         )
         folder = self.settings.run_folder(spec.name)
         _make_folders(folder / "output", self.settings.cluster_folder(cluster))
+        with contextlib.suppress(FileExistsError):
+            short = self.settings.short_folder(cluster)
+            short.symlink_to(self.settings.cluster_folder(cluster))
         (folder / "spec.json").write_text(to_json(spec))
         claimed = self.ledger.write(
             "UPDATE clusters SET supervisor_pid = ? WHERE id = ? AND supervisor_pid IS NULL",
