@@ -6,6 +6,7 @@ Prefect to be imported or its server to start: the flow's tasks then adopt what 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -72,8 +73,12 @@ class Flow:
     def let_go(self) -> None:
         """The run goes on when this process ends."""
         assert self._process.stdin is not None
-        try:
+        with contextlib.suppress(BrokenPipeError):
             self._process.stdin.write(KEEP)
+        self.close()
+
+    def close(self) -> None:
+        """Close the pipe: a run that was not let go and has not ended is stopped."""
+        assert self._process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):
             self._process.stdin.close()
-        except BrokenPipeError:
-            return

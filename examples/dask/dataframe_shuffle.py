@@ -4,8 +4,8 @@ Shows ``dask.dataframe``: partitions made on the workers, ``set_index`` (every r
 worker that keeps its key), a join of two sorted tables, ``groupby``. The same in plain pandas
 checks the answer; amounts are whole cents, so the two must agree to the last one.
 
-    python examples/dask/dataframe_shuffle.py     # on this machine, with Dask's own local cluster
-    ebb run examples/dask/dataframe_shuffle.py    # on a cluster of its own
+    python examples/dask/dataframe_shuffle.py     # on this machine, with Dask's own cluster
+    ebb run examples/dask/dataframe_shuffle.py    # on an autoscaling cluster
 """
 
 import dask.dataframe as dd
@@ -21,7 +21,8 @@ def make_orders(part: int) -> pd.DataFrame:
     """One partition: orders of random customers, in the order they came."""
     random = np.random.default_rng(part)
     customer = random.integers(CUSTOMERS, size=ORDERS_A_PART)
-    return pd.DataFrame({"customer": customer, "cents": random.integers(100_000, size=len(customer))})
+    cents = random.integers(100_000, size=ORDERS_A_PART)
+    return pd.DataFrame({"customer": customer, "cents": cents})
 
 
 def make_customers() -> pd.DataFrame:
@@ -36,19 +37,23 @@ def in_plain_pandas() -> pd.Series:
     return orders.join(make_customers(), on="customer").groupby("region")["cents"].sum()
 
 
-def main() -> None:
-    """Sort, join, add up; check the answer and print it."""
-    client = Client()
-    print(f"{PARTS * ORDERS_A_PART} orders of {CUSTOMERS} customers in {PARTS} partitions")
+def on_the_cluster(client: Client) -> pd.Series:
+    """The same on the workers."""
     orders = dd.from_map(make_orders, range(PARTS))
     by_customer = client.persist(orders.set_index("customer"))
-    print(f"sorted by customer: partitions begin at {list(by_customer.divisions[:-1])}")
-
+    begins = ", ".join(str(first) for first in by_customer.divisions[:-1])
+    print(f"sorted: the partitions begin at customers {begins}")
     customers = dd.from_pandas(make_customers(), npartitions=2)
-    totals = by_customer.join(customers).groupby("region")["cents"].sum().compute()
+    return by_customer.join(customers).groupby("region")["cents"].sum().compute()
 
-    pd.testing.assert_series_equal(totals.sort_index(), in_plain_pandas(), check_index_type=False)
-    for region, cents in totals.sort_index().items():
+
+def main() -> None:
+    """Sort, join, add up; check the answer and print it."""
+    print(f"{PARTS * ORDERS_A_PART:,} orders of {CUSTOMERS:,} customers in {PARTS} partitions")
+    with Client() as client:
+        totals = on_the_cluster(client).sort_index()
+    assert totals.to_dict() == in_plain_pandas().to_dict(), "cents went missing on the way"
+    for region, cents in totals.items():
         print(f"{region:<6}{cents / 100:>16,.2f}")
     print("the answer is right")
 

@@ -105,6 +105,9 @@ class TextScreen:
         pool = cluster.pool
         self._field("Cluster", f"{cluster.framework} · {workers}{tier}")
         self._field("Platform", f"{spec.platform} · pool {pool.name} ({pool.capacity})")
+        if spec.job:
+            # In place, not in a copy: what it reads and writes is where its author expects it.
+            self._field("In", spec.job.workdir)
         self._field("Limits", f"idle release {idle} · start within {start} · {until} time limit")
         self._print("")
 

@@ -182,6 +182,7 @@ class Viewer:
         row = self._ledger.run(self._spec.name)
         assert row is not None
         wait_until(lambda: self._flow.ended and not self._held(), timeout_s=_FLOW_END_TIMEOUT_S)
+        self._flow.close()
         held = self._held_words()
         code = ExitCode.OK if row["exit_code"] is None else int(row["exit_code"])
         facts = {

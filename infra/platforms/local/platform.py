@@ -44,9 +44,7 @@ class LocalPlatform:
         )
         folder = self.settings.run_folder(spec.name)
         _make_folders(folder / "output", self.settings.cluster_folder(cluster))
-        with contextlib.suppress(FileExistsError):
-            short = self.settings.short_folder(cluster)
-            short.symlink_to(self.settings.cluster_folder(cluster))
+        _link(self.settings.short_folder(cluster), self.settings.cluster_folder(cluster))
         (folder / "spec.json").write_text(to_json(spec))
         claimed = self.ledger.write(
             "UPDATE clusters SET supervisor_pid = ? WHERE id = ? AND supervisor_pid IS NULL",
@@ -164,6 +162,15 @@ def _make_folders(*folders: Path) -> None:
             summary = f"cannot make {folder}: {error.strerror}"
             problem = Problem(Reason.NO_PERMISSION, summary, "set EBB_HOME to a folder of yours")
             raise ConfigurationError([problem]) from error
+
+
+def _link(short: Path, folder: Path) -> None:
+    """In a folder all users share, what is already there is only taken when it is ours."""
+    with contextlib.suppress(FileExistsError):
+        short.symlink_to(folder)
+    if short.lstat().st_uid != os.getuid() or short.resolve() != folder.resolve():
+        problem = Problem(Reason.NO_PERMISSION, f"{short} is in the way", "remove it")
+        raise ConfigurationError([problem])
 
 
 def _nothing_yet(cluster: str) -> str:

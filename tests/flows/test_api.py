@@ -1,0 +1,49 @@
+"""Ebb from Python: with a real cluster."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from flows.api import cluster, run
+from infra.errors import ConfigurationError
+from infra.ledger import Ledger
+from infra.models.phases import Phase
+from infra.platforms.local.platform import LocalPlatform
+from infra.settings import Settings
+
+
+def test_cluster_is_there_inside_the_block_and_gone_after_it(ebb_home: Path) -> None:
+    with cluster("dask", workers=(1, 2), lease="5s") as held:
+        assert held.client.submit(sum, [1, 2, 3]).result() == 6
+        assert held.workers == 1
+    assert LocalPlatform(Settings(home=ebb_home)).held() == []
+    (row,) = Ledger(ebb_home).rows("SELECT phase, exit_code FROM runs")
+    assert (row["phase"], row["exit_code"]) == ("Succeeded", 0)
+
+
+def test_cluster_is_gone_after_an_exception_that_stays_the_users_own(ebb_home: Path) -> None:
+    with pytest.raises(ZeroDivisionError), cluster("dask", workers=1, lease="5s"):
+        raise ZeroDivisionError
+    assert LocalPlatform(Settings(home=ebb_home)).held() == []
+    (row,) = Ledger(ebb_home).rows("SELECT reason FROM runs")
+    assert row["reason"] == "JOB:EXIT_CODE"
+
+
+@pytest.mark.usefixtures("prefect_api")
+def test_run_gives_the_result_of_the_program(tmp_path: Path) -> None:
+    program = tmp_path / "program.py"
+    program.write_text(
+        "import os, sys\nopen(os.environ['EBB_OUTPUT_DIR'] + '/x', 'w').write(sys.argv[1])\n"
+    )
+    result = run(str(program), "word", framework="none")
+    assert (result.succeeded, result.phase, result.exit_code) == (True, Phase.SUCCEEDED, 0)
+    assert (result.output_dir / "x").read_text() == "word"
+
+
+def test_all_problems_come_at_once_and_nothing_is_made(ebb_home: Path) -> None:
+    with pytest.raises(ConfigurationError) as error:
+        run("missing.py", framework="dusk", workers="4..1")
+    assert len(error.value.problems) == 3
+    assert Ledger(ebb_home).rows("SELECT * FROM runs") == []

@@ -1,0 +1,104 @@
+"""The local Prefect server: started once, on loopback, quiet, and it ends itself."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from flows.prefect_server import server
+from flows.prefect_server.server import ServerInfo
+from infra.errors import ProvisioningError
+from tests.helpers import marked_processes, wait_until
+
+ENSURE = """
+import sys
+from pathlib import Path
+from flows.prefect_server import server
+print(server.ensure(Path(sys.argv[1]), deadline_s=180, idle_s=3600).pid)
+"""
+
+
+@pytest.fixture
+def own_home(ebb_home: Path) -> Iterator[Path]:
+    yield ebb_home
+    server.stop(ebb_home)
+
+
+def listeners(info: ServerInfo) -> set[str]:
+    keeper = psutil.Process(info.pid)
+    tree = [keeper, *keeper.children(recursive=True)]
+    return {
+        connection.laddr.ip
+        for process in tree
+        for connection in process.net_connections(kind="tcp")
+        if connection.status == psutil.CONN_LISTEN
+    }
+
+
+def test_two_processes_that_ask_at_once_get_one_server(own_home: Path) -> None:
+    argv = [sys.executable, "-c", ENSURE, str(own_home)]
+    pair = [subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    answers = [process.communicate(timeout=180)[0] for process in pair]
+    assert answers[0] == answers[1] != ""
+
+
+def test_it_answers(prefect_server: ServerInfo) -> None:
+    with urllib.request.urlopen(f"{prefect_server.url}/health", timeout=10) as answer:
+        assert answer.status == 200
+
+
+def test_it_listens_on_loopback_only(prefect_server: ServerInfo) -> None:
+    assert listeners(prefect_server) == {"127.0.0.1"}
+
+
+def test_it_is_found_again_and_not_started_twice(
+    prefect_server: ServerInfo, server_home: Path
+) -> None:
+    assert server.ensure(server_home, deadline_s=5, idle_s=3600) == prefect_server
+
+
+def test_nothing_is_left_after_stop(own_home: Path) -> None:
+    server.ensure(own_home, deadline_s=180, idle_s=3600)
+    assert server.stop(own_home)
+    wait_until(lambda: not marked_processes(own_home), 10, "keeper and server are gone")
+    assert server.running(own_home) is None
+
+
+def test_server_dies_with_a_killed_keeper(own_home: Path) -> None:
+    info = server.ensure(own_home, deadline_s=180, idle_s=3600)
+    os.kill(info.pid, signal.SIGKILL)
+    wait_until(lambda: not marked_processes(own_home), 15, "the kernel ends the server")
+    assert server.running(own_home) is None
+
+
+def test_it_ends_itself_when_nobody_uses_it(own_home: Path) -> None:
+    server.ensure(own_home, deadline_s=180, idle_s=2)
+    wait_until(lambda: not marked_processes(own_home), 30, "the idle server ends itself")
+
+
+def test_stale_record_of_a_dead_server_is_not_believed(ebb_home: Path) -> None:
+    folder = ebb_home / "prefect"
+    folder.mkdir()
+    record = {"url": "http://127.0.0.1:9/api", "ui_url": "", "pid": 2**22, "started": 1}
+    (folder / "server.json").write_text(json.dumps({**record, "idle_s": 1.0}))
+    assert server.running(ebb_home) is None
+
+
+def test_server_that_cannot_start_is_an_error_that_names_its_log(
+    ebb_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (ebb_home / "prefect").mkdir()
+    (ebb_home / "prefect" / "prefect.db").mkdir()  # a folder where the database should be
+    monkeypatch.setenv("XDG_CACHE_HOME", str(ebb_home))
+    with pytest.raises(ProvisioningError) as error:
+        server.ensure(ebb_home, deadline_s=120, idle_s=3600)
+    assert "server.log" in error.value.hint

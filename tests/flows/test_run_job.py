@@ -1,0 +1,135 @@
+"""The flow against a real Prefect server, with the plainest programs."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flows.asking import Request, spec_for
+from flows.launch import launch
+from flows.prefect_server.server import ServerInfo
+from infra.ledger import Ledger
+from infra.models.phases import Step
+from infra.settings import Settings
+from tests.helpers import wait_until
+
+FLOW = """
+import sys
+from flows.run_job import run_job
+from infra.errors import EbbError
+try:
+    print(run_job([sys.argv[1]], {"framework": "none"}))
+except EbbError as error:
+    print(error.reason)
+"""
+
+
+def ask(info: ServerInfo, path: str, body: dict[str, Any]) -> Any:
+    request = urllib.request.Request(
+        f"{info.url}/{path}", json.dumps(body).encode(), {"Content-Type": "application/json"}
+    )
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        return json.load(answer)
+
+
+def run_to_the_end(home: Path, words: tuple[str, ...], **options: Any) -> dict[str, Any]:
+    """As ``ebb run`` does: launch, and wait until the flow process has ended."""
+    settings, ledger = Settings(home=home), Ledger(home)
+    request = Request(words=words, options={"framework": "none", **options})
+    spec = spec_for(request, ledger, os.environ, home)
+    flow = launch(settings, ledger, spec, detach=True)
+    wait_until(lambda: flow.ended, 120, "the flow process ends")
+    row = ledger.run(spec.name)
+    assert row is not None
+    return dict(row)
+
+
+@pytest.fixture
+def program(tmp_path: Path) -> Path:
+    path = tmp_path / "program.py"
+    path.write_text("print('done')\n")
+    return path
+
+
+def test_flow_run_is_named_like_the_run_and_has_seven_tasks(
+    prefect_api: ServerInfo, ebb_home: Path, program: Path
+) -> None:
+    run = run_to_the_end(ebb_home, (str(program),))
+    named = {"flow_runs": {"name": {"any_": [run["name"]]}}}
+    (flow_run,) = ask(prefect_api, "flow_runs/filter", named)
+    assert flow_run["state_name"] == "Completed"
+
+    def task_names() -> set[str]:
+        tasks = ask(prefect_api, "task_runs/filter", named)
+        return {task["name"] for task in tasks if task["state_name"] == "Completed"}
+
+    wait_until(lambda: task_names() == {step.value for step in Step}, 30, "seven tasks recorded")
+
+
+def test_failed_program_is_a_failed_flow_run_that_carries_the_reason(
+    prefect_api: ServerInfo, ebb_home: Path, program: Path
+) -> None:
+    program.write_text("raise SystemExit(3)\n")
+    run = run_to_the_end(ebb_home, (str(program),), retry="never")
+    assert (run["phase"], run["reason"], run["exit_code"]) == ("Failed", "JOB:EXIT_CODE", 3)
+    named = {"flow_runs": {"name": {"any_": [run["name"]]}}}
+    (flow_run,) = ask(prefect_api, "flow_runs/filter", named)
+    assert flow_run["state_type"] == "FAILED"
+    assert "JOB:EXIT_CODE" in flow_run["state"]["message"]
+
+
+@pytest.mark.usefixtures("prefect_api")
+def test_flow_runs_without_a_front_door(ebb_home: Path, program: Path) -> None:
+    """As a Prefect worker starts it: nothing has been written or declared before."""
+    done = subprocess.run(
+        [sys.executable, "-c", FLOW, str(program)],
+        cwd=ebb_home,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    row = Ledger(ebb_home).run(done.stdout.strip())
+    assert row is not None
+    assert (row["phase"], row["exit_code"]) == ("Succeeded", 0)
+
+
+@pytest.mark.usefixtures("prefect_api")
+def test_flow_refuses_what_is_wrong_before_anything_is_made(ebb_home: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", FLOW, "missing.py"],
+        cwd=ebb_home,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    assert done.stdout.strip() == "MISCONFIGURATION:PROGRAM_INVALID"
+    assert Ledger(ebb_home).rows("SELECT * FROM runs") == []
+
+
+def test_run_does_not_fail_when_prefect_cannot_be_used(
+    ebb_home: Path, program: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
+    monkeypatch.setenv("PREFECT_CLIENT_MAX_RETRIES", "0")
+    run = run_to_the_end(ebb_home, (str(program),))
+    assert (run["phase"], run["exit_code"]) == ("Succeeded", 0)
+    messages = [row["message"] for row in Ledger(ebb_home).events(run["name"])]
+    assert any(message.startswith("not recorded in Prefect") for message in messages)
+
+
+def test_run_works_without_a_server_that_outlives_it(
+    ebb_home: Path, program: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EBB_PREFECT_SERVER", "off")
+    monkeypatch.delenv("PREFECT_API_URL", raising=False)
+    run = run_to_the_end(ebb_home, (str(program),))
+    assert (run["phase"], run["exit_code"]) == ("Succeeded", 0)

@@ -1,0 +1,76 @@
+"""Each example runs unchanged, as on a laptop and on a cluster of its own, and its answer is right."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from flows.asking import Request, spec_for
+from flows.attempts import carry_out
+from infra import runs, steps
+from infra.ledger import Ledger
+from infra.settings import load_settings
+
+ROOT = Path(__file__).resolve().parents[2]
+TIMEOUT_S = 120
+ANSWERS = {
+    "array_reduction": ["64 blocks, 128 MB on the workers", "the answer is right"],
+    "dataframe_shuffle": [
+        "400,000 orders of 2,000 customers in 8 partitions",
+        "east     43,447,768.53",
+        "the answer is right",
+    ],
+    "futures_with_failures": ["37 of 40 answered, 4 of them late", "mean temperature 15.01"],
+}
+"""Lines of each example's output; seeds are fixed, so they are the same everywhere."""
+
+
+def test_every_example_has_its_answer_here() -> None:
+    assert {path.stem for path in (ROOT / "examples" / "dask").glob("*.py")} == set(ANSWERS)
+
+
+@pytest.mark.parametrize("name", ANSWERS)
+def test_an_example_runs_as_on_a_laptop(name: str, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "examples" / "dask" / f"{name}.py")],
+        cwd=tmp_path,
+        env={k: v for k, v in os.environ.items() if not k.startswith("DASK_")},
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert set(ANSWERS[name]) <= set(done.stdout.splitlines())
+    assert list(tmp_path.iterdir()) == [], "nothing is left in the folder it was started from"
+
+
+@pytest.mark.parametrize("name", ANSWERS)
+def test_an_example_runs_on_a_cluster_of_its_own(name: str, ebb_home: Path) -> None:
+    folder = _run(name, ebb_home)
+    assert set(ANSWERS[name]) <= set((folder / "stdout.log").read_text().splitlines())
+    assert (folder / "stderr.log").read_text() == ""
+
+
+def test_the_report_of_the_failures_is_kept(ebb_home: Path) -> None:
+    report = json.loads(
+        (_run("futures_with_failures", ebb_home) / "output/report.json").read_text()
+    )
+    assert sorted(report["written_off"]) == ["11", "22", "33"]
+    assert sorted(report["again"]) == [10, 20, 30, 40]
+
+
+def _run(name: str, home: Path) -> Path:
+    """Run it without Prefect, on one worker at first; gives the folder of the run."""
+    settings, ledger = load_settings(), Ledger(home)
+    request = Request(words=(f"examples/dask/{name}.py",), options={"workers": "1..2"})
+    spec = spec_for(request, ledger, {}, ROOT)
+    runs.begin(ledger, spec)
+    carry_out(settings, ledger, spec, steps)
+    ledger.close()
+    return settings.run_folder(spec.name)
