@@ -115,7 +115,9 @@ def test_largest_proposal_of_the_window_is_kept() -> None:
 @pytest.mark.parametrize(("declared", "expected"), [(1, 2), (9, 5)])
 def test_bounds_are_reached_at_once(declared: int, expected: int) -> None:
     policy = AutoscalePolicy(min_workers=2, max_workers=5)
-    assert decide(policy, crew(*[80.0] * declared), declared, ScalingState(), 0.0).desired == expected
+    assert (
+        decide(policy, crew(*[80.0] * declared), declared, ScalingState(), 0.0).desired == expected
+    )
 
 
 def test_reason_of_growth_names_the_metric_and_its_value() -> None:

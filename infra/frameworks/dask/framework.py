@@ -59,7 +59,8 @@ class Dask:
     def head(self, plan: ClusterPlan) -> ProcessSpec:
         """The scheduler; its dashboard on Dask's usual port when that is free."""
         argv = (sys.executable, "-P", str(_HERE / "head.py"), str(plan.folder))
-        return ProcessSpec(argv=(*argv, str(_USUAL_DASHBOARD_PORT)), env=_tls(plan))
+        env = {**_tls(plan), **_scratch(plan)}
+        return ProcessSpec(argv=(*argv, str(_USUAL_DASHBOARD_PORT)), env=env)
 
     def worker(self, plan: ClusterPlan, name: str) -> ProcessSpec:
         """One worker, sized by its tier."""
@@ -75,6 +76,7 @@ class Dask:
         memory = {f"DASK_DISTRIBUTED__WORKER__MEMORY__{k}": v for k, v in _MEMORY.items()}
         env = {
             **_tls(plan),
+            **_scratch(plan),
             **memory,
             # As Dask's nanny does before a worker starts: one thread a task, memory given back.
             "OMP_NUM_THREADS": "1",
@@ -121,6 +123,11 @@ class Dask:
     def hello(self) -> tuple[str, ...]:
         """Estimates pi."""
         return (sys.executable, str(_HERE / "hello.py"))
+
+
+def _scratch(plan: ClusterPlan) -> dict[str, str]:
+    """Dask's temporary files go with the cluster; a killed scheduler would leave some in /tmp."""
+    return {"DASK_TEMPORARY_DIRECTORY": str(plan.folder / "spill")}
 
 
 def _tls(plan: ClusterPlan) -> dict[str, str]:

@@ -1,0 +1,110 @@
+"""The ledger's rules: orders add up, events keep their order, the file protects itself."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from infra.errors import ConfigurationError, ProvisioningError
+from infra.ledger import Ledger
+from infra.models.phases import Reason
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Ledger:
+    ledger = Ledger(tmp_path / "home")
+    ledger.add_run("heron", "{}")
+    ledger.add_cluster("heron-1", "heron", attempt=1, pool="local", lease_s=5)
+    return ledger
+
+
+def test_home_is_private(ledger: Ledger) -> None:
+    assert ledger.path.parent.stat().st_mode & 0o077 == 0
+
+
+def test_cluster_added_twice_is_one(ledger: Ledger) -> None:
+    ledger.add_cluster("heron-1", "heron", attempt=1, pool="local", lease_s=5)
+    assert len(ledger.living_clusters("heron")) == 1
+
+
+def test_orders_add_up(ledger: Ledger) -> None:
+    ledger.order("heron-1", autoscale=True)
+    ledger.order("heron-1", job=True)
+    row = ledger.cluster("heron-1")
+    assert row is not None
+    assert row["orders"] == '{"autoscale": true, "job": true}'
+
+
+def test_renewing_an_unknown_cluster_says_so(ledger: Ledger) -> None:
+    assert ledger.renew("heron-1")
+    assert not ledger.renew("nobody-1")
+
+
+def test_events_come_in_order_and_only_once(ledger: Ledger) -> None:
+    ledger.emit("heron", "note", "one", cluster="heron-1", extra=1)
+    ledger.emit("heron", "note", "two")
+    first = ledger.events("heron")
+    assert [row["message"] for row in first] == ["one", "two"]
+    assert ledger.events("heron", after=first[-1]["id"]) == []
+
+
+def forget_all_and_fail(ledger: Ledger) -> None:
+    with ledger.transaction() as connection:
+        connection.execute("DELETE FROM runs")
+        raise ZeroDivisionError
+
+
+def test_transaction_that_fails_changes_nothing(ledger: Ledger) -> None:
+    with pytest.raises(ZeroDivisionError):
+        forget_all_and_fail(ledger)
+    assert ledger.run("heron") is not None
+
+
+def test_version_changes_when_another_writes(ledger: Ledger) -> None:
+    before = ledger.version()
+    Ledger(ledger.path.parent).emit("heron", "note", "from elsewhere")
+    assert ledger.version() != before
+
+
+def test_newer_ledger_is_refused_and_left_alone(tmp_path: Path) -> None:
+    Ledger(tmp_path).add_run("heron", "{}")
+    with sqlite3.connect(tmp_path / "ledger.sqlite") as connection:
+        connection.execute("PRAGMA user_version = 99")
+    with pytest.raises(ConfigurationError) as error:
+        Ledger(tmp_path).run("heron")
+    assert error.value.reason is Reason.LEDGER_NEWER
+    assert len(list(tmp_path.glob("ledger*.sqlite"))) == 1
+
+
+def test_corrupt_ledger_is_moved_aside_and_a_new_one_begun(tmp_path: Path) -> None:
+    (tmp_path / "ledger.sqlite").write_bytes(b"this is not a database" * 100)
+    ledger = Ledger(tmp_path)
+    assert ledger.rows("SELECT * FROM runs") == []
+    assert ledger.moved_aside is not None
+    assert ledger.moved_aside.read_bytes().startswith(b"this is not")
+
+
+def test_ledger_that_was_replaced_is_opened_anew(ledger: Ledger) -> None:
+    other = ledger.path.with_name("other.sqlite")
+    Ledger(ledger.path.parent).close()
+    os.rename(ledger.path, other)
+    assert ledger.run("heron") is None
+
+
+def test_home_that_cannot_be_made_is_a_problem_with_a_fix(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigurationError) as error:
+        Ledger(tmp_path / "file" / "home").run("heron")
+    assert (error.value.reason, error.value.hint) == (
+        Reason.NO_PERMISSION,
+        "set EBB_HOME to a folder of yours",
+    )
+
+
+def test_busy_disk_is_a_temporary_infrastructure_error(ledger: Ledger) -> None:
+    with pytest.raises(ProvisioningError) as error:
+        ledger.write("INSERT INTO runs (name) VALUES ('no spec')")
+    assert error.value.reason is Reason.LEDGER_UNWRITABLE

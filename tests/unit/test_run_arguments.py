@@ -1,0 +1,49 @@
+"""The command line of ``ebb run``."""
+
+from __future__ import annotations
+
+import pytest
+
+from flows.cli.arguments import parse_run, usage
+from infra.options import OPTIONS
+
+
+def test_program_and_its_arguments_are_told_from_ours() -> None:
+    found = parse_run(["--workers", "1..8", "train.py", "--", "--epochs", "3"])
+    assert found.words == ("train.py", "--epochs", "3")
+    assert found.options == {"workers": "1..8"}
+
+
+def test_command_may_stand_after_the_dashes_alone() -> None:
+    assert parse_run(["--", "python", "a.py"]).words == ("python", "a.py")
+
+
+def test_options_may_follow_the_program() -> None:
+    found = parse_run(["hello", "--framework", "dask", "--detach"])
+    assert (found.words, found.options, found.detach) == (("hello",), {"framework": "dask"}, True)
+
+
+def test_value_may_be_joined_by_an_equals_sign() -> None:
+    assert parse_run(["--env=A=B", "x.py"]).options == {"env": ["A=B"]}
+
+
+def test_repeatable_options_add_up() -> None:
+    found = parse_run(["--env", "A=1", "--env", "B=2", "x.py"])
+    assert found.options["env"] == ["A=1", "B=2"]
+
+
+def test_all_mistakes_are_reported_at_once_with_the_nearest_word() -> None:
+    found = parse_run(["--wrokers", "--frame=dask", "--tier", "a", "--tier", "b", "--name"])
+    summaries = [problem.summary for problem in found.problems]
+    assert summaries == [
+        "there is no option --wrokers",
+        "there is no option --frame",
+        "--tier is given twice",
+        "--name wants a value",
+    ]
+    assert "--workers" in found.problems[0].hint
+
+
+@pytest.mark.parametrize("name", list(OPTIONS))
+def test_help_names_every_option(name: str) -> None:
+    assert f"--{name} " in usage()
