@@ -1,0 +1,104 @@
+"""``ebb held``: is anything left running? Looks at the machine, not at what should be there."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flows.cli.output import Parser, print_json, print_table, say
+from flows.prefect_server import server
+from infra import reaper
+from infra.ledger import Ledger
+from infra.models.phases import ExitCode
+from infra.models.resources import format_duration
+from infra.platforms.base import Held, load_platform
+from infra.platforms.local import marks
+from infra.settings import Settings, load_settings
+from infra.waiting import wall_s
+
+_DESCRIPTION = """Everything alive, found by its mark on this machine, and until when. Exit 1 when
+something has no living owner. JSON: an object with the keys held (a list of cluster, role, name,
+where, age_s, until, orphan), flows, prefect_server, orphans."""
+
+
+def main(args: list[str]) -> int:
+    """Show what is held."""
+    parser = Parser("held", _DESCRIPTION)
+    parser.add_argument("--release", action="store_true", help="end what nobody owns")
+    options = parser.take(args)
+    settings = load_settings()
+    ledger, platform = Ledger(settings.home), load_platform("local", settings)
+    if options.release:
+        released = reaper.reap(settings).clusters
+        say(f"released: {', '.join(released) or 'nothing'}")
+    orphans = set(reaper.orphans(settings))
+    facts = [_fact(ledger, held, orphans) for held in platform.held()]
+    flows = _flows(ledger)
+    if options.json:
+        print_json(_document(settings, facts, flows, orphans))
+    else:
+        _show(settings, facts, flows)
+    return 1 if orphans else ExitCode.OK
+
+
+def _fact(ledger: Ledger, held: Held, orphans: set[str]) -> dict[str, Any]:
+    orphan = held.cluster in orphans
+    return {
+        "cluster": held.cluster,
+        "role": held.role,
+        "name": held.name,
+        "where": held.where,
+        "age_s": round(held.age_s, 1),
+        "until": "orphan: ebb held --release" if orphan else _until(ledger, held.cluster),
+        "orphan": orphan,
+    }
+
+
+def _until(ledger: Ledger, cluster: str) -> str:
+    """The lease in words: who renews it, or how long it lasts unless somebody does."""
+    row = ledger.row(
+        "SELECT c.lease_s, r.flow_pid, r.flow_started, r.ended FROM clusters c"
+        " JOIN runs r ON r.name = c.run WHERE c.id = ?",
+        cluster,
+    )
+    if row is None:
+        return "not in the ledger"
+    if marks.alive(row["flow_pid"], row["flow_started"]):
+        return f"lease of {format_duration(row['lease_s'])}, renewed by flow {row['flow_pid']}"
+    return f"released within {format_duration(row['lease_s'])} unless renewed"
+
+
+def _flows(ledger: Ledger) -> list[dict[str, Any]]:
+    rows = ledger.rows("SELECT name, flow_pid, flow_started, created FROM runs WHERE ended IS NULL")
+    return [
+        {"run": row["name"], "pid": row["flow_pid"], "age_s": round(wall_s() - row["created"], 1)}
+        for row in rows
+        if marks.alive(row["flow_pid"], row["flow_started"])
+    ]
+
+
+def _document(
+    settings: Settings, facts: list[dict[str, Any]], flows: list[Any], orphans: set[str]
+) -> dict[str, Any]:
+    info = server.running(settings.home)
+    prefect = None if info is None else {"url": info.ui_url, "pid": info.pid, "idle_s": info.idle_s}
+    return {"held": facts, "flows": flows, "prefect_server": prefect, "orphans": sorted(orphans)}
+
+
+def _show(settings: Settings, facts: list[dict[str, Any]], flows: list[dict[str, Any]]) -> None:
+    rows = [
+        (f["cluster"], f["role"], f["name"], f["where"], format_duration(f["age_s"]), f["until"])
+        for f in facts
+    ]
+    for flow in flows:
+        age = format_duration(flow["age_s"])
+        rows.append((flow["run"], "flow", "", f"pid {flow['pid']}", age, "until its run has ended"))
+    info = server.running(settings.home)
+    if info is not None:
+        idle = format_duration(info.idle_s)
+        until = f"ends itself after {idle} without a run"
+        rows.append(("", "prefect server", info.ui_url, f"pid {info.pid}", "", until))
+    if rows:
+        print_table(("CLUSTER", "WHAT", "NAME", "WHERE", "AGE", "UNTIL"), rows)
+    workers = sum(f["role"] == "worker" for f in facts)
+    heads = sum(f["role"] == "head" for f in facts)
+    say(f"Held now: {workers} workers, {heads} heads" if facts else "Held now: nothing")

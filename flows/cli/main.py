@@ -1,0 +1,137 @@
+"""The entry of ``ebb``: finds the command, runs it, and turns every error into words."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import sys
+import traceback
+from collections.abc import Sequence
+from importlib.metadata import version
+
+from flows.cli.output import say
+from infra import reaper
+from infra.errors import ConfigurationError, EbbError, Problem
+from infra.ledger import Ledger
+from infra.models.phases import ExitCode, Reason
+from infra.options import did_you_mean
+from infra.settings import Settings, load_settings
+from infra.waiting import wall_s
+
+COMMANDS = {
+    "run": ("flows.cli.run", "run a program on a cluster of its own"),
+    "ps": ("flows.cli.ps", "runs, their phase, and why they wait"),
+    "logs": ("flows.cli.logs", "what a run's program, head or workers printed"),
+    "why": ("flows.cli.why", "cause, evidence and fix of a run that waits, failed or was slow"),
+    "stop": ("flows.cli.stop", "end a run and release what it holds"),
+    "held": ("flows.cli.held", "everything alive, and until when; exit 1 for an orphan"),
+    "tiers": ("flows.cli.tiers", "hardware tiers, and how many fit now"),
+    "doctor": ("flows.cli.doctor", "what is missing on this machine, and how to get it"),
+}
+
+_UNSWEPT = ("doctor", "held")
+"""Commands that show what is there before anything is put in order."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and give its exit code."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    if not words or words[0] in ("-h", "--help", "help"):
+        print(_help())
+        return ExitCode.OK
+    if words[0] in ("-V", "--version"):
+        print(f"ebb {version('ebbtide')}")
+        return ExitCode.OK
+    ours = words[: words.index("--")] if "--" in words else words
+    as_json = "--json" in ours
+    try:
+        return _dispatch(words)
+    except EbbError as error:
+        _show_error(error, as_json=as_json)
+        return error.exit_code
+    except KeyboardInterrupt:
+        return ExitCode.INTERRUPTED
+    except BrokenPipeError:
+        sys.stderr.close()  # whoever read our output has gone: nothing is wrong
+        return ExitCode.OK
+    except Exception as error:  # never a traceback of ours in front of a user
+        say(f"✗ ebb itself failed: {error!r}; details in {_save_traceback()}")
+        return ExitCode.INFRASTRUCTURE
+
+
+def _dispatch(words: list[str]) -> int:
+    name, args = words[0], words[1:]
+    if name not in COMMANDS:
+        hint = did_you_mean(name, list(COMMANDS), prefix="ebb ", otherwise="see ebb --help")
+        problem = Problem(Reason.OPTION_INVALID, f"there is no command {name!r}", hint)
+        raise ConfigurationError([problem])
+    if name not in _UNSWEPT:
+        _last_net(load_settings())
+    return int(importlib.import_module(COMMANDS[name][0]).main(args))
+
+
+def _last_net(settings: Settings) -> None:
+    """Release what nobody owns any more; say what was found, and what became of the ledger."""
+    if not settings.home.exists():
+        return
+    ledger = Ledger(settings.home)
+    ledger.rows("SELECT 1 FROM runs LIMIT 1")
+    if ledger.moved_aside is not None:
+        say(f"! the ledger was corrupt and is now {ledger.moved_aside}; living runs sign in again")
+    found = reaper.reap(settings)
+    if found.clusters:
+        say(f"! released what nobody owned any more: {', '.join(found.clusters)}")
+
+
+def _show_error(error: EbbError, *, as_json: bool) -> None:
+    problems = error.problems if isinstance(error, ConfigurationError) else ()
+    if as_json:
+        listed = [
+            {"reason": p.reason.value, "summary": p.summary, "hint": p.hint} for p in problems
+        ]
+        body = {
+            "reason": error.reason.value,
+            "summary": error.summary,
+            "detail": error.detail,
+            "hint": error.hint,
+            "problems": listed,
+        }
+        print(json.dumps({"error": body}, ensure_ascii=False))
+        return
+    for problem in problems:
+        _show_problem(problem.summary, "", problem.hint)
+    if not problems:
+        _show_problem(error.summary, error.detail, error.hint)
+    say(f"  {error.reason} · nothing was started")
+
+
+def _show_problem(summary: str, detail: str, hint: str) -> None:
+    say(f"  ✗ {summary}")
+    if detail:
+        say(f"      why   {detail}")
+    if hint:
+        say(f"      fix   {hint}")
+
+
+def _save_traceback() -> str:
+    path = load_settings().home / f"crash-{int(wall_s())}.log"
+    try:
+        path.write_text(traceback.format_exc())
+    except OSError:
+        return "no file (the home folder cannot be written)"
+    return str(path)
+
+
+def _help() -> str:
+    lines = [
+        "ebb: run a Python job on a cluster of its own, and get every machine back when it ends.",
+        "",
+        "usage: ebb COMMAND [options]      ebb COMMAND --help",
+        "",
+        *(f"  {name:<8} {words}" for name, (_, words) in COMMANDS.items()),
+        "",
+        "  ebb run hello                            a first look: grows, shrinks, is gone",
+        "  ebb run train.py -- --epochs 3           a program of yours",
+        "  ebb run --workers 1..8 --detach -- python train.py",
+    ]
+    return "\n".join(lines)

@@ -1,0 +1,83 @@
+"""Tables, JSON and remarks of the commands that show something."""
+
+from __future__ import annotations
+
+import json
+import sys
+from argparse import ArgumentParser
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+from rich.console import Console
+from rich.table import Table
+
+from infra.errors import ConfigurationError, Problem
+from infra.ledger import Ledger
+from infra.models.phases import Reason
+from infra.options import did_you_mean
+
+
+class Parser(ArgumentParser):
+    """An argument parser whose mistakes are errors of ours, with the nearest option named."""
+
+    def __init__(self, command: str, description: str):
+        super().__init__(prog=f"ebb {command}", description=description, allow_abbrev=False)
+        self.add_argument("--json", action="store_true", help="one JSON document on stdout")
+
+    def take(self, args: list[str]) -> Any:
+        """The parsed arguments; all unknown ones are reported at once."""
+        found, unknown = self.parse_known_args(args)
+        known = [flag for action in self._actions for flag in action.option_strings]
+        problems = [
+            Problem(
+                Reason.OPTION_INVALID,
+                f"there is no option {word}",
+                did_you_mean(word, known, otherwise=f"see {self.prog} --help"),
+            )
+            for word in unknown
+        ]
+        if problems:
+            raise ConfigurationError(problems)
+        return found
+
+    def error(self, message: str) -> NoReturn:
+        """Instead of argparse's own way out."""
+        problem = Problem(Reason.OPTION_INVALID, message, f"see {self.prog} --help")
+        raise ConfigurationError([problem])
+
+
+def say(words: str) -> None:
+    """A remark of ours: to stderr, so that stdout stays data."""
+    print(words, file=sys.stderr, flush=True)
+
+
+def print_json(data: Any) -> None:
+    """One JSON document on stdout."""
+    print(json.dumps(data, ensure_ascii=False, indent=2))
+
+
+def print_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """A plain table on stdout; cells fold instead of being cut."""
+    console = Console(highlight=False)
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for header in headers:
+        table.add_column(header, overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    if not console.is_terminal:
+        console.width = 200
+    console.print(table, markup=False)
+
+
+def known_run(ledger: Ledger, name: str) -> Any:
+    """The run's row.
+
+    Raises:
+        ConfigurationError: RUN_UNKNOWN, with the nearest name.
+    """
+    row = ledger.run(name)
+    if row is not None:
+        return row
+    names = [run["name"] for run in ledger.rows("SELECT name FROM runs ORDER BY created DESC")]
+    hint = did_you_mean(name, names, otherwise="ebb ps -a lists all runs")
+    raise ConfigurationError([Problem(Reason.RUN_UNKNOWN, f"there is no run {name!r}", hint)])
