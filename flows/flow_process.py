@@ -25,9 +25,12 @@ from infra.ledger import Ledger
 from infra.models.codec import from_json
 from infra.models.job import RunSpec
 from infra.models.phases import ExitCode, Reason
+from infra.platforms.base import load_platform
 from infra.platforms.local import marks
 from infra.settings import Settings, load_settings
+from infra.waiting import wait_until
 
+_HEAD_START_S = 10.0
 _SERVER_TIMEOUT_S = 300.0
 _SERVER_IDLE_S = 900.0
 
@@ -53,6 +56,7 @@ def main(run: str) -> int:
 
 def _run_flow(settings: Settings, ledger: Ledger, spec: RunSpec) -> None:
     """With Prefect, or without where it cannot be used: no run fails for its bookkeeping."""
+    _let_the_program_start(settings, spec)
     try:
         os.environ.update(_prefect_environment(settings, ledger, spec.name))
         # Only now: importing Prefect reads the environment, and takes its time.
@@ -67,6 +71,19 @@ def _run_flow(settings: Settings, ledger: Ledger, spec: RunSpec) -> None:
         ledger.emit(spec.name, "warning", f"not recorded in Prefect: {why}")
         with contextlib.suppress(EbbError):  # recorded where it was raised
             carry_out(settings, ledger, spec, steps)
+
+
+def _let_the_program_start(settings: Settings, spec: RunSpec) -> None:
+    """Importing Prefect takes a core for a second; the cluster and the program come first."""
+    platform = load_platform(spec.platform, settings)
+
+    def started_or_stuck() -> bool:
+        view = platform.observe(runs.cluster_id(spec.name, 1))
+        if view is None or view.released_at is not None:
+            return True
+        return bool(view.job.started_at or view.failure or view.queue)
+
+    wait_until(started_or_stuck, timeout_s=_HEAD_START_S)
 
 
 def _prefect_environment(settings: Settings, ledger: Ledger, run: str) -> dict[str, str]:

@@ -1,0 +1,145 @@
+"""From the command to the program's first line: ``ebb run`` beside the bare framework.
+
+``python benchmarks/start_up.py --rounds 5`` runs, interleaved in one session, the same program
+
+* bare: with a plain ``LocalCluster`` of one worker in one script,
+* warm: by ``ebb run`` with the local Prefect server running,
+* cold: by ``ebb run`` in a fresh home, where the server has to start (its template is there),
+* prefect: a Prefect server from nothing to healthy, alone.
+
+Ratios are what counts; absolute times are this machine's. Nothing is left running.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+from flows.prefect_server import server
+from flows.prefect_server.template import ensure_template
+
+_IDLE_S = 600.0
+_DEADLINE_S = 180.0
+
+BARE = """
+from distributed import Client, LocalCluster
+if __name__ == "__main__":
+    with LocalCluster(n_workers=1, threads_per_worker=1) as cluster, Client(cluster) as client:
+        print(client.submit(sum, [1, 2]).result(), flush=True)
+"""
+UNDER_EBB = """
+from distributed import Client
+with Client() as client:
+    print(client.submit(sum, [1, 2]).result(), flush=True)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """Seconds from the command."""
+
+    first_line: float
+    end: float
+
+
+def main() -> int:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=5)
+    rounds = parser.parse_args().rounds
+    ensure_template(os.environ)
+    with tempfile.TemporaryDirectory(prefix="ebb-bench-") as folder:
+        timings = measure(Path(folder), rounds)
+    report(timings, rounds)
+    return 0
+
+
+def measure(folder: Path, rounds: int) -> dict[str, list[Timing]]:
+    """All kinds in turn, ``rounds`` times, so that a busy moment hits them alike."""
+    bare, program = folder / "bare.py", folder / "program.py"
+    bare.write_text(BARE)
+    program.write_text(UNDER_EBB)
+    warm_home = folder / "warm"
+    server.ensure(warm_home, deadline_s=_DEADLINE_S, idle_s=_IDLE_S)
+    found: dict[str, list[Timing]] = {"bare": [], "warm": [], "cold": [], "prefect": []}
+    try:
+        for number in range(rounds):
+            found["bare"].append(run([sys.executable, str(bare)], folder, folder / "unused"))
+            found["warm"].append(run(ebb(program), folder, warm_home))
+            cold_home = folder / f"cold-{number}"
+            found["cold"].append(run(ebb(program), folder, cold_home))
+            server.stop(cold_home)
+            found["prefect"].append(prefect_alone(folder / f"prefect-{number}"))
+    finally:
+        server.stop(warm_home)
+    return found
+
+
+def ebb(program: Path) -> list[str]:
+    """The command line a user types."""
+    return [str(Path(sys.executable).with_name("ebb")), "run", "--workers", "1", str(program)]
+
+
+def run(argv: list[str], folder: Path, home: Path) -> Timing:
+    """One command, timed from before it starts to its first line and its end."""
+    environment = {**os.environ, "EBB_HOME": str(home)}
+    environment.pop("PREFECT_API_URL", None)
+    started = time.monotonic()
+    with (
+        (folder / "stderr").open("w") as errors,
+        subprocess.Popen(
+            argv, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=errors
+        ) as process,
+    ):
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        first = time.monotonic() - started
+        process.stdout.read()
+    if process.returncode != 0 or line.strip() != b"3":
+        raise SystemExit(f"{argv} failed:\n{(folder / 'stderr').read_text()}")
+    return Timing(first, time.monotonic() - started)
+
+
+def prefect_alone(home: Path) -> Timing:
+    """A server from nothing to healthy."""
+    started = time.monotonic()
+    server.ensure(home, deadline_s=_DEADLINE_S, idle_s=_IDLE_S)
+    up = time.monotonic() - started
+    server.stop(home)
+    return Timing(up, up)
+
+
+def report(timings: dict[str, list[Timing]], rounds: int) -> None:
+    """What was measured and how, and a table for the README."""
+    names = ("ebbtide", "distributed", "prefect")
+    versions = ", ".join(f"{name} {version(name)}" for name in names)
+    load = os.getloadavg()[0]
+    print(f"{rounds} rounds, interleaved; {os.cpu_count()} cores, load {load:.1f}, ", end="")
+    print(f"Python {platform.python_version()}, {versions}")
+    bare = statistics.median(t.first_line for t in timings["bare"])
+    slower = max(bare, statistics.median(t.first_line for t in timings["prefect"]))
+    aims = {"warm": (bare, "bare", 1.25), "cold": (slower, "slower of bare and Prefect", 1.1)}
+    print("\n| what | first line, median (min) | to the end, median | ratio (aim) |")
+    print("|---|---|---|---|")
+    for name, measured in timings.items():
+        first = [timing.first_line for timing in measured]
+        end = statistics.median(timing.end for timing in measured)
+        median = statistics.median(first)
+        ratio = ""
+        if name in aims:
+            base, words, aim = aims[name]
+            ratio = f"{median / base:.2f} × {words} (≤ {aim})"
+        print(f"| {name} | {median:.2f} s ({min(first):.2f}) | {end:.2f} s | {ratio} |")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
