@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import sqlite3
@@ -202,6 +203,6 @@ class Stage:
 
 def assert_one_at_a_time(clusters: list[dict[str, Any]]) -> None:
     """No cluster was made before the one before it was proved released."""
-    for before, after in zip(clusters, clusters[1:], strict=False):
+    for before, after in itertools.pairwise(clusters):
         assert before["released_at"] is not None
         assert after["created"] >= before["released_at"]

@@ -1,4 +1,4 @@
-"""Each example runs unchanged, as on a laptop and on a cluster of its own, and its answer is right."""
+"""Each example runs unchanged, on a laptop and on a cluster of its own, with the right answer."""
 
 from __future__ import annotations
 

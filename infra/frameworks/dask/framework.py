@@ -59,7 +59,7 @@ class Dask:
     def head(self, plan: ClusterPlan) -> ProcessSpec:
         """The scheduler; its dashboard on Dask's usual port when that is free."""
         argv = (sys.executable, "-P", str(_HERE / "head.py"), str(plan.folder))
-        env = {**_tls(plan), **_scratch(plan)}
+        env = {**_tls(plan), **_scratch(plan), **_imports(plan)}
         return ProcessSpec(argv=(*argv, str(_USUAL_DASHBOARD_PORT)), env=env)
 
     def worker(self, plan: ClusterPlan, name: str) -> ProcessSpec:
@@ -77,13 +77,13 @@ class Dask:
         env = {
             **_tls(plan),
             **_scratch(plan),
+            **_imports(plan),
             **memory,
             # As Dask's nanny does before a worker starts: one thread a task, memory given back.
             "OMP_NUM_THREADS": "1",
             "MKL_NUM_THREADS": "1",
             "OPENBLAS_NUM_THREADS": "1",
             "MALLOC_TRIM_THRESHOLD_": "65536",
-            "PYTHONPATH": os.pathsep.join(plan.import_path),
         }
         argv = (sys.executable, "-P", str(_HERE / "worker.py"), json.dumps(settings))
         return ProcessSpec(argv=argv, env=env)
@@ -128,6 +128,11 @@ class Dask:
 def _scratch(plan: ClusterPlan) -> dict[str, str]:
     """Dask's temporary files go with the cluster; a killed scheduler would leave some in /tmp."""
     return {"DASK_TEMPORARY_DIRECTORY": str(plan.folder / "spill")}
+
+
+def _imports(plan: ClusterPlan) -> dict[str, str]:
+    """The user's modules, for the head too: Dask's scheduler unpickles the task graph."""
+    return {"PYTHONPATH": os.pathsep.join(plan.import_path)}
 
 
 def _tls(plan: ClusterPlan) -> dict[str, str]:

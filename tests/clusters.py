@@ -1,0 +1,89 @@
+"""Real clusters for tests, without Prefect: declared, renewed, and released at the end."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from infra import runs, steps
+from infra.heartbeat import Heartbeat
+from infra.ledger import Ledger
+from infra.models.cluster import AutoscalePolicy, ClusterSpec, ClusterView
+from infra.models.hardware import HardwareTier, NodePool
+from infra.models.job import JobSpec, Limits, RetryPolicy, RunSpec
+from infra.models.resources import Resources
+from infra.platforms.local.platform import LocalPlatform
+from infra.settings import Settings
+from infra.steps import Scene
+
+MIB = 2**20
+TIER = HardwareTier(name="tiny", pool="test", resources=Resources(250, 600 * MIB))
+POOL = NodePool(name="test", platform="local", capacity=Resources(4000, 8192 * MIB))
+QUICK = AutoscalePolicy(
+    min_workers=1, max_workers=4, sync_period_s=0.5, scale_down_window_s=2, target_cpu_percent=300
+)
+"""Decides twice a second; 300 % of a quarter core, so that importing things is no load."""
+
+
+def cluster_spec(framework: str = "dask", **more: Any) -> ClusterSpec:
+    """A cluster of tiny machines."""
+    fixed = {"framework": framework, "tier": TIER, "head_tier": TIER, "pool": POOL}
+    return ClusterSpec(**{**fixed, "policy": QUICK, **more})
+
+
+def run_spec(name: str, cluster: ClusterSpec, program: Path | None = None, **more: Any) -> RunSpec:
+    """A run of a program (or of none); ``more``: limits, retry, lease_s, words, env."""
+    words, env = more.pop("words", ()), more.pop("env", {})
+    job = None
+    if program is not None:
+        argv = (sys.executable, str(program), *words)
+        job = JobSpec(argv=argv, workdir=str(program.parent), env=env, secrets=())
+    base = RunSpec(name=name, platform="local", cluster=cluster, job=job)
+    settled: dict[str, Any] = {"limits": Limits(), "retry": RetryPolicy(reasons=()), "lease_s": 20}
+    return replace(base, **{**settled, **more})
+
+
+@dataclass(slots=True)
+class Stand:
+    """A cluster that stands."""
+
+    scene: Scene
+    view: ClusterView
+    ledger: Ledger
+
+    def observe(self) -> ClusterView:
+        """What is now."""
+        view = self.scene.platform.observe(self.scene.cluster)
+        assert view is not None
+        return view
+
+    def messages(self, kind: str) -> list[str]:
+        """What was recorded of one kind."""
+        rows = self.ledger.events(self.scene.spec.name)
+        return [row["message"] for row in rows if row["kind"] == kind]
+
+
+@contextlib.contextmanager
+def standing(home: Path, spec: RunSpec, *, autoscale: bool = True) -> Iterator[Stand]:
+    """Steps 1 to 5, the block, then step 7."""
+    settings = Settings(home=home)
+    ledger = Ledger(home)
+    runs.begin(ledger, spec)
+    name = runs.cluster_id(spec.name, 1)
+    scene = Scene(platform=LocalPlatform(settings), spec=spec, cluster=name, attempt=1)
+    with Heartbeat(settings, "local", name, spec.lease_s):
+        try:
+            steps.request_hardware_tier(scene)
+            steps.wait_for_nodes(scene)
+            steps.start_head(scene)
+            view = steps.start_workers(scene)
+            if autoscale:
+                view = steps.attach_autoscaler(scene)
+            yield Stand(scene, view, ledger)
+        finally:
+            steps.tear_down(scene, None)
+            ledger.close()
