@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 from collections.abc import Mapping
@@ -88,6 +87,8 @@ class Members:
     def start_head(self) -> None:
         """Start the head unless it lives."""
         if self._head is None or self._head.poll() is not None:
+            if self._head is not None:
+                processes.end_all_of(self._place, "head")
             (self.plan.folder / "head.json").unlink(missing_ok=True)
             self._head = self._start("head", "head", self.framework.head(self.plan))
             self._head_started_s = now_s()
@@ -125,6 +126,7 @@ class Members:
         """Workers that have ended since the last call."""
         gone = [worker for worker in self.workers.values() if worker.process.poll() is not None]
         for worker in gone:
+            processes.end_all_of(self._place, worker.name)  # it may have been several processes
             del self.workers[worker.name]
         return [self._departure(worker) for worker in gone]
 
@@ -168,7 +170,7 @@ class Members:
             if worker.meter.memory_bytes > limit:
                 self._kill_for_memory(worker, limit)
             elif worker.leaving_since_s and now_s() - worker.leaving_since_s > budget_s:
-                worker.process.kill()
+                processes.end_all_of(self._place, worker.name)
 
     def figures(self) -> list[WorkerFigures]:
         """Staying workers as the scaling policy sees them."""
@@ -221,7 +223,7 @@ class Members:
         peak = format_memory(worker.meter.peak_memory_bytes)
         words = f"{worker.name}: peak {peak} of {format_memory(limit)}"
         self._killed_for_memory[worker.name] = words
-        os.kill(worker.process.pid, signal.SIGKILL)
+        processes.end_all_of(self._place, worker.name)
 
     def _figures(self, worker: Worker) -> WorkerFigures:
         tier = self.plan.spec.tier.resources

@@ -111,7 +111,7 @@ def test_shuffle_survives_a_shrink(client: Client, stand: Stand, tmp_path: Path)
         return pd.DataFrame({"key": range(100), "value": [number] * 100})
 
     frame = dd.from_map(part, range(partitions), meta={"key": int, "value": int})
-    shuffled = frame.shuffle("key", npartitions=partitions).map_partitions(slowly)
+    shuffled = frame.shuffle("key", npartitions=partitions).map_partitions(slowly, 0.3)
     future = client.compute(shuffled.groupby("key").value.sum())
     shrunk(client)
     result = future.result(timeout=120)
@@ -120,8 +120,8 @@ def test_shuffle_survives_a_shrink(client: Client, stand: Stand, tmp_path: Path)
     assert len(stand.messages("left")) >= WORKERS - 1
 
 
-def slowly(part: pd.DataFrame) -> pd.DataFrame:
-    time.sleep(0.3)
+def slowly(part: pd.DataFrame, seconds: float) -> pd.DataFrame:
+    time.sleep(seconds)
     return part
 
 
