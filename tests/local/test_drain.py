@@ -6,7 +6,6 @@ go while there is work on them. Starts are counted in a file.
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
@@ -21,33 +20,17 @@ from distributed import Client, wait
 from infra.frameworks.base import load_framework
 from tests.clusters import QUICK, Stand, cluster_spec, run_spec, standing
 from tests.helpers import wait_until
+from tests.load import Total, burn, started, starts
 
 ROOT = Path(__file__).parents[2]
 WORKERS = 4
 
 
-def started(log: str, item: int, seconds: float, size: int = 1000) -> bytes:
-    """Note the start in one write, be at work for a while, give something to keep."""
-    with open(log, "a") as file:
-        file.write(f"{item}\n")
-    time.sleep(seconds)
-    return bytes([item % 256]) * size
-
-
-def starts(log: Path) -> Counter[str]:
-    return Counter(log.read_text().split()) if log.exists() else Counter()
-
-
 def grow(client: Client, stand: Stand, workers: int) -> None:
     """Burn CPU until the autoscaler has brought so many workers."""
 
-    def burn(_: int) -> None:
-        end = time.monotonic() + 0.5
-        while time.monotonic() < end:
-            pass
-
     def enough() -> bool:
-        wait(client.map(burn, range(2 * WORKERS), pure=False))
+        wait(client.map(burn, [0.5] * 2 * WORKERS, pure=False))
         return len(client.scheduler_info(n_workers=-1)["workers"]) >= workers
 
     wait_until(enough, 120, f"{workers} workers came")
@@ -110,30 +93,20 @@ def test_shuffle_survives_a_shrink(client: Client, stand: Stand, tmp_path: Path)
         started(str(log), number, 0.3)
         return pd.DataFrame({"key": range(100), "value": [number] * 100})
 
+    def slowly(part: pd.DataFrame) -> pd.DataFrame:
+        started(str(log), partitions, 0.3)
+        return part
+
     frame = dd.from_map(part, range(partitions), meta={"key": int, "value": int})
-    shuffled = frame.shuffle("key", npartitions=partitions).map_partitions(slowly, 0.3)
+    shuffled = frame.shuffle("key", npartitions=partitions).map_partitions(slowly)
     future = client.compute(shuffled.groupby("key").value.sum())
     shrunk(client)
     result = future.result(timeout=120)
     assert (result == sum(range(partitions))).all()
-    assert sum(starts(log).values()) == partitions
+    counts = starts(log)
+    assert counts.pop(str(partitions)) == partitions  # how often slowly ran
+    assert counts == Counter({str(number): 1 for number in range(partitions)})
     assert len(stand.messages("left")) >= WORKERS - 1
-
-
-def slowly(part: pd.DataFrame, seconds: float) -> pd.DataFrame:
-    time.sleep(seconds)
-    return part
-
-
-class Total:
-    """State that lives on one worker."""
-
-    def __init__(self) -> None:
-        self.value = 0
-
-    def add(self, amount: int) -> int:
-        self.value += amount
-        return self.value
 
 
 def test_worker_that_holds_an_actor_stays_and_the_reason_is_told(

@@ -1,0 +1,42 @@
+"""What the users' tasks of these tests do. Workers import it, as they import a user's modules.
+
+To sleep here is to be at work without using the CPU, never to wait for something.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from pathlib import Path
+
+
+def burn(seconds: float) -> None:
+    """Use a core."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        pass
+
+
+def started(log: str, item: int, seconds: float, size: int = 1000) -> bytes:
+    """Note the start in one write, be at work for a while, give something to keep."""
+    with open(log, "a") as file:
+        file.write(f"{item}\n")
+    time.sleep(seconds)
+    return bytes([item % 256]) * size
+
+
+def starts(log: Path) -> Counter[str]:
+    """How often each item was started."""
+    return Counter(log.read_text().split()) if log.exists() else Counter()
+
+
+class Total:
+    """State that lives on one worker."""
+
+    def __init__(self) -> None:
+        self.value = 0
+
+    def add(self, amount: int) -> int:
+        """Add, and give what it comes to."""
+        self.value += amount
+        return self.value
