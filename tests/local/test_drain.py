@@ -98,7 +98,7 @@ def test_shuffle_survives_a_shrink(client: Client, stand: Stand, tmp_path: Path)
         return part
 
     frame = dd.from_map(part, range(partitions), meta={"key": int, "value": int})
-    shuffled = frame.shuffle("key", npartitions=partitions).map_partitions(slowly)
+    shuffled = frame.shuffle("key", npartitions=partitions).map_partitions(slowly, meta=frame)
     future = client.compute(shuffled.groupby("key").value.sum())
     shrunk(client)
     result = future.result(timeout=120)
