@@ -36,28 +36,8 @@ class Reaped:
 def reap(settings: Settings) -> Reaped:
     """One round. Cheap when there is nothing to do."""
     platform = LocalPlatform(settings)
-    clusters = tuple(cluster for cluster in _orphans(platform) if not platform.sweep(cluster))
+    clusters = tuple(cluster for cluster in platform.orphans() if not platform.sweep(cluster))
     return Reaped(clusters, _settle(platform.ledger))
-
-
-def orphans(settings: Settings) -> tuple[str, ...]:
-    """Clusters with something alive and nobody living who will release it."""
-    return tuple(_orphans(LocalPlatform(settings)))
-
-
-def _orphans(platform: LocalPlatform) -> list[str]:
-    in_ledger = {row["id"] for row in platform.ledger.living_clusters()}
-    on_machine = {held.cluster for held in platform.held()}
-    owners = {
-        process.cluster
-        for process in marks.marked(platform.settings.home)
-        if process.role in ("guard", "supervisor")
-    }
-    return sorted(
-        cluster
-        for cluster in (in_ledger | on_machine) - owners
-        if cluster not in in_ledger or not platform.supervised(cluster)
-    )
 
 
 def _settle(ledger: Ledger) -> tuple[str, ...]:

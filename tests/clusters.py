@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import sys
+import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from flows.attempts import carry_out
 from infra import runs, steps
+from infra.errors import EbbError
 from infra.heartbeat import Heartbeat
 from infra.ledger import Ledger
 from infra.models.cluster import AutoscalePolicy, ClusterSpec, ClusterView
@@ -87,3 +90,44 @@ def standing(home: Path, spec: RunSpec, *, autoscale: bool = True) -> Iterator[S
         finally:
             steps.tear_down(scene, None)
             ledger.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a run ended."""
+
+    folder: Path
+    error: EbbError | None
+    run: dict[str, Any]
+    events: list[dict[str, Any]]
+
+    def output(self) -> str:
+        """What the program printed."""
+        return (self.folder / "stdout.log").read_text()
+
+    def messages(self, kind: str) -> list[str]:
+        """What was recorded of one kind."""
+        return [event["message"] for event in self.events if event["kind"] == kind]
+
+
+def carried_out(home: Path, spec: RunSpec) -> Outcome:
+    """One run from request to release, in this process and without Prefect."""
+    settings, ledger = Settings(home=home), Ledger(home)
+    runs.begin(ledger, spec)
+    error = None
+    try:
+        carry_out(settings, ledger, spec, steps)
+    except EbbError as caught:
+        error = caught
+    row = ledger.run(spec.name)
+    assert row is not None
+    events = [dict(event) for event in ledger.events(spec.name)]
+    ledger.close()
+    return Outcome(settings.run_folder(spec.name), error, dict(row), events)
+
+
+def script(folder: Path, text: str) -> Path:
+    """A user's program."""
+    path = folder / "program.py"
+    path.write_text(textwrap.dedent(text))
+    return path

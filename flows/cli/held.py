@@ -30,7 +30,7 @@ def main(args: list[str]) -> int:
     if options.release:
         released = reaper.reap(settings).clusters
         say(f"released: {', '.join(released) or 'nothing'}")
-    orphans = set(reaper.orphans(settings))
+    orphans = set(platform.orphans())
     facts = [_fact(ledger, held, orphans) for held in platform.held()]
     flows = _flows(ledger)
     if options.json:

@@ -72,6 +72,10 @@ class Platform(Protocol):
         """Everything alive of one cluster, or of all clusters of this installation."""
         ...
 
+    def orphans(self) -> tuple[str, ...]:
+        """Clusters of which something is left and that nobody living will release."""
+        ...
+
     def sweep(self, cluster: str) -> list[Held]:
         """End whatever still carries the cluster's mark; gives what is left even so."""
         ...

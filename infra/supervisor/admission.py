@@ -2,31 +2,34 @@
 
 from __future__ import annotations
 
-from infra.ledger import Ledger
 from infra.models.cluster import Failure, QueueView
 from infra.models.job import RunSpec
 from infra.models.phases import Reason, Step
 from infra.models.resources import Resources, format_duration
+from infra.platforms.local.platform import LocalPlatform
 from infra.platforms.local.pool import try_admit
 from infra.supervisor.desk import Desk
 from infra.waiting import now_s
 
 _LOOK_AT_LEAST_S = 1.0
+_CLEAR_EVERY_S = 5.0
 
 
 class Admission:
     """Stands in the queue until the pool has room for the head and the minimum of workers."""
 
-    def __init__(self, spec: RunSpec, cluster: str, ledger: Ledger, desk: Desk):
+    def __init__(self, spec: RunSpec, cluster: str, platform: LocalPlatform, desk: Desk):
         self.admitted = False
         self._spec = spec
         self._cluster = cluster
-        self._ledger = ledger
+        self._platform = platform
+        self._ledger = platform.ledger
         self._desk = desk
         self._since_s = now_s()
         self._version = -1
         self._looked_s = -_LOOK_AT_LEAST_S
         self._requested = False
+        self._cleared_s = now_s()
 
     def shares(self) -> dict[str, Resources]:
         """What is admitted together: the head (with the driver in it) and the first workers."""
@@ -45,6 +48,7 @@ class Admission:
         self._version, self._looked_s = version, now_s()
         view = try_admit(self._ledger, self._cluster, self._spec.cluster.pool, self.shares())
         if view is not None:
+            self._clear_the_way()
             self._wait(view)
             return False
         self.admitted = True
@@ -61,6 +65,14 @@ class Admission:
             self._requested = True
             tier, pool = self._spec.cluster.tier.name, self._spec.cluster.pool.name
             self._desk.done(Step.REQUEST_HARDWARE_TIER, f"{tier} fits pool {pool}")
+
+    def _clear_the_way(self) -> None:
+        """Room that a dead run holds, or its place in the queue, must not wait for a reaper."""
+        if now_s() - self._cleared_s < _CLEAR_EVERY_S:
+            return
+        self._cleared_s = now_s()
+        for cluster in self._platform.orphans():
+            self._platform.sweep(cluster)
 
     def _wait(self, view: QueueView) -> None:
         if view != self._desk.view.queue:

@@ -17,11 +17,11 @@ from typing import Any
 
 from infra.errors import EbbError
 from infra.frameworks.base import ClusterPlan
-from infra.ledger import Ledger
 from infra.models.codec import from_json, to_json
 from infra.models.job import RunSpec
 from infra.models.phases import Phase, Reason
 from infra.platforms.local import marks, processes
+from infra.platforms.local.platform import LocalPlatform
 from infra.settings import Settings
 from infra.supervisor.admission import Admission
 from infra.supervisor.desk import Desk
@@ -41,13 +41,14 @@ class Supervisor:
 
     def __init__(self, settings: Settings, run: str, cluster: str):
         self.run, self.cluster = run, cluster
-        self.ledger = Ledger(settings.home)
+        platform = LocalPlatform(settings)
+        self.ledger = platform.ledger
         self.spec = from_json(RunSpec, (settings.run_folder(run) / "spec.json").read_text())
         logs = settings.run_folder(run)
         self.place = processes.Place(home=settings.home, run=run, cluster=cluster, logs=logs)
         self.desk = Desk(self.ledger, run, cluster)
         self.lease = LeaseJudge(self.spec.lease_s)
-        self.admission = Admission(self.spec, cluster, self.ledger, self.desk)
+        self.admission = Admission(self.spec, cluster, platform, self.desk)
         self.driver = Driver(self.spec.job, self.place) if self.spec.job else None
         self.ground = Ground(
             spec=self.spec,

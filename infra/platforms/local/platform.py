@@ -23,6 +23,8 @@ from infra.settings import Settings
 from infra.waiting import wall_s
 
 _CLAIMED = -1
+_BALLAST_BYTES = 2**19
+"""SQLite's log grows by a few pages (4 KiB) for each of the last rows."""
 _BIRTH_S = 20.0
 """A supervisor that has not written its process id after this long was never born."""
 
@@ -46,6 +48,7 @@ class LocalPlatform:
         _make_folders(folder / "output", self.settings.cluster_folder(cluster))
         _link(self.settings.short_folder(cluster), self.settings.cluster_folder(cluster))
         (folder / "spec.json").write_text(to_json(spec))
+        _lay_ballast(self.settings.cluster_folder(cluster))
         claimed = self.ledger.write(
             "UPDATE clusters SET supervisor_pid = ? WHERE id = ? AND supervisor_pid IS NULL",
             _CLAIMED,
@@ -126,6 +129,21 @@ class LocalPlatform:
             mark_released(self.ledger, cluster, by="reaper", reason=Reason.SUPERVISOR_LOST)
         return left
 
+    def orphans(self) -> tuple[str, ...]:
+        """Clusters with something alive, or a row, and nobody living who will release them."""
+        in_ledger = {row["id"] for row in self.ledger.living_clusters()}
+        on_machine = {held.cluster for held in self.held()}
+        owned = {
+            process.cluster
+            for process in marks.marked(self.settings.home)
+            if process.role in ("guard", "supervisor")
+        }
+        return tuple(
+            cluster
+            for cluster in sorted((in_ledger | on_machine) - owned)
+            if cluster not in in_ledger or not self.supervised(cluster)
+        )
+
     def _folders(self, cluster: str | None) -> list[Held]:
         found = []
         with contextlib.suppress(FileNotFoundError):
@@ -162,6 +180,12 @@ def _make_folders(*folders: Path) -> None:
             summary = f"cannot make {folder}: {error.strerror}"
             problem = Problem(Reason.NO_PERMISSION, summary, "set EBB_HOME to a folder of yours")
             raise ConfigurationError([problem]) from error
+
+
+def _lay_ballast(folder: Path) -> None:
+    """Room that the release frees: on a full disk the ledger can still say that it is over."""
+    with contextlib.suppress(OSError):
+        (folder / "ballast").write_bytes(bytes(_BALLAST_BYTES))
 
 
 def _link(short: Path, folder: Path) -> None:

@@ -1,0 +1,189 @@
+"""The user's program: started once, streamed, limited, ended, and remembered."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from infra.models.job import Limits, RetryPolicy
+from infra.models.phases import ExitCode, Reason
+from infra.platforms.local import marks
+from tests.clusters import Outcome, carried_out, cluster_spec, run_spec, script
+
+PLAIN = cluster_spec("none")
+BUSY = "while True: pass"
+
+
+def run(home: Path, folder: Path, text: str, framework: str = "none", **more: Any) -> Outcome:
+    spec = run_spec("job", cluster_spec(framework), script(folder, text), **more)
+    return carried_out(home, spec)
+
+
+@pytest.mark.parametrize(
+    ("ending", "code"),
+    [
+        ("sys.exit(0)", 0),
+        ("sys.exit(7)", 7),
+        ("os.kill(os.getpid(), 9)", 128 + signal.SIGKILL),
+        ("raise ValueError", 1),
+    ],
+)
+def test_its_exit_code_is_the_runs(ebb_home: Path, tmp_path: Path, ending: str, code: int) -> None:
+    outcome = run(ebb_home, tmp_path, f"import os, sys\n{ending}")
+    assert outcome.run["exit_code"] == code
+    assert outcome.run["phase"] == ("Failed" if code else "Succeeded")
+
+
+def test_its_output_its_words_and_its_files_are_kept(ebb_home: Path, tmp_path: Path) -> None:
+    text = """
+        import os, pathlib, sys
+        print("words", sys.argv[1:], "beside", pathlib.Path("data.txt").read_text())
+        print("trouble", file=sys.stderr)
+        pathlib.Path(os.environ["EBB_OUTPUT_DIR"], "model.bin").write_bytes(b"kept")
+        """
+    (tmp_path / "data.txt").write_text("input")
+    outcome = run(ebb_home, tmp_path, text, words=("--rate", "0.1"))
+    assert outcome.output() == "words ['--rate', '0.1'] beside input\n"
+    assert (outcome.folder / "stderr.log").read_text() == "trouble\n"
+    assert (outcome.folder / "output" / "model.bin").read_bytes() == b"kept"
+
+
+def test_variables_arrive_and_a_secret_is_written_nowhere(
+    ebb_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DB_PASSWORD", "hunter2-hunter2")
+    text = """
+        import os
+        print(os.environ["RATE"], os.environ["EBB_RUN"], len(os.environ["DB_PASSWORD"]))
+        """
+    outcome = run(ebb_home, tmp_path, text, env={"RATE": "0.5"})
+    assert outcome.output() == "0.5 job 15\n"
+    files = [path for path in ebb_home.rglob("*") if path.is_file()]
+    assert [path for path in files if b"hunter2" in path.read_bytes()] == []
+
+
+def test_time_limit_ends_even_one_that_ignores_sigterm(ebb_home: Path, tmp_path: Path) -> None:
+    text = f"import signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n{BUSY}"
+    outcome = run(ebb_home, tmp_path, text, limits=Limits(time_limit_s=1))
+    assert (outcome.run["reason"], outcome.run["exit_code"]) == (Reason.TIME_LIMIT, 124)
+
+
+def test_out_of_memory_names_who_the_peak_and_the_limit(ebb_home: Path, tmp_path: Path) -> None:
+    outcome = run(ebb_home, tmp_path, f"held = bytearray(700 * 2**20)\n{BUSY}")
+    assert outcome.run["reason"] == Reason.OUT_OF_MEMORY
+    assert "the program: peak" in outcome.run["detail"]
+    assert "of 600 MiB" in outcome.run["detail"]
+
+
+def test_program_that_is_not_there_is_said_in_one_sentence(ebb_home: Path, tmp_path: Path) -> None:
+    spec = run_spec("job", PLAIN, tmp_path / "x.py")
+    assert spec.job is not None
+    object.__setattr__(spec.job, "argv", ("no-such-command",))
+    outcome = carried_out(ebb_home, spec)
+    assert outcome.run["reason"] == Reason.NOT_STARTED
+    assert outcome.run["exit_code"] == ExitCode.MISCONFIGURATION
+
+
+def test_grandchild_that_dropped_the_mark_is_gone_afterwards(
+    ebb_home: Path, tmp_path: Path
+) -> None:
+    text = """
+        import subprocess, sys
+        away = "import os\\nif os.fork(): os._exit(0)\\nos.setsid()\\nwhile True: pass"
+        child = subprocess.Popen([sys.executable, "-c", away], env={})
+        child.wait()
+        import pathlib
+        pids = [p.name for p in pathlib.Path("/proc").iterdir() if p.name.isdigit()
+                and "os.setsid()" in (p / "cmdline").read_text().replace(chr(0), " ")]
+        print(*pids)
+        """
+    outcome = run(ebb_home, tmp_path, text)
+    pids = [int(pid) for pid in outcome.output().split()]
+    assert pids
+    assert not any(marks.alive(pid) for pid in pids)
+
+
+def test_program_is_tried_again_only_if_asked(ebb_home: Path, tmp_path: Path) -> None:
+    text = """
+        import pathlib, sys
+        with open("starts", "a") as file:
+            file.write("x")
+        sys.exit(0 if len(pathlib.Path("starts").read_text()) > 1 else 3)
+        """
+    asked = run(ebb_home, tmp_path, text, retry=RetryPolicy(reasons=("job",)))
+    assert (asked.error, (tmp_path / "starts").read_text()) == (None, "xx")
+    assert asked.run["attempt"] == 2
+
+
+IDLE = Limits(idle_release_s=2)
+SLEEPS = """
+    import threading
+    from distributed import Client
+    client = Client()
+    client.submit(sum, [1, 2]).result()
+    threading.Event().wait({seconds})
+    """
+
+
+def test_idle_cluster_is_warned_about_and_then_released(ebb_home: Path, tmp_path: Path) -> None:
+    outcome = run(ebb_home, tmp_path, SLEEPS.format(seconds=60), "dask", limits=IDLE)
+    assert (outcome.run["reason"], outcome.run["exit_code"]) == (Reason.IDLE, ExitCode.TIMEOUT)
+    assert any("no work for" in words for words in outcome.messages("warning"))
+
+
+def test_idle_cluster_is_kept_where_the_job_says_so(ebb_home: Path, tmp_path: Path) -> None:
+    limits = Limits(idle_release_s=1, idle_action="warn")
+    outcome = run(ebb_home, tmp_path, SLEEPS.format(seconds=5), "dask", limits=limits)
+    assert outcome.error is None
+    assert any("kept, as --idle-action warn says" in said for said in outcome.messages("warning"))
+
+
+def test_worker_out_of_memory_is_named_with_peak_and_limit(ebb_home: Path, tmp_path: Path) -> None:
+    text = """
+        from distributed import Client
+        def hog():
+            held = bytearray(700 * 2**20)
+            while True:
+                held[::4096] = bytes(len(held) // 4096)
+        Client().submit(hog, retries=0).result()
+        """
+    outcome = run(ebb_home, tmp_path, text, "dask")
+    assert outcome.run["reason"] == Reason.OUT_OF_MEMORY
+    assert "worker-" in outcome.run["detail"]
+    assert "of 600 MiB" in outcome.run["detail"]
+
+
+KILLS = """
+    import os, pathlib, signal
+    from distributed import Client
+    client = Client()
+    flag = pathlib.Path("killed")
+    if not flag.exists():
+        flag.touch()
+        {victim}
+    print(client.submit(sum, [1, 2]).result(timeout=60))
+    """
+
+
+def test_worker_that_dies_is_replaced_and_the_program_goes_on(
+    ebb_home: Path, tmp_path: Path
+) -> None:
+    kill = "client.run(os._exit, 9, on_error='ignore')"
+    outcome = run(ebb_home, tmp_path, KILLS.format(victim=kill), "dask")
+    assert outcome.error is None
+    assert outcome.output() == "3\n"
+    assert outcome.run["attempt"] == 1
+
+
+@pytest.mark.parametrize(("reasons", "attempts"), [(("infra",), 2), ((), 1)])
+def test_lost_head_is_a_fresh_attempt_if_the_policy_says_so(
+    ebb_home: Path, tmp_path: Path, reasons: tuple[str, ...], attempts: int
+) -> None:
+    kill = "client.run_on_scheduler(os._exit, 9)"
+    text, retry = KILLS.format(victim=kill), RetryPolicy(reasons=reasons)
+    outcome = run(ebb_home, tmp_path, text, "dask", retry=retry)
+    assert outcome.run["attempt"] == attempts
+    assert outcome.run["reason"] == (None if reasons else Reason.HEAD_LOST)
