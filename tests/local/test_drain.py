@@ -22,7 +22,6 @@ from tests.clusters import QUICK, Stand, cluster_spec, run_spec, standing
 from tests.helpers import wait_until
 from tests.load import Total, burn, started, starts
 
-ROOT = Path(__file__).parents[2]
 WORKERS = 4
 
 
@@ -46,8 +45,7 @@ def workers_of(client: Client) -> int:
 
 
 @pytest.fixture
-def stand(ebb_home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stand]:
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))  # workers import this module, as users' modules
+def stand(ebb_home: Path) -> Iterator[Stand]:
     policy = replace(QUICK, target_cpu_percent=80)
     with standing(ebb_home, run_spec("drain", cluster_spec(policy=policy))) as found:
         yield found
