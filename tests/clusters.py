@@ -54,6 +54,7 @@ def run_spec(name: str, cluster: ClusterSpec, program: Path | None = None, **mor
 class Stand:
     """A cluster that stands."""
 
+    home: Path
     scene: Scene
     view: ClusterView
     ledger: Ledger
@@ -86,7 +87,7 @@ def standing(home: Path, spec: RunSpec, *, autoscale: bool = True) -> Iterator[S
             view = steps.start_workers(scene)
             if autoscale:
                 view = steps.attach_autoscaler(scene)
-            yield Stand(scene, view, ledger)
+            yield Stand(home, scene, view, ledger)
         finally:
             steps.tear_down(scene, None)
             ledger.close()

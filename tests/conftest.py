@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tempfile
 from collections.abc import Generator, Iterator
@@ -14,20 +15,38 @@ from tests.helpers import end_marked_processes, marked_processes, wait_until
 REQUIRE_ALL = "EBB_TEST_REQUIRE_ALL"
 """Set in CI: what is missing there is a failure, so that nothing passes by being skipped."""
 
+ROOT = Path(__file__).parents[1]
 _EXIT_GRACE_S = 3.0
 """For processes that have been told to go and are on their way out when the test ends."""
 
 
 @pytest.fixture
-def ebb_home(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """An EBB_HOME of this test alone; the test fails if a process of it is alive afterwards.
+def ebb_home() -> Iterator[Path]:
+    """An EBB_HOME of this test alone; the test fails if a process of it is alive afterwards."""
+    with _home() as home:
+        yield home
 
-    Short, because the path of a unix socket may have 107 bytes, and ``tmp_path`` is long. A local
-    Prefect server that the test made counts as well: end it in the test.
+
+@pytest.fixture(scope="module")
+def home_of_module() -> Iterator[Path]:
+    """The same for the tests of a module that share a cluster."""
+    with _home() as home:
+        yield home
+
+
+@contextlib.contextmanager
+def _home() -> Iterator[Path]:
+    """Short, because the path of a unix socket may have 107 bytes, and ``tmp_path`` is long.
+
+    A local Prefect server that the test made counts as well: end it in the test.
     """
-    with tempfile.TemporaryDirectory(prefix="ebb-", ignore_cleanup_errors=True) as folder:
+    with (
+        tempfile.TemporaryDirectory(prefix="ebb-", ignore_cleanup_errors=True) as folder,
+        pytest.MonkeyPatch.context() as patch,
+    ):
         home = Path(folder).resolve()
-        monkeypatch.setenv("EBB_HOME", str(home))
+        patch.setenv("EBB_HOME", str(home))
+        patch.setenv("PYTHONPATH", str(ROOT))  # ``tests.load`` comes to workers as users' modules
         yield home
         try:
             wait_until(lambda: not marked_processes(home), _EXIT_GRACE_S, "all processes ended")

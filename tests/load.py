@@ -17,11 +17,16 @@ def burn(seconds: float) -> None:
         pass
 
 
+def at_work(seconds: float) -> None:
+    """Use no CPU."""
+    time.sleep(seconds)
+
+
 def started(log: str, item: int, seconds: float, size: int = 1000) -> bytes:
     """Note the start in one write, be at work for a while, give something to keep."""
     with open(log, "a") as file:
         file.write(f"{item}\n")
-    time.sleep(seconds)
+    at_work(seconds)
     return bytes([item % 256]) * size
 
 

@@ -7,13 +7,14 @@ make the count overlook it too.
 from __future__ import annotations
 
 import contextlib
+import ipaddress
 import os
 import sqlite3
 from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
-from tests.helpers import PROC, MarkedProcess, marked_processes
+from tests.helpers import PROC, marked_processes
 
 _LISTENING = "0A"
 _TABLES = ("net/tcp", "net/tcp6")
@@ -61,7 +62,7 @@ class Census:
         """Count now."""
         processes = [each for each in marked_processes(self.home) if each.pid not in self.spare]
         listening = _listening()
-        self._sockets |= _sockets_of(processes) & listening.keys()
+        self._sockets |= _sockets_of(each.pid for each in processes) & listening.keys()
         held = sorted(listening[inode] for inode in self._sockets & listening.keys())
         return Count(
             processes=tuple(f"{each.pid} {each.command.strip()[-90:]}" for each in processes),
@@ -94,18 +95,24 @@ class Census:
                 return (f"cannot be read: {error}",)
 
 
+def listening_addresses(pids: Iterable[int]) -> list[str]:
+    """``address:port`` of the TCP sockets on which these processes listen."""
+    listening = _listening()
+    return sorted(listening[inode] for inode in _sockets_of(pids) & listening.keys())
+
+
 def _entries(folder: Path) -> tuple[str, ...]:
     with contextlib.suppress(FileNotFoundError):
         return tuple(sorted(str(path) for path in folder.iterdir()))
     return ()
 
 
-def _sockets_of(processes: Iterable[MarkedProcess]) -> set[str]:
+def _sockets_of(pids: Iterable[int]) -> set[str]:
     """Inodes of the sockets they have open."""
     found: set[str] = set()
-    for process in processes:
+    for pid in pids:
         with contextlib.suppress(OSError):
-            for entry in (PROC / str(process.pid) / "fd").iterdir():
+            for entry in (PROC / str(pid) / "fd").iterdir():
                 with contextlib.suppress(OSError):
                     target = os.readlink(entry)
                     if target.startswith("socket:["):
@@ -121,5 +128,13 @@ def _listening() -> dict[str, str]:
             for line in (PROC / table).read_text().splitlines()[1:]:
                 columns = line.split()
                 if columns[3] == _LISTENING:
-                    found[columns[9]] = f"port {int(columns[1].rpartition(':')[2], 16)}"
+                    found[columns[9]] = _address(columns[1])
     return found
+
+
+def _address(words: str) -> str:
+    """``0100007F:1F90`` is ``127.0.0.1:8080``: the kernel writes 32-bit words, least byte first."""
+    raw, _, port = words.partition(":")
+    data = b"".join(bytes.fromhex(raw[i : i + 8])[::-1] for i in range(0, len(raw), 8))
+    address = ipaddress.ip_address(data)
+    return f"{getattr(address, 'ipv4_mapped', None) or address}:{int(port, 16)}"

@@ -1,0 +1,22 @@
+"""What differs between the frameworks in the contract: how small a machine they run on."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from infra.models.cluster import ClusterSpec
+from infra.models.hardware import HardwareTier
+from infra.models.resources import Resources
+from tests.clusters import MIB, POOL, QUICK, TIER, cluster_spec
+
+SMALLEST: dict[str, HardwareTier] = {
+    "dask": TIER,
+}
+
+
+def small(framework: str, workers: int = 3) -> ClusterSpec:
+    """The smallest cluster of a framework, up to so many workers."""
+    tier = SMALLEST[framework]
+    policy = replace(QUICK, target_cpu_percent=80, max_workers=workers)
+    pool = replace(POOL, capacity=Resources(16000, 16384 * MIB))
+    return cluster_spec(framework, tier=tier, head_tier=tier, policy=policy, pool=pool)

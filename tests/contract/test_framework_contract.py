@@ -1,0 +1,108 @@
+"""What every framework promises. A new one: a size in ``SMALLEST`` and a ``drain_`` program."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from infra.frameworks.base import WITHOUT_CLUSTER, Framework, known_frameworks, load_framework
+from infra.platforms.local import marks
+from infra.settings import Settings
+from tests.clusters import Stand, carried_out, run_spec, standing
+from tests.contract.conftest import small
+from tests.faults.census import listening_addresses
+from tests.load import starts
+
+FRAMEWORKS = [name for name in known_frameworks() if name != WITHOUT_CLUSTER]
+PROGRAMS = Path(__file__).parent / "programs"
+TASKS = 30
+KEYS = ("*.key", "*token*", "*secret*")
+
+
+@pytest.fixture(scope="module", params=FRAMEWORKS)
+def stand(request: pytest.FixtureRequest, home_of_module: Path) -> Iterator[Stand]:
+    spec = run_spec(f"contract-{request.param}", small(request.param))
+    with standing(home_of_module, spec, autoscale=False) as found:
+        yield found
+
+
+@pytest.fixture
+def framework(stand: Stand) -> Framework:
+    return load_framework(stand.scene.spec.cluster.framework)
+
+
+def test_workers_count_when_they_have_registered_with_the_head(stand: Stand) -> None:
+    view = stand.observe()
+    assert (view.workers_wanted, view.workers_joined) == (1, 1)
+
+
+def test_program_connects_by_its_environment_alone(stand: Stand, framework: Framework) -> None:
+    connected = framework.client(stand.view.head_address, stand.view.driver_env)
+    connected.close()
+
+
+def test_program_without_its_key_is_kept_out(stand: Stand, framework: Framework) -> None:
+    """Who finds the port must not get further than the handshake."""
+    words = "import sys; from infra.frameworks.base import load_framework as f;"
+    words += f" f({framework.name!r}).client({stand.view.head_address!r}, {{}})"
+    environment = {"PATH": os.environ["PATH"], "HOME": str(Path.home())}
+    done = subprocess.run(
+        [sys.executable, "-c", words],
+        env=environment,
+        capture_output=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode != 0
+
+
+def test_everything_listens_on_loopback_only(stand: Stand) -> None:
+    addresses = listening_addresses(process.pid for process in processes_of(stand))
+    assert addresses
+    assert [address for address in addresses if not address.startswith("127.")] == []
+
+
+def test_no_key_is_in_an_argument_or_a_variable(stand: Stand) -> None:
+    folder = Settings(stand.home).cluster_folder(stand.view.cluster)
+    keys = [path.read_bytes().strip() for name in KEYS for path in folder.rglob(name)]
+    assert keys
+    for process in processes_of(stand):
+        for part in ("cmdline", "environ"):
+            seen = Path(f"/proc/{process.pid}/{part}").read_bytes()
+            assert not any(key in seen for key in keys)
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+def test_shrinking_loses_nothing(framework: str, ebb_home: Path, tmp_path: Path) -> None:
+    """Counted starts, stored data and a shuffle, while several workers leave in the middle."""
+    log = tmp_path / "starts"
+    program = PROGRAMS / f"drain_{framework}.py"
+    spec = run_spec("drain", small(framework), program, words=(str(log), str(TASKS)))
+    outcome = carried_out(ebb_home, spec)
+    assert outcome.error is None, (outcome.folder / "stderr.log").read_text()
+    assert json.loads(outcome.output()) == {"kept": True, "right": True}
+    assert starts(log) == Counter({str(item): 1 for item in range(TASKS)})
+    assert len(outcome.messages("left")) >= 2
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+def test_asking_a_framework_does_not_import_it(framework: str) -> None:
+    words = f"""
+import sys
+from infra.frameworks.base import load_framework
+load_framework({framework!r}).problems()
+print(*{{name.split('.')[0] for name in sys.modules}})
+"""
+    done = subprocess.run([sys.executable, "-c", words], capture_output=True, text=True, check=True)
+    assert not {"distributed", "ray", "pyspark"} & set(done.stdout.split())
+
+
+def processes_of(stand: Stand) -> list[marks.Marked]:
+    return marks.marked(stand.home, stand.view.cluster)
