@@ -1,0 +1,155 @@
+"""What every platform promises: the verbs converge, and after a release nothing is left."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from infra import runs, steps
+from infra.heartbeat import Heartbeat
+from infra.ledger import Ledger
+from infra.models.cluster import ClusterView
+from infra.models.job import RunSpec
+from infra.models.phases import Reason, Step
+from infra.platforms.base import Platform, known_platforms, load_platform
+from infra.settings import Settings
+from infra.steps import Scene
+from tests.clusters import cluster_spec, run_spec, script
+from tests.helpers import wait_until
+
+CLUSTER = "contract-1"
+PROGRAM = """
+    import pathlib, sys, threading
+    with open("starts", "a") as file:
+        file.write("x")
+    threading.Event().wait(float(sys.argv[1]))
+    """
+
+
+class Bench:
+    """One run on one platform."""
+
+    def __init__(self, home: Path, platform: str, spec: RunSpec):
+        self.settings, self.spec = Settings(home=home), replace(spec, platform=platform)
+        self.platform: Platform = load_platform(platform, self.settings)
+        self.ledger = Ledger(home)
+        self.starts = Path(spec.job.workdir if spec.job else "") / "starts"
+
+    @property
+    def scene(self) -> Scene:
+        return Scene(platform=self.platform, spec=self.spec, cluster=CLUSTER, attempt=1)
+
+    def declare(self) -> None:
+        self.platform.declare(self.spec, CLUSTER, 1)
+
+    def view(self) -> ClusterView:
+        found = self.platform.observe(CLUSTER)
+        assert found is not None
+        return found
+
+    def roles(self) -> list[str]:
+        return sorted(held.role for held in self.platform.held(CLUSTER))
+
+    def stand(self) -> None:
+        """Declared and ready for a program."""
+        self.declare()
+        steps.start_workers(self.scene)
+        steps.attach_autoscaler(self.scene)
+
+
+@pytest.fixture(params=known_platforms())
+def bench(request: pytest.FixtureRequest, ebb_home: Path, tmp_path: Path) -> Iterator[Bench]:
+    program = script(tmp_path, PROGRAM)
+    spec = run_spec("contract", cluster_spec("none"), program, words=("60",))
+    made = Bench(ebb_home, request.param, spec)
+    runs.begin(made.ledger, made.spec)
+    with Heartbeat(made.settings, request.param, CLUSTER, spec.lease_s):
+        yield made
+        made.platform.release(CLUSTER, None)
+        wait_until(lambda: not made.platform.held(CLUSTER), 30, "released")
+    made.ledger.close()
+
+
+def test_nothing_is_known_of_a_cluster_that_was_never_declared(bench: Bench) -> None:
+    assert bench.platform.observe("nobody-1") is None
+    assert bench.platform.renew("nobody-1") is False
+    assert bench.platform.held("nobody-1") == []
+
+
+def test_declared_twice_it_is_made_once(bench: Bench) -> None:
+    bench.stand()
+    once = bench.roles()
+    bench.declare()
+    assert bench.roles() == once
+    assert len(bench.ledger.living_clusters()) == 1
+
+
+def test_program_is_started_once_however_often_it_is_asked_for(bench: Bench) -> None:
+    bench.stand()
+    for _ in range(3):
+        bench.platform.start_job(CLUSTER)
+    wait_until(lambda: bench.view().job.started_at, 30, "the program runs")
+    bench.platform.start_job(CLUSTER)
+    wait_until(bench.starts.exists, 30, "it says so")
+    assert bench.starts.read_text() == "x"
+
+
+def test_held_lists_everything_alive_and_afterwards_nothing(bench: Bench) -> None:
+    bench.stand()
+    bench.platform.start_job(CLUSTER)
+    wait_until(lambda: "driver" in bench.roles(), 30, "the program is listed")
+    bench.platform.release(CLUSTER, None)
+    wait_until(lambda: bench.view().released_at, 30, "released")
+    wait_until(lambda: not bench.roles(), 30, "nothing is left")
+    assert bench.platform.orphans() == ()
+
+
+def test_released_twice_the_first_is_remembered(bench: Bench) -> None:
+    bench.stand()
+    bench.platform.release(CLUSTER, Reason.CANCELLED)
+    wait_until(lambda: bench.view().released_at, 30, "released")
+    first = bench.view()
+    bench.platform.release(CLUSTER, None)
+    assert bench.view() == first
+
+
+def test_end_of_the_program_is_the_clusters_end_where_asked(bench: Bench, tmp_path: Path) -> None:
+    assert bench.spec.job is not None
+    quick = replace(bench.spec.job, argv=(*bench.spec.job.argv[:-1], "0"))
+    bench.spec = replace(bench.spec, job=quick)
+    bench.stand()
+    bench.platform.start_job(CLUSTER, then_release=True)
+    wait_until(lambda: bench.view().released_at, 30, "released without a word")
+    assert bench.view().job.exit_code == 0
+
+
+def test_lease_that_nobody_renews_releases_it(bench: Bench) -> None:
+    other, spec = "left-1", replace(bench.spec, name="left", lease_s=1.0)
+    runs.begin(bench.ledger, spec)
+    bench.platform.declare(spec, other, 1)
+
+    def released() -> bool:
+        view = bench.platform.observe(other)
+        return view is not None and view.released_at is not None
+
+    wait_until(released, 30, "the lease lapsed")
+    wait_until(lambda: not bench.platform.held(other), 30, "nothing is left of it")
+    row = bench.ledger.cluster(other)
+    assert row is not None
+    assert Reason.LEASE_LAPSED in row["released_by"]
+
+
+def test_sweep_ends_what_still_carries_the_mark(bench: Bench) -> None:
+    bench.stand()
+    assert bench.platform.sweep(CLUSTER) == []
+    assert bench.roles() == []
+
+
+def test_failed_step_can_be_repeated(bench: Bench) -> None:
+    bench.stand()
+    bench.platform.repeat(CLUSTER, Step.START_HEAD)
+    steps.start_workers(bench.scene)
+    assert bench.view().failure is None
