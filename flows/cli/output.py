@@ -58,7 +58,7 @@ def print_json(data: Any) -> None:
 
 def print_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """A plain table on stdout; cells fold instead of being cut."""
-    console = Console(highlight=False)
+    console = Console(highlight=False, markup=False)
     table = Table(box=None, pad_edge=False, header_style="bold")
     for header in headers:
         table.add_column(header, overflow="fold")
@@ -66,7 +66,7 @@ def print_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         table.add_row(*row)
     if not console.is_terminal:
         console.width = 200
-    console.print(table, markup=False)
+    console.print(table)
 
 
 def known_run(ledger: Ledger, name: str) -> Any:

@@ -83,7 +83,9 @@ class TextScreen:
     """For people: permanent lines, and on a terminal one live line below them."""
 
     def __init__(self, file: IO[str] | None = None):
-        self._console = Console(file=file or sys.stderr, highlight=False, soft_wrap=True)
+        self._console = Console(
+            file=file or sys.stderr, highlight=False, markup=False, soft_wrap=True
+        )
         self._status: Status | None = None
         self._said = ""
 

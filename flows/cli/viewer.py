@@ -223,7 +223,13 @@ class Viewer:
         return [held for row in rows for held in platform.held(row["id"])]
 
     def _held_words(self) -> str:
+        """Counted now: on the machine, and the pool's shares in the ledger."""
         left = self._held()
-        if not left:
-            return "nothing (0 workers, 0 heads, 0 shares)"
-        return ", ".join(f"{held.role} {held.name} {held.where}".strip() for held in left)
+        shares = self._ledger.rows(
+            "SELECT owner FROM shares JOIN clusters ON shares.cluster = clusters.id WHERE run = ?",
+            self._spec.name,
+        )
+        if left or shares:
+            words = [f"{held.role} {held.name} {held.where}".replace("  ", " ") for held in left]
+            return ", ".join([*words, *(f"share {row['owner']}" for row in shares)])
+        return "nothing (0 processes, 0 folders, 0 shares)"
