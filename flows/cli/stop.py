@@ -27,7 +27,13 @@ def main(args: list[str]) -> int:
     stopped = stop_run(settings, options.run, Reason.CANCELLED, at_once=options.now)
     platform = load_platform("local", settings)
     rows = ledger.rows("SELECT id FROM clusters WHERE run = ?", options.run)
-    wait_until(lambda: not any(platform.held(row["id"]) for row in rows), timeout_s=_TIMEOUT_S)
+
+    def released() -> bool:
+        for row in rows:
+            platform.observe(row["id"])  # a supervisor that hangs is not waited for
+        return not any(platform.held(row["id"]) for row in rows)
+
+    wait_until(released, timeout_s=_TIMEOUT_S)
     held = [f"{h.role} {h.name} {h.where}" for row in rows for h in platform.held(row["id"])]
     if options.json:
         print_json({"run": options.run, "stopped": stopped, "held": held})

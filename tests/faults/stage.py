@@ -64,6 +64,11 @@ class Stage:
         """Of this installation."""
         return Settings(home=self.home)
 
+    @property
+    def ebb(self) -> str:
+        """The command, as it is installed beside this Python."""
+        return str(Path(sys.executable).with_name("ebb"))
+
     def spec(self, framework: str = "none", *words: str) -> RunSpec:
         """A run of the counting program on the smallest cluster there is."""
         tier = HardwareTier(name="tiny", pool="machine", resources=Resources(250, 512 * 2**20))

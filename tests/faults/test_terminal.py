@@ -6,17 +6,13 @@ import os
 import pty
 import signal
 import subprocess
-import sys
 from collections.abc import Mapping
-from pathlib import Path
 
 import pytest
 
 from infra.models.phases import ExitCode
 from tests.faults.stage import ITS_CODE, RUN, Stage
 from tests.helpers import wait_until
-
-EBB = str(Path(sys.executable).with_name("ebb"))
 
 
 class Terminal:
@@ -29,7 +25,7 @@ class Terminal:
         program = stage.work / "program.py"
         program.write_text(preamble + program.read_text())
         self.screen = b""
-        argv = [EBB, "run", "--framework", "none", "--name", RUN, "program.py"]
+        argv = [stage.ebb, "run", "--framework", "none", "--name", RUN, "program.py"]
         how = {"cwd": stage.work}
         if not tty:
             self.process = stage.popen(argv, prefect, **how)
@@ -97,7 +93,7 @@ def test_kill_9_of_the_flow_is_seen_and_settled_by_the_terminal(
 def test_stop_from_another_terminal(stage: Stage, prefect_environment: Mapping[str, str]) -> None:
     terminal = Terminal(stage, prefect_environment)
     stage.wait_for_program()
-    other = stage.popen([EBB, "stop", RUN])
+    other = stage.popen([stage.ebb, "stop", RUN])
     assert stage.wait_for_end(other) == ExitCode.OK
     assert stage.wait_for_end(terminal.process) == ExitCode.INTERRUPTED
     stage.wait_for_nothing()
@@ -149,7 +145,7 @@ def test_detached_run_outlives_its_terminal(
     stage: Stage, prefect_environment: Mapping[str, str]
 ) -> None:
     stage.spec()
-    argv = [EBB, "run", "--framework", "none", "--name", RUN, "--detach", "program.py"]
+    argv = [stage.ebb, "run", "--framework", "none", "--name", RUN, "--detach", "program.py"]
     begun = subprocess.run(
         argv,
         cwd=stage.work,

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
+import sqlite3
 import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from infra.errors import ConfigurationError, Problem
 from infra.ledger import Ledger
@@ -25,6 +28,8 @@ from infra.waiting import wall_s
 _CLAIMED = -1
 _BALLAST_BYTES = 2**19
 """SQLite's log grows by a few pages (4 KiB) for each of the last rows."""
+_OBEY_S = 20.0
+"""A supervisor that has not released its cluster this long after it was told to hangs."""
 _BIRTH_S = 20.0
 """A supervisor that has not written its process id after this long was never born."""
 
@@ -72,15 +77,15 @@ class LocalPlatform:
 
     def release(self, cluster: str, reason: Reason | None, *, at_once: bool = False) -> None:
         """Ask the supervisor; where there is none, do it here."""
-        order = {"reason": reason.value if reason else "", "at_once": at_once}
+        order = {"reason": reason.value if reason else "", "at_once": at_once, "at": wall_s()}
         self.ledger.order(cluster, release=order)
         if not self.supervised(cluster):
             self.sweep(cluster)
 
     def observe(self, cluster: str) -> ClusterView | None:
-        """The supervisor's last word. A cluster that nobody owns any more is released here."""
+        """The supervisor's last word. A cluster that nobody takes care of is released here."""
         row = self.ledger.cluster(cluster)
-        if row is not None and row["released_at"] is None and not self.supervised(cluster):
+        if row is not None and row["released_at"] is None and self._forsaken(row):
             self.sweep(cluster)
             row = self.ledger.cluster(cluster)
         if row is None:
@@ -126,8 +131,17 @@ class LocalPlatform:
         marks.sweep(self.settings.home, cluster, folder, spare=frozenset({os.getpid()}))
         left = [held for held in self.held(cluster) if held.where != f"pid {os.getpid()}"]
         if not left:  # the first who says so is remembered
-            mark_released(self.ledger, cluster, by="reaper", reason=Reason.SUPERVISOR_LOST)
+            row = self.ledger.cluster(cluster)
+            order = _release_order(row["orders"]) if row else {}
+            reason = Reason(order.get("reason") or Reason.SUPERVISOR_LOST)
+            mark_released(self.ledger, cluster, by="reaper", reason=reason)
         return left
+
+    def _forsaken(self, row: sqlite3.Row) -> bool:
+        """Its owner is dead, or was told to release it and hangs."""
+        order = _release_order(row["orders"])
+        overdue = bool(order) and wall_s() - order["at"] > _OBEY_S
+        return overdue or not self.supervised(row["id"])
 
     def orphans(self) -> tuple[str, ...]:
         """Clusters with something alive, or a row, and nobody living who will release them."""
@@ -170,6 +184,12 @@ class LocalPlatform:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
+
+
+def _release_order(orders: str) -> dict[str, Any]:
+    """Empty until somebody has said that the cluster shall be released."""
+    found: dict[str, Any] = json.loads(orders).get("release", {})
+    return found
 
 
 def _make_folders(*folders: Path) -> None:

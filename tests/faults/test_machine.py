@@ -1,0 +1,131 @@
+"""The machine fails: a full disk, a lost ledger, a killed guard, a flow that comes back."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from infra.models.phases import ExitCode
+from tests.faults.stage import ITS_CODE, RUN, Stage
+
+DISK_BYTES = 8 * 2**20
+
+
+@pytest.fixture
+def small_disk(stage: Stage) -> Iterator[Stage]:
+    """The installation on a file system of its own that is soon full."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root, to mount a small file system")
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "ebb-test", str(stage.home)]
+    subprocess.run(mount, check=True)
+    yield stage
+    subprocess.run(["umount", "--lazy", str(stage.home)], check=True)
+
+
+def fill(home: Path) -> None:
+    with (home / "filler").open("wb", buffering=0) as file:
+        for size in (65536, 512, 1):
+            try:
+                while True:
+                    file.write(bytes(size))
+            except OSError:
+                continue
+
+
+def test_full_disk_while_the_program_runs(small_disk: Stage) -> None:
+    stage = small_disk
+    flow = stage.start(stage.spec("dask"))
+    stage.wait_for_program()
+    fill(stage.home)
+    stage.let_program_end()
+    stage.wait_for_end(flow)
+    stage.wait_for_nothing(stage.census.on_machine)
+    assert stage.starts() == 1
+    assert [row["released_at"] is not None for row in stage.clusters()] == [True]
+
+
+def test_full_disk_when_the_flow_is_killed(small_disk: Stage) -> None:
+    stage = small_disk
+    flow = stage.start(stage.spec("dask"))
+    stage.wait_for_program()
+    fill(stage.home)
+    flow.kill()
+    flow.wait()
+    stage.wait_for_nothing()
+
+
+def test_disk_that_is_full_from_the_beginning_makes_nothing(small_disk: Stage) -> None:
+    stage = small_disk
+    fill(stage.home)
+    flow = stage.start(stage.spec())
+    assert stage.wait_for_end(flow) != ExitCode.OK
+    stage.wait_for_nothing(stage.census.on_machine)
+    assert stage.starts() == 0
+
+
+def test_ledger_that_is_lost_is_written_again_by_those_who_live(stage: Stage) -> None:
+    flow = stage.start(stage.spec())
+    stage.wait_for_program()
+    for part in ("", "-wal", "-shm"):
+        path = Path(f"{stage.home / 'ledger.sqlite'}{part}")
+        path.unlink(missing_ok=True)
+    (stage.home / "ledger.sqlite").write_bytes(b"this is no database" * 500)
+    stage.let_program_end()
+    assert stage.wait_for_end(flow) == ITS_CODE
+    stage.wait_for_nothing()
+    assert stage.starts() == 1
+    assert list(stage.home.glob("ledger.corrupt-*.sqlite")), "moved aside, not deleted"
+
+
+@pytest.mark.parametrize("framework", ["none", "dask"])
+def test_kill_9_of_the_guard(stage: Stage, framework: str) -> None:
+    """The supervisor goes on and releases; what the guard would have caught, the sweep finds."""
+    flow = stage.start(stage.spec(framework))
+    stage.wait_for_program()
+    for pid in stage.pids("guard"):
+        os.kill(pid, signal.SIGKILL)
+    stage.let_program_end()
+    assert stage.wait_for_end(flow) == ITS_CODE
+    stage.wait_for_nothing()
+    assert stage.starts() == 1
+
+
+def test_kill_9_of_everybody_who_cares_is_released_by_the_next_command(stage: Stage) -> None:
+    flow = stage.start(stage.spec("dask"))
+    stage.wait_for_program()
+    for pid in stage.pids("guard", "supervisor"):
+        os.kill(pid, signal.SIGKILL)
+    flow.kill()
+    flow.wait()
+    held = stage.popen([stage.ebb, "held"])
+    assert stage.wait_for_end(held) == 1, "an orphan is said to be one"
+    assert stage.wait_for_end(stage.popen([stage.ebb, "held", "--release"])) == ExitCode.OK
+    stage.wait_for_nothing()
+
+
+def test_flow_that_comes_back_within_the_lease_adopts_its_cluster(stage: Stage) -> None:
+    spec = stage.spec("none")
+    flow = stage.start(spec)
+    stage.wait_for_program()
+    flow.kill()
+    flow.wait()
+    again = stage.start(spec)
+    stage.let_program_end()
+    assert stage.wait_for_end(again) == ITS_CODE
+    stage.wait_for_nothing()
+    assert (len(stage.clusters()), stage.starts()) == (1, 1)
+
+
+def test_supervisor_that_hangs_is_released_all_the_same(stage: Stage) -> None:
+    flow = stage.start(stage.spec("none"))
+    stage.wait_for_program()
+    (pid,) = stage.pids("supervisor")
+    os.kill(pid, signal.SIGSTOP)
+    stage.wait_for_end(stage.popen([stage.ebb, "stop", RUN]))
+    stage.wait_for_end(flow)
+    stage.wait_for_nothing()
