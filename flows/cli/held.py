@@ -56,15 +56,17 @@ def _fact(ledger: Ledger, held: Held, orphans: set[str]) -> dict[str, Any]:
 def _until(ledger: Ledger, cluster: str) -> str:
     """The lease in words: who renews it, or how long it lasts unless somebody does."""
     row = ledger.row(
-        "SELECT c.lease_s, r.flow_pid, r.flow_started, r.ended FROM clusters c"
+        "SELECT c.lease_s, max(c.beat_at, c.created) AS renewed, r.flow_pid, r.flow_started, r.ended FROM clusters c"
         " JOIN runs r ON r.name = c.run WHERE c.id = ?",
         cluster,
     )
     if row is None:
         return "not in the ledger"
+    left_s = max(0.0, row["lease_s"] - (wall_s() - row["renewed"]))
+    lease = f"lease {format_duration(left_s)} of {format_duration(row['lease_s'])}"
     if marks.alive(row["flow_pid"], row["flow_started"]):
-        return f"lease of {format_duration(row['lease_s'])}, renewed by flow {row['flow_pid']}"
-    return f"released within {format_duration(row['lease_s'])} unless renewed"
+        return f"{lease}, renewed by flow {row['flow_pid']}"
+    return f"{lease}, nobody renews it"
 
 
 def _flows(ledger: Ledger) -> list[dict[str, Any]]:
@@ -101,4 +103,4 @@ def _show(settings: Settings, facts: list[dict[str, Any]], flows: list[dict[str,
         print_table(("CLUSTER", "WHAT", "NAME", "WHERE", "AGE", "UNTIL"), rows)
     workers = sum(f["role"] == "worker" for f in facts)
     heads = sum(f["role"] == "head" for f in facts)
-    say(f"Held now: {workers} workers, {heads} heads" if facts else "Held now: nothing")
+    print(f"Held now: {workers} workers, {heads} heads" if facts else "Held now: nothing")

@@ -1,0 +1,115 @@
+"""The commands that only read: what they say of runs that ended."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from flows.cli.main import main
+from infra.models.phases import ExitCode
+from tests.clusters import carried_out, cluster_spec, run_spec, script
+
+Ebb = Callable[[str], tuple[int, str, str]]
+KEYS: dict[str, set[str]] = {
+    "ps -a": {
+        *("run", "phase", "reason", "framework", "tier", "workers_joined", "workers_wanted"),
+        *("min_workers", "max_workers", "age_s", "exit_code", "why", "dashboard", "prefect"),
+    },
+    "why bad": {"run", "phase", "reason", "cause", "evidence", "fix", "exit_code"},
+    "held": {"held", "flows", "prefect_server", "orphans"},
+    "tiers": {"source", "tiers"},
+    "doctor": {"check", "state", "detail", "fix"},
+}
+"""What ``--json`` gives, as each command's help says."""
+
+
+@pytest.fixture(scope="module")
+def history(home_of_module: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One run that went well and one that failed."""
+    for name, text in (("good", "print('fine')"), ("bad", "import sys; sys.exit('no such table')")):
+        program = script(tmp_path_factory.mktemp(name), text)
+        carried_out(home_of_module, run_spec(name, cluster_spec("none"), program))
+    return home_of_module
+
+
+@pytest.fixture(autouse=True)
+def _at(history: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EBB_HOME", str(history))
+
+
+@pytest.fixture
+def ebb(capsys: pytest.CaptureFixture[str]) -> Ebb:
+    def call(words: str) -> tuple[int, str, str]:
+        code = main(words.split())
+        return (code, *capsys.readouterr())
+
+    return call
+
+
+def test_ps_lists_living_runs_and_with_a_all(ebb: Ebb) -> None:
+    assert "no living runs" in ebb("ps")[2]
+    lines = ebb("ps -a")[1].splitlines()
+    assert lines[0].split()[:3] == ["RUN", "PHASE", "REASON"]
+    assert any(line.split()[:3] == ["bad", "Failed", "JOB:EXIT_CODE"] for line in lines)
+
+
+def test_logs_gives_what_the_program_printed(ebb: Ebb) -> None:
+    assert ebb("logs good")[:2] == (0, "fine\n")
+
+
+def test_why_gives_cause_evidence_and_fix(ebb: Ebb) -> None:
+    said = ebb("why bad")[1]
+    assert "cause     the program failed" in said
+    assert "stderr: no such table" in said
+    assert "fix       ebb logs bad" in said
+
+
+def test_held_is_nothing_and_that_is_success(ebb: Ebb) -> None:
+    assert ebb("held")[:2] == (ExitCode.OK, "Held now: nothing\n")
+
+
+def test_stopping_what_has_ended_is_no_error(ebb: Ebb) -> None:
+    code, _, said = ebb("stop good")
+    assert code == ExitCode.OK
+    assert "had ended already" in said
+
+
+@pytest.mark.parametrize("words", ["logs goood", "why goood", "stop goood"])
+def test_unknown_run_is_refused_with_the_nearest_name(ebb: Ebb, words: str) -> None:
+    code, _, said = ebb(words)
+    assert code == ExitCode.MISCONFIGURATION
+    assert "did you mean good?" in said
+
+
+def test_unknown_command_is_refused_with_the_nearest_word(ebb: Ebb) -> None:
+    code, _, said = ebb("hold")
+    assert (code, "held" in said) == (ExitCode.MISCONFIGURATION, True)
+
+
+@pytest.mark.parametrize("words", KEYS)
+def test_json_has_the_keys_its_help_names(ebb: Ebb, words: str) -> None:
+    found = json.loads(ebb(f"{words} --json")[1])
+    first = found[0] if isinstance(found, list) else found
+    assert KEYS[words] == set(first)
+
+
+@pytest.mark.parametrize("words", [*KEYS, "logs good", "why good", "run --plan hello"])
+def test_reading_does_not_import_prefect(words: str) -> None:
+    ebb = str(Path(sys.executable).with_name("ebb"))
+    done = subprocess.run(
+        [ebb, *words.split()],
+        env={**os.environ, "PYTHONPROFILEIMPORTTIME": "1"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == ExitCode.OK
+    assert "infra.ledger" in done.stderr
+    assert "| prefect" not in done.stderr
