@@ -31,6 +31,7 @@ from infra.settings import Settings, load_settings
 from infra.waiting import wait_until
 
 _HEAD_START_S = 10.0
+_FIRST_WORDS_S = 2.0
 _SERVER_TIMEOUT_S = 300.0
 _SERVER_IDLE_S = 900.0
 
@@ -74,8 +75,12 @@ def _run_flow(settings: Settings, ledger: Ledger, spec: RunSpec) -> None:
 
 
 def _let_the_program_start(settings: Settings, spec: RunSpec) -> None:
-    """Importing Prefect takes a core for a second; the cluster and the program come first."""
+    """Importing Prefect takes a core for a second; the cluster and the program come first.
+
+    A program imports its framework before it says anything, so its first words are waited for.
+    """
     platform = load_platform(spec.platform, settings)
+    output = settings.run_folder(spec.name) / "stdout.log"
 
     def started_or_stuck() -> bool:
         view = platform.observe(runs.cluster_id(spec.name, 1))
@@ -83,7 +88,13 @@ def _let_the_program_start(settings: Settings, spec: RunSpec) -> None:
             return True
         return bool(view.job.started_at or view.failure or view.queue)
 
+    def said_something() -> bool:
+        view = platform.observe(runs.cluster_id(spec.name, 1))
+        over = view is None or view.job.started_at is None or view.job.ended_at is not None
+        return over or (output.exists() and output.stat().st_size > 0)
+
     wait_until(started_or_stuck, timeout_s=_HEAD_START_S)
+    wait_until(said_something, timeout_s=_FIRST_WORDS_S, longest_s=0.05)
 
 
 def _prefect_environment(settings: Settings, ledger: Ledger, run: str) -> dict[str, str]:

@@ -56,8 +56,8 @@ def _fact(ledger: Ledger, held: Held, orphans: set[str]) -> dict[str, Any]:
 def _until(ledger: Ledger, cluster: str) -> str:
     """The lease in words: who renews it, or how long it lasts unless somebody does."""
     row = ledger.row(
-        "SELECT c.lease_s, max(c.beat_at, c.created) AS renewed, r.flow_pid, r.flow_started, r.ended FROM clusters c"
-        " JOIN runs r ON r.name = c.run WHERE c.id = ?",
+        "SELECT c.lease_s, max(c.beat_at, c.created) AS renewed, r.flow_pid,"
+        " r.flow_started, r.ended FROM clusters c JOIN runs r ON r.name = c.run WHERE c.id = ?",
         cluster,
     )
     if row is None:

@@ -13,10 +13,13 @@ from rich.console import Console
 from rich.status import Status
 from rich.text import Text
 
+from infra.frameworks.base import load_framework
 from infra.models.job import RunSpec
 from infra.models.phases import STEP_LABELS, Step
 from infra.models.resources import format_duration
+from infra.waiting import wall_s
 
+_LONGEST_PROGRAM = 60
 _MARKS = {"done": ("✓", "green"), "failed": ("✗", "red"), "warning": ("!", "yellow")}
 
 
@@ -88,12 +91,11 @@ class TextScreen:
         )
         self._status: Status | None = None
         self._said = ""
+        self._began_at = wall_s()
 
     def plan(self, spec: RunSpec) -> None:
         """Job, cluster, limits."""
         cluster, limits = spec.cluster, spec.limits
-        program = " ".join(spec.job.argv[-2:]) if spec.job else "a Python session"
-        shown = program if len(program) < 60 else "…" + program[-59:]
         tier = f"tier {cluster.tier.name} ({cluster.tier.resources})"
         policy = cluster.policy
         workers = (
@@ -103,7 +105,7 @@ class TextScreen:
         idle = format_duration(limits.idle_release_s) if limits.idle_release_s else "never"
         start = format_duration(limits.start_within_s)
         self._print("")
-        self._field("Job", f"{shown} · run {spec.name}")
+        self._field("Job", f"{_program(spec)} · run {spec.name}")
         pool = cluster.pool
         self._field("Cluster", f"{cluster.framework} · {workers}{tier}")
         self._field("Platform", f"{spec.platform} · pool {pool.name} ({pool.capacity})")
@@ -130,7 +132,8 @@ class TextScreen:
                 if event["data"].get(key):
                     self._print(f"      {name}   {event['data'][key]}")
         elif kind in ("scaled", "left", "note"):
-            self._print(f"      {message}")
+            minutes, seconds = divmod(int(event["at"] - self._began_at), 60)
+            self._print(f"      {minutes:02}:{seconds:02}  {message}")
         elif kind in ("warning", "attempt"):
             mark, style = _MARKS["warning"]
             self._print(f"  {mark} {message}", style)
@@ -198,3 +201,14 @@ class TextScreen:
             self._status.stop()
             self._status = None
             self._said = ""
+
+
+def _program(spec: RunSpec) -> str:
+    """As one would say it: the built-in job by its name, the interpreter left out."""
+    if spec.job is None:
+        return "a Python session"
+    words = spec.job.argv
+    if spec.cluster.has_workers and words == load_framework(spec.cluster.framework).hello():
+        return "hello"
+    text = " ".join(words[1:] if words[0] == sys.executable and words[1:] else words)
+    return text if len(text) < _LONGEST_PROGRAM else text[: _LONGEST_PROGRAM - 1] + "…"

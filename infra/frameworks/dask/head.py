@@ -9,6 +9,7 @@ that worker.
 from __future__ import annotations
 
 import asyncio
+import importlib
 import json
 import os
 import sys
@@ -108,13 +109,19 @@ def write_ready(scheduler: Scheduler, folder: Path) -> None:
     draft.rename(folder / "head.json")
 
 
+async def show_dashboard(scheduler: Scheduler) -> None:
+    """Importing Bokeh takes as long as importing Dask: nobody has to wait for it."""
+    pages = await asyncio.to_thread(importlib.import_module, "distributed.dashboard.scheduler")
+    pages.connect(scheduler.http_application, scheduler.http_server, scheduler, prefix="")
+
+
 async def main(folder: Path, dashboard_port: int) -> None:
     """Serve until ended."""
     scheduler = Scheduler(
         protocol="tls",
         host="127.0.0.1",
         port=0,
-        dashboard=True,
+        dashboard=False,
         dashboard_address=f"127.0.0.1:{dashboard_port}",
         extensions={**DEFAULT_EXTENSIONS, "shuffle": ShufflePlugin},
     )
@@ -128,7 +135,9 @@ async def main(folder: Path, dashboard_port: int) -> None:
     ) as itself:
         await itself.identity()
     write_ready(scheduler, folder)
+    showing = asyncio.create_task(show_dashboard(scheduler))
     await scheduler.finished()
+    showing.cancel()
 
 
 if __name__ == "__main__":

@@ -31,7 +31,7 @@ from distributed.core import Status
 logger = logging.getLogger("distributed.ebb")
 
 _FIRST_PAUSE_S = 0.02
-_LONGEST_PAUSE_S = 0.5
+_LONGEST_PAUSE_S = 0.1
 
 
 class Backoff:
