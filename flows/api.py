@@ -94,6 +94,7 @@ class Cluster:
         self._cluster = view.cluster
         self._platform = platform
         self._client: Any = None
+        self._open = contextlib.ExitStack()
 
     @property
     def workers(self) -> int:
@@ -106,13 +107,13 @@ class Cluster:
         """The framework's own client, connected; made when first asked for."""
         if self._client is None:
             framework = load_framework(self.framework)
-            self._client = framework.client(self.address, self.environment)
+            connected = framework.client(self.address, self.environment)
+            self._client = self._open.enter_context(connected)
         return self._client
 
     def close_client(self) -> None:
         """Let go of the head before it goes."""
-        if self._client is not None:
-            self._client.close()
+        self._open.close()
 
     def __repr__(self) -> str:
         return (

@@ -14,7 +14,7 @@ from typing import Any
 
 from infra import runs
 from infra.catalog import Catalog, find_file, load_catalog
-from infra.errors import Problem
+from infra.errors import ConfigurationError, Problem
 from infra.frameworks.base import WITHOUT_CLUSTER, known_frameworks, load_framework
 from infra.ledger import Ledger
 from infra.machine import this_machine
@@ -72,11 +72,20 @@ def spec_for(request: Request, ledger: Ledger, environ: Mapping[str, str], cwd: 
         random=Random(secrets.randbits(64)),
     )
     spec = build_run_spec(ask)
+    refused = _refusals(spec)
+    if refused:
+        raise ConfigurationError(refused)
     return replace(spec, name=runs.free_name(ledger, spec.name))
 
 
 def _problems_of(framework: str) -> list[Problem]:
     return [] if framework == WITHOUT_CLUSTER else load_framework(framework).problems()
+
+
+def _refusals(spec: RunSpec) -> list[Problem]:
+    if not spec.cluster.has_workers:
+        return []
+    return load_framework(spec.cluster.framework).refusals(spec.cluster, spec.job)
 
 
 def _hello(

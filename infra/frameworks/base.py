@@ -14,9 +14,11 @@ from typing import Any, Protocol, cast
 
 from infra.errors import Problem
 from infra.models.cluster import ClusterSpec
+from infra.models.job import JobSpec
 
 _REGISTRY = {
     "dask": "infra.frameworks.dask.framework:Dask",
+    "spark": "infra.frameworks.spark.framework:Spark",
 }
 
 WITHOUT_CLUSTER = "none"
@@ -99,6 +101,10 @@ class Framework(Protocol):
         """Why it cannot be used on this machine; empty when it can."""
         ...
 
+    def refusals(self, spec: ClusterSpec, job: JobSpec | None) -> list[Problem]:
+        """Why this cluster, or this program on it, could never work; empty when it can."""
+        ...
+
     def prepare(self, plan: ClusterPlan) -> None:
         """Write what head, workers and driver share (keys) into the plan's folder."""
         ...
@@ -124,7 +130,7 @@ class Framework(Protocol):
         ...
 
     def client(self, address: str, environment: dict[str, str]) -> Any:
-        """The framework's own client in this process, connected; it has a ``close`` method.
+        """The framework's own client in this process, connected; a context manager.
 
         ``environment`` is what ``driver_env`` gave. The only call that imports the framework here.
         """

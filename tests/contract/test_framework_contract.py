@@ -44,8 +44,8 @@ def test_workers_count_when_they_have_registered_with_the_head(stand: Stand) -> 
 
 
 def test_program_connects_by_its_environment_alone(stand: Stand, framework: Framework) -> None:
-    connected = framework.client(stand.view.head_address, stand.view.driver_env)
-    connected.close()
+    with framework.client(stand.view.head_address, stand.view.driver_env) as connected:
+        assert connected is not None
 
 
 def test_program_without_its_key_is_kept_out(stand: Stand, framework: Framework) -> None:

@@ -21,6 +21,8 @@ from infra.frameworks.base import (
     WorkerStatus,
 )
 from infra.frameworks.certificates import write_certificate
+from infra.models.cluster import ClusterSpec
+from infra.models.job import JobSpec
 from infra.models.phases import Reason
 
 _HERE = Path(__file__).parent
@@ -50,6 +52,11 @@ class Dask:
                 'pip install "ebbtide[dask]"',
             )
         ]
+
+    def refusals(self, spec: ClusterSpec, job: JobSpec | None) -> list[Problem]:
+        """Nothing: Dask runs in whatever it is given."""
+        del spec, job
+        return []
 
     def prepare(self, plan: ClusterPlan) -> None:
         """The cluster's certificate, and where workers spill."""

@@ -1,0 +1,78 @@
+"""Spark's two daemons as JVMs, without Spark's shell scripts: the wheel has none for them.
+
+Run beside ``head.py`` and ``worker.py``, so standard library only.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import shutil
+import signal
+import subprocess
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+ANSWER_TIMEOUT_S = 2.0
+
+_DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+_PR_SET_PDEATHSIG = 1
+
+# Spark's own list for Java 17 (its build documentation, "Java module options").
+_OPEN = (
+    *("java.lang", "java.lang.invoke", "java.lang.reflect", "java.io", "java.net", "java.nio"),
+    *("java.util", "java.util.concurrent", "java.util.concurrent.atomic", "sun.nio.ch"),
+    *("sun.nio.cs", "sun.security.action", "sun.util.calendar"),
+)
+# A daemon only passes messages: a small heap, no second compiler, no threads for collecting.
+_SMALL = ("-Xmx192m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData")
+
+
+def start(folder: Path, main_class: str, *words: str) -> subprocess.Popen[bytes]:
+    """Start a daemon; it ends when its parent is gone."""
+    home = os.environ.get("JAVA_HOME")
+    java = str(Path(home) / "bin" / "java") if home else shutil.which("java") or "java"
+    jars = f"{os.environ['SPARK_CONF_DIR']}:{Path(os.environ['SPARK_HOME']) / 'jars'}/*"
+    opens = [f"--add-opens=java.base/{package}=ALL-UNNAMED" for package in _OPEN]
+    own = [*_SMALL, f"-Djava.io.tmpdir={folder / 'tmp'}"]
+    # Spark's scripts find this out; without it a worker looks for a source tree.
+    (core,) = (Path(os.environ["SPARK_HOME"]) / "jars").glob("spark-core_*.jar")
+    scala = core.name.removeprefix("spark-core_").partition("-")[0]
+    libc = ctypes.CDLL(None)
+
+    def die_with_parent() -> None:
+        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+    return subprocess.Popen(
+        [java, *opens, *own, "-cp", jars, main_class, *words],
+        env={**os.environ, "SPARK_SCALA_VERSION": scala},
+        preexec_fn=die_with_parent,  # noqa: PLW1509  (no threads yet)
+    )
+
+
+def listening_ports(pid: int) -> list[int]:
+    """TCP ports a process listens on."""
+    inodes = set()
+    for entry in Path(f"/proc/{pid}/fd").iterdir():
+        try:
+            inodes.add(os.readlink(entry))
+        except OSError:
+            continue
+    ports = []
+    for table in ("tcp", "tcp6"):
+        for line in Path(f"/proc/{pid}/net/{table}").read_text().splitlines()[1:]:
+            columns = line.split()
+            if columns[3] == "0A" and f"socket:[{columns[9]}]" in inodes:
+                ports.append(int(columns[1].rpartition(":")[2], 16))
+    return ports
+
+
+def ask(url: str) -> Any:
+    """The JSON at a URL; None when there is no answer."""
+    try:
+        with _DIRECT.open(url, timeout=ANSWER_TIMEOUT_S) as answer:
+            return json.load(answer)
+    except (OSError, ValueError):
+        return None

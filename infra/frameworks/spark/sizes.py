@@ -1,0 +1,56 @@
+"""How a tier becomes Spark's memory settings. Pure."""
+
+from __future__ import annotations
+
+from infra.errors import Problem
+from infra.models.cluster import ClusterSpec
+from infra.models.hardware import HardwareTier
+from infra.models.phases import Reason
+from infra.models.resources import format_memory
+
+MIB = 2**20
+LEAST_HEAP_BYTES = 471_859_200
+"""Driver and executor refuse to start with less (Spark 4.3, UnifiedMemoryManager)."""
+_HEAP_SHARE = 0.6
+"""A heap is never given back: were it more, memory would stay above its target and nobody leave."""
+_BESIDE_HEAP_BYTES = 500 * MIB
+"""The worker's own JVM (180 MiB), the executor's memory outside its heap, Python workers."""
+
+
+def heap_bytes(tier: HardwareTier) -> int:
+    """The heap of an executor on a worker's tier, or of the driver on the head's; whole MiB."""
+    memory = tier.resources.memory_bytes
+    return int(min(_HEAP_SHARE * memory, memory - _BESIDE_HEAP_BYTES)) // MIB * MIB
+
+
+def too_small(spec: ClusterSpec) -> list[Problem]:
+    """Tiers that cannot hold Spark at all."""
+    needed = format_memory(LEAST_HEAP_BYTES + _BESIDE_HEAP_BYTES + MIB)
+    return [
+        Problem(
+            Reason.TIER_EXCEEDS_POOL,
+            f"tier {tier.name} has {format_memory(tier.resources.memory_bytes)}; Spark needs"
+            f" {needed} for its {role}",
+            f"choose a larger {flag}; ebb tiers lists them",
+        )
+        for role, flag, tier in (
+            ("workers", "--tier", spec.tier),
+            ("master and driver", "--head-tier", spec.head_tier),
+        )
+        if heap_bytes(tier) < LEAST_HEAP_BYTES
+    ]
+
+
+def worker_host(name: str) -> str:
+    """A loopback address of its own: Spark tells workers apart by host, not by port.
+
+    ``worker-0`` is 127.1.0.1; names are numbered, and never used twice in a cluster.
+    """
+    number = int(name.rpartition("-")[2])
+    return f"127.{1 + number // 62500}.{number // 250 % 250}.{1 + number % 250}"
+
+
+def worker_name(host: str) -> str:
+    """The worker that has this address."""
+    _, high, middle, low = (int(part) for part in host.split("."))
+    return f"worker-{(high - 1) * 62500 + middle * 250 + low - 1}"
