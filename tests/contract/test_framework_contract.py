@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections import Counter
@@ -23,7 +24,6 @@ from tests.load import starts
 FRAMEWORKS = [name for name in known_frameworks() if name != WITHOUT_CLUSTER]
 PROGRAMS = Path(__file__).parent / "programs"
 TASKS = 30
-KEYS = ("*.key", "*token*", "*secret*")
 
 
 @pytest.fixture(scope="module", params=FRAMEWORKS)
@@ -44,23 +44,16 @@ def test_workers_count_when_they_have_registered_with_the_head(stand: Stand) -> 
 
 
 def test_program_connects_by_its_environment_alone(stand: Stand, framework: Framework) -> None:
-    with framework.client(stand.view.head_address, stand.view.driver_env) as connected:
-        assert connected is not None
+    done = connect(framework, stand, stand.view.driver_env)
+    assert done.returncode == 0, done.stderr
+    assert "connected" in done.stdout
 
 
 def test_program_without_its_key_is_kept_out(stand: Stand, framework: Framework) -> None:
     """Who finds the port must not get further than the handshake."""
-    words = "import sys; from infra.frameworks.base import load_framework as f;"
-    words += f" f({framework.name!r}).client({stand.view.head_address!r}, {{}})"
-    environment = {"PATH": os.environ["PATH"], "HOME": str(Path.home())}
-    done = subprocess.run(
-        [sys.executable, "-c", words],
-        env=environment,
-        capture_output=True,
-        timeout=120,
-        check=False,
-    )
+    done = connect(framework, stand, {})
     assert done.returncode != 0
+    assert "connected" not in done.stdout
 
 
 def test_everything_listens_on_loopback_only(stand: Stand) -> None:
@@ -70,8 +63,7 @@ def test_everything_listens_on_loopback_only(stand: Stand) -> None:
 
 
 def test_no_key_is_in_an_argument_or_a_variable(stand: Stand) -> None:
-    folder = Settings(stand.home).cluster_folder(stand.view.cluster)
-    keys = [path.read_bytes().strip() for name in KEYS for path in folder.rglob(name)]
+    keys = keys_in(Settings(stand.home).cluster_folder(stand.view.cluster))
     assert keys
     for process in processes_of(stand):
         for part in ("cmdline", "environ"):
@@ -102,6 +94,35 @@ print(*{{name.split('.')[0] for name in sys.modules}})
 """
     done = subprocess.run([sys.executable, "-c", words], capture_output=True, text=True, check=True)
     assert not {"distributed", "ray", "pyspark"} & set(done.stdout.split())
+
+
+def connect(
+    framework: Framework, stand: Stand, environment: dict[str, str]
+) -> subprocess.CompletedProcess[str]:
+    """Ask for a client in a process that has nothing else."""
+    words = f"""
+import json, sys
+from infra.frameworks.base import load_framework
+with load_framework({framework.name!r}).client(sys.argv[1], json.loads(sys.argv[2])):
+    print("connected")
+"""
+    kept = {key: os.environ[key] for key in ("PATH", "HOME", "EBB_HOME") if key in os.environ}
+    return subprocess.run(
+        [sys.executable, "-c", words, stand.view.head_address, json.dumps(environment)],
+        env=kept,
+        capture_output=True,
+        text=True,
+        timeout=180,
+        check=False,
+    )
+
+
+def keys_in(folder: Path) -> list[bytes]:
+    """What only the cluster's own processes may know: key files, and Spark's line for it."""
+    found = [path.read_bytes() for name in ("*.key", "*token*") for path in folder.rglob(name)]
+    for path in folder.rglob("spark-defaults.conf"):
+        found += re.findall(rb"authenticate.secret (.+)", path.read_bytes())
+    return [key.strip() for key in found]
 
 
 def processes_of(stand: Stand) -> list[marks.Marked]:
