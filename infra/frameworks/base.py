@@ -18,6 +18,7 @@ from infra.models.job import JobSpec
 
 _REGISTRY = {
     "dask": "infra.frameworks.dask.framework:Dask",
+    "ray": "infra.frameworks.ray.framework:Ray",
     "spark": "infra.frameworks.spark.framework:Spark",
 }
 

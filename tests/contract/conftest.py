@@ -11,6 +11,7 @@ from tests.clusters import MIB, POOL, QUICK, TIER, cluster_spec
 
 SMALLEST: dict[str, HardwareTier] = {
     "dask": TIER,
+    "ray": replace(TIER, resources=Resources(500, 1536 * MIB)),
     "spark": replace(TIER, resources=Resources(500, 1536 * MIB)),
 }
 

@@ -25,6 +25,7 @@ from infra.frameworks.base import (
     ProcessSpec,
     WorkerStatus,
 )
+from infra.frameworks.interpreters import mismatch
 from infra.frameworks.spark.sizes import MIB, heap_bytes, too_small, worker_host
 from infra.models.cluster import ClusterSpec
 from infra.models.job import JobSpec
@@ -90,9 +91,8 @@ class Spark:
         return found
 
     def refusals(self, spec: ClusterSpec, job: JobSpec | None) -> list[Problem]:
-        """Tiers that are too small for Spark's heaps."""
-        del job
-        return too_small(spec)
+        """Tiers that are too small for Spark's heaps; a program with another Python."""
+        return [*too_small(spec), *mismatch(job, "pyspark", python_parts=2)]
 
     def prepare(self, plan: ClusterPlan) -> None:
         """The secret and the configuration that master, workers and driver share."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections import deque
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import psutil
 
@@ -42,12 +43,29 @@ class TreeMeter:
 
 
 def _tree(pid: int) -> tuple[float, int]:
-    """CPU seconds (user and system, ended children included) and resident bytes."""
-    cpu_s, memory = 0.0, 0
+    """CPU seconds (user and system, ended children included) and resident bytes.
+
+    What processes share (libraries, Ray's object store) is counted once, as a cgroup would: each
+    process's own pages, and the largest mapped and the largest shared amount of any of them.
+    """
+    cpu_s, own, mapped, shared = 0.0, 0, 0, 0
     with contextlib.suppress(psutil.NoSuchProcess):
         root = psutil.Process(pid)
         for process in (root, *root.children(recursive=True)):
-            with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
+            with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied, OSError):
                 cpu_s += sum(process.cpu_times()[:4])
-                memory += process.memory_info().rss
-    return cpu_s, memory
+                pages = _resident(process.pid)
+                own += pages["RssAnon"]
+                mapped = max(mapped, pages["RssFile"])
+                shared = max(shared, pages["RssShmem"])
+    return cpu_s, own + mapped + shared
+
+
+def _resident(pid: int) -> dict[str, int]:
+    """Resident bytes by kind (proc(5): RssAnon, RssFile, RssShmem); zero for one that is ending."""
+    pages = {"RssAnon": 0, "RssFile": 0, "RssShmem": 0}
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        name, _, rest = line.partition(":")
+        if name in pages:
+            pages[name] = int(rest.split()[0]) * 1024
+    return pages

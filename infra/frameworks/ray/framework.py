@@ -1,0 +1,143 @@
+"""Ray's command lines, environment and answers. Does not import Ray: it costs time and memory."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import json
+import os
+import secrets
+import sys
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+from infra.errors import Problem
+from infra.frameworks.base import (
+    ClusterPlan,
+    FrameworkStatus,
+    HeadInfo,
+    ProcessSpec,
+    WorkerStatus,
+)
+from infra.frameworks.interpreters import mismatch
+from infra.frameworks.ray.sizes import HEAD_STORE_BYTES, store_bytes, task_bytes, too_small
+from infra.models.cluster import ClusterSpec
+from infra.models.job import JobSpec
+from infra.models.phases import Reason
+
+_HERE = Path(__file__).parent
+_HEAD_TIMEOUT_S = 120.0
+_ANSWER_TIMEOUT_S = 1.0
+
+_DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # never through a proxy
+
+
+class Ray:
+    """See ``infra.frameworks.base.Framework``."""
+
+    name = "ray"
+
+    def problems(self) -> list[Problem]:
+        """Ray missing from this Python."""
+        if importlib.util.find_spec("ray"):
+            return []
+        summary = f"Ray is not installed for {sys.executable}"
+        return [Problem(Reason.FRAMEWORK_MISSING, summary, 'pip install "ebbtide[ray]"')]
+
+    def refusals(self, spec: ClusterSpec, job: JobSpec | None) -> list[Problem]:
+        """A tier that is too small; a program with another Python: Ray wants it the same."""
+        return [*too_small(spec), *mismatch(job, "ray", python_parts=3)]
+
+    def prepare(self, plan: ClusterPlan) -> None:
+        """The token without which nobody can talk to the cluster."""
+        token = plan.folder / "ray.token"
+        if not token.exists():
+            draft = plan.folder / "ray.token.draft"
+            draft.write_text(secrets.token_hex(32))
+            draft.rename(token)
+        (plan.folder / "spill").mkdir(exist_ok=True)
+
+    def head(self, plan: ClusterPlan) -> ProcessSpec:
+        """The node with the GCS and the dashboard; it runs no tasks."""
+        settings = {
+            **_common(plan, "head"),
+            "object_store_bytes": HEAD_STORE_BYTES,
+        }
+        argv = (sys.executable, "-P", "-m", f"{__package__}.head", json.dumps(settings))
+        return ProcessSpec(argv=argv, env=_environment(plan))
+
+    def worker(self, plan: ClusterPlan, name: str) -> ProcessSpec:
+        """One node, sized by its tier."""
+        tier = plan.spec.tier
+        settings = {
+            **_common(plan, name),
+            "num_cpus": tier.threads,
+            "memory_bytes": task_bytes(tier),
+            "object_store_bytes": store_bytes(tier),
+            "head_timeout_s": _HEAD_TIMEOUT_S,
+        }
+        argv = (sys.executable, "-P", "-m", f"{__package__}.worker", json.dumps(settings))
+        env = {
+            **_environment(plan),
+            "RAY_CLOUD_INSTANCE_ID": name,  # by which the head's answers name it
+            # Ray's own drain on SIGTERM (since 2.60; 30 s unless told otherwise).
+            "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": str(tier.drain_budget_s),
+        }
+        return ProcessSpec(argv=argv, env=env)
+
+    def find_head(self, plan: ClusterPlan) -> HeadInfo | None:
+        """What the head wrote once the GCS had answered."""
+        try:
+            ready = json.loads((plan.folder / "head.json").read_text())
+        except FileNotFoundError:
+            return None
+        return HeadInfo(**ready)
+
+    def status(self, head: HeadInfo) -> FrameworkStatus | None:
+        """Asked over HTTP on loopback."""
+        try:
+            with _DIRECT.open(head.status_url, timeout=_ANSWER_TIMEOUT_S) as answer:
+                data = json.load(answer)
+        except (OSError, ValueError):
+            return None
+        workers = {name: WorkerStatus(**worker) for name, worker in data["workers"].items()}
+        return FrameworkStatus(workers=workers, running=data["running"], queued=data["queued"])
+
+    def driver_env(self, plan: ClusterPlan, head: HeadInfo) -> dict[str, str]:
+        """``ray.init()`` without arguments reads the first of these."""
+        host, _, port = head.address.rpartition(":")
+        return {
+            "RAY_ADDRESS": head.address,
+            "RAY_HEAD_SERVICE_HOST": host,
+            "RAY_HEAD_SERVICE_PORT": port,
+            **_environment(plan),
+        }
+
+    def client(self, address: str, environment: dict[str, str]) -> Any:
+        """What ``ray.init`` gives."""
+        return importlib.import_module("infra.frameworks.ray.client").connect(address, environment)
+
+    def hello(self) -> tuple[str, ...]:
+        """Estimates pi."""
+        return (sys.executable, str(_HERE / "hello.py"))
+
+
+def _common(plan: ClusterPlan, name: str) -> dict[str, Any]:
+    """A temporary folder each (two nodes in one collide), by a path short enough for sockets."""
+    return {
+        "folder": str(plan.folder),
+        "temp_dir": str((plan.short_folder or plan.folder) / name),
+        "import_path": os.pathsep.join(plan.import_path),
+    }
+
+
+def _environment(plan: ClusterPlan) -> dict[str, str]:
+    return {
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN_PATH": str(plan.folder / "ray.token"),
+        "RAY_USAGE_STATS_ENABLED": "0",
+        # Off, in spite of its name on Linux too: Ray then takes 127.0.0.1 as it is instead of
+        # replacing it by the machine's address, and every one of its servers stays on loopback.
+        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+    }

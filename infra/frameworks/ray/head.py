@@ -1,0 +1,147 @@
+"""Ray's head node as a process: ``python -m infra.frameworks.ray.head SETTINGS-JSON``.
+
+It starts what ``ray start --head --block`` starts, says when the GCS answers, and tells over HTTP
+what the autoscaler wants to know. ``ray.init`` and ``ray start`` make nodes by the same class.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+from ray._private.node import Node
+from ray._private.parameter import RayParams
+from ray._private.state import GlobalState
+from ray._raylet import GcsClientOptions  # type: ignore[attr-defined]
+from ray.autoscaler.v2.sdk import get_cluster_status
+
+_LOOK_EVERY_S = 0.5
+_ASK_TIMEOUT_S = 5
+_LEAST_MEMORY_BYTES = 200 * 2**20
+_BUSY, _STORE = "Busy workers", "object_store_memory"
+"""Words in Ray's own list of why a node is not idle (2.60, autoscaler.proto, node_activity)."""
+
+
+class Watcher:
+    """Asks the GCS twice a second and remembers the answer."""
+
+    def __init__(self, address: str):
+        self._address = address
+        self._state = GlobalState()
+        self._state._initialize_global_state(
+            GcsClientOptions.create(
+                address, None, allow_cluster_id_nil=True, fetch_cluster_id_if_nil=False
+            )
+        )
+        self.answer: dict[str, Any] = {"workers": {}, "running": 0, "queued": 0}
+
+    def look(self) -> None:
+        """Once."""
+        status = get_cluster_status(self._address, timeout=_ASK_TIMEOUT_S)
+        homes = {
+            actor["Address"]["NodeID"]
+            for actor in self._state.actor_table(None).values()
+            if actor["State"] == "ALIVE"
+        }
+        nodes = [node for node in (*status.active_nodes, *status.idle_nodes) if node.instance_id]
+        workers = {node.instance_id: _worker(node, node.node_id in homes) for node in nodes}
+        demands = status.resource_demands.ray_task_actor_demand
+        self.answer = {
+            "workers": workers,
+            "running": sum(worker["running"] for worker in workers.values()),
+            "queued": sum(each.count for demand in demands for each in demand.bundles_by_count),
+        }
+
+
+def _worker(node: Any, has_actor: bool) -> dict[str, Any]:
+    activity, used = " ".join(node.node_activity or ()), node.used_resources()
+    cores = round(used.get("CPU", 0.0))
+    stored = int(used.get(_STORE, 0))
+    keeps = _STORE in activity
+    why = "it holds an actor" if has_actor else "it keeps objects that are needed" if keeps else ""
+    return {
+        "running": max(cores, int(_BUSY in activity and not has_actor)),
+        "queued": 0,
+        "stored_bytes": stored,
+        "leaving": "DRAIN" in str(node.node_status),
+        "stays_because": why,
+    }
+
+
+class StatusHandler(BaseHTTPRequestHandler):
+    """``GET /ebb/status``: read-only, for the autoscaler."""
+
+    watcher: Watcher
+
+    def do_GET(self) -> None:
+        """Numbers only."""
+        body = json.dumps(self.watcher.answer).encode()
+        self.send_response(200 if self.path == "/ebb/status" else 404)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Not a line for each look."""
+
+
+def start_node(settings: dict[str, Any]) -> Node:
+    """GCS, dashboard and a raylet without CPUs, all on loopback and on free ports."""
+    params = RayParams(
+        node_ip_address="127.0.0.1",
+        gcs_server_port=0,
+        num_cpus=0,
+        num_gpus=0,
+        memory=_LEAST_MEMORY_BYTES,
+        object_store_memory=settings["object_store_bytes"],
+        object_spilling_directory=str(Path(settings["folder"]) / "spill"),
+        include_dashboard=True,
+        dashboard_host="127.0.0.1",
+        temp_dir=settings["temp_dir"],
+        include_log_monitor=False,
+        no_monitor=True,  # Ray's own autoscaler
+        min_worker_port=0,
+        max_worker_port=0,
+    )
+    return Node(params, head=True, shutdown_at_exit=True, spawn_reaper=False)
+
+
+def write_ready(folder: Path, node: Node, status_port: int) -> None:
+    """Publish where this head answers, all at once."""
+    ready = {
+        "address": node.gcs_address,
+        "dashboard": f"http://{node.webui_url}",
+        "status_url": f"http://127.0.0.1:{status_port}/ebb/status",
+    }
+    draft = folder / f"head.json.{os.getpid()}"
+    draft.write_text(json.dumps(ready))
+    draft.rename(folder / "head.json")
+
+
+def main(settings: dict[str, Any]) -> int:
+    """Serve until ended."""
+    os.environ["PYTHONPATH"] = settings["import_path"]  # tasks that need no CPU may run here
+    Path(settings["temp_dir"]).mkdir(exist_ok=True)
+    node = start_node(settings)
+    StatusHandler.watcher = watcher = Watcher(node.gcs_address)
+    watcher.look()
+    server = ThreadingHTTPServer(("127.0.0.1", 0), StatusHandler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    write_ready(Path(settings["folder"]), node, server.server_port)
+    tick = threading.Event()
+    while not node.dead_processes():
+        with contextlib.suppress(Exception):  # Ray's many kinds of "try again"
+            watcher.look()
+        tick.wait(_LOOK_EVERY_S)
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(json.loads(sys.argv[1])))
