@@ -106,6 +106,12 @@ class Outcome:
         """What the program printed."""
         return (self.folder / "stdout.log").read_text()
 
+    def errors(self) -> str:
+        """What to read when it went wrong."""
+        logs = sorted(self.folder.glob("*.log"))
+        tails = (f"--- {log.name}\n{log.read_text(errors='replace')[-1500:]}" for log in logs)
+        return "\n".join([f"{self.error}", *tails])
+
     def messages(self, kind: str) -> list[str]:
         """What was recorded of one kind."""
         return [event["message"] for event in self.events if event["kind"] == kind]

@@ -16,7 +16,7 @@ import pytest
 from infra.frameworks.base import WITHOUT_CLUSTER, Framework, known_frameworks, load_framework
 from infra.platforms.local import marks
 from infra.settings import Settings
-from tests.clusters import Stand, carried_out, run_spec, standing
+from tests.clusters import Stand, carried_out, run_spec, script, standing
 from tests.contract.conftest import small
 from tests.faults.census import listening_addresses
 from tests.load import starts
@@ -58,6 +58,17 @@ def test_program_without_its_key_is_kept_out(stand: Stand, framework: Framework)
     assert "connected" not in done.stdout
 
 
+def test_another_cluster_stands_beside_it(
+    stand: Stand, framework: Framework, tmp_path: Path
+) -> None:
+    """Usual ports are taken, temporary folders and sockets must not be shared."""
+    spec = run_spec("beside", small(framework.name), script(tmp_path, "print('ran')"))
+    outcome = carried_out(stand.home, spec)
+    assert outcome.error is None, outcome.errors()
+    assert outcome.output() == "ran\n"
+    assert stand.observe().failure is None
+
+
 def test_everything_listens_on_loopback_only(stand: Stand) -> None:
     addresses = listening_addresses(process.pid for process in processes_of(stand))
     assert addresses
@@ -80,7 +91,7 @@ def test_shrinking_loses_nothing(framework: str, ebb_home: Path, tmp_path: Path)
     program = PROGRAMS / f"drain_{framework}.py"
     spec = run_spec("drain", small(framework), program, words=(str(log), str(TASKS)))
     outcome = carried_out(ebb_home, spec)
-    assert outcome.error is None, (outcome.folder / "stderr.log").read_text()
+    assert outcome.error is None, outcome.errors()
     assert json.loads(outcome.output()) == {"kept": True, "right": True}
     assert starts(log) == Counter({str(item): 1 for item in range(TASKS)})
     assert len(outcome.messages("left")) >= 2

@@ -71,8 +71,10 @@ class Stage:
 
     def spec(self, framework: str = "none", *words: str) -> RunSpec:
         """A run of the counting program on the smallest cluster there is."""
-        tier = HardwareTier(name="tiny", pool="machine", resources=Resources(250, 512 * 2**20))
-        pool = NodePool(name="machine", platform="local", capacity=Resources(1000, 2**31))
+        heavy = framework in ("ray", "spark")  # a JVM's heap, Ray's agents
+        size = Resources(500, 1536 * 2**20) if heavy else Resources(250, 512 * 2**20)
+        tier = HardwareTier(name="tiny", pool="machine", resources=size)
+        pool = NodePool(name="machine", platform="local", capacity=Resources(4000, 2**33))
         program = self.work / "program.py"
         program.write_text(PROGRAM)
         return RunSpec(

@@ -17,6 +17,18 @@ PREFECT_STEPS = [
     pytest.param(step, id=step)
     for step in (Step.WAIT_FOR_NODES, Step.START_WORKERS, Step.RUN_USER_JOB)
 ]
+_OFTEN = (Step.START_HEAD, Step.START_WORKERS, Step.RUN_USER_JOB)
+_OTHERS = [
+    pytest.param(
+        framework,
+        step,
+        id=f"{framework}-{number}-{step}",
+        marks=() if step in _OFTEN else pytest.mark.long,
+    )
+    for framework in ("ray", "spark")
+    for number, step in enumerate(Step, start=1)
+]
+"""Their clusters take long to come: three steps in CI, all of them in ``make test-all``."""
 _WITH_DASK = (Step.START_HEAD, Step.START_WORKERS, Step.ATTACH_AUTOSCALER, Step.RUN_USER_JOB)
 
 
@@ -44,6 +56,27 @@ def test_kill_9_of_both_at_once(stage: Stage, note: Note, step: Step) -> None:
     _kill_both(stage, note, step)
 
 
+@pytest.mark.parametrize(("framework", "step"), _OTHERS)
+def test_kill_9_of_the_flow_of_another_framework(
+    stage: Stage, note: Note, framework: str, step: Step
+) -> None:
+    _kill_the_flow(stage, note, step, framework=framework)
+
+
+@pytest.mark.parametrize(("framework", "step"), _OTHERS)
+def test_kill_9_of_the_supervisor_of_another_framework(
+    stage: Stage, note: Note, framework: str, step: Step
+) -> None:
+    _kill_the_supervisor(stage, note, step, framework=framework)
+
+
+@pytest.mark.parametrize(("framework", "step"), _OTHERS)
+def test_kill_9_of_both_of_another_framework(
+    stage: Stage, note: Note, framework: str, step: Step
+) -> None:
+    _kill_both(stage, note, step, framework=framework)
+
+
 @pytest.mark.parametrize("step", PREFECT_STEPS)
 def test_kill_9_of_a_prefect_flow(
     stage: Stage, note: Note, step: Step, prefect_environment: Mapping[str, str]
@@ -68,11 +101,15 @@ def test_a_program_that_ended_well_is_not_run_again(stage: Stage) -> None:
 
 
 def _kill_the_flow(
-    stage: Stage, note: Note, step: Step, prefect: Mapping[str, str] | None = None
+    stage: Stage,
+    note: Note,
+    step: Step,
+    prefect: Mapping[str, str] | None = None,
+    framework: str = "",
 ) -> None:
     """The lease lapses, the supervisor releases and ends the run."""
     _let_end_unless_struck_while_running(stage, step)
-    flow = stage.start(stage.spec(_framework(step)), step, "flow", prefect=prefect)
+    flow = stage.start(stage.spec(framework or _framework(step)), step, "flow", prefect=prefect)
     assert stage.wait_for_end(flow) == -signal.SIGKILL
     stage.wait_for_nothing()
     note(stage.since_fault())
@@ -81,10 +118,10 @@ def _kill_the_flow(
     _assert_told(stage, step)
 
 
-def _kill_both(stage: Stage, note: Note, step: Step) -> None:
+def _kill_both(stage: Stage, note: Note, step: Step, framework: str = "") -> None:
     """The guard releases at once, and the next command ends the run."""
     _let_end_unless_struck_while_running(stage, step)
-    flow = stage.start(stage.spec(_framework(step)), step, "both")
+    flow = stage.start(stage.spec(framework or _framework(step)), step, "both")
     assert stage.wait_for_end(flow) == -signal.SIGKILL
     stage.wait_for_nothing(stage.without_runs)
     note(stage.since_fault())
@@ -96,11 +133,17 @@ def _kill_both(stage: Stage, note: Note, step: Step) -> None:
 
 
 def _kill_the_supervisor(
-    stage: Stage, note: Note, step: Step, prefect: Mapping[str, str] | None = None
+    stage: Stage,
+    note: Note,
+    step: Step,
+    prefect: Mapping[str, str] | None = None,
+    framework: str = "",
 ) -> None:
     """The guard releases, the flow sees it and finishes the job on a fresh cluster."""
     _let_end_unless_struck_while_running(stage, step)
-    flow = stage.start(stage.spec(_framework(step)), step, "supervisor", prefect=prefect)
+    flow = stage.start(
+        stage.spec(framework or _framework(step)), step, "supervisor", prefect=prefect
+    )
     assert stage.wait_for_end(flow) == ITS_CODE
     stage.wait_for_nothing()
     clusters = stage.clusters()

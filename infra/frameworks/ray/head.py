@@ -104,6 +104,7 @@ def start_node(settings: dict[str, Any]) -> Node:
         object_spilling_directory=str(Path(settings["folder"]) / "spill"),
         include_dashboard=True,
         dashboard_host="127.0.0.1",
+        dashboard_port=None,  # its usual one, or the next that is free
         temp_dir=settings["temp_dir"],
         include_log_monitor=False,
         no_monitor=True,  # Ray's own autoscaler
