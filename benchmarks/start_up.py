@@ -1,8 +1,9 @@
 """From the command to the program's first line: ``ebb run`` beside the bare framework.
 
-``python benchmarks/start_up.py --rounds 5`` runs, interleaved in one session, the same program
+``python benchmarks/start_up.py --rounds 5 --framework dask`` runs, interleaved, the same program
 
-* bare: with a plain ``LocalCluster`` of one worker in one script,
+* bare: with the framework's own way on one machine (``LocalCluster``, ``ray.init()``, a
+  ``SparkSession`` on ``local-cluster``) and one worker, in one script,
 * warm: by ``ebb run`` with the local Prefect server running,
 * cold: by ``ebb run`` in a fresh home, where the server has to start (its template is there),
 * prefect: a Prefect server from nothing to healthy, alone.
@@ -30,17 +31,31 @@ from flows.prefect_server.template import ensure_template
 _IDLE_S = 600.0
 _DEADLINE_S = 180.0
 
-BARE = """
+BARE, UNDER_EBB = {}, {}
+BARE["dask"] = """
 from distributed import Client, LocalCluster
 if __name__ == "__main__":
     with LocalCluster(n_workers=1, threads_per_worker=1) as cluster, Client(cluster) as client:
         print(client.submit(sum, [1, 2]).result(), flush=True)
 """
-UNDER_EBB = """
+UNDER_EBB["dask"] = """
 from distributed import Client
 with Client() as client:
     print(client.submit(sum, [1, 2]).result(), flush=True)
 """
+BARE["ray"] = """
+import ray
+ray.init(num_cpus=1)
+print(ray.get(ray.remote(sum).remote([1, 2])), flush=True)
+"""
+UNDER_EBB["ray"] = BARE["ray"].replace("num_cpus=1", "")
+BARE["spark"] = """
+from pyspark.sql import SparkSession
+session = SparkSession.builder.master("local-cluster[1,1,1024]").getOrCreate()
+print(session.sparkContext.parallelize([1, 2], 1).sum(), flush=True)
+session.stop()
+"""
+UNDER_EBB["spark"] = BARE["spark"].replace('.master("local-cluster[1,1,1024]")', "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,28 +70,31 @@ def main() -> int:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
-    rounds = parser.parse_args().rounds
+    parser.add_argument("--framework", choices=sorted(BARE), action="append")
+    options = parser.parse_args()
+    rounds = options.rounds
     ensure_template(os.environ)
-    with tempfile.TemporaryDirectory(prefix="ebb-bench-") as folder:
-        timings = measure(Path(folder), rounds)
-    report(timings, rounds)
+    for framework in options.framework or BARE:
+        with tempfile.TemporaryDirectory(prefix="ebb-bench-") as folder:
+            timings = measure(Path(folder), rounds, framework)
+        report(timings, rounds, framework)
     return 0
 
 
-def measure(folder: Path, rounds: int) -> dict[str, list[Timing]]:
+def measure(folder: Path, rounds: int, framework: str) -> dict[str, list[Timing]]:
     """All kinds in turn, ``rounds`` times, so that a busy moment hits them alike."""
     bare, program = folder / "bare.py", folder / "program.py"
-    bare.write_text(BARE)
-    program.write_text(UNDER_EBB)
+    bare.write_text(BARE[framework])
+    program.write_text(UNDER_EBB[framework])
     warm_home = folder / "warm"
     server.ensure(warm_home, deadline_s=_DEADLINE_S, idle_s=_IDLE_S)
     found: dict[str, list[Timing]] = {"bare": [], "warm": [], "cold": [], "prefect": []}
     try:
         for number in range(rounds):
             found["bare"].append(run([sys.executable, str(bare)], folder, folder / "unused"))
-            found["warm"].append(run(ebb(program), folder, warm_home))
+            found["warm"].append(run(ebb(program, framework), folder, warm_home))
             cold_home = folder / f"cold-{number}"
-            found["cold"].append(run(ebb(program), folder, cold_home))
+            found["cold"].append(run(ebb(program, framework), folder, cold_home))
             server.stop(cold_home)
             found["prefect"].append(prefect_alone(folder / f"prefect-{number}"))
     finally:
@@ -84,9 +102,10 @@ def measure(folder: Path, rounds: int) -> dict[str, list[Timing]]:
     return found
 
 
-def ebb(program: Path) -> list[str]:
+def ebb(program: Path, framework: str) -> list[str]:
     """The command line a user types."""
-    return [str(Path(sys.executable).with_name("ebb")), "run", "--workers", "1", str(program)]
+    command = str(Path(sys.executable).with_name("ebb"))
+    return [command, "run", "--framework", framework, "--workers", "1", str(program)]
 
 
 def run(argv: list[str], folder: Path, home: Path) -> Timing:
@@ -118,12 +137,19 @@ def prefect_alone(home: Path) -> Timing:
     return Timing(up, up)
 
 
-def report(timings: dict[str, list[Timing]], rounds: int) -> None:
+def report(timings: dict[str, list[Timing]], rounds: int, framework: str) -> None:
     """What was measured and how, and a table for the README."""
-    names = ("ebbtide", "distributed", "prefect")
+    names = (
+        "ebbtide",
+        {"dask": "distributed", "spark": "pyspark"}.get(framework, framework),
+        "prefect",
+    )
     versions = ", ".join(f"{name} {version(name)}" for name in names)
     load = os.getloadavg()[0]
-    print(f"{rounds} rounds, interleaved; {os.cpu_count()} cores, load {load:.1f}, ", end="")
+    print(
+        f"\n{framework}: {rounds} rounds, interleaved; {os.cpu_count()} cores, load {load:.1f}, ",
+        end="",
+    )
     print(f"Python {platform.python_version()}, {versions}")
     bare = statistics.median(t.first_line for t in timings["bare"])
     slower = max(bare, statistics.median(t.first_line for t in timings["prefect"]))

@@ -30,9 +30,10 @@ def started(log: str, item: int, seconds: float, size: int = 1000) -> bytes:
     return bytes([item % 256]) * size
 
 
-def starts(log: Path) -> Counter[str]:
+def starts(log: str | Path) -> Counter[str]:
     """How often each item was started."""
-    return Counter(log.read_text().split()) if log.exists() else Counter()
+    path = Path(log)
+    return Counter(path.read_text().split()) if path.exists() else Counter()
 
 
 class Total:

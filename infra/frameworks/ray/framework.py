@@ -56,7 +56,8 @@ class Ray:
             draft = plan.folder / "ray.token.draft"
             draft.write_text(secrets.token_hex(32))
             draft.rename(token)
-        (plan.folder / "spill").mkdir(exist_ok=True)
+        for name in ("spill", "tmp"):
+            (plan.folder / name).mkdir(exist_ok=True)
 
     def head(self, plan: ClusterPlan) -> ProcessSpec:
         """The node with the GCS and the dashboard; it runs no tasks."""
@@ -65,7 +66,7 @@ class Ray:
             "object_store_bytes": HEAD_STORE_BYTES,
         }
         argv = (sys.executable, "-P", "-m", f"{__package__}.head", json.dumps(settings))
-        return ProcessSpec(argv=argv, env=_environment(plan))
+        return ProcessSpec(argv=argv, env={**_environment(plan), **_scratch(plan)})
 
     def worker(self, plan: ClusterPlan, name: str) -> ProcessSpec:
         """One node, sized by its tier."""
@@ -80,6 +81,7 @@ class Ray:
         argv = (sys.executable, "-P", "-m", f"{__package__}.worker", json.dumps(settings))
         env = {
             **_environment(plan),
+            **_scratch(plan),
             "RAY_CLOUD_INSTANCE_ID": name,  # by which the head's answers name it
             # Ray's own drain on SIGTERM (since 2.60; 30 s unless told otherwise).
             "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": str(tier.drain_budget_s),
@@ -130,6 +132,11 @@ def _common(plan: ClusterPlan, name: str) -> dict[str, Any]:
         "temp_dir": str((plan.short_folder or plan.folder) / name),
         "import_path": os.pathsep.join(plan.import_path),
     }
+
+
+def _scratch(plan: ClusterPlan) -> dict[str, str]:
+    """Ray's processes, and tasks, leave temporary files when they are killed: they go with it."""
+    return {"TMPDIR": str((plan.short_folder or plan.folder) / "tmp")}
 
 
 def _environment(plan: ClusterPlan) -> dict[str, str]:
