@@ -22,6 +22,13 @@ def at_work(seconds: float) -> None:
     time.sleep(seconds)
 
 
+def hog(mebibytes: int) -> None:
+    """Take memory, touch it, and keep it."""
+    held = bytearray(mebibytes * 2**20)
+    while True:
+        held[::4096] = bytes(len(held) // 4096)
+
+
 def started(log: str, item: int, seconds: float, size: int = 1000) -> bytes:
     """Note the start in one write, be at work for a while, give something to keep."""
     with open(log, "a") as file:

@@ -180,11 +180,14 @@ class House:
         if gone.expected:
             self.desk.event("left", f"{gone.name} left after {format_duration(gone.seconds)}")
         elif gone.out_of_memory:
-            self._out_of_memory = gone.out_of_memory
-            words = f"worker was killed: out of memory ({gone.out_of_memory})"
-            self.desk.event("warning", words, reason=Reason.OUT_OF_MEMORY.value)
+            self._say_out_of_memory("worker", gone.out_of_memory)
         else:
             self.desk.event("warning", f"{gone.name} died and is replaced")
+
+    def _say_out_of_memory(self, who: str, where: str) -> None:
+        self._out_of_memory = where
+        words = f"{who} was killed: out of memory ({where})"
+        self.desk.event("warning", words, reason=Reason.OUT_OF_MEMORY.value)
 
     def _failure(self) -> Failure | None:
         members = self.members
@@ -210,6 +213,8 @@ class House:
         self._measured_s = now_s()
         if self.members is not None:
             self.members.measure()
+            while self.members.memory_kills:
+                self._say_out_of_memory("a process", self.members.memory_kills.pop(0))
         driver = self.driver
         if driver is not None and driver.running and driver.meter is not None:
             driver.meter.sample(now_s())

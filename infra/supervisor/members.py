@@ -12,7 +12,7 @@ from infra.frameworks.base import ClusterPlan, Framework, FrameworkStatus, HeadI
 from infra.models.cluster import Failure, WorkerFigures
 from infra.models.phases import Reason, Step
 from infra.models.resources import format_memory
-from infra.platforms.local import processes
+from infra.platforms.local import marks, processes
 from infra.platforms.local.metrics import TreeMeter
 from infra.supervisor.desk import Desk
 from infra.waiting import now_s
@@ -73,6 +73,8 @@ class Members:
         self._next_number = 0
         self._early_deaths = 0
         self._killed_for_memory: dict[str, str] = {}
+        self.memory_kills: list[str] = []
+        """Processes ended for their memory in workers that live on; whoever reads it empties it."""
 
     @property
     def staying(self) -> list[Worker]:
@@ -220,10 +222,16 @@ class Members:
         )
 
     def _kill_for_memory(self, worker: Worker, limit: int) -> None:
+        """End the largest process, as the kernel does in a pod: often the worker, or one task."""
         peak = format_memory(worker.meter.peak_memory_bytes)
         words = f"{worker.name}: peak {peak} of {format_memory(limit)}"
-        self._killed_for_memory[worker.name] = words
-        processes.end_all_of(self._place, worker.name)
+        worker.meter.peak_memory_bytes = 0
+        if worker.meter.largest_pid == worker.process.pid:
+            self._killed_for_memory[worker.name] = words
+            processes.end_all_of(self._place, worker.name)
+        else:
+            self.memory_kills.append(words)
+            marks.signal_quietly(worker.meter.largest_pid, signal.SIGKILL)
 
     def _figures(self, worker: Worker) -> WorkerFigures:
         tier = self.plan.spec.tier.resources

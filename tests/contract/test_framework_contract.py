@@ -14,6 +14,8 @@ from pathlib import Path
 import pytest
 
 from infra.frameworks.base import WITHOUT_CLUSTER, Framework, known_frameworks, load_framework
+from infra.models.job import RetryPolicy
+from infra.models.phases import Reason
 from infra.platforms.local import marks
 from infra.settings import Settings
 from tests.clusters import Stand, carried_out, run_spec, script, standing
@@ -95,6 +97,65 @@ def test_shrinking_loses_nothing(framework: str, ebb_home: Path, tmp_path: Path)
     assert json.loads(outcome.output()) == {"kept": True, "right": True}
     assert starts(log) == Counter({str(item): 1 for item in range(TASKS)})
     assert len(outcome.messages("left")) >= 2
+
+
+HOGS = {
+    "dask": """
+        from distributed import Client
+        from tests.load import hog
+        Client().submit(hog, 2000, retries=0).result()
+        """,
+    "ray": """
+        import ray
+        from tests.load import hog
+        ray.init(log_to_driver=False)
+        ray.get(ray.remote(hog).options(max_retries=0).remote(2000))
+        """,
+    "spark": """
+        from pyspark.sql import SparkSession
+        from tests.load import hog
+        session = SparkSession.builder.config("spark.task.maxFailures", 1).getOrCreate()
+        session.sparkContext.parallelize([2000], 1).foreach(hog)
+        """,
+}
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+def test_out_of_memory_names_the_worker_its_peak_and_its_limit(
+    framework: str, ebb_home: Path, tmp_path: Path
+) -> None:
+    spec = run_spec("hog", small(framework), script(tmp_path, HOGS[framework]))
+    outcome = carried_out(ebb_home, spec)
+    assert outcome.run["reason"] == Reason.OUT_OF_MEMORY, outcome.errors()
+    assert re.search(r"worker-\d+: peak .* of ", outcome.run["detail"])
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+def test_lost_head_is_a_fresh_attempt(framework: str, ebb_home: Path, tmp_path: Path) -> None:
+    program = script(tmp_path, LOSES_HEAD)
+    retry = RetryPolicy(reasons=("infra",))
+    spec = run_spec("headless", small(framework), program, retry=retry)
+    outcome = carried_out(ebb_home, spec)
+    assert outcome.error is None, outcome.errors()
+    assert outcome.run["attempt"] == 2
+
+
+LOSES_HEAD = """
+    import os, pathlib, signal, threading
+    flag = pathlib.Path("killed")
+    if not flag.exists():
+        flag.touch()
+        for folder in pathlib.Path("/proc").iterdir():
+            if folder.name.isdigit():
+                try:
+                    words = (folder / "environ").read_bytes().split(bytes(1))
+                except OSError:
+                    continue
+                mine = f"EBB_CLUSTER={os.environ['EBB_CLUSTER']}".encode()
+                if mine in words and b"EBB_NAME=head" in words:
+                    os.kill(int(folder.name), signal.SIGKILL)
+        threading.Event().wait(60)
+    """
 
 
 @pytest.mark.parametrize("framework", FRAMEWORKS)

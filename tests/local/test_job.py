@@ -141,21 +141,6 @@ def test_idle_cluster_is_kept_where_the_job_says_so(ebb_home: Path, tmp_path: Pa
     assert any("kept, as --idle-action warn says" in said for said in outcome.messages("warning"))
 
 
-def test_worker_out_of_memory_is_named_with_peak_and_limit(ebb_home: Path, tmp_path: Path) -> None:
-    text = """
-        from distributed import Client
-        def hog():
-            held = bytearray(700 * 2**20)
-            while True:
-                held[::4096] = bytes(len(held) // 4096)
-        Client().submit(hog, retries=0).result()
-        """
-    outcome = run(ebb_home, tmp_path, text, "dask")
-    assert outcome.run["reason"] == Reason.OUT_OF_MEMORY
-    assert "worker-" in outcome.run["detail"]
-    assert "of 600 MiB" in outcome.run["detail"]
-
-
 KILLS = """
     import os, pathlib, signal
     from distributed import Client

@@ -20,11 +20,13 @@ class TreeMeter:
     pid: int
     peak_memory_bytes: int = 0
     memory_bytes: int = 0
+    largest_pid: int = 0
+    """The process with the most memory of its own: the one a kernel short of memory would end."""
     _samples: deque[tuple[float, float]] = field(default_factory=deque)
 
     def sample(self, now_s: float) -> None:
         """Take one measurement. A process that has gone counts as nothing from then on."""
-        cpu_s, memory = _tree(self.pid)
+        cpu_s, memory, self.largest_pid = _tree(self.pid)
         if self._samples:
             cpu_s = max(cpu_s, self._samples[-1][1])  # a child that ended took its seconds along
         self._samples.append((now_s, cpu_s))
@@ -42,23 +44,25 @@ class TreeMeter:
         return (last_cpu - first_cpu) / max(last_s - first_s, 1e-6)
 
 
-def _tree(pid: int) -> tuple[float, int]:
-    """CPU seconds (user and system, ended children included) and resident bytes.
+def _tree(pid: int) -> tuple[float, int, int]:
+    """CPU seconds (user and system, ended children included), resident bytes, largest process.
 
     What processes share (libraries, Ray's object store) is counted once, as a cgroup would: each
     process's own pages, and the largest mapped and the largest shared amount of any of them.
     """
-    cpu_s, own, mapped, shared = 0.0, 0, 0, 0
+    cpu_s, mapped, shared = 0.0, 0, 0
+    own: dict[int, int] = {}
     with contextlib.suppress(psutil.NoSuchProcess):
         root = psutil.Process(pid)
         for process in (root, *root.children(recursive=True)):
             with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied, OSError):
                 cpu_s += sum(process.cpu_times()[:4])
                 pages = _resident(process.pid)
-                own += pages["RssAnon"]
+                own[process.pid] = pages["RssAnon"]
                 mapped = max(mapped, pages["RssFile"])
                 shared = max(shared, pages["RssShmem"])
-    return cpu_s, own + mapped + shared
+    largest = max(own, key=lambda pid: own[pid], default=pid)
+    return cpu_s, sum(own.values()) + mapped + shared, largest
 
 
 def _resident(pid: int) -> dict[str, int]:
