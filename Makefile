@@ -10,7 +10,7 @@ STAMP := $(VENV)/.set-up
 OURS  := ebb_entry.py flows tasks infra
 
 .DEFAULT_GOAL := help
-.PHONY: help setup hello test test-all lint lock resolve bench clean
+.PHONY: help setup java hello test test-all lint lock resolve bench clean
 
 help: ## List what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -21,10 +21,17 @@ setup: $(STAMP) ## Everything installed in .venv, as the lock says
 hello: setup ## Run the built-in job: a cluster that grows, shrinks and goes (FRAMEWORK=dask)
 	@$(BIN)/ebb run hello --framework $(FRAMEWORK)
 
-test: setup lint ## Lint and all tests but the long ones (ARGS="-k name")
+java: ## The Java that Spark needs, where it is missing and may be installed
+	@command -v java >/dev/null || [ -n "$$JAVA_HOME" ] || { \
+	  [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null \
+	  && apt-get update -qq && { apt-get install -y -qq --no-install-recommends openjdk-17-jre-headless \
+	  || apt-get install -y -qq --no-install-recommends openjdk-21-jre-headless; }; } \
+	  || echo "Spark needs Java 17 or newer: sudo apt install openjdk-17-jre-headless" >&2
+
+test: setup java lint ## Lint and all tests but the long ones (ARGS="-k name")
 	$(BIN)/python -m pytest -m "not long" $(ARGS)
 
-test-all: setup lint ## The long tests too
+test-all: setup java lint ## The long tests too
 	$(BIN)/python -m pytest $(ARGS)
 
 lint: setup ## ruff, mypy and the import contracts

@@ -69,7 +69,7 @@ def plain(framework: str, folder: Path) -> Loss:
         timeout=TIMEOUT_S,
         check=True,
     )
-    told = json.loads(done.stdout.splitlines()[-1])
+    told = json.loads(next(line for line in done.stdout.splitlines() if line.startswith("{")))
     return Loss(sum(starts(log).values()), **told)
 
 

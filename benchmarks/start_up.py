@@ -46,16 +46,22 @@ with Client() as client:
 BARE["ray"] = """
 import ray
 ray.init(num_cpus=1)
-print(ray.get(ray.remote(sum).remote([1, 2])), flush=True)
+print(ray.get(ray.remote(lambda numbers: sum(numbers)).remote([1, 2])), flush=True)
 """
 UNDER_EBB["ray"] = BARE["ray"].replace("num_cpus=1", "")
-BARE["spark"] = """
+_SPARK_ALONE = """
+import os, pyspark
+os.environ["SPARK_HOME"] = os.path.dirname(pyspark.__file__)
+os.environ["SPARK_SCALA_VERSION"] = "2.13"  # or its executors do not start from the wheel
+"""
+BARE["spark"] = f"""{_SPARK_ALONE}
 from pyspark.sql import SparkSession
 session = SparkSession.builder.master("local-cluster[1,1,1024]").getOrCreate()
 print(session.sparkContext.parallelize([1, 2], 1).sum(), flush=True)
 session.stop()
 """
-UNDER_EBB["spark"] = BARE["spark"].replace('.master("local-cluster[1,1,1024]")', "")
+UNDER_EBB["spark"] = BARE["spark"].replace(_SPARK_ALONE, "")
+UNDER_EBB["spark"] = UNDER_EBB["spark"].replace('.master("local-cluster[1,1,1024]")', "")
 
 
 @dataclass(frozen=True, slots=True)

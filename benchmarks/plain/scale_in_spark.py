@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from operator import add
 
 import psutil
+import pyspark
 from pyspark import StorageLevel
 from pyspark.sql import SparkSession
 
@@ -22,6 +23,8 @@ def executors() -> list[int]:
     return [p.pid for p in below if "CoarseGrainedExecutorBackend" in " ".join(p.cmdline())]
 
 
+os.environ["SPARK_HOME"] = os.path.dirname(pyspark.__file__)
+os.environ["SPARK_SCALA_VERSION"] = "2.13"  # or its executors do not start from the wheel
 log, tasks = sys.argv[1], int(sys.argv[2])
 session = SparkSession.builder.master("local-cluster[3,1,1024]").getOrCreate()
 context = session.sparkContext

@@ -92,11 +92,12 @@ def _frameworks() -> list[Finding]:
     for name in known_frameworks():
         if name == WITHOUT_CLUSTER:
             continue
-        problems = load_framework(name).problems()
+        framework = load_framework(name)
+        problems = framework.problems()
         if problems:
             findings += [Finding(name, "warning", p.summary, p.hint) for p in problems]
         else:
-            findings.append(Finding(name, "ok", "installed"))
+            findings.append(Finding(name, "ok", framework.found()))
     return findings
 
 

@@ -102,6 +102,10 @@ class Framework(Protocol):
         """Why it cannot be used on this machine; empty when it can."""
         ...
 
+    def found(self) -> str:
+        """Versions of what it needs, for ``ebb doctor``; asked when there are no problems."""
+        ...
+
     def refusals(self, spec: ClusterSpec, job: JobSpec | None) -> list[Problem]:
         """Why this cluster, or this program on it, could never work; empty when it can."""
         ...

@@ -17,6 +17,8 @@ _OWN_PACKAGE_PARTS = 3
 _REGISTRIES = (
     "infra.frameworks.base",
     "infra.frameworks.dask",  # its own package, only when a client is asked for
+    "infra.frameworks.ray",
+    "infra.frameworks.spark",
     "infra.platforms.base",
     "flows.cli",
     "flows.flow_process",  # Prefect reads the environment when imported, so it is set before

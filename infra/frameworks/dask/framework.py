@@ -8,6 +8,7 @@ import json
 import os
 import sys
 import urllib.request
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -52,6 +53,10 @@ class Dask:
                 'pip install "ebbtide[dask]"',
             )
         ]
+
+    def found(self) -> str:
+        """Dask's version."""
+        return f"distributed {version('distributed')}"
 
     def refusals(self, spec: ClusterSpec, job: JobSpec | None) -> list[Problem]:
         """Nothing: Dask runs in whatever it is given."""

@@ -9,6 +9,7 @@ import os
 import secrets
 import sys
 import urllib.request
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,10 @@ class Ray:
             return []
         summary = f"Ray is not installed for {sys.executable}"
         return [Problem(Reason.FRAMEWORK_MISSING, summary, 'pip install "ebbtide[ray]"')]
+
+    def found(self) -> str:
+        """Ray's version."""
+        return f"ray {version('ray')}"
 
     def refusals(self, spec: ClusterSpec, job: JobSpec | None) -> list[Problem]:
         """A tier that is too small; a program with another Python: Ray wants it the same."""

@@ -13,6 +13,7 @@ import socket
 import subprocess
 import sys
 import urllib.request
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -86,9 +87,13 @@ class Spark:
         if java is None or java < _OLDEST_JAVA:
             have = "there is no Java" if java is None else f"Java is {java}"
             summary = f"{have}; Spark needs {_OLDEST_JAVA} or newer"
-            hint = "on Debian and Ubuntu: sudo apt install openjdk-17-jre-headless"
+            hint = "on Debian and Ubuntu: sudo apt install openjdk-17-jre-headless (or newer)"
             found.append(Problem(Reason.FRAMEWORK_MISSING, summary, hint))
         return found
+
+    def found(self) -> str:
+        """PySpark's and Java's version."""
+        return f"pyspark {version('pyspark')}, Java {java_version()}"
 
     def refusals(self, spec: ClusterSpec, job: JobSpec | None) -> list[Problem]:
         """Tiers that are too small for Spark's heaps; a program with another Python."""

@@ -1,0 +1,69 @@
+"""How tiers become memory settings of Ray and Spark, and what is refused in time."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from infra.frameworks import interpreters
+from infra.frameworks.ray import sizes as ray
+from infra.frameworks.spark import sizes as spark
+from infra.models.hardware import HardwareTier
+from infra.models.job import JobSpec
+from infra.models.resources import Resources
+from tests.clusters import TIER, cluster_spec
+
+MIB = 2**20
+
+
+def tier(mib: int) -> HardwareTier:
+    return replace(TIER, resources=Resources(1000, mib * MIB))
+
+
+@pytest.mark.parametrize(("mib", "heap_mib"), [(1024, 524), (1536, 921), (4096, 2457)])
+def test_spark_heap_leaves_room_beside_it(mib: int, heap_mib: int) -> None:
+    assert spark.heap_bytes(tier(mib)) == heap_mib * MIB
+
+
+def test_spark_refuses_tiers_in_which_it_cannot_start() -> None:
+    small, large = tier(900), tier(1024)
+    assert spark.too_small(cluster_spec("spark", tier=large, head_tier=large)) == []
+    problems = spark.too_small(cluster_spec("spark", tier=small, head_tier=small))
+    assert ["--tier" in problems[0].hint, "--head-tier" in problems[1].hint] == [True, True]
+
+
+@pytest.mark.parametrize("number", [0, 1, 249, 250, 62499, 62500, 70000])
+def test_spark_worker_is_known_by_its_address(number: int) -> None:
+    name = f"worker-{number}"
+    assert spark.worker_name(spark.worker_host(name)) == name
+    assert all(0 <= int(part) <= 255 for part in spark.worker_host(name).split("."))
+
+
+def test_ray_node_stays_within_its_tier() -> None:
+    size = tier(2048)
+    assert ray.store_bytes(size) == 512 * MIB
+    assert ray.store_bytes(size) + ray.task_bytes(size) < size.resources.memory_bytes
+
+
+def test_ray_refuses_a_tier_in_which_no_task_fits() -> None:
+    assert ray.too_small(cluster_spec("ray", tier=tier(1100))) == []
+    assert ray.too_small(cluster_spec("ray", tier=tier(900)))
+
+
+def test_program_with_our_python_or_with_none_is_not_asked() -> None:
+    for word in (sys.executable, "./train.sh"):
+        assert (
+            interpreters.mismatch(JobSpec(argv=(word,), workdir="/"), "ray", python_parts=3) == []
+        )
+
+
+def test_python_without_the_framework_is_refused_by_name(tmp_path: Path) -> None:
+    other = tmp_path / "python3"
+    other.write_text("#!/bin/sh\necho 3.9.2 1.0\n")
+    other.chmod(0o755)
+    job = JobSpec(argv=(str(other), "x.py"), workdir="/")
+    (problem,) = interpreters.mismatch(job, "pytest", python_parts=2)
+    assert "is 3.9.2 with pytest 1.0" in problem.summary
