@@ -7,7 +7,6 @@ import importlib.util
 import json
 import os
 import sys
-import urllib.request
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -19,9 +18,9 @@ from infra.frameworks.base import (
     FrameworkStatus,
     HeadInfo,
     ProcessSpec,
-    WorkerStatus,
 )
 from infra.frameworks.certificates import write_certificate
+from infra.frameworks.heads import ask_status, published
 from infra.models.cluster import ClusterSpec
 from infra.models.job import JobSpec
 from infra.models.phases import Reason
@@ -29,9 +28,6 @@ from infra.models.phases import Reason
 _HERE = Path(__file__).parent
 _USUAL_DASHBOARD_PORT = 8787
 _HEAD_TIMEOUT_S = 120.0
-_ANSWER_TIMEOUT_S = 1.0
-
-_DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # never through a proxy
 
 # Dask spills and pauses by default at 60, 70 and 80 %, before a target of 80 % can be seen.
 _MEMORY = {"TARGET": "0.85", "SPILL": "0.90", "PAUSE": "0.95", "TERMINATE": "False"}
@@ -102,21 +98,11 @@ class Dask:
 
     def find_head(self, plan: ClusterPlan) -> HeadInfo | None:
         """What the head wrote once it had answered."""
-        try:
-            ready = json.loads((plan.folder / "head.json").read_text())
-        except FileNotFoundError:
-            return None
-        return HeadInfo(**ready)
+        return published(plan.folder)
 
     def status(self, head: HeadInfo) -> FrameworkStatus | None:
         """Asked over HTTP on loopback."""
-        try:
-            with _DIRECT.open(head.status_url, timeout=_ANSWER_TIMEOUT_S) as answer:
-                data = json.load(answer)
-        except (OSError, ValueError):
-            return None
-        workers = {name: WorkerStatus(**worker) for name, worker in data["workers"].items()}
-        return FrameworkStatus(workers=workers, running=data["running"], queued=data["queued"])
+        return ask_status(head)
 
     def driver_env(self, plan: ClusterPlan, head: HeadInfo) -> dict[str, str]:
         """``distributed.Client()`` without arguments reads the first of these."""

@@ -8,7 +8,6 @@ import json
 import os
 import secrets
 import sys
-import urllib.request
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -19,8 +18,8 @@ from infra.frameworks.base import (
     FrameworkStatus,
     HeadInfo,
     ProcessSpec,
-    WorkerStatus,
 )
+from infra.frameworks.heads import ask_status, published
 from infra.frameworks.interpreters import mismatch
 from infra.frameworks.ray.sizes import HEAD_STORE_BYTES, store_bytes, task_bytes, too_small
 from infra.models.cluster import ClusterSpec
@@ -29,9 +28,6 @@ from infra.models.phases import Reason
 
 _HERE = Path(__file__).parent
 _HEAD_TIMEOUT_S = 120.0
-_ANSWER_TIMEOUT_S = 1.0
-
-_DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # never through a proxy
 
 
 class Ray:
@@ -95,21 +91,11 @@ class Ray:
 
     def find_head(self, plan: ClusterPlan) -> HeadInfo | None:
         """What the head wrote once the GCS had answered."""
-        try:
-            ready = json.loads((plan.folder / "head.json").read_text())
-        except FileNotFoundError:
-            return None
-        return HeadInfo(**ready)
+        return published(plan.folder)
 
     def status(self, head: HeadInfo) -> FrameworkStatus | None:
         """Asked over HTTP on loopback."""
-        try:
-            with _DIRECT.open(head.status_url, timeout=_ANSWER_TIMEOUT_S) as answer:
-                data = json.load(answer)
-        except (OSError, ValueError):
-            return None
-        workers = {name: WorkerStatus(**worker) for name, worker in data["workers"].items()}
-        return FrameworkStatus(workers=workers, running=data["running"], queued=data["queued"])
+        return ask_status(head)
 
     def driver_env(self, plan: ClusterPlan, head: HeadInfo) -> dict[str, str]:
         """``ray.init()`` without arguments reads the first of these."""

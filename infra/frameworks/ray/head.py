@@ -11,7 +11,6 @@ import json
 import os
 import sys
 import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,8 @@ from ray._private.parameter import RayParams
 from ray._private.state import GlobalState
 from ray._raylet import GcsClientOptions  # type: ignore[attr-defined]
 from ray.autoscaler.v2.sdk import get_cluster_status
+
+from infra.frameworks import heads
 
 _LOOK_EVERY_S = 0.5
 _ASK_TIMEOUT_S = 5
@@ -74,24 +75,6 @@ def _worker(node: Any, has_actor: bool) -> dict[str, Any]:
     }
 
 
-class StatusHandler(BaseHTTPRequestHandler):
-    """``GET /ebb/status``: read-only, for the autoscaler."""
-
-    watcher: Watcher
-
-    def do_GET(self) -> None:
-        """Numbers only."""
-        body = json.dumps(self.watcher.answer).encode()
-        self.send_response(200 if self.path == "/ebb/status" else 404)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_: object) -> None:
-        """Not a line for each look."""
-
-
 def start_node(settings: dict[str, Any]) -> Node:
     """GCS, dashboard and a raylet without CPUs, all on loopback and on free ports."""
     params = RayParams(
@@ -114,28 +97,19 @@ def start_node(settings: dict[str, Any]) -> Node:
     return Node(params, head=True, shutdown_at_exit=True, spawn_reaper=False)
 
 
-def write_ready(folder: Path, node: Node, status_port: int) -> None:
-    """Publish where this head answers, all at once."""
-    ready = {
-        "address": node.gcs_address,
-        "dashboard": f"http://{node.webui_url}",
-        "status_url": f"http://127.0.0.1:{status_port}/ebb/status",
-    }
-    draft = folder / f"head.json.{os.getpid()}"
-    draft.write_text(json.dumps(ready))
-    draft.rename(folder / "head.json")
-
-
 def main(settings: dict[str, Any]) -> int:
     """Serve until ended."""
     os.environ["PYTHONPATH"] = settings["import_path"]  # tasks that need no CPU may run here
     Path(settings["temp_dir"]).mkdir(exist_ok=True)
     node = start_node(settings)
-    StatusHandler.watcher = watcher = Watcher(node.gcs_address)
+    watcher = Watcher(node.gcs_address)
     watcher.look()
-    server = ThreadingHTTPServer(("127.0.0.1", 0), StatusHandler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    write_ready(Path(settings["folder"]), node, server.server_port)
+    heads.publish(
+        Path(settings["folder"]),
+        address=node.gcs_address,
+        dashboard=f"http://{node.webui_url}",
+        status_port=heads.serve_status(lambda: watcher.answer),
+    )
     tick = threading.Event()
     while not node.dead_processes():
         with contextlib.suppress(Exception):  # Ray's many kinds of "try again"

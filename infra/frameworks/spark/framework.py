@@ -12,7 +12,6 @@ import shutil
 import socket
 import subprocess
 import sys
-import urllib.request
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -24,8 +23,8 @@ from infra.frameworks.base import (
     FrameworkStatus,
     HeadInfo,
     ProcessSpec,
-    WorkerStatus,
 )
+from infra.frameworks.heads import ask_status, published
 from infra.frameworks.interpreters import mismatch
 from infra.frameworks.spark.sizes import MIB, heap_bytes, too_small, worker_host
 from infra.models.cluster import ClusterSpec
@@ -36,10 +35,7 @@ _HERE = Path(__file__).parent
 _OLDEST_JAVA = 17
 _USUAL_DASHBOARD_PORT = 8080
 _HEAD_TIMEOUT_S = 120.0
-_ANSWER_TIMEOUT_S = 1.0
 _JAVA_TIMEOUT_S = 20.0
-
-_DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # never through a proxy
 
 _LOGGING = """
 rootLogger.level = warn
@@ -142,21 +138,11 @@ class Spark:
 
     def find_head(self, plan: ClusterPlan) -> HeadInfo | None:
         """What the head wrote once the master had answered."""
-        try:
-            ready = json.loads((plan.folder / "head.json").read_text())
-        except FileNotFoundError:
-            return None
-        return HeadInfo(**ready)
+        return published(plan.folder)
 
     def status(self, head: HeadInfo) -> FrameworkStatus | None:
         """Asked over HTTP on loopback."""
-        try:
-            with _DIRECT.open(head.status_url, timeout=_ANSWER_TIMEOUT_S) as answer:
-                data = json.load(answer)
-        except (OSError, ValueError):
-            return None
-        workers = {name: WorkerStatus(**worker) for name, worker in data["workers"].items()}
-        return FrameworkStatus(workers=workers, running=data["running"], queued=data["queued"])
+        return ask_status(head)
 
     def driver_env(self, plan: ClusterPlan, head: HeadInfo) -> dict[str, str]:
         """``SparkSession.builder.getOrCreate()`` reads the first of these."""

@@ -9,15 +9,14 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import signal
 import sys
 import threading
 import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+from infra.frameworks import heads
 from infra.frameworks.spark import jvm
 from infra.frameworks.spark.sizes import worker_name
 
@@ -98,24 +97,6 @@ def _waiting(stage: dict[str, Any]) -> int:
     return max(0, int(stage["numTasks"]) - int(done))
 
 
-class StatusHandler(BaseHTTPRequestHandler):
-    """``GET /ebb/status``: read-only, for the autoscaler."""
-
-    watcher: Watcher
-
-    def do_GET(self) -> None:
-        """Numbers only."""
-        body = json.dumps(self.watcher.answer).encode()
-        self.send_response(200 if self.path == "/ebb/status" else 404)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_: object) -> None:
-        """Not a line for each look."""
-
-
 def find_page(pid: int, usual_port: int, ended: threading.Event) -> tuple[str, str]:
     """The master's page and its address, once it leads.
 
@@ -146,18 +127,6 @@ def configure_driver(folder: Path, address: str) -> int:
     return int(settings["spark.ui.port"])
 
 
-def write_ready(folder: Path, page: str, address: str, status_port: int) -> None:
-    """Publish where this head answers, all at once."""
-    ready = {
-        "address": address,
-        "dashboard": page,
-        "status_url": f"http://127.0.0.1:{status_port}/ebb/status",
-    }
-    draft = folder / f"head.json.{os.getpid()}"
-    draft.write_text(json.dumps(ready))
-    draft.rename(folder / "head.json")
-
-
 def main(settings: dict[str, Any]) -> int:
     """Serve until ended."""
     folder, ended = Path(settings["folder"]), threading.Event()
@@ -166,10 +135,8 @@ def main(settings: dict[str, Any]) -> int:
     signal.signal(signal.SIGCHLD, lambda *_: ended.set())
     page, address = find_page(master.pid, settings["webui_port"], ended)
     watcher = Watcher(page, configure_driver(folder, address))
-    StatusHandler.watcher = watcher
-    server = ThreadingHTTPServer(("127.0.0.1", 0), StatusHandler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    write_ready(folder, page, address, server.server_port)
+    port = heads.serve_status(lambda: watcher.answer)
+    heads.publish(folder, address=address, dashboard=page, status_port=port)
     while not ended.wait(_LOOK_EVERY_S):
         with contextlib.suppress(KeyError, TypeError):  # an answer that is half way to another
             watcher.look()
