@@ -64,7 +64,9 @@ def test_another_cluster_stands_beside_it(
     stand: Stand, framework: Framework, tmp_path: Path
 ) -> None:
     """Usual ports are taken, temporary folders and sockets must not be shared."""
-    spec = run_spec("beside", small(framework.name), script(tmp_path, "print('ran')"))
+    spec = run_spec(
+        f"beside-{framework.name}", small(framework.name), script(tmp_path, "print('ran')")
+    )
     outcome = carried_out(stand.home, spec)
     assert outcome.error is None, outcome.errors()
     assert outcome.output() == "ran\n"
