@@ -30,7 +30,7 @@ ANSWERS = {
     "ray/large_objects": ["weighted sum 2,376,519,511", "the answer is right"],
     "ray/actors_with_state": ["10,000 words counted by 6 actors", "the answer is right"],
     "ray/parameter_search": ["40 tries, 4 at a time", "the answer is right"],
-    "spark/shuffle_join": ["east     2,501,500.00", "the answer is right"],
+    "spark/shuffle_join": ["east     2,500,500.00", "the answer is right"],
     "spark/cached_iterations": ["best pages: 0, 1, 2", "the answer is right"],
     "spark/ml_pipeline": ["more than 85 % are right", "the answer is right"],
     "three_ways/with_dask": ["148,933 primes"],
