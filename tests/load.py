@@ -5,6 +5,9 @@ To sleep here is to be at work without using the CPU, never to wait for somethin
 
 from __future__ import annotations
 
+import contextlib
+import os
+import signal
 import time
 from collections import Counter
 from pathlib import Path
@@ -53,3 +56,15 @@ class Total:
         """Add, and give what it comes to."""
         self.value += amount
         return self.value
+
+
+def kill_member(name: str) -> None:
+    """Kill -9 all processes of the head or of one worker of this program's cluster."""
+    cluster = os.environ["EBB_CLUSTER"]
+    mine = {f"EBB_CLUSTER={cluster}".encode(), f"EBB_NAME={name}".encode()}
+    for folder in Path("/proc").iterdir():
+        with contextlib.suppress(OSError):
+            if folder.name.isdigit() and mine <= set(
+                (folder / "environ").read_bytes().split(b"\0")
+            ):
+                os.kill(int(folder.name), signal.SIGKILL)

@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import textwrap
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -142,20 +143,33 @@ def test_lost_head_is_a_fresh_attempt(framework: str, ebb_home: Path, tmp_path: 
     assert outcome.run["attempt"] == 2
 
 
+WORKS = {
+    "dask": "from distributed import Client; print(Client().submit(sum, [1, 2]).result(timeout=180))",
+    "ray": "import ray; ray.init(log_to_driver=False); print(ray.get(ray.remote(lambda: 3).remote()))",
+    "spark": """
+        from pyspark.sql import SparkSession
+        print(SparkSession.builder.getOrCreate().sparkContext.parallelize([1, 2], 1).sum())
+        """,
+}
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+def test_worker_that_dies_is_replaced(framework: str, ebb_home: Path, tmp_path: Path) -> None:
+    text = "from tests.load import kill_member\nkill_member('worker-0')\n"
+    program = script(tmp_path, text + textwrap.dedent(WORKS[framework]))
+    outcome = carried_out(ebb_home, run_spec("fewer", small(framework), program))
+    assert outcome.error is None, outcome.errors()
+    assert outcome.output() == "3\n"
+    assert "worker-0 died and is replaced" in outcome.messages("warning")
+
+
 LOSES_HEAD = """
-    import os, pathlib, signal, threading
+    import pathlib, threading
+    from tests.load import kill_member
     flag = pathlib.Path("killed")
     if not flag.exists():
         flag.touch()
-        for folder in pathlib.Path("/proc").iterdir():
-            if folder.name.isdigit():
-                try:
-                    words = (folder / "environ").read_bytes().split(bytes(1))
-                except OSError:
-                    continue
-                mine = f"EBB_CLUSTER={os.environ['EBB_CLUSTER']}".encode()
-                if mine in words and b"EBB_NAME=head" in words:
-                    os.kill(int(folder.name), signal.SIGKILL)
+        kill_member("head")
         threading.Event().wait(60)
     """
 
