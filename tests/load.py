@@ -62,9 +62,7 @@ def kill_member(name: str) -> None:
     """Kill -9 all processes of the head or of one worker of this program's cluster."""
     cluster = os.environ["EBB_CLUSTER"]
     mine = {f"EBB_CLUSTER={cluster}".encode(), f"EBB_NAME={name}".encode()}
-    for folder in Path("/proc").iterdir():
+    for folder in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
-            if folder.name.isdigit() and mine <= set(
-                (folder / "environ").read_bytes().split(b"\0")
-            ):
+            if mine <= set((folder / "environ").read_bytes().split(b"\0")):
                 os.kill(int(folder.name), signal.SIGKILL)

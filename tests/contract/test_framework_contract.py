@@ -144,8 +144,15 @@ def test_lost_head_is_a_fresh_attempt(framework: str, ebb_home: Path, tmp_path: 
 
 
 WORKS = {
-    "dask": "from distributed import Client; print(Client().submit(sum, [1, 2]).result(timeout=180))",
-    "ray": "import ray; ray.init(log_to_driver=False); print(ray.get(ray.remote(lambda: 3).remote()))",
+    "dask": """
+        from distributed import Client
+        print(Client().submit(sum, [1, 2]).result(timeout=180))
+        """,
+    "ray": """
+        import ray
+        ray.init()
+        print(ray.get(ray.remote(lambda: 3).remote()))
+        """,
     "spark": """
         from pyspark.sql import SparkSession
         print(SparkSession.builder.getOrCreate().sparkContext.parallelize([1, 2], 1).sum())
@@ -159,7 +166,7 @@ def test_worker_that_dies_is_replaced(framework: str, ebb_home: Path, tmp_path: 
     program = script(tmp_path, text + textwrap.dedent(WORKS[framework]))
     outcome = carried_out(ebb_home, run_spec("fewer", small(framework), program))
     assert outcome.error is None, outcome.errors()
-    assert outcome.output() == "3\n"
+    assert outcome.output().endswith("3\n")  # Ray says before it that a node is gone
     assert "worker-0 died and is replaced" in outcome.messages("warning")
 
 
