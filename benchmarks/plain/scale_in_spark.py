@@ -1,5 +1,6 @@
 """Spark without decommission: executors get SIGTERM at work. ``scale_in_spark.py LOG TASKS``."""
 
+import contextlib
 import json
 import os
 import signal
@@ -19,8 +20,12 @@ from tests.load import started, starts
 
 def executors() -> list[int]:
     """Process ids of the executors of this program."""
-    below = psutil.Process(os.getpid()).children(recursive=True)
-    return [p.pid for p in below if "CoarseGrainedExecutorBackend" in " ".join(p.cmdline())]
+    found = []
+    for process in psutil.Process(os.getpid()).children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):  # a zombie counts as one, too
+            if "CoarseGrainedExecutorBackend" in " ".join(process.cmdline()):
+                found.append(process.pid)
+    return found
 
 
 os.environ["SPARK_HOME"] = os.path.dirname(pyspark.__file__)
