@@ -60,9 +60,22 @@ class Total:
 
 def kill_member(name: str) -> None:
     """Kill -9 all processes of the head or of one worker of this program's cluster."""
+    for pid in _pids_of(name):
+        with contextlib.suppress(OSError):
+            os.kill(pid, signal.SIGKILL)
+
+
+def tell_member_to_leave(name: str) -> None:
+    """SIGTERM for the first process of a worker of this program's cluster, as a drain begins."""
+    os.kill(min(_pids_of(name)), signal.SIGTERM)
+
+
+def _pids_of(name: str) -> list[int]:
     cluster = os.environ["EBB_CLUSTER"]
     mine = {f"EBB_CLUSTER={cluster}".encode(), f"EBB_NAME={name}".encode()}
+    found = []
     for folder in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
             if mine <= set((folder / "environ").read_bytes().split(b"\0")):
-                os.kill(int(folder.name), signal.SIGKILL)
+                found.append(int(folder.name))
+    return found

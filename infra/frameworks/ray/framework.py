@@ -84,8 +84,6 @@ class Ray:
             **_environment(plan),
             **_scratch(plan),
             "RAY_CLOUD_INSTANCE_ID": name,  # by which the head's answers name it
-            # Ray's own drain on SIGTERM (since 2.60; 30 s unless told otherwise).
-            "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": str(tier.drain_budget_s),
         }
         return ProcessSpec(argv=argv, env=env)
 

@@ -25,7 +25,7 @@ from infra.frameworks import heads
 _LOOK_EVERY_S = 0.5
 _ASK_TIMEOUT_S = 5
 _LEAST_MEMORY_BYTES = 200 * 2**20
-_BUSY, _STORE = "Busy workers", "object_store_memory"
+_IDLE, _BUSY, _STORE = "IDLE", "Busy workers", "object_store_memory"
 """Words in Ray's own list of why a node is not idle (2.60, autoscaler.proto, node_activity)."""
 
 
@@ -61,18 +61,27 @@ class Watcher:
 
 
 def _worker(node: Any, has_actor: bool) -> dict[str, Any]:
-    activity, used = " ".join(node.node_activity or ()), node.used_resources()
+    idle = str(node.node_status) == _IDLE
+    # An idle node's list of activities is the one it had when it was last busy (2.60).
+    activity, used = "" if idle else " ".join(node.node_activity or ()), node.used_resources()
     cores = round(used.get("CPU", 0.0))
     stored = int(used.get(_STORE, 0))
-    keeps = _STORE in activity
-    why = "it holds an actor" if has_actor else "it keeps objects that are needed" if keeps else ""
+    running = max(cores, int(_BUSY in activity and not has_actor))
     return {
-        "running": max(cores, int(_BUSY in activity and not has_actor)),
+        "running": running,
         "queued": 0,
         "stored_bytes": stored,
         "leaving": "DRAIN" in str(node.node_status),
-        "stays_because": why,
+        "stays_because": _why_it_stays(has_actor, _STORE in activity, running),
     }
+
+
+def _why_it_stays(has_actor: bool, keeps: bool, running: int) -> str:
+    if has_actor:
+        return "it holds an actor"
+    if keeps:
+        return "it keeps objects that are needed"
+    return "it runs tasks whose results would be kept there" if running else ""
 
 
 def start_node(settings: dict[str, Any]) -> Node:

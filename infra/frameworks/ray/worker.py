@@ -1,40 +1,33 @@
-"""A Ray node as a process that drains when told: ``python -m infra.frameworks.ray.worker JSON``.
+"""A Ray node as a process that leaves when told: ``python -m infra.frameworks.ray.worker JSON``.
 
-The drain is Ray's own (since 2.60): on SIGTERM the node is marked as draining, takes no new leases,
-ends its running tasks, and its raylet leaves once it is idle, which it is not while it keeps an
-object that is needed. Workers with actors or such objects are therefore never asked to leave.
+It leaves as Ray's own autoscaler takes nodes away: the raylet is asked to go because it is idle,
+and refuses while it runs or keeps something; then it is asked again. Ray's other drain (what its
+own handler of SIGTERM asks for) loses results: a raylet that drains while a task runs counts as
+idle when the task ends, a tenth of a second before it counts the result it stores (2.60).
 """
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
 import sys
 import threading
-import time
 from pathlib import Path
 from typing import Any
 
 from ray._private.node import Node
 from ray._private.parameter import RayParams
+from ray.autoscaler.v2.sdk import get_cluster_status
+from ray.core.generated import autoscaler_pb2
 
-_LONGEST_PAUSE_S = 0.1
+from infra.frameworks.workers import told_to_leave, wait_for_head
+
 _LOOK_EVERY_S = 0.5
-
-
-def head_address(folder: Path, timeout_s: float) -> str:
-    """The GCS's address, once the head has published it.
-
-    Raises:
-        TimeoutError: when there is none in time.
-    """
-    deadline, tick = time.monotonic() + timeout_s, threading.Event()
-    while not (folder / "head.json").exists():
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"no head within {timeout_s:.0f} s")
-        tick.wait(_LONGEST_PAUSE_S)
-    return str(json.loads((folder / "head.json").read_text())["address"])
+_IDLE_MS = 1000
+"""Idle for less, and what the last task stored may not be counted yet (Ray does every 100 ms)."""
+_ASK_TIMEOUT_S = 5
 
 
 def start_node(settings: dict[str, Any], address: str) -> Node:
@@ -52,24 +45,55 @@ def start_node(settings: dict[str, Any], address: str) -> Node:
         min_worker_port=0,
         max_worker_port=0,
     )
-    return Node(params, head=False, shutdown_at_exit=True, spawn_reaper=False)
+    # No shutdown_at_exit: it would set Ray's handler of SIGTERM, see above.
+    return Node(params, head=False, shutdown_at_exit=False, spawn_reaper=False)
+
+
+def leave_when_idle(node: Node) -> None:
+    """Ask the raylet to go if it has been idle for a while; once it says yes, it ends itself."""
+    status = get_cluster_status(node.gcs_address, timeout=_ASK_TIMEOUT_S)
+    idle_ms = {idle.node_id: idle.resource_usage.idle_time_ms for idle in status.idle_nodes}
+    if idle_ms.get(node.node_id, 0) >= _IDLE_MS:
+        node.get_gcs_client().drain_node(
+            node.node_id,
+            autoscaler_pb2.DrainNodeReason.DRAIN_NODE_REASON_IDLE_TERMINATION,
+            "the cluster shrinks",
+            0,
+            timeout=_ASK_TIMEOUT_S,
+        )
+
+
+def serve(node: Node, told: threading.Event) -> int:
+    """Until a part of the node ends: 0 when it was told to leave."""
+    tick = threading.Event()
+    while not node.dead_processes():
+        if told.is_set():
+            with contextlib.suppress(Exception):  # Ray's many kinds of "try again"
+                leave_when_idle(node)
+        tick.wait(_LOOK_EVERY_S)
+    return 0 if told.is_set() else 1
 
 
 def main(settings: dict[str, Any]) -> int:
-    """Serve until drained (Ray's handler of SIGTERM ends this process) or until a part dies."""
+    """Serve until told to leave and idle, or until a part dies."""
+    told = told_to_leave()
     folder = Path(settings["folder"])
-    address = head_address(folder, settings["head_timeout_s"])
+    head = wait_for_head(folder, settings["head_timeout_s"], told)
+    if head is None:
+        return 0 if told.is_set() else 1
     os.environ["PYTHONPATH"] = settings["import_path"]  # for tasks: users' modules
     Path(settings["temp_dir"]).mkdir(exist_ok=True)
     # One after another: a raylet gives up when its agents are not up within 15 s, and several
     # that start at once on one machine make each other late.
     with (folder / "starting").open("w") as turn:
         fcntl.flock(turn, fcntl.LOCK_EX)
-        node = start_node(settings, address)
-    tick = threading.Event()
-    while not node.dead_processes():
-        tick.wait(_LOOK_EVERY_S)
-    return 1
+        if told.is_set():
+            return 0
+        node = start_node(settings, head["address"])
+    try:
+        return serve(node, told)
+    finally:
+        node.kill_all_processes(check_alive=False, allow_graceful=True)
 
 
 if __name__ == "__main__":

@@ -13,40 +13,13 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 from typing import Any
 
 from infra.frameworks.spark import jvm
+from infra.frameworks.workers import Backoff, told_to_leave, wait_for_head
 
-_FIRST_PAUSE_S = 0.05
-_LONGEST_PAUSE_S = 0.5
 _END_TIMEOUT_S = 5.0
-
-
-class Backoff:
-    """Growing pauses until a deadline, or until something happens."""
-
-    def __init__(self, timeout_s: float, happened: threading.Event):
-        self._deadline = time.monotonic() + timeout_s
-        self._happened = happened
-        self._pause_s = _FIRST_PAUSE_S
-
-    def wait(self) -> bool:
-        """Let some time pass; False when the time is up or it has happened."""
-        happened = self._happened.wait(self._pause_s)
-        self._pause_s = min(self._pause_s * 1.5, _LONGEST_PAUSE_S)
-        return not happened and time.monotonic() < self._deadline
-
-
-def wait_for_head(folder: Path, timeout_s: float, stop: threading.Event) -> dict[str, str] | None:
-    """What the head has published; None when told to stop before."""
-    backoff = Backoff(timeout_s, stop)
-    while not (folder / "head.json").exists():
-        if not backoff.wait():
-            return None
-    found: dict[str, str] = json.loads((folder / "head.json").read_text())
-    return found
 
 
 def own_page(head: dict[str, str], host: str) -> str | None:
@@ -71,8 +44,7 @@ def drain(
 def main(settings: dict[str, Any]) -> int:
     """Serve until drained, or left by the JVM."""
     folder, host = Path(settings["folder"]), settings["host"]
-    stop, ended = threading.Event(), threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    stop, ended = told_to_leave(), threading.Event()
     head = wait_for_head(folder, settings["head_timeout_s"], stop)
     if head is None:
         return 0 if stop.is_set() else 1

@@ -1,0 +1,51 @@
+"""What worker processes share that have no event loop: being told to leave, and finding the head.
+
+Dask's worker does the same in its loop; see there.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import threading
+import time
+from pathlib import Path
+
+_FIRST_PAUSE_S = 0.05
+_LONGEST_PAUSE_S = 0.5
+
+
+class Backoff:
+    """Growing pauses until a deadline, or until something happens."""
+
+    def __init__(self, timeout_s: float, happened: threading.Event):
+        self._deadline = time.monotonic() + timeout_s
+        self._happened = happened
+        self._pause_s = _FIRST_PAUSE_S
+
+    def wait(self) -> bool:
+        """Let some time pass; False when the time is up or it has happened."""
+        happened = self._happened.wait(self._pause_s)
+        self._pause_s = min(self._pause_s * 1.5, _LONGEST_PAUSE_S)
+        return not happened and time.monotonic() < self._deadline
+
+
+def told_to_leave() -> threading.Event:
+    """An event that is set by SIGTERM, however early it comes. For the main thread.
+
+    A thread sets it: the handler runs between two lines of the main thread, which may just then
+    hold the event's own lock.
+    """
+    told = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=told.set).start())
+    return told
+
+
+def wait_for_head(folder: Path, timeout_s: float, told: threading.Event) -> dict[str, str] | None:
+    """What the head has published; None when it did not in time, or when told to leave before."""
+    backoff = Backoff(timeout_s, told)
+    while not (folder / "head.json").exists():
+        if not backoff.wait():
+            return None
+    found: dict[str, str] = json.loads((folder / "head.json").read_text())
+    return found
