@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import textwrap
@@ -15,8 +16,8 @@ from pathlib import Path
 import pytest
 
 from infra.frameworks.base import WITHOUT_CLUSTER, Framework, known_frameworks, load_framework
-from infra.models.job import RetryPolicy
-from infra.models.phases import Reason
+from infra.models.job import Limits, RetryPolicy
+from infra.models.phases import ExitCode, Reason
 from infra.platforms.local import marks
 from infra.settings import Settings
 from tests.clusters import Stand, carried_out, run_spec, script, standing
@@ -168,6 +169,33 @@ def test_worker_that_dies_is_replaced(framework: str, ebb_home: Path, tmp_path: 
     assert outcome.error is None, outcome.errors()
     assert outcome.output().endswith("3\n")  # Ray says before it that a node is gone
     assert "worker-0 died and is replaced" in outcome.messages("warning")
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+def test_idle_cluster_is_warned_about_and_then_released(
+    framework: str, ebb_home: Path, tmp_path: Path
+) -> None:
+    text = textwrap.dedent(WORKS[framework]) + "import threading\nthreading.Event().wait(120)\n"
+    spec = run_spec(
+        "idle", small(framework), script(tmp_path, text), limits=Limits(idle_release_s=6)
+    )
+    outcome = carried_out(ebb_home, spec)
+    assert (outcome.run["reason"], outcome.run["exit_code"]) == (Reason.IDLE, ExitCode.TIMEOUT)
+    assert outcome.output().endswith("3\n")
+    assert any("no work for" in words for words in outcome.messages("warning"))
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+def test_cluster_whose_processes_hang_is_released_all_the_same(
+    framework: str, home_of_module: Path
+) -> None:
+    spec = run_spec(f"hangs-{framework}", small(framework))
+    with standing(home_of_module, spec, autoscale=False) as stand:
+        hanging = [each for each in processes_of(stand) if each.role in ("head", "worker")]
+        for each in hanging:
+            os.kill(each.pid, signal.SIGSTOP)
+    assert {each.role for each in hanging} == {"head", "worker"}
+    assert processes_of(stand) == []
 
 
 LOSES_HEAD = """
