@@ -10,7 +10,7 @@ STAMP := $(VENV)/.set-up
 OURS  := ebb_entry.py flows tasks infra
 
 .DEFAULT_GOAL := help
-.PHONY: help setup java hello test test-all lint lock resolve bench clean
+.PHONY: help setup java hello test test-all lint lock resolve bench lab lab-down lab-status clean
 
 help: ## List what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,6 +39,15 @@ lint: setup ## ruff, mypy and the import contracts
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
+
+lab: setup ## A real Kubernetes for the tests (root, Go; ARGS="--name other")
+	@$(BIN)/python -m tests.kubernetes.lab up $(ARGS)
+
+lab-down: setup ## Take it down and say what is left: nothing
+	@$(BIN)/python -m tests.kubernetes.lab down $(ARGS)
+
+lab-status: setup ## What runs of it, and where
+	@$(BIN)/python -m tests.kubernetes.lab status $(ARGS)
 
 bench: setup ## What the README claims, measured again
 	$(BIN)/python benchmarks/start_up.py $(ARGS)

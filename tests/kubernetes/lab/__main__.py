@@ -1,0 +1,48 @@
+"""``python -m tests.kubernetes.lab up|down|status``: what ``make lab`` calls."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+
+from tests.kubernetes.lab import up
+from tests.kubernetes.lab.place import every, find
+
+
+def main(words: list[str]) -> int:
+    """Do what is asked; 1 when it did not work, with the reason."""
+    parser = argparse.ArgumentParser(prog="lab", description="A real Kubernetes for tests.")
+    parser.add_argument("verb", choices=("up", "down", "status"))
+    parser.add_argument("--name", default="lab", help="several labs stand side by side")
+    parser.add_argument("--level", action="append", choices=up.LEVELS, help="default: both")
+    asked = parser.parse_args(words)
+    try:
+        return _carry_out(asked.verb, asked.name, tuple(asked.level or up.LEVELS))
+    except (RuntimeError, AssertionError) as error:
+        print(f"lab: {error}", file=sys.stderr)
+        return 1
+
+
+def _carry_out(verb: str, name: str, levels: tuple[str, ...]) -> int:
+    began = time.monotonic()
+    if verb == "up":
+        print("\n".join(up.status(up.up(name, levels, say))))
+        say(f"up after {time.monotonic() - began:.0f} s")
+        return 0
+    if verb == "down":
+        left = up.down(name)
+        print("\n".join(left or [f"lab {name}: nothing is left"]))
+        return 1 if left else 0
+    for lab in every() or [find(name)]:
+        print("\n".join(up.status(lab)))
+    return 0
+
+
+def say(words: str) -> None:
+    """Progress, for people."""
+    print(f"lab: {words}", flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,119 @@
+"""The Go programs of the lab: built once from ordinary modules, kept by version and sums.
+
+Belongs here: which there are, how they are built, and where they are found afterwards.
+Versions and sums are those of ``modules/*/go.mod`` and ``go.sum``.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import subprocess
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.kubernetes.lab.place import cache
+
+_MODULES = Path(__file__).parent / "modules"
+_VERSION = "k8s.io/component-base/version"
+_KUBERNETES = f"-X {_VERSION}.gitVersion=v1.34.4 -X {_VERSION}.gitMajor=1 -X {_VERSION}.gitMinor=34"
+_BUILD_TIMEOUT_S = 3000
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """One Go program."""
+
+    name: str
+    module: str
+    """Folder under ``modules/``."""
+    package: str
+    usual_s: int
+    """Its first build on two slow cores, in seconds; later ones take what the link takes."""
+    flags: str = ""
+
+
+def _of_kubernetes(name: str, usual_s: int) -> Program:
+    return Program(name, "kubernetes", f"k8s.io/kubernetes/cmd/{name}", usual_s, _KUBERNETES)
+
+
+CONTROL_PLANE = (
+    Program("etcd", "etcd", "go.etcd.io/etcd/server/v3", 60),
+    _of_kubernetes("kube-apiserver", 240),
+    _of_kubernetes("kube-controller-manager", 90),
+    _of_kubernetes("kube-scheduler", 15),
+)
+SIMULATED = (
+    Program("kwok", "kwok", "sigs.k8s.io/kwok/cmd/kwok", 180),
+    Program("karpenter", "karpenter", "sigs.k8s.io/karpenter/kwok", 150),
+)
+NODE = (
+    _of_kubernetes("kubelet", 60),
+    _of_kubernetes("kube-proxy", 20),
+    Program("coredns", "coredns", "github.com/coredns/coredns", 150),
+)
+METRICS = (
+    Program(
+        "metrics-server", "metrics-server", "sigs.k8s.io/metrics-server/cmd/metrics-server", 90
+    ),
+)
+
+
+def path_of(program: Program) -> Path:
+    """Where its binary is, or will be."""
+    folder = _MODULES / program.module
+    sums = hashlib.sha256(program.flags.encode())
+    for name in ("go.mod", "go.sum"):
+        sums.update((folder / name).read_bytes())
+    return cache() / "bin" / f"{program.name}-{sums.hexdigest()[:12]}"
+
+
+def find(name: str) -> Path:
+    """A program's binary by its name."""
+    every = (*CONTROL_PLANE, *SIMULATED, *NODE, *METRICS)
+    return next(path_of(program) for program in every if program.name == name)
+
+
+def build(programs: Iterable[Program], say: Say) -> None:
+    """Build what is missing, one after another: each uses all cores.
+
+    An interrupted build goes on where it was, because Go keeps what it has compiled. Two labs that
+    want the same wait for each other.
+
+    Raises:
+        RuntimeError: when a build fails, with the last lines that Go said.
+    """
+    cache().mkdir(parents=True, exist_ok=True)
+    with (cache() / "building").open("w") as turn:
+        fcntl.flock(turn, fcntl.LOCK_EX)
+        missing = [program for program in programs if not path_of(program).exists()]
+        for count, program in enumerate(missing, 1):
+            say(f"build {count} of {len(missing)}: {program.name} (at first {program.usual_s} s)")
+            began = time.monotonic()
+            _build(program)
+            say(f"build {count} of {len(missing)}: {program.name} {time.monotonic() - began:.0f} s")
+
+
+def _build(program: Program) -> None:
+    target = path_of(program)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    draft = target.with_suffix(".draft")
+    flags = f"-s -w {program.flags}"
+    words = ["go", "build", "-trimpath", "-ldflags", flags, "-o", str(draft), program.package]
+    done = subprocess.run(
+        words,
+        cwd=_MODULES / program.module,
+        env={**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly -buildvcs=false"},
+        capture_output=True,
+        text=True,
+        timeout=_BUILD_TIMEOUT_S,
+        check=False,
+    )
+    if done.returncode != 0:
+        raise RuntimeError(f"{program.name} could not be built: {done.stderr[-2000:].strip()}")
+    draft.rename(target)

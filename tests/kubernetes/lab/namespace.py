@@ -1,0 +1,187 @@
+"""The namespaces a lab lives in: network, mounts, processes, names between processes.
+
+The first process of the PID namespace carries all of it. When that process ends, the kernel ends
+every other one of the lab and takes the mounts, the network, its bridge and its iptables rules with
+it, whatever became of the program that brought the lab up. Only cgroups and files stay.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+from tests.helpers import wait_until
+from tests.kubernetes.lab.place import Lab, cache, every
+
+_MARK = "EBB_LAB"
+_TIMEOUT_S = 30
+_LINKS = Path("/sys/class/net")
+_CGROUPS = Path("/sys/fs/cgroup")
+_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+_PREPARE = """
+set -e
+mount -t tmpfs -o mode=755 ebb-lab /run
+mount -t tmpfs -o mode=755 ebb-lab /var/log
+mkdir -p /run/lock
+ip link set lo up
+sysctl -qw net.ipv4.ip_forward=1
+sysctl -qw net.ipv4.conf.all.route_localnet=1
+"""
+"""Containerd and the kubelet keep sockets and links there, and must not meet the machine's."""
+
+
+def create(lab: Lab) -> None:
+    """Begin the lab's namespaces and link its network to this machine's.
+
+    Raises:
+        RuntimeError: when the kernel refuses, with what it said.
+    """
+    lab.number = _free_number()
+    flags = ["--net", "--mount", "--pid", "--ipc", "--uts", "--fork", "--mount-proc"]
+    with (lab.folder / "init.log").open("ab") as log:
+        outer = subprocess.Popen(
+            ["unshare", *flags, "catatonit", "-P"],
+            env=environment(lab, "init"),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+    wait_until(lambda: _child_of(outer.pid), _TIMEOUT_S, "the first process of the lab")
+    lab.init_pid = _child_of(outer.pid)
+    lab.init_started_ticks = started_ticks(lab.init_pid)
+    lab.save()
+    peer = ["type", "veth", "peer", "name", "lab0", "netns", str(lab.init_pid)]
+    _run(["ip", "link", "add", lab.link, *peer])
+    _run(["ip", "address", "add", f"{lab.outer_address}/30", "dev", lab.link])
+    _run(["ip", "link", "set", lab.link, "up"])
+    run_inside(lab, ["sh", "-c", _PREPARE])
+    run_inside(lab, ["ip", "address", "add", f"{lab.address}/30", "dev", "lab0"])
+    run_inside(lab, ["ip", "link", "set", "lab0", "up"])
+    run_inside(lab, ["ip", "route", "add", "default", "via", lab.outer_address])
+
+
+def alive(lab: Lab) -> bool:
+    """Whether the lab's first process lives."""
+    return lab.init_pid > 0 and started_ticks(lab.init_pid) == lab.init_started_ticks
+
+
+def destroy(lab: Lab) -> None:
+    """End the first process, and wait until the kernel has taken everything else away."""
+    was_alive = alive(lab)
+    if was_alive:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(lab.init_pid, signal.SIGKILL)
+    wait_until(lambda: not processes(lab), _TIMEOUT_S, "the lab's processes ended")
+    if was_alive:  # else its number, and the link of that number, may be another lab's by now
+        wait_until(lambda: not _link_exists(lab), _TIMEOUT_S, "the lab's link is gone")
+    for cgroup in sorted(cgroups(lab), key=lambda path: -len(path.parts)):
+        with contextlib.suppress(FileNotFoundError):
+            cgroup.rmdir()
+
+
+def enter(lab: Lab, words: Sequence[str]) -> list[str]:
+    """The command line that runs ``words`` inside."""
+    into = ["nsenter", "--target", str(lab.init_pid)]
+    return [*into, "--net", "--mount", "--pid", "--ipc", "--uts", "--", *words]
+
+
+def run_inside(lab: Lab, words: Sequence[str], timeout_s: float = _TIMEOUT_S) -> str:
+    """Run a command inside and give what it printed.
+
+    Raises:
+        RuntimeError: when it fails, with what it said.
+    """
+    return _run(enter(lab, words), timeout_s, environment(lab, "visitor"))
+
+
+def environment(lab: Lab, part: str) -> dict[str, str]:
+    """What a part of the lab gets: its mark, and nothing of who started it."""
+    home = {"PATH": _PATH, "HOME": str(lab.folder), "EBB_LAB_CACHE": str(cache())}
+    return {**home, _MARK: lab.name, f"{_MARK}_PART": part}
+
+
+def processes(lab: Lab) -> dict[int, str]:
+    """Living processes of this lab and the part each belongs to: by mark, or by PID namespace."""
+    mark = f"{_MARK}={lab.name}".encode()
+    found = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            variables = (folder / "environ").read_bytes().split(b"\0")
+            if mark in variables and not _is_zombie(folder):
+                part = next((v for v in variables if v.startswith(b"EBB_LAB_PART=")), b"=")
+                found[int(folder.name)] = part.partition(b"=")[2].decode()
+    return found
+
+
+def cgroups(lab: Lab) -> list[Path]:
+    """Its cgroups, in every hierarchy: the kubelet makes them."""
+    roots = [path for path in _CGROUPS.glob(f"**/ebb-lab-{lab.name}") if path.is_dir()]
+    return [path for root in roots for path in (root, *root.rglob("*")) if path.is_dir()]
+
+
+def leftovers(lab: Lab) -> list[str]:
+    """What there is of it on this machine besides its files: nothing when it is down."""
+    found = [f"process {pid} ({part})" for pid, part in processes(lab).items()]
+    found += [f"link {lab.link}"] if lab.init_pid and _link_is_ours(lab) else []
+    found += [f"cgroup {path}" for path in cgroups(lab)]
+    mounts = Path("/proc/self/mounts").read_text().splitlines()
+    found += [f"mount {line.split()[1]}" for line in mounts if str(lab.folder) in line]
+    return found
+
+
+def started_ticks(pid: int) -> int:
+    """When a process started, in clock ticks since boot; 0 when there is none."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return 0
+    fields = text.rpartition(")")[2].split()
+    return 0 if fields[0] == "Z" else int(fields[19])
+
+
+def _free_number() -> int:
+    taken = {lab.number for lab in every() if alive(lab)}
+    return next(
+        number
+        for number in range(250)
+        if number not in taken and not (_LINKS / f"ebblab{number}").exists()
+    )
+
+
+def _link_is_ours(lab: Lab) -> bool:
+    others = {other.number for other in every() if other.name != lab.name and alive(other)}
+    return _link_exists(lab) and lab.number not in others
+
+
+def _link_exists(lab: Lab) -> bool:
+    return (_LINKS / lab.link).exists()
+
+
+def _is_zombie(folder: Path) -> bool:
+    return (folder / "stat").read_text().rpartition(")")[2].split()[0] == "Z"
+
+
+def _child_of(pid: int) -> int:
+    try:
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        name = Path(f"/proc/{children[0]}/comm").read_text().strip() if children else ""
+    except OSError:
+        return 0
+    return int(children[0]) if name == "catatonit" else 0
+
+
+def _run(
+    words: Sequence[str], timeout_s: float = _TIMEOUT_S, variables: dict[str, str] | None = None
+) -> str:
+    done = subprocess.run(
+        words, env=variables, capture_output=True, text=True, timeout=timeout_s, check=False
+    )
+    if done.returncode != 0:
+        raise RuntimeError(f"{' '.join(words)} failed: {(done.stderr or done.stdout).strip()}")
+    return done.stdout

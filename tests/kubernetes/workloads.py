@@ -1,0 +1,84 @@
+"""Deployments and autoscalers for tests of the lab."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kubernetes import client
+
+from tests.kubernetes.lab.metrics_api import CPU
+from tests.kubernetes.lab.simulated import POOL_LABEL
+
+
+def on_pool(pool: str) -> dict[str, Any]:
+    """What makes a pod wait for a node of this pool."""
+    same = {"key": POOL_LABEL, "operator": "Equal", "value": pool, "effect": "NoSchedule"}
+    return {"nodeSelector": {POOL_LABEL: pool}, "tolerations": [same]}
+
+
+def deploy(api: client.ApiClient, space: str, replicas: int, cpu: str, pod: dict[str, Any]) -> None:
+    """A Deployment ``work`` of pods with one container; ``pod`` adds to their spec."""
+    container = {
+        "name": "main",
+        "image": "nothing:1",
+        "resources": {"requests": {"cpu": cpu, "memory": "64Mi"}},
+        **pod.pop("container", {}),
+    }
+    labels = {"app": "work"}
+    spec = {"containers": [container], "terminationGracePeriodSeconds": 1, **pod}
+    template = {"metadata": {"labels": labels}, "spec": spec}
+    body = {
+        "metadata": {"name": "work"},
+        "spec": {"replicas": replicas, "selector": {"matchLabels": labels}, "template": template},
+    }
+    client.AppsV1Api(api).create_namespaced_deployment(space, body)
+
+
+def scale(api: client.ApiClient, space: str, replicas: int) -> None:
+    """Set the number of replicas."""
+    body = {"spec": {"replicas": replicas}}
+    client.AppsV1Api(api).patch_namespaced_deployment_scale("work", space, body)
+
+
+def replicas(api: client.ApiClient, space: str) -> int:
+    """How many are wanted."""
+    return int(client.AppsV1Api(api).read_namespaced_deployment_scale("work", space).spec.replicas)
+
+
+def ready(api: client.ApiClient, space: str) -> int:
+    """How many pods are ready."""
+    return int(
+        client.AppsV1Api(api).read_namespaced_deployment("work", space).status.ready_replicas or 0
+    )
+
+
+def autoscale(api: client.ApiClient, space: str, most: int, percent: int = 80) -> None:
+    """An HPA that goes by the CPU."""
+    target = {"type": "Utilization", "averageUtilization": percent}
+    reference = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "work"}
+    body = {
+        "metadata": {"name": "work"},
+        "spec": {
+            "scaleTargetRef": reference,
+            "minReplicas": 1,
+            "maxReplicas": most,
+            "metrics": [{"type": "Resource", "resource": {"name": "cpu", "target": target}}],
+        },
+    }
+    client.AutoscalingV2Api(api).create_namespaced_horizontal_pod_autoscaler(space, body)
+
+
+def uses(api: client.ApiClient, space: str, cpu: str) -> None:
+    """Let every simulated pod use so much, also those that come later."""
+    core = client.CoreV1Api(api)
+    body = {"metadata": {"annotations": {CPU: cpu}}}
+    for pod in core.list_namespaced_pod(space).items:
+        core.patch_namespaced_pod(pod.metadata.name, space, body)
+
+
+def nodes_of(api: client.ApiClient, pool: str) -> list[client.V1Node]:
+    """A pool's nodes."""
+    found: list[client.V1Node] = (
+        client.CoreV1Api(api).list_node(label_selector=f"{POOL_LABEL}={pool}").items
+    )
+    return found
