@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import signal
+import socket
+import socketserver
+import threading
 from collections.abc import Iterator
 
 from kubernetes import client
@@ -23,7 +26,7 @@ def stopped(lab: Lab, part: str = _SERVER) -> Iterator[None]:
     try:
         yield
     finally:
-        parts.send(lab, part, signal.SIGCONT)
+        parts.proceed(lab, part)
         wait_until(lambda: control_plane.ready(lab), _BACK_TIMEOUT_S, f"{part} goes on")
 
 
@@ -50,14 +53,37 @@ def refused(lab: Lab) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def delayed(lab: Lab, seconds: float) -> Iterator[None]:
-    """Whatever the lab sends to this machine arrives so much later."""
-    delay = ["delay", f"{int(seconds * 1000)}ms"]
-    namespace.run_inside(lab, ["tc", "qdisc", "add", "dev", "lab0", "root", "netem", *delay])
-    try:
-        yield
-    finally:
-        namespace.run_inside(lab, ["tc", "qdisc", "del", "dev", "lab0", "root"])
+def delayed(lab: Lab, seconds: float) -> Iterator[str]:
+    """A second address of the API server, on loopback, whose every answer comes so much later.
+
+    A relay, because the kernels of small machines often lack the queue that delays packets.
+    """
+
+    class Relay(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            with socket.create_connection((lab.address, 6443)) as server:
+                back = threading.Thread(target=_pump, args=(server, self.request, seconds))
+                back.start()
+                _pump(self.request, server, 0)
+                back.join()
+
+    with _Relays(("127.0.0.1", 0), Relay) as relays:
+        threading.Thread(target=relays.serve_forever, daemon=True).start()
+        yield f"https://127.0.0.1:{relays.server_address[1]}"
+        relays.shutdown()
+
+
+class _Relays(socketserver.ThreadingTCPServer):
+    daemon_threads = True
+
+
+def _pump(source: socket.socket, target: socket.socket, delay_s: float) -> None:
+    tick = threading.Event()
+    with contextlib.suppress(OSError):
+        while data := source.recv(65536):
+            tick.wait(delay_s)
+            target.sendall(data)
+        target.shutdown(socket.SHUT_WR)
 
 
 def cordon(api: client.ApiClient, node: str) -> None:

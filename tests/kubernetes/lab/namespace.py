@@ -74,9 +74,10 @@ def alive(lab: Lab) -> bool:
 def destroy(lab: Lab) -> None:
     """End the first process, and wait until the kernel has taken everything else away."""
     was_alive = alive(lab)
-    if was_alive:
+    # Those of ours that wait outside for one inside too: a stopped one would never bury its child.
+    for pid in ([lab.init_pid] if was_alive else []) + list(processes(lab)):
         with contextlib.suppress(ProcessLookupError):
-            os.kill(lab.init_pid, signal.SIGKILL)
+            os.kill(pid, signal.SIGKILL)
     wait_until(lambda: not processes(lab), _TIMEOUT_S, "the lab's processes ended")
     if was_alive:  # else its number, and the link of that number, may be another lab's by now
         wait_until(lambda: not _link_exists(lab), _TIMEOUT_S, "the lab's link is gone")

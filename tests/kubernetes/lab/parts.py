@@ -56,6 +56,13 @@ def send(lab: Lab, part: str, number: signal.Signals) -> None:
     os.kill(pid, number)
 
 
+def proceed(lab: Lab, part: str) -> None:
+    """Let a stopped part go on; ``nsenter``, which waits for it outside, stops along with it."""
+    for pid, name in namespace.processes(lab).items():
+        if name == part:
+            os.kill(pid, signal.SIGCONT)
+
+
 def kill(lab: Lab, part: str) -> None:
     """Kill -9 a part, and wait until it is gone."""
     send(lab, part, signal.SIGKILL)
