@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 from kubernetes import client, config
 
+from tests.helpers import wait_until
 from tests.kubernetes.lab import debian, up
 from tests.kubernetes.lab.__main__ import say
 from tests.kubernetes.lab.place import Lab
@@ -22,7 +24,7 @@ def lab() -> Iterator[Lab]:
     if debian.obstacle():
         pytest.skip(debian.obstacle())
     name = "tests"
-    yield up.up(name, ("simulated",), say)
+    yield up.up(name, up.LEVELS, say)
     assert up.down(name) == []
 
 
@@ -38,5 +40,7 @@ def space(api: client.ApiClient) -> Iterator[str]:
     """A fresh namespace for one test."""
     core, name = client.CoreV1Api(api), f"test-{uuid.uuid4().hex[:8]}"
     core.create_namespace({"metadata": {"name": name}})
+    accounts = partial(core.list_namespaced_service_account, name)
+    wait_until(lambda: accounts().items, 30, "the namespace has the account that pods run as")
     yield name
     core.delete_namespace(name)

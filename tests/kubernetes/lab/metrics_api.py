@@ -33,15 +33,15 @@ def use(api: client.ApiClient, address: str, source: str) -> None:
     ports = [{"name": "https", "port": 443, "targetPort": PORTS[source]}]
     meta = {"name": _SERVICE, "namespace": _SPACE}
     service = {"metadata": meta, "spec": {"ports": ports}}
-    _make(core.create_namespaced_service, core.replace_namespaced_service, service)
+    make(core.create_namespaced_service, core.patch_namespaced_service, service)
     slice_ = {
         "metadata": {**meta, "labels": {"kubernetes.io/service-name": _SERVICE}},
         "addressType": "IPv4",
         "endpoints": [{"addresses": [address], "conditions": {"ready": True}}],
         "ports": [{"name": "https", "port": PORTS[source]}],
     }
-    replace = discovery.replace_namespaced_endpoint_slice
-    _make(discovery.create_namespaced_endpoint_slice, replace, slice_)
+    patch = discovery.patch_namespaced_endpoint_slice
+    make(discovery.create_namespaced_endpoint_slice, patch, slice_)
     registration = {
         "metadata": {"name": "v1beta1.metrics.k8s.io"},
         "spec": {
@@ -60,13 +60,14 @@ def use(api: client.ApiClient, address: str, source: str) -> None:
             raise
 
 
-def _make(create: Any, replace: Any, body: dict[str, Any]) -> None:
+def make(create: Any, patch: Any, body: dict[str, Any]) -> None:
+    """Create an object of ``kube-system``, or change the one that is there."""
     try:
         create(_SPACE, body)
     except ApiException as error:
         if error.status != _CONFLICT:
             raise
-        replace(body["metadata"]["name"], _SPACE, body)
+        patch(body["metadata"]["name"], _SPACE, body)
 
 
 class Answers:

@@ -8,7 +8,16 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from tests.kubernetes.lab import binaries, control_plane, debian, keys, namespace, parts, simulated
+from tests.kubernetes.lab import (
+    binaries,
+    control_plane,
+    debian,
+    keys,
+    namespace,
+    node,
+    parts,
+    simulated,
+)
 from tests.kubernetes.lab.binaries import Say
 from tests.kubernetes.lab.place import Lab, cache, find
 
@@ -35,6 +44,9 @@ def up(name: str, levels: tuple[str, ...], say: Say) -> Lab:
         if "simulated" in levels:
             say("simulated nodes (10 s)")
             simulated.start(lab)
+        if "node" in levels:
+            say("real node (20 s)")
+            node.start(lab)
         lab.save()
     return lab
 

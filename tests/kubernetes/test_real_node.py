@@ -1,0 +1,115 @@
+"""The lab's real node: containers run, are reached, measured, limited and said to be missing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+import pytest
+from kubernetes import client
+from kubernetes.stream import stream
+
+from tests.helpers import wait_until
+from tests.kubernetes import workloads
+from tests.kubernetes.lab import images, metrics_api, node
+from tests.kubernetes.lab.place import Lab
+
+PAGE = "mkdir /www; echo hello > /www/index.html; echo serving; exec httpd -f -p 8080 -h /www"
+SPINS = "while [ ! -f /stop ]; do :; done; exec sleep 3600"
+GREEDY = "head -c 200m /dev/zero | tail"
+
+
+@pytest.fixture
+def measured(lab: Lab, api: client.ApiClient) -> Iterator[None]:
+    """The HPA sees what metrics-server reads from the kubelet."""
+    node.use_its_metrics(lab, api)
+    yield
+    metrics_api.use(api, lab.address, "simulated")
+
+
+def runs(script: str, image: str = images.BUSYBOX, **more: Any) -> dict[str, Any]:
+    """A pod's spec with one container that runs a script."""
+    command = ["/bin/sh", "-c", script]
+    container = {"image": image, "command": command, "imagePullPolicy": "IfNotPresent", **more}
+    return {"container": container}
+
+
+def pods(api: client.ApiClient, space: str) -> list[client.V1Pod]:
+    found: list[client.V1Pod] = client.CoreV1Api(api).list_namespaced_pod(space).items
+    return found
+
+
+def inside(api: client.ApiClient, space: str, pod: str, *words: str) -> str:
+    """What a command prints that is executed in a pod."""
+    call = client.CoreV1Api(client.ApiClient(api.configuration)).connect_get_namespaced_pod_exec
+    return str(stream(call, pod, space, command=list(words), stdout=True, stderr=True))
+
+
+def answers_hello(api: client.ApiClient, space: str, pod: str, words: tuple[str, ...]) -> bool:
+    """Whether this command reaches the page."""
+    return inside(api, space, pod, *words) == "hello\n"
+
+
+def state(pod: client.V1Pod, kind: str) -> str:
+    """Why its container waits, or why it ended."""
+    for status in pod.status.container_statuses or ():
+        for each in (status.state, status.last_state):
+            found = getattr(each, kind)
+            if found is not None:
+                return str(found.reason)
+    return ""
+
+
+def test_deployment_runs_and_its_logs_and_exec_work(api: client.ApiClient, space: str) -> None:
+    workloads.deploy(api, space, 1, "50m", runs(PAGE))
+    wait_until(lambda: workloads.ready(api, space) == 1, 60, "it runs")
+    (pod,) = pods(api, space)
+    core = client.CoreV1Api(api)
+    assert core.read_namespaced_pod_log(pod.metadata.name, space) == "serving\n"
+    assert inside(api, space, pod.metadata.name, "cat", "/www/index.html") == "hello\n"
+
+
+def test_service_is_reached_by_name_and_by_address(api: client.ApiClient, space: str) -> None:
+    workloads.deploy(api, space, 1, "50m", runs(PAGE))
+    spec = {"selector": {"app": "work"}, "ports": [{"port": 80, "targetPort": 8080}]}
+    body = {"metadata": {"name": "page"}, "spec": spec}
+    service = client.CoreV1Api(api).create_namespaced_service(space, body)
+    wait_until(lambda: workloads.ready(api, space) == 1, 60, "it runs")
+    name = pods(api, space)[0].metadata.name
+    for target in ("page", f"page.{space}.svc.cluster.local", service.spec.cluster_ip):
+        ask = f"printf 'GET / HTTP/1.0\\r\\n\\r\\n' | nc -w 2 {target} 80 | tail -1"
+        words = ("sh", "-c", ask)  # not wget: the static one crashes when it looks up a name
+        wait_until(partial(answers_hello, api, space, name, words), 30, target)
+
+
+@pytest.mark.usefixtures("measured")
+def test_hpa_grows_and_shrinks_by_what_the_kubelet_measures(
+    api: client.ApiClient, space: str
+) -> None:
+    workloads.deploy(api, space, 1, "50m", runs(SPINS))
+    wait_until(lambda: workloads.ready(api, space) == 1, 60, "it runs")
+    workloads.autoscale(api, space, most=2)
+    wait_until(lambda: workloads.ready(api, space) == 2, 120, "the HPA wants two")
+    for pod in pods(api, space):
+        inside(api, space, pod.metadata.name, "touch", "/stop")
+    wait_until(lambda: workloads.replicas(api, space) == 1, 120, "the HPA wants one")
+
+
+def test_container_over_its_memory_is_killed_and_says_so(api: client.ApiClient, space: str) -> None:
+    limits = {"requests": {"cpu": "50m", "memory": "32Mi"}, "limits": {"memory": "32Mi"}}
+    workloads.deploy(api, space, 1, "50m", runs(GREEDY, resources=limits))
+    wait_until(
+        lambda: [state(pod, "terminated") for pod in pods(api, space)] == ["OOMKilled"],
+        60,
+        "the kernel killed it",
+    )
+
+
+def test_image_that_cannot_be_pulled_is_said(api: client.ApiClient, space: str) -> None:
+    workloads.deploy(api, space, 1, "50m", runs("true", image="registry.invalid/none:1"))
+    wait_until(
+        lambda: any("Pull" in state(pod, "waiting") for pod in pods(api, space)),
+        60,
+        "the kubelet says that the image is not to be had",
+    )
