@@ -29,10 +29,11 @@ def lab() -> Iterator[Lab]:
 
 
 @pytest.fixture(scope="session")
-def api(request: pytest.FixtureRequest) -> client.ApiClient:
+def api(request: pytest.FixtureRequest) -> Iterator[client.ApiClient]:
     """The administrator's client."""
     path = os.environ.get(_OWN_CLUSTER) or str(request.getfixturevalue("lab").kubeconfig)
-    return config.new_client_from_config(path)
+    with config.new_client_from_config(path) as found:
+        yield found
 
 
 @pytest.fixture

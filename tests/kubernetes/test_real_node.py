@@ -42,8 +42,15 @@ def pods(api: client.ApiClient, space: str) -> list[client.V1Pod]:
 
 def inside(api: client.ApiClient, space: str, pod: str, *words: str) -> str:
     """What a command prints that is executed in a pod."""
-    call = client.CoreV1Api(client.ApiClient(api.configuration)).connect_get_namespaced_pod_exec
-    return str(stream(call, pod, space, command=list(words), stdout=True, stderr=True))
+    with client.ApiClient(api.configuration) as own:
+        call = client.CoreV1Api(own).connect_get_namespaced_pod_exec
+        channels = {"stdout": True, "stderr": True, "_preload_content": False}
+        running = stream(call, pod, space, command=list(words), **channels)
+        try:
+            running.run_forever(timeout=30)
+            return str(running.read_all())
+        finally:
+            running.sock.shutdown()  # ``close`` leaves the socket open when the server ended first
 
 
 def answers_hello(api: client.ApiClient, space: str, pod: str, words: tuple[str, ...]) -> bool:

@@ -24,7 +24,7 @@ CPU, MEMORY = "kwok.x-k8s.io/usage-cpu", "kwok.x-k8s.io/usage-memory"
 PORTS = {"simulated": 8443, "real": 4443}
 _PREFIX = "/apis/metrics.k8s.io/v1beta1"
 _SERVICE, _SPACE = "lab-metrics", "kube-system"
-_CONFLICT = 409
+_CONFLICT, _NOT_FOUND = 409, 404
 
 
 def use(api: client.ApiClient, address: str, source: str) -> None:
@@ -61,13 +61,13 @@ def use(api: client.ApiClient, address: str, source: str) -> None:
 
 
 def make(create: Any, patch: Any, body: dict[str, Any]) -> None:
-    """Create an object of ``kube-system``, or change the one that is there."""
+    """Change an object of ``kube-system``, or create it where there is none."""
     try:
-        create(_SPACE, body)
-    except ApiException as error:
-        if error.status != _CONFLICT:
-            raise
         patch(body["metadata"]["name"], _SPACE, body)
+    except ApiException as error:
+        if error.status != _NOT_FOUND:
+            raise
+        create(_SPACE, body)
 
 
 class Answers:

@@ -61,9 +61,9 @@ def start(lab: Lab) -> None:
     parts.start(lab, "kube-proxy", _kube_proxy(lab))
     parts.start(lab, "coredns", [str(binaries.find("coredns")), "-conf", f"{lab.folder}/Corefile"])
     parts.start(lab, "metrics-server", _metrics_server(lab))
-    api = config.new_client_from_config(str(lab.kubeconfig))
-    _serve_names(api, lab)
-    wait_until(lambda: ready(api), _READY_TIMEOUT_S, f"the node is ready: {lab.folder}/logs")
+    with config.new_client_from_config(str(lab.kubeconfig)) as api:
+        _serve_names(api, lab)
+        wait_until(lambda: ready(api), _READY_TIMEOUT_S, f"the node is ready: {lab.folder}/logs")
     lab.times_s["real node"] = time.monotonic() - began
 
 
@@ -188,13 +188,14 @@ def _serve_names(api: client.ApiClient, lab: Lab) -> None:
     ports = [{"name": name.lower(), "port": 53, "protocol": name} for name in ("UDP", "TCP")]
     meta = {"name": "kube-dns", "namespace": _SPACE}
     core, discovery = client.CoreV1Api(api), client.DiscoveryV1Api(api)
+    if core.list_namespaced_service(_SPACE, field_selector="metadata.name=kube-dns").items:
+        return
     service = {"metadata": meta, "spec": {"clusterIP": DNS_ADDRESS, "ports": ports}}
-    metrics_api.make(core.create_namespaced_service, core.patch_namespaced_service, service)
+    core.create_namespaced_service(_SPACE, service)
     slice_ = {
         "metadata": {**meta, "labels": {"kubernetes.io/service-name": "kube-dns"}},
         "addressType": "IPv4",
         "endpoints": [{"addresses": [lab.address], "conditions": {"ready": True}}],
         "ports": ports,
     }
-    patch = discovery.patch_namespaced_endpoint_slice
-    metrics_api.make(discovery.create_namespaced_endpoint_slice, patch, slice_)
+    discovery.create_namespaced_endpoint_slice(_SPACE, slice_)

@@ -42,7 +42,8 @@ _STAGES = (
 def start(lab: Lab) -> None:
     """Start KWOK, Karpenter and the metrics API, unless they run."""
     started_s = time.monotonic()
-    _make_definitions(lab)
+    with api(lab) as administrator:
+        _make_definitions(administrator)
     kubeconfig = str(lab.folder / "keys" / "simulator.kubeconfig")
     parts.start(lab, "kwok", _kwok(kubeconfig))
     types = lab.folder / "instance-types.json"
@@ -65,7 +66,7 @@ def start(lab: Lab) -> None:
 
 
 def api(lab: Lab) -> client.ApiClient:
-    """The administrator's client."""
+    """The administrator's client, to be closed."""
     return config.new_client_from_config(str(lab.kubeconfig))
 
 
@@ -169,9 +170,8 @@ def _kwok(kubeconfig: str) -> list[str]:
     ]
 
 
-def _make_definitions(lab: Lab) -> None:
+def _make_definitions(api_client: client.ApiClient) -> None:
     """Karpenter's and its provider's own resource definitions, from their modules."""
-    api_client = api(lab)
     wanted = []
     for module, folder in (("karpenter", "pkg/apis/crds"), ("karpenter", "kwok/apis/crds")):
         for path in sorted((_module_folder(module) / folder).glob("*.yaml")):
