@@ -20,7 +20,7 @@ from infra.errors import ConfigurationError, Problem, ProvisioningError
 from infra.models.phases import Reason
 from infra.waiting import wall_s
 
-VERSION = 1
+VERSION = 2
 """Of the schema below. A ledger with a higher one is refused, never guessed at."""
 
 _SCHEMA = """
@@ -44,6 +44,15 @@ CREATE TABLE events (
 CREATE INDEX events_by_run ON events (run, id);
 CREATE INDEX clusters_living ON clusters (released_at);
 """
+_UPGRADES = {
+    1: """
+ALTER TABLE runs ADD COLUMN flow_run_id TEXT;
+ALTER TABLE runs ADD COLUMN owner TEXT NOT NULL DEFAULT '';
+ALTER TABLE runs ADD COLUMN tags TEXT NOT NULL DEFAULT '[]';
+CREATE INDEX runs_by_flow_run ON runs (flow_run_id)
+""",
+}
+"""What makes a ledger of this version one of the next; a new file takes the same way."""
 
 _BUSY_TIMEOUT_S = 10.0
 _CORRUPT = ("not a database", "malformed", "disk image", "unsupported file format")
@@ -107,13 +116,16 @@ class Ledger:
 
     # Runs ----------------------------------------------------------------------------------
 
-    def add_run(self, name: str, spec: str) -> None:
+    def add_run(self, name: str, spec: str, *, owner: str = "", tags: tuple[str, ...] = ()) -> None:
         """A new run, queued."""
         self.write(
-            "INSERT INTO runs (name, spec, phase, created) VALUES (?, ?, 'Queued', ?)",
+            "INSERT INTO runs (name, spec, phase, created, owner, tags)"
+            " VALUES (?, ?, 'Queued', ?, ?, ?)",
             name,
             spec,
             wall_s(),
+            owner,
+            json.dumps(tags),
         )
 
     def run(self, name: str) -> sqlite3.Row | None:
@@ -264,13 +276,14 @@ class Ledger:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("BEGIN IMMEDIATE")
         if not self._check_version(connection):
-            for statement in _SCHEMA.split(";"):
-                connection.execute(statement)
+            for version in range(_version_of(connection), VERSION):
+                for statement in (_UPGRADES[version] if version else _SCHEMA).split(";"):
+                    connection.execute(statement)
             connection.execute(f"PRAGMA user_version = {VERSION}")
         connection.execute("COMMIT")
 
     def _check_version(self, connection: sqlite3.Connection) -> bool:
-        version = int(connection.execute("PRAGMA user_version").fetchone()[0])
+        version = _version_of(connection)
         if version > VERSION:
             problem = Problem(
                 Reason.LEDGER_NEWER,
@@ -287,6 +300,11 @@ class Ledger:
             self.moved_aside = aside
         for suffix in ("-wal", "-shm"):
             self.path.with_name(self.path.name + suffix).unlink(missing_ok=True)
+
+
+def _version_of(connection: sqlite3.Connection) -> int:
+    """0 for a new file."""
+    return int(connection.execute("PRAGMA user_version").fetchone()[0])
 
 
 def _make_private(home: Path) -> None:

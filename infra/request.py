@@ -74,6 +74,8 @@ def build_run_spec(ask: Ask) -> RunSpec:
         limits=_limits(options),
         retry=RetryPolicy(reasons=options["retry"], attempts=options["attempts"]),
         lease_s=options["lease"],
+        tags=options["tag"],
+        owner=options["owner"] or ask.environ.get("USER") or ask.environ.get("LOGNAME") or "",
     )
 
 

@@ -17,7 +17,7 @@ from infra.waiting import wall_s
 
 def begin(ledger: Ledger, spec: RunSpec) -> None:
     """Write the run down, before anything is made."""
-    ledger.add_run(spec.name, to_json(spec))
+    ledger.add_run(spec.name, to_json(spec), owner=spec.owner, tags=spec.tags)
 
 
 def cluster_id(run: str, attempt: int) -> str:

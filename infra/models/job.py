@@ -57,3 +57,7 @@ class RunSpec:
     retry: RetryPolicy = RetryPolicy()
     lease_s: float = 30.0
     """How long the cluster outlives the last renewal of its lease."""
+    tags: tuple[str, ...] = ()
+    """Words to find it by and to sum its cost by."""
+    owner: str = ""
+    """Who asked for it; limits of simultaneous runs count by it."""

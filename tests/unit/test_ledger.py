@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from infra.errors import ConfigurationError, ProvisioningError
-from infra.ledger import Ledger
+from infra.ledger import _SCHEMA, Ledger
 from infra.models.phases import Reason
 
 
@@ -108,3 +108,16 @@ def test_busy_disk_is_a_temporary_infrastructure_error(ledger: Ledger) -> None:
     with pytest.raises(ProvisioningError) as error:
         ledger.write("INSERT INTO runs (name) VALUES ('no spec')")
     assert error.value.reason is Reason.LEDGER_UNWRITABLE
+
+
+def test_ledger_of_the_version_before_is_brought_up_to_date(tmp_path: Path) -> None:
+    old = sqlite3.connect(tmp_path / "ledger.sqlite")
+    for statement in _SCHEMA.split(";"):
+        old.execute(statement)
+    old.execute("INSERT INTO runs (name, spec, phase, created) VALUES ('egret', '{}', 'Queued', 1)")
+    old.execute("PRAGMA user_version = 1")
+    old.commit()
+    old.close()
+    row = Ledger(tmp_path).run("egret")
+    assert row is not None
+    assert (row["flow_run_id"], row["owner"], row["tags"]) == (None, "", "[]")

@@ -29,7 +29,7 @@ def test_defaults_are_the_documented_ones() -> None:
         "env": {}, "secret": (), "name": None, "workdir": ".",
         "start-within": 900.0, "time-limit": None, "idle-release": 600.0,
         "idle-action": "release", "retry": ("capacity", "infra"), "attempts": 3,
-        "platform": "local", "lease": 30.0,
+        "platform": "local", "lease": 30.0, "tag": (), "owner": None,
     }  # fmt: skip
 
 
