@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from flows.asking import Request, spec_for
 from flows.cli.screen import TextScreen
 from flows.cli.viewer import Viewer
 from flows.launch import launch
+from flows.outcome import RunResult, result_of
 from infra import runs, steps
 from infra.errors import EbbError, error_for
 from infra.frameworks.base import load_framework
@@ -23,30 +23,10 @@ from infra.heartbeat import Heartbeat
 from infra.ledger import Ledger
 from infra.models.cluster import ClusterView
 from infra.models.job import RunSpec
-from infra.models.phases import Phase, Reason
+from infra.models.phases import Reason
 from infra.platforms.base import Platform, load_platform
 from infra.settings import load_settings
 from infra.steps import Scene
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunResult:
-    """How a run ended."""
-
-    run: str
-    phase: Phase
-    reason: Reason | None
-    """None when it succeeded."""
-    detail: str
-    exit_code: int
-    """What ``ebb run`` would have exited with."""
-    output_dir: Path
-    """The program's ``EBB_OUTPUT_DIR``; kept."""
-
-    @property
-    def succeeded(self) -> bool:
-        """Whether the program ended well."""
-        return self.phase is Phase.SUCCEEDED
 
 
 def run(*program: str, **options: Any) -> RunResult:
@@ -66,17 +46,10 @@ def run(*program: str, **options: Any) -> RunResult:
     screen = TextScreen()
     screen.plan(spec)
     flow = launch(settings, ledger, spec, detach=False)
-    code = Viewer(settings, ledger, spec, flow, screen).follow(lambda: None)
+    Viewer(settings, ledger, spec, flow, screen).follow(lambda: None)
     row = ledger.run(spec.name)
     assert row is not None
-    return RunResult(
-        run=spec.name,
-        phase=Phase(row["phase"]),
-        reason=Reason(row["reason"]) if row["reason"] else None,
-        detail=row["detail"] or "",
-        exit_code=code,
-        output_dir=settings.run_folder(spec.name) / "output",
-    )
+    return result_of(settings, row)
 
 
 class Cluster:

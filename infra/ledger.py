@@ -47,9 +47,14 @@ CREATE INDEX clusters_living ON clusters (released_at);
 _UPGRADES = {
     1: """
 ALTER TABLE runs ADD COLUMN flow_run_id TEXT;
+ALTER TABLE runs ADD COLUMN job_key TEXT;
 ALTER TABLE runs ADD COLUMN owner TEXT NOT NULL DEFAULT '';
 ALTER TABLE runs ADD COLUMN tags TEXT NOT NULL DEFAULT '[]';
-CREATE INDEX runs_by_flow_run ON runs (flow_run_id)
+CREATE INDEX runs_by_flow_run ON runs (flow_run_id);
+CREATE INDEX runs_by_key ON runs (job_key);
+CREATE TABLE flow_runs (
+    id TEXT PRIMARY KEY, name TEXT NOT NULL, pid INTEGER NOT NULL, started REAL NOT NULL,
+    signed_in REAL NOT NULL, ended REAL)
 """,
 }
 """What makes a ledger of this version one of the next; a new file takes the same way."""
@@ -126,6 +131,13 @@ class Ledger:
             wall_s(),
             owner,
             json.dumps(tags),
+        )
+
+    def run_of(self, job_key: str) -> sqlite3.Row | None:
+        """The latest run of a job that is told apart by this key."""
+        return self.row(
+            "SELECT * FROM runs WHERE job_key = ? ORDER BY created DESC, rowid DESC LIMIT 1",
+            job_key,
         )
 
     def run(self, name: str) -> sqlite3.Row | None:

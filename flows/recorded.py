@@ -1,0 +1,68 @@
+"""A job that is told apart by a key: run once, adopted by a retry, not done again once it is done.
+
+Imports no Prefect. The key is what stays the same when the same thing is asked for again: a flow
+run's id, with the job's name behind it where one flow runs several.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from flows.asking import Request, spec_for
+from flows.attempts import SevenSteps, carry_out
+from flows.outcome import RunResult, result_of
+from infra import runs
+from infra.ledger import Ledger
+from infra.models.codec import from_json
+from infra.models.job import RunSpec
+from infra.models.phases import Phase
+from infra.platforms.local import marks
+from infra.settings import Settings
+
+
+def run_once(
+    settings: Settings, request: Request, seven: SevenSteps, *, key: str, flow_run_id: str
+) -> RunResult:
+    """Run the job of this key, unless it has succeeded before.
+
+    A run of it that has not ended is taken over, cluster and all: the flow that began it has died.
+    One that failed or was stopped is followed by a new run.
+
+    Raises:
+        ConfigurationError: with everything that is wrong with the request; nothing was made.
+        EbbError: what the run failed with.
+    """
+    ledger = Ledger(settings.home)
+    row = ledger.run_of(key)
+    if row is not None and row["phase"] == Phase.SUCCEEDED.value:
+        return result_of(settings, row)
+    spec = _living(row) or begin(ledger, request, key=key)
+    sign_in(ledger, spec.name, flow_run_id)
+    carry_out(settings, ledger, spec, seven)
+    ended = ledger.run(spec.name)
+    assert ended is not None
+    return result_of(settings, ended)
+
+
+def begin(ledger: Ledger, request: Request, *, key: str) -> RunSpec:
+    """A new run of the job with this key, written down before anything is made."""
+    spec = spec_for(request, ledger, os.environ, Path.cwd())
+    runs.begin(ledger, spec)
+    ledger.update_run(spec.name, job_key=key)
+    return spec
+
+
+def sign_in(ledger: Ledger, run: str, flow_run_id: str) -> None:
+    """This process drives the run from now on: the reaper looks whether it lives."""
+    pid = os.getpid()
+    ledger.update_run(
+        run, flow_pid=pid, flow_started=marks.started_ticks(pid), flow_run_id=flow_run_id or None
+    )
+
+
+def _living(row: Any) -> RunSpec | None:
+    if row is None or row["ended"] is not None:
+        return None
+    return from_json(RunSpec, row["spec"])
