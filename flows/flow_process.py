@@ -61,8 +61,8 @@ def _run_flow(settings: Settings, ledger: Ledger, spec: RunSpec) -> None:
     try:
         os.environ.update(_prefect_environment(settings, ledger, spec.name))
         # Only now: importing Prefect reads the environment, and takes its time.
-        flow = importlib.import_module("flows.run_job").run_job
-        flow.with_options(flow_run_name=spec.name)(program=[], run=spec.name)
+        flow = importlib.import_module("flows.run_job").adopt_run
+        flow.with_options(flow_run_name=spec.name)(run=spec.name)
     except BaseException:
         traceback.print_exc()
         row = ledger.run(spec.name)

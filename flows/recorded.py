@@ -7,6 +7,8 @@ run's id, with the job's name behind it where one flow runs several.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +25,26 @@ from infra.settings import Settings
 
 
 def run_once(
-    settings: Settings, request: Request, seven: SevenSteps, *, key: str, flow_run_id: str
+    settings: Settings,
+    request: Request,
+    seven: SevenSteps,
+    *,
+    key: str,
+    flow_run_id: str,
+    watching: Callable[[str], AbstractContextManager[object]] = nullcontext,
 ) -> RunResult:
     """Run the job of this key, unless it has succeeded before.
 
     A run of it that has not ended is taken over, cluster and all: the flow that began it has died.
     One that failed or was stopped is followed by a new run.
+
+    Args:
+        settings: of this installation.
+        request: what to run when there is nothing to take over.
+        seven: the steps, as Prefect tasks or plain.
+        key: of the job.
+        flow_run_id: who drives it from now on.
+        watching: entered with the run's name while it is carried out.
 
     Raises:
         ConfigurationError: with everything that is wrong with the request; nothing was made.
@@ -39,8 +55,9 @@ def run_once(
     if row is not None and row["phase"] == Phase.SUCCEEDED.value:
         return result_of(settings, row)
     spec = _living(row) or begin(ledger, request, key=key)
-    sign_in(ledger, spec.name, flow_run_id)
-    carry_out(settings, ledger, spec, seven)
+    take_over(ledger, spec.name, flow_run_id)
+    with watching(spec.name):
+        carry_out(settings, ledger, spec, seven)
     ended = ledger.run(spec.name)
     assert ended is not None
     return result_of(settings, ended)
@@ -54,7 +71,7 @@ def begin(ledger: Ledger, request: Request, *, key: str) -> RunSpec:
     return spec
 
 
-def sign_in(ledger: Ledger, run: str, flow_run_id: str) -> None:
+def take_over(ledger: Ledger, run: str, flow_run_id: str) -> None:
     """This process drives the run from now on: the reaper looks whether it lives."""
     pid = os.getpid()
     ledger.update_run(

@@ -5,32 +5,76 @@ A failure worth it gets a fresh attempt: a new cluster, after the old one's rele
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
 from typing import Any
 
 from prefect import flow
+from prefect.client.schemas.objects import State
+from prefect.runtime import flow_run
 
-from flows.asking import Request, spec_for
+from flows import form, hooks
 from flows.attempts import carry_out
-from infra import runs
+from flows.recorded import run_once, take_over
+from flows.signing import cancelled_or_raise, reporting, sign_in
+from infra.errors import EbbError, error_for
 from infra.ledger import Ledger
 from infra.models.codec import from_json
 from infra.models.job import RunSpec
+from infra.models.phases import Reason
 from infra.settings import load_settings
 from tasks import steps
 
+_NAME = "run-job"
 
-@flow(name="run-job", validate_parameters=False)
+
+@flow(
+    name=_NAME,
+    validate_parameters=False,
+    on_cancellation=[hooks.release],
+    on_crashed=[hooks.release],
+    on_failure=[hooks.release],
+)
 def run_job(
-    program: list[str], options: dict[str, Any] | None = None, run: str | None = None
-) -> str:
-    """Run a program on a cluster of its own.
+    program: str = "hello",
+    arguments: str = "",
+    cluster: form.Cluster = form.Cluster(),  # noqa: B008  the form shows these defaults
+    limits: form.Limits = form.Limits(),  # noqa: B008
+    options: dict[str, Any] | None = None,
+) -> str | State[Any]:
+    """Run a program on a cluster of its own, which grows and shrinks with its load.
 
     Args:
-        program: the program and its arguments, such as ``["train.py", "--epochs", "3"]``.
-        options: the options of ``ebb run`` without their dashes, such as ``{"workers": "1..8"}``.
-        run: a run that is in the ledger already (``ebb run`` writes it there first).
+        program: A script, a command, or hello for the built-in example, such as train.py. A
+            relative path starts where `ebb up` was called (or at the option workdir).
+        arguments: What the program is called with, such as --epochs 3 --name 'two words'.
+        cluster: What it runs on.
+        limits: How long things may take.
+        options: Any other option of `ebb run`, without dashes, such as {"head-tier": "small",
+            "env": {"A": "1"}, "retry": "never", "tag": ["nightly"]}.
+
+    Returns:
+        The run's name.
+
+    Raises:
+        EbbError: what the run failed with.
+    """
+    settings = load_settings()
+    id_ = sign_in(settings)
+    request = form.request_of(program, arguments, cluster, limits, options, flow_run.get_name())
+    try:
+        done = run_once(
+            settings, request, steps, key=id_, flow_run_id=id_, watching=reporting(settings)
+        )
+    except EbbError as error:
+        return cancelled_or_raise(error)
+    return done.run
+
+
+@flow(name=_NAME, validate_parameters=False)
+def adopt_run(run: str) -> str | State[Any]:
+    """Carry out a run that ``ebb run`` has begun.
+
+    Args:
+        run: its name in the ledger.
 
     Returns:
         The run's name.
@@ -40,12 +84,13 @@ def run_job(
     """
     settings = load_settings()
     ledger = Ledger(settings.home)
-    row = ledger.run(run) if run else None
-    if row is not None:
-        spec = from_json(RunSpec, row["spec"])
-    else:
-        request = Request(words=tuple(program), options=options or {}, name=run)
-        spec = spec_for(request, ledger, os.environ, Path.cwd())
-        runs.begin(ledger, spec)
-    carry_out(settings, ledger, spec, steps)
-    return spec.name
+    row = ledger.run(run)
+    if row is None:
+        raise error_for(Reason.RUN_UNKNOWN, detail=run)
+    take_over(ledger, run, sign_in(settings))
+    try:
+        with reporting(settings)(run):
+            carry_out(settings, ledger, from_json(RunSpec, row["spec"]), steps)
+    except EbbError as error:
+        return cancelled_or_raise(error)
+    return run

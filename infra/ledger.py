@@ -54,7 +54,7 @@ CREATE INDEX runs_by_flow_run ON runs (flow_run_id);
 CREATE INDEX runs_by_key ON runs (job_key);
 CREATE TABLE flow_runs (
     id TEXT PRIMARY KEY, name TEXT NOT NULL, pid INTEGER NOT NULL, started REAL NOT NULL,
-    signed_in REAL NOT NULL, ended REAL)
+    signed_in REAL NOT NULL)
 """,
 }
 """What makes a ledger of this version one of the next; a new file takes the same way."""
@@ -147,6 +147,17 @@ class Ledger:
     def update_run(self, name: str, **fields: Any) -> int:
         """Set columns of a run; gives 0 when there is no such run."""
         return self._update("runs", "name", name, fields)
+
+    def sign_in(self, flow_run_id: str, name: str, pid: int, started: float) -> None:
+        """This process is the flow run, from now on."""
+        self.write(
+            "INSERT OR REPLACE INTO flow_runs VALUES (?, ?, ?, ?, ?)",
+            flow_run_id,
+            name,
+            pid,
+            started,
+            wall_s(),
+        )
 
     # Clusters ------------------------------------------------------------------------------
 

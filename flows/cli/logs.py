@@ -7,12 +7,12 @@ from collections import deque
 from pathlib import Path
 
 from flows.cli.output import Parser, known_run, print_json
-from flows.cli.viewer import Tail
 from infra.errors import ConfigurationError, Problem
 from infra.ledger import Ledger
 from infra.models.phases import ExitCode, Reason
 from infra.options import did_you_mean
 from infra.settings import load_settings
+from infra.tails import Tail
 from infra.waiting import pause
 
 _DESCRIPTION = """The program's stdout to stdout and its stderr to stderr, as they were; or one log

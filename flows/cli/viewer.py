@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import signal
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from flows.cli.screen import Screen, TextScreen
@@ -23,29 +21,13 @@ from infra.models.phases import ExitCode, Reason, Step
 from infra.models.resources import format_duration
 from infra.platforms.base import Held, load_platform
 from infra.settings import Settings
+from infra.tails import Tail
 from infra.waiting import pause, wait_until, wall_s
 
 _SHORTEST_LOOK_S = 0.02
 _LONGEST_LOOK_S = 0.2
 _FLOW_END_TIMEOUT_S = 5.0
 _SETTLE_TIMEOUT_S = 30.0
-
-
-class Tail:
-    """What a file has gained since it was last looked at."""
-
-    def __init__(self, path: Path):
-        self._path = path
-        self._offset = 0
-
-    def read(self) -> bytes:
-        """New bytes; empty when there are none."""
-        with contextlib.suppress(FileNotFoundError), self._path.open("rb") as file:
-            file.seek(self._offset)
-            data = file.read()
-            self._offset += len(data)
-            return data
-        return b""
 
 
 class Viewer:

@@ -46,7 +46,7 @@ def main(spec_file: Path, fault: list[str], *, prefect: bool) -> int:
         _arrange(Step(fault[0]), fault[1], settings.home)
     try:
         if prefect:
-            importlib.import_module("flows.run_job").run_job(program=[], run=spec.name)
+            importlib.import_module("flows.run_job").adopt_run(run=spec.name)
         else:
             carry_out(settings, ledger, spec, steps)
     except EbbError as error:

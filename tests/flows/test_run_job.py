@@ -25,7 +25,7 @@ import sys
 from flows.run_job import run_job
 from infra.errors import EbbError
 try:
-    print(run_job([sys.argv[1]], {"framework": "none"}))
+    print(run_job(sys.argv[1], cluster={"framework": "none"}))
 except EbbError as error:
     print(error.reason)
 """

@@ -1,0 +1,163 @@
+"""What Prefect's form asks for a run, and how the answers become a request.
+
+The form knows bounds, choices and defaults, so that most mistakes are refused before there is a
+run; what only makes sense together is judged by ``infra.request``, in words, before anything is
+made.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shlex
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from flows.asking import Request, catalog_for
+from infra.errors import ConfigurationError, Problem
+from infra.frameworks.base import known_frameworks
+from infra.models.phases import Reason
+from infra.options import OPTIONS
+
+_MOST_WORKERS = 1000
+_LONGEST_NAME = 40
+
+
+def _frameworks(schema: dict[str, Any]) -> None:
+    schema.update(position=0, enum=list(known_frameworks()))
+
+
+def _tiers(schema: dict[str, Any]) -> None:
+    """The catalog's tiers, where and when the form is made (``prefect deploy``)."""
+    schema["position"] = 1
+    with contextlib.suppress(ConfigurationError):
+        catalog, _ = catalog_for(os.environ, Path.cwd())
+        schema["enum"] = ["default", *(tier.name for tier in catalog.tiers)]
+
+
+def _field(position: int, option: str, description: str, **more: Any) -> Any:
+    """One input: its default is that of ``ebb run`` unless ``more`` says otherwise."""
+    more.setdefault("default", OPTIONS[option].default)
+    extra: dict[str, Any] = {"position": position}
+    return Field(description=description, json_schema_extra=extra, **more)
+
+
+class Cluster(BaseModel):
+    """The cluster: what it is made of, and how far it may grow."""
+
+    model_config = ConfigDict(extra="forbid", title="Cluster")
+
+    framework: str = Field(
+        default="dask",
+        description="Which framework the program uses; none: a plain program without workers",
+        json_schema_extra=_frameworks,
+    )
+    tier: str = Field(
+        default="default",
+        description="Hardware tier of a worker; `ebb tiers` lists them with price and size",
+        json_schema_extra=_tiers,
+    )
+    initial_workers: int = _field(
+        2,
+        "workers",
+        "Workers at the start, and the least later on",
+        default=1,
+        ge=1,
+        le=_MOST_WORKERS,
+    )
+    max_workers: int = _field(
+        3, "workers", "The most workers it may grow to", default=4, ge=1, le=_MOST_WORKERS
+    )
+    target_cpu: int = _field(
+        4,
+        "target-cpu",
+        "Add workers above this use of their CPU, in percent",
+        default=80,
+        ge=1,
+        le=1000,
+    )
+    target_memory: int = _field(
+        5,
+        "target-memory",
+        "Add workers above this use of their memory, in percent",
+        default=80,
+        ge=1,
+        le=1000,
+    )
+
+
+class Limits(BaseModel):
+    """How long things may take: times like 90s, 15m, 2h."""
+
+    model_config = ConfigDict(extra="forbid", title="Limits")
+
+    start_within: str = _field(
+        0,
+        "start-within",
+        "Give up when the program has not started by then",
+        examples=["15m", "1h"],
+    )
+    time_limit: str = _field(
+        1, "time-limit", "End the program after this time; none: never", examples=["none", "2h"]
+    )
+    idle_release: str = _field(
+        2, "idle-release", "End the run when it had no work for so long; never: keep it"
+    )
+
+
+def request_of(
+    program: str, arguments: str, cluster: Any, limits: Any, options: Any, name: str | None
+) -> Request:
+    """What was filled in, as ``ebb run`` would have been told.
+
+    Raises:
+        ConfigurationError: with everything that is wrong about the form.
+    """
+    problems: list[Problem] = []
+    values = _values(Cluster, cluster, problems) | _values(Limits, limits, problems)
+    words = _words(program, arguments, problems)
+    if not isinstance(options or {}, dict):
+        problems.append(_problem("options", "it is not an object", 'write {"retry": "never"}'))
+    if problems:
+        raise ConfigurationError(problems)
+    least, most = values.pop("initial_workers"), values.pop("max_workers")
+    if values["tier"] == "default":
+        del values["tier"]
+    given = {**values, "workers": f"{least}..{most}", **(options or {})}
+    return Request(words=words, options=given, name=_run_name(name or ""))
+
+
+def _values(model: type[BaseModel], given: Any, problems: list[Problem]) -> dict[str, Any]:
+    box = model.__name__.lower()
+    if isinstance(given, model):
+        return given.model_dump()
+    try:
+        return model.model_validate(given or {}).model_dump()
+    except ValidationError as error:
+        for each in error.errors():
+            where = ".".join(str(part) for part in (box, *each["loc"]))
+            hint = f"{box} has {', '.join(model.model_fields)}"
+            problems.append(_problem(where, f"{each['msg']}, not {each['input']!r}", hint))
+    return model().model_dump()
+
+
+def _words(program: str, arguments: str, problems: list[Problem]) -> tuple[str, ...]:
+    try:
+        return (*shlex.split(program), *shlex.split(arguments))
+    except ValueError:
+        hint = "close the quote, or leave it out"
+        problems.append(_problem("arguments", "a quote is not closed", hint))
+        return ()
+
+
+def _run_name(flow_run: str) -> str | None:
+    """The flow run's own name as far as a run may have it; None: one is made up."""
+    plain = re.sub(r"[^a-z0-9]+", "-", flow_run.lower())[:_LONGEST_NAME]
+    return plain.strip("-") or None
+
+
+def _problem(where: str, wrong: str, hint: str) -> Problem:
+    return Problem(Reason.OPTION_INVALID, f"{where}: {wrong}", hint)

@@ -1,0 +1,40 @@
+"""What Prefect calls when a flow run was cancelled, crashed or failed: a net below tear_down.
+
+Prefect calls hooks by keyword, and after a cancel or a crash in another process than the flow's.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from flows.stopping import stop_run
+from infra import reaper
+from infra.ledger import Ledger
+from infra.models.phases import Reason
+from infra.settings import load_settings
+from infra.waiting import wait_until
+
+_RELEASE_TIMEOUT_S = 25.0
+
+
+def release(flow: Any, flow_run: Any, state: Any) -> None:  # noqa: ARG001  Prefect's names
+    """Release what runs of this flow run still hold. Nothing to do is the usual case."""
+    settings = load_settings()
+    ledger = Ledger(settings.home)
+    reason = Reason.CANCELLED if state.is_cancelled() or state.is_cancelling() else Reason.FLOW_LOST
+    open_runs = [
+        row["name"]
+        for row in ledger.rows(
+            "SELECT name FROM runs WHERE flow_run_id = ? AND ended IS NULL", str(flow_run.id)
+        )
+    ]
+    for run in open_runs:
+        stop_run(settings, run, reason)
+    for run in open_runs:
+        wait_until(partial(_released, ledger, run), timeout_s=_RELEASE_TIMEOUT_S)
+        reaper.settle(ledger, run)
+
+
+def _released(ledger: Ledger, run: str) -> bool:
+    return not ledger.living_clusters(run)

@@ -1,0 +1,216 @@
+"""What a run shows in Prefect while it goes on: state messages, progress, links, its output.
+
+A thread reads the ledger, as ``ebb run``'s terminal does, and passes on what is new. It is never in
+the run's way: what cannot be sent is left out, and the job does not wait for it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any
+from uuid import UUID
+
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.objects import StateType
+from prefect.states import Running
+
+from infra.ledger import Ledger
+from infra.models.cluster import ClusterView
+from infra.models.codec import from_json
+from infra.models.phases import STEP_LABELS, Step
+from infra.settings import Settings
+from infra.tails import Tail
+from infra.waiting import now_s
+from tasks.artifacts import Artifacts
+from tasks.throttle import Throttle
+
+_TICK_S = 1.0
+_ASK_EVERY_S = 2.5
+_SAY_DROPPED_EVERY_S = 10.0
+_LAST_WORDS_TIMEOUT_S = 20.0
+_MOST_BYTES = 2**20
+_ENDS = (StateType.CANCELLING, StateType.CANCELLED)
+
+_STATES = ("step_done", "step_failed", "step_waiting", "attempt")
+"""Events that say what the run does now: the message of its state."""
+_LEVELS = {
+    **dict.fromkeys(_STATES, logging.INFO),
+    **dict.fromkeys(("scaled", "left", "note"), logging.INFO),
+    **dict.fromkeys(("step_failed", "attempt", "warning"), logging.WARNING),
+}
+"""Events that are logged, and how loud."""
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """Whose report it is."""
+
+    settings: Settings
+    run: str
+    flow_run_id: UUID
+    logger: logging.Logger | logging.LoggerAdapter[Any]
+    stop: Callable[[], object]
+    """Called when somebody has cancelled the flow run in Prefect."""
+
+
+class Report:
+    """``with Report(subject):`` what happens to the run inside is seen in Prefect."""
+
+    def __init__(self, subject: Subject):
+        self._subject = subject
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._work, name="ebb-report", daemon=True)
+
+    def __enter__(self) -> Report:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._over.set()
+        self._thread.join(_LAST_WORDS_TIMEOUT_S)
+
+    def _work(self) -> None:
+        with get_client(sync_client=True) as client:
+            round_ = _Round(self._subject, client)
+            while not self._over.wait(_TICK_S):
+                # A server that is away for a while must not end the reporting.
+                with contextlib.suppress(Exception):
+                    round_.pass_on()
+                    round_.look_for_a_cancel()
+            with contextlib.suppress(Exception):
+                round_.pass_on()
+                round_.last_words()
+
+
+class _Round:
+    """What has been passed on so far, and one more look at what is new."""
+
+    def __init__(self, subject: Subject, client: SyncPrefectClient):
+        self._subject = subject
+        self._client = client
+        self._ledger = Ledger(subject.settings.home)
+        self._artifacts = Artifacts(client, subject.flow_run_id)
+        self._output = _Output(subject)
+        self._version = -1
+        self._seen = 0
+        self._steps_done = 0
+        self._words = ""
+        self._said = ""
+        self._asked_s = now_s()
+        self._cancelled = False
+
+    def pass_on(self) -> None:
+        """Send what is new."""
+        self._output.pass_on()
+        version = self._ledger.version()
+        if version == self._version:
+            return
+        for row in self._ledger.events(self._subject.run, self._seen):
+            self._seen = row["id"]
+            self._note({**dict(row), "data": json.loads(row["data"])})
+        self._say()
+        self._show_progress()
+        self._version = version
+
+    def look_for_a_cancel(self) -> None:
+        """Stop the run when its flow run is being cancelled: not every run has a Prefect worker."""
+        if self._cancelled or now_s() - self._asked_s < _ASK_EVERY_S:
+            return
+        self._asked_s = now_s()
+        state = self._client.read_flow_run(self._subject.flow_run_id).state
+        if state is not None and state.type in _ENDS:
+            self._cancelled = True
+            self._subject.logger.info("cancelled in Prefect: everything is released")
+            self._subject.stop()
+
+    def last_words(self) -> None:
+        """When the run is over."""
+        self._output.finish()
+
+    def _note(self, event: dict[str, Any]) -> None:
+        if event["kind"] not in _LEVELS:
+            return
+        words = event["message"]
+        if event["step"]:
+            words = f"{STEP_LABELS[Step(event['step'])]}: {words}"
+        if event["reason"]:
+            words = f"{event['reason']} {words}"
+        self._subject.logger.log(_LEVELS[event["kind"]], words)
+        if event["kind"] in _STATES:
+            self._words = words
+        if event["kind"] == "step_done":
+            self._steps_done = list(Step).index(Step(event["step"])) + 1
+
+    def _say(self) -> None:
+        """The words are the state's message, as long as the state is still Running."""
+        if self._words == self._said or not self._words:
+            return
+        flow_run = self._client.read_flow_run(self._subject.flow_run_id)
+        if flow_run.state is not None and flow_run.state.type is StateType.RUNNING:
+            self._client.set_flow_run_state(flow_run.id, Running(message=self._words))
+        self._said = self._words
+
+    def _show_progress(self) -> None:
+        view = self._view()
+        if view is None:
+            return
+        percent = round(100 * self._steps_done / len(Step))
+        workers = f" · {view.workers_joined} of {view.workers_wanted} workers"
+        words = f"{self._words}{workers * bool(view.workers_wanted)}"
+        self._artifacts.put("progress", "progress", float(percent), words)
+        if view.dashboard:
+            link = f"[{view.dashboard}]({view.dashboard})"
+            self._artifacts.put("dashboard", "markdown", link, "The framework's own dashboard")
+
+    def _view(self) -> ClusterView | None:
+        row = self._ledger.row(
+            "SELECT view FROM clusters WHERE run = ? ORDER BY seq DESC LIMIT 1", self._subject.run
+        )
+        return from_json(ClusterView, row["view"]) if row and row["view"] != "{}" else None
+
+
+class _Output:
+    """The program's two outputs on their way to the logs."""
+
+    def __init__(self, subject: Subject):
+        folder = subject.settings.run_folder(subject.run)
+        self._run, self._logger = subject.run, subject.logger
+        self._streams = {
+            "stdout": (Tail(folder / "stdout.log"), logging.INFO),
+            "stderr": (Tail(folder / "stderr.log"), logging.WARNING),
+        }
+        self._halves = dict.fromkeys(self._streams, "")
+        self._throttle = Throttle()
+        self._said_s = now_s()
+
+    def pass_on(self) -> None:
+        for name, (tail, level) in self._streams.items():
+            text = self._halves[name] + tail.read(_MOST_BYTES).decode(errors="replace")
+            *lines, self._halves[name] = text.split("\n")
+            for line in self._throttle.take(lines, now_s()):
+                self._logger.log(level, line)
+        if now_s() - self._said_s > _SAY_DROPPED_EVERY_S:
+            self.say_dropped()
+
+    def finish(self) -> None:
+        for name, (_, level) in self._streams.items():
+            if self._halves[name]:
+                self._logger.log(level, self._halves[name])
+        self.say_dropped()
+
+    def say_dropped(self) -> None:
+        self._said_s = now_s()
+        count = self._throttle.told()
+        if count:
+            self._logger.info("… %d more lines; all of them: ebb logs %s", count, self._run)
