@@ -1,21 +1,28 @@
-"""The reaper as a flow, for a schedule: the last net of ``infra.reaper``, seen in Prefect's UI."""
+"""The reaper as a flow, for a schedule and for events: the last net, seen in Prefect's UI."""
 
 from __future__ import annotations
 
 from prefect import flow, get_run_logger
 
-from infra import reaper
+from flows.reconcile import reconcile
+from flows.signing import sign_in
 from infra.settings import load_settings
 
 
 @flow(name="reap", validate_parameters=False)
 def reap() -> dict[str, list[str]]:
-    """Release what nobody owns any more and end runs whose flow has died.
+    """Release what nobody owns any more, and end runs whose process has died.
 
     Returns:
-        The clusters released and the runs ended, by name.
+        The clusters released, the runs ended, and the flow runs ended in Prefect, by name.
     """
-    found = reaper.reap(load_settings())
-    logger = get_run_logger()
-    logger.info("released %s, ended %s", found.clusters or "nothing", found.runs or "no run")
-    return {"clusters": list(found.clusters), "runs": list(found.runs)}
+    settings = load_settings()
+    sign_in(settings)
+    found = reconcile(settings)
+    for line in found.lines or ["nothing to release, nothing to end"]:
+        get_run_logger().info(line)
+    return {
+        "clusters": list(found.clusters),
+        "runs": list(found.runs),
+        "flow_runs": found.flow_runs,
+    }

@@ -159,6 +159,10 @@ class Ledger:
             wall_s(),
         )
 
+    def sign_out(self, flow_run_id: str, pid: int) -> None:
+        """That process is gone; one that has taken the flow run over since stays signed in."""
+        self.write("DELETE FROM flow_runs WHERE id = ? AND pid = ?", flow_run_id, pid)
+
     # Clusters ------------------------------------------------------------------------------
 
     def add_cluster(

@@ -75,8 +75,15 @@ def ensure(home: Path, *, deadline_s: float, idle_s: float) -> ServerInfo:
     Raises:
         ProvisioningError: PREFECT_UNREACHABLE, naming the server's log.
     """
+
+    def look() -> ServerInfo | bool:
+        found = running(home) or _gave_up(home)
+        if not found:  # one that was just ending when we first looked has to be followed
+            start_early(home, idle_s=idle_s)
+        return found
+
     start_early(home, idle_s=idle_s)
-    info = wait_until(lambda: running(home) or _gave_up(home), timeout_s=deadline_s)
+    info = wait_until(look, timeout_s=deadline_s)
     if isinstance(info, ServerInfo):
         touch(home)
         return info

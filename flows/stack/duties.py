@@ -1,0 +1,133 @@
+"""What the stack does with Prefect: ``python -m flows.stack.duties deploy|reap|end-runs ... POOL``.
+
+A process of its own each time, because Prefect reads its settings when it is imported.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import sysconfig
+import threading
+from pathlib import Path
+
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.actions import WorkPoolCreate, WorkPoolUpdate
+from prefect.client.schemas.filters import (
+    FlowRunFilter,
+    FlowRunFilterState,
+    FlowRunFilterStateType,
+    WorkPoolFilter,
+    WorkPoolFilterName,
+)
+from prefect.client.schemas.objects import FlowRun, StateType
+from prefect.exceptions import ObjectAlreadyExists
+from prefect.states import Cancelling
+from prefect.workers.process import ProcessWorker
+
+from flows.reconcile import reconcile
+from infra.settings import load_settings
+from infra.waiting import wait_until
+
+_FILE = "deployments.yaml"
+_DEPLOY_TIMEOUT_S = 150
+_END_TIMEOUT_S = 45.0
+_REAP_EVERY_S = 15.0
+_LIVING = [StateType.RUNNING, StateType.PENDING, StateType.CANCELLING]
+
+
+def deploy(folder: Path, pool: str) -> int:
+    """The work pool, and all of deployments.yaml: the folder's own when it has one, and ours."""
+    with get_client(sync_client=True) as client:
+        _make_pool(client, pool)
+    files = dict.fromkeys([_ours().resolve(), (folder / _FILE).resolve()])
+    names: list[str] = []
+    for file in files:
+        if file.exists():
+            names += _deploy_file(file, folder, pool)
+    print(", ".join(dict.fromkeys(names)))
+    return 0
+
+
+def reap(pool: str) -> int:
+    """Again and again until told to stop; the deployment of this name does it every ten minutes."""
+    settings, over = load_settings(), threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: over.set())
+    while not over.wait(_REAP_EVERY_S):
+        try:
+            for line in reconcile(settings, pool=pool).lines:
+                print(line, flush=True)
+        except Exception as error:  # a server away, a full disk: told, and tried again
+            print(f"reaper: {error!r}"[:500], flush=True)
+    return 0
+
+
+def end_runs(pool: str) -> int:
+    """Let the pool start nothing more, cancel what runs, and wait until it has ended."""
+    with get_client(sync_client=True) as client:
+        client.update_work_pool(pool, WorkPoolUpdate(is_paused=True))
+        runs = _living(client, pool)
+        for run in runs:
+            client.set_flow_run_state(run.id, Cancelling(message="ebb down"))
+        wait_until(lambda: not _living(client, pool), timeout_s=_END_TIMEOUT_S, longest_s=1.0)
+    print(f"{len(runs)} runs cancelled")
+    return 0
+
+
+def _make_pool(client: SyncPrefectClient, pool: str) -> None:
+    template = ProcessWorker.get_default_base_job_template()
+    try:
+        client.create_work_pool(
+            WorkPoolCreate(name=pool, type="process", base_job_template=template)
+        )
+    except ObjectAlreadyExists:
+        client.update_work_pool(pool, WorkPoolUpdate(is_paused=False))
+
+
+def _ours() -> Path:
+    """Beside the packages in a checkout; where a wheel puts data files otherwise."""
+    beside = Path(__file__).parents[2] / _FILE
+    return beside if beside.exists() else Path(sysconfig.get_path("data"), "share/ebbtide", _FILE)
+
+
+def _deploy_file(file: Path, folder: Path, pool: str) -> list[str]:
+    """Prefect's own command, as anybody would type it; gives the deployments' names."""
+    words = ["--no-prompt", "deploy", "--prefect-file", str(file), "--all"]
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "prefect", *words],
+        cwd=folder,
+        env={**os.environ, "PREFECT_DEPLOYMENTS_DEFAULT_WORK_POOL_NAME": pool},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=_DEPLOY_TIMEOUT_S,
+        check=False,
+    )
+    print(done.stdout + done.stderr, file=sys.stderr)
+    if done.returncode != 0:
+        raise SystemExit(f"{file} could not be deployed: {(done.stderr or done.stdout)[-800:]}")
+    return re.findall(r"Deployment '([^']+)' successfully", done.stdout)
+
+
+def _living(client: SyncPrefectClient, pool: str) -> list[FlowRun]:
+    state = FlowRunFilterState(type=FlowRunFilterStateType(any_=_LIVING))
+    return client.read_flow_runs(
+        flow_run_filter=FlowRunFilter(state=state),
+        work_pool_filter=WorkPoolFilter(name=WorkPoolFilterName(any_=[pool])),
+    )
+
+
+def main(words: list[str]) -> int:
+    """Do one duty."""
+    verb, *rest = words
+    if verb == "deploy":
+        return deploy(Path(rest[0]), rest[1])
+    return {"reap": reap, "end-runs": end_runs}[verb](rest[0])
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

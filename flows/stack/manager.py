@@ -1,0 +1,147 @@
+"""The process behind ``ebb up``: ``python -m flows.stack.manager FOLDER LIMIT``.
+
+It starts the Prefect server unless one is named, keeps a Prefect worker and the reaper alive, and
+has deployments.yaml deployed. Told to stop, it lets nothing be left: no new run, running ones
+cancelled and waited for, then worker and server. It imports no Prefect: its children do.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import traceback
+from pathlib import Path
+
+from flows.prefect_server import server
+from flows.prefect_server.server import ServerInfo
+from flows.stack.children import Child
+from flows.stack.stack import POOL, StackInfo
+from infra.catalog import find_file
+from infra.platforms.local import marks
+from infra.settings import Settings, load_settings
+
+_SERVER_TIMEOUT_S = 300.0
+_SERVER_IDLE_S = 900.0
+"""When we are killed, the server outlives us by so much."""
+_DUTY_TIMEOUT_S = 180.0
+_LOOK_EVERY_S = 1.0
+_QUERY_EVERY_S = "2"
+
+
+class Manager:
+    """One stack, from its first process to its last."""
+
+    def __init__(self, settings: Settings, folder: Path, limit: int):
+        self.settings = settings
+        self.folder = folder
+        pid = os.getpid()
+        self.info = StackInfo(pid, marks.started_ticks(pid), str(folder), POOL, limit)
+        self.told_to_stop = threading.Event()
+        self._server: ServerInfo | None = None
+        name, pool = f"ebb-{os.uname().nodename}", self.info.pool
+        words = ["--pool", pool, "--type", "process", "--name", name, "--limit", str(limit)]
+        self._worker = Child("worker", ["prefect", "worker", "start", *words])
+        self._reaper = Child("reaper", ["flows.stack.duties", "reap", pool])
+
+    def serve(self) -> None:
+        """Until told to stop."""
+        self.info.save(self.settings)
+        try:
+            self._bring_up()
+            self._stay()
+        except Exception as error:
+            traceback.print_exc()
+            self.info.failed = str(error)
+            self.info.save(self.settings)
+        finally:
+            self._take_down()
+
+    def _bring_up(self) -> None:
+        self._find_server()
+        self._prepare_environment()
+        names = self._duty("deploy", str(self.folder))
+        self._done("deployments", names)
+        self._worker.start()
+        self._reaper.start()
+        self.info.worker_pid = self._worker.pid
+        self._done("worker", f"pool {self.info.pool} · {self.info.limit} runs at once")
+        self.info.ready = True
+        self.info.save(self.settings)
+
+    def _find_server(self) -> None:
+        """The server that is named, or this installation's own, which then stays."""
+        if not os.environ.get("PREFECT_API_URL"):
+            home = self.settings.home
+            self._server = server.ensure(home, deadline_s=_SERVER_TIMEOUT_S, idle_s=_SERVER_IDLE_S)
+            os.environ.update(server.client_environment(self._server))
+            os.environ["PREFECT_HOME"] = str(home / "prefect")
+        self.info.ui_url = os.environ["PREFECT_API_URL"].rstrip("/").removesuffix("/api")
+        self._done("server", self.info.ui_url)
+
+    def _prepare_environment(self) -> None:
+        """What flow runs find: a Prefect worker starts each of them in a folder of its own."""
+        os.environ.update(server.QUIET)
+        os.environ.setdefault("PREFECT_WORKER_QUERY_SECONDS", _QUERY_EVERY_S)
+        os.environ.setdefault("EBB_WORKDIR", str(self.folder))
+        config = find_file(self.folder, os.environ)
+        if config is not None:
+            os.environ["EBB_CONFIG"] = str(config.absolute())
+        os.environ.pop(marks.ROLE, None)
+
+    def _duty(self, *words: str) -> str:
+        """One of ``flows.stack.duties``; gives what it printed.
+
+        Raises:
+            RuntimeError: with what it said when it failed.
+        """
+        done = subprocess.run(
+            [sys.executable, "-P", "-m", "flows.stack.duties", *words, self.info.pool],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=_DUTY_TIMEOUT_S,
+            check=False,
+        )
+        print(done.stderr, end="", flush=True)
+        if done.returncode != 0:
+            raise RuntimeError(done.stdout.strip() or done.stderr.strip()[-500:])
+        return done.stdout.strip()
+
+    def _done(self, part: str, words: str) -> None:
+        self.info.done[part] = words
+        self.info.save(self.settings)
+
+    def _stay(self) -> None:
+        while not self.told_to_stop.wait(_LOOK_EVERY_S):
+            server.touch(self.settings.home)
+            self._reaper.revive()
+            if self._worker.revive():
+                self.info.worker_pid = self._worker.pid
+                self.info.save(self.settings)
+
+    def _take_down(self) -> None:
+        if self._worker.pid:
+            try:
+                print(self._duty("end-runs"), flush=True)
+            except (RuntimeError, subprocess.TimeoutExpired):
+                traceback.print_exc()
+        self._reaper.end()
+        self._worker.end()
+        if self._server is not None:
+            server.stop(self.settings.home)
+
+
+def main(folder: Path, limit: int) -> int:
+    """Keep the stack until told to stop."""
+    manager = Manager(load_settings(), folder, limit)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: manager.told_to_stop.set())
+    manager.serve()
+    return 1 if manager.info.failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1]), int(sys.argv[2])))
