@@ -127,6 +127,10 @@ def _release(scene: Scene, failure: BaseException | None, seven: SevenSteps) -> 
     except ReleaseError:
         if failure is None:
             raise
+    except BaseException:
+        # Told to go while it releases: the order stands, and the supervisor carries it out.
+        scene.platform.release(scene.cluster, reason or Reason.CANCELLED)
+        raise
 
 
 def _stopped(ledger: Ledger, run: str) -> bool:

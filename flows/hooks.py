@@ -23,17 +23,17 @@ def release(flow: Any, flow_run: Any, state: Any) -> None:  # noqa: ARG001  Pref
     settings = load_settings()
     ledger = Ledger(settings.home)
     reason = Reason.CANCELLED if state.is_cancelled() or state.is_cancelling() else Reason.FLOW_LOST
-    open_runs = [
+    names = [
         row["name"]
-        for row in ledger.rows(
-            "SELECT name FROM runs WHERE flow_run_id = ? AND ended IS NULL", str(flow_run.id)
-        )
+        for row in ledger.rows("SELECT name FROM runs WHERE flow_run_id = ?", str(flow_run.id))
     ]
-    for run in open_runs:
+    living = [run for run in names if ledger.living_clusters(run)]
+    for run in living:
         stop_run(settings, run, reason)
-    for run in open_runs:
+    for run in living:
         wait_until(partial(_released, ledger, run), timeout_s=_RELEASE_TIMEOUT_S)
-        reaper.settle(ledger, run)
+    for run in names:
+        reaper.settle(ledger, run, reason)
 
 
 def _released(ledger: Ledger, run: str) -> bool:

@@ -52,12 +52,19 @@ def _settle(ledger: Ledger) -> tuple[str, ...]:
     return tuple(settled)
 
 
-def settle(ledger: Ledger, run: str) -> bool:
-    """End a run from what its last cluster saw. Gives whether it was still open."""
+def settle(ledger: Ledger, run: str, lost: Reason = Reason.FLOW_LOST) -> bool:
+    """End a run from what its last cluster saw. Gives whether it was still open.
+
+    Args:
+        ledger: where it is written down.
+        run: its name.
+        lost: why it ended, unless its program had ended before.
+    """
     last = ledger.row("SELECT view FROM clusters WHERE run = ? ORDER BY seq DESC LIMIT 1", run)
     view = from_json(ClusterView, last["view"]) if last and last["view"] != "{}" else None
-    if view is None or view.job.ended_at is None or view.job.reason is Reason.LEASE_LAPSED:
-        error = error_for(Reason.FLOW_LOST)
+    ours = (Reason.LEASE_LAPSED, Reason.FLOW_LOST)
+    if view is None or view.job.ended_at is None or view.job.reason in ours:
+        error = error_for(lost)
     else:
         job_error = runs.job_error(view)
         if job_error is None:

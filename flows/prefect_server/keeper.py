@@ -26,6 +26,7 @@ from infra.ledger import Ledger
 from infra.platforms.local import marks
 from infra.waiting import wait_until, wall_s
 
+_DATABASE = "PREFECT_API_DATABASE_CONNECTION_URL"
 _PREFERRED_PORT = 4200
 _PORT_TRIES = 3
 _START_TIMEOUT_S = 180.0
@@ -57,6 +58,9 @@ def main(home: Path, idle_s: float) -> int:
 
 
 def _copy_database(folder: Path) -> None:
+    """Unless Prefect's own setting names another one (PostgreSQL), which Prefect migrates."""
+    if os.environ.get(_DATABASE):
+        return
     database = folder / "prefect.db"
     if not database.exists():
         draft = folder / "prefect.db.draft"
@@ -70,7 +74,7 @@ def _start(
 ) -> tuple[subprocess.Popen[bytes] | None, int]:
     """A server that answers; another port where the first was taken between choice and use."""
     for attempt in range(_PORT_TRIES):
-        port = _free_port(_PREFERRED_PORT if attempt == 0 else 0)
+        port = _free_port(_last_port(folder) if attempt == 0 else 0)
         child = _spawn(folder, port)
 
         def settled(child: subprocess.Popen[bytes] = child, port: int = port) -> bool:
@@ -93,7 +97,7 @@ def _spawn(folder: Path, port: int) -> subprocess.Popen[bytes]:
         "PREFECT_HOME": str(folder),
         "PREFECT_API_URL": f"{url}/api",
         "PREFECT_UI_API_URL": f"{url}/api",
-        "PREFECT_API_DATABASE_CONNECTION_URL": f"sqlite+aiosqlite:///{folder / 'prefect.db'}",
+        _DATABASE: os.environ.get(_DATABASE) or f"sqlite+aiosqlite:///{folder / 'prefect.db'}",
         "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": (
             "prefect.server.concurrency.lease_storage.filesystem"
         ),
@@ -111,6 +115,14 @@ def _spawn(folder: Path, port: int) -> subprocess.Popen[bytes]:
 
 def _die_with_parent() -> None:
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+
+
+def _last_port(folder: Path) -> int:
+    """Where the server before this one answered: runs that outlived it ask there."""
+    try:
+        return int((folder / "port").read_text())
+    except (OSError, ValueError):
+        return _PREFERRED_PORT
 
 
 def _free_port(preferred: int) -> int:
@@ -140,6 +152,7 @@ def _announce(folder: Path, port: int, idle_s: float) -> None:
         "started": marks.started_ticks(pid),
         "idle_s": idle_s,
     }
+    (folder / "port").write_text(str(port))
     draft = folder / "server.json.draft"
     draft.write_text(json.dumps(info))
     draft.rename(folder / "server.json")

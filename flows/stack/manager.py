@@ -116,11 +116,18 @@ class Manager:
 
     def _stay(self) -> None:
         while not self.told_to_stop.wait(_LOOK_EVERY_S):
-            server.touch(self.settings.home)
+            self._keep_server()
             self._reaper.revive()
             if self._worker.revive():
                 self.info.worker_pid = self._worker.pid
                 self.info.save(self.settings)
+
+    def _keep_server(self) -> None:
+        """In use, and started again where it was when it has died: runs go on and ask there."""
+        server.touch(self.settings.home)
+        if self._server is not None and server.running(self.settings.home) is None:
+            print("the Prefect server ended; started again", flush=True)
+            server.start_early(self.settings.home, idle_s=_SERVER_IDLE_S)
 
     def _take_down(self) -> None:
         if self._worker.pid:

@@ -1,0 +1,35 @@
+"""``run-job``, held at one of its steps, so that something can happen to it just there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from prefect import flow
+
+from flows import form, hooks
+from flows.run_job import run_job
+from infra import steps
+from infra.waiting import wait_until
+
+
+@flow(
+    name="held-run",
+    validate_parameters=False,
+    on_cancellation=[hooks.release],
+    on_crashed=[hooks.release],
+)
+def held_run(step: str, mark: str, program: str = "quick.py", framework: str = "none") -> Any:
+    """Like run-job; at the step a file named by ``mark`` appears, and nothing goes on."""
+    original = getattr(steps, step)
+
+    def held(*words: Any) -> Any:
+        if not Path(mark).exists():
+            Path(mark).touch()
+            wait_until(lambda: False, timeout_s=300)
+        return original(*words)
+
+    setattr(steps, step, held)
+    return run_job.fn(
+        program=program, cluster=form.Cluster(framework=framework), options={"retry": "never"}
+    )
