@@ -6,9 +6,9 @@ the run's way: what cannot be sent is left out, and the job does not wait for it
 
 from __future__ import annotations
 
-import contextlib
 import json
 import logging
+import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -65,6 +65,7 @@ class Report:
     def __init__(self, subject: Subject):
         self._subject = subject
         self._over = threading.Event()
+        self._complained = ""
         self._thread = threading.Thread(target=self._work, name="ebb-report", daemon=True)
 
     def __enter__(self) -> Report:
@@ -84,13 +85,20 @@ class Report:
         with get_client(sync_client=True) as client:
             round_ = _Round(self._subject, client)
             while not self._over.wait(_TICK_S):
-                # A server that is away for a while must not end the reporting.
-                with contextlib.suppress(Exception):
-                    round_.pass_on()
-                    round_.look_for_a_cancel()
-            with contextlib.suppress(Exception):
-                round_.pass_on()
-                round_.last_words()
+                self._try(round_.pass_on)
+                self._try(round_.look_for_a_cancel)
+            self._try(round_.pass_on)
+            self._try(round_.last_words)
+
+    def _try(self, act: Callable[[], None]) -> None:
+        """A server that is away for a while must not end the reporting."""
+        try:
+            act()
+        except Exception as error:
+            words = f"{act.__name__}: {error!r}"[:300]
+            if words != self._complained:
+                print(f"report to Prefect: {words}", file=sys.stderr, flush=True)
+            self._complained = words
 
 
 class _Round:

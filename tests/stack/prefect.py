@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import urllib.error
@@ -104,6 +103,15 @@ class Stack:
         state = {"type": type_, "name": name or type_.title()}
         self.ask(f"flow_runs/{id_}/set_state", {"state": state})
 
+    def pause_pool(self, *, paused: bool) -> None:
+        """As the switch in the UI does."""
+        body = {"is_paused": paused}
+        url = f"{self.info.ui_url}/api/work_pools/{self.info.pool}"
+        headers = {"Content-Type": "application/json"}
+        data = json.dumps(body).encode()
+        request = urllib.request.Request(url, data, headers, method="PATCH")
+        urllib.request.urlopen(request, timeout=30).close()
+
     def run_of(self, id_: str) -> dict[str, Any]:
         """The ledger's row of the run that this flow run drives."""
 
@@ -116,8 +124,14 @@ class Stack:
         return found
 
     def logs(self, id_: str) -> list[str]:
-        query = {"logs": {"flow_run_id": {"any_": [id_]}}, "sort": "TIMESTAMP_ASC"}
-        return [line["message"] for line in self.ask("logs/filter", query)]
+        """All of them, a page at a time."""
+        found: list[str] = []
+        while True:
+            query = {"logs": {"flow_run_id": {"any_": [id_]}}, "sort": "TIMESTAMP_ASC"}
+            page = self.ask("logs/filter", {**query, "offset": len(found), "limit": 200})
+            found += [line["message"] for line in page]
+            if len(page) < 200:
+                return found
 
     def artifacts(self, id_: str) -> dict[str, Any]:
         """By key."""
@@ -142,8 +156,9 @@ class Stack:
         wait_until(lambda: path.exists() and path.stat().st_size, 60, "the program has started")
 
     def flow_pid(self, id_: str) -> int:
-        """The process the flow run lives in."""
-        row = self.ledger.row("SELECT pid FROM flow_runs WHERE id = ?", id_)
-        assert row is not None
-        os.kill(row["pid"], 0)
-        return int(row["pid"])
+        """The process the flow run lives in, once it has signed in."""
+
+        def look() -> Any:
+            return self.ledger.row("SELECT pid FROM flow_runs WHERE id = ?", id_)
+
+        return int(wait_until(look, 60, "the flow run signs in")["pid"])

@@ -1,0 +1,101 @@
+"""A run that Prefect starts: how it looks there, and what is refused."""
+
+from __future__ import annotations
+
+import subprocess
+import urllib.error
+
+import pytest
+
+from infra.models.phases import Step
+from tests.helpers import wait_until
+from tests.stack.prefect import EBB, Stack
+
+NONE = {"framework": "none"}
+
+
+@pytest.fixture(scope="module")
+def done(stack: Stack) -> str:
+    """A flow run of a program that has ended well; many look at it."""
+    id_ = stack.start("run-job/run-job", program="floods.py", cluster=NONE, options={"tag": "t"})
+    assert stack.ended(id_)["state"]["name"] == "Completed"
+    return id_
+
+
+def test_run_is_named_like_its_flow_run(stack: Stack, done: str) -> None:
+    assert stack.run_of(done)["name"] == stack.flow_run(done)["name"]
+
+
+def test_flow_run_has_a_task_for_each_step(stack: Stack, done: str) -> None:
+    query = {"flow_runs": {"id": {"any_": [done]}}}
+
+    def completed() -> set[str]:
+        tasks = stack.ask("task_runs/filter", query)
+        return {task["name"] for task in tasks if task["state_name"] == "Completed"}
+
+    wait_until(lambda: completed() == set(Step), 30, "seven tasks are recorded")
+
+
+def test_state_messages_said_what_it_did(stack: Stack, done: str) -> None:
+    states = stack.ask(f"flow_run_states/?flow_run_id={done}")
+    said = [state["message"] or "" for state in states if state["type"] == "RUNNING"]
+    assert any(message.startswith("released: ") for message in said), said
+
+
+def test_progress_artifact_is_full(stack: Stack, done: str) -> None:
+    progress = stack.artifacts(done)["progress"]
+    assert (progress["type"], progress["data"]) == ("progress", 100)
+
+
+def test_flood_of_output_is_cut_and_the_rest_is_told(stack: Stack, done: str) -> None:
+    def told() -> bool:
+        return any("more lines; all of them: ebb logs" in line for line in stack.logs(done))
+
+    wait_until(told, 30, "the log says how many lines it left out")
+    assert sum(line.startswith("line ") for line in stack.logs(done)) <= 1000
+    name = stack.run_of(done)["name"]
+    whole = subprocess.run(
+        [*EBB, "logs", name], env=stack.environment, capture_output=True, text=True, check=True
+    )
+    assert len(whole.stdout.splitlines()) == 20000
+
+
+def test_value_out_of_bounds_is_refused_before_there_is_a_run(stack: Stack) -> None:
+    with pytest.raises(urllib.error.HTTPError) as error:
+        stack.start("run-job/run-job", cluster={**NONE, "max_workers": 0})
+    assert error.value.code == 409
+    assert "cluster.max_workers" in error.value.read().decode()
+
+
+def test_what_is_wrong_together_is_refused_in_words_and_nothing_is_made(stack: Stack) -> None:
+    id_ = stack.start(
+        "run-job/run-job", program="missing.py", cluster={"initial_workers": 5, "max_workers": 2}
+    )
+    message = stack.ended(id_)["state"]["message"]
+    assert "missing.py" in message
+    assert "5..2" in message
+    assert stack.ledger.row("SELECT 1 FROM runs WHERE flow_run_id = ?", id_) is None
+
+
+def test_failed_program_is_a_failed_flow_run_that_carries_the_reason(stack: Stack) -> None:
+    mark = str(stack.place / "never" / "there")
+    id_ = stack.start("run-job/run-job", program="fails_once.py", arguments=mark, cluster=NONE)
+    state = stack.ended(id_)["state"]
+    assert state["name"] == "Failed"
+    assert "JOB:EXIT_CODE" in state["message"]
+
+
+def test_retry_in_prefect_runs_what_failed_again(stack: Stack) -> None:
+    mark = str(stack.place / "failed-once")
+    id_ = stack.start("run-job/run-job", program="fails_once.py", arguments=mark, cluster=NONE)
+    assert stack.ended(id_)["state"]["name"] == "Failed"
+    stack.set_state(id_, "SCHEDULED", "AwaitingRetry")
+    wait_until(lambda: stack.state(id_) == "Completed", 60, "the retry completes")
+
+
+def test_retry_in_prefect_does_not_run_again_what_has_succeeded(stack: Stack, done: str) -> None:
+    before = len(stack.ledger.rows("SELECT 1 FROM runs WHERE flow_run_id = ?", done))
+    stack.set_state(done, "SCHEDULED", "AwaitingRetry")
+    wait_until(lambda: stack.flow_run(done)["run_count"] > 1, 60, "it runs again")
+    assert stack.ended(done)["state"]["name"] == "Completed"
+    assert len(stack.ledger.rows("SELECT 1 FROM runs WHERE flow_run_id = ?", done)) == before
