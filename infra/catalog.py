@@ -27,8 +27,10 @@ MEMORY_SHARE = 0.8
 
 _MIB = 2**20
 _TOP_KEYS = ("pools", "tiers", "default-tier", "default-head-tier", "run")
-_POOL_KEYS = ("platform", "cpu", "memory")
-_TIER_KEYS = ("cpu", "memory", "pool", "price-per-hour", "frameworks", "drain-budget")
+_POOL_KEYS = ("platform", "cpu", "memory", "runs-per-owner")
+_TIER_KEYS = (
+    "cpu", "memory", "pool", "price-per-hour", "frameworks", "drain-budget", "runs-at-once",
+)  # fmt: skip
 _DERIVED = {"small": (8, 1000), "medium": (4, 2000), "large": (2, 8000)}
 """Part of the pool's cores and the most of them, in thousandths, by tier."""
 
@@ -230,7 +232,14 @@ def _pool(file: _File, name: str, body: Any, share: Resources) -> NodePool:
         keys = {"cpu": f"{share.cpu_millis}m", "memory": share.memory_bytes, **keys}
     cpu = file.needed(f"{where}.cpu", keys.get("cpu"), parse_cpu, "cpu: 8")
     memory = file.needed(f"{where}.memory", keys.get("memory"), parse_memory, "memory: 32Gi")
-    return NodePool(name=name, platform=platform, capacity=Resources(cpu, memory))
+    return NodePool(
+        name=name,
+        platform=platform,
+        capacity=Resources(cpu, memory),
+        runs_per_owner=file.parsed(
+            f"{where}.runs-per-owner", keys.get("runs-per-owner"), _count, None
+        ),
+    )
 
 
 def _tiers(file: _File, value: Any, pools: tuple[NodePool, ...]) -> tuple[HardwareTier, ...]:
@@ -257,6 +266,7 @@ def _tier(file: _File, name: str, body: Any, pools: tuple[NodePool, ...]) -> Har
         drain_budget_s=file.parsed(
             f"{where}.drain-budget", keys.get("drain-budget"), parse_duration_s, 600.0
         ),
+        runs_at_once=file.parsed(f"{where}.runs-at-once", keys.get("runs-at-once"), _count, None),
     )
 
 
@@ -303,6 +313,12 @@ def _platform(text: str) -> str:
         hint = did_you_mean(text, PLATFORMS, otherwise=f"platforms: {', '.join(PLATFORMS)}")
         raise ValueError(f"no platform is named {text}; {hint}")
     return text
+
+
+def _count(text: str) -> int:
+    if not text.strip().isdigit() or int(text) < 1:
+        raise ValueError(f"{text!r} is not a number of runs; write 1 or more, or leave it out")
+    return int(text)
 
 
 def _price(text: str) -> float:

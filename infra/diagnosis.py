@@ -14,6 +14,7 @@ from infra.models.resources import format_duration
 
 _FIXES: dict[Reason, str] = {
     Reason.POOL_AT_MAX: "wait, ask for less (--tier, --workers), or stop a run that holds the room",
+    Reason.RUNS_AT_MAX: "wait, or stop a run that counts; runs-at-once, runs-per-owner in ebb.yaml",
     Reason.NOT_IN_TIME: "allow more time (--start-within), ask for less, or stop another run",
     Reason.HEAD_NOT_READY: "ebb logs RUN --from head; ebb doctor",
     Reason.HEAD_LOST: "ebb logs RUN --from head; a larger --head-tier if it ran out of memory",
@@ -63,9 +64,9 @@ def diagnose(story: Story) -> Diagnosis:
     """The answer to ``ebb why``."""
     waiting = _last(story, "step_waiting")
     if not story.phase.ended and story.phase is Phase.QUEUED and waiting is not None:
+        reason = Reason(waiting["reason"] or Reason.POOL_AT_MAX)
         evidence = (waiting["message"],)
-        cause = "it waits for room in its pool"
-        return Diagnosis(cause, Reason.POOL_AT_MAX, evidence, fix_for(Reason.POOL_AT_MAX))
+        return Diagnosis(f"it waits: {reason.info.sentence}", reason, evidence, fix_for(reason))
     if story.reason is not None:
         return _failed(story, story.reason)
     cause = "it went well" if story.phase.ended else f"it is {story.phase.value.lower()}"

@@ -52,6 +52,9 @@ ALTER TABLE runs ADD COLUMN owner TEXT NOT NULL DEFAULT '';
 ALTER TABLE runs ADD COLUMN tags TEXT NOT NULL DEFAULT '[]';
 CREATE INDEX runs_by_flow_run ON runs (flow_run_id);
 CREATE INDEX runs_by_key ON runs (job_key);
+ALTER TABLE clusters ADD COLUMN tier TEXT NOT NULL DEFAULT '';
+ALTER TABLE clusters ADD COLUMN tier_most INTEGER;
+ALTER TABLE clusters ADD COLUMN owner_most INTEGER;
 CREATE TABLE flow_runs (
     id TEXT PRIMARY KEY, name TEXT NOT NULL, pid INTEGER NOT NULL, started REAL NOT NULL,
     signed_in REAL NOT NULL)

@@ -53,10 +53,12 @@ def _facts(ledger: Ledger, row: Any) -> dict[str, Any]:
         view = from_json(ClusterView, last["view"])
     queue = view.queue
     waits = f"position {queue.position} in pool {queue.pool}" if queue else ""
+    if queue and queue.limit:
+        waits = f"{queue.limit}; {waits}"
     return {
         "run": row["name"],
         "phase": row["phase"],
-        "reason": row["reason"] or ("CAPACITY:POOL_AT_MAX" if queue else None),
+        "reason": row["reason"] or (queue.reason.value if queue else None),
         "why": row["detail"] or waits,
         "framework": spec.cluster.framework,
         "tier": spec.cluster.tier.name,

@@ -96,6 +96,13 @@ class QueueView:
     asked: Resources
     held_by: tuple[str, ...] = ()
     """Runs that hold shares of the pool now."""
+    limit: str = ""
+    """The rule that holds it back though there may be room, in words."""
+
+    @property
+    def reason(self) -> Reason:
+        """Why it waits."""
+        return Reason.RUNS_AT_MAX if self.limit else Reason.POOL_AT_MAX
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

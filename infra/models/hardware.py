@@ -22,6 +22,8 @@ class HardwareTier:
     """The frameworks that may use it; empty means all."""
     drain_budget_s: float = 600.0
     """How long a leaving worker may take to finish its running tasks before it is ended anyway."""
+    runs_at_once: int | None = None
+    """At most so many runs with workers of this tier; None: as many as there is room for."""
 
     @property
     def threads(self) -> int:
@@ -42,3 +44,5 @@ class NodePool:
     """``local`` or ``kubernetes``."""
     capacity: Resources
     """All there can ever be: its maximum number of nodes times one node, or this machine."""
+    runs_per_owner: int | None = None
+    """At most so many runs of one owner at once; None: as many as there is room for."""

@@ -78,6 +78,7 @@ class Reason(StrEnum):
     RUN_UNKNOWN = "MISCONFIGURATION:RUN_UNKNOWN"
     PREFECT_UNREACHABLE = "INFRA:PREFECT_UNREACHABLE"
     POOL_AT_MAX = "CAPACITY:POOL_AT_MAX"
+    RUNS_AT_MAX = "CAPACITY:RUNS_AT_MAX"
     NOT_IN_TIME = "CAPACITY:NOT_IN_TIME"
     HEAD_NOT_READY = "INFRA:HEAD_NOT_READY"
     HEAD_LOST = "INFRA:HEAD_LOST"
@@ -139,6 +140,9 @@ REASONS: dict[Reason, ReasonInfo] = {
     Reason.PREFECT_UNREACHABLE: _infra("the Prefect server did not answer", ExitCode.TEMPORARY),
     Reason.POOL_AT_MAX: ReasonInfo(
         Phase.QUEUED, "the pool has no room left", ExitCode.NO_CAPACITY, 5.0
+    ),
+    Reason.RUNS_AT_MAX: ReasonInfo(
+        Phase.QUEUED, "a limit of runs at once is reached", ExitCode.NO_CAPACITY, 5.0
     ),
     Reason.NOT_IN_TIME: ReasonInfo(
         Phase.FAILED, "it did not start within its time", ExitCode.NO_CAPACITY, 5.0

@@ -78,7 +78,7 @@ class Admission:
         if view != self._desk.view.queue:
             self._desk.update(queue=view)
             why = _why(view)
-            reason = Reason.POOL_AT_MAX.value
+            reason = view.reason.value
             self._desk.event(
                 "step_waiting",
                 why,
@@ -103,4 +103,6 @@ def _why(view: QueueView) -> str:
     place = f"position {view.position} in the queue"
     if view.ahead:
         place += f" behind {', '.join(view.ahead)}"
+    if view.limit:
+        return f"{view.limit}; {place}"
     return f"pool {view.pool} has {view.free} free, {view.asked} asked; held by {held}; {place}"

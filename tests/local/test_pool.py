@@ -95,6 +95,25 @@ def test_runs_are_served_in_order_and_told_what_they_wait_for(queue: Queue) -> N
     assert not queue.admitted("third"), "small ones do not overtake"
 
 
+def test_limit_of_runs_holds_back_though_there_is_room_and_is_in_nobodys_way(
+    queue: Queue,
+) -> None:
+    rare = replace(SMALL, name="rare", runs_at_once=1)
+    queue.join("first", queue.spec(rare))
+    queue.wait_for("first")
+    queue.join("second", queue.spec(rare))
+    waiting = queue.wait_for("second", position=1).queue
+    assert waiting is not None
+    assert (waiting.reason, waiting.limit) == (
+        Reason.RUNS_AT_MAX,
+        "tier rare allows 1 run at once",
+    )
+    queue.join("third", queue.spec(SMALL))
+    queue.wait_for("third")
+    queue.platform.release("first-1", None)
+    queue.wait_for("second")
+
+
 def test_dead_run_in_front_blocks_nobody(queue: Queue) -> None:
     queue.join("first")
     queue.wait_for("first")

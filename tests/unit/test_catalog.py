@@ -160,6 +160,8 @@ def test_merge_keys_work(load: Any) -> None:
          "ebb.yaml: tiers.a.pool: no pool is named loca | did you mean local?"),
         ("{pools: {p: , q: }, tiers: {a: {cpu: 1, memory: 8Gi}}}",
          "ebb.yaml: tiers.a.pool: it is missing, and there are several pools | pools: p, q"),
+        ("tiers: {a: {cpu: 1, memory: 1Gi, runs-at-once: many}}", "ebb.yaml: tiers.a.runs-at-once: "
+         "'many' is not a number of runs | write 1 or more, or leave it out"),
         ("tiers: {a: {cpu: 1, memory: 1Gi, price-per-hour: cheap}}", "ebb.yaml: "
          "tiers.a.price-per-hour: 'cheap' is not a price | write a number like 0.25"),
         ("tiers: {a: {cpu: 1, memory: 1Gi, drain-budget: 10}}", "ebb.yaml: tiers.a.drain-budget: "

@@ -49,6 +49,12 @@ class LocalPlatform:
         self.ledger.add_cluster(
             cluster, spec.name, attempt=attempt, pool=pool, lease_s=spec.lease_s
         )
+        self.ledger.update_cluster(
+            cluster,
+            tier=spec.cluster.tier.name,
+            tier_most=spec.cluster.tier.runs_at_once,
+            owner_most=spec.cluster.pool.runs_per_owner,
+        )
         folder = self.settings.run_folder(spec.name)
         _make_folders(folder / "output", self.settings.cluster_folder(cluster))
         _link(self.settings.short_folder(cluster), self.settings.cluster_folder(cluster))

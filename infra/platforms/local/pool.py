@@ -14,6 +14,7 @@ from infra.models.cluster import QueueView
 from infra.models.hardware import NodePool
 from infra.models.phases import Reason
 from infra.models.resources import NOTHING, Resources
+from infra.platforms.local.queue import Entry, Place, places
 from infra.waiting import wall_s
 
 
@@ -32,11 +33,12 @@ def try_admit(
         None when admitted (now or before), else where it stands in the queue.
     """
     view = _look(ledger, cluster, pool, shares)
-    if view is None or view.position > 1 or not view.asked.fits_in(view.free):
+    if view is None or view.position > 1 or view.limit or not view.asked.fits_in(view.free):
         return view
     with ledger.transaction() as connection:
-        ahead = _ahead(connection, cluster, pool.name)
-        if ahead or not view.asked.fits_in(_free(connection, pool)):
+        place = _places(connection, pool.name).get(cluster)
+        first = place is not None and not place.ahead and not place.limit
+        if not first or not view.asked.fits_in(_free(connection, pool)):
             return view
         connection.executemany(
             "INSERT OR REPLACE INTO shares VALUES (?, ?, ?, ?, ?)",
@@ -55,11 +57,9 @@ def try_grow(
         None when taken, else the room there was (NOTHING when others wait: they come first).
     """
     with ledger.transaction() as connection:
-        waiting = connection.execute(
-            "SELECT 1 FROM clusters WHERE state = 'queued' AND released_at IS NULL AND pool = ?",
-            (pool.name,),
-        ).fetchone()
-        free = NOTHING if waiting else _free(connection, pool)
+        waiting = _places(connection, pool.name).values()
+        wanted = any(not place.limit for place in waiting)
+        free = NOTHING if wanted else _free(connection, pool)
         if not amount.fits_in(free):
             return free
         row = _share(cluster, owner, pool.name, amount)
@@ -96,6 +96,13 @@ _USED = (
 )
 
 
+_LINE = (
+    "SELECT c.id, c.run, c.state, c.tier, c.tier_most, c.owner_most, r.owner"
+    " FROM clusters c LEFT JOIN runs r ON r.name = c.run"
+    " WHERE c.released_at IS NULL AND c.pool = ? ORDER BY c.seq"
+)
+
+
 def _look(
     ledger: Ledger, cluster: str, pool: NodePool, shares: Mapping[str, Resources]
 ) -> QueueView | None:
@@ -103,21 +110,17 @@ def _look(
     row = ledger.cluster(cluster)
     if row is not None and row["state"] != "queued":
         return None
-    queue = ledger.rows(
-        "SELECT id, run FROM clusters WHERE state = 'queued' AND released_at IS NULL AND pool = ?"
-        " ORDER BY seq",
-        pool.name,
-    )
     holders = ledger.rows(
         "SELECT DISTINCT run FROM clusters JOIN shares ON shares.cluster = clusters.id"
         " WHERE shares.pool = ?",
         pool.name,
     )
-    ids = [entry["id"] for entry in queue]
-    place = ids.index(cluster) if cluster in ids else len(ids)
+    found = places(*_lines(ledger.rows(_LINE, pool.name)))
+    place = found.get(cluster, Place(()))
     return QueueView(
-        position=place + 1,
-        ahead=tuple(entry["run"] for entry in queue[:place]),
+        position=len(place.ahead) + 1,
+        ahead=place.ahead,
+        limit=place.limit,
         pool=pool.name,
         free=free_room(ledger, pool),
         asked=sum(shares.values(), start=NOTHING),
@@ -125,13 +128,25 @@ def _look(
     )
 
 
-def _ahead(connection: sqlite3.Connection, cluster: str, pool: str) -> bool:
-    first = connection.execute(
-        "SELECT id FROM clusters WHERE state = 'queued' AND released_at IS NULL AND pool = ?"
-        " ORDER BY seq LIMIT 1",
-        (pool,),
-    ).fetchone()
-    return first is None or first["id"] != cluster
+def _places(connection: sqlite3.Connection, pool: str) -> dict[str, Place]:
+    return places(*_lines(connection.execute(_LINE, (pool,)).fetchall()))
+
+
+def _lines(rows: list[sqlite3.Row]) -> tuple[list[Entry], list[Entry]]:
+    """Those that wait, in order, and those that have room."""
+    waiting: list[Entry] = []
+    holding: list[Entry] = []
+    for row in rows:
+        entry = Entry(
+            cluster=row["id"],
+            run=row["run"],
+            tier=row["tier"],
+            owner=row["owner"] or "",
+            tier_most=row["tier_most"],
+            owner_most=row["owner_most"],
+        )
+        (waiting if row["state"] == "queued" else holding).append(entry)
+    return waiting, holding
 
 
 def _free(connection: sqlite3.Connection, pool: NodePool) -> Resources:

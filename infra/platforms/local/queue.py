@@ -1,0 +1,76 @@
+"""Whose turn it is in a pool: first come, first served, among those that no limit holds back.
+
+Pure. Limits of runs at once are Ebb's own and not Prefect's: Prefect's concurrency limits know no
+order (whoever asks at the right moment gets the slot), no position to tell, and keep a dead run's
+slot for a minute; here a place is given back with the cluster.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One cluster that waits for room or has it."""
+
+    cluster: str
+    run: str
+    tier: str
+    owner: str
+    tier_most: int | None = None
+    """Runs at once with its tier."""
+    owner_most: int | None = None
+    """Runs at once of its owner."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where one of those that wait stands."""
+
+    ahead: tuple[str, ...]
+    """Runs that come before it, in order."""
+    limit: str = ""
+    """The rule that holds it back; empty when only room and those before it do."""
+
+
+def places(waiting: Sequence[Entry], holding: Iterable[Entry]) -> dict[str, Place]:
+    """The place of each cluster that waits.
+
+    A cluster that is held back by a limit stands behind those the limit holds back before it, and
+    in nobody else's way.
+
+    Args:
+        waiting: those that wait, first come first.
+        holding: those that have room.
+    """
+    tiers: Counter[str] = Counter()
+    owners: Counter[str] = Counter()
+    for entry in holding:
+        tiers[entry.tier] += 1
+        owners[entry.owner] += 1
+    found: dict[str, Place] = {}
+    lines: dict[str, list[str]] = {}
+    for entry in waiting:
+        limit = _limit(entry, tiers, owners)
+        line = lines.setdefault(limit, [])
+        found[entry.cluster] = Place(tuple(line), limit)
+        line.append(entry.run)
+        if not limit:  # those behind it must not count on a slot that it will take
+            tiers[entry.tier] += 1
+            owners[entry.owner] += 1
+    return found
+
+
+def _limit(entry: Entry, tiers: Counter[str], owners: Counter[str]) -> str:
+    if entry.tier_most is not None and tiers[entry.tier] >= entry.tier_most:
+        return f"tier {entry.tier} allows {_runs(entry.tier_most)} at once"
+    if entry.owner and entry.owner_most is not None and owners[entry.owner] >= entry.owner_most:
+        return f"{entry.owner} may have {_runs(entry.owner_most)} at once"
+    return ""
+
+
+def _runs(count: int) -> str:
+    return f"{count} run{'s' * (count > 1)}"
