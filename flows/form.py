@@ -75,6 +75,7 @@ class Cluster(BaseModel):
         4,
         "target-cpu",
         "Add workers above this use of their CPU, in percent",
+        title="Target CPU",
         default=80,
         ge=1,
         le=1000,

@@ -14,7 +14,7 @@ from prefect.runtime import flow_run
 from flows import form, hooks
 from flows.attempts import carry_out
 from flows.recorded import run_once, take_over
-from flows.signing import cancelled_or_raise, reporting, sign_in
+from flows.signing import ended_by, reporting, sign_in
 from infra.errors import EbbError, error_for
 from infra.ledger import Ledger
 from infra.models.codec import from_json
@@ -59,13 +59,13 @@ def run_job(
     """
     settings = load_settings()
     id_ = sign_in(settings)
-    request = form.request_of(program, arguments, cluster, limits, options, flow_run.get_name())
     try:
+        request = form.request_of(program, arguments, cluster, limits, options, flow_run.get_name())
         done = run_once(
             settings, request, steps, key=id_, flow_run_id=id_, watching=reporting(settings)
         )
     except EbbError as error:
-        return cancelled_or_raise(error)
+        return ended_by(error)
     return done.run
 
 
@@ -92,5 +92,5 @@ def adopt_run(run: str) -> str | State[Any]:
         with reporting(settings)(run):
             carry_out(settings, ledger, from_json(RunSpec, row["spec"]), steps)
     except EbbError as error:
-        return cancelled_or_raise(error)
+        return ended_by(error)
     return run

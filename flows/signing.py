@@ -11,7 +11,7 @@ from uuid import UUID
 from prefect import get_run_logger
 from prefect.client.schemas.objects import State
 from prefect.runtime import flow_run
-from prefect.states import Cancelled
+from prefect.states import Cancelled, Failed
 
 from flows.stopping import stop_run
 from infra.errors import EbbError
@@ -20,10 +20,12 @@ from infra.models.phases import Reason
 from infra.platforms.local import marks
 from infra.settings import Settings
 from tasks.report import Report, Subject
+from tasks.words import speak_plainly, words_of
 
 
 def sign_in(settings: Settings) -> str:
     """Note that this process is the flow run that calls; gives the flow run's id."""
+    speak_plainly()
     id_, pid = flow_run.get_id() or "", os.getpid()
     ledger = Ledger(settings.home)
     ledger.sign_in(id_, flow_run.get_name() or "", pid, marks.started_ticks(pid))
@@ -42,12 +44,12 @@ def reporting(settings: Settings) -> Callable[[str], Report]:
     return watch
 
 
-def cancelled_or_raise(error: EbbError) -> State[Any]:
-    """A run that was stopped leaves its flow run Cancelled; every other error is raised.
+def ended_by(error: EbbError) -> State[Any]:
+    """The state of a flow run whose run ended with this error: its message says what to do.
 
-    Raises:
-        EbbError: the given one.
+    Whoever called the flow directly gets the error itself.
     """
-    if error.reason is not Reason.CANCELLED:
-        raise error
-    return Cancelled(message=str(error))
+    if error.reason is Reason.CANCELLED:
+        return Cancelled(message=str(error))
+    get_run_logger().error(words_of(error))
+    return Failed(message=words_of(error), data=error)
