@@ -19,6 +19,8 @@ import threading
 import urllib.request
 from pathlib import Path
 
+import psutil
+
 from flows.prefect_server.server import QUIET
 from flows.prefect_server.template import ensure_template
 from infra.errors import EbbError
@@ -78,10 +80,11 @@ def _start(
         child = _spawn(folder, port)
 
         def settled(child: subprocess.Popen[bytes] = child, port: int = port) -> bool:
-            return told_to_stop.is_set() or child.poll() is not None or _healthy(port)
+            over = told_to_stop.is_set() or child.poll() is not None
+            return over or (_listens(child.pid, port) and _healthy(port))
 
         wait_until(settled, timeout_s=_START_TIMEOUT_S)
-        if child.poll() is None and _healthy(port):
+        if child.poll() is None and _listens(child.pid, port) and _healthy(port):
             return child, port
         _end(child)
         if told_to_stop.is_set():
@@ -132,6 +135,17 @@ def _free_port(preferred: int) -> int:
             probe.bind(("127.0.0.1", wanted))
             return int(probe.getsockname()[1])
     raise OSError("no free port on loopback")
+
+
+def _listens(pid: int, port: int) -> bool:
+    """Whether it is our server that answers there: another one may have been quicker."""
+    with contextlib.suppress(psutil.Error):
+        server = psutil.Process(pid)
+        for process in (server, *server.children(recursive=True)):
+            for connection in process.net_connections(kind="tcp4"):
+                if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port:
+                    return True
+    return False
 
 
 def _healthy(port: int) -> bool:

@@ -85,6 +85,21 @@ def test_it_ends_itself_when_nobody_uses_it(own_home: Path) -> None:
     wait_until(lambda: not marked_processes(own_home), 30, "the idle server ends itself")
 
 
+def test_two_homes_that_start_at_once_get_a_server_each(tmp_path: Path) -> None:
+    """Both find the usual port free; whoever loses it must not take the other's for its own."""
+    homes = [tmp_path / "one", tmp_path / "two"]
+    for home in homes:
+        server.start_early(home, idle_s=3600)
+    try:
+        urls = [server.ensure(home, deadline_s=180, idle_s=3600).url for home in homes]
+        assert len(set(urls)) == len(homes)
+        pids = [server.ensure(home, deadline_s=5, idle_s=3600) for home in homes]
+        assert all(listeners(info) == {"127.0.0.1"} for info in pids)
+    finally:
+        for home in homes:
+            server.stop(home)
+
+
 def test_stale_record_of_a_dead_server_is_not_believed(ebb_home: Path) -> None:
     folder = ebb_home / "prefect"
     folder.mkdir()
