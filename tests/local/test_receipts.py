@@ -27,7 +27,8 @@ CLUSTER_BURNS = f"""
 
 def happened(outcome: Outcome, step: str) -> float:
     """When the step was done, Unix time."""
-    return next(e["at"] for e in outcome.events if (e["kind"], e["step"]) == ("step_done", step))
+    done = [e["at"] for e in outcome.events if (e["kind"], e["step"]) == ("step_done", step)]
+    return float(done[0])
 
 
 @pytest.mark.parametrize(
@@ -51,5 +52,4 @@ def test_spans_last_from_admission_to_release_and_count_the_cpu(
         assert span.ended == cluster["released_at"]
     used_s = sum(span.cpu_s for span in spans if span.is_worker)
     assert BURN_S - 0.1 <= used_s <= BURN_S + 10, "also what starting took"
-    print(spans, usage.samples_of(ledger, "job"))
     ledger.close()
