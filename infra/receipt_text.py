@@ -23,10 +23,10 @@ def format_cost(amount: float) -> str:
 def short_line(receipt: Receipt) -> str:
     """What a run cost, or asked where nothing has a price, in a few words."""
     use = receipt.total
-    words = f"{use.asked_s:.0f} worker-seconds asked, {_part(use.used_s, use.asked_s)} used"
+    words = f"{use.asked_s:.0f} worker-seconds, {_part(use.used_s, use.asked_s)} used"
     if not receipt.priced:
         return words
-    return f"cost {format_cost(use.cost)} ({format_cost(receipt.static.cost)} if static) · {words}"
+    return f"{format_cost(use.cost)} ({format_cost(receipt.static.cost)} if static) · {words}"
 
 
 def receipt_lines(receipt: Receipt) -> list[str]:

@@ -6,6 +6,7 @@ Like the desk it never raises: what a full disk did not take is written later.
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -30,6 +31,15 @@ class Holding:
 
     tier: HardwareTier
     meters: tuple[TreeMeter, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """The workers at one moment; for a plain program its figures and no workers."""
+
+    figures: Sequence[WorkerFigures]
+    wanted: int = 0
+    joined: int = 0
 
 
 @dataclass(slots=True)
@@ -79,19 +89,26 @@ class Book:
                 page.meters.clear()
                 page.span = replace(page.span, ended=wall_s())
 
-    def look(self, figures: Sequence[WorkerFigures], wanted: int = 0, joined: int = 0) -> None:
-        """Take the figures of the meters, and one sample when a new period has begun."""
+    def look(self, load: Load, *, last: bool = False) -> None:
+        """Take the figures of the meters, and one sample when a new period has begun.
+
+        Args:
+            load: of the workers now.
+            last: a sample is taken anyway, so that a plot reaches the end.
+        """
         for page in self._pages.values():
             if page.span.ended is None:
                 page.look()
-        if not self.due:
+        if last:  # under the next number that is not thinned away
+            after = max(self._number + 1, self._period())
+            self._number = self._every * math.ceil(after / self._every)
+        elif self.due:
+            self._number = self._period()
+        else:
             return
-        self._number = self._period()
-        if self._number % self._every:
-            return
-        ready = [worker for worker in figures if worker.ready]
-        self._samples.append(self._sample(ready, wanted, joined))
-        self._count += 1
+        if self._number % self._every == 0:
+            self._samples.append(self._sample(load))
+            self._count += 1
         if self._count > MOST_SAMPLES:
             self._every *= 2
             self._count = (self._count + 1) // 2
@@ -128,13 +145,14 @@ class Book:
             began=wall_s(),
         )
 
-    def _sample(self, ready: Sequence[WorkerFigures], wanted: int, joined: int) -> Sample:
+    def _sample(self, load: Load) -> Sample:
+        ready = [worker for worker in load.figures if worker.ready]
         spans = [page.span for page in self._pages.values()]
         return Sample(
             number=self._number,
             at=wall_s(),
-            wanted=wanted,
-            joined=joined,
+            wanted=load.wanted,
+            joined=load.joined,
             cpu_percent=_average([worker.cpu_percent for worker in ready]),
             memory_percent=_average([worker.memory_percent for worker in ready]),
             worker_cpu_s=sum(span.cpu_s for span in spans if span.is_worker),

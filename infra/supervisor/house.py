@@ -16,7 +16,7 @@ from infra.models.resources import format_duration, format_memory
 from infra.platforms.local.metrics import TreeMeter
 from infra.platforms.local.pool import give_back
 from infra.platforms.local.processes import Place, user_environment
-from infra.supervisor.book import Book, Holding
+from infra.supervisor.book import Book, Holding, Load
 from infra.supervisor.desk import Desk
 from infra.supervisor.driver import Driver
 from infra.supervisor.limits import LimitsWatch, Verdict
@@ -77,7 +77,7 @@ class House:
             self.members.sample()
         if self.driver is not None and self.driver.running and self.driver.meter is not None:
             self.driver.meter.sample(now_s())
-        self._look_in_book()
+        self.ground.book.look(self._load(), last=True)
 
     def _advance(self, orders: dict[str, Any]) -> None:
         if not self._opened_s:
@@ -281,16 +281,14 @@ class House:
         if book.due:
             if self.members is not None and self.members.head_meter is not None:
                 self.members.head_meter.sample(now_s())
-            self._look_in_book()
+            book.look(self._load())
             book.flush()
 
-    def _look_in_book(self) -> None:
+    def _load(self) -> Load:
         if self.members is not None:
-            self.ground.book.look(
-                self.members.figures(), self.desk.view.workers_wanted, self.members.joined
-            )
-        elif self.driver is not None:
-            self.ground.book.look([self._program_figures(self.driver)])
+            wanted = self.desk.view.workers_wanted
+            return Load(self.members.figures(), wanted, self.members.joined)
+        return Load([self._program_figures(self.driver)] if self.driver else [])
 
     def _meters(self, owner: str) -> tuple[TreeMeter, ...]:
         """The program lives in the head's share, where there is a head."""

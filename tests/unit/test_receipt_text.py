@@ -21,11 +21,11 @@ def test_a_receipt_says_cost_static_and_saved() -> None:
 
 def test_without_prices_it_says_so() -> None:
     assert "cost     no prices in the catalog" in receipt_lines(UNPRICED)
-    assert short_line(UNPRICED) == "150 worker-seconds asked, 67 % used"
+    assert short_line(UNPRICED) == "150 worker-seconds, 67 % used"
 
 
 def test_the_short_line_has_the_cost_first() -> None:
-    assert short_line(settled()).startswith("cost 0.1600 (0.4100 if static) · 150 worker-seconds")
+    assert short_line(settled()).startswith("0.1600 (0.4100 if static) · 150 worker-seconds")
 
 
 def test_every_step_is_a_row() -> None:
