@@ -93,7 +93,7 @@ def _facts(receipt: Receipt) -> list[tuple[str, str]]:
     if receipt.max_workers > 1:
         spared = static.asked_s - total.asked_s
         words = f"{receipt.max_workers} workers all the time: {static.asked_s:.0f} worker-seconds"
-        words += f", of which {_part(spared, static.asked_s)} were not asked" * (spared > 0)
+        words += f"; this run asked {_part(spared, static.asked_s)} less" * (spared > 0)
         found.append(("static", words))
     if receipt.advice:
         found.append(("advice", receipt.advice))

@@ -19,8 +19,8 @@ from infra.waiting import wall_s
 
 _DESCRIPTION = """What runs asked, used and cost, summed by day, tier, job or tag; with RUN: its
 receipt. Times are workers times seconds. JSON: an object with the keys by, since (Unix time), sums
-(a list of key, runs, asked_s, used_s, idle_s, cost, static_asked_s, static_cost, saved) and total;
-with RUN its receipt, or null when it has held nothing."""
+(a list of key, runs, seconds, asked_s, used_s, idle_s, cost, static_asked_s, static_cost, saved)
+and total (the same); with RUN its receipt, or null when it has held nothing."""
 _HEADERS = ("RUNS", "ASKED", "USED", "IDLE", "STATIC", "COST", "SAVED")
 
 

@@ -52,7 +52,9 @@ class _Page:
 
     def look(self) -> None:
         meters = self.meters.values()
-        peak = max(self.span.peak_memory_bytes, sum(meter.memory_bytes for meter in meters))
+        peaks = [sum(meter.memory_bytes for meter in meters)]
+        peaks += [meter.peak_memory_bytes for meter in meters]  # they look more often than we do
+        peak = max(self.span.peak_memory_bytes, *peaks)
         cpu_s = sum(meter.cpu_s for meter in meters)
         self.span = replace(self.span, cpu_s=cpu_s, peak_memory_bytes=peak)
 
