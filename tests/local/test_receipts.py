@@ -85,7 +85,12 @@ def test_a_receipt_stays_as_it_is_after_release(ebb_home: Path, tmp_path: Path) 
 def test_a_killed_supervisor_leaves_a_receipt_that_ends_with_the_release(ebb_home: Path) -> None:
     policy = replace(QUICK, min_workers=2)
     with standing(ebb_home, run_spec("job", cluster_spec(policy=policy))) as stand:
-        wait_until(lambda: len(usage.samples_of(stand.ledger, "job")) > 1, 30, "it is sampled")
+
+        def figures_are_written() -> bool:
+            spans = usage.spans_of(stand.ledger, "job")
+            return all(span.cpu_s > 0 for span in spans if span.is_worker) and len(spans) > 2
+
+        wait_until(figures_are_written, 30, "what starting took is in the book")
         for process in marks.marked(ebb_home):
             if process.role == "supervisor":
                 os.kill(process.pid, signal.SIGKILL)
