@@ -3,7 +3,8 @@
 Belongs here: runs, clusters (each a lease), shares of pools and events, and the file's own safety:
 a newer version is refused, a corrupt file is moved aside (living supervisors write their rows
 again, see ``restore``).
-Does not belong here: deciding anything from it; admission is in ``infra.platforms.local.pool``.
+Does not belong here: deciding anything from it; admission is in ``infra.platforms.local.pool``,
+what shares were used for in ``infra.usage``.
 """
 
 from __future__ import annotations
@@ -57,7 +58,16 @@ ALTER TABLE clusters ADD COLUMN tier_most INTEGER;
 ALTER TABLE clusters ADD COLUMN owner_most INTEGER;
 CREATE TABLE flow_runs (
     id TEXT PRIMARY KEY, name TEXT NOT NULL, pid INTEGER NOT NULL, started REAL NOT NULL,
-    signed_in REAL NOT NULL)
+    signed_in REAL NOT NULL);
+CREATE INDEX clusters_by_run ON clusters (run);
+CREATE TABLE spans (
+    cluster TEXT NOT NULL, owner TEXT NOT NULL, tier TEXT NOT NULL, cpu_millis INTEGER NOT NULL,
+    memory_bytes INTEGER NOT NULL, price_per_hour REAL NOT NULL, began REAL NOT NULL, ended REAL,
+    cpu_s REAL NOT NULL, peak_memory_bytes INTEGER NOT NULL, PRIMARY KEY (cluster, owner));
+CREATE TABLE samples (
+    cluster TEXT NOT NULL, number INTEGER NOT NULL, at REAL NOT NULL, wanted INTEGER NOT NULL,
+    joined INTEGER NOT NULL, cpu_percent REAL NOT NULL, memory_percent REAL NOT NULL,
+    worker_cpu_s REAL NOT NULL, PRIMARY KEY (cluster, number))
 """,
 }
 """What makes a ledger of this version one of the next; a new file takes the same way."""

@@ -6,6 +6,7 @@ the run's way: what cannot be sent is left out, and the job does not wait for it
 
 from __future__ import annotations
 
+import base64
 import json
 import logging
 import sys
@@ -20,10 +21,14 @@ from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.objects import StateType
 from prefect.states import Running
 
+from infra import usage
 from infra.ledger import Ledger
 from infra.models.cluster import ClusterView
 from infra.models.codec import from_json
 from infra.models.phases import STEP_LABELS, Step
+from infra.plot import svg_plot
+from infra.receipt_text import receipt_markdown
+from infra.receipts import receipt_of
 from infra.settings import Settings
 from infra.tails import Tail
 from infra.waiting import now_s
@@ -33,6 +38,7 @@ from tasks.throttle import Throttle
 _TICK_S = 1.0
 _ASK_EVERY_S = 2.5
 _SAY_DROPPED_EVERY_S = 10.0
+_DRAW_EVERY_S = 15.0
 _LAST_WORDS_TIMEOUT_S = 20.0
 _MOST_BYTES = 2**20
 _ENDS = (StateType.CANCELLING, StateType.CANCELLED)
@@ -87,6 +93,7 @@ class Report:
             while not self._over.wait(_TICK_S):
                 self._try(round_.pass_on)
                 self._try(round_.look_for_a_cancel)
+                self._try(round_.draw)
             self._try(round_.pass_on)
             self._try(round_.last_words)
 
@@ -116,6 +123,7 @@ class _Round:
         self._words = ""
         self._said = ""
         self._asked_s = now_s()
+        self._drawn_s = now_s()
         self._cancelled = False
 
     def pass_on(self) -> None:
@@ -142,9 +150,26 @@ class _Round:
             self._subject.logger.info("cancelled in Prefect: everything is released")
             self._subject.stop()
 
+    def draw(self) -> None:
+        """The plot of workers and their load, now and then."""
+        if now_s() - self._drawn_s >= _DRAW_EVERY_S:
+            self._drawn_s = now_s()
+            self._show_plot()
+
     def last_words(self) -> None:
         """When the run is over."""
         self._output.finish()
+        self._show_plot()
+        receipt = receipt_of(self._ledger, self._subject.run)
+        if receipt is not None:
+            self._artifacts.put("receipt", "markdown", receipt_markdown(receipt), receipt.advice)
+
+    def _show_plot(self) -> None:
+        svg = svg_plot(usage.samples_of(self._ledger, self._subject.run))
+        if svg:
+            image = base64.b64encode(svg.encode()).decode()
+            words = f"![workers](data:image/svg+xml;base64,{image})"
+            self._artifacts.put("workers", "markdown", words, "Workers and their load over time")
 
     def _note(self, event: dict[str, Any]) -> None:
         if event["kind"] not in _LEVELS:

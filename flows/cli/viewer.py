@@ -20,6 +20,8 @@ from infra.models.job import RunSpec
 from infra.models.phases import ExitCode, Reason, Step
 from infra.models.resources import format_duration
 from infra.platforms.base import Held, load_platform
+from infra.receipt_text import short_line
+from infra.receipts import receipt_of
 from infra.settings import Settings
 from infra.tails import Tail
 from infra.waiting import pause, wait_until, wall_s
@@ -191,7 +193,11 @@ class Viewer:
         else:
             first = f"{facts['phase']}: {facts['reason']} · {facts['detail']}"
         more = f"Logs   ebb logs {self._spec.name}      Why   ebb why {self._spec.name}"
-        return [first, more, *self._server_words(), f"Held now: {held}"]
+        return [first, *self._receipt_words(), more, *self._server_words(), f"Held now: {held}"]
+
+    def _receipt_words(self) -> list[str]:
+        receipt = receipt_of(self._ledger, self._spec.name)
+        return [f"Cost   {short_line(receipt)}"] if receipt is not None else []
 
     def _server_words(self) -> list[str]:
         info = server.running(self._settings.home)

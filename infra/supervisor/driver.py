@@ -63,9 +63,13 @@ class Driver:
         Args:
             out_of_memory: what is known of processes killed for their memory, for naming the cause.
         """
-        if not self.running or self._process is None or self._process.poll() is None:
+        if not self.running or self._process is None:
             return False
-        code = self._process.returncode
+        if self.meter is not None:
+            self.meter.sample_the_end(now_s())
+        code = self._process.poll()
+        if code is None:
+            return False
         reason = self._ended_because
         if reason is None and code != 0 and out_of_memory:
             reason = (Reason.OUT_OF_MEMORY, out_of_memory)

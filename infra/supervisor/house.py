@@ -8,12 +8,15 @@ from typing import Any
 
 from infra.frameworks.base import ClusterPlan, load_framework
 from infra.ledger import Ledger
-from infra.models.cluster import Failure
+from infra.models.cluster import Failure, WorkerFigures
+from infra.models.hardware import HardwareTier
 from infra.models.job import RunSpec
 from infra.models.phases import Reason, Step
-from infra.models.resources import Resources, format_duration, format_memory
+from infra.models.resources import format_duration, format_memory
+from infra.platforms.local.metrics import TreeMeter
 from infra.platforms.local.pool import give_back
 from infra.platforms.local.processes import Place, user_environment
+from infra.supervisor.book import Book, Holding, Load
 from infra.supervisor.desk import Desk
 from infra.supervisor.driver import Driver
 from infra.supervisor.limits import LimitsWatch, Verdict
@@ -33,6 +36,7 @@ class Ground:
     place: Place
     ledger: Ledger
     desk: Desk
+    book: Book
     driver: Driver | None
 
 
@@ -60,6 +64,22 @@ class House:
 
     def tick(self, orders: dict[str, Any]) -> None:
         """Look at everything once and do what is due."""
+        try:
+            self._advance(orders)
+        finally:
+            self._keep_book()
+
+    def last_look(self) -> None:
+        """Take the figures of all that lives, before it is ended."""
+        if not self._opened_s:
+            return
+        if self.members is not None:
+            self.members.sample()
+        if self.driver is not None and self.driver.running and self.driver.meter is not None:
+            self.driver.meter.sample(now_s())
+        self.ground.book.look(self._load(), last=True)
+
+    def _advance(self, orders: dict[str, Any]) -> None:
         if not self._opened_s:
             self._open()
         self._bury()
@@ -88,16 +108,17 @@ class House:
     def shares(self) -> list[tuple[str, str, str, int, int]]:
         """Rows for a ledger that was lost."""
         cluster, pool = self.ground.plan.cluster, self.spec.cluster.pool.name
+        return [
+            (cluster, owner, pool, tier.resources.cpu_millis, tier.resources.memory_bytes)
+            for owner, tier in self._owners().items()
+        ]
+
+    def _owners(self) -> dict[str, HardwareTier]:
+        """Who holds a share, and of which tier."""
         spec = self.spec.cluster
         if self.members is None:
-            owners: dict[str, Resources] = {"driver": spec.tier.resources}
-        else:
-            owners = dict.fromkeys(self.members.workers, spec.tier.resources)
-            owners["head"] = spec.head_tier.resources
-        return [
-            (cluster, owner, pool, amount.cpu_millis, amount.memory_bytes)
-            for owner, amount in owners.items()
-        ]
+            return {"driver": spec.tier}
+        return {"head": spec.head_tier, **dict.fromkeys(self.members.workers, spec.tier)}
 
     @property
     def _job_over(self) -> bool:
@@ -250,6 +271,45 @@ class House:
             self.desk.event("warning", f"no work for {idle}; kept, as --idle-action warn says")
         elif verdict is Verdict.IDLE:
             driver.end(Reason.IDLE, f"no work for {idle}; --idle-release never keeps it")
+
+    def _keep_book(self) -> None:
+        """Spans at every tick, because they begin and end at any; figures and the disk seldom."""
+        book = self.ground.book
+        book.keep(
+            {owner: Holding(tier, self._meters(owner)) for owner, tier in self._owners().items()}
+        )
+        if book.due:
+            if self.members is not None and self.members.head_meter is not None:
+                self.members.head_meter.sample(now_s())
+            book.look(self._load())
+            book.flush()
+
+    def _load(self) -> Load:
+        if self.members is not None:
+            wanted = self.desk.view.workers_wanted
+            return Load(self.members.figures(), wanted, self.members.joined)
+        return Load([self._program_figures(self.driver)] if self.driver else [])
+
+    def _meters(self, owner: str) -> tuple[TreeMeter, ...]:
+        """The program lives in the head's share, where there is a head."""
+        program = self.driver.meter if self.driver else None
+        if self.members is None:
+            found = [program]
+        elif owner == "head":
+            found = [self.members.head_meter, program]
+        else:
+            found = [self.members.workers[owner].meter]
+        return tuple(meter for meter in found if meter is not None)
+
+    def _program_figures(self, driver: Driver) -> WorkerFigures:
+        tier, meter = self.spec.cluster.tier.resources, driver.meter
+        running = driver.running and meter is not None
+        return WorkerFigures(
+            name="driver",
+            ready=running,
+            cpu_percent=100_000 * (meter.cores or 0.0) / tier.cpu_millis if meter else 0.0,
+            memory_percent=100 * meter.memory_bytes / tier.memory_bytes if meter else 0.0,
+        )
 
     def _driver_environment(self) -> dict[str, str]:
         job, place = self.driver.job if self.driver else None, self.ground.place

@@ -24,6 +24,7 @@ from infra.platforms.local import marks, processes
 from infra.platforms.local.platform import LocalPlatform
 from infra.settings import Settings
 from infra.supervisor.admission import Admission
+from infra.supervisor.book import Book
 from infra.supervisor.desk import Desk
 from infra.supervisor.driver import Driver
 from infra.supervisor.house import Ground, House
@@ -56,6 +57,7 @@ class Supervisor:
             place=self.place,
             ledger=self.ledger,
             desk=self.desk,
+            book=Book(self.ledger, cluster),
             driver=self.driver,
         )
         self.house = House(self.ground)
@@ -74,6 +76,7 @@ class Supervisor:
                 busy = self.house.starting or not self.admission.admitted
                 select.select([child_ended], [], [], _QUICK_TICK_S if busy else _SLOW_TICK_S)
                 _drain_pipe(child_ended)
+        self.house.last_look()
         members = self.house.members
         release(self.ground, self.release_order, len(members.workers) if members else 0)
 
@@ -150,6 +153,7 @@ class Supervisor:
             "created": wall_s(),
         }
         self.ledger.restore(run, cluster, self.house.shares())
+        self.ground.book.forget_written()
 
 
 def _plan(spec: RunSpec, cluster: str, settings: Settings) -> ClusterPlan:

@@ -65,6 +65,7 @@ class Members:
         self.head_info: HeadInfo | None = None
         self.status: FrameworkStatus | None = None
         self.workers: dict[str, Worker] = {}
+        self.head_meter: TreeMeter | None = None
         self._place = place
         self._environment = environment
         self._desk = desk
@@ -94,6 +95,7 @@ class Members:
             (self.plan.folder / "head.json").unlink(missing_ok=True)
             self._head = self._start("head", "head", self.framework.head(self.plan))
             self._head_started_s = now_s()
+            self.head_meter = TreeMeter(self._head.pid)
 
     def next_name(self) -> str:
         """The name the next worker will have. Names are never used twice in a cluster."""
@@ -126,6 +128,8 @@ class Members:
 
     def buried(self) -> list[Departure]:
         """Workers that have ended since the last call."""
+        for worker in self.workers.values():
+            worker.meter.sample_the_end(now_s())
         gone = [worker for worker in self.workers.values() if worker.process.poll() is not None]
         for worker in gone:
             processes.end_all_of(self._place, worker.name)  # it may have been several processes
@@ -173,6 +177,12 @@ class Members:
                 self._kill_for_memory(worker, limit)
             elif worker.leaving_since_s and now_s() - worker.leaving_since_s > budget_s:
                 processes.end_all_of(self._place, worker.name)
+
+    def sample(self) -> None:
+        """Measure head and workers once, whatever they use."""
+        meters = [worker.meter for worker in self.workers.values()]
+        for meter in meters if self.head_meter is None else [*meters, self.head_meter]:
+            meter.sample(now_s())
 
     def figures(self) -> list[WorkerFigures]:
         """Staying workers as the scaling policy sees them."""

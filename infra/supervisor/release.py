@@ -60,6 +60,7 @@ def _recorded(ledger: Ledger, ground: Ground, reason: Reason | None) -> bool:
     """The spill is gone by now, so even a disk that was full has room for this row."""
     try:
         ground.desk.flush()
+        ground.book.flush()
         mark_released(ledger, ground.plan.cluster, by="supervisor", reason=reason)
     except EbbError:
         return False

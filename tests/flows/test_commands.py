@@ -24,6 +24,12 @@ KEYS: dict[str, set[str]] = {
     "why bad": {"run", "phase", "reason", "cause", "evidence", "fix", "exit_code"},
     "held": {"held", "flows", "prefect_server", "orphans"},
     "tiers": {"source", "tiers"},
+    "cost": {"by", "since", "sums", "total"},
+    "cost good": {
+        *("run", "job", "phase", "framework", "tier", "tags", "created", "peak_workers"),
+        *("max_workers", "seconds", "asked_s", "used_s", "idle_s", "cost", "priced"),
+        *("static_asked_s", "static_cost", "saved", "advice", "steps"),
+    },
     "doctor": {"check", "state", "detail", "fix"},
 }
 """What ``--json`` gives, as each command's help says."""
@@ -34,7 +40,8 @@ def history(home_of_module: Path, tmp_path_factory: pytest.TempPathFactory) -> P
     """One run that went well and one that failed."""
     for name, text in (("good", "print('fine')"), ("bad", "import sys; sys.exit('no such table')")):
         program = script(tmp_path_factory.mktemp(name), text)
-        carried_out(home_of_module, run_spec(name, cluster_spec("none"), program))
+        spec = run_spec(name, cluster_spec("none"), program, tags=(name, "both"))
+        carried_out(home_of_module, spec)
     return home_of_module
 
 
@@ -68,6 +75,42 @@ def test_why_gives_cause_evidence_and_fix(ebb: Ebb) -> None:
     assert "cause     the program failed" in said
     assert "stderr: no such table" in said
     assert "fix       ebb logs bad" in said
+
+
+def test_cost_sums_by_tag_and_totals_each_run_once(ebb: Ebb) -> None:
+    lines = ebb("cost --by tag")[1].splitlines()
+    assert lines[0].split() == ["TAG", "RUNS", "ASKED", "USED", "IDLE", "STATIC", "COST", "SAVED"]
+    assert [line.split()[:2] for line in lines[1:-1]] == [
+        ["bad", "1"],
+        ["both", "2"],
+        ["good", "1"],
+        ["total", "2"],
+    ]
+    assert lines[-1].startswith("total ")
+    assert "for 2 runs; saved 0 % against static clusters" in lines[-1]
+
+
+def test_cost_in_json_adds_up(ebb: Ebb) -> None:
+    for by in ("day", "tier", "job", "tag --since 1h"):
+        found = json.loads(ebb(f"cost --json --by {by}")[1])
+        asked_s = sum(one["asked_s"] for one in found["sums"] if one["key"] != "both")
+        assert asked_s == pytest.approx(found["total"]["asked_s"], abs=0.2), by
+
+
+def test_cost_of_a_run_is_its_receipt(ebb: Ebb) -> None:
+    lines = ebb("cost good")[1].splitlines()
+    assert lines[0] == "good · Succeeded · program.py"
+    assert lines[-1].startswith("total ")
+
+
+def test_cost_since_a_moment_without_runs_says_so(ebb: Ebb) -> None:
+    assert ebb("cost --since 1ms")[1:] == ("", "no runs in the last 1ms\n")
+
+
+def test_cost_since_nonsense_is_a_mistake_with_a_fix(ebb: Ebb) -> None:
+    code, _, said = ebb("cost --since yesterday")
+    assert code == ExitCode.MISCONFIGURATION
+    assert "write it like 90s, 10m or 1h30m" in said
 
 
 def test_held_is_nothing_and_that_is_success(ebb: Ebb) -> None:

@@ -47,6 +47,12 @@ def test_progress_artifact_is_full(stack: Stack, done: str) -> None:
     assert (progress["type"], progress["data"]) == ("progress", 100)
 
 
+def test_receipt_and_plot_are_artifacts(stack: Stack, done: str) -> None:
+    found = stack.artifacts(done)
+    assert "worker-seconds asked" in found["receipt"]["data"]
+    assert found["workers"]["data"].startswith("![workers](data:image/svg+xml;base64,")
+
+
 def test_flood_of_output_is_cut_and_the_rest_is_told(stack: Stack, done: str) -> None:
     def told() -> bool:
         return any("more lines; all of them: ebb logs" in line for line in stack.logs(done))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections import deque
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -34,6 +35,20 @@ class TreeMeter:
             self._samples.popleft()
         self.memory_bytes = memory
         self.peak_memory_bytes = max(self.peak_memory_bytes, memory)
+
+    def sample_the_end(self, now_s: float) -> None:
+        """One more measurement when the process has ended and nobody has waited for it yet.
+
+        Until then the system keeps its CPU seconds; without this the last ones would be lost.
+        """
+        with contextlib.suppress(ChildProcessError):
+            if os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None:
+                self.sample(now_s)
+
+    @property
+    def cpu_s(self) -> float:
+        """Core-seconds used so far, as of the last measurement."""
+        return self._samples[-1][1] if self._samples else 0.0
 
     @property
     def cores(self) -> float | None:

@@ -1,0 +1,49 @@
+"""What a cluster held and used: spans of shares, and samples of its load."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Span:
+    """One share of a cluster, from the moment it was taken to the moment it was given back."""
+
+    cluster: str
+    owner: str
+    """``head`` (the program's own use is in it), ``worker-0``, …; ``driver`` without a cluster."""
+    tier: str
+    cpu_millis: int
+    memory_bytes: int
+    price_per_hour: float
+    """The catalog's when the share was taken; 0 when nobody is billed."""
+    began: float
+    """Unix time, seconds."""
+    ended: float | None = None
+    """Unix time, seconds; None: until its cluster is released."""
+    cpu_s: float = 0.0
+    """Core-seconds used by all its processes."""
+    peak_memory_bytes: int = 0
+
+    @property
+    def is_worker(self) -> bool:
+        """Whether it does the work: every share but a head's."""
+        return self.owner != "head"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """The workers of a cluster at one moment; the program where there are none."""
+
+    number: int
+    """Counts the periods of its cluster, also those whose sample was left out or thinned away."""
+    at: float
+    """Unix time, seconds."""
+    wanted: int
+    joined: int
+    cpu_percent: float
+    """Of the tier's CPU, average over the joined workers; may exceed 100 (burst)."""
+    memory_percent: float
+    """Of the tier's memory, average over the joined workers."""
+    worker_cpu_s: float
+    """Core-seconds that all workers of the cluster have used so far."""
