@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from infra.models.resources import Resources
+from infra.models.resources import NOTHING, Resources
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,3 +42,21 @@ class NodePool:
     """``local`` or ``kubernetes``."""
     capacity: Resources
     """All there can ever be: its maximum number of nodes times one node, or this machine."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Node:
+    """One machine of a pool, as it is now. The local platform has one: this machine."""
+
+    name: str
+    capacity: Resources
+    """What runs of ours may have of it."""
+    used: Resources = NOTHING
+    """Held by runs now; more than the capacity when that was made smaller meanwhile."""
+    ready: bool = True
+    """Takes work."""
+
+    @property
+    def free(self) -> Resources:
+        """What nobody holds, never below zero."""
+        return (self.capacity - self.used).or_nothing
