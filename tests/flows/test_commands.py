@@ -24,6 +24,7 @@ KEYS: dict[str, set[str]] = {
     "why bad": {"run", "phase", "reason", "cause", "evidence", "fix", "exit_code"},
     "held": {"held", "flows", "prefect_server", "orphans"},
     "tiers": {"source", "tiers"},
+    "nodes": {"at", "source", "pools", "shares", "queue", "clusters", "tiers"},
     "doctor": {"check", "state", "detail", "fix"},
 }
 """What ``--json`` gives, as each command's help says."""
@@ -72,6 +73,15 @@ def test_why_gives_cause_evidence_and_fix(ebb: Ebb) -> None:
 
 def test_held_is_nothing_and_that_is_success(ebb: Ebb) -> None:
     assert ebb("held")[:2] == (ExitCode.OK, "Held now: nothing\n")
+
+
+def test_nodes_shows_pools_and_tiers_and_says_that_nothing_runs(ebb: Ebb) -> None:
+    code, table, said = ebb("nodes")
+    assert code == ExitCode.OK
+    headers = [line.split()[0] for line in table.splitlines() if line.isupper()]
+    assert headers[:2] == ["POOL", "NODE"]
+    assert "TIER" in table
+    assert "nothing runs" in said
 
 
 def test_stopping_what_has_ended_is_no_error(ebb: Ebb) -> None:
