@@ -7,10 +7,12 @@ none (no head, no workers), interleaved,
 * plain: a Prefect flow of seven empty tasks, nothing of ours, against a running server,
 * flow: the flow run-job, as a Prefect worker runs it, against that server,
 * ebb: ``ebb run`` against that server,
-* cold: ``ebb run`` in a fresh home, where a Prefect server has to start (its template is there).
+* plain-cold: the plain flow in a fresh home without a server, where Prefect starts its own,
+* ebb-cold: ``ebb run`` in a fresh home, where its Prefect server has to start (its template is
+  there).
 
 A relay on loopback in front of the server counts requests; a cold run's own server is not behind
-it. CPU time is the kernel's account of all processes of a run; for cold that includes its server.
+it. CPU time is the kernel's account of all processes of a run, in a cold one with its server.
 Ratios are what counts; absolute times are this machine's. Nothing is left running.
 """
 
@@ -72,8 +74,11 @@ KINDS = {
     "plain": [sys.executable, "-c", PLAIN],
     "flow": [sys.executable, "-c", FLOW],
     "ebb": EBB,
-    "cold": EBB,
+    "plain-cold": [sys.executable, "-c", PLAIN],
+    "ebb-cold": EBB,
 }
+_COLD = ("plain-cold", "ebb-cold")
+_RUN_TIMEOUT_S = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,11 +118,11 @@ def measure(folder: Path, rounds: int) -> dict[str, list[Cost]]:
     try:
         with counting(info.url) as (url, traffic):
             named = {**server.client_environment(info), "PREFECT_API_URL": url}
+            alone = {"steps": {}, "plain-cold": server.QUIET, "ebb-cold": {}}
             for number in range(-1, rounds):
                 for kind in KINDS:
                     home = folder / f"{kind}-{number}"
-                    environment = {} if kind in ("steps", "cold") else named
-                    cost = run(kind, home, environment, info, traffic)
+                    cost = run(kind, home, alone.get(kind, named), info, traffic)
                     found[kind] += [cost] * (number >= 0)
     finally:
         server.stop(folder / "server")
@@ -139,6 +144,7 @@ def run(
         env={**inherited, **ours, **environment},
         capture_output=True,
         text=True,
+        timeout=_RUN_TIMEOUT_S,
         check=False,
     )
     server_cpu_s = cpu_of(info) - before
@@ -146,7 +152,7 @@ def run(
         raise SystemExit(f"{kind} failed:\n{done.stderr}")
     took = json.loads(done.stdout)
     requests, sent = traffic.take()
-    if not environment:
+    if "PREFECT_API_URL" not in environment:
         return Cost(took["wall_s"], took["cpu_s"])
     return Cost(took["wall_s"], took["cpu_s"], server_cpu_s, requests, sent)
 
@@ -170,7 +176,7 @@ def report(costs: dict[str, list[Cost]], rounds: int) -> None:
         least = min(cost.wall_s for cost in measured)
         cells = [f"{wall:.2f} s ({least:.2f})", f"{wall / base['wall']:.1f}"]
         cells += [f"{cpu:.2f} s", f"{cpu / base['cpu']:.1f}"]
-        cells += counted(measured)
+        cells += ["", "not counted", ""] if kind in _COLD else counted(measured)
         print(f"| {kind} | {' | '.join(cells)} |")
 
 
@@ -178,7 +184,7 @@ def counted(measured: list[Cost]) -> list[str]:
     """What the relay and the server saw of these runs."""
     totals = [cost.requests.total() for cost in measured if cost.requests is not None]
     if not totals:
-        return ["", "not counted" if measured[0].cpu_s > 1 else "", ""]
+        return ["", "none", ""]
     spread = f" ({min(totals)}–{max(totals)})" if min(totals) < max(totals) else ""
     sent = median(measured, "sent_bytes") / 1024
     server_cpu = median(measured, "server_cpu_s")
