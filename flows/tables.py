@@ -107,7 +107,7 @@ def clusters(overview: Overview) -> Table:
             c.run,
             c.framework,
             c.phase.value,
-            f"{c.workers_joined} of {c.workers_wanted}",
+            f"{c.workers_joined} of {c.workers_wanted}" if c.workers_wanted else "",
             f"{format_duration(c.lease.left_s)} of {format_duration(c.lease.duration_s)}",
             c.lease.renewer,
             c.owner,

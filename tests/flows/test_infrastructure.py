@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import urllib.request
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -64,13 +65,14 @@ def test_page_is_changed_in_place_and_shows_what_waits(
     python(REFRESH, "3600")
     before = pages(prefect_api)
     ledger = Ledger(ebb_home)
-    runs.begin(ledger, run_spec("heron", cluster_spec()))
+    runs.begin(ledger, replace(run_spec("heron", cluster_spec()), owner="a|b"))
     ledger.add_cluster("heron-1", "heron", attempt=1, pool=POOL.name, lease_s=20)
     ledger.close()
     python(REFRESH, "3600")
     after = pages(prefect_api)
     assert [page["id"] for page in after] == [page["id"] for page in before]
     assert "| 1 | heron | test |" in after[0]["data"]
+    assert "| a&#124;b |" in after[0]["data"]  # ends no column
 
 
 def test_page_of_another_day_is_left_and_a_new_one_begun(prefect_api: ServerInfo) -> None:
