@@ -10,7 +10,7 @@ STAMP := $(VENV)/.set-up
 OURS  := ebb_entry.py flows tasks infra
 
 .DEFAULT_GOAL := help
-.PHONY: help setup java hello test test-all lint lock resolve bench lab lab-down lab-status clean
+.PHONY: help setup java hello test test-all lint lock resolve bench bench-prefect lab lab-down lab-status clean
 
 help: ## List what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -51,6 +51,9 @@ lab-status: setup ## What runs of it, and where
 
 bench: setup ## What the README claims, measured again
 	$(BIN)/python benchmarks/start_up.py $(ARGS)
+
+bench-prefect: setup ## What Prefect costs a run (ARGS="--rounds 3 --paths")
+	$(BIN)/python -m benchmarks.prefect_overhead $(ARGS)
 
 # A stamp, so that this happens again only when the dependencies change.
 $(STAMP): pyproject.toml requirements.lock

@@ -21,6 +21,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -28,8 +29,8 @@ from pathlib import Path
 from flows.prefect_server import server
 from flows.prefect_server.template import ensure_template
 
-_IDLE_S = 600.0
-_DEADLINE_S = 180.0
+IDLE_S = 600.0
+DEADLINE_S = 180.0
 
 BARE, UNDER_EBB = {}, {}
 BARE["dask"] = """
@@ -93,7 +94,7 @@ def measure(folder: Path, rounds: int, framework: str) -> dict[str, list[Timing]
     bare.write_text(BARE[framework])
     program.write_text(UNDER_EBB[framework])
     warm_home = folder / "warm"
-    server.ensure(warm_home, deadline_s=_DEADLINE_S, idle_s=_IDLE_S)
+    server.ensure(warm_home, deadline_s=DEADLINE_S, idle_s=IDLE_S)
     found: dict[str, list[Timing]] = {"bare": [], "warm": [], "cold": [], "prefect": []}
     try:
         for number in range(rounds):
@@ -137,10 +138,18 @@ def run(argv: list[str], folder: Path, home: Path) -> Timing:
 def prefect_alone(home: Path) -> Timing:
     """A server from nothing to healthy."""
     started = time.monotonic()
-    server.ensure(home, deadline_s=_DEADLINE_S, idle_s=_IDLE_S)
+    server.ensure(home, deadline_s=DEADLINE_S, idle_s=IDLE_S)
     up = time.monotonic() - started
     server.stop(home)
     return Timing(up, up)
+
+
+def conditions(rounds: int, names: Sequence[str]) -> str:
+    """How it was measured, and with which versions of these distributions."""
+    versions = ", ".join(f"{name} {version(name)}" for name in names)
+    machine = f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}"
+    python = f"Python {platform.python_version()}"
+    return f"{rounds} rounds, interleaved; {machine}, {python}, {versions}"
 
 
 def report(timings: dict[str, list[Timing]], rounds: int, framework: str) -> None:
@@ -150,13 +159,7 @@ def report(timings: dict[str, list[Timing]], rounds: int, framework: str) -> Non
         {"dask": "distributed", "spark": "pyspark"}.get(framework, framework),
         "prefect",
     )
-    versions = ", ".join(f"{name} {version(name)}" for name in names)
-    load = os.getloadavg()[0]
-    print(
-        f"\n{framework}: {rounds} rounds, interleaved; {os.cpu_count()} cores, load {load:.1f}, ",
-        end="",
-    )
-    print(f"Python {platform.python_version()}, {versions}")
+    print(f"\n{framework}: {conditions(rounds, names)}")
     bare = statistics.median(t.first_line for t in timings["bare"])
     slower = max(bare, statistics.median(t.first_line for t in timings["prefect"]))
     aims = {"warm": (bare, "bare", 1.25), "cold": (slower, "slower of bare and Prefect", 1.1)}

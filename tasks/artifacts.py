@@ -1,4 +1,4 @@
-"""Artifacts of a flow run, made and changed in place from any thread.
+"""Artifacts, made and changed in place from any thread: a flow run's own, and pages of the house.
 
 Prefect's own functions take the flow run from a context that only the flow's own thread has.
 """
@@ -10,6 +10,10 @@ from uuid import UUID
 
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.actions import ArtifactCreate, ArtifactUpdate
+from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
+from prefect.client.schemas.objects import Artifact
+from prefect.client.schemas.sorting import ArtifactSort
+from prefect.types._datetime import now
 
 
 class Artifacts:
@@ -45,3 +49,36 @@ class Artifacts:
             )
             self._made[key] = self._client.create_artifact(fresh).id
         self._data[key] = (data, description)
+
+
+def put_current(
+    client: SyncPrefectClient,
+    key: str,
+    page: str,
+    *,
+    fresh_for_s: float,
+    flow_run_id: UUID | None = None,
+) -> None:
+    """Show this Markdown as what is now: the latest artifact of the key is changed in place.
+
+    Args:
+        client: of Prefect's server.
+        key: lower case and dashes.
+        page: Markdown.
+        fresh_for_s: seconds after which an artifact is left as it is and a new one is made.
+        flow_run_id: whose a new artifact is.
+    """
+    found = client.read_artifacts(
+        artifact_filter=ArtifactFilter(key=ArtifactFilterKey(any_=[key])),
+        sort=ArtifactSort.CREATED_DESC,
+        limit=1,
+    )
+    if found and _age_s(found[0]) < fresh_for_s:
+        client.update_artifact(found[0].id, ArtifactUpdate(data=page))
+    else:
+        fresh = ArtifactCreate(key=key, type="markdown", data=page, flow_run_id=flow_run_id)
+        client.create_artifact(fresh)
+
+
+def _age_s(artifact: Artifact) -> float:
+    return (now("UTC") - artifact.created).total_seconds() if artifact.created else 0.0

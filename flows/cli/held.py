@@ -10,6 +10,7 @@ from infra import reaper
 from infra.ledger import Ledger
 from infra.models.phases import ExitCode
 from infra.models.resources import format_duration
+from infra.overview import lease_of
 from infra.platforms.base import Held, load_platform
 from infra.platforms.local import marks
 from infra.settings import Settings, load_settings
@@ -55,18 +56,8 @@ def _fact(ledger: Ledger, held: Held, orphans: set[str]) -> dict[str, Any]:
 
 def _until(ledger: Ledger, cluster: str) -> str:
     """The lease in words: who renews it, or how long it lasts unless somebody does."""
-    row = ledger.row(
-        "SELECT c.lease_s, max(c.beat_at, c.created) AS renewed, r.flow_pid,"
-        " r.flow_started, r.ended FROM clusters c JOIN runs r ON r.name = c.run WHERE c.id = ?",
-        cluster,
-    )
-    if row is None:
-        return "not in the ledger"
-    left_s = max(0.0, row["lease_s"] - (wall_s() - row["renewed"]))
-    lease = f"lease {format_duration(left_s)} of {format_duration(row['lease_s'])}"
-    if marks.alive(row["flow_pid"], row["flow_started"]):
-        return f"{lease}, renewed by flow {row['flow_pid']}"
-    return f"{lease}, nobody renews it"
+    lease = lease_of(ledger, cluster)
+    return lease.words if lease else "not in the ledger"
 
 
 def _flows(ledger: Ledger) -> list[dict[str, Any]]:

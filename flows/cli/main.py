@@ -27,6 +27,7 @@ COMMANDS = {
     "held": ("flows.cli.held", "everything alive, and until when; exit 1 for an orphan"),
     "tiers": ("flows.cli.tiers", "hardware tiers, and how many fit now"),
     "cost": ("flows.cli.cost", "what runs asked, used and cost; the receipt of one"),
+    "nodes": ("flows.cli.nodes", "pools, nodes, what runs where, the queue, clusters and leases"),
     "up": ("flows.cli.up", "Prefect server, worker and deployments on this machine"),
     "down": ("flows.cli.down", "end what ebb up started; running runs are cancelled"),
     "doctor": ("flows.cli.doctor", "what is missing on this machine, and how to get it"),

@@ -15,6 +15,9 @@ from infra.errors import ConfigurationError, Problem
 from infra.ledger import Ledger
 from infra.models.phases import Reason
 from infra.options import did_you_mean
+from infra.waiting import pause
+
+_LOOK_EVERY_S = 0.5
 
 
 class Parser(ArgumentParser):
@@ -81,3 +84,10 @@ def known_run(ledger: Ledger, name: str) -> Any:
     names = [run["name"] for run in ledger.rows("SELECT name FROM runs ORDER BY created DESC")]
     hint = did_you_mean(name, names, otherwise="ebb ps -a lists all runs")
     raise ConfigurationError([Problem(Reason.RUN_UNKNOWN, f"there is no run {name!r}", hint)])
+
+
+def wait_for_change(ledger: Ledger) -> None:
+    """Until somebody else has written to the ledger."""
+    before = ledger.version()
+    while ledger.version() == before:
+        pause(_LOOK_EVERY_S)

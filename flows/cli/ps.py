@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
-from flows.cli.output import Parser, print_json, print_table, say
+from flows.cli.output import Parser, print_json, print_table, say, wait_for_change
 from infra.ledger import Ledger
-from infra.models.cluster import ClusterView
 from infra.models.codec import from_json
 from infra.models.job import RunSpec
 from infra.models.phases import ExitCode
 from infra.models.resources import format_duration
+from infra.overview import last_view
 from infra.settings import load_settings
-from infra.waiting import pause, wall_s
+from infra.waiting import wall_s
 
 _DESCRIPTION = """Runs that live; -a: all. JSON: a list of objects with the keys run, phase, reason,
 why, framework, tier, workers_joined, workers_wanted, min_workers, max_workers, age_s, exit_code,
 dashboard, prefect."""
-_LOOK_EVERY_S = 0.5
 
 
 def main(args: list[str]) -> int:
@@ -35,7 +34,7 @@ def main(args: list[str]) -> int:
             _show(facts, everything=options.all)
         if not options.watch:
             return ExitCode.OK
-        _wait_for_change(ledger)
+        wait_for_change(ledger)
 
 
 def _rows(ledger: Ledger, *, everything: bool) -> list[Any]:
@@ -45,12 +44,7 @@ def _rows(ledger: Ledger, *, everything: bool) -> list[Any]:
 
 def _facts(ledger: Ledger, row: Any) -> dict[str, Any]:
     spec = from_json(RunSpec, row["spec"])
-    last = ledger.row(
-        "SELECT view FROM clusters WHERE run = ? ORDER BY seq DESC LIMIT 1", row["name"]
-    )
-    view = ClusterView(cluster="")
-    if last is not None and last["view"] != "{}":
-        view = from_json(ClusterView, last["view"])
+    view = last_view(ledger, row["name"])
     queue = view.queue
     waits = f"position {queue.position} in pool {queue.pool}" if queue else ""
     if queue and queue.limit:
@@ -91,9 +85,3 @@ def _show(facts: list[dict[str, Any]], *, everything: bool) -> None:
         for fact in facts
     ]
     print_table(("RUN", "PHASE", "REASON", "FRAMEWORK", "TIER", "WORKERS", "TIME", "WHY"), rows)
-
-
-def _wait_for_change(ledger: Ledger) -> None:
-    before = ledger.version()
-    while ledger.version() == before:
-        pause(_LOOK_EVERY_S)

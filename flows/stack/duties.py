@@ -28,7 +28,9 @@ from prefect.exceptions import ObjectAlreadyExists
 from prefect.states import Cancelling
 from prefect.workers.process import ProcessWorker
 
+from flows.infrastructure import refresh
 from flows.reconcile import reconcile
+from infra.ledger import Ledger
 from infra.settings import load_settings
 from infra.waiting import wait_until
 
@@ -53,14 +55,23 @@ def deploy(folder: Path, pool: str) -> int:
 
 
 def reap(pool: str) -> int:
-    """Again and again until told to stop; the deployment of this name does it every ten minutes."""
+    """Again and again until told to stop; deployments do the same every ten minutes.
+
+    The page of the infrastructure is refreshed as well, when the ledger has changed.
+    """
     settings, over = load_settings(), threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: over.set())
+    ledger, shown = Ledger(settings.home), -1
     while not over.wait(_REAP_EVERY_S):
         try:
             for line in reconcile(settings, pool=pool).lines:
                 print(line, flush=True)
+            version = ledger.version()
+            if version != shown:
+                with get_client(sync_client=True) as client:
+                    refresh(client, settings)
+                shown = version
         except Exception as error:  # a server away, a full disk: told, and tried again
             print(f"reaper: {error!r}"[:500], flush=True)
     return 0

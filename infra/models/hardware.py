@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from infra.models.resources import Resources
+from infra.models.resources import NOTHING, Resources
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,3 +46,21 @@ class NodePool:
     """All there can ever be: its maximum number of nodes times one node, or this machine."""
     runs_per_owner: int | None = None
     """At most so many runs of one owner at once; None: as many as there is room for."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Node:
+    """One machine of a pool, as it is now. The local platform has one: this machine."""
+
+    name: str
+    capacity: Resources
+    """What runs of ours may have of it."""
+    used: Resources = NOTHING
+    """Held by runs now; more than the capacity when that was made smaller meanwhile."""
+    ready: bool = True
+    """Takes work."""
+
+    @property
+    def free(self) -> Resources:
+        """What nobody holds, never below zero."""
+        return (self.capacity - self.used).or_nothing

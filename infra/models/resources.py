@@ -37,6 +37,16 @@ class Resources:
         """Whether this amount is available in ``room``."""
         return self.cpu_millis <= room.cpu_millis and self.memory_bytes <= room.memory_bytes
 
+    def how_often_in(self, room: Resources) -> int:
+        """How many times this amount fits in ``room``."""
+        times = (room.cpu_millis // self.cpu_millis, room.memory_bytes // self.memory_bytes)
+        return max(0, min(times))
+
+    @property
+    def or_nothing(self) -> Resources:
+        """The same with zero for what is below zero."""
+        return Resources(max(0, self.cpu_millis), max(0, self.memory_bytes))
+
     def __str__(self) -> str:
         return f"{format_cpu(self.cpu_millis)} CPU, {format_memory(self.memory_bytes)}"
 

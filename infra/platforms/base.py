@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Protocol, cast
 
 from infra.models.cluster import ClusterView
+from infra.models.hardware import Node, NodePool
 from infra.models.job import RunSpec
 from infra.models.phases import Reason, Step
 from infra.settings import Settings
@@ -78,6 +79,10 @@ class Platform(Protocol):
 
     def sweep(self, cluster: str) -> list[Held]:
         """End whatever still carries the cluster's mark; gives what is left even so."""
+        ...
+
+    def nodes(self, pool: NodePool) -> tuple[Node, ...]:
+        """The machines the pool has now, and how much of each is held."""
         ...
 
 

@@ -14,6 +14,7 @@ from infra.ledger import Ledger
 from infra.models.cluster import ClusterView
 from infra.models.job import RunSpec
 from infra.models.phases import Reason, Step
+from infra.models.resources import NOTHING, Resources
 from infra.platforms.base import Platform, known_platforms, load_platform
 from infra.settings import Settings
 from infra.steps import Scene
@@ -105,6 +106,18 @@ def test_held_lists_everything_alive_and_afterwards_nothing(bench: Bench) -> Non
     wait_until(lambda: bench.view().released_at, 30, "released")
     wait_until(lambda: not bench.roles(), 30, "nothing is left")
     assert bench.platform.orphans() == ()
+
+
+def test_nodes_of_its_pool_say_what_it_holds_until_it_is_released(bench: Bench) -> None:
+    pool, asked = bench.spec.cluster.pool, bench.spec.cluster.first_ask
+
+    def used() -> Resources:
+        return sum((node.used for node in bench.platform.nodes(pool)), start=NOTHING)
+
+    bench.stand()
+    assert used() == asked
+    bench.platform.release(CLUSTER, None)
+    wait_until(lambda: used() == NOTHING, 30, "nothing is used")
 
 
 def test_released_twice_the_first_is_remembered(bench: Bench) -> None:

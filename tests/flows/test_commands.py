@@ -30,6 +30,7 @@ KEYS: dict[str, set[str]] = {
         *("max_workers", "seconds", "asked_s", "used_s", "idle_s", "cost", "priced"),
         *("static_asked_s", "static_cost", "saved", "advice", "steps"),
     },
+    "nodes": {"at", "source", "pools", "shares", "queue", "clusters", "tiers"},
     "doctor": {"check", "state", "detail", "fix"},
 }
 """What ``--json`` gives, as each command's help says."""
@@ -115,6 +116,15 @@ def test_cost_since_nonsense_is_a_mistake_with_a_fix(ebb: Ebb) -> None:
 
 def test_held_is_nothing_and_that_is_success(ebb: Ebb) -> None:
     assert ebb("held")[:2] == (ExitCode.OK, "Held now: nothing\n")
+
+
+def test_nodes_shows_pools_and_tiers_and_says_that_nothing_runs(ebb: Ebb) -> None:
+    code, table, said = ebb("nodes")
+    assert code == ExitCode.OK
+    headers = [line.split()[0] for line in table.splitlines() if line.isupper()]
+    assert headers[:2] == ["POOL", "NODE"]
+    assert "TIER" in table
+    assert "nothing runs" in said
 
 
 def test_stopping_what_has_ended_is_no_error(ebb: Ebb) -> None:

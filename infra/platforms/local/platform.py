@@ -16,11 +16,12 @@ from infra.errors import ConfigurationError, Problem
 from infra.ledger import Ledger
 from infra.models.cluster import ClusterView
 from infra.models.codec import from_json, to_json
+from infra.models.hardware import Node, NodePool
 from infra.models.job import RunSpec
 from infra.models.phases import Reason, Step
 from infra.platforms.base import Held
 from infra.platforms.local import marks
-from infra.platforms.local.pool import mark_released
+from infra.platforms.local.pool import free_room, mark_released
 from infra.platforms.local.processes import our_environment
 from infra.settings import Settings
 from infra.waiting import wall_s
@@ -163,6 +164,11 @@ class LocalPlatform:
             for cluster in sorted((in_ledger | on_machine) - owned)
             if cluster not in in_ledger or not self.supervised(cluster)
         )
+
+    def nodes(self, pool: NodePool) -> tuple[Node, ...]:
+        """This machine; what is held of it are the pool's shares."""
+        used = pool.capacity - free_room(self.ledger, pool)
+        return (Node(name=os.uname().nodename, capacity=pool.capacity, used=used),)
 
     def _folders(self, cluster: str | None) -> list[Held]:
         found = []

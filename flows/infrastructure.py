@@ -1,0 +1,76 @@
+"""The infrastructure as a page in Prefect's UI: one artifact, kept current by a schedule.
+
+The stack's reaper calls ``refresh`` too, whenever something has changed; a flow run for each change
+would bury the runs of users.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from uuid import UUID
+
+from prefect import flow
+from prefect.client.orchestration import SyncPrefectClient, get_client
+
+from flows.asking import catalog_for
+from flows.signing import sign_in
+from flows.tables import Row, Table, moment, tables
+from infra.overview import Overview, gather
+from infra.settings import Settings, load_settings
+from tasks.artifacts import put_current
+
+KEY = "infrastructure"
+_FRESH_FOR_S = 24 * 3600.0
+"""The artifact is changed in place for a day; then a new one begins, which the UI lists first."""
+
+
+@flow(name="infrastructure", validate_parameters=False)
+def infrastructure() -> None:
+    """Refresh the page: pools and nodes, what runs where, the queue, clusters and leases, tiers."""
+    settings = load_settings()
+    id_ = sign_in(settings)
+    with get_client(sync_client=True) as client:
+        refresh(client, settings, flow_run_id=UUID(id_) if id_ else None)
+
+
+def refresh(
+    client: SyncPrefectClient, settings: Settings, *, flow_run_id: UUID | None = None
+) -> None:
+    """Write the page as it is now.
+
+    Args:
+        client: of Prefect's server.
+        settings: of this installation.
+        flow_run_id: of the flow run that a new artifact belongs to; None outside a flow run.
+    """
+    catalog, _ = catalog_for(os.environ, Path.cwd())
+    page = page_of(gather(settings, catalog))
+    put_current(client, KEY, page, fresh_for_s=_FRESH_FOR_S, flow_run_id=flow_run_id)
+
+
+def page_of(overview: Overview) -> str:
+    """The overview in Markdown."""
+    parts = [f"as of **{moment(overview.at)}** on {os.uname().nodename}"]
+    parts += [f"## {table.title}\n\n{_markdown(table)}" for table in tables(overview)]
+    parts.append(f"\\* the default; pools and tiers from {_cell(overview.source)}")
+    return "\n\n".join(parts) + "\n"
+
+
+def _markdown(table: Table) -> str:
+    if not table.rows:
+        return table.empty
+    rule = ("---",) * len(table.headers)
+    return "\n".join(_line(row) for row in (table.headers, rule, *table.rows))
+
+
+def _line(row: Row) -> str:
+    return f"| {' | '.join(map(_cell, row))} |"
+
+
+def _cell(text: str) -> str:
+    """A cell must not end its column, its line or the text around it, whatever a user typed."""
+    words = " ".join(text.split())
+    for sign in "\\|<*_`[":
+        words = words.replace(sign, f"&#{ord(sign)};")
+    return words

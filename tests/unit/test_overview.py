@@ -1,0 +1,139 @@
+"""What the overview says of a ledger with one cluster that runs and two that wait."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from flows.tables import tables
+from infra import runs
+from infra.catalog import Catalog
+from infra.ledger import Ledger
+from infra.models.cluster import AutoscalePolicy, ClusterView
+from infra.models.codec import to_json
+from infra.models.resources import NOTHING, Resources
+from infra.overview import Overview, gather, last_view, lease_of
+from infra.platforms.local import marks
+from infra.platforms.local.pool import try_admit
+from infra.settings import Settings
+from tests.clusters import MIB, POOL, TIER, cluster_spec, run_spec
+
+ASKED = {"head": TIER.resources, "worker-10": TIER.resources, "worker-2": TIER.resources}
+CATALOG = Catalog(
+    pools=(POOL,),
+    tiers=(TIER, replace(TIER, name="vast", resources=Resources(4000, MIB))),
+    default_tier="tiny",
+    default_head_tier="tiny",
+    source="ebb.yaml",
+)
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Iterator[Ledger]:
+    ledger = Ledger(tmp_path)
+    for name in ("heron", "egret", "stork"):
+        spec = run_spec(name, cluster_spec(policy=AutoscalePolicy(min_workers=2)))
+        runs.begin(ledger, replace(spec, owner="ada"))
+        ledger.add_cluster(f"{name}-1", name, attempt=1, pool=POOL.name, lease_s=20)
+    assert try_admit(ledger, "heron-1", POOL, ASKED) is None
+    yield ledger
+    ledger.close()
+
+
+def look(ledger: Ledger, catalog: Catalog = CATALOG) -> Overview:
+    return gather(Settings(home=ledger.path.parent), catalog)
+
+
+def test_pool_is_used_by_its_shares_and_the_rest_is_free(ledger: Ledger) -> None:
+    (state,) = look(ledger).pools
+    assert state.used == TIER.resources.times(3)
+    assert state.free == POOL.capacity - state.used
+
+
+def test_machine_is_the_pools_one_node(ledger: Ledger) -> None:
+    (node,) = look(ledger).pools[0].nodes
+    assert (node.name, node.free) == (os.uname().nodename, look(ledger).pools[0].free)
+
+
+def test_pool_that_was_made_smaller_has_nothing_free_not_less(ledger: Ledger) -> None:
+    smaller = replace(CATALOG, pools=(replace(POOL, capacity=Resources(1, 1)),))
+    assert look(ledger, smaller).pools[0].free == NOTHING
+    assert {tier.fit_now for tier in look(ledger, smaller).tiers} == {0}
+
+
+def test_pool_of_a_run_that_is_not_in_the_catalog_is_there(ledger: Ledger) -> None:
+    other = replace(POOL, name="other")
+    catalog = replace(CATALOG, pools=(other,), tiers=(replace(TIER, pool="other"),))
+    assert [state.pool.name for state in look(ledger, catalog).pools] == ["other", POOL.name]
+
+
+def test_pool_of_a_platform_that_is_not_here_has_no_nodes(ledger: Ledger) -> None:
+    far = replace(CATALOG, pools=(replace(POOL, platform="elsewhere"),))
+    assert look(ledger, far).pools[0].nodes == ()
+
+
+def test_tier_fits_as_often_as_its_scarcest_resource(ledger: Ledger) -> None:
+    tiny, vast = look(ledger).tiers
+    assert (tiny.fit_now, tiny.default) == (10, True)  # by memory; by CPU it would be 13
+    assert (vast.fit_now, vast.default) == (0, False)
+
+
+def test_shares_say_what_runs_where_head_first_and_workers_in_order(ledger: Ledger) -> None:
+    shares = look(ledger).shares
+    assert [share.owner for share in shares] == ["head", "worker-2", "worker-10"]
+    assert {(s.run, s.pool, s.node) for s in shares} == {("heron", "test", os.uname().nodename)}
+
+
+def test_queue_is_in_order_and_says_what_is_asked(ledger: Ledger) -> None:
+    queue = look(ledger).queue
+    assert [(entry.position, entry.run) for entry in queue] == [(1, "egret"), (2, "stork")]
+    assert queue[0].asked == TIER.resources.times(3)
+    row = ledger.cluster("egret-1")
+    assert row is not None
+    assert queue[0].since == row["created"]
+
+
+def test_released_cluster_is_not_there(ledger: Ledger) -> None:
+    ledger.update_cluster("egret-1", released_at=1.0, state="released")
+    seen = look(ledger)
+    assert [state.cluster for state in seen.clusters] == ["heron-1", "stork-1"]
+    assert [entry.position for entry in seen.queue] == [1]
+
+
+def test_cluster_shows_workers_phase_and_owner(ledger: Ledger) -> None:
+    view = ClusterView(cluster="heron-1", workers_wanted=3, workers_joined=2)
+    ledger.update_cluster("heron-1", view=to_json(view))
+    ledger.update_run("heron", phase="Starting")
+    state = look(ledger).clusters[0]
+    assert (state.workers_joined, state.workers_wanted) == (2, 3)
+    assert (state.phase, state.framework, state.owner) == ("Starting", "dask", "ada")
+
+
+def test_lease_that_a_living_flow_renews_names_it(ledger: Ledger) -> None:
+    pid = os.getpid()
+    ledger.update_run("heron", flow_pid=pid, flow_started=marks.started_ticks(pid))
+    lease = look(ledger).clusters[0].lease
+    assert lease.renewed_by == pid
+    assert 0 < lease.left_s <= lease.duration_s == 20
+
+
+def test_lease_of_a_dead_flow_is_renewed_by_nobody(ledger: Ledger) -> None:
+    ledger.update_run("heron", flow_pid=2**22, flow_started=1)
+    lease = lease_of(ledger, "heron-1")
+    assert lease is not None
+    assert (lease.renewed_by, lease.renewer) == (None, "nobody renews it")
+
+
+def test_cluster_that_was_never_seen_has_an_empty_view_and_no_lease(ledger: Ledger) -> None:
+    assert last_view(ledger, "nobody").workers_joined == 0
+    assert lease_of(ledger, "nobody-1") is None
+
+
+def test_each_table_has_a_cell_for_each_header(ledger: Ledger) -> None:
+    for table in tables(look(ledger)):
+        assert table.rows, table.title
+        assert {len(row) for row in table.rows} == {len(table.headers)}, table.title
