@@ -125,6 +125,7 @@ class _Round:
         self._asked_s = now_s()
         self._drawn_s = now_s()
         self._cancelled = False
+        self._paused = False
 
     def pass_on(self) -> None:
         """Send what is new."""
@@ -145,6 +146,9 @@ class _Round:
             return
         self._asked_s = now_s()
         state = self._client.read_flow_run(self._subject.flow_run_id).state
+        if state is not None and state.type is StateType.PAUSED and not self._paused:
+            self._paused = True
+            self._subject.logger.info("suspended in Prefect: that comes after this job, not in it")
         if state is not None and state.type in _ENDS:
             self._cancelled = True
             self._subject.logger.info("cancelled in Prefect: everything is released")
