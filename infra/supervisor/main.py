@@ -75,6 +75,7 @@ class Supervisor:
                 select.select([child_ended], [], [], _QUICK_TICK_S if busy else _SLOW_TICK_S)
                 _drain_pipe(child_ended)
         members = self.house.members
+        self.house.programs.ask_to_end()
         release(self.ground, self.release_order, len(members.workers) if members else 0)
 
     def _tick(self) -> None:
@@ -102,6 +103,7 @@ class Supervisor:
         self.orders = json.loads(row["orders"])
         if row["released_at"] is not None:
             self.release_order = {"reason": "", "at_once": True}
+        self.lease.agree(row["lease_s"])
         if "release" in self.orders:
             self.release_order = self.orders["release"]
         elif self.lease.lapsed(row["beat"], now_s()):
@@ -142,7 +144,7 @@ class Supervisor:
             "pool": self.spec.cluster.pool.name,
             "state": "admitted" if self.admission.admitted else "queued",
             "beat": 0,
-            "lease_s": self.spec.lease_s,
+            "lease_s": self.lease.duration_s,
             "supervisor_pid": pid,
             "supervisor_started": marks.started_ticks(pid),
             "orders": json.dumps(self.orders),
