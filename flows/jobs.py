@@ -9,8 +9,7 @@ still runs is adopted, and what had failed is run anew.
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -99,6 +98,21 @@ def _as_flow_run(run: str, request: Request, key: str) -> None:
         carry(list(request.words or ()), dict(request.options), key)
     except CancelledRun as error:
         raise JobError(Reason.CANCELLED) from error
+    except Pause:
+        _end_flow_run_of(run)
+        raise
+
+
+def _end_flow_run_of(run: str) -> None:
+    """The parent's suspension leaves a child's flow run as it was, Running for ever: end it."""
+    row = Ledger(load_settings().home).run(run)
+    if row is None or row["flow_run_id"] is None:
+        return
+    words = "its flow was suspended; the job is run when that is resumed"
+    done = row["phase"] == Phase.SUCCEEDED.value
+    state: State[None] = Completed() if done else Cancelled(message=words)
+    with get_client(sync_client=True) as client:
+        client.set_flow_run_state(UUID(row["flow_run_id"]), state, force=True)
 
 
 @flow(name="job", validate_parameters=False, persist_result=False)
@@ -110,31 +124,25 @@ def _carry_out(program: list[str], options: dict[str, Any], key: str) -> Any:
         options: those of ``ebb run``.
         key: what tells the job apart when its flow is run again.
     """
-    me = str(runtime.id)
     request = Request(words=tuple(program), options=options)
-    with _ended_when_suspended(me, key):
-        try:
-            run_once(load_settings(), request, SEVEN, key=key, flow_run_id=me)
-        except EbbError as error:
-            if error.reason is Reason.CANCELLED:
-                return Cancelled(message=str(error))
-            return Failed(name=error.reason.value, message=str(error), data=error)
+    try:
+        run_once(load_settings(), request, SEVEN, key=key, flow_run_id=str(runtime.id))
+    except EbbError as error:
+        if error.reason is Reason.CANCELLED:
+            return Cancelled(message=str(error))
+        return Failed(name=error.reason.value, message=str(error), data=error)
     return None
 
 
-@contextlib.contextmanager
-def _ended_when_suspended(flow_run_id: str, key: str) -> Iterator[None]:
-    """The parent's suspension leaves a child's flow run as it was: Running for ever. End it."""
+def _run_user_job(scene: Scene) -> Any:
+    """A flow that shall be suspended is so between jobs: a program that has begun may end."""
     try:
-        yield
+        return steps.run_user_job(scene)
     except Pause:
-        row = Ledger(load_settings().home).run_of(key)
-        done = row is not None and row["phase"] == Phase.SUCCEEDED.value
-        words = "its flow was suspended; the job is run when that is resumed"
-        with get_client(sync_client=True) as client:
-            state: State[None] = Completed() if done else Cancelled(message=words)
-            client.set_flow_run_state(UUID(flow_run_id), state, force=True)
-        raise
+        view = scene.platform.observe(scene.cluster)
+        if view is None or view.job.started_at is None:
+            raise
+        return plain.run_user_job(scene)
 
 
 def _tear_down(scene: Scene, reason: Reason | None) -> None:
@@ -145,9 +153,9 @@ def _tear_down(scene: Scene, reason: Reason | None) -> None:
         plain.tear_down(scene, reason)
 
 
+_OURS = {Step.RUN_USER_JOB: _run_user_job, Step.TEAR_DOWN: _tear_down}
 SEVEN = cast(
     SevenSteps,
-    SimpleNamespace(**{step.value: getattr(steps, step.value) for step in Step}),
+    SimpleNamespace(**{step.value: _OURS.get(step) or getattr(steps, step.value) for step in Step}),
 )
-SEVEN.tear_down = _tear_down  # type: ignore[method-assign]
-"""The seven tasks, the last of which also works in a flow that is being suspended."""
+"""The seven tasks, in a way that a suspension neither loses a result nor a cluster."""

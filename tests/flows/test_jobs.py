@@ -47,6 +47,22 @@ SIDE_BY_SIDE = """
             for number in range(3):
                 crew.submit(job, program, "waits", name=f"job-{number}", framework="none")
 """
+SUSPENDED = """
+    import threading
+    from prefect.context import FlowRunContext
+
+    def tell_when(asked):
+        while not asked.is_requested():
+            threading.Event().wait(0.1)
+        Path("told").touch()
+
+    @flow
+    def main():
+        asked = FlowRunContext.get().flow_run_suspension_request
+        threading.Thread(target=tell_when, args=(asked,), daemon=True).start()
+        job(Path("program.py").absolute(), "until-told", name="first", framework="none")
+"""
+"""The program ends when the flow's process has heard that it shall be suspended."""
 WRONG_OUTPUT = """
     @flow
     def main():
@@ -151,12 +167,10 @@ def test_the_same_name_with_other_arguments_is_another_job(
 def test_a_suspension_during_a_job_waits_for_its_end_and_releases(
     prefect_api: ServerInfo, ebb_home: Path, folder: Path
 ) -> None:
-    flow = flow_run(prefect_api.url, ebb_home, folder, ONE.replace('"good"', '"until-told"'))
+    flow = flow_run(prefect_api.url, ebb_home, folder, SUSPENDED)
     process = flow.start()
     wait_until(lambda: started(folder), 60, "the program runs")
     flow.suspend()
-    wait_until(lambda: "uspend" in flow.log(), 30, "the flow process has heard of it")
-    (folder / "told").touch()
     wait_until(lambda: process.poll() is not None, 60, "the flow process ends")
     assert flow.read()["state"]["name"] == "Suspended"
     assert LocalPlatform(Settings(home=ebb_home)).held() == []
