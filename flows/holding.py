@@ -69,7 +69,7 @@ class Held:
 
     def run(
         self,
-        *program: str | Path,
+        *program: object,
         name: str = "",
         env: dict[str, str] | None = None,
         workdir: str | Path | None = None,

@@ -43,7 +43,7 @@ from tasks import steps
 __all__ = ["Crew", "Held", "RunResult", "cluster", "job", "parallel"]
 
 
-def job(*program: str | Path, name: str = "", **options: Any) -> RunResult:
+def job(*program: object, name: str = "", **options: Any) -> RunResult:
     """Run a program on a cluster of its own, as a part of this flow; waits for its end.
 
     Seen in the UI as a task of this flow with the job's name and, below it, a flow run named like
