@@ -26,6 +26,7 @@ COMMANDS = {
     "stop": ("flows.cli.stop", "end a run and release what it holds"),
     "held": ("flows.cli.held", "everything alive, and until when; exit 1 for an orphan"),
     "tiers": ("flows.cli.tiers", "hardware tiers, and how many fit now"),
+    "emit": ("flows.cli.emit", "tell that something happened, so that what waits for it starts"),
     "doctor": ("flows.cli.doctor", "what is missing on this machine, and how to get it"),
 }
 
