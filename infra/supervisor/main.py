@@ -107,7 +107,13 @@ class Supervisor:
         if "release" in self.orders:
             self.release_order = self.orders["release"]
         elif self.lease.lapsed(row["beat"], now_s()):
-            self.release_order = {"reason": Reason.LEASE_LAPSED.value, "lapsed": True}
+            kept = self.lease.duration_s > self.spec.lease_s
+            words = "its flow stayed suspended for longer than it was to be kept" if kept else ""
+            self.release_order = {
+                "reason": Reason.LEASE_LAPSED.value,
+                "lapsed": True,
+                "because": words,
+            }
         self._obey_repeat()
 
     def _obey_repeat(self) -> None:

@@ -156,6 +156,20 @@ def test_a_kept_cluster_outlives_its_lease_once_and_is_adopted_on_resume(
     assert started(folder) == ["first"]
 
 
+def test_a_cluster_that_was_kept_for_too_short_is_replaced_on_resume(
+    holding: Flows, ebb_home: Path, folder: Path
+) -> None:
+    flow = holding('lease="2s", keep_while_suspended="4s"', "suspend_flow_run()")
+    assert flow.run() == "Suspended", flow.log()
+    wait_until(lambda: not held(ebb_home), 20, "the longer lease lapses")
+    flow.resume()
+    assert flow.run() == "Completed", flow.log()
+    assert started(folder) == ["first", "last"]
+    lapsed, replaced = flow.ledger_runs()
+    assert (lapsed["reason"], replaced["phase"]) == ("INFRA:LEASE_LAPSED", "Succeeded")
+    assert "stayed suspended" in lapsed["detail"]
+
+
 def test_programs_and_the_flow_share_a_dask_cluster(
     prefect_api: ServerInfo, ebb_home: Path, folder: Path
 ) -> None:
