@@ -26,7 +26,14 @@ from flows.parallel import stoppable
 from flows.recorded import begin, sign_in
 from infra import runs
 from infra import steps as plain
-from infra.errors import ConfigurationError, EbbError, Problem, ReleaseError, error_for
+from infra.errors import (
+    ConfigurationError,
+    EbbError,
+    JobError,
+    Problem,
+    ReleaseError,
+    error_for,
+)
 from infra.heartbeat import Heartbeat
 from infra.ledger import Ledger
 from infra.models.codec import from_json
@@ -263,8 +270,22 @@ def _run_program(scene: Scene, settings: Settings, key: str, program: Program) -
     own = _scene(settings, scene.spec)  # a ledger is not shared between threads
     folder = folder_for(settings, scene.spec.name, program)
     with stoppable(partial(_stop_program, settings, scene, folder.name)):
-        plain.run_program(own, folder.name, program.job)
+        try:
+            plain.run_program(own, folder.name, program.job)
+        except JobError as error:
+            raise _named(error, f"{scene.spec.name}/{folder.name}") from error
     return result_in(folder, scene.spec.name)
+
+
+def _named(error: JobError, program: str) -> JobError:
+    """One of several programs: the reader must know which."""
+    return JobError(
+        error.reason,
+        f"{program}: {error.summary}",
+        detail=error.detail,
+        hint=f"ebb logs {program}",
+        program_exit_code=error.program_exit_code,
+    )
 
 
 def _stop_program(settings: Settings, scene: Scene, name: str) -> None:

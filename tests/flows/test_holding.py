@@ -94,6 +94,8 @@ def test_a_retry_does_not_run_again_what_ended_well_on_the_cluster(
     flow = holding(between='held.run(program, "fails")')
     assert flow.run() == "Failed", flow.log()
     assert held(ebb_home) == []
+    (run,) = flow.ledger_runs()
+    assert f"{run['name']}/program-2: the program exited with 3" in flow.read()["state"]["message"]
     (folder / "mended").touch()
     flow.retry()
     assert flow.run() == "Completed", flow.log()
