@@ -96,8 +96,8 @@ def _as_flow_run(run: str, request: Request, key: str) -> None:
     carry = _carry_out.with_options(flow_run_name=run)
     try:
         carry(list(request.words or ()), dict(request.options), key)
-    except CancelledRun as error:
-        raise JobError(Reason.CANCELLED) from error
+    except CancelledRun:
+        raise JobError(Reason.CANCELLED) from None
     except Pause:
         _end_flow_run_of(run)
         raise
