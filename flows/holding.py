@@ -24,6 +24,7 @@ from flows.identity import cluster_key, root_flow_run, workdir_of
 from flows.outcome import RunResult
 from flows.parallel import stoppable
 from flows.recorded import begin, sign_in
+from flows.stopping import stop_run
 from infra import runs
 from infra import steps as plain
 from infra.errors import (
@@ -148,6 +149,7 @@ def cluster(
     scene = _scene(settings, spec)
     lease = partial(_keep, ledger, scene, key, keep_s)
     with (
+        stoppable(partial(stop_run, settings, spec.name, Reason.CANCELLED)),
         Heartbeat(settings, spec.platform, scene.cluster, spec.lease_s),
         _released(ledger, scene, lease),
     ):

@@ -81,7 +81,9 @@ def test_an_event_that_is_sent_twice_starts_one_run(deployed: Deployed) -> None:
     assert len(effects_of(deployed.url, twice["id"]).flow_runs) == 1
 
 
-def test_an_automation_that_fails_is_seen(emit: Emit, deployed: Deployed) -> None:
+def test_an_automation_that_fails_is_seen(
+    emit: Emit, deployed: Deployed, capsys: pytest.CaptureFixture[str]
+) -> None:
     before = dt.datetime.now(dt.UTC)
     action = {
         "type": "run-deployment",
@@ -98,7 +100,8 @@ def test_an_automation_that_fails_is_seen(emit: Emit, deployed: Deployed) -> Non
     assert [failure.event for failure in failed if failure.automation == "broken template"] == [
         said["id"]
     ]
-    assert failed[-1].why
+    main(["doctor"])
+    assert f"broken template: {failed[-1].why}" in capsys.readouterr().out
 
 
 def test_an_event_that_nobody_waits_for_is_told_so(

@@ -35,6 +35,17 @@ HELD = """
             %s
             held.run(program, "last")
 """
+BOTH = """
+    def hold(name):
+        with cluster("none", name=name) as held:
+            held.run(Path("program.py").absolute(), "waits", name=name)
+
+    @flow
+    def main():
+        with parallel() as crew:
+            for name in ("one", "two"):
+                crew.submit(hold, name)
+"""
 ON_DASK = """
     @flow
     def main():
@@ -170,6 +181,17 @@ def test_a_cluster_that_was_kept_for_too_short_is_replaced_on_resume(
     lapsed, replaced = flow.ledger_runs()
     assert (lapsed["reason"], replaced["phase"]) == ("INFRA:LEASE_LAPSED", "Succeeded")
     assert "stayed suspended" in lapsed["detail"]
+
+
+def test_clusters_that_are_held_side_by_side_are_released_when_the_flow_is_stopped(
+    holding: Flows, ebb_home: Path, folder: Path
+) -> None:
+    flow = flow_run(holding.url, ebb_home, folder, BOTH)
+    process = flow.start()
+    wait_until(lambda: len(started(folder)) == 2, 60, "a program runs on both")
+    process.send_signal(signal.SIGTERM)
+    wait_until(lambda: process.poll() is not None, 20, "the flow process ends in seconds")
+    assert held(ebb_home) == []
 
 
 def test_programs_and_the_flow_share_a_dask_cluster(
