@@ -46,6 +46,12 @@ BOTH = """
             for name in ("one", "two"):
                 crew.submit(hold, name)
 """
+ROOM_FOR_ONE = """
+pools:
+  tight: {platform: local, cpu: 500m, memory: 1Gi}
+tiers:
+  all: {cpu: 500m, memory: 1Gi, pool: tight}
+"""
 ON_DASK = """
     @flow
     def main():
@@ -183,15 +189,16 @@ def test_a_cluster_that_was_kept_for_too_short_is_replaced_on_resume(
     assert "stayed suspended" in lapsed["detail"]
 
 
-def test_clusters_that_are_held_side_by_side_are_released_when_the_flow_is_stopped(
+def test_clusters_held_side_by_side_are_released_also_one_that_waits_for_room(
     holding: Flows, ebb_home: Path, folder: Path
 ) -> None:
+    (folder / "ebb.yaml").write_text(ROOM_FOR_ONE)
     flow = flow_run(holding.url, ebb_home, folder, BOTH)
     process = flow.start()
-    wait_until(lambda: len(started(folder)) == 2, 60, "a program runs on both")
+    wait_until(lambda: started(folder) and len(leases(ebb_home)) == 2, 60, "one runs, one waits")
     process.send_signal(signal.SIGTERM)
     wait_until(lambda: process.poll() is not None, 20, "the flow process ends in seconds")
-    assert held(ebb_home) == []
+    assert (held(ebb_home), len(started(folder))) == ([], 1)
 
 
 def test_programs_and_the_flow_share_a_dask_cluster(
