@@ -19,14 +19,13 @@ _RELEASE_TIMEOUT_S = 25.0
 
 
 def release(flow: Any, flow_run: Any, state: Any) -> None:  # noqa: ARG001  Prefect's names
-    """Release what runs of this flow run still hold. Nothing to do is the usual case."""
+    """Release what its runs, and those of its jobs, still hold. Usually there is nothing to do."""
     settings = load_settings()
     ledger = Ledger(settings.home)
     reason = Reason.CANCELLED if state.is_cancelled() or state.is_cancelling() else Reason.FLOW_LOST
-    names = [
-        row["name"]
-        for row in ledger.rows("SELECT name FROM runs WHERE flow_run_id = ?", str(flow_run.id))
-    ]
+    id_ = str(flow_run.id)
+    of_it = "SELECT name FROM runs WHERE flow_run_id = ? OR job_key LIKE ?"
+    names = [row["name"] for row in ledger.rows(of_it, id_, f"{id_}/%")]
     living = [run for run in names if ledger.living_clusters(run)]
     for run in living:
         stop_run(settings, run, reason)

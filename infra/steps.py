@@ -8,13 +8,13 @@ Does not belong here: retries and Prefect (``tasks``), how a platform does it.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from infra import runs
 from infra.errors import CapacityError, EbbError, ProvisioningError, ReleaseError
 from infra.models.cluster import ClusterView
-from infra.models.job import RunSpec
+from infra.models.job import JobSpec, RunSpec
 from infra.models.phases import Reason, Step
 from infra.models.resources import format_duration
 from infra.platforms.base import Held, Platform
@@ -93,6 +93,26 @@ def run_user_job(scene: Scene) -> ClusterView:
     if error is not None:
         raise error
     return view
+
+
+def run_program(scene: Scene, name: str, job: JobSpec) -> None:
+    """Between steps 5 and 7: one more program on a cluster that is held, until it has ended.
+
+    Raises:
+        JobError: when it did not end well.
+        ProvisioningError: when its cluster was lost below it.
+    """
+    scene.platform.start_program(scene.cluster, name, job)
+    view = _observe(scene)
+    while name not in view.programs or view.programs[name].ended_at is None:
+        error = runs.cluster_error(view)
+        if error is not None:
+            raise error
+        before = view
+        view = wait_until(partial(_changed, scene, before), timeout_s=_LOOK_AGAIN_S) or before
+    error = runs.job_error(replace(view, job=view.programs[name]))
+    if error is not None:
+        raise error
 
 
 def tear_down(scene: Scene, reason: Reason | None, *, at_once: bool = False) -> list[Held]:

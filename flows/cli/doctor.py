@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import os
 import shutil
 import socket
@@ -13,8 +14,10 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from flows import outbox
 from flows.asking import catalog_for
 from flows.cli.output import Parser, print_json, say
+from flows.prefect_events import failed_actions
 from flows.prefect_server import server
 from infra.errors import EbbError
 from infra.frameworks.base import WITHOUT_CLUSTER, known_frameworks, load_framework
@@ -129,6 +132,28 @@ def _prefect_server() -> Finding:
         return Finding("prefect server", "missing", words, "start it, or unset PREFECT_API_URL")
 
 
+def _events() -> list[Finding]:
+    """Automations that failed say so nowhere else; events that no server took wait on disk."""
+    settings = load_settings()
+    findings = []
+    kept = len(outbox.waiting(settings))
+    if kept:
+        words = f"{kept} events wait for a server"
+        findings.append(Finding("events", "warning", words, "ebb up, or the next ebb emit"))
+    url = outbox.server_url(settings)
+    since = dt.datetime.now(dt.UTC) - dt.timedelta(days=1)
+    try:
+        failed = failed_actions(url, since) if url else []
+    except EbbError:
+        return findings  # whether the server answers is another check's business
+    if failed:
+        last = failed[-1]
+        words = f"{len(failed)} actions of automations failed in a day"
+        why = f"{last.automation}: {last.why}"
+        findings.append(Finding("automations", "warning", words, f"look at the last: {why}"))
+    return findings
+
+
 def _machine() -> list[Finding]:
     findings = []
     try:
@@ -148,4 +173,11 @@ def _machine() -> list[Finding]:
     return findings
 
 
-CHECKS: tuple[Callable[[], list[Finding]], ...] = (_python, _home, _machine, _frameworks, _prefect)
+CHECKS: tuple[Callable[[], list[Finding]], ...] = (
+    _python,
+    _home,
+    _machine,
+    _frameworks,
+    _prefect,
+    _events,
+)

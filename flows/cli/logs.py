@@ -23,12 +23,14 @@ _LOOK_EVERY_S = 0.1
 def main(args: list[str]) -> int:
     """Print a run's logs."""
     parser = Parser("logs", _DESCRIPTION)
-    parser.add_argument("run")
+    parser.add_argument("run", help="RUN, or RUN/PROGRAM for one that a flow ran on its cluster")
     parser.add_argument("-f", "--follow", action="store_true", help="until the run has ended")
     parser.add_argument("--tail", type=int, metavar="N", help="only the last N lines")
     parser.add_argument("--from", dest="source", default="job", metavar="WHAT",
                         help="job, head, worker-0, supervisor, flow (default job)")  # fmt: skip
     options = parser.take(args)
+    options.run, _, program = options.run.partition("/")
+    options.source = program or options.source
     settings = load_settings()
     ledger = Ledger(settings.home)
     known_run(ledger, options.run)
@@ -50,13 +52,16 @@ def main(args: list[str]) -> int:
 
 
 def _files(folder: Path, source: str) -> dict[str, Path]:
-    if source == "job":
-        pair = {name: folder / f"{name}.log" for name in ("stdout", "stderr")}
+    program = folder / "programs" / source
+    if source == "job" or ("/" not in source and program.is_dir()):
+        where = folder if source == "job" else program
+        pair = {name: where / f"{name}.log" for name in ("stdout", "stderr")}
         return {name: path for name, path in pair.items() if path.exists()}
     path = folder / f"{source}.log"
     if "/" not in source and path.exists():
         return {"text": path}
-    known = ["job", *sorted(log.stem for log in folder.glob("*.log"))]
+    logs = (*folder.glob("*.log"), *folder.glob("programs/*"))
+    known = ["job", *sorted(log.stem for log in logs)]
     hint = did_you_mean(source, known, otherwise=f"there are {', '.join(known)}")
     raise ConfigurationError([Problem(Reason.OPTION_INVALID, f"there is no log {source!r}", hint)])
 

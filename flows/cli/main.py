@@ -30,6 +30,7 @@ COMMANDS = {
     "nodes": ("flows.cli.nodes", "pools, nodes, what runs where, the queue, clusters and leases"),
     "up": ("flows.cli.up", "Prefect server, worker and deployments on this machine"),
     "down": ("flows.cli.down", "end what ebb up started; running runs are cancelled"),
+    "emit": ("flows.cli.emit", "tell that something happened, so that what waits for it starts"),
     "doctor": ("flows.cli.doctor", "what is missing on this machine, and how to get it"),
 }
 

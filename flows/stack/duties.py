@@ -28,6 +28,7 @@ from prefect.exceptions import ObjectAlreadyExists
 from prefect.states import Cancelling
 from prefect.workers.process import ProcessWorker
 
+from flows import outbox
 from flows.infrastructure import refresh
 from flows.reconcile import reconcile
 from infra.ledger import Ledger
@@ -50,6 +51,8 @@ def deploy(folder: Path, pool: str) -> int:
     for file in files:
         if file.exists():
             names += _deploy_file(file, folder, pool)
+    for event in outbox.flush(os.environ["PREFECT_API_URL"]):
+        print(f"sent event {event}, which had waited for a server", file=sys.stderr)
     print(", ".join(dict.fromkeys(names)))
     return 0
 

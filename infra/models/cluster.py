@@ -138,6 +138,8 @@ class ClusterView:
     driver_env: dict[str, str] = field(default_factory=dict)
     """What a program needs in its environment to find the cluster. Paths of secrets, no secrets."""
     job: JobView = JobView()
+    programs: dict[str, JobView] = field(default_factory=dict)
+    """Programs that a flow runs on a cluster it holds, by the name of their folder."""
     failure: Failure | None = None
     released_at: float | None = None
     released_by: str = ""

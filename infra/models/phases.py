@@ -92,6 +92,7 @@ class Reason(StrEnum):
     OUT_OF_MEMORY = "JOB:OUT_OF_MEMORY"
     TIME_LIMIT = "JOB:TIME_LIMIT"
     IDLE = "JOB:IDLE"
+    OUTPUT_INVALID = "JOB:OUTPUT_INVALID"
     CANCELLED = "JOB:CANCELLED"
     RELEASE_INCOMPLETE = "RELEASE:INCOMPLETE"
 
@@ -161,6 +162,7 @@ REASONS: dict[Reason, ReasonInfo] = {
         Phase.FAILED, "the program reached its time limit", ExitCode.TIMEOUT
     ),
     Reason.IDLE: ReasonInfo(Phase.FAILED, "the cluster had no work for too long", ExitCode.TIMEOUT),
+    Reason.OUTPUT_INVALID: ReasonInfo(Phase.FAILED, "the output is not what was expected", 1),
     Reason.CANCELLED: ReasonInfo(Phase.CANCELLED, "it was stopped", ExitCode.INTERRUPTED),
     Reason.RELEASE_INCOMPLETE: ReasonInfo(
         Phase.RELEASING, "something resists and is still held", ExitCode.TEMPORARY

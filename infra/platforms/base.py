@@ -11,7 +11,7 @@ from typing import Protocol, cast
 
 from infra.models.cluster import ClusterView
 from infra.models.hardware import Node, NodePool
-from infra.models.job import RunSpec
+from infra.models.job import JobSpec, RunSpec
 from infra.models.phases import Reason, Step
 from infra.settings import Settings
 
@@ -51,6 +51,14 @@ class Platform(Protocol):
 
         ``then_release``: its end is the cluster's end, without waiting for anybody to say so.
         """
+        ...
+
+    def start_program(self, cluster: str, name: str, job: JobSpec) -> None:
+        """Run one more program on a cluster that a flow holds; once for each name."""
+        ...
+
+    def stop_program(self, cluster: str, name: str) -> None:
+        """End that program; the cluster stays."""
         ...
 
     def repeat(self, cluster: str, step: Step) -> None:

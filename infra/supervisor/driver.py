@@ -92,6 +92,11 @@ class Driver:
         """End the program for being over its limit."""
         self.end(Reason.OUT_OF_MEMORY, detail, at_once=True)
 
+    def ask_to_end(self) -> None:
+        """SIGTERM only: whoever sweeps the cluster next does not wait for an answer."""
+        if self.running:
+            self._signal(signal.SIGTERM)
+
     def _signal(self, number: signal.Signals) -> None:
         assert self._process is not None
         with contextlib.suppress(ProcessLookupError):

@@ -10,7 +10,7 @@ from infra.frameworks.base import ClusterPlan, load_framework
 from infra.ledger import Ledger
 from infra.models.cluster import Failure, WorkerFigures
 from infra.models.hardware import HardwareTier
-from infra.models.job import RunSpec
+from infra.models.job import JobSpec, RunSpec
 from infra.models.phases import Reason, Step
 from infra.models.resources import format_duration, format_memory
 from infra.platforms.local.metrics import TreeMeter
@@ -21,6 +21,7 @@ from infra.supervisor.desk import Desk
 from infra.supervisor.driver import Driver
 from infra.supervisor.limits import LimitsWatch, Verdict
 from infra.supervisor.members import Departure, Members
+from infra.supervisor.programs import Programs
 from infra.supervisor.scaler import Scaler
 from infra.waiting import now_s
 
@@ -48,6 +49,7 @@ class House:
         self.spec, self.desk, self.driver = ground.spec, ground.desk, ground.driver
         self.members: Members | None = None
         self.scaler: Scaler | None = None
+        self.programs = Programs(ground.place, ground.desk, self._environment)
         self._limits = LimitsWatch(self.spec.limits)
         self._out_of_memory = ""
         self._measured_s = 0.0
@@ -95,6 +97,7 @@ class House:
             self._attach()
         if orders.get("job") and self.driver is not None:
             self._run(self.driver)
+        self.programs.tick(orders, self._out_of_memory)
         self._measure()
         if self.scaler is not None and self.desk.view.autoscaler_at and not self._job_over:
             self.scaler.tick()
@@ -168,7 +171,7 @@ class House:
 
     def _run(self, driver: Driver) -> None:
         if not driver.running and not self._job_over:
-            driver.start(self._driver_environment())
+            driver.start(self._environment(driver.job, self.ground.place))
             self.desk.update(job=driver.view)
             if driver.view.ended_at is None:
                 self.desk.event("job_started", "the program runs", step=Step.RUN_USER_JOB.value)
@@ -311,10 +314,9 @@ class House:
             memory_percent=100 * meter.memory_bytes / tier.memory_bytes if meter else 0.0,
         )
 
-    def _driver_environment(self) -> dict[str, str]:
-        job, place = self.driver.job if self.driver else None, self.ground.place
+    def _environment(self, job: JobSpec, place: Place) -> dict[str, str]:
         environment = user_environment(os.environ)
-        environment.update(job.env if job else {})
+        environment.update(job.env)
         environment.update(self.desk.view.driver_env)
         environment["PYTHONUNBUFFERED"] = "1"  # what it prints is seen when it is printed
         environment["EBB_OUTPUT_DIR"] = str(place.logs / "output")

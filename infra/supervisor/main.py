@@ -78,6 +78,7 @@ class Supervisor:
                 _drain_pipe(child_ended)
         self.house.last_look()
         members = self.house.members
+        self.house.programs.ask_to_end()
         release(self.ground, self.release_order, len(members.workers) if members else 0)
 
     def _tick(self) -> None:
@@ -105,10 +106,17 @@ class Supervisor:
         self.orders = json.loads(row["orders"])
         if row["released_at"] is not None:
             self.release_order = {"reason": "", "at_once": True}
+        self.lease.agree(row["lease_s"])
         if "release" in self.orders:
             self.release_order = self.orders["release"]
         elif self.lease.lapsed(row["beat"], now_s()):
-            self.release_order = {"reason": Reason.LEASE_LAPSED.value, "lapsed": True}
+            kept = self.lease.duration_s > self.spec.lease_s
+            words = "its flow stayed suspended for longer than it was to be kept" if kept else ""
+            self.release_order = {
+                "reason": Reason.LEASE_LAPSED.value,
+                "lapsed": True,
+                "because": words,
+            }
         self._obey_repeat()
 
     def _obey_repeat(self) -> None:
@@ -145,7 +153,7 @@ class Supervisor:
             "pool": self.spec.cluster.pool.name,
             "state": "admitted" if self.admission.admitted else "queued",
             "beat": 0,
-            "lease_s": self.spec.lease_s,
+            "lease_s": self.lease.duration_s,
             "supervisor_pid": pid,
             "supervisor_started": marks.started_ticks(pid),
             "orders": json.dumps(self.orders),

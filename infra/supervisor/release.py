@@ -27,7 +27,7 @@ def release(ground: Ground, order: dict[str, Any], workers: int) -> None:
 
     Args:
         ground: whose.
-        order: ``reason`` (a Reason or empty), ``at_once``, ``lapsed``.
+        order: ``reason`` (a Reason or empty), ``at_once``, ``lapsed``, ``because``.
         workers: how many there were, for the last line.
     """
     ledger, desk, place = ground.ledger, ground.desk, ground.place
@@ -47,7 +47,7 @@ def release(ground: Ground, order: dict[str, Any], workers: int) -> None:
         desk.done(Step.TEAR_DOWN, _words(workers, ground))
     wait_until(lambda: _recorded(ledger, ground, reason), timeout_s=_RECORD_TIMEOUT_S)
     if order.get("lapsed"):
-        _end_run(ledger, desk.view, place.run)
+        _end_run(ledger, desk.view, place.run, order.get("because", ""))
 
 
 def _words(workers: int, ground: Ground) -> str:
@@ -67,10 +67,11 @@ def _recorded(ledger: Ledger, ground: Ground, reason: Reason | None) -> bool:
     return True
 
 
-def _end_run(ledger: Ledger, view: ClusterView, run: str) -> None:
+def _end_run(ledger: Ledger, view: ClusterView, run: str, because: str) -> None:
     """Nobody is there to say how the run ended: say it, from what the program did."""
     program_ended = view.job.ended_at is not None and view.job.reason is not Reason.LEASE_LAPSED
-    error = runs.job_error(view) if program_ended else error_for(Reason.FLOW_LOST)
+    lost = Reason.LEASE_LAPSED if because else Reason.FLOW_LOST
+    error = runs.job_error(view) if program_ended else error_for(lost, detail=because)
     code = 0 if error is None else error.exit_code
     try:
         runs.end(ledger, run, error, code)

@@ -21,6 +21,7 @@ _REGISTRIES = (
     "infra.frameworks.spark",
     "infra.platforms.base",
     "flows.cli",
+    "flows.programs",  # run by their path like a user's; Dask only where there is a cluster
     "flows.flow_process",  # Prefect reads the environment when imported, so it is set before
 )
 

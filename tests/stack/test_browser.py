@@ -1,6 +1,6 @@
-"""Prefect's UI as a person uses it: the form, a run, its artifacts, a cancel, the infrastructure.
+"""Prefect's UI as a person uses it: form, run, artifacts, cancel, infrastructure.
 
-With ``EBB_SCREENSHOTS=folder`` the pages are kept as pictures; those of ``docs/images`` are made so.
+With ``EBB_SCREENSHOTS=folder`` the pages are kept as pictures, as those of ``docs/images`` were.
 """
 
 from __future__ import annotations

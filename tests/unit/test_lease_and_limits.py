@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from infra.models.job import Limits
-from infra.supervisor.lease import LeaseJudge
+from infra.supervisor.lease import LONGEST_S, LeaseJudge
 from infra.supervisor.limits import LimitsWatch, Verdict
 
 
@@ -28,6 +28,26 @@ def test_lease_that_comes_back_in_time_starts_anew() -> None:
     judge.lapsed(2, 9.0)
     assert not judge.lapsed(2, 18.0)
     assert judge.left_s(18.0) == 1.0
+
+
+def test_lease_lasts_for_as_long_as_was_agreed_with_the_last_beat() -> None:
+    judge = LeaseJudge(10)
+    judge.lapsed(1, 0.0)
+    judge.agree(100)
+    assert [judge.lapsed(1, now_s) for now_s in (99.0, 100.0)] == [False, True]
+
+
+def test_lease_that_comes_with_a_beat_does_not_count_the_silence_before_it() -> None:
+    judge = LeaseJudge(100)
+    judge.lapsed(1, 0.0)
+    judge.agree(10)
+    assert not judge.lapsed(2, 50.0)
+
+
+def test_no_lease_lasts_for_ever() -> None:
+    judge = LeaseJudge(10)
+    judge.agree(1e9)
+    assert judge.duration_s == LONGEST_S
 
 
 def watch(**limits: object) -> LimitsWatch:

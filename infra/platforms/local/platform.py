@@ -15,9 +15,9 @@ from typing import Any
 from infra.errors import ConfigurationError, Problem
 from infra.ledger import Ledger
 from infra.models.cluster import ClusterView
-from infra.models.codec import from_json, to_json
+from infra.models.codec import from_json, to_data, to_json
 from infra.models.hardware import Node, NodePool
-from infra.models.job import RunSpec
+from infra.models.job import JobSpec, RunSpec
 from infra.models.phases import Reason, Step
 from infra.platforms.base import Held
 from infra.platforms.local import marks
@@ -25,6 +25,9 @@ from infra.platforms.local.pool import free_room, mark_released
 from infra.platforms.local.processes import our_environment
 from infra.settings import Settings
 from infra.waiting import wall_s
+
+PROGRAM, STOP_PROGRAM = "program ", "stop-program "
+"""Orders that name a program of a cluster that a flow holds."""
 
 _CLAIMED = -1
 _BALLAST_BYTES = 2**19
@@ -77,6 +80,14 @@ class LocalPlatform:
         """The supervisor starts the program when the workers are there."""
         after = {"release_after_job": True} if then_release else {}
         self.ledger.order(cluster, job=True, **after)
+
+    def start_program(self, cluster: str, name: str, job: JobSpec) -> None:
+        """The supervisor starts it beside what runs already."""
+        self.ledger.order(cluster, **{PROGRAM + name: to_data(job)})
+
+    def stop_program(self, cluster: str, name: str) -> None:
+        """The supervisor ends it: SIGTERM, and SIGKILL three seconds later."""
+        self.ledger.order(cluster, **{STOP_PROGRAM + name: True})
 
     def repeat(self, cluster: str, step: Step) -> None:
         """The supervisor forgets the failure and tries again."""

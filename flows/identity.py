@@ -1,0 +1,54 @@
+"""What stays the same when a flow run is run again: the keys of its jobs and clusters."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from prefect.context import FlowRunContext
+from prefect.runtime import flow_run as runtime
+
+from infra.errors import ConfigurationError, Problem
+from infra.models.phases import Reason
+
+_DIGEST_CHARS = 8
+
+
+def root_flow_run() -> str:
+    """The id of the flow run that a retry, from the UI too, runs again under the same id.
+
+    Raises:
+        ConfigurationError: outside of a flow.
+    """
+    context = FlowRunContext.get()
+    if context is None or context.flow_run is None:
+        problem = Problem(
+            Reason.OPTION_INVALID,
+            "this belongs inside a Prefect flow: its retry must find what it had begun",
+            "call it from a function with @flow, or use flows.api.run and flows.api.cluster",
+        )
+        raise ConfigurationError([problem])
+    if context.flow_run.parent_task_run_id is None:
+        return str(context.flow_run.id)
+    return str(runtime.root_flow_run_id)
+
+
+def job_key(name: str, program: tuple[str, ...], options: Mapping[str, Any]) -> str:
+    """The same name with other arguments is another job: its input has changed."""
+    asked = json.dumps([program, dict(options)], sort_keys=True, default=str)
+    digest = hashlib.sha256(asked.encode()).hexdigest()[:_DIGEST_CHARS]
+    return f"{root_flow_run()}/{name}@{digest}"
+
+
+def cluster_key(name: str) -> str:
+    """A cluster that a flow holds."""
+    return f"{root_flow_run()}/{name}"
+
+
+def workdir_of(words: tuple[str, ...]) -> str | None:
+    """A script's own folder, when its path is absolute."""
+    scripts = [Path(word) for word in words[:2] if word.endswith(".py")]
+    return str(scripts[0].parent) if scripts and scripts[0].is_absolute() else None

@@ -1,0 +1,160 @@
+"""For a user's own flows: ``job`` runs a program on a cluster of its own, ``cluster`` holds one.
+
+    from flows.jobs import cluster, job, parallel
+
+A job is told apart by its name and arguments within its flow run. When that flow run is run again
+(a retry, also from the UI; a worker that came back), what had succeeded is not done again, what
+still runs is adopted, and what had failed is run anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+from uuid import UUID
+
+from prefect import flow, get_run_logger, task
+from prefect.cache_policies import NO_CACHE
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.objects import State
+from prefect.exceptions import CancelledRun, Pause
+from prefect.states import Cancelled, Completed
+
+from flows.asking import Request
+from flows.attempts import SevenSteps
+from flows.holding import Held, cluster
+from flows.identity import job_key, workdir_of
+from flows.outcome import RunResult, result_of
+from flows.parallel import Crew, parallel, stoppable
+from flows.recorded import begin, run_once
+from flows.signing import ended_by, reporting, sign_in
+from flows.stopping import stop_run
+from infra import steps as plain
+from infra.errors import EbbError, JobError
+from infra.ledger import Ledger
+from infra.models.phases import Phase, Reason, Step
+from infra.settings import load_settings
+from infra.steps import Scene
+from tasks import steps
+
+__all__ = ["Crew", "Held", "RunResult", "cluster", "job", "parallel"]
+
+
+def job(*program: object, name: str = "", **options: Any) -> RunResult:
+    """Run a program on a cluster of its own, as a part of this flow; waits for its end.
+
+    Seen in the UI as a task of this flow with the job's name and, below it, a flow run named like
+    the run, with the seven tasks.
+
+    Args:
+        program: the program and its arguments. It runs in its own folder unless ``workdir`` says
+            otherwise: a worker starts flows in a folder that is gone afterwards.
+        name: of the job in this flow; the program's when not given. The same name and arguments
+            are the same job.
+        options: those of ``ebb run``, with underscores: ``framework="none"``, ``workers=(1, 8)``.
+
+    Raises:
+        ConfigurationError: with everything that is wrong with the request; nothing was made.
+        EbbError: what the run failed with.
+    """
+    words = tuple(str(word) for word in program)
+    label = name or (Path(words[0]).stem if words else "job")
+    asked = {"workdir": workdir_of(words), **options}
+    return keyed_job(words, asked, label=label, key=job_key(label, words, options))
+
+
+def keyed_job(
+    words: tuple[str, ...], options: Mapping[str, Any], *, label: str, key: str
+) -> RunResult:
+    """The same for a job that is told apart by more than its flow run."""
+    request = Request(words=words, options=dict(options))
+    return _job.with_options(task_run_name=label)(request, key)
+
+
+@task(name="job", cache_policy=NO_CACHE, persist_result=False)
+def _job(request: Request, key: str) -> RunResult:
+    settings = load_settings()
+    ledger = Ledger(settings.home)
+    row = ledger.run_of(key)
+    if row is not None and row["phase"] == Phase.SUCCEEDED.value:
+        get_run_logger().info("done before, by run %s", row["name"])
+        return result_of(settings, row)
+    open_ = row is not None and row["ended"] is None
+    name = row["name"] if row is not None and open_ else begin(ledger, request, key=key).name
+    ledger.close()
+    with stoppable(partial(stop_run, settings, name, Reason.CANCELLED)):
+        _as_flow_run(name, request, key)
+    ended = ledger.run_of(key)
+    assert ended is not None
+    return result_of(settings, ended)
+
+
+def _as_flow_run(run: str, request: Request, key: str) -> None:
+    carry = _carry_out.with_options(flow_run_name=run)
+    try:
+        carry(list(request.words or ()), dict(request.options), key)
+    except CancelledRun:
+        raise JobError(Reason.CANCELLED) from None
+    except Pause:
+        _end_flow_run_of(run)
+        raise
+
+
+def _end_flow_run_of(run: str) -> None:
+    """The parent's suspension leaves a child's flow run as it was, Running for ever: end it."""
+    row = Ledger(load_settings().home).run(run)
+    if row is None or row["flow_run_id"] is None:
+        return
+    words = "its flow was suspended; the job is run when that is resumed"
+    done = row["phase"] == Phase.SUCCEEDED.value
+    state: State[None] = Completed() if done else Cancelled(message=words)
+    with get_client(sync_client=True) as client:
+        client.set_flow_run_state(UUID(row["flow_run_id"]), state, force=True)
+
+
+@flow(name="job", validate_parameters=False, persist_result=False)
+def _carry_out(program: list[str], options: dict[str, Any], key: str) -> Any:
+    """One job of another flow.
+
+    Args:
+        program: the program and its arguments.
+        options: those of ``ebb run``.
+        key: what tells the job apart when its flow is run again.
+    """
+    settings, request = load_settings(), Request(words=tuple(program), options=options)
+    id_ = sign_in(settings)
+    try:
+        run_once(settings, request, SEVEN, key=key, flow_run_id=id_, watching=reporting(settings))
+    except EbbError as error:
+        return ended_by(error)
+    return None
+
+
+def _run_user_job(scene: Scene) -> Any:
+    """A flow that shall be suspended is so between jobs: a program that has begun may end."""
+    try:
+        return steps.run_user_job(scene)
+    except Pause:
+        view = scene.platform.observe(scene.cluster)
+        if view is None or view.job.started_at is None:
+            raise
+        return plain.run_user_job(scene)
+
+
+def _tear_down(scene: Scene, reason: Reason | None) -> None:
+    """Every task of a flow that shall be suspended raises Pause, also the one that releases."""
+    try:
+        steps.tear_down(scene, reason)
+    except Pause:
+        plain.tear_down(scene, reason)
+
+
+_OURS = {Step.RUN_USER_JOB: _run_user_job, Step.TEAR_DOWN: _tear_down}
+SEVEN = cast(
+    SevenSteps,
+    SimpleNamespace(**{step.value: _OURS.get(step) or getattr(steps, step.value) for step in Step}),
+)
+"""The seven tasks, in a way that a suspension neither loses a result nor a cluster."""

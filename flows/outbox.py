@@ -1,0 +1,81 @@
+"""Events that no server could take: kept on disk with their ids, sent when one answers.
+
+A double send is one event, because the server tells events apart by their ids. Imports no Prefect.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from flows.prefect_events import send
+from flows.prefect_server import server
+from infra.errors import ConfigurationError
+from infra.settings import Settings, load_settings
+from infra.waiting import wall_s
+
+
+def server_url(settings: Settings) -> str | None:
+    """The API of the server that was named, else of this machine's own when it runs."""
+    named = os.environ.get("PREFECT_API_URL")
+    if named:
+        return named
+    info = server.running(settings.home)
+    return info.url if info else None
+
+
+def keep(settings: Settings, event: dict[str, Any]) -> Path:
+    """Write an event down for later."""
+    folder = _folder(settings)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path = folder / f"{wall_s():.6f}-{event['id']}.json"
+    draft = path.with_suffix(".draft")
+    draft.write_text(json.dumps(event))
+    draft.rename(path)
+    return path
+
+
+def waiting(settings: Settings) -> list[Path]:
+    """What is kept, oldest first."""
+    return sorted(_folder(settings).glob("*.json"))
+
+
+def flush(url: str, settings: Settings | None = None) -> list[str]:
+    """Send all that is kept, in order; gives the ids of what was sent.
+
+    One that the server refuses is set aside (``.refused``), so that it does not block the others.
+
+    Raises:
+        ProvisioningError: PREFECT_UNREACHABLE; what was not sent is still kept.
+    """
+    settings = settings or load_settings()
+    if not waiting(settings):
+        return []
+    sent = []
+    with _alone(settings):
+        for path in waiting(settings):
+            event = json.loads(path.read_text())
+            try:
+                send(url, [event])
+            except ConfigurationError:
+                path.rename(path.with_suffix(".refused"))
+                continue
+            path.unlink()
+            sent.append(str(event["id"]))
+    return sent
+
+
+def _folder(settings: Settings) -> Path:
+    return settings.home / "outbox"
+
+
+@contextlib.contextmanager
+def _alone(settings: Settings) -> Iterator[None]:
+    with (_folder(settings) / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

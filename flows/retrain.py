@@ -1,0 +1,92 @@
+"""Retrain when a data set has changed: started by the event ``dataset.updated``.
+
+    ebb emit dataset.updated --resource dataset.orders -p version=7 -p uri=/data/orders-7.csv
+
+Events are not merged by Prefect's trigger: within a window it would drop a newer version as well.
+Each starts a flow run; of several with the same data set and version, one has the job.
+"""
+
+from __future__ import annotations
+
+import urllib.parse
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from prefect import flow
+from prefect.states import Completed
+from pydantic import Field
+
+from flows import hooks
+from flows.asking import Request
+from flows.claims import claim
+from flows.jobs import keyed_job
+from flows.pipelines import Model
+from flows.programs import FOLDER
+from flows.signing import ended_by, sign_in
+from infra.errors import ConfigurationError, Problem
+from infra.models.phases import Reason
+from infra.settings import load_settings
+
+_EVENT = "dataset.updated"
+WindowMinutes = Annotated[int, Field(ge=0, le=10_080)]
+
+
+@flow(
+    name="retrain",
+    flow_run_name="retrain-{dataset}-{version}",
+    persist_result=False,
+    on_cancellation=[hooks.release],
+    on_crashed=[hooks.release],
+)
+def retrain(
+    dataset: str,
+    version: str,
+    uri: str,
+    framework: Literal["dask", "none"] = "none",
+    window_minutes: WindowMinutes = 60,
+) -> Any:
+    """Train a model on a data set of a certain version, once.
+
+    Args:
+        dataset: The data set's name; the resource of the event.
+        version: Which version of it; from the event's payload.
+        uri: Where that is: a path, or a file URL; from the event's payload.
+        framework: What the training runs on; none is a single process.
+        window_minutes: A version that was trained on within this time is not trained on again.
+    """
+    settings = load_settings()
+    me = sign_in(settings)
+    try:
+        data = _checked(dataset, version, uri)
+    except ConfigurationError as error:
+        return ended_by(error)
+    key = f"retrain/{dataset}/{version}"
+    words = (str(FOLDER / "train.py"), str(data), str(data))
+    options = {"framework": framework, "workers": (1, 2), "workdir": str(FOLDER)}
+    request = Request(words=words, options=options)
+    window_s = window_minutes * 60.0
+    taken = claim(settings, request, key=key, window_s=window_s, flow_run_id=me)
+    if taken is not None:
+        return Completed(name="Skipped", message=f"{dataset} {version} is {taken}")
+    trained = keyed_job(words, options, label="train", key=key)
+    model = trained.output("model.json", Model)
+    return Completed(message=f"run {trained.run}: error {model.error:.4f}", data=model)
+
+
+def _checked(dataset: str, version: str, uri: str) -> Path:
+    """Where the data is. A fact that the event did not have arrives as an empty text."""
+    given = {"dataset": dataset, "version": version, "uri": uri}
+    hint = f"ebb emit {_EVENT} --resource DATASET -p version=V -p uri=/PATH"
+    missing = [name for name, value in given.items() if not value.strip()]
+    problems = [Problem(Reason.OPTION_INVALID, f"there is no {name}", hint) for name in missing]
+    parts = urllib.parse.urlsplit(uri)
+    path = Path(urllib.parse.unquote(parts.path))
+    if "uri" not in missing and parts.scheme not in ("", "file"):
+        summary = f"uri {uri}: this program reads files, not {parts.scheme}"
+        problems.append(Problem(Reason.OPTION_INVALID, summary, hint))
+    elif "uri" not in missing and not (path.is_absolute() and path.is_file()):
+        summary = f"uri {uri}: there is no such file here (its path must be absolute)"
+        problems.append(Problem(Reason.OPTION_INVALID, summary, hint))
+    if problems:
+        raise ConfigurationError(problems)
+    return path

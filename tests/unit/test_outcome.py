@@ -1,0 +1,69 @@
+"""A program's output as a typed value: what is wrong with it is said in words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from pydantic import BaseModel
+
+from flows.outcome import RunResult
+from infra.errors import JobError
+from infra.ledger import Ledger
+from infra.models.phases import Phase, Reason
+
+
+class Model(BaseModel):
+    name: str
+    error: float
+
+
+@dataclass
+class Plain:
+    name: str
+    error: float
+
+
+@pytest.fixture
+def result(tmp_path: Path) -> RunResult:
+    output = tmp_path / "runs" / "calm-otter" / "output"
+    output.mkdir(parents=True)
+    ledger = Ledger(tmp_path)
+    ledger.add_run("calm-otter", "{}")
+    ledger.update_run("calm-otter", job_key="flow/train")
+    ledger.close()
+    return RunResult(
+        run="calm-otter",
+        phase=Phase.SUCCEEDED,
+        reason=None,
+        detail="",
+        exit_code=0,
+        output_dir=output,
+    )
+
+
+@pytest.mark.parametrize("kind", [Model, Plain])
+def test_output_becomes_a_model_or_a_dataclass(result: RunResult, kind: type) -> None:
+    (result.output_dir / "m.json").write_text('{"name": "a", "error": 1}')
+    assert result.output("m.json", kind) == kind(name="a", error=1.0)
+
+
+def test_wrong_fields_are_named(result: RunResult) -> None:
+    (result.output_dir / "m.json").write_text('{"error": "big"}')
+    with pytest.raises(JobError, match=r"name: Field required; error: Input should be") as error:
+        result.output("m.json", Model)
+    assert error.value.reason is Reason.OUTPUT_INVALID
+
+
+def test_a_missing_file_is_told_with_what_is_there(result: RunResult) -> None:
+    (result.output_dir / "modle.json").touch()
+    with pytest.raises(JobError, match=r"calm-otter wrote no model\.json") as error:
+        result.output("model.json", Model)
+    assert "modle.json" in error.value.hint
+
+
+def test_work_with_a_wrong_output_counts_as_not_done(result: RunResult, tmp_path: Path) -> None:
+    with pytest.raises(JobError):
+        result.output("model.json", Model)
+    assert Ledger(tmp_path).run_of("flow/train") is None
