@@ -20,8 +20,9 @@ from tests.kubernetes.lab.place import Lab, cache, find
 @pytest.fixture
 def other(lab: Lab) -> Iterator[str]:
     """The name of a second lab; its programs are built because the first one stands."""
-    yield "tests-other"
-    assert up.down("tests-other") == []
+    name = f"{lab.name}-other"
+    yield name
+    assert up.down(name) == []
 
 
 def test_second_lab_stands_beside_the_first(lab: Lab, other: str) -> None:

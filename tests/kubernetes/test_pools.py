@@ -11,7 +11,7 @@ from kubernetes import client
 
 from tests.helpers import wait_until
 from tests.kubernetes import workloads
-from tests.kubernetes.lab import faults, parts, simulated
+from tests.kubernetes.lab import parts, simulated
 from tests.kubernetes.lab.place import Lab
 from tests.kubernetes.lab.pools import orders, values
 from tests.kubernetes.lab.pools.orders import QUICK
@@ -129,15 +129,6 @@ def test_machines_that_never_boot_time_out(api: client.ApiClient, space: str) ->
         wait_until(said(api, space, "TriggeredScaleUp"), 30, "the pool grows")
         wait_until(lambda: scale_up(api).get("status") == "Backoff", 30, "it gives up")
         assert scale_up(api)["backoffInfo"]["errorCode"] == "timeout"
-    runs(api, space, 1)
-
-
-def test_lost_node_is_replaced(api: client.ApiClient, space: str) -> None:
-    deploy(api, space, 1, "1")
-    runs(api, space, 1)
-    (lost,) = [node.metadata.name for node in nodes(api)]
-    faults.lose(api, lost)
-    wait_until(lambda: lost not in [n.metadata.name for n in nodes(api)] != [], 60, "another comes")
     runs(api, space, 1)
 
 

@@ -92,6 +92,7 @@ class Controller:
         every = list(self.cloud.machines.values())
         self.cloud.forget([m for m in every if m.registered and m.name not in names])
         self.cloud.forget([m for m in every if m.pool not in wanted])
+        self.backoffs = {name: each for name, each in self.backoffs.items() if name in wanted}
         for node in nodes:
             if node.pool and node.pool not in wanted:
                 self.cluster.delete(node.name)
