@@ -119,7 +119,7 @@ def test_machine_registers_half_way_and_is_ready_at_the_end_of_its_boot() -> Non
     (machine,) = cloud.order(replace(SMALL, boot_s=10), 1, now=0)
     assert (cloud.registering(4), cloud.registering(5)) == ([], [machine])
     machine.registered = True
-    assert (cloud.booting_ends(9), cloud.booting_ends(10)) == ([], [machine])
+    assert (cloud.booted(9), cloud.booted(10)) == ([], [machine])
 
 
 def test_refused_machines_never_register() -> None:

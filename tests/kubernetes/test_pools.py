@@ -72,7 +72,9 @@ def test_node_appears_not_ready_and_becomes_ready(api: client.ApiClient, space: 
     deploy(api, space, 1, "1")
     wait_until(lambda: readiness(api) == ["False"], 30, "the node is there and not ready")
     assert scale_up(api)["status"] == "InProgress"
-    wait_until(lambda: readiness(api) == ["True"], 30, "it is ready")
+    assert workloads.ready(api, space) == 0
+    runs(api, space, 1)
+    assert readiness(api) == ["True"]
 
 
 def test_unneeded_node_is_marked_and_goes_when_its_time_is_up(

@@ -150,30 +150,25 @@ def unpullable(lab: Lab, image: str) -> Iterator[None]:
 
 
 def exhaust_memory(lab: Lab, pod: client.V1Pod) -> None:
-    """The kernel kills a pod's first container for its memory, whatever it was doing.
+    """A pod's first container dies for want of memory, whatever it was doing.
 
-    Its limit is lowered to what it uses, and a stranger joins it who wants ever more; the kernel
-    prefers those whose score was raised, so the stranger outlives them.
+    Its limit is lowered to what it uses, and a stranger joins its cgroup who wants ever more. The
+    kernel kills somebody, which containerd hears of; whom it spares is killed here.
     """
     _, _, container = pod.status.container_statuses[0].container_id.partition("://")
     (cgroup,) = [path for path in namespace.cgroups(lab) if _is_memory_of(path, container)]
     victims = _pids([cgroup])
-    for pid in victims:
-        Path(f"/proc/{pid}/oom_score_adj").write_text("1000")
     _lower_limit(cgroup)
-    stranger = subprocess.Popen(
-        ["sh", "-c", 'echo $$ >"$0/cgroup.procs" && exec tail /dev/zero', str(cgroup)],
-        env=namespace.environment(lab, "visitor"),
-    )
+    words = ["sh", "-c", 'echo $$ >"$0/cgroup.procs" && exec tail /dev/zero', str(cgroup)]
+    stranger = subprocess.Popen(words, env=namespace.environment(lab, "visitor"))
     try:
-        wait_until(
-            lambda: not [pid for pid in victims if namespace.started_ticks(pid)],
-            _KILLED_TIMEOUT_S,
-            "the kernel killed the container",
-        )
+        stranger.wait(_KILLED_TIMEOUT_S)
     finally:
         stranger.kill()
         stranger.wait()
+    for pid in victims & _pids([cgroup]):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
 
 
 def token(api: client.ApiClient, space: str, name: str) -> str:
@@ -192,7 +187,7 @@ def expire(api: client.ApiClient, space: str, name: str) -> None:
 
 
 def _lower_limit(cgroup: Path) -> None:
-    """To what is used and a little more; version 2 needs no stranger, but does not mind one."""
+    """To what is used and a little more."""
     old = (cgroup / "memory.usage_in_bytes").exists()
     usage, limit = (
         ("memory.usage_in_bytes", "memory.limit_in_bytes")

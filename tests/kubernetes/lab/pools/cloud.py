@@ -23,7 +23,6 @@ class Machine:
     error: str = ""
     """Why the cloud refuses it."""
     registered: bool = False
-    booted: bool = False
     ready: bool = False
     """Whether its node was seen ready, which is a moment after it has booted."""
 
@@ -59,10 +58,12 @@ class Cloud:
         every = self.machines.values()
         return [each for each in every if not each.registered and each.registers_at <= now]
 
-    def booting_ends(self, now: float) -> list[Machine]:
-        """Machines whose node is to become ready now."""
+    def booted(self, now: float) -> list[Machine]:
+        """Machines whose node should be ready and was not seen so."""
         every = self.machines.values()
-        return [m for m in every if m.registered and not m.booted and m.ready_at <= now]
+        return [
+            each for each in every if each.registered and not each.ready and each.ready_at <= now
+        ]
 
     def refused(self, pool: str) -> list[Machine]:
         """Machines that the cloud does not give."""
@@ -81,5 +82,5 @@ class Cloud:
         """A node that an earlier run of this controller made."""
         at = (ready_at, ready_at, ready_at)
         return self.machines.setdefault(
-            name, Machine(name, pool, *at, registered=True, booted=ready, ready=ready)
+            name, Machine(name, pool, *at, registered=True, ready=ready)
         )

@@ -21,7 +21,7 @@ SPACE, ORDERS, STATUS = "kube-system", "lab-pools", "cluster-autoscaler-status"
 TIMERS, POOL = "timers", "pool."
 """Keys of the ConfigMap of orders: the timers, and one for each pool."""
 NAME = "cluster-autoscaler"
-_KWOK = "kwok.x-k8s.io/node"
+_KWOK, _BOOTED = "kwok.x-k8s.io/node", "lab.ebbtide.io/booted-at"
 _FORBIDDEN, _NOT_FOUND, _CONFLICT, _REFUSED = 403, 404, 409, 429
 
 
@@ -94,17 +94,20 @@ class Cluster:
                 "annotations": {_KWOK: "fake", BOOTING: "true", READY_AT: str(ready_at)},
             },
             "spec": {"taints": pool.taints()},
+            # In the same request: a node that says nothing of its readiness is taken for ready.
+            "status": {"capacity": amounts, "allocatable": amounts, "conditions": [down]},
         }
         with _unless(_CONFLICT):
             self._core.create_node(body)
-        status = {"capacity": amounts, "allocatable": amounts, "conditions": [down]}
-        with _unless(_NOT_FOUND):
-            self._core.patch_node_status(name, {"status": status})
 
-    def ready(self, name: str) -> None:
-        """KWOK may make it ready."""
+    def ready(self, name: str, now: float) -> None:
+        """KWOK may make it ready.
+
+        To be said until it has: KWOK overlooks what changes before it holds the node's lease.
+        """
         with _unless(_NOT_FOUND):
-            self._core.patch_node(name, {"metadata": {"annotations": {BOOTING: None}}})
+            said = {BOOTING: None, _BOOTED: str(now)}
+            self._core.patch_node(name, {"metadata": {"annotations": said}})
 
     def delete(self, name: str) -> None:
         """The machine and its node are gone."""

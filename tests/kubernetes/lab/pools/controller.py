@@ -66,9 +66,8 @@ class Controller:
             if pool is not None:
                 self.cluster.register(pool, machine.name, machine.ready_at)
                 machine.registered = True
-        for machine in self.cloud.booting_ends(now):
-            self.cluster.ready(machine.name)
-            machine.booted = True
+        for machine in self.cloud.booted(now):
+            self.cluster.ready(machine.name, now)
         if ours and (changed or now - self._scanned_at >= timers.scan_s):
             self._scanned_at = now
             self.scan(now)
