@@ -44,7 +44,10 @@ def _tell(name: str, seconds: float) -> int:
         print("\n".join(up.status(lab)))
         if namespace.alive(lab):
             share, memory = resources.core_share(lab, seconds), resources.memory_mib(lab)
-            print(f"  takes {memory:.0f} MiB, and {share:.0%} of a core over {seconds:g} s")
+            print(f"  takes {memory:.0f} MiB of at most {resources.MOST_MIB} when idle, and")
+            print(
+                f"  {share:.0%} of a core of at most {resources.MOST_SHARE:.0%}, over {seconds:g} s"
+            )
     return 0
 
 
