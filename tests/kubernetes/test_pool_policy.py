@@ -215,6 +215,17 @@ def test_unready_node_goes_after_twenty_minutes() -> None:
     assert (goes(1199, lost), goes(1200, lost)) == ([], [lost])
 
 
+def test_ten_nodes_go_at_once_and_no_more() -> None:
+    nodes = [node(f"n{number}") for number in range(12)]
+    leaving = node("l", taints=({"key": values.DELETION, "effect": "NoSchedule"},))
+    assert len(goes(LATER, *nodes)) == 10
+    assert len(goes(LATER, leaving, *nodes)) == 9
+
+
+def test_unready_node_is_unneeded_however_full_it_is() -> None:
+    assert is_unneeded(pod(3), ready=False)
+
+
 def test_occupied_nodes_go_one_after_another_and_empty_ones_together() -> None:
     nodes = [node(name) for name in "abcd"]
     names = [each.name for each in shrink.one_drain(nodes, {"b", "c"}, draining=False)]

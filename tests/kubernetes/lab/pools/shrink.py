@@ -36,10 +36,8 @@ def obstacle(pod: Pod) -> str:
         return "a disruption budget"
     if said == "true":
         return ""
-    if not pod.owner:
-        return "nobody would make it anew"
     if pod.owner not in _REPLICATED:
-        return f"its controller is a {pod.owner}"
+        return f"{pod.owner or 'nobody'} would have to make it anew"
     if pod.space == "kube-system":
         return "a system pod without a disruption budget"
     return "data on the node's disk" if pod.local_data else ""
