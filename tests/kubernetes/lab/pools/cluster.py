@@ -81,7 +81,7 @@ class Cluster:
             self._policy.list_pod_disruption_budget_for_all_namespaces(_preload_content=False)
         )
         spent = [each for each in budgets if not each["status"].get("disruptionsAllowed")]
-        return [replace(pod, guarded=any(_covers(b, pod) for b in spent)) for pod in pods]
+        return [replace(pod, guarded=any(covers(b, pod) for b in spent)) for pod in pods]
 
     def register(self, pool: Pool, name: str, ready_at: float) -> None:
         """A node appears that boots: KWOK keeps it alive and does not make it ready yet."""
@@ -178,6 +178,15 @@ class Cluster:
                 self._core.patch_node(name, {"metadata": version, "spec": {"taints": taints}})
 
 
+def covers(budget: Mapping[str, Any], pod: Pod) -> bool:
+    """Whether a disruption budget is about this pod."""
+    selector = budget["spec"].get("selector", {})
+    exact = selector.get("matchLabels", {})
+    same = all(pod.labels.get(key) == value for key, value in exact.items())
+    right_space = budget["metadata"]["namespace"] == pod.space
+    return right_space and same and fit.matches(pod.labels, selector.get("matchExpressions", ()))
+
+
 @contextlib.contextmanager
 def _unless(*statuses: int) -> Iterator[None]:
     """These answers are as good as done."""
@@ -195,11 +204,3 @@ def _items(answer: Any) -> Sequence[Any]:
 
 def _has(taints: Sequence[Mapping[str, Any]], key: str) -> bool:
     return any(taint["key"] == key for taint in taints)
-
-
-def _covers(budget: Mapping[str, Any], pod: Pod) -> bool:
-    selector = budget["spec"].get("selector", {})
-    exact = selector.get("matchLabels", {})
-    same = all(pod.labels.get(key) == value for key, value in exact.items())
-    right_space = budget["metadata"]["namespace"] == pod.space
-    return right_space and same and fit.matches(pod.labels, selector.get("matchExpressions", ()))
