@@ -44,10 +44,8 @@ def _tell(name: str, seconds: float) -> int:
         print("\n".join(up.status(lab)))
         if namespace.alive(lab):
             share, memory = resources.core_share(lab, seconds), resources.memory_mib(lab)
-            print(f"  takes {memory:.0f} MiB of at most {resources.MOST_MIB} when idle, and")
-            print(
-                f"  {share:.0%} of a core of at most {resources.MOST_SHARE:.0%}, over {seconds:g} s"
-            )
+            most = f"(idle: under {resources.MOST_MIB} MiB and {resources.MOST_SHARE:.0%})"
+            print(f"  takes {memory:.0f} MiB, {share:.0%} of a core over {seconds:g} s {most}")
     return 0
 
 
