@@ -14,7 +14,7 @@ from kubernetes import client, config
 from tests.helpers import wait_until
 from tests.kubernetes.lab import debian, up
 from tests.kubernetes.lab.__main__ import say
-from tests.kubernetes.lab.place import Lab, every
+from tests.kubernetes.lab.place import Lab, cache, every
 from tests.kubernetes.workloads import OWN_CLUSTER
 
 _PREFIX = "tests-"
@@ -32,6 +32,8 @@ def lab() -> Iterator[Lab]:
     name = f"{_PREFIX}{os.getpid()}"
     yield up.up(name, up.LEVELS, say)
     assert up.down(name) == []
+    for lock in (cache() / "labs").glob(f"{name}*.lock"):
+        lock.unlink()
 
 
 def _take_down_those_of_killed_runs() -> None:
