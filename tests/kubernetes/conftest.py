@@ -6,6 +6,7 @@ import os
 import uuid
 from collections.abc import Iterator
 from functools import partial
+from pathlib import Path
 
 import pytest
 from kubernetes import client, config
@@ -13,25 +14,39 @@ from kubernetes import client, config
 from tests.helpers import wait_until
 from tests.kubernetes.lab import debian, up
 from tests.kubernetes.lab.__main__ import say
-from tests.kubernetes.lab.place import Lab
+from tests.kubernetes.lab.place import Lab, cache, every
+from tests.kubernetes.workloads import OWN_CLUSTER
 
-_OWN_CLUSTER = "EBB_TEST_KUBECONFIG"
+_PREFIX = "tests-"
+"""A lab of tests has the process id of its run in its name: several checkouts, one machine."""
 
 
 @pytest.fixture(scope="session")
 def lab() -> Iterator[Lab]:
     """A lab of this test run alone. What needs its switches cannot run on somebody's cluster."""
+    if os.environ.get(OWN_CLUSTER):
+        pytest.skip(f"needs a lab of its own, and {OWN_CLUSTER} names another cluster")
     if debian.obstacle():
         pytest.skip(debian.obstacle())
-    name = "tests"
+    _take_down_those_of_killed_runs()
+    name = f"{_PREFIX}{os.getpid()}"
     yield up.up(name, up.LEVELS, say)
     assert up.down(name) == []
+    for lock in (cache() / "labs").glob(f"{name}*.lock"):
+        lock.unlink()
+
+
+def _take_down_those_of_killed_runs() -> None:
+    for old in every():
+        run = old.name.removeprefix(_PREFIX).partition("-")[0]
+        if old.name.startswith(_PREFIX) and not Path("/proc", run).exists():
+            up.down(old.name)
 
 
 @pytest.fixture(scope="session")
 def api(request: pytest.FixtureRequest) -> Iterator[client.ApiClient]:
     """The administrator's client."""
-    path = os.environ.get(_OWN_CLUSTER) or str(request.getfixturevalue("lab").kubeconfig)
+    path = os.environ.get(OWN_CLUSTER) or str(request.getfixturevalue("lab").kubeconfig)
     with config.new_client_from_config(path) as found:
         yield found
 

@@ -12,16 +12,17 @@ from pathlib import Path
 import pytest
 
 from tests.helpers import wait_until
-from tests.kubernetes.lab import control_plane, namespace, parts, up
-from tests.kubernetes.lab.__main__ import say
+from tests.kubernetes.lab import control_plane, namespace, parts, resources, up
+from tests.kubernetes.lab.__main__ import main, say
 from tests.kubernetes.lab.place import Lab, cache, find
 
 
 @pytest.fixture
 def other(lab: Lab) -> Iterator[str]:
     """The name of a second lab; its programs are built because the first one stands."""
-    yield "tests-other"
-    assert up.down("tests-other") == []
+    name = f"{lab.name}-other"
+    yield name
+    assert up.down(name) == []
 
 
 def test_second_lab_stands_beside_the_first(lab: Lab, other: str) -> None:
@@ -57,3 +58,24 @@ def test_lab_whose_first_process_was_killed_is_made_anew(lab: Lab, other: str) -
     os.kill(first.init_pid, signal.SIGKILL)
     wait_until(lambda: not namespace.processes(first), 30, "the kernel ended all of it")
     assert control_plane.ready(up.up(other, (), say))
+
+
+def test_down_takes_a_real_nodes_cgroups_mounts_and_link_away(lab: Lab, other: str) -> None:
+    second = up.up(other, ("node",), say)
+    assert namespace.cgroups(second) != []
+    assert up.down(other) == []
+    assert not list(Path("/sys/fs/cgroup").glob(f"*/ebb-lab-{other}"))
+    assert not Path("/sys/class/net", second.link).exists()
+    assert str(second.folder) not in Path("/proc/self/mounts").read_text()
+    assert namespace.processes(second) == {}
+
+
+def test_control_plane_and_node_take_less_memory_than_promised(lab: Lab) -> None:
+    assert 0 < resources.memory_mib(lab) < resources.MOST_MIB
+
+
+def test_status_tells_what_a_lab_takes(lab: Lab, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["status", "--seconds", "0.1"]) == 0
+    said = capsys.readouterr().out
+    assert f"lab {lab.name}:" in said
+    assert "% of a core" in said

@@ -50,7 +50,7 @@ def test_delayed_answers_arrive_so_much_later(lab: Lab) -> None:
 
 @pytest.mark.parametrize("fault", [faults.drain, faults.lose])
 def test_pods_of_a_node_that_goes_run_on_another(
-    api: client.ApiClient, space: str, fault: object
+    lab: Lab, api: client.ApiClient, space: str, fault: object
 ) -> None:
     pool = f"short-{fault.__name__}"  # type: ignore[attr-defined]
     simulated.make_pool(api, pool, cores=2, most_nodes=3, boot_s=1)

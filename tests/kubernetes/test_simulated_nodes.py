@@ -10,10 +10,11 @@ from kubernetes import client
 from tests.helpers import wait_until
 from tests.kubernetes import workloads
 from tests.kubernetes.lab import simulated
+from tests.kubernetes.lab.place import Lab
 
 
 @pytest.fixture(scope="module")
-def pool(api: client.ApiClient) -> Iterator[str]:
+def pool(lab: Lab, api: client.ApiClient) -> Iterator[str]:
     """A pool of 8-core machines that begins empty."""
     simulated.make_pool(api, "compute", cores=8, most_nodes=100, boot_s=2)
     yield "compute"

@@ -2,12 +2,46 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from kubernetes import client
 
+from tests.kubernetes.lab import images
 from tests.kubernetes.lab.metrics_api import CPU
 from tests.kubernetes.lab.simulated import POOL_LABEL
+
+OWN_CLUSTER, OWN_IMAGE = "EBB_TEST_KUBECONFIG", "EBB_TEST_IMAGE"
+"""A cluster that is not the lab, and an image with a shell that it can pull."""
+
+
+def image() -> str:
+    """An image with busybox's commands."""
+    usual = "busybox" if os.environ.get(OWN_CLUSTER) else images.BUSYBOX
+    return os.environ.get(OWN_IMAGE) or usual
+
+
+def runs(script: str, **more: Any) -> dict[str, Any]:
+    """A pod's spec with one container that runs a script."""
+    command = ["/bin/sh", "-c", script]
+    container = {"image": image(), "command": command, "imagePullPolicy": "IfNotPresent", **more}
+    return {"container": container}
+
+
+def pods(api: client.ApiClient, space: str) -> list[client.V1Pod]:
+    """Those of a namespace."""
+    found: list[client.V1Pod] = client.CoreV1Api(api).list_namespaced_pod(space).items
+    return found
+
+
+def state(pod: client.V1Pod, kind: str) -> str:
+    """Why its container waits (``waiting``), or why it ended (``terminated``)."""
+    for status in pod.status.container_statuses or ():
+        for each in (status.state, status.last_state):
+            found = getattr(each, kind)
+            if found is not None:
+                return str(found.reason)
+    return ""
 
 
 def on_pool(pool: str) -> dict[str, Any]:
@@ -63,6 +97,7 @@ def autoscale(api: client.ApiClient, space: str, most: int, percent: int = 80) -
             "minReplicas": 1,
             "maxReplicas": most,
             "metrics": [{"type": "Resource", "resource": {"name": "cpu", "target": target}}],
+            "behavior": {"scaleDown": {"stabilizationWindowSeconds": 10}},
         },
     }
     client.AutoscalingV2Api(api).create_namespaced_horizontal_pod_autoscaler(space, body)

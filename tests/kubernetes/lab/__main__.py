@@ -6,7 +6,7 @@ import argparse
 import sys
 import time
 
-from tests.kubernetes.lab import up
+from tests.kubernetes.lab import namespace, resources, up
 from tests.kubernetes.lab.place import every, find
 
 
@@ -16,8 +16,11 @@ def main(words: list[str]) -> int:
     parser.add_argument("verb", choices=("up", "down", "status"))
     parser.add_argument("--name", default="lab", help="several labs stand side by side")
     parser.add_argument("--level", action="append", choices=up.LEVELS, help="default: both")
+    parser.add_argument("--seconds", type=float, default=3, help="status: measure for so long")
     asked = parser.parse_args(words)
     try:
+        if asked.verb == "status":
+            return _tell(asked.name, asked.seconds)
         return _carry_out(asked.verb, asked.name, tuple(asked.level or up.LEVELS))
     except (RuntimeError, AssertionError) as error:
         print(f"lab: {error}", file=sys.stderr)
@@ -30,12 +33,19 @@ def _carry_out(verb: str, name: str, levels: tuple[str, ...]) -> int:
         print("\n".join(up.status(up.up(name, levels, say))))
         say(f"up after {time.monotonic() - began:.0f} s")
         return 0
-    if verb == "down":
-        left = up.down(name)
-        print("\n".join(left or [f"lab {name}: nothing is left"]))
-        return 1 if left else 0
+    left = up.down(name)
+    print("\n".join(left or [f"lab {name}: nothing is left"]))
+    return 1 if left else 0
+
+
+def _tell(name: str, seconds: float) -> int:
+    """How every lab is, and what it takes."""
     for lab in every() or [find(name)]:
         print("\n".join(up.status(lab)))
+        if namespace.alive(lab):
+            share, memory = resources.core_share(lab, seconds), resources.memory_mib(lab)
+            most = f"(idle: under {resources.MOST_MIB} MiB and {resources.MOST_SHARE:.0%})"
+            print(f"  takes {memory:.0f} MiB, {share:.0%} of a core over {seconds:g} s {most}")
     return 0
 
 

@@ -10,6 +10,7 @@ import fcntl
 import hashlib
 import os
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -21,6 +22,9 @@ _MODULES = Path(__file__).parent / "modules"
 _VERSION = "k8s.io/component-base/version"
 _KUBERNETES = f"-X {_VERSION}.gitVersion=v1.34.4 -X {_VERSION}.gitMajor=1 -X {_VERSION}.gitMinor=34"
 _BUILD_TIMEOUT_S = 3000
+_TELL_EVERY_S = 15.0
+_IF_STALE = "{{if .Stale}}{{.ImportPath}}{{end}}"
+"""Packages that are still to be compiled."""
 
 Say = Callable[[str], None]
 
@@ -95,25 +99,69 @@ def build(programs: Iterable[Program], say: Say) -> None:
         for count, program in enumerate(missing, 1):
             say(f"build {count} of {len(missing)}: {program.name} (at first {program.usual_s} s)")
             began = time.monotonic()
-            _build(program)
+            _build(program, say)
             say(f"build {count} of {len(missing)}: {program.name} {time.monotonic() - began:.0f} s")
 
 
-def _build(program: Program) -> None:
+def _build(program: Program, say: Say) -> None:
     target = path_of(program)
     target.parent.mkdir(parents=True, exist_ok=True)
     draft = target.with_suffix(".draft")
-    flags = f"-s -w {program.flags}"
-    words = ["go", "build", "-trimpath", "-ldflags", flags, "-o", str(draft), program.package]
+    flags = ["-trimpath", "-ldflags", f"-s -w {program.flags}"]
+    where = _MODULES / program.module
+    total = len(_go(["list", "-deps", "-f", _IF_STALE, *flags, program.package], where).split())
+    words = ["go", "build", "-v", *flags, "-o", str(draft), program.package]
+    code, said = follow(words, where, lambda done: say(_progress(program, done, total)))
+    if code != 0:
+        raise RuntimeError(f"{program.name} could not be built: {said[-2000:].strip()}")
+    draft.rename(target)
+
+
+def follow(
+    words: list[str], where: Path, tell: Callable[[int], None], every_s: float = _TELL_EVERY_S
+) -> tuple[int, str]:
+    """Run a build and tell every so often how many lines it has written to its stderr.
+
+    Returns:
+        its exit code and these lines.
+    """
+    lines: list[str] = []
+    with subprocess.Popen(
+        words, cwd=where, env=_environment(), stderr=subprocess.PIPE, text=True
+    ) as build:
+        reader = threading.Thread(target=lambda: lines.extend(build.stderr or ()))
+        reader.start()
+        deadline = time.monotonic() + _BUILD_TIMEOUT_S
+        while True:
+            try:
+                code = build.wait(every_s)
+                break
+            except subprocess.TimeoutExpired:
+                tell(len(lines))
+            if time.monotonic() > deadline:
+                build.kill()
+        reader.join()
+    return code, "".join(lines)
+
+
+def _progress(program: Program, done: int, total: int) -> str:
+    """``go`` says one line for each package that it begins to compile, and none while it links."""
+    return f"  {program.name}: {min(done, total)} of {total} packages"
+
+
+def _go(words: list[str], where: Path) -> str:
+    """What a go command prints; empty when it fails, for the build then says why."""
     done = subprocess.run(
-        words,
-        cwd=_MODULES / program.module,
-        env={**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly -buildvcs=false"},
+        ["go", *words],
+        cwd=where,
+        env=_environment(),
         capture_output=True,
         text=True,
         timeout=_BUILD_TIMEOUT_S,
         check=False,
     )
-    if done.returncode != 0:
-        raise RuntimeError(f"{program.name} could not be built: {done.stderr[-2000:].strip()}")
-    draft.rename(target)
+    return done.stdout if done.returncode == 0 else ""
+
+
+def _environment() -> dict[str, str]:
+    return {**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly -buildvcs=false"}

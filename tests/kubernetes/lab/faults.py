@@ -3,20 +3,30 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import socket
 import socketserver
+import subprocess
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 from kubernetes import client
 
 from tests.helpers import wait_until
-from tests.kubernetes.lab import control_plane, namespace, parts
-from tests.kubernetes.lab.place import Lab
+from tests.kubernetes.lab import control_plane, images, namespace, node, parts
+from tests.kubernetes.lab.place import NODE, Lab
 
 _BACK_TIMEOUT_S = 120
-_SERVER = "kube-apiserver"
+_KILLED_TIMEOUT_S = 30
+_SERVER, _KUBELET = "kube-apiserver", "kubelet"
+_SLACK_BYTES = 8 * 2**20
+_MEMORY = (
+    ("memory.usage_in_bytes", "memory.limit_in_bytes"),
+    ("memory.current", "memory.max"),
+)
+"""What a cgroup uses and may use, in version 1 and 2."""
 
 
 @contextlib.contextmanager
@@ -105,3 +115,97 @@ def lose(api: client.ApiClient, node: str) -> None:
     core = client.CoreV1Api(api)
     core.patch_node(node, {"metadata": {"finalizers": None}})
     core.delete_node(node, grace_period_seconds=0)
+
+
+@contextlib.contextmanager
+def lost(lab: Lab, api: client.ApiClient) -> Iterator[None]:
+    """The real node's machine is off: no kubelet, no container. Afterwards it boots again.
+
+    The API server is told at once what the node controller would say after its grace period.
+    """
+    parts.kill(lab, _KUBELET)
+    for pid in _pids(namespace.cgroups(lab)):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    core = client.CoreV1Api(api)
+    unknown = {"type": "Ready", "status": "Unknown", "reason": "NodeStatusUnknown"}
+    core.patch_node_status(NODE, {"status": {"conditions": [unknown]}})
+    unready = {"status": {"conditions": [{"type": "Ready", "status": "False"}]}}
+    for pod in core.list_pod_for_all_namespaces(field_selector=f"spec.nodeName={NODE}").items:
+        core.patch_namespaced_pod_status(pod.metadata.name, pod.metadata.namespace, unready)
+    try:
+        yield
+    finally:
+        node.start(lab)
+
+
+@contextlib.contextmanager
+def unpullable(lab: Lab, image: str) -> Iterator[None]:
+    """An image of the lab is not on the node, and there is no registry to pull it from."""
+    images.remove_from(lab, image)
+    try:
+        yield
+    finally:
+        images.import_into(lab, images.build_for_tests())
+
+
+def exhaust_memory(lab: Lab, pod: client.V1Pod) -> None:
+    """A pod's first container dies for want of memory, whatever it was doing.
+
+    Its limit is lowered to what it uses, and a stranger joins its cgroup who wants ever more. The
+    kernel kills somebody, which containerd hears of; whom it spares is killed here.
+    """
+    _, _, container = pod.status.container_statuses[0].container_id.partition("://")
+    (cgroup,) = [path for path in namespace.cgroups(lab) if _is_memory_of(path, container)]
+    victims = _pids([cgroup])
+    _lower_limit(cgroup)
+    words = ["sh", "-c", 'echo $$ >"$0/cgroup.procs" && exec tail /dev/zero', str(cgroup)]
+    stranger = subprocess.Popen(words, env=namespace.environment(lab, "visitor"))
+    try:
+        stranger.wait(_KILLED_TIMEOUT_S)
+    finally:
+        stranger.kill()
+        stranger.wait()
+    for pid in victims & _pids([cgroup]):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
+def token(api: client.ApiClient, space: str, name: str) -> str:
+    """A token of the namespace's default account, until ``expire`` is called with this name."""
+    core, body = client.CoreV1Api(api), {"metadata": {"name": name}}
+    secret = core.create_namespaced_secret(space, body)
+    bound = {"apiVersion": "v1", "kind": "Secret", "name": name, "uid": secret.metadata.uid}
+    wanted = {"spec": {"audiences": [], "boundObjectRef": bound}}
+    made = core.create_namespaced_service_account_token("default", space, wanted)
+    return str(made.status.token)
+
+
+def expire(api: client.ApiClient, space: str, name: str) -> None:
+    """The token is refused, as an expired one: within the 10 s that the API server remembers it."""
+    client.CoreV1Api(api).delete_namespaced_secret(name, space)
+
+
+def _lower_limit(cgroup: Path) -> None:
+    """To what is used and a little more."""
+    old = (cgroup / "memory.usage_in_bytes").exists()
+    usage, limit = (
+        ("memory.usage_in_bytes", "memory.limit_in_bytes")
+        if old
+        else ("memory.current", "memory.max")
+    )
+    wanted = int((cgroup / usage).read_text()) + _SLACK_BYTES
+    (cgroup / limit).write_text(str(wanted))
+
+
+def _is_memory_of(cgroup: Path, container: str) -> bool:
+    return cgroup.name == container and any((cgroup / usage).exists() for usage, _ in _MEMORY)
+
+
+def _pids(cgroups: list[Path]) -> set[int]:
+    """Everything that runs in them."""
+    found: set[int] = set()
+    for cgroup in cgroups:
+        with contextlib.suppress(OSError):
+            found.update(int(pid) for pid in (cgroup / "cgroup.procs").read_text().split())
+    return found

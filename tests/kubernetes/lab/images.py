@@ -30,6 +30,12 @@ def import_into(lab: Lab, archives: Iterable[Path]) -> None:
         namespace.run_inside(lab, words, timeout_s=_TIMEOUT_S)
 
 
+def remove_from(lab: Lab, image: str) -> None:
+    """Let the lab's containerd forget an image."""
+    words = ["ctr", "--namespace", "k8s.io", "images", "rm", "--sync", image]
+    namespace.run_inside(lab, words, timeout_s=_TIMEOUT_S)
+
+
 def _build(image: str) -> Path:
     program, lines = _FILES[image]
     archive = cache() / "images" / f"{Path(program).name}.tar"

@@ -22,6 +22,7 @@ from tests.kubernetes.lab.place import find
 
 CPU, MEMORY = "kwok.x-k8s.io/usage-cpu", "kwok.x-k8s.io/usage-memory"
 PORTS = {"simulated": 8443, "real": 4443}
+REGISTRATION = "/apis/apiregistration.k8s.io/v1/apiservices/v1beta1.metrics.k8s.io"
 _PREFIX = "/apis/metrics.k8s.io/v1beta1"
 _SERVICE, _SPACE = "lab-metrics", "kube-system"
 _CONFLICT, _NOT_FOUND = 409, 404

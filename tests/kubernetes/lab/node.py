@@ -63,6 +63,8 @@ def start(lab: Lab) -> None:
     parts.start(lab, "metrics-server", _metrics_server(lab))
     with config.new_client_from_config(str(lab.kubeconfig)) as api:
         _serve_names(api, lab)
+        if not control_plane.ask(lab, metrics_api.REGISTRATION):
+            metrics_api.use(api, lab.address, "real")
         wait_until(lambda: ready(api), _READY_TIMEOUT_S, f"the node is ready: {lab.folder}/logs")
     lab.times_s["real node"] = time.monotonic() - began
 

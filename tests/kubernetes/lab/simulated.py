@@ -1,7 +1,7 @@
 """Simulated nodes: KWOK plays kubelets, Karpenter grows and shrinks pools of them from zero.
 
-Node pools are Karpenter's. Each has the pool label and a taint of the same name, a boot time, and
-machines of one size whose price Karpenter knows.
+The pools here are Karpenter's (Cluster Autoscaler's are in ``pools``). Each has the pool label and
+a taint of the same name, a boot time, and machines of one size whose price Karpenter knows.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ from tests.kubernetes.lab import binaries, control_plane, parts
 from tests.kubernetes.lab.place import Lab
 
 POOL_LABEL = "ebbtide.io/pool"
+BOOTING = "lab.ebbtide.io/booting"
+"""A node with this annotation stays as it is until the annotation is taken away."""
 _CRD_TIMEOUT_S = 60
 _START_TIMEOUT_S = 90
 _MODULE_TIMEOUT_S = 120
@@ -28,9 +30,12 @@ _GROUP, _KWOK_GROUP = "karpenter.sh", "karpenter.kwok.sh"
 _MACHINE_GIB_PER_CORE = 4
 _PRICE_PER_CORE = 0.05
 
+_OWN_SERVERS = {"metrics-api": "metrics_api", "pool-controller": "pools.controller"}
+"""Programs of ours: part and module."""
+
 _SIZES = (2, 4, 8, 16)
+_INITIALIZE = "node/fast/node-initialize"
 _STAGES = (
-    "node/fast/node-initialize",
     "node/heartbeat-with-lease/node-heartbeat-with-lease",
     "pod/fast/pod-ready",
     "pod/fast/pod-complete",
@@ -40,12 +45,12 @@ _STAGES = (
 
 
 def start(lab: Lab) -> None:
-    """Start KWOK, Karpenter and the metrics API, unless they run."""
+    """Start KWOK, Karpenter, the pool controller and the metrics API, unless they run."""
     started_s = time.monotonic()
     with api(lab) as administrator:
         _make_definitions(administrator)
     kubeconfig = str(lab.folder / "keys" / "simulator.kubeconfig")
-    parts.start(lab, "kwok", _kwok(kubeconfig))
+    parts.start(lab, "kwok", _kwok(kubeconfig, _initialize(lab)))
     types = lab.folder / "instance-types.json"
     types.write_text(json.dumps([_instance_type(cores) for cores in _SIZES]))
     parts.start(
@@ -59,8 +64,9 @@ def start(lab: Lab) -> None:
         FEATURE_GATES="",
     )
     root = Path(__file__).parents[3]
-    words = [sys.executable, "-P", "-m", "tests.kubernetes.lab.metrics_api", str(lab.folder)]
-    parts.start(lab, "metrics-api", words, PYTHONPATH=str(root))
+    for part, module in _OWN_SERVERS.items():
+        words = [sys.executable, "-P", "-m", f"tests.kubernetes.lab.{module}", str(lab.folder)]
+        parts.start(lab, part, words, PYTHONPATH=str(root))
     wait_until(lambda: _ready(lab), _START_TIMEOUT_S, "KWOK, Karpenter and the metrics API answer")
     lab.times_s["simulated nodes"] = time.monotonic() - started_s
 
@@ -156,11 +162,26 @@ def _instance_type(cores: int) -> dict[str, Any]:
     }
 
 
-def _kwok(kubeconfig: str) -> list[str]:
-    stages = _module_folder("kwok") / "kustomize" / "stage"
+def _stages() -> Path:
+    return _module_folder("kwok") / "kustomize" / "stage"
+
+
+def _initialize(lab: Lab) -> Path:
+    """KWOK's rule that makes a new node ready, except that it leaves booting ones alone."""
+    stage = yaml.safe_load((_stages() / f"{_INITIALIZE}.yaml").read_text())
+    booted = {"key": f'.metadata.annotations["{BOOTING}"]', "operator": "DoesNotExist"}
+    stage["spec"]["selector"]["matchExpressions"].append(booted)
+    path = lab.folder / "node-initialize.yaml"
+    path.write_text(yaml.safe_dump(stage))
+    return path
+
+
+def _kwok(kubeconfig: str, initialize: Path) -> list[str]:
+    stages = _stages()
     return [
         str(binaries.find("kwok")),
         f"--kubeconfig={kubeconfig}",
+        f"--config={initialize}",
         *(f"--config={stages / stage}.yaml" for stage in _STAGES),
         "--manage-all-nodes=false",
         "--manage-nodes-with-annotation-selector=kwok.x-k8s.io/node=fake",
