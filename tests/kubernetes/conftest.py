@@ -15,7 +15,7 @@ from tests.kubernetes.lab import debian, up
 from tests.kubernetes.lab.__main__ import say
 from tests.kubernetes.lab.place import Lab
 
-_OWN_CLUSTER = "EBB_TEST_KUBECONFIG"
+OWN_CLUSTER = "EBB_TEST_KUBECONFIG"
 
 
 @pytest.fixture(scope="session")
@@ -31,7 +31,7 @@ def lab() -> Iterator[Lab]:
 @pytest.fixture(scope="session")
 def api(request: pytest.FixtureRequest) -> Iterator[client.ApiClient]:
     """The administrator's client."""
-    path = os.environ.get(_OWN_CLUSTER) or str(request.getfixturevalue("lab").kubeconfig)
+    path = os.environ.get(OWN_CLUSTER) or str(request.getfixturevalue("lab").kubeconfig)
     with config.new_client_from_config(path) as found:
         yield found
 
