@@ -25,7 +25,7 @@ print(*[name for name in ("prefect", "flows", "tasks") if found.find_spec(name)]
 """
 ASKS_DASK = """
 from distributed import Client
-with Client("tcp://head:8786") as client:
+with Client("tcp://head:8786", timeout=90) as client:
     client.wait_for_workers(2, timeout=60)
     print(len(client.scheduler_info()["workers"]), client.submit(sum, [1, 2]).result())
 """
@@ -36,7 +36,11 @@ print(ray.get(ray.remote(num_cpus=1)(lambda: sum([1, 2])).remote()))
 """
 ASKS_SPARK = """
 from pyspark.sql import SparkSession
-session = SparkSession.builder.master("local[1]").config("spark.ui.enabled", "false").getOrCreate()
+session = (
+    SparkSession.builder.master("local[1]")
+    .config("spark.ui.showConsoleProgress", "false")
+    .getOrCreate()
+)
 print(session.sparkContext.parallelize([1, 2]).map(lambda number: number * 10).sum())
 """
 
@@ -62,9 +66,10 @@ def guarded(api: client.ApiClient, space: str) -> str:
 def run(api: client.ApiClient, space: str, name: str, image: str, **container: Any) -> None:
     """Start a pod that may do nothing special."""
     security = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
-    main = {"name": "main", "image": image, "securityContext": security, **container}
+    share = {"requests": {"cpu": "200m"}}  # without one, everything else on the machine goes first
+    main = {"name": "main", "image": image, "securityContext": security, "resources": share}
     spec = {
-        "containers": [{"imagePullPolicy": "Never", **main}],
+        "containers": [{"imagePullPolicy": "Never", **main, **container}],
         "restartPolicy": "Never",
         "terminationGracePeriodSeconds": 1,
         "securityContext": {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}},
