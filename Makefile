@@ -73,12 +73,19 @@ $(STAMP): pyproject.toml requirements.lock
 	@$(BIN)/python -m flows.prefect_server.prepare
 	@touch $@
 
-lock: ## Resolve pyproject.toml again into requirements.lock (versions and hashes)
+lock: ## Resolve pyproject.toml again: requirements.lock, and from it those of the images
 	@scratch=$$(mktemp -d) && trap 'rm -rf "$$scratch"' EXIT && \
 	$(PYTHON) -m venv "$$scratch/venv" && "$$scratch/venv/bin/pip" install --quiet uv && \
-	"$$scratch/venv/bin/uv" --cache-dir "$$scratch/cache" pip compile pyproject.toml \
-	  --extra all --extra dev --python-version 3.11 --universal --generate-hashes \
-	  --no-emit-index-url --no-header --quiet -o requirements.lock
+	resolve() { "$$scratch/venv/bin/uv" --cache-dir "$$scratch/cache" pip compile "$$@" \
+	  --python-version 3.11 --universal --generate-hashes --no-emit-index-url --no-header --quiet; } && \
+	resolve pyproject.toml --extra all --extra dev -o requirements.lock && \
+	echo pip | resolve - --no-annotate -o infra/images/pip.lock && \
+	for each in dask ray spark; do \
+	  $(PYTHON) -c 'import sys, tomllib; \
+	  project = tomllib.load(open("pyproject.toml", "rb"))["project"]; \
+	  print(*project["optional-dependencies"][sys.argv[1]], sep="\n")' $$each \
+	  | resolve - -c requirements.lock --no-annotate -o infra/images/$$each.lock || exit 1; \
+	done
 
 resolve: ## Does a clean install without the lock still work? (in a venv that is thrown away)
 	@scratch=$$(mktemp -d) && trap 'rm -rf "$$scratch"' EXIT && \

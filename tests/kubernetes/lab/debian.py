@@ -17,6 +17,7 @@ PACKAGES = {
     "runc": "runc",
     "buildah": "buildah",
     "busybox": "busybox-static",
+    "mmdebstrap": "mmdebstrap",
     "unshare": "util-linux",
 }
 """Command: package. The CNI's plugins (containernetworking-plugins) are not on the PATH."""
