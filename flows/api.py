@@ -16,6 +16,7 @@ from flows.cli.screen import TextScreen
 from flows.cli.viewer import Viewer
 from flows.launch import launch
 from flows.outcome import RunResult, result_of
+from flows.recorded import take_over
 from infra import runs, steps
 from infra.errors import EbbError, error_for
 from infra.frameworks.base import load_framework
@@ -112,6 +113,7 @@ def cluster(framework: str = "dask", **options: Any) -> Iterator[Cluster]:
     asked = {"framework": framework, **options}
     spec = spec_for(Request(words=None, options=asked), ledger, os.environ, Path.cwd())
     runs.begin(ledger, spec)
+    take_over(ledger, spec.name, "")
     platform = load_platform(spec.platform, settings)
     name = runs.cluster_id(spec.name, 1)
     scene = Scene(platform=platform, spec=spec, cluster=name, attempt=1)

@@ -38,7 +38,7 @@ class Artifacts:
             return
         if key in self._made:
             change = ArtifactUpdate(data=data, description=description)
-            self._client.update_artifact(self._made[key], change)
+            _change(self._client, self._made[key], change)
         else:
             fresh = ArtifactCreate(
                 key=key,
@@ -74,10 +74,16 @@ def put_current(
         limit=1,
     )
     if found and _age_s(found[0]) < fresh_for_s:
-        client.update_artifact(found[0].id, ArtifactUpdate(data=page))
+        _change(client, found[0].id, ArtifactUpdate(data=page))
     else:
         fresh = ArtifactCreate(key=key, type="markdown", data=page, flow_run_id=flow_run_id)
         client.create_artifact(fresh)
+
+
+def _change(client: SyncPrefectClient, artifact: UUID, change: ArtifactUpdate) -> None:
+    """Without the client's own method: it also stores the whole content as an event, each time."""
+    body = change.model_dump(mode="json", exclude_unset=True)
+    client.request("PATCH", "/artifacts/{id}", path_params={"id": artifact}, json=body)
 
 
 def _age_s(artifact: Artifact) -> float:

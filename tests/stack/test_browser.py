@@ -87,7 +87,8 @@ def test_artifacts_of_the_run_are_its_receipt_its_plot_and_its_dashboard(
 ) -> None:
     row = stack.ledger.run("typed-in-the-form")
     assert row is not None
-    page.goto(f"{stack.info.ui_url}/runs/flow-run/{row['flow_run_id']}?tab=Artifacts")
+    page.goto(f"{stack.info.ui_url}/runs/flow-run/{row['flow_run_id']}")
+    page.get_by_text("Artifacts", exact=True).first.click()
     for name in ("receipt", "workers", "dashboard", "progress"):
         page.get_by_text(name, exact=True).first.wait_for()
     artifacts = stack.artifacts(row["flow_run_id"])
@@ -120,7 +121,7 @@ def test_button_cancels_a_run_and_nothing_is_left(stack: Stack, page: Page, tmp_
     stack.has_started(id_)
     page.goto(f"{stack.info.ui_url}/runs/flow-run/{id_}")
     page.get_by_role("button", name="Cancel").click()
-    page.locator(".p-modal").get_by_role("button", name="Cancel").last.click()
+    page.locator(".p-modal").get_by_role("button", name="Confirm").click()
     page.get_by_text("Cancelled").first.wait_for()
     stack.nothing_held(id_)
 
