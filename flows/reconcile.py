@@ -105,14 +105,14 @@ def _unborn(client: SyncPrefectClient, pool: str) -> list[FlowRun]:
         flow_run_filter=FlowRunFilter(state=state),
         work_pool_filter=WorkPoolFilter(name=WorkPoolFilterName(any_=[pool])),
     )
-    return [run for run in runs if _age_s(run) > _UNBORN_S and not _process_lives(run)]
+    return [run for run in runs if _age_s(run) > _UNBORN_S and not process_lives(run)]
 
 
 def _age_s(run: FlowRun) -> float:
     return (now("UTC") - run.state.timestamp).total_seconds() if run.state else 0.0
 
 
-def _process_lives(run: FlowRun) -> bool:
+def process_lives(run: FlowRun) -> bool:
     """The worker's process for it; flows of others do not sign in with us."""
     pid = run.infrastructure_pid or ""
     return pid.isdigit() and marks.started_ticks(int(pid)) > 0

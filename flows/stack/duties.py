@@ -25,19 +25,20 @@ from prefect.client.schemas.filters import (
 )
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.exceptions import ObjectAlreadyExists
-from prefect.states import Cancelling
+from prefect.states import Cancelled, Cancelling
 from prefect.workers.process import ProcessWorker
 
 from flows import outbox
 from flows.infrastructure import refresh
-from flows.reconcile import reconcile
+from flows.reconcile import process_lives, reconcile
 from infra.ledger import Ledger
 from infra.settings import load_settings
 from infra.waiting import wait_until
 
 _FILE = "deployments.yaml"
 _DEPLOY_TIMEOUT_S = 150
-_END_TIMEOUT_S = 45.0
+_POLITE_S = 10.0
+_END_TIMEOUT_S = 35.0
 _REAP_EVERY_S = 15.0
 _LIVING = [StateType.RUNNING, StateType.PENDING, StateType.CANCELLING]
 
@@ -87,6 +88,10 @@ def end_runs(pool: str) -> int:
         runs = _living(client, pool)
         for run in runs:
             client.set_flow_run_state(run.id, Cancelling(message="ebb down"))
+        wait_until(lambda: not _living(client, pool), timeout_s=_POLITE_S, longest_s=1.0)
+        for run in _living(client, pool):
+            if not process_lives(run):  # it was about to start, and now nobody will
+                client.set_flow_run_state(run.id, Cancelled(message="ebb down"), force=True)
         wait_until(lambda: not _living(client, pool), timeout_s=_END_TIMEOUT_S, longest_s=1.0)
     print(f"{len(runs)} runs cancelled")
     return 0

@@ -77,7 +77,7 @@ def test_filled_form_starts_a_run_that_is_watched_to_its_end(stack: Stack, page:
     page.goto(f"{stack.info.ui_url}/runs/flow-run/{id_}")
     page.get_by_text("more workers came").wait_for()
     keep(page, "run")
-    page.get_by_text("Completed").first.wait_for()
+    page.get_by_text("Completed", exact=True).first.wait_for()
     spec = stack.run_of(id_)["spec"]
     assert '"max_workers": 3' in spec or '"max_workers":3' in spec
 
@@ -122,7 +122,7 @@ def test_button_cancels_a_run_and_nothing_is_left(stack: Stack, page: Page, tmp_
     page.goto(f"{stack.info.ui_url}/runs/flow-run/{id_}")
     page.get_by_role("button", name="Cancel").click()
     page.locator(".p-modal").get_by_role("button", name="Confirm").click()
-    page.get_by_text("Cancelled").first.wait_for()
+    page.get_by_text("Cancelled", exact=True).first.wait_for()
     stack.nothing_held(id_)
 
 
