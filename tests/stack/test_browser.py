@@ -126,7 +126,20 @@ def test_button_cancels_a_run_and_nothing_is_left(stack: Stack, page: Page, tmp_
     stack.nothing_held(id_)
 
 
-def test_infrastructure_is_a_page(stack: Stack, page: Page) -> None:
-    page.goto(f"{stack.info.ui_url}/artifacts/key/infrastructure")
-    page.get_by_text("Pools").first.wait_for()
+def test_infrastructure_page_shows_who_runs_where(stack: Stack, page: Page, tmp_path: Path) -> None:
+    arguments, cluster = str(tmp_path / "go"), {"framework": "dask"}
+    id_ = stack.start("run-job/run-job", program="waits.py", arguments=arguments, cluster=cluster)
+    stack.has_started(id_)
+    name = stack.run_of(id_)["name"]
+    latest = {"artifacts": {"key": {"any_": ["infrastructure"]}}, "sort": "CREATED_DESC"}
+
+    def shown() -> str | None:
+        found = stack.ask("artifacts/filter", latest)
+        return found[0]["id"] if found and name in found[0]["data"] else None
+
+    artifact = wait_until(shown, 60, "the page has been refreshed")
+    page.goto(f"{stack.info.ui_url}/artifacts/artifact/{artifact}")
+    page.get_by_role("cell", name=name).first.wait_for()
     keep(page, "infrastructure")
+    (tmp_path / "go").touch()
+    stack.ended(id_)
