@@ -10,7 +10,7 @@ STAMP := $(VENV)/.set-up
 OURS  := ebb_entry.py flows tasks infra
 
 .DEFAULT_GOAL := help
-.PHONY: help setup java hello test test-all lint lock resolve bench bench-prefect lab lab-down lab-status clean
+.PHONY: help setup hello up down java chromium test test-all lint lock resolve bench bench-prefect lab lab-down lab-status clean
 
 help: ## List what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -21,6 +21,12 @@ setup: $(STAMP) ## Everything installed in .venv, as the lock says
 hello: setup ## Run the built-in job: a cluster that grows, shrinks and goes (FRAMEWORK=dask)
 	@$(BIN)/ebb run hello --framework $(FRAMEWORK)
 
+up: setup ## Prefect's server, worker, deployments and UI on this machine
+	@$(BIN)/ebb up
+
+down: setup ## End what `make up` started
+	@$(BIN)/ebb down
+
 java: ## The Java that Spark needs, where it is missing and may be installed
 	@command -v java >/dev/null || [ -n "$$JAVA_HOME" ] || { \
 	  [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null \
@@ -28,10 +34,15 @@ java: ## The Java that Spark needs, where it is missing and may be installed
 	  || apt-get install -y -qq --no-install-recommends openjdk-21-jre-headless; }; } \
 	  || echo "Spark needs Java 17 or newer: sudo apt install openjdk-17-jre-headless" >&2
 
-test: setup java lint ## Lint and all tests but the long ones (ARGS="-k name")
+chromium: ## The browser that the tests of Prefect's UI drive, where it is missing and may be installed
+	@command -v chromium >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null \
+	  && apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium >/dev/null; } \
+	  || echo "The tests of Prefect's UI need Chromium: sudo apt install chromium" >&2
+
+test: setup java chromium lint ## Lint and all tests but the long ones (ARGS="-k name")
 	$(BIN)/python -m pytest -m "not long" $(ARGS)
 
-test-all: setup java lint ## The long tests too
+test-all: setup java chromium lint ## The long tests too
 	$(BIN)/python -m pytest $(ARGS)
 
 lint: setup ## ruff, mypy and the import contracts

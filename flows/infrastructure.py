@@ -72,5 +72,5 @@ def _cell(text: str) -> str:
     """A cell must not end its column, its line or the text around it, whatever a user typed."""
     words = " ".join(text.split())
     for sign in "\\|<*_`[":
-        words = words.replace(sign, f"&#{ord(sign)};")
+        words = words.replace(sign, f"\\{sign}")  # Prefect's UI shows entities as they are
     return words

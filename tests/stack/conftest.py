@@ -15,6 +15,7 @@ from tests.stack.prefect import EBB, ROOT, Stack
 
 PROGRAMS = {
     "quick.py": "print('quick')\n",
+    "touches.py": "import pathlib, sys\npathlib.Path(sys.argv[1]).open('x').close()\n",
     "waits.py": (
         "import pathlib, sys, time\n"
         "print('started', flush=True)\n"
