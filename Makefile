@@ -61,7 +61,7 @@ lab-status: setup ## What runs of it, and where
 	@$(BIN)/python -m tests.kubernetes.lab status $(ARGS)
 
 bench: setup ## What the README claims, measured again
-	$(BIN)/python benchmarks/start_up.py $(ARGS)
+	$(BIN)/python -m benchmarks.start_up $(ARGS)
 
 bench-prefect: setup ## What Prefect costs a run (ARGS="--rounds 3 --paths")
 	$(BIN)/python -m benchmarks.prefect_overhead $(ARGS)

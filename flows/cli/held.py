@@ -6,6 +6,7 @@ from typing import Any
 
 from flows.cli.output import Parser, print_json, print_table, say
 from flows.prefect_server import server
+from flows.stack import stack
 from infra import reaper
 from infra.ledger import Ledger
 from infra.models.phases import ExitCode
@@ -18,7 +19,7 @@ from infra.waiting import wall_s
 
 _DESCRIPTION = """Everything alive, found by its mark on this machine, and until when. Exit 1 when
 something has no living owner. JSON: an object with the keys held (a list of cluster, role, name,
-where, age_s, until, orphan), flows, prefect_server, orphans."""
+where, age_s, until, orphan), flows, prefect_server, stack (of ebb up), orphans."""
 
 
 def main(args: list[str]) -> int:
@@ -74,7 +75,14 @@ def _document(
 ) -> dict[str, Any]:
     info = server.running(settings.home)
     prefect = None if info is None else {"url": info.ui_url, "pid": info.pid, "idle_s": info.idle_s}
-    return {"held": facts, "flows": flows, "prefect_server": prefect, "orphans": sorted(orphans)}
+    up = stack.running(settings)
+    return {
+        "held": facts,
+        "flows": flows,
+        "prefect_server": prefect,
+        "stack": None if up is None else {"pid": up.pid, "pool": up.pool, "folder": up.folder},
+        "orphans": sorted(orphans),
+    }
 
 
 def _show(settings: Settings, facts: list[dict[str, Any]], flows: list[dict[str, Any]]) -> None:
@@ -85,10 +93,13 @@ def _show(settings: Settings, facts: list[dict[str, Any]], flows: list[dict[str,
     for flow in flows:
         age = format_duration(flow["age_s"])
         rows.append((flow["run"], "flow", "", f"pid {flow['pid']}", age, "until its run has ended"))
+    up = stack.running(settings)
+    if up is not None:
+        rows.append(("", "ebb up", f"pool {up.pool}", f"pid {up.pid}", "", "until ebb down"))
     info = server.running(settings.home)
     if info is not None:
         idle = format_duration(info.idle_s)
-        until = f"ends itself after {idle} without a run"
+        until = "until ebb down" if up else f"ends itself after {idle} without a run"
         rows.append(("", "prefect server", info.ui_url, f"pid {info.pid}", "", until))
     if rows:
         print_table(("CLUSTER", "WHAT", "NAME", "WHERE", "AGE", "UNTIL"), rows)

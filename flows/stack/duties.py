@@ -129,7 +129,7 @@ def _deploy_file(file: Path, folder: Path, pool: str) -> list[str]:
     print(done.stdout + done.stderr, file=sys.stderr)
     if done.returncode != 0:
         raise SystemExit(f"{file} could not be deployed: {(done.stderr or done.stdout)[-800:]}")
-    return re.findall(r"Deployment '([^']+)' successfully", done.stdout)
+    return re.findall(r"Deployment '[^'/]+/([^']+)' successfully", done.stdout)
 
 
 def _living(client: SyncPrefectClient, pool: str) -> list[FlowRun]:

@@ -22,7 +22,7 @@ KEYS: dict[str, set[str]] = {
         *("min_workers", "max_workers", "age_s", "exit_code", "why", "dashboard", "prefect"),
     },
     "why bad": {"run", "phase", "reason", "cause", "evidence", "fix", "exit_code"},
-    "held": {"held", "flows", "prefect_server", "orphans"},
+    "held": {"held", "flows", "prefect_server", "stack", "orphans"},
     "tiers": {"source", "tiers"},
     "cost": {"by", "since", "sums", "total"},
     "cost good": {
