@@ -30,13 +30,21 @@ PROGRAMS = {
 }
 
 
+CATALOG = """
+pools: {local: {}}
+tiers:
+  small: {cpu: 250m, memory: 768Mi, price-per-hour: 0.12}
+  single: {cpu: 250m, memory: 768Mi, price-per-hour: 0.12, runs-at-once: 1}
+"""
+
+
 @pytest.fixture(scope="session")
 def stack() -> Iterator[Stack]:
     """Prefect server, worker and deployments of a home of their own."""
     with tempfile.TemporaryDirectory(prefix="ebb-up-", ignore_cleanup_errors=True) as folder:
         home, place = Path(folder).resolve() / "home", Path(folder).resolve() / "place"
         place.mkdir()
-        for name, text in PROGRAMS.items():
+        for name, text in {**PROGRAMS, "ebb.yaml": CATALOG}.items():
             (place / name).write_text(text)
         yield from _up_and_down(home, place)
 

@@ -105,11 +105,14 @@ class Stack:
 
     def pause_pool(self, *, paused: bool) -> None:
         """As the switch in the UI does."""
-        body = {"is_paused": paused}
-        url = f"{self.info.ui_url}/api/work_pools/{self.info.pool}"
+        self.tell("PATCH", f"work_pools/{self.info.pool}", {"is_paused": paused})
+
+    def tell(self, method: str, path: str, body: Any = None) -> None:
+        """A request whose answer says nothing."""
         headers = {"Content-Type": "application/json"}
-        data = json.dumps(body).encode()
-        request = urllib.request.Request(url, data, headers, method="PATCH")
+        data = None if body is None else json.dumps(body).encode()
+        url = f"{self.info.ui_url}/api/{path}"
+        request = urllib.request.Request(url, data, headers, method=method)
         urllib.request.urlopen(request, timeout=30).close()
 
     def run_of(self, id_: str) -> dict[str, Any]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import urllib.error
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -105,3 +107,38 @@ def test_retry_in_prefect_does_not_run_again_what_has_succeeded(stack: Stack, do
     wait_until(lambda: stack.flow_run(done)["run_count"] > 1, 60, "it runs again")
     assert stack.ended(done)["state"]["name"] == "Completed"
     assert len(stack.ledger.rows("SELECT 1 FROM runs WHERE flow_run_id = ?", done)) == before
+
+
+def test_schedule_starts_a_run(stack: Stack) -> None:
+    id_ = stack.ask("deployments/name/run-job/run-job")["id"]
+    parameters = {"program": "quick.py", "cluster": NONE}
+    schedule = {"schedule": {"interval": 20}, "active": True, "parameters": parameters}
+    (made,) = stack.ask(f"deployments/{id_}/schedules", [schedule])
+    query = {"deployments": {"id": {"any_": [id_]}}, "sort": "START_TIME_DESC"}
+
+    def completed() -> list[Any]:
+        runs = stack.ask("flow_runs/filter", query)
+        return [r for r in runs if r["auto_scheduled"] and r["state_type"] == "COMPLETED"]
+
+    try:
+        wait_until(completed, 90, "a scheduled run has completed")
+    finally:
+        stack.tell("DELETE", f"deployments/{id_}/schedules/{made['id']}")
+
+
+def test_run_that_a_limit_holds_back_says_its_position_in_its_state(
+    stack: Stack, tmp_path: Path
+) -> None:
+    alone = {**NONE, "tier": "single"}
+    go = str(tmp_path / "go")
+    first = stack.start("run-job/run-job", program="waits.py", arguments=go, cluster=alone)
+    stack.has_started(first)
+    second = stack.start("run-job/run-job", program="quick.py", cluster=alone)
+
+    def message() -> str:
+        return str(stack.flow_run(second)["state"]["message"] or "")
+
+    wait_until(lambda: "position 1 in the queue" in message(), 60, "it says where it stands")
+    assert message().startswith("CAPACITY:RUNS_AT_MAX nodes: tier single allows 1 run at once")
+    Path(go).touch()
+    assert stack.ended(second)["state"]["name"] == "Completed"

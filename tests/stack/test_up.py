@@ -9,11 +9,14 @@ from tests.stack.prefect import EBB, Stack
 
 
 def ebb(stack: Stack, *words: str) -> str:
-    done = subprocess.run(
-        [*EBB, *words], cwd=stack.place, env=stack.environment, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    return subprocess.run(
+        [*EBB, *words],
+        cwd=stack.place,
+        env=stack.environment,
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    ).stdout
 
 
 def test_up_again_is_the_same(stack: Stack) -> None:
