@@ -54,6 +54,7 @@ def _up_and_down(home: Path, place: Path) -> Iterator[Stack]:
         **{key: value for key, value in os.environ.items() if not key.startswith("PREFECT")},
         "EBB_HOME": str(home),
         "EBB_LEASE": "10s",
+        "PREFECT_SERVER_SERVICES_SCHEDULER_LOOP_SECONDS": "5",  # a minute otherwise
         "PYTHONPATH": str(ROOT),
     }
     try:
