@@ -88,7 +88,7 @@ lock: ## Resolve pyproject.toml again: requirements.lock, and from it those of t
 	@scratch=$$(mktemp -d) && trap 'rm -rf "$$scratch"' EXIT && \
 	$(PYTHON) -m venv "$$scratch/venv" && "$$scratch/venv/bin/pip" install --quiet uv && \
 	resolve() { "$$scratch/venv/bin/uv" --cache-dir "$$scratch/cache" pip compile "$$@" \
-	  --python-version 3.11 --universal --generate-hashes --no-emit-index-url --no-header --quiet; } && \
+	  --python-version 3.11 --universal --generate-hashes --no-strip-extras --no-emit-index-url --no-header --quiet; } && \
 	resolve pyproject.toml --extra all --extra dev -o requirements.lock && \
 	echo pip | resolve - --no-annotate -o infra/images/pip.lock && \
 	for each in dask ray spark; do \

@@ -23,7 +23,7 @@ def hashes(pin: tuple[str, ...]) -> list[str]:
 
 
 def names(path: Path) -> set[str]:
-    return {pin[0].partition("==")[0] for pin in pins(path)}
+    return {re.split(r"[\[=]", pin[0])[0] for pin in pins(path)}
 
 
 @pytest.mark.parametrize("framework", ["dask", "ray", "spark"])
