@@ -25,10 +25,10 @@ from prefect.states import Cancelled, Completed
 
 from flows.asking import Request
 from flows.attempts import SevenSteps
-from flows.holding import Held, cluster
-from flows.identity import job_key, workdir_of
+from flows.authoring.holding import Held, cluster
+from flows.authoring.identity import job_key, workdir_of
+from flows.authoring.parallel import Crew, parallel, stoppable
 from flows.outcome import RunResult, result_of
-from flows.parallel import Crew, parallel, stoppable
 from flows.recorded import begin, run_once
 from flows.signing import ended_by, reporting, sign_in
 from flows.stopping import stop_run

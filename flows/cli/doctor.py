@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from flows import outbox
 from flows.asking import catalog_for
 from flows.cli.output import Parser, print_json, say
-from flows.prefect_events import failed_actions
+from flows.events import outbox
+from flows.events.prefect_events import failed_actions
 from flows.prefect_server import server
 from infra.errors import EbbError
 from infra.frameworks.base import WITHOUT_CLUSTER, known_frameworks, load_framework

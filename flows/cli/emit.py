@@ -7,9 +7,9 @@ import json
 from typing import Any
 from uuid import uuid4
 
-from flows import outbox
 from flows.cli.output import Parser, print_json, say
-from flows.prefect_events import Effects, effects_of, send
+from flows.events import outbox
+from flows.events.prefect_events import Effects, effects_of, send
 from infra.errors import ConfigurationError, Problem, ProvisioningError
 from infra.models.phases import ExitCode, Reason
 from infra.settings import Settings, load_settings

@@ -28,7 +28,7 @@ from prefect.exceptions import ObjectAlreadyExists
 from prefect.states import Cancelled, Cancelling
 from prefect.workers.process import ProcessWorker
 
-from flows import outbox
+from flows.events import outbox
 from flows.infrastructure import refresh
 from flows.reconcile import process_lives, reconcile
 from infra.ledger import Ledger

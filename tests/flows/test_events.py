@@ -11,9 +11,9 @@ from uuid import uuid4
 
 import pytest
 
-from flows import outbox
 from flows.cli.main import main
-from flows.prefect_events import effects_of, failed_actions, send
+from flows.events import outbox
+from flows.events.prefect_events import effects_of, failed_actions, send
 from infra.models.phases import ExitCode
 from infra.settings import Settings
 from tests.flows.conftest import Deployed

@@ -19,10 +19,10 @@ from prefect.exceptions import Pause
 
 from flows.api import Cluster
 from flows.asking import Request
-from flows.held_programs import Program, done_before, folder_for, result_in
-from flows.identity import cluster_key, root_flow_run, workdir_of
+from flows.authoring.held_programs import Program, done_before, folder_for, result_in
+from flows.authoring.identity import cluster_key, root_flow_run, workdir_of
+from flows.authoring.parallel import stoppable
 from flows.outcome import RunResult
-from flows.parallel import stoppable
 from flows.recorded import begin, take_over
 from flows.stopping import stop_run
 from infra import runs

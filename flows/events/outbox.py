@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from flows.prefect_events import send
+from flows.events.prefect_events import send
 from flows.prefect_server import server
 from infra.errors import ConfigurationError
 from infra.settings import Settings, load_settings

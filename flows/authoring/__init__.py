@@ -1,0 +1,6 @@
+"""What ``flows.jobs`` gives to a user's own flow: clusters that are held, programs on them, crews.
+
+Belongs here: what such a flow needs that ``run-job`` does not: identity within a flow run,
+adoption, suspension, stopping what runs in threads.
+Does not belong here: flows of ours; the job of a key in general (``flows.recorded``).
+"""
