@@ -11,6 +11,7 @@ from typing import Any
 from flows.cli.screen import Screen, TextScreen
 from flows.launch import Flow
 from flows.prefect_server import server
+from flows.stack import stack
 from flows.stopping import stop_run
 from infra import reaper
 from infra.ledger import Ledger
@@ -203,7 +204,9 @@ class Viewer:
         info = server.running(self._settings.home)
         if info is None:
             return []
-        return [f"Prefect server of this machine: {info.ui_url} (ends itself when idle; ebb held)"]
+        up = stack.running(self._settings) is not None
+        until = "until ebb down" if up else "ends itself when idle; ebb held"
+        return [f"Prefect server of this machine: {info.ui_url} ({until})"]
 
     def _held(self) -> list[Held]:
         platform = load_platform(self._spec.platform, self._settings)

@@ -197,7 +197,7 @@ def test_clusters_held_side_by_side_are_released_also_one_that_waits_for_room(
     process = flow.start()
     wait_until(lambda: started(folder) and len(leases(ebb_home)) == 2, 60, "one runs, one waits")
     process.send_signal(signal.SIGTERM)
-    wait_until(lambda: process.poll() is not None, 20, "the flow process ends in seconds")
+    wait_until(lambda: process.poll() is not None, 60, "the flow process ends")
     assert (held(ebb_home), len(started(folder))) == ([], 1)
 
 
