@@ -92,8 +92,9 @@ def test_a_version_is_trained_on_once(start: Start, tmp_path: Path) -> None:
 
 def test_a_wrong_payload_is_refused_in_words(start: Start) -> None:
     flow = start("retrain", RETRAIN, dataset="orders", version="", uri="s3://bucket/orders")
-    assert flow.run() == "MISCONFIGURATION:OPTION_INVALID"
+    assert flow.run() == "Failed"
     message = flow.read()["state"]["message"]
+    assert message.startswith("MISCONFIGURATION:OPTION_INVALID: ")
     assert "there is no version" in message
     assert "reads files, not s3" in message
     assert flow.ledger_runs() == []
