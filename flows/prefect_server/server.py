@@ -116,6 +116,8 @@ def client_environment(info: ServerInfo) -> dict[str, str]:
     """What a process sets before it imports Prefect, to use this server."""
     return {
         **QUIET,
+        # With SQLite, many writers at once get 503 answers; five tries are not enough for a crowd.
+        "PREFECT_CLIENT_MAX_RETRIES": "20",
         "PREFECT_API_URL": info.url,
         "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
     }
