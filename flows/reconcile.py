@@ -22,7 +22,6 @@ from prefect.client.schemas.filters import (
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.exceptions import ObjectNotFound
 from prefect.states import Cancelled, Crashed
-from prefect.types._datetime import now
 
 from infra import reaper
 from infra.ledger import Ledger
@@ -31,8 +30,15 @@ from infra.platforms.local import marks
 from infra.settings import Settings
 
 _LIVING = [StateType.RUNNING, StateType.PENDING, StateType.CANCELLING]
-_UNBORN_S = 90.0
-"""From Pending or Running to signing in: two imports of Prefect on a busy machine."""
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """The Prefect worker of a pool, when it is the only one and lives on this machine."""
+
+    pool: str
+    began_at: float
+    """Unix time in seconds."""
 
 
 @dataclass(slots=True)
@@ -57,13 +63,13 @@ class Reconciled:
         return [f"reaper: {what} {', '.join(names)}" for what, names in found.items() if names]
 
 
-def reconcile(settings: Settings, *, pool: str | None = None) -> Reconciled:
+def reconcile(settings: Settings, *, worker: Worker | None = None) -> Reconciled:
     """One round. Cheap when there is nothing to do.
 
     Args:
         settings: of this installation.
-        pool: a work pool whose workers all live on this machine; there, also flow runs that died
-            before they signed in are found.
+        worker: the only one of its work pool; flow runs of the pool that were begun before it was,
+            and died before they signed in, are found as well. (Those of its own time it sees.)
     """
     reaped = reaper.reap(settings)
     found = Reconciled(reaped.clusters, reaped.runs)
@@ -75,7 +81,7 @@ def reconcile(settings: Settings, *, pool: str | None = None) -> Reconciled:
                 ledger.write(
                     "DELETE FROM flow_runs WHERE id = ? AND pid = ?", row["id"], row["pid"]
                 )
-        for flow_run in _unborn(client, pool) if pool else ():
+        for flow_run in _unborn(client, worker) if worker else ():
             if ledger.row("SELECT 1 FROM flow_runs WHERE id = ?", str(flow_run.id)) is None:
                 _end(client, str(flow_run.id), found)
     ledger.close()
@@ -98,18 +104,20 @@ def _end(client: SyncPrefectClient, id_: str, found: Reconciled) -> None:
         found.flow_runs.append(flow_run.name)
 
 
-def _unborn(client: SyncPrefectClient, pool: str) -> list[FlowRun]:
-    """Begun a while ago on this machine, and no process that says so."""
+def _unborn(client: SyncPrefectClient, worker: Worker) -> list[FlowRun]:
+    """Begun for a worker that is gone, and no process that says so."""
     state = FlowRunFilterState(type=FlowRunFilterStateType(any_=_LIVING))
     runs = client.read_flow_runs(
         flow_run_filter=FlowRunFilter(state=state),
-        work_pool_filter=WorkPoolFilter(name=WorkPoolFilterName(any_=[pool])),
+        work_pool_filter=WorkPoolFilter(name=WorkPoolFilterName(any_=[worker.pool])),
     )
-    return [run for run in runs if _age_s(run) > _UNBORN_S and not process_lives(run)]
-
-
-def _age_s(run: FlowRun) -> float:
-    return (now("UTC") - run.state.timestamp).total_seconds() if run.state else 0.0
+    return [
+        run
+        for run in runs
+        if run.state is not None
+        and run.state.timestamp.timestamp() < worker.began_at
+        and not process_lives(run)
+    ]
 
 
 def process_lives(run: FlowRun) -> bool:

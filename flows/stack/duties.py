@@ -5,6 +5,7 @@ A process of its own each time, because Prefect reads its settings when it is im
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
@@ -14,6 +15,7 @@ import sysconfig
 import threading
 from pathlib import Path
 
+import psutil
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import WorkPoolCreate, WorkPoolUpdate
 from prefect.client.schemas.filters import (
@@ -30,9 +32,11 @@ from prefect.workers.process import ProcessWorker
 
 from flows.events import outbox
 from flows.infrastructure import refresh
-from flows.reconcile import process_lives, reconcile
+from flows.prefect_server import server
+from flows.reconcile import Worker, process_lives, reconcile
+from flows.stack import stack
 from infra.ledger import Ledger
-from infra.settings import load_settings
+from infra.settings import Settings, load_settings
 from infra.waiting import wait_until
 
 _FILE = "deployments.yaml"
@@ -69,7 +73,7 @@ def reap(pool: str) -> int:
     ledger, shown = Ledger(settings.home), -1
     while not over.wait(_REAP_EVERY_S):
         try:
-            for line in reconcile(settings, pool=pool).lines:
+            for line in reconcile(settings, worker=_worker(settings, pool)).lines:
                 print(line, flush=True)
             version = ledger.version()
             if version != shown:
@@ -79,6 +83,17 @@ def reap(pool: str) -> int:
         except Exception as error:  # a server away, a full disk: told, and tried again
             print(f"reaper: {error!r}"[:500], flush=True)
     return 0
+
+
+def _worker(settings: Settings, pool: str) -> Worker | None:
+    """Ours; None with a server that others use too, whose pool may have workers elsewhere."""
+    info = stack.last(settings)
+    if server.running(settings.home) is None:
+        return None
+    with contextlib.suppress(psutil.Error):
+        if info is not None and info.worker_pid:
+            return Worker(pool, psutil.Process(info.worker_pid).create_time())
+    return None
 
 
 def end_runs(pool: str) -> int:

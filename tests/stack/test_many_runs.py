@@ -60,7 +60,11 @@ def test_fifty_runs_submitted_at_once_all_finish(stack: Stack, tmp_path: Path) -
         states = Counter(run["state_type"] for run in stack.ask("flow_runs/filter", query))
         return states if sum(states[type_] for type_ in ENDED) == COUNT else None
 
-    assert wait_until(ended, TIMEOUT_S, "all have ended") == Counter(COMPLETED=COUNT)
+    found = wait_until(ended, TIMEOUT_S, "all have ended")
+    wrong = [
+        run for run in stack.ask("flow_runs/filter", query) if run["state_type"] != "COMPLETED"
+    ]
+    assert found == Counter(COMPLETED=COUNT), [(r["state"], stack.logs(r["id"])) for r in wrong]
     assert sorted(int(path.name) for path in tmp_path.iterdir()) == list(range(COUNT))
     rows = stack.ledger.rows("SELECT phase FROM runs WHERE tags LIKE '%fifty%'")
     assert Counter(row["phase"] for row in rows) == Counter(Succeeded=COUNT)
