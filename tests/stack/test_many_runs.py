@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -44,6 +45,13 @@ print(json.dumps(asyncio.run(main(int(sys.argv[1]), sys.argv[2]))))
 """As a person's script does, with Prefect's own client."""
 
 
+def complaints(stack: Stack, query: dict[str, Any]) -> list[str]:
+    """What the runs say that did not complete."""
+    runs = [r for r in stack.ask("flow_runs/filter", query) if r["state_type"] != "COMPLETED"]
+    said = [f"{run['name']} {run['state']['name']}: {run['state']['message']}" for run in runs]
+    return [*said, *(line for run in runs for line in stack.logs(run["id"])[-5:])]
+
+
 @pytest.mark.long
 def test_fifty_runs_submitted_at_once_all_finish(stack: Stack, tmp_path: Path) -> None:
     url = {"PREFECT_API_URL": f"{stack.info.ui_url}/api", "PREFECT_CLIENT_MAX_RETRIES": "20"}
@@ -61,10 +69,7 @@ def test_fifty_runs_submitted_at_once_all_finish(stack: Stack, tmp_path: Path) -
         return states if sum(states[type_] for type_ in ENDED) == COUNT else None
 
     found = wait_until(ended, TIMEOUT_S, "all have ended")
-    wrong = [
-        run for run in stack.ask("flow_runs/filter", query) if run["state_type"] != "COMPLETED"
-    ]
-    assert found == Counter(COMPLETED=COUNT), [(r["state"], stack.logs(r["id"])) for r in wrong]
+    assert found == Counter(COMPLETED=COUNT), "\n".join(complaints(stack, query))
     assert sorted(int(path.name) for path in tmp_path.iterdir()) == list(range(COUNT))
     rows = stack.ledger.rows("SELECT phase FROM runs WHERE tags LIKE '%fifty%'")
     assert Counter(row["phase"] for row in rows) == Counter(Succeeded=COUNT)
