@@ -12,7 +12,7 @@ import logging
 import sys
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any
 from uuid import UUID
@@ -63,6 +63,10 @@ class Subject:
     logger: logging.Logger | logging.LoggerAdapter[Any]
     stop: Callable[[], object]
     """Called when somebody has cancelled the flow run in Prefect."""
+    speaking: threading.Lock = field(default_factory=threading.Lock)
+    """Held while a state message is on its way."""
+    silent: threading.Event = field(default_factory=threading.Event)
+    """Set when no more of them may be sent."""
 
 
 class Report:
@@ -85,6 +89,10 @@ class Report:
         trace: TracebackType | None,
     ) -> None:
         self._over.set()
+        # Not before a message that is on its way has arrived: after the flow run's last state it
+        # would make an ended run Running again.
+        with self._subject.speaking:
+            self._subject.silent.set()
         self._thread.join(_LAST_WORDS_TIMEOUT_S)
 
     def _work(self) -> None:
@@ -193,10 +201,13 @@ class _Round:
         """The words are the state's message, as long as the state is still Running."""
         if self._words == self._said or not self._words:
             return
-        flow_run = self._client.read_flow_run(self._subject.flow_run_id)
-        if flow_run.state is not None and flow_run.state.type is StateType.RUNNING:
-            self._client.set_flow_run_state(flow_run.id, Running(message=self._words))
-        self._said = self._words
+        with self._subject.speaking:
+            if self._subject.silent.is_set():
+                return
+            flow_run = self._client.read_flow_run(self._subject.flow_run_id)
+            if flow_run.state is not None and flow_run.state.type is StateType.RUNNING:
+                self._client.set_flow_run_state(flow_run.id, Running(message=self._words))
+            self._said = self._words
 
     def _show_progress(self) -> None:
         view = self._view()
