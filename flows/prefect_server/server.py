@@ -116,8 +116,8 @@ def client_environment(info: ServerInfo) -> dict[str, str]:
     """What a process sets before it imports Prefect, to use this server."""
     return {
         **QUIET,
-        # With SQLite, many writers at once get 503 answers, and five tries are few for a crowd. Not many
-        # more: the pause doubles each time, so a server that is gone costs eight minutes as it is.
+        # With SQLite, many writers at once get 503 answers, and five tries are few for a crowd.
+        # Not many more: the pause doubles each time, so a server that is gone costs eight minutes.
         "PREFECT_CLIENT_MAX_RETRIES": "8",
         "PREFECT_API_URL": info.url,
         "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
