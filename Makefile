@@ -96,7 +96,17 @@ lock: ## Resolve pyproject.toml again: requirements.lock, and from it those of t
 	  project = tomllib.load(open("pyproject.toml", "rb"))["project"]; \
 	  print(*project["optional-dependencies"][sys.argv[1]], sep="\n")' $$each \
 	  | resolve - -c requirements.lock --no-annotate -o infra/images/$$each.lock || exit 1; \
-	done
+	done && $(PYTHON) -c "$$BOTH" requirements.lock infra/images/dask.lock infra/images/ray.lock
+
+# pip's hash mode takes NAME and NAME[extra] for two packages, and the newest for the one that is not pinned.
+define BOTH
+import re, sys
+for path in sys.argv[1:]:
+    text = open(path).read()
+    pin = r"(?m)^([\w.-]+)\[[^]]*\](==.*(?:\n    --hash=.*)+\n)"
+    open(path, "w").write(re.sub(pin, lambda found: found[1] + found[2] + found[0], text))
+endef
+export BOTH
 
 resolve: ## Does a clean install without the lock still work? (in a venv that is thrown away)
 	@scratch=$$(mktemp -d) && trap 'rm -rf "$$scratch"' EXIT && \
