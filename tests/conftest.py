@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import tempfile
+import threading
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
@@ -18,6 +20,15 @@ REQUIRE_ALL = "EBB_TEST_REQUIRE_ALL"
 ROOT = Path(__file__).parents[1]
 _EXIT_GRACE_S = 3.0
 """For processes that have been told to go and are on their way out when the test ends."""
+
+
+def pytest_configure() -> None:
+    """A shell that runs us in the background ignores SIGINT for all we start; Prefect needs it.
+
+    (It turns the SIGTERM of a flow run into SIGINT, so such a flow would never stop.)
+    """
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture
