@@ -16,10 +16,10 @@ import traceback
 
 from flows.attempts import carry_out
 from flows.launch import KEEP
-from flows.prefect_server import server
+from flows.prefect_server import api, server
 from flows.stopping import stop_run
 from infra import runs, steps
-from infra.errors import EbbError
+from infra.errors import ConfigurationError, EbbError
 from infra.heartbeat import Heartbeat
 from infra.ledger import Ledger
 from infra.models.codec import from_json
@@ -34,6 +34,7 @@ _HEAD_START_S = 10.0
 _FIRST_WORDS_S = 2.0
 _SERVER_TIMEOUT_S = 300.0
 _SERVER_IDLE_S = 900.0
+_CHECK_TIMEOUT_S = 10.0
 
 
 def main(run: str) -> int:
@@ -57,18 +58,22 @@ def main(run: str) -> int:
 
 def _run_flow(settings: Settings, ledger: Ledger, spec: RunSpec) -> None:
     """With Prefect, or without where it cannot be used: no run fails for its bookkeeping."""
+    if not settings.prefect_server and api.named(os.environ) is None:
+        with contextlib.suppress(EbbError):  # recorded where it was raised
+            carry_out(settings, ledger, spec, steps)
+        return
     _let_the_program_start(settings, spec)
     try:
         os.environ.update(_prefect_environment(settings, ledger, spec.name))
         # Only now: importing Prefect reads the environment, and takes its time.
         flow = importlib.import_module("flows.run_job").adopt_run
         flow.with_options(flow_run_name=spec.name)(run=spec.name)
-    except BaseException:
+    except BaseException as error:
         traceback.print_exc()
         row = ledger.run(spec.name)
         if row is None or row["ended"] is not None:
             return
-        why = traceback.format_exc(limit=0).strip().splitlines()[-1][:200]
+        why = _why_not_recorded(error)
         ledger.emit(spec.name, "warning", f"not recorded in Prefect: {why}")
         with contextlib.suppress(EbbError):  # recorded where it was raised
             carry_out(settings, ledger, spec, steps)
@@ -98,14 +103,23 @@ def _let_the_program_start(settings: Settings, spec: RunSpec) -> None:
 
 
 def _prefect_environment(settings: Settings, ledger: Ledger, run: str) -> dict[str, str]:
-    if os.environ.get("PREFECT_API_URL"):
+    named = api.named(os.environ)
+    if named is not None:
+        api.check(named, os.environ, timeout_s=_CHECK_TIMEOUT_S)
         return {}
-    if not settings.prefect_server:
-        return server.ephemeral_environment(settings.home)
     info = server.ensure(settings.home, deadline_s=_SERVER_TIMEOUT_S, idle_s=_SERVER_IDLE_S)
     ledger.update_run(run, prefect_url=info.ui_url)
     server.touch(settings.home)
     return server.client_environment(info)
+
+
+def _why_not_recorded(error: BaseException) -> str:
+    """What happened and what to do, on one line."""
+    if isinstance(error, ConfigurationError):
+        return f"{error.problems[0].summary}; {error.problems[0].hint}"
+    if isinstance(error, EbbError):
+        return error.detail or error.summary
+    return traceback.format_exception_only(error)[-1].strip()[:200]
 
 
 def _watch_starter(settings: Settings, run: str) -> None:

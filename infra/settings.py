@@ -16,7 +16,7 @@ class Settings:
     home: Path
     """``EBB_HOME``: the ledger, the runs' folders, the local Prefect server's files."""
     prefect_server: bool = True
-    """``EBB_PREFECT_SERVER=off``: no local server that outlives a run; Prefect's own, each time."""
+    """``EBB_PREFECT_SERVER=off``: no server is started, so runs are not recorded in Prefect."""
 
     @property
     def runs(self) -> Path:

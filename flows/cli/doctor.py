@@ -7,8 +7,6 @@ import os
 import shutil
 import socket
 import sys
-import urllib.error
-import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -18,8 +16,8 @@ from flows.asking import catalog_for
 from flows.cli.output import Parser, print_json, say
 from flows.events import outbox
 from flows.events.prefect_events import failed_actions
-from flows.prefect_server import server
-from infra.errors import EbbError
+from flows.prefect_server import api, server
+from infra.errors import ConfigurationError, EbbError
 from infra.frameworks.base import WITHOUT_CLUSTER, known_frameworks, load_framework
 from infra.ledger import VERSION, Ledger
 from infra.models.phases import ExitCode
@@ -29,6 +27,7 @@ from infra.settings import load_settings
 
 _DESCRIPTION = """Checks this machine; exit 64 when something essential is missing. JSON: a list of
 objects with the keys check, state (ok, warning, missing), detail, fix."""
+_SERVER_TIMEOUT_S = 5.0
 _LITTLE_SPACE_BYTES = 200 * 2**20
 _OLDEST_PYTHON = (3, 11)
 
@@ -117,19 +116,18 @@ def _prefect() -> list[Finding]:
 
 
 def _prefect_server() -> Finding:
-    url = os.environ.get("PREFECT_API_URL")
-    if not url:
+    named = api.named(os.environ)
+    if named is None:
         info = server.running(load_settings().home)
         state = f"{info.ui_url} runs" if info else "the next run starts one"
         return Finding("prefect server", "ok", f"local: {state}")
     try:
-        with urllib.request.urlopen(f"{url.rstrip('/')}/health", timeout=2):
-            return Finding("prefect server", "ok", url)
-    except urllib.error.HTTPError as error:
-        return Finding("prefect server", "ok", f"{url} answers ({error.code})")
-    except (OSError, ValueError) as error:
-        words = f"PREFECT_API_URL is {url}: {getattr(error, 'reason', error)}"
-        return Finding("prefect server", "missing", words, "start it, or unset PREFECT_API_URL")
+        api.check(named, os.environ, timeout_s=_SERVER_TIMEOUT_S)
+    except EbbError as error:
+        first = error.problems[0] if isinstance(error, ConfigurationError) else None
+        words, fix = (first.summary, first.hint) if first else (error.detail, error.hint)
+        return Finding("prefect server", "missing", words, fix)
+    return Finding("prefect server", "ok", named.url)
 
 
 def _events() -> list[Finding]:
@@ -140,10 +138,10 @@ def _events() -> list[Finding]:
     if kept:
         words = f"{kept} events wait for a server"
         findings.append(Finding("events", "warning", words, "ebb up, or the next ebb emit"))
-    url = outbox.server_url(settings)
+    to = outbox.server_api(settings)
     since = dt.datetime.now(dt.UTC) - dt.timedelta(days=1)
     try:
-        failed = failed_actions(url, since) if url else []
+        failed = failed_actions(to, since) if to else []
     except EbbError:
         return findings  # whether the server answers is another check's business
     if failed:

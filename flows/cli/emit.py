@@ -10,6 +10,7 @@ from uuid import uuid4
 from flows.cli.output import Parser, print_json, say
 from flows.events import outbox
 from flows.events.prefect_events import Effects, effects_of, send
+from flows.prefect_server.api import Api
 from infra.errors import ConfigurationError, Problem, ProvisioningError
 from infra.models.phases import ExitCode, Reason
 from infra.settings import Settings, load_settings
@@ -41,43 +42,48 @@ def main(args: list[str]) -> int:
         "payload": _payload(options.payload, options.p),
     }
     settings = load_settings()
-    url = _sent_to(settings, event)
-    effects = _effects(url, event["id"], options.wait) if url and options.wait else None
+    api = _sent_to(settings, event)
+    effects = _effects(api, event["id"], options.wait) if api and options.wait else None
     if options.json:
-        print_json(_document(event, url, effects))
+        print_json(_document(event, sent=api is not None, effects=effects))
     elif effects is not None:
         _say_effects(event, effects, options.wait)
-    if url is None or (effects is not None and not effects):
+    if api is None or (effects is not None and not effects):
         return ExitCode.TEMPORARY
     return ExitCode.INFRASTRUCTURE if effects is not None and effects.failed else ExitCode.OK
 
 
-def _sent_to(settings: Settings, event: dict[str, Any]) -> str | None:
+def _sent_to(settings: Settings, event: dict[str, Any]) -> Api | None:
     """The server that has it now; None when it was kept."""
-    url = outbox.server_url(settings)
+    api = outbox.server_api(settings)
     try:
-        if url is not None:
-            late = outbox.flush(url, settings)
-            send(url, [event])
+        if api is not None:
+            late = outbox.flush(api, settings)
+            send(api, [event])
             also = f", and {len(late)} that had been kept" if late else ""
             said = f"{event['event']} of {event['resource']['prefect.resource.id']}"
-            say(f"  sent {said} to {url}{also}")
-            return url
+            say(f"  sent {said} to {api.url}{also}")
+            return api
         why = "no Prefect server runs here and PREFECT_API_URL is not set"
     except ProvisioningError as error:
         why = error.detail
+    except ConfigurationError as error:
+        if error.reason is not Reason.PREFECT_REFUSES:
+            raise
+        say(f"  kept as {outbox.keep(settings, event)}; the next `ebb emit` sends it, once")
+        raise
     path = outbox.keep(settings, event)
     say(f"! not sent: {why}")
     say(f"  kept as {path}; the next `ebb emit` or `ebb up` with a server sends it, once")
     return None
 
 
-def _effects(url: str, event_id: str, wait_s: float) -> Effects:
-    found = wait_until(lambda: effects_of(url, event_id), timeout_s=wait_s, longest_s=1.0)
+def _effects(api: Api, event_id: str, wait_s: float) -> Effects:
+    found = wait_until(lambda: effects_of(api, event_id), timeout_s=wait_s, longest_s=1.0)
     if not found:
         return found
     wait_until(lambda: False, timeout_s=min(_MORE_S, wait_s))
-    return effects_of(url, event_id)
+    return effects_of(api, event_id)
 
 
 def _say_effects(event: dict[str, Any], effects: Effects, wait_s: float) -> None:
@@ -90,14 +96,14 @@ def _say_effects(event: dict[str, Any], effects: Effects, wait_s: float) -> None
         say(f"  fix   does a deployment's trigger expect {event['event']!r} of this resource?")
 
 
-def _document(event: dict[str, Any], url: str | None, effects: Effects | None) -> dict[str, Any]:
+def _document(event: dict[str, Any], *, sent: bool, effects: Effects | None) -> dict[str, Any]:
     runs = effects.flow_runs if effects else ()
     failed = effects.failed if effects else ()
     return {
         "id": event["id"],
         "event": event["event"],
         "resource": event["resource"]["prefect.resource.id"],
-        "sent": url is not None,
+        "sent": sent,
         "flow_runs": [{"id": id_, "name": name} for id_, name in runs],
         "failed": [{"automation": f.automation, "why": f.why} for f in failed],
     }

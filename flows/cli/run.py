@@ -6,8 +6,6 @@ import json
 import os
 import signal
 import sys
-import urllib.error
-import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
 from types import FrameType
@@ -18,14 +16,15 @@ from flows.cli.arguments import RunArguments, parse_run, usage
 from flows.cli.screen import JsonScreen, Screen, TextScreen
 from flows.cli.viewer import Viewer
 from flows.launch import launch
-from infra.errors import ConfigurationError, ProvisioningError
+from flows.prefect_server import api
+from infra.errors import ConfigurationError
 from infra.ledger import Ledger
 from infra.models.codec import to_data
 from infra.models.job import RunSpec
-from infra.models.phases import ExitCode, Reason
+from infra.models.phases import ExitCode
 from infra.settings import Settings, load_settings
 
-_HEALTH_TIMEOUT_S = 5.0
+_SERVER_TIMEOUT_S = 5.0
 
 
 def main(args: list[str]) -> int:
@@ -56,21 +55,10 @@ def _checked_spec(arguments: RunArguments, ledger: Ledger) -> RunSpec:
 
 
 def _check_prefect(environ: Mapping[str, str]) -> None:
-    """A server that was named must answer, before anything is made."""
-    url = environ.get("PREFECT_API_URL")
-    if not url:
-        return
-    try:
-        with urllib.request.urlopen(f"{url.rstrip('/')}/health", timeout=_HEALTH_TIMEOUT_S):
-            return
-    except urllib.error.HTTPError:
-        return  # it is there; what it thinks of us is for Prefect's own client to find out
-    except (OSError, ValueError) as error:
-        raise ProvisioningError(
-            Reason.PREFECT_UNREACHABLE,
-            detail=f"PREFECT_API_URL is {url}: {getattr(error, 'reason', error)}",
-            hint="start that server, or unset PREFECT_API_URL to use a local one",
-        ) from error
+    """A server that was named must answer, and let us in, before anything is made."""
+    named = api.named(environ)
+    if named is not None:
+        api.check(named, environ, timeout_s=_SERVER_TIMEOUT_S)
 
 
 def _run(settings: Settings, ledger: Ledger, spec: RunSpec, arguments: RunArguments) -> int:

@@ -14,19 +14,21 @@ from pathlib import Path
 from typing import Any
 
 from flows.events.prefect_events import send
-from flows.prefect_server import server
+from flows.prefect_server import api, server
+from flows.prefect_server.api import Api
 from infra.errors import ConfigurationError
+from infra.models.phases import Reason
 from infra.settings import Settings, load_settings
 from infra.waiting import wall_s
 
 
-def server_url(settings: Settings) -> str | None:
-    """The API of the server that was named, else of this machine's own when it runs."""
-    named = os.environ.get("PREFECT_API_URL")
-    if named:
+def server_api(settings: Settings) -> Api | None:
+    """The server that was named, else this machine's own when it runs."""
+    named = api.named(os.environ)
+    if named is not None:
         return named
     info = server.running(settings.home)
-    return info.url if info else None
+    return info.api if info else None
 
 
 def keep(settings: Settings, event: dict[str, Any]) -> Path:
@@ -45,13 +47,14 @@ def waiting(settings: Settings) -> list[Path]:
     return sorted(_folder(settings).glob("*.json"))
 
 
-def flush(url: str, settings: Settings | None = None) -> list[str]:
+def flush(to: Api, settings: Settings | None = None) -> list[str]:
     """Send all that is kept, in order; gives the ids of what was sent.
 
     One that the server refuses is set aside (``.refused``), so that it does not block the others.
 
     Raises:
         ProvisioningError: PREFECT_UNREACHABLE; what was not sent is still kept.
+        ConfigurationError: PREFECT_REFUSES, and so with this.
     """
     settings = settings or load_settings()
     if not waiting(settings):
@@ -61,8 +64,10 @@ def flush(url: str, settings: Settings | None = None) -> list[str]:
         for path in waiting(settings):
             event = json.loads(path.read_text())
             try:
-                send(url, [event])
-            except ConfigurationError:
+                send(to, [event])
+            except ConfigurationError as error:
+                if error.reason is Reason.PREFECT_REFUSES:
+                    raise  # it is us that it refuses, not the event
                 path.rename(path.with_suffix(".refused"))
                 continue
             path.unlink()

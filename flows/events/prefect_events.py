@@ -10,11 +10,10 @@ import http.client
 import json
 import os
 import urllib.error
-import urllib.parse
-import urllib.request
 from dataclasses import dataclass
 from typing import Any
 
+from flows.prefect_server.api import Api, refused_credentials
 from infra.errors import ConfigurationError, Problem, ProvisioningError
 from infra.models.phases import Reason
 from infra.waiting import wait_until
@@ -23,9 +22,7 @@ ACTION_DONE = "prefect.automation.action.executed"
 ACTION_FAILED = "prefect.automation.action.failed"
 _TIMEOUT_S = 10.0
 _TRY_FOR_S = 15.0
-_LOOPBACK = ("127.0.0.1", "localhost", "::1")
-_DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-_PROXIED = urllib.request.build_opener()
+_UNAUTHORIZED = (401, 403)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,19 +48,19 @@ class Effects:
         return bool(self.flow_runs or self.failed)
 
 
-def send(url: str, events: list[dict[str, Any]]) -> None:
+def send(api: Api, events: list[dict[str, Any]]) -> None:
     """Send events; the same id twice is one event.
 
     Raises:
         ProvisioningError: PREFECT_UNREACHABLE.
         ConfigurationError: the server refuses them, in its own words.
     """
-    _post(url, "events", events)
+    _post(api, "events", events)
 
 
-def effects_of(url: str, event_id: str) -> Effects:
+def effects_of(api: Api, event_id: str) -> Effects:
     """Runs that this event has started, and actions that it should have set off and that failed."""
-    found = _filter(url, {"related": {"id": [f"prefect.event.{event_id}"]}})
+    found = _filter(api, {"related": {"id": [f"prefect.event.{event_id}"]}})
     runs = {
         (_id(resource), resource.get("prefect.resource.name", ""))
         for event in found
@@ -75,13 +72,13 @@ def effects_of(url: str, event_id: str) -> Effects:
     return Effects(tuple(sorted(runs)), failed)
 
 
-def failed_actions(url: str, since: dt.datetime) -> list[FailedAction]:
+def failed_actions(api: Api, since: dt.datetime) -> list[FailedAction]:
     """Actions of automations that failed since then, oldest first, 50 at most.
 
     Raises:
         ProvisioningError: PREFECT_UNREACHABLE.
     """
-    found = _filter(url, {"event": {"name": [ACTION_FAILED]}}, since)
+    found = _filter(api, {"event": {"name": [ACTION_FAILED]}}, since)
     return sorted((_failure(event) for event in found), key=lambda failure: failure.at)
 
 
@@ -101,53 +98,42 @@ def _id(resource: dict[str, str]) -> str:
     return resource["prefect.resource.id"].rpartition(".")[2]
 
 
-def _filter(url: str, what: dict[str, Any], since: dt.datetime | None = None) -> list[Any]:
+def _filter(api: Api, what: dict[str, Any], since: dt.datetime | None = None) -> list[Any]:
     occurred = {"since": since.isoformat()} if since else {}
     body = {"filter": {**what, "occurred": occurred} if occurred else what, "limit": 50}
-    found: list[Any] = _post(url, "events/filter", body)["events"]
+    found: list[Any] = _post(api, "events/filter", body)["events"]
     return found
 
 
-def _post(url: str, path: str, body: Any) -> Any:
+def _post(api: Api, path: str, body: Any) -> Any:
     """Asked again while the server is busy (SQLite answers 503) or drops the connection."""
-    request = urllib.request.Request(
-        f"{url.rstrip('/')}/{path}",
-        json.dumps(body).encode(),
-        {"Content-Type": "application/json", **_authorization()},
-    )
-    local = urllib.parse.urlsplit(url).hostname in _LOOPBACK
-    opener = _DIRECT if local else _PROXIED
     problem: Exception | None = None
 
     def answered() -> tuple[Any] | None:
         nonlocal problem
         try:
-            with opener.open(request, timeout=_TIMEOUT_S) as answer:
-                text = answer.read()
+            text = api.call(path, body, timeout_s=_TIMEOUT_S)
         except urllib.error.HTTPError as error:
             problem = error
             if error.code in (429, 502, 503, 504):
                 return None
-            raise _refused(url, path, error) from error
+            raise _refused(api.url, path, error) from error
         except (OSError, http.client.HTTPException, ValueError) as error:
             problem = error
             if isinstance(getattr(error, "reason", None), ConnectionRefusedError):
-                raise _unreachable(url, error) from error
+                raise _unreachable(api.url, error) from error
             return None
         return (json.loads(text) if text else None,)
 
     found = wait_until(answered, timeout_s=_TRY_FOR_S, first_s=0.2, longest_s=2.0)
     if found is None:
-        raise _unreachable(url, problem)
+        raise _unreachable(api.url, problem)
     return found[0]
 
 
-def _authorization() -> dict[str, str]:
-    key = os.environ.get("PREFECT_API_KEY")
-    return {"Authorization": f"Bearer {key}"} if key else {}
-
-
 def _refused(url: str, path: str, error: urllib.error.HTTPError) -> ConfigurationError:
+    if error.code in _UNAUTHORIZED:
+        return refused_credentials(url, error.code, os.environ)
     said = error.read().decode(errors="replace")[:300]
     summary = f"{url}/{path} answers {error.code}: {said}"
     return ConfigurationError([Problem(Reason.OPTION_INVALID, summary, "is it a Prefect server?")])

@@ -1,7 +1,8 @@
-"""Owns the local Prefect server: ``python -m flows.prefect_server.keeper HOME IDLE_S``.
+"""Owns the local Prefect server: ``python -m ….keeper HOME IDLE_S HOST CERTIFICATE KEY``.
 
-Starts it on loopback with a database copied from the template, tells where it answers, and ends it
-when no run has used it for a while. When the keeper is killed, the kernel ends the server.
+Starts it behind its doorkeeper, with this installation's secret and a database copied from the
+template, tells where it answers, and ends it when no run has used it for a while. When the keeper
+is killed, the kernel ends the server. It imports no Prefect.
 """
 
 from __future__ import annotations
@@ -10,18 +11,22 @@ import contextlib
 import ctypes
 import json
 import os
+import re
 import shutil
 import signal
 import socket
 import subprocess
 import sys
 import threading
-import urllib.request
+from dataclasses import asdict
 from pathlib import Path
 
 import psutil
 
-from flows.prefect_server.server import QUIET
+from flows.prefect_server import server
+from flows.prefect_server.api import Api, own_auth_string
+from flows.prefect_server.bind import Bind
+from flows.prefect_server.doorkeeper import HOSTS
 from flows.prefect_server.template import ensure_template
 from infra.errors import EbbError
 from infra.ledger import Ledger
@@ -32,31 +37,166 @@ _DATABASE = "PREFECT_API_DATABASE_CONNECTION_URL"
 _PREFERRED_PORT = 4200
 _PORT_TRIES = 3
 _START_TIMEOUT_S = 180.0
+_HEALTH_TIMEOUT_S = 2.0
 _END_GRACE_S = 5.0
+_LAST_WORDS_BYTES = 64 * 2**10
+_PORT_TAKEN = "address already in use"
 _PR_SET_PDEATHSIG = 1
-_DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
-def main(home: Path, idle_s: float) -> int:
-    """Keep the server until it has been idle for long enough, or somebody says stop."""
-    folder = home / "prefect"
-    told_to_stop = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: told_to_stop.set())
-    child = None
-    try:
-        _copy_database(folder)
-        child, port = _start(folder, told_to_stop)
-        if child is not None:
-            _announce(folder, port, idle_s)
-            _stay(folder, child, idle_s, told_to_stop)
-    finally:
-        (folder / "server.json").unlink(missing_ok=True)
+class Keeper:
+    """One server, from its start to its end."""
+
+    def __init__(self, home: Path, idle_s: float, bind: Bind):
+        self._home = home
+        self._folder = home / "prefect"
+        self._idle_s = idle_s
+        self._bind = bind
+        self._told_to_stop = threading.Event()
+        self._child: subprocess.Popen[bytes] | None = None
+
+    def serve(self) -> bool:
+        """Until told to stop, or not used for long enough; gives whether the server came up."""
+        signal.signal(signal.SIGTERM, lambda *_: self._told_to_stop.set())
+        failure = ""
+        try:
+            _copy_database(self._folder)
+            failure = self._start()
+            if not failure:
+                self._stay()
+        except (OSError, RuntimeError) as error:
+            failure = str(error)
+        finally:
+            (self._folder / "server.json").unlink(missing_ok=True)
+            if failure:
+                (self._folder / "failed").write_text(failure)
+            self._end()
+            (self._folder / "keeper.json").unlink(missing_ok=True)
+        return not failure
+
+    def _start(self) -> str:
+        """A server that answers; another port where the first was taken between choice and use.
+
+        Gives why there is none, or nothing.
+        """
+        why = ""
+        for attempt in range(_PORT_TRIES):
+            port = _free_port(self._bind.host, _last_port(self._folder) if attempt == 0 else 0)
+            said_before = os.fstat(sys.stdout.fileno()).st_size
+            self._child = self._spawn(port)
+            api = Api(self._url(port), certificates=self._bind.trusted_by)
+            if self._answers(self._child, port, api):
+                self._announce(port)
+                return ""
+            why = self._why_not(said_before)
+            self._end()
+            if self._told_to_stop.is_set() or _PORT_TAKEN not in why:
+                break
+        return why
+
+    def _answers(self, child: subprocess.Popen[bytes], port: int, api: Api) -> bool:
+        """Waits until it does, or will not."""
+
+        def settled() -> bool:
+            over = self._told_to_stop.is_set() or child.poll() is not None
+            return over or (_listens(child.pid, port) and _healthy(api))
+
+        settled_in_time = wait_until(settled, timeout_s=_START_TIMEOUT_S)
+        return settled_in_time and child.poll() is None and not self._told_to_stop.is_set()
+
+    def _why_not(self, said_before: int) -> str:
+        if self._told_to_stop.is_set():
+            return "it was told to stop"
+        assert self._child is not None
+        if self._child.poll() is None:
+            return f"no answer within {_START_TIMEOUT_S:.0f} s"
+        with (self._folder / "server.log").open("rb") as log:
+            log.seek(said_before)
+            said = log.read(_LAST_WORDS_BYTES).decode(errors="replace")
+        return telling_line(said) or f"it ended with {self._child.returncode} without a word"
+
+    def _url(self, port: int) -> str:
+        name = self._bind.own_name
+        return f"{self._bind.scheme}://{f'[{name}]' if ':' in name else name}:{port}/api"
+
+    def _spawn(self, port: int) -> subprocess.Popen[bytes]:
+        database = f"sqlite+aiosqlite:///{self._folder / 'prefect.db'}"
+        environment = {
+            **os.environ,
+            **server.QUIET,
+            HOSTS: ",".join(self._bind.names),
+            "PREFECT_HOME": str(self._folder),
+            "PREFECT_API_URL": self._url(port),
+            # Its pages are served with the API, by whatever name or tunnel they are reached.
+            "PREFECT_UI_API_URL": "/api",
+            "PREFECT_SERVER_API_AUTH_STRING": own_auth_string(self._home),
+            "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": self._url(port).removesuffix("/api"),
+            _DATABASE: os.environ.get(_DATABASE) or database,
+            "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": (
+                "prefect.server.concurrency.lease_storage.filesystem"
+            ),
+            "PREFECT_LOGGING_SERVER_LEVEL": "WARNING",
+        }
+        argv = ["--factory", "flows.prefect_server.app:create", "--no-access-log"]
+        argv += ["--host", self._bind.host, "--port", str(port), "--timeout-keep-alive", "5"]
+        argv += ["--log-level", "warning"]
+        if self._bind.certificate:
+            argv += ["--ssl-certfile", self._bind.certificate, "--ssl-keyfile", self._bind.key]
+        return subprocess.Popen(
+            [sys.executable, "-P", "-m", "uvicorn", *argv],
+            env=environment,
+            cwd="/",
+            stdin=subprocess.DEVNULL,
+            preexec_fn=_die_with_parent,  # noqa: PLW1509  one prctl; the keeper has no threads
+        )
+
+    def _announce(self, port: int) -> None:
+        pid, url = os.getpid(), self._url(port)
+        info = server.ServerInfo(
+            url=url,
+            ui_url=url.removesuffix("/api"),
+            pid=pid,
+            started=marks.started_ticks(pid),
+            idle_s=self._idle_s,
+            home=str(self._home),
+            host=self._bind.host,
+            certificates=self._bind.trusted_by,
+        )
+        (self._folder / "port").write_text(str(port))
+        draft = self._folder / "server.json.draft"
+        draft.write_text(json.dumps(asdict(info)))
+        draft.rename(self._folder / "server.json")
+        server.write_profile(self._home)
+
+    def _stay(self) -> None:
+        """Until told to stop, the server has died, or nobody used it for so long."""
+        assert self._child is not None
+        last_use = self._folder / "last-use"
+        last_use.touch()
+        ledger = Ledger(self._home)
+        while self._child.poll() is None:
+            left_s = last_use.stat().st_mtime + self._idle_s - wall_s()
+            if left_s <= 0 and _in_use(ledger):
+                last_use.touch()
+                continue
+            if left_s <= 0 or self._told_to_stop.wait(min(left_s, 5.0)):
+                return
+
+    def _end(self) -> None:
+        child = self._child
         if child is None:
-            (folder / "failed").touch()
-        else:
-            _end(child)
-        (folder / "keeper.json").unlink(missing_ok=True)
-    return 0 if child is not None else 1
+            return
+        child.terminate()
+        if not wait_until(lambda: child.poll() is not None, timeout_s=_END_GRACE_S):
+            child.kill()
+        child.wait()
+
+
+def telling_line(said: str) -> str:
+    """The first line that names an error, else the last one; what a person would look for."""
+    lines = [line.strip() for line in said.splitlines() if line.strip()]
+    named = [line for line in lines if re.search(r"(^[\w.]*(Error|Exception)\b|\[Errno )", line)]
+    return (named or lines[-1:] or [""])[0][:300]
 
 
 def _copy_database(folder: Path) -> None:
@@ -71,51 +211,6 @@ def _copy_database(folder: Path) -> None:
         draft.rename(database)
 
 
-def _start(
-    folder: Path, told_to_stop: threading.Event
-) -> tuple[subprocess.Popen[bytes] | None, int]:
-    """A server that answers; another port where the first was taken between choice and use."""
-    for attempt in range(_PORT_TRIES):
-        port = _free_port(_last_port(folder) if attempt == 0 else 0)
-        child = _spawn(folder, port)
-
-        def settled(child: subprocess.Popen[bytes] = child, port: int = port) -> bool:
-            over = told_to_stop.is_set() or child.poll() is not None
-            return over or (_listens(child.pid, port) and _healthy(port))
-
-        wait_until(settled, timeout_s=_START_TIMEOUT_S)
-        if child.poll() is None and _listens(child.pid, port) and _healthy(port):
-            return child, port
-        _end(child)
-        if told_to_stop.is_set():
-            break
-    return None, 0
-
-
-def _spawn(folder: Path, port: int) -> subprocess.Popen[bytes]:
-    url = f"http://127.0.0.1:{port}"
-    environment = {
-        **os.environ,
-        **QUIET,
-        "PREFECT_HOME": str(folder),
-        "PREFECT_API_URL": f"{url}/api",
-        "PREFECT_UI_API_URL": f"{url}/api",
-        _DATABASE: os.environ.get(_DATABASE) or f"sqlite+aiosqlite:///{folder / 'prefect.db'}",
-        "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": (
-            "prefect.server.concurrency.lease_storage.filesystem"
-        ),
-        "PREFECT_LOGGING_SERVER_LEVEL": "WARNING",
-    }
-    argv = ["-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
-    return subprocess.Popen(
-        [sys.executable, "-P", *argv],
-        env=environment,
-        cwd="/",
-        stdin=subprocess.DEVNULL,
-        preexec_fn=_die_with_parent,  # noqa: PLW1509  one prctl; the keeper has no threads
-    )
-
-
 def _die_with_parent() -> None:
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
 
@@ -128,64 +223,32 @@ def _last_port(folder: Path) -> int:
         return _PREFERRED_PORT
 
 
-def _free_port(preferred: int) -> int:
+def _free_port(host: str, preferred: int) -> int:
+    family = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)[0][0]
     for wanted in (preferred, 0):
-        with contextlib.suppress(OSError), socket.socket() as probe:
+        with contextlib.suppress(OSError), socket.socket(family) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(("127.0.0.1", wanted))
+            probe.bind((host, wanted))
             return int(probe.getsockname()[1])
-    raise OSError("no free port on loopback")
+    raise OSError(f"no free port on {host}")
 
 
 def _listens(pid: int, port: int) -> bool:
     """Whether it is our server that answers there: another one may have been quicker."""
     with contextlib.suppress(psutil.Error):
-        server = psutil.Process(pid)
-        for process in (server, *server.children(recursive=True)):
-            for connection in process.net_connections(kind="tcp4"):
+        ours = psutil.Process(pid)
+        for process in (ours, *ours.children(recursive=True)):
+            for connection in process.net_connections(kind="tcp"):
                 if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port:
                     return True
     return False
 
 
-def _healthy(port: int) -> bool:
+def _healthy(api: Api) -> bool:
     try:
-        with _DIRECT.open(f"http://127.0.0.1:{port}/api/health", timeout=2) as answer:
-            return bool(answer.status == 200)
+        return api.call("health", timeout_s=_HEALTH_TIMEOUT_S) == b"true"
     except OSError:
         return False
-
-
-def _announce(folder: Path, port: int, idle_s: float) -> None:
-    url = f"http://127.0.0.1:{port}"
-    pid = os.getpid()
-    info = {
-        "url": f"{url}/api",
-        "ui_url": url,
-        "pid": pid,
-        "started": marks.started_ticks(pid),
-        "idle_s": idle_s,
-    }
-    (folder / "port").write_text(str(port))
-    draft = folder / "server.json.draft"
-    draft.write_text(json.dumps(info))
-    draft.rename(folder / "server.json")
-
-
-def _stay(
-    folder: Path, child: subprocess.Popen[bytes], idle_s: float, told_to_stop: threading.Event
-) -> None:
-    """Until told to stop, the server has died, or nobody used it for ``idle_s``."""
-    last_use = folder / "last-use"
-    last_use.touch()
-    ledger = Ledger(folder.parent)
-    while child.poll() is None:
-        left_s = last_use.stat().st_mtime + idle_s - wall_s()
-        if left_s <= 0 and _in_use(ledger):
-            last_use.touch()
-            continue
-        if left_s <= 0 or told_to_stop.wait(min(left_s, 5.0)):
-            return
 
 
 def _in_use(ledger: Ledger) -> bool:
@@ -196,13 +259,12 @@ def _in_use(ledger: Ledger) -> bool:
     return False
 
 
-def _end(child: subprocess.Popen[bytes]) -> None:
-    child.terminate()
-    if wait_until(lambda: child.poll() is not None, timeout_s=_END_GRACE_S):
-        return
-    child.kill()
-    child.wait()
+def main(words: list[str]) -> int:
+    """Keep one server; 1 when it did not come up."""
+    home, idle_s, host, certificate, key = words
+    came_up = Keeper(Path(home), float(idle_s), Bind(host, certificate, key)).serve()
+    return 0 if came_up else 1
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1]), float(sys.argv[2])))
+    sys.exit(main(sys.argv[1:]))

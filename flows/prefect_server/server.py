@@ -12,7 +12,11 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
+from flows.prefect_server.api import Api, basic, own_auth_string
+from flows.prefect_server.bind import Bind
+from flows.prefect_server.doorkeeper import OPEN_PATH
 from infra.errors import ProvisioningError
 from infra.models.phases import Reason
 from infra.platforms.local import marks
@@ -20,6 +24,7 @@ from infra.platforms.local.processes import our_environment
 from infra.waiting import wait_until
 
 _STOP_TIMEOUT_S = 15.0
+_KEEPER = (sys.executable, "-P", "-m", "flows.prefect_server.keeper")
 
 QUIET = {
     "DO_NOT_TRACK": "1",
@@ -44,6 +49,27 @@ class ServerInfo:
     """When the keeper started, in clock ticks since boot."""
     idle_s: float
     """It ends itself after so many seconds without a run."""
+    home: str
+    """Of the installation: its secret lies there."""
+    host: str = ""
+    """Where it listens."""
+    certificates: str = ""
+    """File of the certificate that clients must know; empty: none, or a well-known one."""
+
+    @property
+    def api(self) -> Api:
+        """For requests of ours."""
+        return Api(self.url, self._authorization, self.certificates)
+
+    @property
+    def open_url(self) -> str:
+        """A page that lets a browser in. A secret: for a private file, never for a command line."""
+        secret = self._authorization.removeprefix("Basic ")
+        return f"{self.ui_url}{OPEN_PATH}#{quote(secret, safe='')}"
+
+    @property
+    def _authorization(self) -> str:
+        return basic(own_auth_string(Path(self.home)))
 
 
 def running(home: Path) -> ServerInfo | None:
@@ -55,41 +81,51 @@ def running(home: Path) -> ServerInfo | None:
     return info if marks.alive(info.pid, info.started) else None
 
 
-def start_early(home: Path, *, idle_s: float) -> None:
+def start_early(home: Path, *, idle_s: float, bind: Bind = Bind()) -> None:  # noqa: B008  frozen
     """Begin to start the server unless it lives or is being started. Does not wait."""
     if running(home) is not None:
         return
     with _locked(home) as is_first:
         if is_first and running(home) is None and not _being_started(home):
-            _start_keeper(home, idle_s)
+            _start_keeper(home, idle_s, bind)
 
 
-def ensure(home: Path, *, deadline_s: float, idle_s: float) -> ServerInfo:
+def ensure(
+    home: Path,
+    *,
+    deadline_s: float,
+    idle_s: float,
+    bind: Bind = Bind(),  # noqa: B008  frozen
+) -> ServerInfo:
     """The server, started when there is none.
 
     Args:
         home: of this installation.
         deadline_s: seconds to wait for it at most.
         idle_s: for a server started now: it ends itself after so many seconds without a run.
+        bind: for a server started now: where it listens.
 
     Raises:
-        ProvisioningError: PREFECT_UNREACHABLE, naming the server's log.
+        ProvisioningError: PREFECT_UNREACHABLE, with why it did not start, or naming its log.
     """
 
     def look() -> ServerInfo | bool:
         found = running(home) or _gave_up(home)
         if not found:  # one that was just ending when we first looked has to be followed
-            start_early(home, idle_s=idle_s)
+            start_early(home, idle_s=idle_s, bind=bind)
         return found
 
-    start_early(home, idle_s=idle_s)
+    start_early(home, idle_s=idle_s, bind=bind)
     info = wait_until(look, timeout_s=deadline_s)
     if isinstance(info, ServerInfo):
         touch(home)
         return info
+    why = f"the local Prefect server did not come up within {deadline_s:.0f} s"
+    if info:
+        why = f"the local Prefect server ended as it started: {_why_it_failed(home)}"
     raise ProvisioningError(
         Reason.PREFECT_UNREACHABLE,
-        detail=f"the local Prefect server did not come up within {deadline_s:.0f} s",
+        detail=why,
         hint=f"see {_folder(home) / 'server.log'}, or set EBB_PREFECT_SERVER=off",
     )
 
@@ -119,14 +155,33 @@ def client_environment(info: ServerInfo) -> dict[str, str]:
         # With SQLite, many writers at once get 503 answers, and five tries are few for a crowd.
         # Not many more: the pause doubles each time, so a server that is gone costs eight minutes.
         "PREFECT_CLIENT_MAX_RETRIES": "8",
-        "PREFECT_API_URL": info.url,
         "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
+        **_access(info),
     }
 
 
-def ephemeral_environment(home: Path) -> dict[str, str]:
-    """The same for Prefect's own server inside the flow process, each time anew."""
-    return {**QUIET, "PREFECT_HOME": str(_folder(home)), "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "1"}
+def write_profile(home: Path) -> None:
+    """Let the owner type ``prefect`` with PREFECT_HOME set to the server's folder, and no more.
+
+    Prefect reads its settings from there; no secret has to be in a shell's environment.
+    """
+    info = running(home)
+    if info is None:
+        return
+    lines = ['active = "ebb"', "", "[profiles.ebb]"]
+    lines += [f"{name} = {json.dumps(value)}" for name, value in _access(info).items()]
+    draft = _folder(home) / "profiles.toml.draft"
+    draft.unlink(missing_ok=True)
+    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write("\n".join([*lines, ""]))
+    draft.rename(_folder(home) / "profiles.toml")
+
+
+def _access(info: ServerInfo) -> dict[str, str]:
+    """What Prefect's client needs to use this server."""
+    trusted = {"PREFECT_API_SSL_CERT_FILE": info.certificates} if info.certificates else {}
+    secret = own_auth_string(Path(info.home))
+    return {"PREFECT_API_URL": info.url, "PREFECT_API_AUTH_STRING": secret, **trusted}
 
 
 def _folder(home: Path) -> Path:
@@ -146,14 +201,14 @@ def _locked(home: Path) -> Iterator[bool]:
         yield True
 
 
-def _start_keeper(home: Path, idle_s: float) -> None:
+def _start_keeper(home: Path, idle_s: float, bind: Bind) -> None:
     environment = {key: v for key, v in our_environment(os.environ).items() if key != marks.CLUSTER}
     environment.update({marks.HOME: str(home), marks.ROLE: "prefect-server"})
     folder = _folder(home)
     (folder / "failed").unlink(missing_ok=True)
     with (folder / "server.log").open("ab") as log:
         keeper = subprocess.Popen(
-            [sys.executable, "-P", "-m", "flows.prefect_server.keeper", str(home), str(idle_s)],
+            [*_KEEPER, str(home), str(idle_s), bind.host, bind.certificate, bind.key],
             env=environment,
             cwd="/",
             stdin=subprocess.DEVNULL,
@@ -171,6 +226,13 @@ def _being_started(home: Path) -> bool:
 
 def _gave_up(home: Path) -> bool:
     return not _being_started(home) and (_folder(home) / "failed").exists()
+
+
+def _why_it_failed(home: Path) -> str:
+    """What its keeper made of the server's last words."""
+    with contextlib.suppress(OSError):
+        return (_folder(home) / "failed").read_text(errors="replace").strip() or "without a word"
+    return "without a word"
 
 
 def _keeper_pid(home: Path) -> int | None:

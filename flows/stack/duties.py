@@ -56,7 +56,8 @@ def deploy(folder: Path, pool: str) -> int:
     for file in files:
         if file.exists():
             names += _deploy_file(file, folder, pool)
-    for event in outbox.flush(os.environ["PREFECT_API_URL"]):
+    api = outbox.server_api(load_settings())
+    for event in outbox.flush(api) if api else ():
         print(f"sent event {event}, which had waited for a server", file=sys.stderr)
     print(", ".join(dict.fromkeys(names)))
     return 0

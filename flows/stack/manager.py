@@ -1,4 +1,4 @@
-"""The process behind ``ebb up``: ``python -m flows.stack.manager FOLDER LIMIT``.
+"""The process behind ``ebb up``: ``python -m flows.stack.manager FOLDER LIMIT HOST CERT KEY``.
 
 It starts the Prefect server unless one is named, keeps a Prefect worker and the reaper alive, and
 has deployments.yaml deployed. Told to stop, it lets nothing be left: no new run, running ones
@@ -16,10 +16,12 @@ import traceback
 from pathlib import Path
 
 from flows.prefect_server import server
+from flows.prefect_server.bind import Bind
 from flows.prefect_server.server import ServerInfo
 from flows.stack.children import Child
 from flows.stack.stack import POOL, StackInfo
 from infra.catalog import find_file
+from infra.errors import EbbError
 from infra.platforms.local import marks
 from infra.settings import Settings, load_settings
 
@@ -34,8 +36,9 @@ _QUERY_EVERY_S = "2"
 class Manager:
     """One stack, from its first process to its last."""
 
-    def __init__(self, settings: Settings, folder: Path, limit: int):
+    def __init__(self, settings: Settings, folder: Path, limit: int, bind: Bind):
         self.settings = settings
+        self._bind = bind
         self.folder = folder
         pid = os.getpid()
         self.info = StackInfo(pid, marks.started_ticks(pid), str(folder), POOL, limit)
@@ -54,7 +57,7 @@ class Manager:
             self._stay()
         except Exception as error:
             traceback.print_exc()
-            self.info.failed = str(error)
+            self.info.failed = _why(error)
             self.info.save(self.settings)
         finally:
             self._take_down()
@@ -75,11 +78,21 @@ class Manager:
         """The server that is named, or this installation's own, which then stays."""
         if not os.environ.get("PREFECT_API_URL"):
             home = self.settings.home
-            self._server = server.ensure(home, deadline_s=_SERVER_TIMEOUT_S, idle_s=_SERVER_IDLE_S)
+            self._server = self._own_server()
             os.environ.update(server.client_environment(self._server))
             os.environ["PREFECT_HOME"] = str(home / "prefect")
         self.info.ui_url = os.environ["PREFECT_API_URL"].rstrip("/").removesuffix("/api")
         self._done("server", self.info.ui_url)
+
+    def _own_server(self) -> ServerInfo:
+        """Where it shall listen: one that a run has started elsewhere gives way."""
+        home = self.settings.home
+        found = server.running(home)
+        if found is not None and found.host != self._bind.host:
+            server.stop(home)
+        return server.ensure(
+            home, deadline_s=_SERVER_TIMEOUT_S, idle_s=_SERVER_IDLE_S, bind=self._bind
+        )
 
     def _prepare_environment(self) -> None:
         """What flow runs find: a Prefect worker starts each of them in a folder of its own."""
@@ -127,7 +140,7 @@ class Manager:
         server.touch(self.settings.home)
         if self._server is not None and server.running(self.settings.home) is None:
             print("the Prefect server ended; started again", flush=True)
-            server.start_early(self.settings.home, idle_s=_SERVER_IDLE_S)
+            server.start_early(self.settings.home, idle_s=_SERVER_IDLE_S, bind=self._bind)
 
     def _take_down(self) -> None:
         if self._worker.pid:
@@ -141,9 +154,17 @@ class Manager:
             server.stop(self.settings.home)
 
 
-def main(folder: Path, limit: int) -> int:
+def _why(error: Exception) -> str:
+    """What happened, for the person who typed ``ebb up``."""
+    detail = error.detail if isinstance(error, EbbError) else ""
+    return detail or str(error)
+
+
+def main(words: list[str]) -> int:
     """Keep the stack until told to stop."""
-    manager = Manager(load_settings(), folder, limit)
+    folder, limit, host, certificate, key = words
+    bind = Bind(host, certificate, key)
+    manager = Manager(load_settings(), Path(folder), int(limit), bind)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: manager.told_to_stop.set())
     manager.serve()
@@ -151,4 +172,4 @@ def main(folder: Path, limit: int) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1]), int(sys.argv[2])))
+    sys.exit(main(sys.argv[1:]))

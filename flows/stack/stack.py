@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from flows.prefect_server.bind import Bind
 from infra.platforms.local import marks
 from infra.platforms.local.processes import our_environment
 from infra.settings import Settings
@@ -19,6 +20,7 @@ from infra.waiting import wait_until
 
 POOL = "local"
 _BIRTH_TIMEOUT_S = 30.0
+_MANAGER = (sys.executable, "-P", "-m", "flows.stack.manager")
 
 
 @dataclass(slots=True)
@@ -69,8 +71,17 @@ def running(settings: Settings) -> StackInfo | None:
     return info if info is not None and info.alive else None
 
 
-def start(settings: Settings, folder: Path, *, limit: int, environ: Mapping[str, str]) -> StackInfo:
+def start(
+    settings: Settings, folder: Path, *, limit: int, bind: Bind, environ: Mapping[str, str]
+) -> StackInfo:
     """Start the manager and wait until it has signed in.
+
+    Args:
+        settings: of this installation.
+        folder: where programs and ebb.yaml are looked for.
+        limit: flow runs that execute at the same time.
+        bind: where the server of the stack listens.
+        environ: of whoever asks.
 
     Raises:
         RuntimeError: when it did not, with where it says why.
@@ -82,7 +93,7 @@ def start(settings: Settings, folder: Path, *, limit: int, environ: Mapping[str,
     environment[marks.ROLE] = "stack"
     with log_of(settings).open("ab") as log:
         manager = subprocess.Popen(
-            [sys.executable, "-P", "-m", "flows.stack.manager", str(folder), str(limit)],
+            [*_MANAGER, str(folder), str(limit), bind.host, bind.certificate, bind.key],
             env=environment,
             cwd=folder,
             stdin=subprocess.DEVNULL,

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from flows.prefect_server import server
+from flows.prefect_server.api import Api
 from flows.prefect_server.server import ServerInfo
 from tests.flows.flow_runs import call
 
@@ -47,8 +48,12 @@ def prefect_api(
 class Deployed:
     """A server that has our deployments."""
 
-    url: str
+    api: Api
     deployments: dict[str, dict[str, Any]]
+
+    @property
+    def url(self) -> str:
+        return self.api.url
 
     def id(self, name: str) -> str:
         """Of one deployment."""
@@ -59,7 +64,7 @@ class Deployed:
 def deployments(prefect_server: ServerInfo, server_home: Path) -> Deployed:
     """All of deployments.yaml and of the examples', as a user deploys them; there is no worker."""
     pool = {"name": "local", "type": "process", "base_job_template": {}}
-    call(prefect_server.url, "work_pools/", pool)
+    call(prefect_server.api, "work_pools/", pool)
     environment = {**os.environ, **server.client_environment(prefect_server)}
     environment["PREFECT_HOME"] = str(server_home / "deploying")
     for file in ("deployments.yaml", "examples/flows/deployments.yaml"):
@@ -67,12 +72,12 @@ def deployments(prefect_server: ServerInfo, server_home: Path) -> Deployed:
         subprocess.run(
             [sys.executable, *argv], cwd=ROOT, env=environment, check=True, capture_output=True
         )
-    found = call(prefect_server.url, "deployments/filter", {})
-    return Deployed(prefect_server.url, {deployment["name"]: deployment for deployment in found})
+    found = call(prefect_server.api, "deployments/filter", {})
+    return Deployed(prefect_server.api, {deployment["name"]: deployment for deployment in found})
 
 
 @pytest.fixture
 def deployed(prefect_api: ServerInfo, deployments: Deployed) -> Deployed:
     """The same, for a test whose processes use that server."""
-    assert prefect_api.url == deployments.url
+    assert prefect_api.api == deployments.api
     return deployments

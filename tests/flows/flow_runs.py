@@ -7,11 +7,11 @@ import subprocess
 import sys
 import textwrap
 import urllib.error
-import urllib.request
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from flows.prefect_server.api import Api
 from infra.ledger import Ledger
 from tests.helpers import wait_until
 
@@ -20,18 +20,13 @@ _BUSY = 503
 _HEADER = "from pathlib import Path\nfrom prefect import flow\nfrom flows.jobs import *\n"
 
 
-def call(url: str, path: str, body: Any = None, method: str = "POST") -> Any:
+def call(api: Api, path: str, body: Any = None, method: str = "POST") -> Any:
     """One request to Prefect's API; a busy SQLite answers 503 and is asked again."""
-    data = None if body is None else json.dumps(body).encode()
 
     def answered() -> tuple[Any] | None:
-        request = urllib.request.Request(
-            f"{url}/{path}", data, {"Content-Type": "application/json"}, method=method
-        )
         try:
-            with urllib.request.urlopen(request, timeout=30) as answer:
-                text = answer.read()
-                return (json.loads(text) if text else None,)
+            text = api.call(path, body, method=method, timeout_s=30)
+            return (json.loads(text) if text else None,)
         except urllib.error.HTTPError as error:
             if error.code != _BUSY:
                 raise AssertionError(f"{path}: {error.code} {error.read()!r}") from error
@@ -46,7 +41,7 @@ def call(url: str, path: str, body: Any = None, method: str = "POST") -> Any:
 class FlowRun:
     """One flow run of a file with one flow, named ``main``."""
 
-    url: str
+    api: Api
     home: Path
     file: Path
     id: str
@@ -71,22 +66,22 @@ class FlowRun:
 
     def read(self) -> dict[str, Any]:
         """What the server knows of it."""
-        found: dict[str, Any] = call(self.url, f"flow_runs/{self.id}", method="GET")
+        found: dict[str, Any] = call(self.api, f"flow_runs/{self.id}", method="GET")
         return found
 
     def retry(self) -> None:
         """As the UI's button does."""
         state = {"type": "SCHEDULED", "name": "AwaitingRetry", "message": "retry"}
-        call(self.url, f"flow_runs/{self.id}/set_state", {"state": state, "force": True})
+        call(self.api, f"flow_runs/{self.id}/set_state", {"state": state, "force": True})
 
     def suspend(self) -> None:
         """From outside, as the UI's button does."""
         state = {"type": "PAUSED", "name": "Suspended", "state_details": {"pause_reschedule": True}}
-        call(self.url, f"flow_runs/{self.id}/set_state", {"state": state})
+        call(self.api, f"flow_runs/{self.id}/set_state", {"state": state})
 
     def resume(self) -> None:
         """As the UI's button does."""
-        call(self.url, f"flow_runs/{self.id}/resume", {})
+        call(self.api, f"flow_runs/{self.id}/resume", {})
 
     def log(self) -> str:
         """What its processes said."""
@@ -100,11 +95,11 @@ class FlowRun:
         return rows
 
 
-def flow_run(url: str, home: Path, folder: Path, text: str) -> FlowRun:
+def flow_run(api: Api, home: Path, folder: Path, text: str) -> FlowRun:
     """A flow run of this text, which defines ``main``; it has a deployment, so may be suspended."""
     file = folder / "user_flow.py"
     file.write_text(_HEADER + textwrap.dedent(text))
-    flow = call(url, "flows/", {"name": f"test-{folder.name}"})
-    deployment = call(url, "deployments/", {"name": "test", "flow_id": flow["id"]})
-    run = call(url, f"deployments/{deployment['id']}/create_flow_run", {})
-    return FlowRun(url, home, file, run["id"])
+    flow = call(api, "flows/", {"name": f"test-{folder.name}"})
+    deployment = call(api, "deployments/", {"name": "test", "flow_id": flow["id"]})
+    run = call(api, f"deployments/{deployment['id']}/create_flow_run", {})
+    return FlowRun(api, home, file, run["id"])

@@ -14,6 +14,7 @@ import pytest
 from flows.cli.main import main
 from flows.events import outbox
 from flows.events.prefect_events import effects_of, failed_actions, send
+from flows.prefect_server.api import Api
 from infra.models.phases import ExitCode
 from infra.settings import Settings
 from tests.flows.conftest import Deployed
@@ -36,8 +37,8 @@ def emit(deployed: Deployed, capsys: pytest.CaptureFixture[str]) -> Emit:
     return command
 
 
-def parameters(url: str, flow_run: str) -> dict[str, Any]:
-    run = call(url, f"flow_runs/{flow_run}", method="GET")
+def parameters(api: Api, flow_run: str) -> dict[str, Any]:
+    run = call(api, f"flow_runs/{flow_run}", method="GET")
     assert run["state"]["name"] in ("Scheduled", "Late")
     found: dict[str, Any] = run["parameters"]
     return found
@@ -59,26 +60,26 @@ def test_an_event_starts_a_run_with_its_facts_as_parameters(emit: Emit, deployed
     assert (code, said["sent"]) == (ExitCode.OK, True)
     (run,) = said["flow_runs"]
     expected = {"dataset": "dataset.a", "version": "7", "uri": "/a.csv"}
-    assert parameters(deployed.url, run["id"]) == expected
+    assert parameters(deployed.api, run["id"]) == expected
 
 
 def test_two_data_sets_at_once_start_a_run_each(deployed: Deployed) -> None:
     events = [updated("dataset.b"), updated("dataset.c")]
-    send(deployed.url, events)
+    send(deployed.api, events)
     runs = [
-        wait_until(lambda e=event: effects_of(deployed.url, e["id"]).flow_runs, 30, "a run starts")  # type: ignore[misc]
+        wait_until(lambda e=event: effects_of(deployed.api, e["id"]).flow_runs, 30, "a run starts")  # type: ignore[misc]
         for event in events
     ]
-    names = [parameters(deployed.url, run[0][0])["dataset"] for run in runs]
+    names = [parameters(deployed.api, run[0][0])["dataset"] for run in runs]
     assert names == ["dataset.b", "dataset.c"]
 
 
 def test_an_event_that_is_sent_twice_starts_one_run(deployed: Deployed) -> None:
     twice, last = updated("dataset.d"), updated("dataset.d")
     for event in (twice, twice, last):
-        send(deployed.url, [event])
-    wait_until(lambda: effects_of(deployed.url, last["id"]), 30, "the event after it has its run")
-    assert len(effects_of(deployed.url, twice["id"]).flow_runs) == 1
+        send(deployed.api, [event])
+    wait_until(lambda: effects_of(deployed.api, last["id"]), 30, "the event after it has its run")
+    assert len(effects_of(deployed.api, twice["id"]).flow_runs) == 1
 
 
 def test_an_automation_that_fails_is_seen(
@@ -92,11 +93,11 @@ def test_an_automation_that_fails_is_seen(
     }
     trigger = {"type": "event", "expect": ["test.broken"], "posture": "Reactive", "threshold": 1}
     automation = {"name": "broken template", "trigger": trigger, "actions": [action]}
-    call(deployed.url, "automations/", automation)
+    call(deployed.api, "automations/", automation)
     code, said = emit("test.broken", "--resource", "dataset.e", "--wait", "30")
     assert (code, said["flow_runs"]) == (ExitCode.INFRASTRUCTURE, [])
     assert said["failed"][0]["automation"] == "broken template"
-    failed = failed_actions(deployed.url, before)
+    failed = failed_actions(deployed.api, before)
     assert [failure.event for failure in failed if failure.automation == "broken template"] == [
         said["id"]
     ]
@@ -121,9 +122,9 @@ def test_an_event_that_no_server_took_is_kept_and_sent_once_later(
     assert (code, said["sent"]) == (ExitCode.TEMPORARY, False)
     assert len(outbox.waiting(Settings(home=ebb_home))) == 1
     monkeypatch.setenv("PREFECT_API_URL", deployed.url)
-    assert outbox.flush(deployed.url) == [said["id"]]
-    assert outbox.flush(deployed.url) == []
-    wait_until(lambda: effects_of(deployed.url, said["id"]).flow_runs, 30, "it starts its run")
+    assert outbox.flush(deployed.api) == [said["id"]]
+    assert outbox.flush(deployed.api) == []
+    wait_until(lambda: effects_of(deployed.api, said["id"]).flow_runs, 30, "it starts its run")
 
 
 def test_what_was_kept_goes_before_the_next_event(
@@ -135,7 +136,7 @@ def test_what_was_kept_goes_before_the_next_event(
     emit("test.second", "--resource", "x")
     assert outbox.waiting(Settings(home=ebb_home)) == []
     found = {"filter": {"id": {"id": [first]}}}
-    wait_until(lambda: call(deployed.url, "events/filter", found)["events"], 30, "it has arrived")
+    wait_until(lambda: call(deployed.api, "events/filter", found)["events"], 30, "it has arrived")
 
 
 def test_all_that_is_wrong_is_told_at_once(

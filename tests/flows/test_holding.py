@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from flows.prefect_server.api import Api
 from flows.prefect_server.server import ServerInfo
 from infra.ledger import Ledger
 from infra.platforms.local.platform import LocalPlatform
@@ -77,16 +78,16 @@ def folder(tmp_path: Path) -> Path:
 class Flows:
     """Makes flow runs that hold a cluster."""
 
-    def __init__(self, url: str, home: Path, folder: Path):
-        self.url, self.home, self.folder = url, home, folder
+    def __init__(self, api: Api, home: Path, folder: Path):
+        self.api, self.home, self.folder = api, home, folder
 
     def __call__(self, options: str = "", between: str = "pass") -> FlowRun:
-        return flow_run(self.url, self.home, self.folder, HELD % (options, between))
+        return flow_run(self.api, self.home, self.folder, HELD % (options, between))
 
 
 @pytest.fixture
 def holding(prefect_api: ServerInfo, ebb_home: Path, folder: Path) -> Flows:
-    return Flows(prefect_api.url, ebb_home, folder)
+    return Flows(prefect_api.api, ebb_home, folder)
 
 
 def started(folder: Path) -> list[str]:
@@ -193,7 +194,7 @@ def test_clusters_held_side_by_side_are_released_also_one_that_waits_for_room(
     holding: Flows, ebb_home: Path, folder: Path
 ) -> None:
     (folder / "ebb.yaml").write_text(ROOM_FOR_ONE)
-    flow = flow_run(holding.url, ebb_home, folder, BOTH)
+    flow = flow_run(holding.api, ebb_home, folder, BOTH)
     process = flow.start()
     wait_until(lambda: started(folder) and len(leases(ebb_home)) == 2, 60, "one runs, one waits")
     process.send_signal(signal.SIGTERM)
@@ -205,6 +206,6 @@ def test_programs_and_the_flow_share_a_dask_cluster(
     prefect_api: ServerInfo, ebb_home: Path, folder: Path
 ) -> None:
     (folder / "program.py").write_text(DASK_PROGRAM)
-    flow = flow_run(prefect_api.url, ebb_home, folder, ON_DASK)
+    flow = flow_run(prefect_api.api, ebb_home, folder, ON_DASK)
     assert flow.run() == "Completed", flow.log()
     assert len(leases(ebb_home)) == 1

@@ -79,7 +79,7 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def one(prefect_api: ServerInfo, ebb_home: Path, folder: Path) -> FlowRun:
-    return flow_run(prefect_api.url, ebb_home, folder, ONE)
+    return flow_run(prefect_api.api, ebb_home, folder, ONE)
 
 
 def started(folder: Path) -> list[str]:
@@ -91,12 +91,12 @@ def test_a_job_is_a_flow_run_named_like_its_run_with_the_seven_tasks(one: FlowRu
     assert one.run() == "Completed", one.log()
     (row,) = one.ledger_runs()
     named = {"flow_runs": {"name": {"any_": [row["name"]]}}}
-    (child,) = call(one.url, "flow_runs/filter", named)
+    (child,) = call(one.api, "flow_runs/filter", named)
     assert child["id"] == row["flow_run_id"]
     assert child["parent_task_run_id"]
 
     def tasks() -> set[str]:
-        return {task["name"] for task in call(one.url, "task_runs/filter", named)}
+        return {task["name"] for task in call(one.api, "task_runs/filter", named)}
 
     wait_until(lambda: tasks() == {step.value for step in Step}, 30, "seven tasks are recorded")
 
@@ -104,7 +104,7 @@ def test_a_job_is_a_flow_run_named_like_its_run_with_the_seven_tasks(one: FlowRu
 def test_a_retry_does_finished_jobs_not_again(
     prefect_api: ServerInfo, ebb_home: Path, folder: Path
 ) -> None:
-    two = flow_run(prefect_api.url, ebb_home, folder, TWO)
+    two = flow_run(prefect_api.api, ebb_home, folder, TWO)
     assert two.run() == "Failed"
     assert "JOB:EXIT_CODE" in two.read()["state"]["message"]
     (folder / "mended").touch()
@@ -116,7 +116,7 @@ def test_a_retry_does_finished_jobs_not_again(
 def test_a_killed_flow_adopts_its_running_job_when_it_is_run_again(
     prefect_api: ServerInfo, ebb_home: Path, folder: Path
 ) -> None:
-    flow = flow_run(prefect_api.url, ebb_home, folder, ONE.replace("good", "waits"))
+    flow = flow_run(prefect_api.api, ebb_home, folder, ONE.replace("good", "waits"))
     process = flow.start()
     wait_until(lambda: started(folder), 60, "the program runs")
     process.kill()
@@ -134,7 +134,7 @@ def test_a_killed_flow_adopts_its_running_job_when_it_is_run_again(
 def test_a_stopped_flow_releases_all_clusters_of_its_parallel_jobs(
     number: signal.Signals, prefect_api: ServerInfo, ebb_home: Path, folder: Path
 ) -> None:
-    flow = flow_run(prefect_api.url, ebb_home, folder, SIDE_BY_SIDE)
+    flow = flow_run(prefect_api.api, ebb_home, folder, SIDE_BY_SIDE)
     process = flow.start()
     wait_until(lambda: len(started(folder)) == 3, 60, "three programs run")
     process.send_signal(number)
@@ -146,7 +146,7 @@ def test_a_stopped_flow_releases_all_clusters_of_its_parallel_jobs(
 def test_a_wrong_output_is_said_in_words_and_made_again_by_a_retry(
     prefect_api: ServerInfo, ebb_home: Path, folder: Path
 ) -> None:
-    flow = flow_run(prefect_api.url, ebb_home, folder, WRONG_OUTPUT)
+    flow = flow_run(prefect_api.api, ebb_home, folder, WRONG_OUTPUT)
     assert flow.run() == "Failed"
     message = flow.read()["state"]["message"]
     assert "JOB:OUTPUT_INVALID" in message
@@ -160,14 +160,14 @@ def test_the_same_name_with_other_arguments_is_another_job(
     prefect_api: ServerInfo, ebb_home: Path, folder: Path
 ) -> None:
     text = TWO.replace('"fails", name="second"', '"other", name="first"')
-    assert flow_run(prefect_api.url, ebb_home, folder, text).run() == "Completed"
+    assert flow_run(prefect_api.api, ebb_home, folder, text).run() == "Completed"
     assert started(folder) == ["good", "other"]
 
 
 def test_a_suspension_during_a_job_waits_for_its_end_and_releases(
     prefect_api: ServerInfo, ebb_home: Path, folder: Path
 ) -> None:
-    flow = flow_run(prefect_api.url, ebb_home, folder, SUSPENDED)
+    flow = flow_run(prefect_api.api, ebb_home, folder, SUSPENDED)
     process = flow.start()
     wait_until(lambda: started(folder), 60, "the program runs")
     flow.suspend()
@@ -175,5 +175,5 @@ def test_a_suspension_during_a_job_waits_for_its_end_and_releases(
     assert flow.read()["state"]["name"] == "Suspended"
     assert LocalPlatform(Settings(home=ebb_home)).held() == []
     (row,) = flow.ledger_runs()
-    child = call(flow.url, f"flow_runs/{row['flow_run_id']}", method="GET")
+    child = call(flow.api, f"flow_runs/{row['flow_run_id']}", method="GET")
     assert (row["phase"], child["state"]["name"]) == ("Succeeded", "Completed")

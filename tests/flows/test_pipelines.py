@@ -24,8 +24,8 @@ class Start:
         file = self.folder / "deployed.py"
         file.write_text(text)
         path = f"deployments/{self.deployed.id(name)}/create_flow_run"
-        run = call(self.deployed.url, path, {"parameters": parameters})
-        return FlowRun(self.deployed.url, self.home, file, run["id"])
+        run = call(self.deployed.api, path, {"parameters": parameters})
+        return FlowRun(self.deployed.api, self.home, file, run["id"])
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def test_each_job_of_the_pipeline_has_a_cluster_of_its_own(start: Start) -> None
     assert flow.run() == "Completed", flow.log()
     assert [row["phase"] for row in flow.ledger_runs()] == ["Succeeded"] * 4
     query = {"artifacts": {"key": {"any_": ["nightly-report"]}}}
-    reports = call(flow.url, "artifacts/filter", query)
+    reports = call(flow.api, "artifacts/filter", query)
     assert "# Models of 2026-03-01" in {report["data"].splitlines()[0] for report in reports}
 
 

@@ -104,11 +104,12 @@ def test_stale_record_of_a_dead_server_is_not_believed(ebb_home: Path) -> None:
     folder = ebb_home / "prefect"
     folder.mkdir()
     record = {"url": "http://127.0.0.1:9/api", "ui_url": "", "pid": 2**22, "started": 1}
-    (folder / "server.json").write_text(json.dumps({**record, "idle_s": 1.0}))
+    more = {"idle_s": 1.0, "home": str(ebb_home)}
+    (folder / "server.json").write_text(json.dumps({**record, **more}))
     assert server.running(ebb_home) is None
 
 
-def test_server_that_cannot_start_is_an_error_that_names_its_log(
+def test_server_that_cannot_start_says_at_once_why_and_names_its_log(
     ebb_home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (ebb_home / "prefect").mkdir()
@@ -116,4 +117,5 @@ def test_server_that_cannot_start_is_an_error_that_names_its_log(
     monkeypatch.setenv("XDG_CACHE_HOME", str(ebb_home))
     with pytest.raises(ProvisioningError) as error:
         server.ensure(ebb_home, deadline_s=120, idle_s=3600)
+    assert "unable to open database file" in error.value.detail
     assert "server.log" in error.value.hint

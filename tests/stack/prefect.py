@@ -6,11 +6,12 @@ import json
 import subprocess
 import sys
 import urllib.error
-import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from flows.prefect_server import server
+from flows.prefect_server.api import Api
 from flows.stack import stack
 from infra.ledger import Ledger
 from infra.platforms.local.platform import LocalPlatform
@@ -42,16 +43,19 @@ class Stack:
     def ledger(self) -> Ledger:
         return Ledger(self.home)
 
+    @property
+    def api(self) -> Api:
+        """Of its server, with the right to use it."""
+        found = server.running(self.home)
+        assert found is not None
+        return found.api
+
     def ask(self, path: str, body: Any = None) -> Any:
         """One request; a server that is busy is asked again."""
-        data = None if body is None else json.dumps(body).encode()
-        headers = {"Content-Type": "application/json"}
-        request = urllib.request.Request(f"{self.info.ui_url}/api/{path}", data, headers)
 
         def answer() -> Any:
             try:
-                with urllib.request.urlopen(request, timeout=30) as got:
-                    return [json.load(got)]
+                return [json.loads(self.api.call(path, body, timeout_s=30))]
             except urllib.error.HTTPError as error:
                 if error.code != 503:
                     raise
@@ -62,13 +66,13 @@ class Stack:
         return wait_until(answer, 60, f"{path} answers")[0]
 
     def deploy(self, file: Path) -> None:
-        """As anybody would."""
+        """As its owner would: PREFECT_HOME is all that has to be set."""
         words = ["-m", "prefect", "--no-prompt", "deploy", "--prefect-file", str(file), "--all"]
-        url = {"PREFECT_API_URL": f"{self.info.ui_url}/api", "EBB_TEST_ROOT": str(ROOT)}
+        profile = {"PREFECT_HOME": str(self.home / "prefect"), "EBB_TEST_ROOT": str(ROOT)}
         subprocess.run(
             [sys.executable, *words],
             cwd=ROOT,
-            env={**self.environment, **url},
+            env={**self.environment, **profile},
             check=True,
             capture_output=True,
         )
@@ -109,11 +113,7 @@ class Stack:
 
     def tell(self, method: str, path: str, body: Any = None) -> None:
         """A request whose answer says nothing."""
-        headers = {"Content-Type": "application/json"}
-        data = None if body is None else json.dumps(body).encode()
-        url = f"{self.info.ui_url}/api/{path}"
-        request = urllib.request.Request(url, data, headers, method=method)
-        urllib.request.urlopen(request, timeout=30).close()
+        self.api.call(path, body, method=method, timeout_s=30)
 
     def run_of(self, id_: str) -> dict[str, Any]:
         """The ledger's row of the run that this flow run drives."""

@@ -7,35 +7,28 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Locator, Page, sync_playwright
+from playwright.sync_api import Locator, Page
 
+from flows.prefect_server import server
 from tests.helpers import wait_until
+from tests.stack.browser import chromium
 from tests.stack.prefect import Stack
-
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or ""
-FLAGS = (
-    "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync", "--disable-quic",
-)  # fmt: skip
-PATIENCE_MS = 90_000
 
 
 @pytest.fixture(scope="module")
-def page() -> Iterator[Page]:
-    """One tab for all tests of this module."""
-    if not CHROMIUM:
-        pytest.skip("the tests of the UI need Chromium: sudo apt install chromium")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
-        tab = browser.new_page(viewport={"width": 1280, "height": 1100})
-        tab.set_default_timeout(PATIENCE_MS)
+def page(stack: Stack) -> Iterator[Page]:
+    """One tab for all tests of this module, let in as `ebb open` does."""
+    with chromium() as browser:
+        tab = browser.new_page()
+        found = server.running(stack.home)
+        assert found is not None
+        tab.goto(found.open_url)
+        tab.wait_for_url(f"{found.ui_url}/dashboard**")
         yield tab
-        browser.close()
 
 
 def keep(page: Page, name: str) -> None:

@@ -1,0 +1,193 @@
+"""Where the server of this machine listens: on loopback, or for others too and then by TLS only."""
+
+from __future__ import annotations
+
+import datetime as dt
+import ipaddress
+import os
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from flows.prefect_server.doorkeeper import LOOPBACK_HOSTS
+from infra.errors import ConfigurationError, Problem
+from infra.models.phases import Reason
+
+LOOPBACK = "127.0.0.1"
+_EVERYWHERE = ("0.0.0.0", "::")
+_VALID = dt.timedelta(days=825)
+"""The longest that browsers take; a new one is made when the old one is over."""
+_CLOCK_SLACK = dt.timedelta(hours=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Bind:
+    """An address and, unless only this machine can reach it, a certificate."""
+
+    host: str = LOOPBACK
+    certificate: str = ""
+    """File of the certificate, and of those between it and its authority; empty: plain HTTP."""
+    key: str = ""
+    """File of its private key."""
+
+    @property
+    def scheme(self) -> str:
+        """Of the server's URL."""
+        return "https" if self.certificate else "http"
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What the server may be called by, without ports."""
+        if self.host in LOOPBACK_HOSTS:
+            return tuple(sorted(LOOPBACK_HOSTS))
+        own = socket.gethostname()
+        given = () if self.host in _EVERYWHERE else (self.host,)
+        return tuple(dict.fromkeys([*given, *self._certified(), own, *sorted(LOOPBACK_HOSTS)]))
+
+    @property
+    def own_name(self) -> str:
+        """By which this machine's own clients call it, so that its certificate is right."""
+        reached = LOOPBACK if self.host in (*_EVERYWHERE, *LOOPBACK_HOSTS) else self.host
+        certified = self._certified()
+        return reached if not certified or reached in certified else certified[0]
+
+    @property
+    def trusted_by(self) -> str:
+        """File of the certificate that clients must know; empty where their usual ones do."""
+        if not self.certificate:
+            return ""
+        found = x509.load_pem_x509_certificates(Path(self.certificate).read_bytes())[0]
+        return self.certificate if found.issuer == found.subject else ""
+
+    def _certified(self) -> tuple[str, ...]:
+        return names_of(Path(self.certificate)) if self.certificate else ()
+
+
+def checked(host: str, certificate: str, key: str, *, self_signed: bool, folder: Path) -> Bind:
+    """The bind that was asked for.
+
+    Args:
+        host: an address of this machine, or a name of one.
+        certificate: file of the server's certificate; empty for none.
+        key: file of its key.
+        self_signed: one is to be made, and kept in ``folder``.
+        folder: private; need not exist.
+
+    Raises:
+        ConfigurationError: OPTION_INVALID, for all that is wrong.
+    """
+    problems = list(_problems(host, certificate, key, self_signed=self_signed))
+    if problems:
+        raise ConfigurationError(problems)
+    if self_signed:
+        return self_signed_bind(host, folder)
+    files = (str(Path(file).absolute()) for file in (certificate, key) if file)
+    return Bind(host, *files)
+
+
+def _problems(host: str, certificate: str, key: str, *, self_signed: bool) -> list[Problem]:
+    found = []
+    if bool(certificate) != bool(key):
+        found.append(_invalid("--tls-cert and --tls-key belong together", "give both"))
+    elif certificate and self_signed:
+        found.append(_invalid("--tls makes a certificate, --tls-cert names one", "give one"))
+    elif not certificate and not self_signed and host not in LOOPBACK_HOSTS:
+        hint = "add --tls-cert FILE --tls-key FILE, or --tls for a certificate made here"
+        found.append(_invalid(f"--host {host} is reached by others, so it needs TLS", hint))
+    for file in (certificate, key):
+        if file and not os.access(file, os.R_OK):
+            found.append(_invalid(f"{file} cannot be read", "name a PEM file of yours"))
+    if certificate and not found:
+        try:
+            names_of(Path(certificate))
+        except ValueError as error:
+            found.append(_invalid(f"{certificate} is no certificate: {error}", "name a PEM file"))
+    try:
+        socket.getaddrinfo(host, None)
+    except OSError as error:
+        found.append(_invalid(f"--host {host}: {error.strerror}", "name an address of it"))
+    return found
+
+
+def _invalid(summary: str, hint: str) -> Problem:
+    return Problem(Reason.OPTION_INVALID, summary, hint)
+
+
+def names_of(certificate: Path) -> tuple[str, ...]:
+    """Host names and addresses that a certificate is for; names with a wildcard are left out.
+
+    Raises:
+        ValueError: it is none.
+    """
+    found = x509.load_pem_x509_certificates(certificate.read_bytes())[0]
+    try:
+        names = found.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return ()
+    hosts = [name for name in names.get_values_for_type(x509.DNSName) if "*" not in name]
+    return (*hosts, *map(str, names.get_values_for_type(x509.IPAddress)))
+
+
+def self_signed_bind(host: str, folder: Path) -> Bind:
+    """A certificate for this machine's names, made once and again when it is over."""
+    certificate, key = folder / f"tls-{host}.crt", folder / f"tls-{host}.key"
+    bind = Bind(host, str(certificate), str(key))
+    if certificate.exists() and key.exists() and not _is_over(certificate):
+        return bind
+    names = Bind(host).names if host in LOOPBACK_HOSTS else (*_given(host), *LOOPBACK_HOSTS)
+    secret = ec.generate_private_key(ec.SECP256R1())
+    _write_private(
+        key,
+        secret.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        ),
+    )
+    _write_private(certificate, _signed(secret, names).public_bytes(serialization.Encoding.PEM))
+    return bind
+
+
+def _given(host: str) -> tuple[str, ...]:
+    own = (socket.gethostname(), socket.getfqdn())
+    return tuple(dict.fromkeys(own if host in _EVERYWHERE else (host, *own)))
+
+
+def _is_over(certificate: Path) -> bool:
+    found = x509.load_pem_x509_certificate(certificate.read_bytes())
+    return found.not_valid_after_utc < dt.datetime.now(dt.UTC) + _CLOCK_SLACK
+
+
+def _signed(secret: ec.EllipticCurvePrivateKey, names: tuple[str, ...]) -> x509.Certificate:
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0][:64])])
+    now = dt.datetime.now(dt.UTC)
+    return (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(subject)
+        .public_key(secret.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - _CLOCK_SLACK)
+        .not_valid_after(now + _VALID)
+        .add_extension(x509.SubjectAlternativeName([_name(name) for name in names]), False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .sign(secret, hashes.SHA256())
+    )
+
+
+def _name(text: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ipaddress.ip_address(text))
+    except ValueError:
+        return x509.DNSName(text)
+
+
+def _write_private(path: Path, data: bytes) -> None:
+    path.unlink(missing_ok=True)
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        file.write(data)
