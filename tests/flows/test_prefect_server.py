@@ -14,9 +14,13 @@ from pathlib import Path
 import psutil
 import pytest
 
+from flows.cli.main import main
 from flows.prefect_server import server
+from flows.prefect_server.api import Api
+from flows.prefect_server.bind import checked
 from flows.prefect_server.server import ServerInfo
 from infra.errors import ProvisioningError
+from infra.models.phases import ExitCode
 from tests.helpers import marked_processes, wait_until
 
 ENSURE = """
@@ -119,3 +123,48 @@ def test_server_that_cannot_start_says_at_once_why_and_names_its_log(
         server.ensure(ebb_home, deadline_s=120, idle_s=3600)
     assert "unable to open database file" in error.value.detail
     assert "server.log" in error.value.hint
+
+
+def test_owner_types_prefect_with_its_home_alone(own_home: Path) -> None:
+    info = server.ensure(own_home, deadline_s=180, idle_s=3600)
+    assert prefect(own_home, "config", "view").count(info.url)
+    assert "name" in prefect(own_home, "work-pool", "ls").lower()
+
+
+def test_server_with_a_certificate_of_its_own_answers_by_tls_only(own_home: Path) -> None:
+    (own_home / "prefect").mkdir(mode=0o700)
+    bind = checked("127.0.0.1", "", "", self_signed=True, folder=own_home / "prefect")
+    info = server.ensure(own_home, deadline_s=180, idle_s=3600, bind=bind)
+    assert info.url.startswith("https://127.0.0.1")
+    assert "name" in prefect(own_home, "work-pool", "ls").lower()
+    with pytest.raises(OSError, match=r"closed|reset|disconnected"):
+        Api(info.url.replace("https", "http")).call("health", timeout_s=10)
+
+
+@pytest.mark.parametrize("secret", ["", "ebb:wrong"])
+def test_command_without_the_right_secret_of_a_named_server_names_the_variable(
+    prefect_api: ServerInfo,
+    secret: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("PREFECT_API_AUTH_STRING", secret)
+    for words in (["emit", "x", "--resource", "y"], ["run", "--framework", "none", "--", "true"]):
+        assert main(words) == ExitCode.MISCONFIGURATION
+        said = capsys.readouterr().err
+        assert "answers 401" in said
+        assert "PREFECT_API_AUTH_STRING" in said
+    assert prefect_api.url in said
+
+
+def prefect(home: Path, *words: str) -> str:
+    """Prefect's own command, as the owner types it."""
+    environment = {key: v for key, v in os.environ.items() if not key.startswith("PREFECT")}
+    done = subprocess.run(
+        [sys.executable, "-m", "prefect", *words],
+        env={**environment, "PREFECT_HOME": str(home / "prefect")},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout

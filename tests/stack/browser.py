@@ -18,12 +18,12 @@ PATIENCE_MS = 90_000
 
 
 @contextlib.contextmanager
-def chromium() -> Iterator[BrowserContext]:
-    """A browser of its own, without any history."""
+def chromium(*flags: str) -> Iterator[BrowserContext]:
+    """A browser of its own, without any history; ``flags`` are further ones of its command line."""
     if not CHROMIUM:
         pytest.skip("the tests of the UI need Chromium: sudo apt install chromium")
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=[*FLAGS, *flags])
         context = browser.new_context(viewport={"width": 1280, "height": 1100})
         context.set_default_timeout(PATIENCE_MS)
         yield context

@@ -27,7 +27,7 @@ def page(stack: Stack) -> Iterator[Page]:
         found = server.running(stack.home)
         assert found is not None
         tab.goto(found.open_url)
-        tab.wait_for_url(f"{found.ui_url}/dashboard**")
+        tab.wait_for_url("**/dashboard**")
         yield tab
 
 
