@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import io
 import json
 import os
 import secrets
@@ -68,8 +69,15 @@ class Api:
         )
         if self.authorization:
             request.add_unredirected_header("Authorization", self.authorization)
-        with self._opener.open(request, timeout=timeout_s) as answer:
-            return bytes(answer.read())
+        try:
+            with self._opener.open(request, timeout=timeout_s) as answer:
+                return bytes(answer.read())
+        except urllib.error.HTTPError as error:
+            with error:  # whoever catches it may read what was said, and need not close anything
+                said = io.BytesIO(error.read())
+            raise urllib.error.HTTPError(
+                error.url, error.code, str(error.reason), error.headers, said
+            ) from None
 
     @cached_property
     def _opener(self) -> urllib.request.OpenerDirector:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
-import urllib.request
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +14,7 @@ from flows.prefect_server.server import ServerInfo
 from infra import runs
 from infra.ledger import Ledger
 from tests.clusters import POOL, cluster_spec, run_spec
+from tests.flows.flow_runs import call
 
 pytestmark = pytest.mark.usefixtures("prefect_api")
 RUN_FLOW = "from flows.infrastructure import infrastructure; infrastructure()"
@@ -41,10 +40,7 @@ def python(program: str, *words: str) -> None:
 def pages(info: ServerInfo) -> list[dict[str, Any]]:
     """All artifacts of the key, the latest first."""
     query = {"artifacts": {"key": {"any_": ["infrastructure"]}}, "sort": "CREATED_DESC"}
-    headers = {"Content-Type": "application/json"}
-    url, body = f"{info.url}/artifacts/filter", json.dumps(query).encode()
-    with urllib.request.urlopen(urllib.request.Request(url, body, headers), timeout=30) as answer:
-        found: list[dict[str, Any]] = json.load(answer)
+    found: list[dict[str, Any]] = call(info.api, "artifacts/filter", query)
     return found
 
 

@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -32,11 +31,7 @@ except EbbError as error:
 
 
 def ask(info: ServerInfo, path: str, body: dict[str, Any]) -> Any:
-    request = urllib.request.Request(
-        f"{info.url}/{path}", json.dumps(body).encode(), {"Content-Type": "application/json"}
-    )
-    with urllib.request.urlopen(request, timeout=30) as answer:
-        return json.load(answer)
+    return json.loads(info.api.call(path, body, timeout_s=30))
 
 
 def run_to_the_end(home: Path, words: tuple[str, ...], **options: Any) -> dict[str, Any]:
@@ -126,10 +121,11 @@ def test_run_does_not_fail_when_prefect_cannot_be_used(
     assert any(message.startswith("not recorded in Prefect") for message in messages)
 
 
-def test_run_works_without_a_server_that_outlives_it(
+def test_no_server_is_started_where_it_is_off(
     ebb_home: Path, program: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("EBB_PREFECT_SERVER", "off")
     monkeypatch.delenv("PREFECT_API_URL", raising=False)
     run = run_to_the_end(ebb_home, (str(program),))
     assert (run["phase"], run["exit_code"]) == ("Succeeded", 0)
+    assert not (ebb_home / "prefect").exists()
