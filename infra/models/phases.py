@@ -76,6 +76,7 @@ class Reason(StrEnum):
     NO_PERMISSION = "MISCONFIGURATION:NO_PERMISSION"
     LEDGER_NEWER = "MISCONFIGURATION:LEDGER_NEWER"
     RUN_UNKNOWN = "MISCONFIGURATION:RUN_UNKNOWN"
+    NO_DASHBOARD = "MISCONFIGURATION:NO_DASHBOARD"
     PREFECT_UNREACHABLE = "INFRA:PREFECT_UNREACHABLE"
     POOL_AT_MAX = "CAPACITY:POOL_AT_MAX"
     RUNS_AT_MAX = "CAPACITY:RUNS_AT_MAX"
@@ -138,6 +139,7 @@ REASONS: dict[Reason, ReasonInfo] = {
     Reason.NO_PERMISSION: _fixable("a folder cannot be written"),
     Reason.LEDGER_NEWER: _fixable("the ledger was written by a newer ebb"),
     Reason.RUN_UNKNOWN: _fixable("no run has this name"),
+    Reason.NO_DASHBOARD: _fixable("the run has no dashboard now"),
     Reason.PREFECT_UNREACHABLE: _infra("the Prefect server did not answer", ExitCode.TEMPORARY),
     Reason.POOL_AT_MAX: ReasonInfo(
         Phase.QUEUED, "the pool has no room left", ExitCode.NO_CAPACITY, 5.0
