@@ -62,13 +62,19 @@ class Cluster:
         self.address = view.head_address
         """In the framework's own spelling."""
         self.dashboard = view.dashboard
-        """URL for people."""
+        """URL for people; ``ebb open RUN`` brings them in."""
         self.environment = dict(view.driver_env)
         """What a program needs in its environment to connect without arguments."""
         self._cluster = view.cluster
         self._platform = platform
         self._client: Any = None
         self._open = contextlib.ExitStack()
+
+    @property
+    def dashboard_auth(self) -> tuple[str, str] | None:
+        """User and password of the dashboard, as HTTP clients take them; None when it is gone."""
+        login = self._platform.login(self._cluster)
+        return (login.user, login.password) if login else None
 
     @property
     def workers(self) -> int:

@@ -218,7 +218,8 @@ class _Round:
         words = f"{self._words}{workers * bool(view.workers_wanted)}"
         self._artifacts.put("progress", "progress", float(percent), words)
         if view.dashboard:
-            link = f"[{view.dashboard}]({view.dashboard})"
+            how = f"It asks for the cluster's secret; `ebb open {self._subject.run}` brings you in."
+            link = f"[{view.dashboard}]({view.dashboard})\n\n{how}"
             self._artifacts.put("dashboard", "markdown", link, "The framework's own dashboard")
 
     def _view(self) -> ClusterView | None:

@@ -128,7 +128,7 @@ class TextScreen:
         if kind in ("step_done", "step_failed"):
             label = STEP_LABELS[Step(event["step"])]
             self._step("done" if kind == "step_done" else "failed", label, message, took_s)
-            for name, key in (("why", "detail"), ("fix", "hint")):
+            for name, key in (("why", "detail"), ("fix", "hint"), ("open", "open")):
                 if event["data"].get(key):
                     self._print(f"      {name}   {event['data'][key]}")
         elif kind in ("scaled", "left", "note"):

@@ -60,6 +60,8 @@ class HeadInfo:
     """URL for people."""
     status_url: str
     """URL for ``Framework.status``."""
+    secret: str = field(repr=False)
+    """What both want to be told, see ``door``: never into a view, an event or a log."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -77,6 +77,7 @@ class Reason(StrEnum):
     LEDGER_NEWER = "MISCONFIGURATION:LEDGER_NEWER"
     RUN_UNKNOWN = "MISCONFIGURATION:RUN_UNKNOWN"
     PREFECT_REFUSES = "MISCONFIGURATION:PREFECT_REFUSES"
+    NO_DASHBOARD = "MISCONFIGURATION:NO_DASHBOARD"
     PREFECT_UNREACHABLE = "INFRA:PREFECT_UNREACHABLE"
     POOL_AT_MAX = "CAPACITY:POOL_AT_MAX"
     RUNS_AT_MAX = "CAPACITY:RUNS_AT_MAX"
@@ -140,6 +141,7 @@ REASONS: dict[Reason, ReasonInfo] = {
     Reason.LEDGER_NEWER: _fixable("the ledger was written by a newer ebb"),
     Reason.RUN_UNKNOWN: _fixable("no run has this name"),
     Reason.PREFECT_REFUSES: _fixable("the Prefect server does not let us in"),
+    Reason.NO_DASHBOARD: _fixable("the run has no dashboard now"),
     Reason.PREFECT_UNREACHABLE: _infra("the Prefect server did not answer", ExitCode.TEMPORARY),
     Reason.POOL_AT_MAX: ReasonInfo(
         Phase.QUEUED, "the pool has no room left", ExitCode.NO_CAPACITY, 5.0

@@ -6,7 +6,8 @@ All verbs converge: said twice, nothing is made twice; said after a crash, what 
 from __future__ import annotations
 
 import importlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Protocol, cast
 
 from infra.models.cluster import ClusterView
@@ -31,6 +32,17 @@ class Held:
     where: str
     """Process id or path."""
     age_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Login:
+    """What the pages of a cluster want to be told."""
+
+    user: str
+    password: str = field(repr=False)
+    """Never on a command line, in an event or in a log."""
+    password_file: Path
+    """Readable by its owner only, and gone with the cluster."""
 
 
 class Platform(Protocol):
@@ -71,6 +83,10 @@ class Platform(Protocol):
 
     def observe(self, cluster: str) -> ClusterView | None:
         """What is now; None when the cluster was never declared or has been forgotten."""
+        ...
+
+    def login(self, cluster: str) -> Login | None:
+        """How to sign in to its dashboard; None when it has none, or has been released."""
         ...
 
     def renew(self, cluster: str) -> bool:

@@ -212,7 +212,8 @@ class Members:
                 dashboard=self.head_info.dashboard,
                 driver_env=self.framework.driver_env(self.plan, self.head_info),
             )
-            self._desk.done(Step.START_HEAD, f"dashboard  {self.head_info.dashboard}")
+            words = f"dashboard  {self.head_info.dashboard}"
+            self._desk.done(Step.START_HEAD, words, open=f"ebb open {self._place.run}")
 
     def _head_too_slow(self) -> Failure | None:
         if self.head_info is not None or now_s() - self._head_started_s < _HEAD_TIMEOUT_S:

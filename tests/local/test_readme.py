@@ -55,7 +55,7 @@ def shape(lines: list[str]) -> list[str]:
         if re.match(r" +\d\d:\d\d  |more workers came", line):
             continue
         words = re.sub(r"^  In .*", "  In", line)
-        words = re.sub(r"(run|logs|why) [a-z]+-[a-z]+", r"\1 NAME", words)
+        words = re.sub(r"(run|logs|why|open) [a-z]+-[a-z]+", r"\1 NAME", words)
         words = re.sub(r"[\d.]+( ?[smKMGTi]+B?\b)?", "N", words)
         found.append(re.sub(r" +", " ", words).rstrip())
     return found

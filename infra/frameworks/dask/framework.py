@@ -20,6 +20,7 @@ from infra.frameworks.base import (
     ProcessSpec,
 )
 from infra.frameworks.certificates import write_certificate
+from infra.frameworks.door import write_secret
 from infra.frameworks.heads import ask_status, published
 from infra.models.cluster import ClusterSpec
 from infra.models.job import JobSpec
@@ -60,8 +61,9 @@ class Dask:
         return []
 
     def prepare(self, plan: ClusterPlan) -> None:
-        """The cluster's certificate, and where workers spill."""
+        """The cluster's certificate, the secret of its pages, and where workers spill."""
         write_certificate(plan.folder, plan.cluster)
+        write_secret(plan.folder)
         (plan.folder / "spill").mkdir(exist_ok=True)
 
     def head(self, plan: ClusterPlan) -> ProcessSpec:

@@ -1,18 +1,21 @@
 """The Dask scheduler as a process: ``python head.py FOLDER DASHBOARD_PORT``.
 
-Run by path, so it may import Dask and the standard library only. It differs from ``dask scheduler``
-in three things: it says it is ready once it has answered in its own protocol, it tells over HTTP
-what the autoscaler wants to know, and a shuffle that begins while a worker leaves does not count on
-that worker.
+Run by path, so it may import Dask and the standard library only: in tasks, names such as ``infra``
+are the user's. It differs from ``dask scheduler`` in four things: it says it is ready once it has
+answered in its own protocol, it tells over HTTP what the autoscaler wants to know, its pages want
+the cluster's secret, and a shuffle that begins while a worker leaves does not count on that worker.
 """
 
 from __future__ import annotations
 
 import asyncio
 import importlib
+import importlib.util
 import json
 import os
 import sys
+from collections.abc import Awaitable, Callable
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +25,97 @@ from distributed.scheduler import DEFAULT_EXTENSIONS, WorkerState
 from distributed.security import Security
 from distributed.shuffle._core import barrier_key
 from distributed.shuffle._scheduler_plugin import ShuffleSchedulerPlugin
+from tornado import httputil
 from tornado.web import RequestHandler
+
+
+def load_door() -> Any:
+    """``infra.frameworks.door``, under a name that is in nobody's way."""
+    path = Path(__file__).resolve().parent.parent / "door.py"
+    spec = importlib.util.spec_from_file_location("_ebb_door", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+door = load_door()
+
+
+class Guarded(httputil.HTTPServerConnectionDelegate):
+    """In front of all pages of a server, Bokeh's websockets and those added later included."""
+
+    def __init__(self, pages: httputil.HTTPServerConnectionDelegate, folder: Path):
+        self._pages = pages
+        self._door = door.Door(door.read_secret(folder))
+
+    def start_request(
+        self, server_conn: object, request_conn: httputil.HTTPConnection
+    ) -> httputil.HTTPMessageDelegate:
+        """Tornado's call for each request."""
+        inner = self._pages.start_request(server_conn, request_conn)
+        return Judged(inner, request_conn, self._door.refusal)
+
+    def on_close(self, server_conn: object) -> None:
+        """Tornado's call for each connection."""
+        self._pages.on_close(server_conn)
+
+
+class Judged(httputil.HTTPMessageDelegate):
+    """One request, which reaches the pages only when its headers are good."""
+
+    def __init__(
+        self,
+        inner: httputil.HTTPMessageDelegate,
+        connection: httputil.HTTPConnection,
+        judge: Callable[[str, Any], Any],
+    ):
+        self._inner, self._connection, self._judge = inner, connection, judge
+        self._refused = False
+
+    def headers_received(
+        self,
+        start_line: httputil.RequestStartLine | httputil.ResponseStartLine,
+        headers: httputil.HTTPHeaders,
+    ) -> Awaitable[None] | None:
+        """Judge, and answer here when it is refused."""
+        assert isinstance(start_line, httputil.RequestStartLine)
+        refusal = self._judge(start_line.method, headers)
+        if refusal is None:
+            return self._inner.headers_received(start_line, headers)
+        self._refused = True
+        body = f"{refusal.words}\n".encode()
+        answer = httputil.HTTPHeaders(
+            {
+                "Content-Type": "text/plain; charset=utf-8",
+                "Content-Length": str(len(body)),
+                "X-Content-Type-Options": "nosniff",
+                "Cache-Control": "no-store",
+            }
+        )
+        if refusal.status == HTTPStatus.UNAUTHORIZED:
+            answer["WWW-Authenticate"] = door.CHALLENGE
+        line = httputil.ResponseStartLine(
+            "HTTP/1.1", refusal.status, HTTPStatus(refusal.status).phrase
+        )
+        self._connection.write_headers(line, answer, body)
+        self._connection.finish()
+        return None
+
+    def data_received(self, chunk: bytes) -> Awaitable[None] | None:
+        """A part of the body."""
+        return None if self._refused else self._inner.data_received(chunk)
+
+    def finish(self) -> None:
+        """The request is complete."""
+        if not self._refused:
+            self._inner.finish()
+
+    def on_connection_close(self) -> None:
+        """The other side has gone."""
+        if not self._refused:
+            self._inner.on_connection_close()
 
 
 class ShufflePlugin(ShuffleSchedulerPlugin):
@@ -125,6 +218,8 @@ async def main(folder: Path, dashboard_port: int) -> None:
         dashboard_address=f"127.0.0.1:{dashboard_port}",
         extensions={**DEFAULT_EXTENSIONS, "shuffle": ShufflePlugin},
     )
+    # The server listens already, but nothing is taken before this coroutine first waits.
+    scheduler.http_server.request_callback = Guarded(scheduler.http_application, folder)
     scheduler.handlers["ebb_in_shuffle"] = lambda address: in_shuffle(scheduler, address)
     await scheduler
     scheduler.http_application.add_handlers(

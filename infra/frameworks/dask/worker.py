@@ -113,13 +113,20 @@ async def running_work_ended(worker: Worker, deadline: float) -> None:
         await backoff.wait()
 
 
+class Quiet(Worker):
+    """A worker without Dask's second server, which would show its figures to everybody."""
+
+    def start_http_server(self, *_: Any, **__: Any) -> None:
+        """None: the head's pages show all that matters, and want the cluster's secret."""
+
+
 async def main(settings: dict[str, Any]) -> None:
     """Serve until drained, closed, or left by the head."""
     folder = Path(settings["folder"])
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGTERM, stop.set)
-    worker = Worker(
+    worker = Quiet(
         await head_address(folder, settings["head_timeout_s"]),
         name=settings["name"],
         nthreads=settings["nthreads"],

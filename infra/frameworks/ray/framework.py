@@ -19,6 +19,7 @@ from infra.frameworks.base import (
     HeadInfo,
     ProcessSpec,
 )
+from infra.frameworks.door import write_secret
 from infra.frameworks.heads import ask_status, published
 from infra.frameworks.interpreters import mismatch
 from infra.frameworks.ray.sizes import HEAD_STORE_BYTES, store_bytes, task_bytes, too_small
@@ -28,6 +29,8 @@ from infra.models.phases import Reason
 
 _HERE = Path(__file__).parent
 _HEAD_TIMEOUT_S = 120.0
+_NO_PORT = 99999
+"""Ray goes on without a server that cannot listen; it has no word for not wanting one (2.60)."""
 
 
 class Ray:
@@ -51,7 +54,8 @@ class Ray:
         return [*too_small(spec), *mismatch(job, "ray", python_parts=3)]
 
     def prepare(self, plan: ClusterPlan) -> None:
-        """The token without which nobody can talk to the cluster."""
+        """The token without which nobody can talk to the cluster, and the secret of its front."""
+        write_secret(plan.folder)
         token = plan.folder / "ray.token"
         if not token.exists():
             draft = plan.folder / "ray.token.draft"
@@ -133,6 +137,9 @@ def _environment(plan: ClusterPlan) -> dict[str, str]:
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN_PATH": str(plan.folder / "ray.token"),
         "RAY_USAGE_STATS_ENABLED": "0",
+        # Ray's servers for Prometheus ask nobody for the token, and show the names of tasks.
+        "RAY_enable_metrics_collection": "0",
+        "DASHBOARD_METRIC_PORT": str(_NO_PORT),
         # Off, in spite of its name on Linux too: Ray then takes 127.0.0.1 as it is instead of
         # replacing it by the machine's address, and every one of its servers stays on loopback.
         "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",

@@ -21,6 +21,7 @@ from ray._raylet import GcsClientOptions  # type: ignore[attr-defined]
 from ray.autoscaler.v2.sdk import get_cluster_status
 
 from infra.frameworks import heads
+from infra.frameworks.front import Front, Page
 
 _LOOK_EVERY_S = 0.5
 _ASK_TIMEOUT_S = 5
@@ -113,12 +114,12 @@ def main(settings: dict[str, Any]) -> int:
     node = start_node(settings)
     watcher = Watcher(node.gcs_address)
     watcher.look()
-    heads.publish(
-        Path(settings["folder"]),
-        address=node.gcs_address,
-        dashboard=f"http://{node.webui_url}",
-        status_port=heads.serve_status(lambda: watcher.answer),
-    )
+    folder = Path(settings["folder"])
+    front = Front(folder)
+    token = Path(os.environ["RAY_AUTH_TOKEN_PATH"]).read_text()
+    port = int(node.webui_url.rpartition(":")[2])
+    front.serve(lambda: watcher.answer, Page(port=port, authorization=f"Bearer {token}"))
+    heads.publish(folder, address=node.gcs_address, front_port=front.port)
     tick = threading.Event()
     while not node.dead_processes():
         with contextlib.suppress(Exception):  # Ray's many kinds of "try again"

@@ -9,7 +9,6 @@ import os
 import re
 import secrets
 import shutil
-import socket
 import subprocess
 import sys
 from importlib.metadata import version
@@ -24,8 +23,10 @@ from infra.frameworks.base import (
     HeadInfo,
     ProcessSpec,
 )
+from infra.frameworks.door import write_secret
 from infra.frameworks.heads import ask_status, published
 from infra.frameworks.interpreters import mismatch
+from infra.frameworks.spark import pages
 from infra.frameworks.spark.sizes import MIB, heap_bytes, too_small, worker_host
 from infra.models.cluster import ClusterSpec
 from infra.models.job import JobSpec
@@ -96,7 +97,8 @@ class Spark:
         return [*too_small(spec), *mismatch(job, "pyspark", python_parts=2)]
 
     def prepare(self, plan: ClusterPlan) -> None:
-        """The secret and the configuration that master, workers and driver share."""
+        """The secrets and the configuration that master, workers and driver share."""
+        write_secret(plan.folder)
         conf = plan.folder / "conf"
         if (conf / "spark-defaults.conf").exists():
             return
@@ -108,6 +110,7 @@ class Spark:
             **_DECOMMISSION,
             **_DOORS,
             **_driver_settings(plan),
+            **pages.settings(),
             "spark.authenticate.secret": secrets.token_hex(32),
         }
         draft = conf / "spark-defaults.draft"
@@ -115,8 +118,8 @@ class Spark:
         draft.rename(conf / "spark-defaults.conf")
 
     def head(self, plan: ClusterPlan) -> ProcessSpec:
-        """The master, with its page on Spark's usual port when that is free."""
-        settings = {"folder": str(plan.folder), "webui_port": _USUAL_DASHBOARD_PORT}
+        """The master, with our front on the usual port of its page when that is free."""
+        settings = {"folder": str(plan.folder), "front_port": _USUAL_DASHBOARD_PORT}
         argv = (sys.executable, "-P", "-m", f"{__package__}.head", json.dumps(settings))
         return ProcessSpec(argv=argv, env=_environment(plan, "127.0.0.1"))
 
@@ -207,15 +210,7 @@ def _driver_settings(plan: ClusterPlan) -> dict[str, str]:
         "spark.driver.extraJavaOptions": java,
         "spark.driver.host": "127.0.0.1",
         "spark.driver.bindAddress": "127.0.0.1",
-        # The head looks for running tasks there; the next ones are tried when it is taken.
-        "spark.ui.port": str(_free_port()),
         "spark.ui.showConsoleProgress": "false",
         # Every worker that comes is used by itself; who comes and goes is the autoscaler's affair.
         "spark.dynamicAllocation.enabled": "false",
     }
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -1,8 +1,9 @@
 """The Spark master as a process: ``python -m infra.frameworks.spark.head SETTINGS-JSON``.
 
-A parent of the master's JVM that says when it answers, writes the driver's configuration, and tells
-over HTTP what the autoscaler wants to know: from the master who has registered, from the driver's
-own API what runs, waits and is kept.
+A parent of the master's JVM that says when it answers, writes the driver's configuration, lets
+people see the pages, and tells over HTTP what the autoscaler wants to know: from the master who has
+registered, from the driver's own API what runs, waits and is kept. The driver is asked through the
+master, which knows where it is.
 """
 
 from __future__ import annotations
@@ -17,54 +18,44 @@ from pathlib import Path
 from typing import Any
 
 from infra.frameworks import heads
-from infra.frameworks.spark import jvm
+from infra.frameworks.front import Front, Page
+from infra.frameworks.spark import jvm, pages
 from infra.frameworks.spark.sizes import worker_name
 
 _READY_TIMEOUT_S = 120.0
 _LOOK_EVERY_S = 0.5
-_UI_TRIES = 5
-"""A program's second session takes the next port; more than a few at once are not looked for."""
 
 
 class Watcher:
     """Asks master and driver twice a second and remembers the answer."""
 
-    def __init__(self, master_page: str, driver_port: int):
-        self._master_page = master_page
-        self._ports = [driver_port + i for i in range(_UI_TRIES)]
-        self._apis: dict[str, str] = {}
+    def __init__(self, master_page: str, authorization: str):
+        self._master_page, self._authorization = master_page, authorization
         self.answer: dict[str, Any] = {"workers": {}, "running": 0, "queued": 0}
 
     def look(self) -> None:
         """Once."""
-        master = jvm.ask(f"{self._master_page}/json/")
+        master = self._ask("/json/")
         if master is None:
             return
         living = [w for w in master["workers"] if w["state"] != "DEAD"]
         hosts = {w["host"]: _worker(w) for w in living}
         queued = 0
         for app in master["activeapps"]:
-            api = self._api(app["id"])
-            executors = jvm.ask(f"{api}/allexecutors") if api else None
+            api = f"/proxy/{app['id']}/api/v1/applications/{app['id']}"
+            executors = self._ask(f"{api}/allexecutors")
             if executors is None:
                 _assume_busy(hosts, living)
                 continue
             for executor in executors:
                 _add(hosts, executor)
-            queued += sum(map(_waiting, jvm.ask(f"{api}/stages?status=active") or ()))
+            queued += sum(map(_waiting, self._ask(f"{api}/stages?status=active") or ()))
         running = sum(worker["running"] for worker in hosts.values())
         workers = {worker_name(host): worker for host, worker in hosts.items()}
         self.answer = {"workers": workers, "running": running, "queued": queued}
 
-    def _api(self, app: str) -> str | None:
-        """Where the driver of this application answers."""
-        if app not in self._apis:
-            for port in self._ports:
-                base = f"http://127.0.0.1:{port}/api/v1/applications"
-                found = jvm.ask(base)
-                if found and found[0]["id"] == app:
-                    self._apis[app] = f"{base}/{app}"
-        return self._apis.get(app)
+    def _ask(self, path: str) -> Any:
+        return jvm.ask(f"{self._master_page}{path}", self._authorization)
 
 
 def _worker(worker: dict[str, Any]) -> dict[str, Any]:
@@ -97,8 +88,10 @@ def _waiting(stage: dict[str, Any]) -> int:
     return max(0, int(stage["numTasks"]) - int(done))
 
 
-def find_page(pid: int, usual_port: int, ended: threading.Event) -> tuple[str, str]:
-    """The master's page and its address, once it leads.
+def find_page(
+    pid: int, page_port: int, authorization: str, ended: threading.Event
+) -> tuple[int, str]:
+    """The port of the master's page and the master's address, once it leads.
 
     Raises:
         TimeoutError: when it does not within two minutes.
@@ -106,37 +99,38 @@ def find_page(pid: int, usual_port: int, ended: threading.Event) -> tuple[str, s
     deadline = time.monotonic() + _READY_TIMEOUT_S
     while time.monotonic() < deadline:
         ports = jvm.listening_ports(pid)
-        if len(ports) > 1:  # the other one speaks no HTTP: the page is the one near its usual port
-            page = f"http://127.0.0.1:{min(ports, key=lambda port: abs(port - usual_port))}"
-            found = jvm.ask(f"{page}/json/")
+        if len(ports) > 1:  # the other one speaks no HTTP; Spark tries the next when one is taken
+            port = min(ports, key=lambda port: abs(port - page_port))
+            found = jvm.ask(f"http://127.0.0.1:{port}/json/", authorization)
             if found is not None and found["status"] == "ALIVE":
-                return page, found["url"]
+                return port, found["url"]
         if ended.wait(0.05):
             break
     raise TimeoutError("the master did not answer")
 
 
-def configure_driver(folder: Path, address: str) -> int:
-    """The shared configuration and the master's address; gives the port of the driver's page."""
+def configure_driver(folder: Path, address: str) -> None:
+    """The shared configuration and the master's address."""
     shared, own = folder / "conf", folder / "driver"
     own.mkdir(mode=0o700, exist_ok=True)
     text = (shared / "spark-defaults.conf").read_text()
     (own / "log4j2.properties").write_text((shared / "log4j2.properties").read_text())
     (own / "spark-defaults.conf").write_text(f"{text}spark.master {address}\n")
-    settings = dict(line.split(" ", 1) for line in text.splitlines())
-    return int(settings["spark.ui.port"])
 
 
 def main(settings: dict[str, Any]) -> int:
     """Serve until ended."""
     folder, ended = Path(settings["folder"]), threading.Event()
-    words = ("--host", "127.0.0.1", "--port", "0", "--webui-port", str(settings["webui_port"]))
+    authorization = pages.bearer(folder / "conf" / "spark-defaults.conf")
+    front, page_port = Front(folder, settings["front_port"]), jvm.free_port()
+    words = ("--host", "127.0.0.1", "--port", "0", "--webui-port", str(page_port))
     master = jvm.start(folder, "org.apache.spark.deploy.master.Master", *words)
     signal.signal(signal.SIGCHLD, lambda *_: ended.set())
-    page, address = find_page(master.pid, settings["webui_port"], ended)
-    watcher = Watcher(page, configure_driver(folder, address))
-    port = heads.serve_status(lambda: watcher.answer)
-    heads.publish(folder, address=address, dashboard=page, status_port=port)
+    port, address = find_page(master.pid, page_port, authorization, ended)
+    configure_driver(folder, address)
+    watcher = Watcher(f"http://127.0.0.1:{port}", authorization)
+    front.serve(lambda: watcher.answer, Page(port=port, authorization=authorization))
+    heads.publish(folder, address=address, front_port=front.port)
     while not ended.wait(_LOOK_EVERY_S):
         with contextlib.suppress(KeyError, TypeError):  # an answer that is half way to another
             watcher.look()

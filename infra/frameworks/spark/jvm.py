@@ -10,6 +10,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import urllib.request
 from pathlib import Path
@@ -69,10 +70,18 @@ def listening_ports(pid: int) -> list[int]:
     return ports
 
 
-def ask(url: str) -> Any:
+def free_port() -> int:
+    """A port of loopback on which nobody listens now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def ask(url: str, authorization: str) -> Any:
     """The JSON at a URL; None when there is no answer."""
+    question = urllib.request.Request(url, headers={"Authorization": authorization})
     try:
-        with _DIRECT.open(url, timeout=ANSWER_TIMEOUT_S) as answer:
+        with _DIRECT.open(question, timeout=ANSWER_TIMEOUT_S) as answer:
             return json.load(answer)
     except (OSError, ValueError):
         return None

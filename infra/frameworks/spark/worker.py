@@ -13,30 +13,35 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from infra.frameworks.spark import jvm
+from infra.frameworks import door
+from infra.frameworks.spark import jvm, pages
 from infra.frameworks.workers import Backoff, told_to_leave, wait_for_head
 
 _END_TIMEOUT_S = 5.0
 
 
-def own_page(head: dict[str, str], host: str) -> str | None:
+def own_page(head: dict[str, str], folder: Path, host: str) -> str | None:
     """Where this worker's JVM tells of its executors; None before it has registered."""
-    master = jvm.ask(f"{head['dashboard']}/json/")
+    master = jvm.ask(f"{head['dashboard']}/json/", door.basic(door.read_secret(folder)))
     pages = [w["webuiaddress"] for w in (master or {"workers": ()})["workers"] if w["host"] == host]
     return str(pages[0]) if pages else None
 
 
 def drain(
-    worker: subprocess.Popen[bytes], page: str, budget_s: float, ended: threading.Event
+    worker: subprocess.Popen[bytes],
+    tell: Callable[[], Any],
+    budget_s: float,
+    ended: threading.Event,
 ) -> None:
-    """Until no executor is left here, or the budget is used up."""
+    """Until the worker tells of no executor, or the budget is used up."""
     worker.send_signal(signal.SIGPWR)
     backoff = Backoff(budget_s, ended)
     while backoff.wait():
-        told = jvm.ask(f"{page}/json/")
+        told = tell()
         if told is not None and not told["executors"]:
             return
 
@@ -63,9 +68,10 @@ def main(settings: dict[str, Any]) -> int:
     stop.wait()
     if ended.is_set():
         return 1
-    page = own_page(head, host)
+    page = own_page(head, folder, host)
     if page is not None:
-        drain(worker, page, settings["drain_budget_s"], ended)
+        key = pages.bearer(folder / "conf" / "spark-defaults.conf")
+        drain(worker, lambda: jvm.ask(f"{page}/json/", key), settings["drain_budget_s"], ended)
     worker.terminate()
     if not ended.wait(_END_TIMEOUT_S):
         worker.kill()

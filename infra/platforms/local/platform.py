@@ -13,13 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from infra.errors import ConfigurationError, Problem
+from infra.frameworks import door
 from infra.ledger import Ledger
 from infra.models.cluster import ClusterView
 from infra.models.codec import from_json, to_data, to_json
 from infra.models.hardware import Node, NodePool
 from infra.models.job import JobSpec, RunSpec
 from infra.models.phases import Reason, Step
-from infra.platforms.base import Held
+from infra.platforms.base import Held, Login
 from infra.platforms.local import marks
 from infra.platforms.local.pool import free_room, mark_released
 from infra.platforms.local.processes import our_environment
@@ -112,6 +113,16 @@ class LocalPlatform:
         if row["released_at"] is None:
             return view
         return replace(view, released_at=row["released_at"], released_by=row["released_by"])
+
+    def login(self, cluster: str) -> Login | None:
+        """From the cluster's folder."""
+        folder = self.settings.cluster_folder(cluster)
+        try:
+            password = door.read_secret(folder)
+        except FileNotFoundError:
+            return None
+        file = folder / door.SECRET_FILE
+        return Login(user=door.USER, password=password, password_file=file)
 
     def renew(self, cluster: str) -> bool:
         """One more beat."""

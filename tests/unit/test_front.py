@@ -1,0 +1,136 @@
+"""The authenticated door in front of Ray's and Spark's pages, with a page of the test behind it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import socket
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from infra.frameworks.door import basic, read_secret, write_secret
+from infra.frameworks.front import Front, Page
+
+TOKEN = "Bearer of-the-framework"
+
+
+class Behind(BaseHTTPRequestHandler):
+    """Tells what it was asked."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        if self.headers.get("Upgrade") == "echo":
+            self.wfile.write(b"HTTP/1.1 101 Switching Protocols\r\n\r\n")
+            self.wfile.write(self.rfile.read(5))
+            self.close_connection = True
+            return
+        body = json.dumps([self.command, self.path, self._body(), dict(self.headers)]).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    do_POST = do_GET
+
+    def _body(self) -> int:
+        return len(self.rfile.read(int(self.headers.get("Content-Length", 0))))
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("cluster")
+    write_secret(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def front(folder: Path) -> Iterator[Front]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Behind) as behind:
+        threading.Thread(target=behind.serve_forever, daemon=True).start()
+        front = Front(folder)
+        front.serve(lambda: {"running": 3}, Page(port=behind.server_port, authorization=TOKEN))
+        yield front
+        behind.shutdown()
+
+
+def say(front: Front, raw: bytes) -> bytes:
+    """All that is answered."""
+    with socket.create_connection(("127.0.0.1", front.port), timeout=20) as connection:
+        connection.sendall(raw)
+        return b"".join(iter(lambda: connection.recv(65536), b""))
+
+
+def ask(front: Front, folder: Path, line: str, *headers: str, body: bytes = b"") -> bytes:
+    """With the secret."""
+    known = f"Authorization: {basic(read_secret(folder))}"
+    head = "\r\n".join([f"{line} HTTP/1.1", "Host: localhost", known, *headers, "", ""])
+    return say(front, head.encode() + body)
+
+
+def seen_behind(answer: bytes) -> tuple[str, str, int, dict[str, str]]:
+    method, path, size, headers = json.loads(answer.partition(b"\r\n\r\n")[2])
+    return method, path, size, headers
+
+
+def test_page_behind_is_told_its_token_and_never_the_secret(front: Front, folder: Path) -> None:
+    method, path, _, headers = seen_behind(ask(front, folder, "GET /a?b=c", "X-Mine: 1"))
+    assert (method, path) == ("GET", "/a?b=c")
+    assert headers.pop("Authorization") == TOKEN
+    assert headers == {"Host": "localhost", "X-Mine": "1", "Connection": "close"}
+
+
+def test_body_larger_than_a_buffer_comes_whole(front: Front, folder: Path) -> None:
+    body = bytes(3_000_000)
+    answer = ask(front, folder, "POST /up", f"Content-Length: {len(body)}", body=body)
+    assert seen_behind(answer)[:3] == ("POST", "/up", len(body))
+
+
+def test_upgraded_connection_goes_both_ways(front: Front, folder: Path) -> None:
+    answer = ask(front, folder, "GET /", "Upgrade: echo", "Connection: Upgrade", body=b"12345")
+    assert answer.startswith(b"HTTP/1.1 101")
+    assert answer.endswith(b"12345")
+
+
+def test_figures_want_the_secret_too(front: Front, folder: Path) -> None:
+    assert ask(front, folder, "GET /ebb/status").endswith(b'\r\n\r\n{"running": 3}')
+    answer = say(front, b"GET /ebb/status HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 401")
+    assert b"WWW-Authenticate: Basic" in answer
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"nonsense\r\n\r\n",
+        b"GET / HTTP/1.1\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: localhost\r\nHost: evil.example\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: localhost\r\nA: 1\r\n folded: 2\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: localhost\r\nHost : evil.example\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: localhost\r\nno colon\r\n\r\n",
+    ],
+)
+def test_what_can_be_read_in_two_ways_is_not_passed_on(front: Front, raw: bytes) -> None:
+    assert say(front, raw).startswith(b"HTTP/1.1 400")
+
+
+def test_endless_head_is_cut_off(front: Front) -> None:
+    answer = b""
+    with contextlib.suppress(ConnectionError):
+        answer = say(front, b"GET / HTTP/1.1\r\nHost: localhost\r\nA: " + bytes(300_000))
+    assert answer == b""
+
+
+def test_usual_port_that_is_taken_is_not_waited_for(folder: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        taken = other.getsockname()[1]
+        front = Front(folder, taken)
+        assert front.port != taken
+        front.close()
