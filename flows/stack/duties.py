@@ -102,7 +102,8 @@ def end_runs(pool: str) -> int:
         client.update_work_pool(pool, WorkPoolUpdate(is_paused=True))
         runs = _living(client, pool)
         for run in runs:
-            client.set_flow_run_state(run.id, Cancelling(message="ebb down"))
+            if run.state_type is not StateType.CANCELLING:  # somebody was quicker
+                client.set_flow_run_state(run.id, Cancelling(message="ebb down"))
         wait_until(lambda: not _living(client, pool), timeout_s=_POLITE_S, longest_s=1.0)
         for run in _living(client, pool):
             if not process_lives(run):  # it was about to start, and now nobody will
