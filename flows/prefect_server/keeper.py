@@ -21,6 +21,7 @@ from pathlib import Path
 
 import psutil
 
+from flows.prefect_server.retention import retention
 from flows.prefect_server.server import QUIET
 from flows.prefect_server.template import ensure_template
 from infra.errors import EbbError
@@ -97,6 +98,7 @@ def _spawn(folder: Path, port: int) -> subprocess.Popen[bytes]:
     environment = {
         **os.environ,
         **QUIET,
+        **retention(os.environ),
         "PREFECT_HOME": str(folder),
         "PREFECT_API_URL": f"{url}/api",
         "PREFECT_UI_API_URL": f"{url}/api",
@@ -106,7 +108,8 @@ def _spawn(folder: Path, port: int) -> subprocess.Popen[bytes]:
         ),
         "PREFECT_LOGGING_SERVER_LEVEL": "WARNING",
     }
-    argv = ["-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
+    factory = ["-m", "uvicorn", "--factory", "flows.prefect_server.sqlite:create"]
+    argv = [*factory, "--host", "127.0.0.1", "--port", str(port), "--log-level", "warning"]
     return subprocess.Popen(
         [sys.executable, "-P", *argv],
         env=environment,
