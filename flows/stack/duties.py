@@ -29,7 +29,7 @@ from flows.events import outbox
 from flows.infrastructure import refresh
 from flows.prefect_server import server
 from flows.reconcile import Worker, process_lives, reconcile
-from flows.stack import stack, work_pool
+from flows.stack import rounds, stack, work_pool
 from flows.stack.deploying import deploy_file
 from infra.ledger import Ledger
 from infra.settings import Settings, load_settings
@@ -38,7 +38,6 @@ from infra.waiting import wait_until
 _FILE = "deployments.yaml"
 _POLITE_S = 10.0
 _END_TIMEOUT_S = 35.0
-_REAP_EVERY_S = 15.0
 _LIVING = [StateType.RUNNING, StateType.PENDING, StateType.CANCELLING]
 
 
@@ -67,7 +66,7 @@ def reap(pool: str) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: over.set())
     ledger, shown = Ledger(settings.home), -1
-    while not over.wait(_REAP_EVERY_S):
+    while not over.wait(rounds.EVERY_S):
         try:
             for line in reconcile(settings, worker=_worker(settings, pool)).lines:
                 print(line, flush=True)
@@ -77,6 +76,7 @@ def reap(pool: str) -> int:
                     refresh(client, settings)
                 shown = version
         except Exception as error:  # a server away, a full disk: told, and tried again
+            rounds.note(settings, f"{error!r}"[:200])
             print(f"reaper: {error!r}"[:500], flush=True)
     return 0
 

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import TypedDict
 
 from infra.platforms.local import marks
 from infra.platforms.local.processes import our_environment
@@ -19,6 +20,16 @@ from infra.waiting import wait_until
 
 POOL = "local"
 _BIRTH_TIMEOUT_S = 30.0
+
+
+class Restarts(TypedDict):
+    """A part of the stack that had to be started again."""
+
+    count: int
+    why: str
+    """Its telling line, the last time."""
+    at: float
+    """When that was; Unix time, seconds."""
 
 
 @dataclass(slots=True)
@@ -41,6 +52,16 @@ class StackInfo:
     """Why it gave up."""
     ui_url: str = ""
     worker_pid: int = 0
+    restarts: dict[str, Restarts] = field(default_factory=dict)
+    """Of its worker and its reaper, by name, when one of them has ended by itself."""
+
+    @property
+    def trouble(self) -> str:
+        """Which parts had to be started again, and why, in words; empty when none had."""
+        return "; ".join(
+            f"its {name} was started again {words['count']} times: {words['why']}"
+            for name, words in self.restarts.items()
+        )
 
     @property
     def alive(self) -> bool:
@@ -102,6 +123,11 @@ def end(info: StackInfo, *, timeout_s: float) -> bool:
     with contextlib.suppress(ProcessLookupError):
         os.kill(info.pid, signal.SIGTERM)
     return wait_until(lambda: not info.alive, timeout_s=timeout_s)
+
+
+def worker_name() -> str:
+    """What its Prefect worker is called there."""
+    return f"ebb-{os.uname().nodename}"
 
 
 def log_of(settings: Settings) -> Path:
