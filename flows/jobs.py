@@ -112,7 +112,9 @@ def _end_flow_run_of(run: str) -> None:
     done = row["phase"] == Phase.SUCCEEDED.value
     state: State[None] = Completed() if done else Cancelled(message=words)
     with get_client(sync_client=True) as client:
-        client.set_flow_run_state(UUID(row["flow_run_id"]), state, force=True)
+        now = client.read_flow_run(UUID(row["flow_run_id"])).state
+        if now is None or now.type is not state.type:  # the same again would be an event of its own
+            client.set_flow_run_state(UUID(row["flow_run_id"]), state, force=True)
 
 
 @flow(name="job", validate_parameters=False, persist_result=False)

@@ -23,7 +23,10 @@ from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.exceptions import ObjectNotFound
 from prefect.states import Cancelled, Crashed
 
+from flows.keeping import keep_to_limits
+from flows.stack import rounds
 from infra import reaper
+from infra.errors import EbbError
 from infra.ledger import Ledger
 from infra.models.phases import Reason
 from infra.platforms.local import marks
@@ -51,6 +54,8 @@ class Reconciled:
     """Ended now in the ledger."""
     flow_runs: list[str] = field(default_factory=list)
     """Ended now in Prefect, by name."""
+    pruned: str = ""
+    """What was deleted of ended runs, in words."""
 
     @property
     def lines(self) -> list[str]:
@@ -60,7 +65,8 @@ class Reconciled:
             "ended runs": self.runs,
             "ended flow runs": self.flow_runs,
         }
-        return [f"reaper: {what} {', '.join(names)}" for what, names in found.items() if names]
+        lines = [f"reaper: {what} {', '.join(names)}" for what, names in found.items() if names]
+        return [*lines, *([f"reaper: {self.pruned}"] if self.pruned else [])]
 
 
 def reconcile(settings: Settings, *, worker: Worker | None = None) -> Reconciled:
@@ -85,6 +91,11 @@ def reconcile(settings: Settings, *, worker: Worker | None = None) -> Reconciled
             if ledger.row("SELECT 1 FROM flow_runs WHERE id = ?", str(flow_run.id)) is None:
                 _end(client, str(flow_run.id), found)
     ledger.close()
+    try:
+        found.pruned = keep_to_limits(settings)
+        rounds.note(settings)
+    except (EbbError, OSError) as error:  # an ebb.yaml that is being edited: seen in ebb status
+        rounds.note(settings, f"nothing is deleted: {error}")
     return found
 
 

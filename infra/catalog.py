@@ -16,6 +16,7 @@ import yaml
 
 from infra.errors import ConfigurationError, Problem
 from infra.models.hardware import HardwareTier, NodePool
+from infra.models.keep import Keep, parse_keep
 from infra.models.phases import Reason
 from infra.models.resources import Resources, parse_cpu, parse_duration_s, parse_memory
 from infra.options import did_you_mean, merge, problem_from
@@ -26,7 +27,7 @@ MEMORY_SHARE = 0.8
 """Of this machine's memory; the rest is the system's and the user's."""
 
 _MIB = 2**20
-_TOP_KEYS = ("pools", "tiers", "default-tier", "default-head-tier", "run")
+_TOP_KEYS = ("pools", "tiers", "default-tier", "default-head-tier", "run", "keep")
 _POOL_KEYS = ("platform", "cpu", "memory", "runs-per-owner")
 _TIER_KEYS = (
     "cpu", "memory", "pool", "price-per-hour", "frameworks", "drain-budget", "runs-at-once",
@@ -45,6 +46,8 @@ class Catalog:
     default_head_tier: str
     source: str
     """The file it was read from, or ``this machine``."""
+    keep: Keep = field(default_factory=Keep)
+    """How much of what has ended is kept; everything unless the file says it."""
 
     def pool(self, name: str) -> NodePool:
         """The pool of this name; every tier's pool is there.
@@ -89,6 +92,7 @@ def load_catalog(path: Path | None, machine: Resources) -> tuple[Catalog, dict[s
     tiers = _tiers(file, top.get("tiers"), pools)
     default_tier = _default(file, top, "default-tier", tiers)
     default_head_tier = _default(file, top, "default-head-tier", tiers, otherwise=default_tier)
+    keep = _keep(file, top.get("keep"))
     if not file.problems and not default_tier:
         file.add("tiers", "there is none", "only a pool of platform local gets tiers by itself")
     if file.problems:
@@ -99,6 +103,7 @@ def load_catalog(path: Path | None, machine: Resources) -> tuple[Catalog, dict[s
         default_tier=default_tier,
         default_head_tier=default_head_tier,
         source=file.source,
+        keep=keep,
     )
     return catalog, run
 
@@ -287,6 +292,14 @@ def _names(file: _File, where: str, value: Any) -> tuple[str, ...]:
         return ()
     names = value if isinstance(value, list) else str(value or "").split(",")
     return tuple(text for name in names if (text := str(name).strip()))
+
+
+def _keep(file: _File, value: Any) -> Keep:
+    try:
+        return parse_keep(_names(file, "keep", value))
+    except ValueError as error:
+        file.problems.append(problem_from(Reason.CATALOG_INVALID, f"{file.source}: keep", error))
+        return Keep()
 
 
 def _default(

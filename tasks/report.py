@@ -1,7 +1,11 @@
-"""What a run shows in Prefect while it goes on: state messages, progress, links, its output.
+"""What a run shows in Prefect while it goes on: what it does or waits for, links, its output.
 
 A thread reads the ledger, as ``ebb run``'s terminal does, and passes on what is new. It is never in
 the run's way: what cannot be sent is left out, and the job does not wait for it.
+
+It sets no state: Prefect has no message without a transition, and each transition counts as a run
+and starts the automations on Running again. What the run is at stands in the log and above the
+``progress`` artifact, which is changed in place.
 """
 
 from __future__ import annotations
@@ -12,14 +16,13 @@ import logging
 import sys
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 from uuid import UUID
 
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.objects import StateType
-from prefect.states import Running
 
 from infra import usage
 from infra.ledger import Ledger
@@ -44,7 +47,7 @@ _MOST_BYTES = 2**20
 _ENDS = (StateType.CANCELLING, StateType.CANCELLED)
 
 _STATES = ("step_done", "step_failed", "step_waiting", "attempt")
-"""Events that say what the run does now: the message of its state."""
+"""Events that say what the run does now: the words above its progress."""
 _LEVELS = {
     **dict.fromkeys(_STATES, logging.INFO),
     **dict.fromkeys(("scaled", "left", "note"), logging.INFO),
@@ -63,10 +66,6 @@ class Subject:
     logger: logging.Logger | logging.LoggerAdapter[Any]
     stop: Callable[[], object]
     """Called when somebody has cancelled the flow run in Prefect."""
-    speaking: threading.Lock = field(default_factory=threading.Lock)
-    """Held while a state message is on its way."""
-    silent: threading.Event = field(default_factory=threading.Event)
-    """Set when no more of them may be sent."""
 
 
 class Report:
@@ -89,10 +88,6 @@ class Report:
         trace: TracebackType | None,
     ) -> None:
         self._over.set()
-        # Not before a message that is on its way has arrived: after the flow run's last state it
-        # would make an ended run Running again.
-        with self._subject.speaking:
-            self._subject.silent.set()
         self._thread.join(_LAST_WORDS_TIMEOUT_S)
 
     def _work(self) -> None:
@@ -129,7 +124,6 @@ class _Round:
         self._seen = 0
         self._steps_done = 0
         self._words = ""
-        self._said = ""
         self._asked_s = now_s()
         self._drawn_s = now_s()
         self._cancelled = False
@@ -144,7 +138,6 @@ class _Round:
         for row in self._ledger.events(self._subject.run, self._seen):
             self._seen = row["id"]
             self._note({**dict(row), "data": json.loads(row["data"])})
-        self._say()
         self._show_progress()
         self._version = version
 
@@ -197,27 +190,14 @@ class _Round:
         if event["kind"] == "step_done":
             self._steps_done = list(Step).index(Step(event["step"])) + 1
 
-    def _say(self) -> None:
-        """The words are the state's message, as long as the state is still Running."""
-        if self._words == self._said or not self._words:
-            return
-        with self._subject.speaking:
-            if self._subject.silent.is_set():
-                return
-            flow_run = self._client.read_flow_run(self._subject.flow_run_id)
-            if flow_run.state is not None and flow_run.state.type is StateType.RUNNING:
-                self._client.set_flow_run_state(flow_run.id, Running(message=self._words))
-            self._said = self._words
-
     def _show_progress(self) -> None:
         view = self._view()
-        if view is None:
-            return
         percent = round(100 * self._steps_done / len(Step))
-        workers = f" · {view.workers_joined} of {view.workers_wanted} workers"
-        words = f"{self._words}{workers * bool(view.workers_wanted)}"
+        words = self._words
+        if view is not None and view.workers_wanted:
+            words += f" · {view.workers_joined} of {view.workers_wanted} workers"
         self._artifacts.put("progress", "progress", float(percent), words)
-        if view.dashboard:
+        if view is not None and view.dashboard:
             how = f"It asks for the cluster's secret; `ebb open {self._subject.run}` brings you in."
             link = f"[{view.dashboard}]({view.dashboard})\n\n{how}"
             self._artifacts.put("dashboard", "markdown", link, "The framework's own dashboard")

@@ -17,6 +17,7 @@ from flows.cli.output import Parser, print_json, say
 from flows.events import outbox
 from flows.events.prefect_events import failed_actions
 from flows.prefect_server import api, server
+from flows.stack import stack
 from infra.errors import ConfigurationError, EbbError
 from infra.frameworks.base import WITHOUT_CLUSTER, known_frameworks, load_framework
 from infra.ledger import VERSION, Ledger
@@ -130,6 +131,15 @@ def _prefect_server() -> Finding:
     return Finding("prefect server", "ok", named.url)
 
 
+def _stack() -> list[Finding]:
+    """A part of ebb up that dies again and again says so here; ``ebb status`` has the rest."""
+    info = stack.running(load_settings())
+    if info is None or not info.trouble:
+        return []
+    fix = f"see {stack.log_of(load_settings())}; ebb status"
+    return [Finding("ebb up", "warning", info.trouble, fix)]
+
+
 def _events() -> list[Finding]:
     """Automations that failed say so nowhere else; events that no server took wait on disk."""
     settings = load_settings()
@@ -177,5 +187,6 @@ CHECKS: tuple[Callable[[], list[Finding]], ...] = (
     _machine,
     _frameworks,
     _prefect,
+    _stack,
     _events,
 )

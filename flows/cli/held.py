@@ -21,6 +21,8 @@ _DESCRIPTION = """Everything alive, found by its mark on this machine, and until
 something has no living owner. JSON: an object with the keys held (a list of cluster, role, name,
 where, age_s, until, orphan), flows, prefect_server, stack (of ebb up), orphans."""
 
+_STACK = ("pid", "pool", "folder", "restarts")
+
 
 def main(args: list[str]) -> int:
     """Show what is held."""
@@ -80,7 +82,7 @@ def _document(
         "held": facts,
         "flows": flows,
         "prefect_server": prefect,
-        "stack": None if up is None else {"pid": up.pid, "pool": up.pool, "folder": up.folder},
+        "stack": None if up is None else {key: getattr(up, key) for key in _STACK},
         "orphans": sorted(orphans),
     }
 
@@ -95,7 +97,8 @@ def _show(settings: Settings, facts: list[dict[str, Any]], flows: list[dict[str,
         rows.append((flow["run"], "flow", "", f"pid {flow['pid']}", age, "until its run has ended"))
     up = stack.running(settings)
     if up is not None:
-        rows.append(("", "ebb up", f"pool {up.pool}", f"pid {up.pid}", "", "until ebb down"))
+        until = f"until ebb down; {up.trouble}" if up.trouble else "until ebb down"
+        rows.append(("", "ebb up", f"pool {up.pool}", f"pid {up.pid}", "", until))
     info = server.running(settings.home)
     if info is not None:
         idle = format_duration(info.idle_s)

@@ -31,11 +31,13 @@ COMMANDS = {
     "nodes": ("flows.cli.nodes", "pools, nodes, what runs where, the queue, clusters and leases"),
     "up": ("flows.cli.up", "Prefect server, worker and deployments on this machine"),
     "down": ("flows.cli.down", "end what ebb up started; running runs are cancelled"),
+    "status": ("flows.cli.status", "is all of it well? exit 0, 75 (look at it) or 70 (it is not)"),
+    "prune": ("flows.cli.prune", "delete runs that ended long ago"),
     "emit": ("flows.cli.emit", "tell that something happened, so that what waits for it starts"),
     "doctor": ("flows.cli.doctor", "what is missing on this machine, and how to get it"),
 }
 
-_UNSWEPT = ("doctor", "held")
+_UNSWEPT = ("doctor", "held", "status")
 """Commands that show what is there before anything is put in order."""
 
 

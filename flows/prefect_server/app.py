@@ -7,8 +7,10 @@ import os
 from prefect.server.api.server import create_app
 
 from flows.prefect_server.doorkeeper import HOSTS, Doorkeeper
+from flows.prefect_server.sqlite import take_turns
 
 
 def create() -> Doorkeeper:
-    """The whole server with its services, behind the doorkeeper."""
+    """The whole server with its services, behind the doorkeeper; its writers take turns."""
+    take_turns()
     return Doorkeeper(create_app(final=True), os.environ[HOSTS].split(","))

@@ -27,6 +27,7 @@ from flows.prefect_server import server
 from flows.prefect_server.api import Api, own_auth_string
 from flows.prefect_server.bind import Bind
 from flows.prefect_server.doorkeeper import HOSTS
+from flows.prefect_server.retention import retention
 from flows.prefect_server.template import ensure_template
 from infra.errors import EbbError
 from infra.ledger import Ledger
@@ -124,6 +125,7 @@ class Keeper:
         environment = {
             **os.environ,
             **server.QUIET,
+            **retention(os.environ),
             HOSTS: ",".join(self._bind.names),
             "PREFECT_HOME": str(self._folder),
             "PREFECT_API_URL": self._url(port),

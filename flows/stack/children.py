@@ -7,7 +7,9 @@ import signal
 import subprocess
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
+from flows.stack import telling
 from infra.waiting import now_s, wait_until
 
 _FIRST_PAUSE_S = 1.0
@@ -20,9 +22,14 @@ _PR_SET_PDEATHSIG = 1
 class Child:
     """``python -m WORDS`` in a session of its own; when we are killed, the kernel kills it."""
 
-    def __init__(self, name: str, words: Sequence[str]):
+    def __init__(self, name: str, words: Sequence[str], log: Path):
         self.name = name
+        self.restarts = 0
+        self.why = ""
+        """The telling line of its last end."""
         self._words = words
+        self._log = log
+        self._log_offset = 0
         self._process: subprocess.Popen[bytes] | None = None
         self._started_s = 0.0
         self._pause_s = _FIRST_PAUSE_S
@@ -41,13 +48,23 @@ class Child:
     def start(self) -> None:
         """Start it, with the environment of this moment."""
         self._started_s = now_s()
-        self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", *self._words],
-            stdin=subprocess.DEVNULL,
-            start_new_session=True,
-            preexec_fn=_die_with_parent,  # noqa: PLW1509  one prctl; called from our only thread
-        )
+        self._log_offset = telling.size_of(self._log)
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", "-m", *self._words],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                preexec_fn=_die_with_parent,  # noqa: PLW1509  one prctl; called from our only thread
+            )
         self._again_at_s = 0.0
+
+    def last_words(self) -> str:
+        """Why it has ended, as far as it has said so."""
+        said = telling.since(self._log, self._log_offset)
+        code = self._process.returncode if self._process else None
+        return said or f"it ended without a word (exit code {code})"
 
     def revive(self) -> bool:
         """Start it again when it has died and its pause is over; gives whether it was started."""
@@ -57,11 +74,13 @@ class Child:
             lived_long = now_s() - self._started_s > _LIVED_LONG_S
             self._pause_s = _FIRST_PAUSE_S if lived_long else self._pause_s
             self._again_at_s = now_s() + self._pause_s
+            self.why = self.last_words()
+            print(f"{self.name} ended; started again in {self._pause_s:.0f} s", flush=True)
             self._pause_s = min(2 * self._pause_s, _LONGEST_PAUSE_S)
-            print(f"{self.name} ended; started again", flush=True)
         if now_s() < self._again_at_s:
             return False
         self.start()
+        self.restarts += 1
         return True
 
     def end(self) -> None:

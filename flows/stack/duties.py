@@ -6,10 +6,7 @@ A process of its own each time, because Prefect reads its settings when it is im
 from __future__ import annotations
 
 import contextlib
-import os
-import re
 import signal
-import subprocess
 import sys
 import sysconfig
 import threading
@@ -17,7 +14,6 @@ from pathlib import Path
 
 import psutil
 from prefect.client.orchestration import SyncPrefectClient, get_client
-from prefect.client.schemas.actions import WorkPoolCreate, WorkPoolUpdate
 from prefect.client.schemas.filters import (
     FlowRunFilter,
     FlowRunFilterState,
@@ -26,37 +22,35 @@ from prefect.client.schemas.filters import (
     WorkPoolFilterName,
 )
 from prefect.client.schemas.objects import FlowRun, StateType
-from prefect.exceptions import ObjectAlreadyExists
 from prefect.states import Cancelled, Cancelling
-from prefect.workers.process import ProcessWorker
 
 from flows.events import outbox
 from flows.infrastructure import refresh
 from flows.prefect_server import server
 from flows.reconcile import Worker, process_lives, reconcile
-from flows.stack import stack
+from flows.stack import rounds, stack, work_pool
+from flows.stack.deploying import deploy_file
 from infra.ledger import Ledger
 from infra.settings import Settings, load_settings
 from infra.waiting import wait_until
 
 _FILE = "deployments.yaml"
-_DEPLOY_TIMEOUT_S = 150
 _POLITE_S = 10.0
 _END_TIMEOUT_S = 35.0
-_REAP_EVERY_S = 15.0
 _LIVING = [StateType.RUNNING, StateType.PENDING, StateType.CANCELLING]
 
 
 def deploy(folder: Path, pool: str) -> int:
     """The work pool, and all of deployments.yaml: the folder's own when it has one, and ours."""
+    settings = load_settings()
     with get_client(sync_client=True) as client:
-        _make_pool(client, pool)
+        work_pool.make(client, settings, pool)
     files = dict.fromkeys([_ours().resolve(), (folder / _FILE).resolve()])
     names: list[str] = []
     for file in files:
         if file.exists():
-            names += _deploy_file(file, folder, pool)
-    api = outbox.server_api(load_settings())
+            names += deploy_file(settings, file, folder, pool)
+    api = outbox.server_api(settings)
     for event in outbox.flush(api) if api else ():
         print(f"sent event {event}, which had waited for a server", file=sys.stderr)
     print(", ".join(dict.fromkeys(names)))
@@ -72,7 +66,7 @@ def reap(pool: str) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: over.set())
     ledger, shown = Ledger(settings.home), -1
-    while not over.wait(_REAP_EVERY_S):
+    while not over.wait(rounds.EVERY_S):
         try:
             for line in reconcile(settings, worker=_worker(settings, pool)).lines:
                 print(line, flush=True)
@@ -82,6 +76,7 @@ def reap(pool: str) -> int:
                     refresh(client, settings)
                 shown = version
         except Exception as error:  # a server away, a full disk: told, and tried again
+            rounds.note(settings, f"{error!r}"[:200])
             print(f"reaper: {error!r}"[:500], flush=True)
     return 0
 
@@ -100,10 +95,11 @@ def _worker(settings: Settings, pool: str) -> Worker | None:
 def end_runs(pool: str) -> int:
     """Let the pool start nothing more, cancel what runs, and wait until it has ended."""
     with get_client(sync_client=True) as client:
-        client.update_work_pool(pool, WorkPoolUpdate(is_paused=True))
+        work_pool.pause(client, load_settings(), pool)
         runs = _living(client, pool)
         for run in runs:
-            client.set_flow_run_state(run.id, Cancelling(message="ebb down"))
+            if run.state_type is not StateType.CANCELLING:  # somebody was quicker
+                client.set_flow_run_state(run.id, Cancelling(message="ebb down"))
         wait_until(lambda: not _living(client, pool), timeout_s=_POLITE_S, longest_s=1.0)
         for run in _living(client, pool):
             if not process_lives(run):  # it was about to start, and now nobody will
@@ -113,39 +109,10 @@ def end_runs(pool: str) -> int:
     return 0
 
 
-def _make_pool(client: SyncPrefectClient, pool: str) -> None:
-    template = ProcessWorker.get_default_base_job_template()
-    try:
-        client.create_work_pool(
-            WorkPoolCreate(name=pool, type="process", base_job_template=template)
-        )
-    except ObjectAlreadyExists:
-        client.update_work_pool(pool, WorkPoolUpdate(is_paused=False))
-
-
 def _ours() -> Path:
     """Beside the packages in a checkout; where a wheel puts data files otherwise."""
     beside = Path(__file__).parents[2] / _FILE
     return beside if beside.exists() else Path(sysconfig.get_path("data"), "share/ebbtide", _FILE)
-
-
-def _deploy_file(file: Path, folder: Path, pool: str) -> list[str]:
-    """Prefect's own command, as anybody would type it; gives the deployments' names."""
-    words = ["--no-prompt", "deploy", "--prefect-file", str(file), "--all"]
-    done = subprocess.run(
-        [sys.executable, "-P", "-m", "prefect", *words],
-        cwd=folder,
-        env={**os.environ, "PREFECT_DEPLOYMENTS_DEFAULT_WORK_POOL_NAME": pool},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=_DEPLOY_TIMEOUT_S,
-        check=False,
-    )
-    print(done.stdout + done.stderr, file=sys.stderr)
-    if done.returncode != 0:
-        raise SystemExit(f"{file} could not be deployed: {(done.stderr or done.stdout)[-800:]}")
-    return re.findall(r"Deployment '[^'/]+/([^']+)' successfully", done.stdout)
 
 
 def _living(client: SyncPrefectClient, pool: str) -> list[FlowRun]:

@@ -7,6 +7,7 @@ cancelled and waited for, then worker and server. It imports no Prefect: its chi
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -15,20 +16,24 @@ import threading
 import traceback
 from pathlib import Path
 
-from flows.prefect_server import server
+from flows.prefect_server import api, server
 from flows.prefect_server.bind import Bind
 from flows.prefect_server.server import ServerInfo
+from flows.stack import stack
 from flows.stack.children import Child
-from flows.stack.stack import POOL, StackInfo
+from flows.stack.prefect_http import worker_of
+from flows.stack.stack import POOL, Restarts, StackInfo
 from infra.catalog import find_file
 from infra.errors import EbbError
 from infra.platforms.local import marks
 from infra.settings import Settings, load_settings
+from infra.waiting import wait_until, wall_s
 
 _SERVER_TIMEOUT_S = 300.0
 _SERVER_IDLE_S = 900.0
 """When we are killed, the server outlives us by so much."""
 _DUTY_TIMEOUT_S = 180.0
+_ONLINE_TIMEOUT_S = 90.0
 _LOOK_EVERY_S = 1.0
 _QUERY_EVERY_S = "2"
 
@@ -44,10 +49,11 @@ class Manager:
         self.info = StackInfo(pid, marks.started_ticks(pid), str(folder), POOL, limit)
         self.told_to_stop = threading.Event()
         self._server: ServerInfo | None = None
-        name, pool = f"ebb-{os.uname().nodename}", self.info.pool
+        name, pool = stack.worker_name(), self.info.pool
         words = ["--pool", pool, "--type", "process", "--name", name, "--limit", str(limit)]
-        self._worker = Child("worker", ["prefect", "worker", "start", *words])
-        self._reaper = Child("reaper", ["flows.stack.duties", "reap", pool])
+        log = stack.log_of(settings)
+        self._worker = Child("worker", ["prefect", "worker", "start", *words], log)
+        self._reaper = Child("reaper", ["flows.stack.duties", "reap", pool], log)
 
     def serve(self) -> None:
         """Until told to stop."""
@@ -67,9 +73,8 @@ class Manager:
         self._prepare_environment()
         names = self._duty("deploy", str(self.folder))
         self._done("deployments", names)
-        self._worker.start()
+        self._start_worker()
         self._reaper.start()
-        self.info.worker_pid = self._worker.pid
         self._done("worker", f"pool {self.info.pool} · {self.info.limit} runs at once")
         self.info.ready = True
         self.info.save(self.settings)
@@ -93,6 +98,37 @@ class Manager:
         return server.ensure(
             home, deadline_s=_SERVER_TIMEOUT_S, idle_s=_SERVER_IDLE_S, bind=self._bind
         )
+
+    def _start_worker(self) -> None:
+        """Until Prefect shows it online, and not by an earlier worker's heartbeat.
+
+        Raises:
+            RuntimeError: it has ended, or was not seen; with its telling line.
+        """
+        before = self._last_heartbeat()
+        self._worker.start()
+        self.info.worker_pid = self._worker.pid
+
+        def settled() -> bool:
+            over = self.told_to_stop.is_set() or not self._worker.alive
+            return over or self._last_heartbeat() not in (before, None)
+
+        seen = wait_until(settled, timeout_s=_ONLINE_TIMEOUT_S, longest_s=1.0)
+        if not self._worker.alive and not self.told_to_stop.is_set():
+            raise RuntimeError(f"the Prefect worker ended: {self._worker.last_words()}")
+        if not seen:
+            words = f"Prefect did not see its worker within {_ONLINE_TIMEOUT_S:.0f} s"
+            raise RuntimeError(f"{words}: {self._worker.last_words()}")
+
+    def _last_heartbeat(self) -> str | None:
+        """Of our worker's name, when Prefect shows it online."""
+        named = api.named(os.environ)
+        assert named is not None  # whichever it is, its settings are in our environment by now
+        with contextlib.suppress(OSError, ValueError, KeyError):
+            found = worker_of(named, self.info.pool, stack.worker_name())
+            if found and found["status"] == "ONLINE":
+                return str(found["last_heartbeat_time"])
+        return None
 
     def _prepare_environment(self) -> None:
         """What flow runs find: a Prefect worker starts each of them in a folder of its own."""
@@ -130,10 +166,12 @@ class Manager:
     def _stay(self) -> None:
         while not self.told_to_stop.wait(_LOOK_EVERY_S):
             self._keep_server()
-            self._reaper.revive()
-            if self._worker.revive():
-                self.info.worker_pid = self._worker.pid
-                self.info.save(self.settings)
+            for child in (self._reaper, self._worker):
+                if child.revive():
+                    words: Restarts = {"count": child.restarts, "why": child.why, "at": wall_s()}
+                    self.info.restarts[child.name] = words
+                    self.info.worker_pid = self._worker.pid
+                    self.info.save(self.settings)
 
     def _keep_server(self) -> None:
         """In use, and started again where it was when it has died: runs go on and ask there."""

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import TypedDict
 
 from flows.prefect_server.bind import Bind
 from infra.platforms.local import marks
@@ -21,6 +22,16 @@ from infra.waiting import wait_until
 POOL = "local"
 _BIRTH_TIMEOUT_S = 30.0
 _MANAGER = (sys.executable, "-P", "-m", "flows.stack.manager")
+
+
+class Restarts(TypedDict):
+    """A part of the stack that had to be started again."""
+
+    count: int
+    why: str
+    """Its telling line, the last time."""
+    at: float
+    """When that was; Unix time, seconds."""
 
 
 @dataclass(slots=True)
@@ -43,6 +54,16 @@ class StackInfo:
     """Why it gave up."""
     ui_url: str = ""
     worker_pid: int = 0
+    restarts: dict[str, Restarts] = field(default_factory=dict)
+    """Of its worker and its reaper, by name, when one of them has ended by itself."""
+
+    @property
+    def trouble(self) -> str:
+        """Which parts had to be started again, and why, in words; empty when none had."""
+        return "; ".join(
+            f"its {name} was started again {words['count']} times: {words['why']}"
+            for name, words in self.restarts.items()
+        )
 
     @property
     def alive(self) -> bool:
@@ -113,6 +134,11 @@ def end(info: StackInfo, *, timeout_s: float) -> bool:
     with contextlib.suppress(ProcessLookupError):
         os.kill(info.pid, signal.SIGTERM)
     return wait_until(lambda: not info.alive, timeout_s=timeout_s)
+
+
+def worker_name() -> str:
+    """What its Prefect worker is called there."""
+    return f"ebb-{os.uname().nodename}"
 
 
 def log_of(settings: Settings) -> Path:

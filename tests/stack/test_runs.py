@@ -38,15 +38,17 @@ def test_flow_run_has_a_task_for_each_step(stack: Stack, done: str) -> None:
     wait_until(lambda: completed() == set(Step), 30, "seven tasks are recorded")
 
 
-def test_state_message_says_what_it_does(stack: Stack, tmp_path: Path) -> None:
+def progress(stack: Stack, id_: str) -> str:
+    """What the run does now, as its progress artifact says it."""
+    found = stack.artifacts(id_).get("progress")
+    return str(found["description"]) if found else ""
+
+
+def test_progress_artifact_says_what_it_does(stack: Stack, tmp_path: Path) -> None:
     go = tmp_path / "go"
     id_ = stack.start("run-job/run-job", program="waits.py", arguments=str(go), cluster=NONE)
     stack.has_started(id_)
-
-    def message() -> str:
-        return str(stack.flow_run(id_)["state"]["message"] or "")
-
-    wait_until(lambda: message().startswith("autoscaler: "), 30, "it says the step it is at")
+    wait_until(lambda: progress(stack, id_).startswith("autoscaler: "), 30, "it says its step")
     go.touch()
     assert stack.ended(id_)["state"]["name"] == "Completed"
 
@@ -133,19 +135,50 @@ def test_schedule_starts_a_run(stack: Stack) -> None:
         stack.tell("DELETE", f"deployments/{id_}/schedules/{made['id']}")
 
 
-def test_run_that_a_limit_holds_back_says_its_position_in_its_state(
-    stack: Stack, tmp_path: Path
-) -> None:
+@pytest.fixture(scope="module")
+def held_back(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A flow run that has waited in the queue, was admitted and has ended well."""
     alone = {**NONE, "tier": "single"}
-    go = str(tmp_path / "go")
-    first = stack.start("run-job/run-job", program="waits.py", arguments=go, cluster=alone)
+    go = tmp_path_factory.mktemp("held-back") / "go"
+    first = stack.start("run-job/run-job", program="waits.py", arguments=str(go), cluster=alone)
     stack.has_started(first)
     second = stack.start("run-job/run-job", program="quick.py", cluster=alone)
+    words = "CAPACITY:RUNS_AT_MAX nodes: tier single allows 1 run at once"
 
-    def message() -> str:
-        return str(stack.flow_run(second)["state"]["message"] or "")
+    def waits() -> bool:
+        said = progress(stack, second)
+        return said.startswith(words) and "position 1 in the queue" in said
 
-    wait_until(lambda: "position 1 in the queue" in message(), 60, "it says where it stands")
-    assert message().startswith("CAPACITY:RUNS_AT_MAX nodes: tier single allows 1 run at once")
-    Path(go).touch()
+    wait_until(waits, 60, "it says where it stands")
+    go.touch()
     assert stack.ended(second)["state"]["name"] == "Completed"
+    return second
+
+
+def test_run_that_a_limit_holds_back_says_its_position_in_its_log(
+    stack: Stack, held_back: str
+) -> None:
+    def said() -> bool:
+        return any("position 1 in the queue" in line for line in stack.logs(held_back))
+
+    wait_until(said, 30, "the log has it too")
+
+
+def test_run_that_waited_has_been_running_once(stack: Stack, held_back: str) -> None:
+    """Every other message would be one more run in Prefect's count."""
+    assert stack.flow_run(held_back)["run_count"] == 1
+    states = stack.ask(f"flow_run_states/?flow_run_id={held_back}")
+    assert [state["type"] for state in states].count("RUNNING") == 1
+
+
+def test_run_that_waited_is_one_event_for_automations_on_running(
+    stack: Stack, held_back: str
+) -> None:
+    resource = {"id": [f"prefect.flow-run.{held_back}"]}
+
+    def events(name: str) -> int:
+        query = {"filter": {"event": {"name": [name]}, "resource": resource}}
+        return len(stack.ask("events/filter", query)["events"])
+
+    wait_until(lambda: events("prefect.flow-run.Completed"), 30, "its end is recorded")
+    assert events("prefect.flow-run.Running") == 1
