@@ -27,6 +27,7 @@ from flows.prefect_server.template import ensure_template
 from infra.errors import EbbError
 from infra.ledger import Ledger
 from infra.platforms.local import marks
+from infra.rotation import rotate
 from infra.waiting import wait_until, wall_s
 
 _DATABASE = "PREFECT_API_DATABASE_CONNECTION_URL"
@@ -183,6 +184,7 @@ def _stay(
     last_use.touch()
     ledger = Ledger(folder.parent)
     while child.poll() is None:
+        rotate(folder / "server.log")
         left_s = last_use.stat().st_mtime + idle_s - wall_s()
         if left_s <= 0 and _in_use(ledger):
             last_use.touch()
