@@ -14,6 +14,7 @@ from infra.models.resources import format_duration, parse_duration_s
 from infra.options import problem_from
 from infra.receipt_text import NO_PRICES, format_cost, receipt_data, receipt_lines, use_data
 from infra.receipts import BY, Receipt, Sum, receipt_of, receipts_since, sums_by
+from infra.salvage import LastKnown
 from infra.settings import load_settings
 from infra.waiting import wall_s
 
@@ -33,7 +34,7 @@ def main(args: list[str]) -> int:
         "--since", default="30d", help="how far back, like 12h or 7d (default: 30d)"
     )
     options = parser.take(args)
-    ledger = Ledger(load_settings().home)
+    ledger = LastKnown(load_settings().home)
     if options.run is not None:
         return _show_one(ledger, options.run, as_json=options.json)
     since = wall_s() - _seconds(options.since)

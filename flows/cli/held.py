@@ -12,8 +12,10 @@ from infra.ledger import Ledger
 from infra.models.phases import ExitCode
 from infra.models.resources import format_duration
 from infra.overview import lease_of
-from infra.platforms.base import Held, load_platform
+from infra.platforms.base import Held
 from infra.platforms.local import marks
+from infra.platforms.local.platform import LocalPlatform
+from infra.salvage import LastKnown
 from infra.settings import Settings, load_settings
 from infra.waiting import wall_s
 
@@ -30,12 +32,15 @@ def main(args: list[str]) -> int:
     parser.add_argument("--release", action="store_true", help="end what nobody owns")
     options = parser.take(args)
     settings = load_settings()
-    ledger, platform = Ledger(settings.home), load_platform("local", settings)
+    ledger = LastKnown(settings.home)
+    platform = LocalPlatform(settings, ledger)
     if options.release:
         released = reaper.reap(settings).clusters
         say(f"released: {', '.join(released) or 'nothing'}")
     orphans = set(platform.orphans())
     facts = [_fact(ledger, held, orphans) for held in platform.held()]
+    if ledger.stale:
+        say(f"! {ledger.stale}")
     flows = _flows(ledger)
     if options.json:
         print_json(_document(settings, facts, flows, orphans))

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from flows.cli.output import Parser, known_run, print_json
 from infra.errors import ConfigurationError, Problem
-from infra.ledger import Ledger
 from infra.models.phases import ExitCode, Reason
 from infra.options import did_you_mean
+from infra.salvage import LastKnown
 from infra.settings import load_settings
 from infra.tails import Tail
 from infra.waiting import pause
@@ -32,7 +32,7 @@ def main(args: list[str]) -> int:
     options.run, _, program = options.run.partition("/")
     options.source = program or options.source
     settings = load_settings()
-    ledger = Ledger(settings.home)
+    ledger = LastKnown(settings.home)
     known_run(ledger, options.run)
     files = _files(settings.run_folder(options.run), options.source)
     if options.json:

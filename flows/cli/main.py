@@ -11,7 +11,7 @@ from importlib.metadata import version
 
 from flows.cli.output import say
 from infra import reaper
-from infra.errors import ConfigurationError, EbbError, Problem
+from infra.errors import ConfigurationError, EbbError, Problem, ProvisioningError
 from infra.ledger import Ledger
 from infra.models.phases import ExitCode, Reason
 from infra.options import did_you_mean
@@ -33,11 +33,13 @@ COMMANDS = {
     "down": ("flows.cli.down", "end what ebb up started; running runs are cancelled"),
     "status": ("flows.cli.status", "is all of it well? exit 0, 75 (look at it) or 70 (it is not)"),
     "prune": ("flows.cli.prune", "delete runs that ended long ago"),
+    "backup": ("flows.cli.backup", "a copy of everything, also while runs go on"),
+    "restore": ("flows.cli.restore", "make EBB_HOME of a backup"),
     "emit": ("flows.cli.emit", "tell that something happened, so that what waits for it starts"),
     "doctor": ("flows.cli.doctor", "what is missing on this machine, and how to get it"),
 }
 
-_UNSWEPT = ("doctor", "held", "status")
+_UNSWEPT = ("doctor", "held", "status", "restore")
 """Commands that show what is there before anything is put in order."""
 
 
@@ -83,7 +85,11 @@ def _last_net(settings: Settings) -> None:
     if not settings.home.exists():
         return
     ledger = Ledger(settings.home)
-    ledger.rows("SELECT 1 FROM runs LIMIT 1")
+    try:
+        ledger.rows("SELECT 1 FROM runs LIMIT 1")
+    except ProvisioningError as error:  # a full disk: what only looks can go on without
+        say(f"! nothing can be put in order: {error.detail or error.summary}; {error.hint}")
+        return
     if ledger.moved_aside is not None:
         say(f"! the ledger was corrupt and is now {ledger.moved_aside}; living runs sign in again")
     found = reaper.reap(settings)

@@ -11,6 +11,7 @@ from infra.models.job import RunSpec
 from infra.models.phases import ExitCode
 from infra.models.resources import format_duration
 from infra.overview import last_view
+from infra.salvage import LastKnown
 from infra.settings import load_settings
 from infra.waiting import wall_s
 
@@ -25,9 +26,11 @@ def main(args: list[str]) -> int:
     parser.add_argument("-a", "--all", action="store_true", help="ended runs too")
     parser.add_argument("-w", "--watch", action="store_true", help="again whenever it changes")
     options = parser.take(args)
-    ledger = Ledger(load_settings().home)
+    ledger = LastKnown(load_settings().home)
     while True:
         facts = [_facts(ledger, row) for row in _rows(ledger, everything=options.all)]
+        if ledger.stale:
+            say(f"! {ledger.stale}; ebb held shows what is alive")
         if options.json:
             print_json(facts)
         else:

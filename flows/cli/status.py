@@ -13,8 +13,8 @@ from flows.stack import health
 from flows.stack.health import Check
 from infra.errors import EbbError
 from infra.footprint import Footprint, footprint
-from infra.ledger import Ledger
 from infra.models.phases import ExitCode
+from infra.salvage import LastKnown
 from infra.settings import Settings, load_settings
 
 _DESCRIPTION = """Looks at the server, worker, reaper, pool and schedules of `ebb up`, the disk, and
@@ -67,11 +67,13 @@ def _space(settings: Settings) -> tuple[Footprint | None, list[Check]]:
     keeps = ""
     with contextlib.suppress(EbbError):  # ebb doctor says what is wrong with the file
         keeps = str(catalog_for(os.environ, Path.cwd())[0].keep)
-    ledger = Ledger(settings.home)
+    ledger = LastKnown(settings.home)
     try:
-        taken = footprint(settings, ledger)
+        checks = health.space(taken := footprint(settings, ledger), keeps)
     except EbbError as error:
         return None, [Check("ledger", "bad", f"{error.summary}: {error.detail}", error.hint)]
     finally:
         ledger.close()
-    return taken, health.space(taken, keeps)
+    if ledger.stale:
+        checks.append(Check("ledger", "bad", ledger.stale, "free some disk space"))
+    return taken, checks

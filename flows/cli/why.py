@@ -7,8 +7,8 @@ from pathlib import Path
 
 from flows.cli.output import Parser, known_run, print_json
 from infra.diagnosis import Story, diagnose
-from infra.ledger import Ledger
 from infra.models.phases import ExitCode, Phase, Reason
+from infra.salvage import LastKnown
 from infra.settings import load_settings
 
 _DESCRIPTION = """Why a run waits, failed, or took its time; from records, also days later.
@@ -22,7 +22,7 @@ def main(args: list[str]) -> int:
     parser.add_argument("run")
     options = parser.take(args)
     settings = load_settings()
-    ledger = Ledger(settings.home)
+    ledger = LastKnown(settings.home)
     row = known_run(ledger, options.run)
     story = Story(
         phase=Phase(row["phase"]),

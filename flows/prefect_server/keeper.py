@@ -32,6 +32,7 @@ from flows.prefect_server.template import ensure_template
 from infra.errors import EbbError
 from infra.ledger import Ledger
 from infra.platforms.local import marks
+from infra.rotation import rotate
 from infra.waiting import wait_until, wall_s
 
 _DATABASE = "PREFECT_API_DATABASE_CONNECTION_URL"
@@ -177,6 +178,7 @@ class Keeper:
         last_use.touch()
         ledger = Ledger(self._home)
         while self._child.poll() is None:
+            rotate(self._folder / "server.log")
             left_s = last_use.stat().st_mtime + self._idle_s - wall_s()
             if left_s <= 0 and _in_use(ledger):
                 last_use.touch()

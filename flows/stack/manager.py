@@ -26,6 +26,7 @@ from flows.stack.stack import POOL, Restarts, StackInfo
 from infra.catalog import find_file
 from infra.errors import EbbError
 from infra.platforms.local import marks
+from infra.rotation import rotate
 from infra.settings import Settings, load_settings
 from infra.waiting import wait_until, wall_s
 
@@ -166,6 +167,7 @@ class Manager:
     def _stay(self) -> None:
         while not self.told_to_stop.wait(_LOOK_EVERY_S):
             self._keep_server()
+            rotate(stack.log_of(self.settings))
             for child in (self._reaper, self._worker):
                 if child.revive():
                     words: Restarts = {"count": child.restarts, "why": child.why, "at": wall_s()}

@@ -44,9 +44,9 @@ class LocalPlatform:
 
     name = "local"
 
-    def __init__(self, settings: Settings):
+    def __init__(self, settings: Settings, ledger: Ledger | None = None):
         self.settings = settings
-        self.ledger = Ledger(settings.home)
+        self.ledger = ledger or Ledger(settings.home)
 
     def declare(self, spec: RunSpec, cluster: str, attempt: int) -> None:
         """Add the cluster to its pool's queue and give it a supervisor."""
