@@ -12,7 +12,7 @@ from infra.supervisor.output import OutputWatch
 from infra.waiting import now_s
 
 _COUNT_EVERY_S = 1.0
-_END_TIMEOUT_S = 15.0
+_PATIENCE_S = 15.0
 
 
 class Bounds:
@@ -54,11 +54,11 @@ class ProcessWatch:
         self._count = len(self._mine(found))
         if self._count <= self._limit:
             return 0
-        return max(self._count, len(tree.freeze(self._mine)))
+        return max(self._count, tree.freeze(self._mine))
 
     def end(self) -> None:
         """All of them; they have been stopped and are not asked any more."""
-        tree.end(self._mine, timeout_s=_END_TIMEOUT_S)
+        tree.end(self._mine, patience_s=_PATIENCE_S)
 
     def _due(self, limit: int) -> bool:
         """Every second, and at once when so many have come to the machine that it may be ours."""

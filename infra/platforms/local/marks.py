@@ -16,12 +16,10 @@ from pathlib import Path
 
 from infra.platforms.local import tree
 from infra.settings import Settings
-from infra.waiting import now_s
 
 CLUSTER, HOME, ROLE, NAME, RUN = "EBB_CLUSTER", "EBB_HOME", "EBB_ROLE", "EBB_NAME", "EBB_RUN"
 
-_SWEEP_TIMEOUT_S = 15.0
-_PASS_S = 5.0
+_PATIENCE_S = 15.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,31 +108,32 @@ def sweep(
         my_children: end the caller's own descendants too; for callers that own nothing else.
 
     Returns:
-        What is left after 15 seconds of trying: empty, unless a process cannot be killed.
+        What is left: empty, unless it has not become less for 15 seconds.
     """
     known: dict[tuple[int, int], bool] = {}
 
     def doomed(found: tree.Table) -> set[int]:
         roots = {os.getpid()} if my_children else set()
         for process in found.values():
-            key = (process.pid, process.started_ticks)
-            if key not in known:
+            if process.key not in known:
                 environment = _environment(process.pid)
                 mine = environment.get(CLUSTER) == cluster and environment.get(HOME) == str(home)
-                known[key] = mine
-            if known[key]:
+                known[process.key] = mine
+            if known[process.key]:
                 roots.add(process.pid)
         return (roots | tree.below(found, roots)) - spare
 
-    deadline_s = now_s() + _SWEEP_TIMEOUT_S
-    while tree.end(doomed, timeout_s=_PASS_S) and now_s() < deadline_s:
-        known.clear()  # a process may have become another program meanwhile
+    def remaining() -> list[Marked]:
+        return [process for process in marked(home, cluster) if process.pid not in spare]
+
+    while not tree.end(doomed, patience_s=_PATIENCE_S) and remaining():
+        known.clear()  # it was looked at in the moment that it became another program
     if my_children:
         _reap_children()
     shutil.rmtree(folder, ignore_errors=True)
     with contextlib.suppress(OSError):
         Settings(home).short_folder(cluster).unlink(missing_ok=True)
-    return [process for process in marked(home, cluster) if process.pid not in spare]
+    return remaining()
 
 
 def _reap_children() -> None:

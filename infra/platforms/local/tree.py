@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import sys
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 
@@ -33,12 +34,18 @@ class Process:
     started_ticks: int
 
     @property
+    def key(self) -> tuple[int, int]:
+        """Names one process for ever."""
+        return self.pid, self.started_ticks
+
+    @property
     def gone(self) -> bool:
         """It has ended, and only its parent has not been told."""
         return self.state in _GONE
 
 
 Table = Mapping[int, Process]
+Doomed = Callable[[Table], Collection[int]]
 
 
 def table() -> dict[int, Process]:
@@ -85,49 +92,90 @@ def below(found: Table, roots: Iterable[int]) -> set[int]:
     return descendants
 
 
-def freeze(doomed: Callable[[Table], Collection[int]], *, timeout_s: float = 10.0) -> set[int]:
+def freeze(doomed: Doomed, *, timeout_s: float = 10.0) -> int:
     """Stop processes, so that none of them makes another one while they are ended.
 
-    Looked at again and again until no new one is found. Whole process groups are stopped at once:
-    the kernel lets no fork of a member slip through.
+    Looked at again and again until no new one is found.
 
     Args:
-        doomed: which ones of the table; all members of their groups must be among them, except
-            for the group of this process.
-        timeout_s: when to give up and take what there is.
+        doomed: which ones of a table; all members of their process groups must be among them,
+            except for the group of this process.
+        timeout_s: when to give up.
 
     Returns:
-        All that were found, stopped.
+        How many were found in all.
     """
-    deadline, mine = now_s() + timeout_s, os.getpgrp()
-    met: set[tuple[int, int]] = set()
+    hunt, deadline_s = _Hunt(doomed), now_s() + timeout_s
+    while hunt.stop_new() and now_s() < deadline_s:
+        pass
+    return hunt.met
+
+
+def end(doomed: Doomed, *, patience_s: float) -> set[int]:
+    """Stop, then kill, until there are none; gives what lives even so.
+
+    Args:
+        doomed: which ones of a table, see ``freeze``.
+        patience_s: how long to go on while they do not become fewer. Thousands of processes need
+            a while to end, because each of them needs its turn on a core for it.
+    """
+    hunt, fewest, since_s = _Hunt(doomed), sys.maxsize, now_s()
     while True:
-        found = table()
-        pids = doomed(found)
-        new = [found[pid] for pid in pids if (pid, found[pid].started_ticks) not in met]
-        new = [process for process in new if not process.gone]
-        met.update((process.pid, process.started_ticks) for process in new)
-        for group in {process.group for process in new} - {mine, 0}:
+        began_s = now_s()
+        if not hunt.stop_new():
+            hunt.kill()
+            if not hunt.living:
+                return set()
+        if len(hunt.living) < fewest:
+            fewest, since_s = len(hunt.living), now_s()
+        elif now_s() - since_s > patience_s:
+            return hunt.living
+        pause(max(_DYING_S, now_s() - began_s) if not hunt.growing else 0.0)
+
+
+class _Hunt:
+    """Processes to be ended: those met so far, and one look at what there is now."""
+
+    def __init__(self, doomed: Doomed):
+        self.living: set[int] = set()
+        """At the last look."""
+        self.growing = False
+        self._doomed = doomed
+        self._stopped: set[tuple[int, int]] = set()
+        self._killed: set[tuple[int, int]] = set()
+        self._found: Table = {}
+
+    @property
+    def met(self) -> int:
+        """How many there have been."""
+        return len(self._stopped)
+
+    def stop_new(self) -> bool:
+        """Stop those that were not there at the last look; gives whether there were any.
+
+        Whole process groups at once: the kernel lets no fork of a member slip through.
+        """
+        self._found = table()
+        pids = self._doomed(self._found)
+        self.living = {pid for pid in pids if pid in self._found and not self._found[pid].gone}
+        here = [self._found[pid] for pid in self.living]
+        new = [process for process in here if process.key not in self._stopped]
+        for group in {process.group for process in new} - {os.getpgrp(), 0}:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(group, signal.SIGSTOP)
         for process in new:
             if process.state not in _STOPPED:
                 _signal(process.pid, signal.SIGSTOP)
-        if not new or now_s() > deadline:
-            return set(pids)
+            self._stopped.add(process.key)
+        self.growing = bool(new)
+        return self.growing
 
-
-def end(doomed: Callable[[Table], Collection[int]], *, timeout_s: float = 10.0) -> set[int]:
-    """Stop, then kill; gives what lives even so."""
-    deadline = now_s() + timeout_s
-    while True:
-        for pid in freeze(doomed, timeout_s=max(0.0, deadline - now_s())):
-            _signal(pid, signal.SIGKILL)
-        pause(_DYING_S)
-        found = table()
-        left = {pid for pid in doomed(found) if not found[pid].gone}
-        if not left or now_s() > deadline:
-            return left
+    def kill(self) -> None:
+        """Those of the last look, each once."""
+        for process in (self._found[pid] for pid in self.living):
+            if process.key not in self._killed:
+                _signal(process.pid, signal.SIGKILL)
+                self._killed.add(process.key)
 
 
 def threads_of_machine() -> int:
