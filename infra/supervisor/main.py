@@ -76,7 +76,8 @@ class Supervisor:
             while self.release_order is None:
                 self._tick()
                 busy = self.house.starting or not self.admission.admitted
-                select.select([child_ended], [], [], _QUICK_TICK_S if busy else _SLOW_TICK_S)
+                tick_s = _QUICK_TICK_S if busy else _SLOW_TICK_S
+                select.select([child_ended], [], [], max(tick_s, self.admission.patience_s))
                 _drain_pipe(child_ended)
         self.house.last_look()
         members = self.house.members
