@@ -59,8 +59,7 @@ class Admission:
         view = try_admit(self._ledger, self._cluster, self._spec.cluster.pool, self.shares())
         self._position = view.position if view is not None else 0
         if view is not None:
-            if view.position == 1:  # one for all who wait: it reads what every process is
-                self._clear_the_way()
+            self._clear_the_way(view)
             self._wait(view)
             return False
         self.admitted = True
@@ -78,11 +77,20 @@ class Admission:
             tier, pool = self._spec.cluster.tier.name, self._spec.cluster.pool.name
             self._desk.done(Step.REQUEST_HARDWARE_TIER, f"{tier} fits pool {pool}")
 
-    def _clear_the_way(self) -> None:
-        """Room that a dead run holds, or its place in the queue, must not wait for a reaper."""
+    def _clear_the_way(self, view: QueueView) -> None:
+        """Room that a dead run holds, or its place in the queue, must not wait for a reaper.
+
+        The first does it for all who wait, because it reads what every process is; if the first
+        is dead itself, all do.
+        """
         if now_s() - self._cleared_s < _CLEAR_EVERY_S:
             return
         self._cleared_s = now_s()
+        if view.ahead and all(
+            self._platform.supervised(row["id"])
+            for row in self._ledger.living_clusters(view.ahead[0])
+        ):
+            return
         for cluster in self._platform.orphans():
             self._platform.sweep(cluster)
 
