@@ -194,7 +194,8 @@ class House:
             self.desk.done(Step.RUN_USER_JOB, "the program ended well")
             return
         reason = job.reason or Reason.EXIT_CODE
-        words = f"exit code {job.exit_code}" if reason is Reason.EXIT_CODE else job.detail
+        code = f"exit code {job.exit_code}" if reason is Reason.EXIT_CODE else ""
+        words = ", ".join(filter(None, (code, job.detail)))
         more = {"step": Step.RUN_USER_JOB.value, "exit_code": job.exit_code}
         self.desk.event("step_failed", reason.info.sentence, reason=reason, detail=words, **more)
 

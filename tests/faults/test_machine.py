@@ -41,6 +41,12 @@ def fill(home: Path) -> None:
                 continue
 
 
+def why(stage: Stage) -> str:
+    """What was recorded of the program's end."""
+    rows = stage.rows("SELECT data FROM events WHERE kind = 'step_failed'")
+    return " ".join(str(row["data"]) for row in rows)
+
+
 def test_full_disk_while_the_program_runs(small_disk: Stage) -> None:
     stage = small_disk
     flow = stage.start(stage.spec("dask"))
@@ -50,6 +56,7 @@ def test_full_disk_while_the_program_runs(small_disk: Stage) -> None:
     stage.wait_for_end(flow)
     stage.wait_for_nothing(stage.census.on_machine)
     assert stage.starts() == 1
+    assert f"the disk is full: {stage.home}" in why(stage)
     assert [row["released_at"] is not None for row in stage.clusters()] == [True]
 
 
