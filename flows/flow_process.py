@@ -32,6 +32,9 @@ from infra.waiting import wait_until
 
 _HEAD_START_S = 10.0
 _FIRST_WORDS_S = 2.0
+_SHOWN_WAITING = 10
+"""So many of those that wait are in Prefect."""
+_LONGEST_LOOK_S = 2.0
 _SERVER_TIMEOUT_S = 300.0
 _SERVER_IDLE_S = 900.0
 _CHECK_TIMEOUT_S = 10.0
@@ -87,6 +90,12 @@ def _let_the_program_start(settings: Settings, spec: RunSpec) -> None:
     platform = load_platform(spec.platform, settings)
     output = settings.run_folder(spec.name) / "stdout.log"
 
+    def near_its_turn() -> bool:
+        view = platform.observe(runs.cluster_id(spec.name, 1))
+        if view is None or view.queue is None or view.released_at or view.failure:
+            return True
+        return view.queue.position <= _SHOWN_WAITING
+
     def started_or_stuck() -> bool:
         view = platform.observe(runs.cluster_id(spec.name, 1))
         if view is None or view.released_at is not None:
@@ -98,6 +107,9 @@ def _let_the_program_start(settings: Settings, spec: RunSpec) -> None:
         over = view is None or view.job.started_at is None or view.job.ended_at is not None
         return over or (output.exists() and output.stat().st_size > 0)
 
+    wait_until(started_or_stuck, timeout_s=_HEAD_START_S)
+    # A crowd that waits must not fill the memory with Prefect: who stands far behind comes later.
+    wait_until(near_its_turn, timeout_s=spec.limits.start_within_s, longest_s=_LONGEST_LOOK_S)
     wait_until(started_or_stuck, timeout_s=_HEAD_START_S)
     wait_until(said_something, timeout_s=_FIRST_WORDS_S, longest_s=0.05)
 

@@ -91,7 +91,7 @@ class Cluster(BaseModel):
 
 
 class Limits(BaseModel):
-    """How long things may take: times like 90s, 15m, 2h."""
+    """How long things may take, like 90s, 15m, 2h, and how much there may be of them."""
 
     model_config = ConfigDict(extra="forbid", title="Limits")
 
@@ -106,6 +106,18 @@ class Limits(BaseModel):
     )
     idle_release: str = _field(
         2, "idle-release", "End the run when it had no work for so long; never: keep it"
+    )
+    max_output: str = _field(
+        3,
+        "max-output",
+        "Keep so much of what is printed, its beginning and the newest; none: all",
+        examples=["1Gi", "none"],
+    )
+    max_processes: str = _field(
+        4,
+        "max-processes",
+        "End the run when it has more processes; auto: 1000 or more for many workers; none: never",
+        examples=["auto", "5000"],
     )
 
 

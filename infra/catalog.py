@@ -27,8 +27,10 @@ MEMORY_SHARE = 0.8
 """Of this machine's memory; the rest is the system's and the user's."""
 
 _MIB = 2**20
+_WAITING_BYTES, _LEAST_WAITING = 256 * _MIB, 10
+"""Of the machine's memory for each run that may wait: its processes are there while it does."""
 _TOP_KEYS = ("pools", "tiers", "default-tier", "default-head-tier", "run", "keep")
-_POOL_KEYS = ("platform", "cpu", "memory", "runs-per-owner")
+_POOL_KEYS = ("platform", "cpu", "memory", "runs-per-owner", "runs-waiting")
 _TIER_KEYS = (
     "cpu", "memory", "pool", "price-per-hour", "frameworks", "drain-budget", "runs-at-once",
 )  # fmt: skip
@@ -233,7 +235,9 @@ def _pool(file: _File, name: str, body: Any, share: Resources) -> NodePool:
     where = f"pools.{name}"
     keys = file.mapping(where, body, _POOL_KEYS)
     platform = file.parsed(f"{where}.platform", keys.get("platform"), _platform, "local")
+    waiting = None
     if platform == "local":
+        waiting = max(_LEAST_WAITING, share.memory_bytes // _WAITING_BYTES)
         keys = {"cpu": f"{share.cpu_millis}m", "memory": share.memory_bytes, **keys}
     cpu = file.needed(f"{where}.cpu", keys.get("cpu"), parse_cpu, "cpu: 8")
     memory = file.needed(f"{where}.memory", keys.get("memory"), parse_memory, "memory: 32Gi")
@@ -243,6 +247,9 @@ def _pool(file: _File, name: str, body: Any, share: Resources) -> NodePool:
         capacity=Resources(cpu, memory),
         runs_per_owner=file.parsed(
             f"{where}.runs-per-owner", keys.get("runs-per-owner"), _count, None
+        ),
+        runs_waiting=file.parsed(
+            f"{where}.runs-waiting", keys.get("runs-waiting"), _count, waiting
         ),
     )
 

@@ -15,6 +15,7 @@ from infra.models.resources import format_duration
 _FIXES: dict[Reason, str] = {
     Reason.POOL_AT_MAX: "wait, ask for less (--tier, --workers), or stop a run that holds the room",
     Reason.RUNS_AT_MAX: "wait, or stop a run that counts; runs-at-once, runs-per-owner in ebb.yaml",
+    Reason.QUEUE_FULL: "wait until some have run (ebb ps), or a larger runs-waiting in ebb.yaml",
     Reason.NOT_IN_TIME: "allow more time (--start-within), ask for less, or stop another run",
     Reason.HEAD_NOT_READY: "ebb logs RUN --from head; ebb doctor",
     Reason.HEAD_LOST: "ebb logs RUN --from head; a larger --head-tier if it ran out of memory",
@@ -29,6 +30,8 @@ _FIXES: dict[Reason, str] = {
     Reason.OUT_OF_MEMORY: "a larger --tier, or smaller pieces of data at a time",
     Reason.TIME_LIMIT: "a longer --time-limit, or more workers (--workers 1..8)",
     Reason.IDLE: "end the program when its work is done, or --idle-release never",
+    Reason.OUTPUT_LIMIT: "print less, or a larger --max-output",
+    Reason.TOO_MANY_PROCESSES: "let it start fewer, or a larger --max-processes",
     Reason.CANCELLED: "nothing: somebody stopped it",
     Reason.RELEASE_INCOMPLETE: "ebb held --release",
 }

@@ -13,7 +13,7 @@ import contextlib
 import json
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +73,7 @@ CREATE TABLE samples (
 """What makes a ledger of this version one of the next; a new file takes the same way."""
 
 _BUSY_TIMEOUT_S = 10.0
+Test = Callable[[], bool]
 _CORRUPT = ("not a database", "malformed", "disk image", "unsupported file format")
 
 
@@ -134,17 +135,25 @@ class Ledger:
 
     # Runs ----------------------------------------------------------------------------------
 
-    def add_run(self, name: str, spec: str, *, owner: str = "", tags: tuple[str, ...] = ()) -> None:
-        """A new run, queued."""
-        self.write(
-            "INSERT INTO runs (name, spec, phase, created, owner, tags)"
-            " VALUES (?, ?, 'Queued', ?, ?, ?)",
-            name,
-            spec,
-            wall_s(),
-            owner,
-            json.dumps(tags),
-        )
+    def add_run(
+        self,
+        name: str,
+        spec: str,
+        *,
+        owner: str = "",
+        tags: tuple[str, ...] = (),
+        unless: Test = bool,
+    ) -> bool:
+        """A new run, queued. Gives False, and adds nothing, when ``unless`` says so then."""
+        with self.transaction() as connection:
+            if unless():
+                return False
+            connection.execute(
+                "INSERT INTO runs (name, spec, phase, created, owner, tags)"
+                " VALUES (?, ?, 'Queued', ?, ?, ?)",
+                (name, spec, wall_s(), owner, json.dumps(tags)),
+            )
+        return True
 
     def run_of(self, job_key: str) -> sqlite3.Row | None:
         """The latest run of a job that is told apart by this key."""

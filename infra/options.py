@@ -16,10 +16,13 @@ from typing import Any
 
 from infra.errors import Problem
 from infra.models.phases import Reason
-from infra.models.resources import parse_duration_s, parse_worker_range
+from infra.models.resources import parse_duration_s, parse_memory, parse_worker_range
 
 RESERVED_VARIABLES = ("EBB_CLUSTER", "EBB_HOME", "EBB_OUTPUT_DIR", "EBB_ROLE", "EBB_RUN")
 """Ebb marks and finds its processes by these; a program's ``--env`` must not overwrite them."""
+
+_LEAST_OUTPUT_BYTES = 2**20
+_LEAST_PROCESSES = 10
 
 RETRY_REASONS = ("capacity", "infra", "job")
 
@@ -236,6 +239,28 @@ def _duration_or_never_s(text: str) -> float | None:
     return None if text.strip() in ("never", "none") else parse_duration_s(text)
 
 
+def _output_bytes(text: str) -> int | None:
+    if text.strip() == "none":
+        return None
+    try:
+        amount = parse_memory(text)
+    except ValueError as error:
+        raise ValueError(str(error).replace("of memory", "of output")) from None
+    if amount < _LEAST_OUTPUT_BYTES:
+        raise ValueError(f"{text!r} is too little output to keep; the least is 1Mi")
+    return amount
+
+
+def _processes(text: str) -> int | str | None:
+    word = text.strip()
+    if word in ("auto", "none"):
+        return None if word == "none" else word
+    if not word.isdigit() or int(word) < _LEAST_PROCESSES:
+        rule = f"write {_LEAST_PROCESSES} or more, auto, or none"
+        raise ValueError(f"{text!r} is not a number of processes; {rule}")
+    return int(word)
+
+
 def _retry(text: str) -> tuple[str, ...]:
     if text.strip() == "never":
         return ()
@@ -327,6 +352,20 @@ _TABLE = (
     ),
     _option(
         "idle-action", _one_of("release", "warn"), "release", "WHAT", "when idle: release or warn"
+    ),
+    _option(
+        "max-output",
+        _output_bytes,
+        "1Gi",
+        "SIZE",
+        "keep so much of what is printed: its beginning and the newest; or none: all",
+    ),
+    _option(
+        "max-processes",
+        _processes,
+        "auto",
+        "COUNT",
+        "end a run with more processes; auto: 1000, and 32 a worker for many; or none",
     ),
     Option(
         name="retry",

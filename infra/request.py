@@ -26,6 +26,8 @@ from infra.programs import check_program, check_workdir
 
 HELLO = ("hello",)
 """The words that mean the built-in job."""
+_PROCESSES, _PROCESSES_A_MEMBER = 1000, 32
+"""Allowed when nobody says how many. A Ray node has about 10 and one for each of its cores."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +73,7 @@ def build_run_spec(ask: Ask) -> RunSpec:
         platform=options["platform"],
         cluster=cluster,
         job=job,
-        limits=_limits(options),
+        limits=_limits(options, cluster),
         retry=RetryPolicy(reasons=options["retry"], attempts=options["attempts"]),
         lease_s=options["lease"],
         tags=options["tag"],
@@ -209,12 +211,18 @@ def _cluster(
     )
 
 
-def _limits(options: Mapping[str, Any]) -> Limits:
+def _limits(options: Mapping[str, Any], cluster: ClusterSpec) -> Limits:
+    processes = options["max-processes"]
+    if processes == "auto":
+        members = 1 + cluster.policy.max_workers if cluster.has_workers else 1
+        processes = max(_PROCESSES, _PROCESSES_A_MEMBER * members)
     return Limits(
         start_within_s=options["start-within"],
         time_limit_s=options["time-limit"],
         idle_release_s=options["idle-release"],
         idle_action=options["idle-action"],
+        max_output_bytes=options["max-output"],
+        max_processes=processes,
     )
 
 

@@ -6,18 +6,58 @@ Does not belong here: doing anything about it.
 
 from __future__ import annotations
 
-from infra.errors import EbbError, JobError, ProvisioningError, error_for
+from infra.errors import CapacityError, EbbError, JobError, ProvisioningError, error_for
 from infra.ledger import Ledger
 from infra.models.cluster import ClusterView
 from infra.models.codec import to_json
+from infra.models.hardware import NodePool
 from infra.models.job import RunSpec
 from infra.models.phases import Phase, Reason
 from infra.waiting import wall_s
 
+_BEING_BORN = 200
+"""So many of the newest runs are looked at for those whose cluster is not written down yet."""
+
 
 def begin(ledger: Ledger, spec: RunSpec) -> None:
-    """Write the run down, before anything is made."""
-    ledger.add_run(spec.name, to_json(spec), owner=spec.owner, tags=spec.tags)
+    """Write the run down, before anything is made.
+
+    Raises:
+        CapacityError: QUEUE_FULL, when so many wait for its pool that it may not; nothing is
+            written then.
+    """
+    pool = spec.cluster.pool
+
+    def full() -> bool:
+        return pool.runs_waiting is not None and waiting(ledger, pool) >= pool.runs_waiting
+
+    def added() -> bool:
+        # Asked first without the lock: a crowd that is refused disturbs nobody who runs.
+        return not full() and ledger.add_run(
+            spec.name, to_json(spec), owner=spec.owner, tags=spec.tags, unless=full
+        )
+
+    if not added():
+        raise CapacityError(
+            Reason.QUEUE_FULL,
+            detail=f"pool {pool.name} lets {pool.runs_waiting} runs wait",
+            hint="try again when some have run (ebb ps), stop some (ebb stop RUN), or set a larger"
+            " runs-waiting for the pool in ebb.yaml; a waiting run takes memory",
+        )
+
+
+def waiting(ledger: Ledger, pool: NodePool) -> int:
+    """Runs that wait for room in a pool, and those that have no cluster yet but soon will."""
+    row = ledger.row(
+        "SELECT (SELECT count(*) FROM clusters WHERE released_at IS NULL AND pool = ?"
+        " AND state = 'queued') + (SELECT count(*) FROM"
+        " (SELECT name, ended FROM runs ORDER BY rowid DESC LIMIT ?) r WHERE r.ended IS NULL"
+        " AND NOT EXISTS (SELECT 1 FROM clusters c WHERE c.run = r.name))",
+        pool.name,
+        _BEING_BORN,
+    )
+    assert row is not None
+    return int(row[0])
 
 
 def cluster_id(run: str, attempt: int) -> str:
@@ -27,8 +67,15 @@ def cluster_id(run: str, attempt: int) -> str:
 
 def free_name(ledger: Ledger, wanted: str) -> str:
     """``wanted``, or ``wanted-2`` and so on when a run of that name is in the ledger."""
+    rows = ledger.rows(
+        "SELECT name FROM runs WHERE name = ? OR (name > ? AND name < ?)",
+        wanted,
+        f"{wanted}-",
+        f"{wanted}.",  # the sign after the dash
+    )
+    taken = {row["name"] for row in rows}
     name, number = wanted, 1
-    while ledger.run(name) is not None:
+    while name in taken:
         number += 1
         name = f"{wanted}-{number}"
     return name

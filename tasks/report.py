@@ -15,8 +15,10 @@ import json
 import logging
 import sys
 import threading
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import islice
 from types import TracebackType
 from typing import Any
 from uuid import UUID
@@ -29,6 +31,7 @@ from infra.ledger import Ledger
 from infra.models.cluster import ClusterView
 from infra.models.codec import from_json
 from infra.models.phases import STEP_LABELS, Step
+from infra.models.resources import format_memory
 from infra.plot import svg_plot
 from infra.receipt_text import receipt_markdown
 from infra.receipts import receipt_of
@@ -36,7 +39,7 @@ from infra.settings import Settings
 from infra.tails import Tail
 from infra.waiting import now_s
 from tasks.artifacts import Artifacts
-from tasks.throttle import Throttle
+from tasks.throttle import LONGEST_LINE, Throttle
 
 _TICK_S = 1.0
 _ASK_EVERY_S = 2.5
@@ -44,6 +47,10 @@ _SAY_DROPPED_EVERY_S = 10.0
 _DRAW_EVERY_S = 15.0
 _LAST_WORDS_TIMEOUT_S = 20.0
 _MOST_BYTES = 2**20
+"""Of one stream at one look."""
+_LAST_PIECES = 4
+_LAST_LINES = 20
+"""Shown at the end, though the program has printed too much to show."""
 _ENDS = (StateType.CANCELLING, StateType.CANCELLED)
 
 _STATES = ("step_done", "step_failed", "step_waiting", "attempt")
@@ -221,25 +228,49 @@ class _Output:
         }
         self._halves = dict.fromkeys(self._streams, "")
         self._throttle = Throttle()
+        self._last: deque[tuple[int, str]] = deque(maxlen=_LAST_LINES)
+        self._skipped_bytes = 0
         self._said_s = now_s()
 
     def pass_on(self) -> None:
+        """A flood is not read to its end: what is behind by more than a look takes is left out."""
         for name, (tail, level) in self._streams.items():
-            text = self._halves[name] + tail.read(_MOST_BYTES).decode(errors="replace")
-            *lines, self._halves[name] = text.split("\n")
-            for line in self._throttle.take(lines, now_s()):
-                self._logger.log(level, line)
+            self._take(name, level, tail.read(_MOST_BYTES))
+            skipped = tail.skip(_MOST_BYTES)
+            if skipped:
+                self._skipped_bytes += skipped
+                self._halves[name] = ""
         if now_s() - self._said_s > _SAY_DROPPED_EVERY_S:
             self.say_dropped()
 
     def finish(self) -> None:
-        for name, (_, level) in self._streams.items():
+        """The last lines say how it ended: they are shown whatever came before."""
+        for name, (tail, level) in self._streams.items():
+            for piece in islice(tail.pieces(), _LAST_PIECES):
+                self._take(name, level, piece)
             if self._halves[name]:
-                self._logger.log(level, self._halves[name])
-        self.say_dropped()
+                self._logger.log(level, self._halves[name][:LONGEST_LINE])
+        dropped = len(self._last)
+        self.say_dropped(but=dropped)
+        for level, line in self._last:
+            self._logger.log(level, line)
 
-    def say_dropped(self) -> None:
+    def say_dropped(self, but: int = 0) -> None:
+        """What has been left out since this was last said, but for so many lines."""
         self._said_s = now_s()
-        count = self._throttle.told()
-        if count:
-            self._logger.info("… %d more lines; all of them: ebb logs %s", count, self._run)
+        count, more, self._skipped_bytes = self._throttle.told() - but, self._skipped_bytes, 0
+        if count > 0 or more:
+            words = f"… {max(0, count)} more lines" + f" and {format_memory(more)}" * bool(more)
+            self._logger.info("%s; all of them: ebb logs %s", words, self._run)
+
+    def _take(self, name: str, level: int, data: bytes) -> None:
+        text = self._halves[name] + data.decode(errors="replace")
+        *lines, half = text.split("\n")
+        self._halves[name] = half[-_MOST_BYTES:]
+        shown = self._throttle.take(lines, now_s())
+        for line in shown:
+            self._logger.log(level, line)
+        kept_back = lines[len(shown) :]
+        if shown:
+            self._last.clear()
+        self._last.extend((level, line[:LONGEST_LINE]) for line in kept_back[-_LAST_LINES:])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections import deque
+from collections.abc import Iterable
 from pathlib import Path
 
 from flows.cli.output import Parser, known_run, print_json
@@ -36,7 +37,7 @@ def main(args: list[str]) -> int:
     known_run(ledger, options.run)
     files = _files(settings.run_folder(options.run), options.source)
     if options.json:
-        texts = {name: path.read_text(errors="replace") for name, path in files.items()}
+        texts = {name: _whole(path).decode(errors="replace") for name, path in files.items()}
         print_json({"run": options.run, "source": options.source, **texts})
         return ExitCode.OK
     tails = {name: Tail(path) for name, path in files.items()}
@@ -68,9 +69,25 @@ def _files(folder: Path, source: str) -> dict[str, Path]:
 
 def _print(tails: dict[str, Tail], last_lines: int | None) -> None:
     for name, tail in tails.items():
-        data = tail.read()
-        if last_lines is not None:
-            data = b"".join(deque(data.splitlines(keepends=True), maxlen=max(0, last_lines)))
         target = sys.stderr if name == "stderr" else sys.stdout
-        target.buffer.write(data)
+        pieces = tail.pieces() if last_lines is None else _last(tail.pieces(), last_lines)
+        for data in pieces:
+            target.buffer.write(data)
         target.flush()
+
+
+def _last(pieces: Iterable[bytes], count: int) -> Iterable[bytes]:
+    """The last lines. A piece may end within one."""
+    lines: deque[bytes] = deque(maxlen=max(1, count))
+    for piece in pieces:
+        first, *more = piece.splitlines(keepends=True)
+        if lines and not lines[-1].endswith((b"\n", b"\r")):
+            lines[-1] += first
+        else:
+            lines.append(first)
+        lines.extend(more)
+    return lines if count > 0 else ()
+
+
+def _whole(path: Path) -> bytes:
+    return b"".join(Tail(path).pieces())

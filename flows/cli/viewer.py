@@ -6,6 +6,7 @@ import json
 import signal
 import sys
 from collections.abc import Callable
+from itertools import islice
 from typing import Any
 
 from flows.cli.screen import Screen, TextScreen
@@ -29,6 +30,7 @@ from infra.waiting import pause, wait_until, wall_s
 
 _SHORTEST_LOOK_S = 0.02
 _LONGEST_LOOK_S = 0.2
+_MOST_PIECES = 32
 _FLOW_END_TIMEOUT_S = 5.0
 _SETTLE_TIMEOUT_S = 30.0
 
@@ -99,8 +101,7 @@ class Viewer:
     def _show_output(self) -> bool:
         shown = False
         for stream, tail in self._tails.items():
-            data = tail.read()
-            if data:
+            for data in islice(tail.pieces(), _MOST_PIECES):  # between them Ctrl-C is looked at
                 shown = True
                 self._screen.output(stream, data)
         return shown

@@ -10,10 +10,12 @@ from infra.diagnosis import Story, diagnose
 from infra.models.phases import ExitCode, Phase, Reason
 from infra.salvage import LastKnown
 from infra.settings import load_settings
+from infra.tails import last_bytes
 
 _DESCRIPTION = """Why a run waits, failed, or took its time; from records, also days later.
 JSON: an object with the keys run, phase, reason, cause, evidence (a list), fix, exit_code."""
 _LAST_LINES = 5
+_LAST_BYTES = 2**16
 
 
 def main(args: list[str]) -> int:
@@ -59,7 +61,5 @@ def main(args: list[str]) -> int:
 
 
 def _last_words(path: Path, wanted: bool) -> tuple[str, ...]:
-    if not wanted or not path.exists():
-        return ()
-    lines = path.read_text(errors="replace").splitlines()
+    lines = last_bytes(path, _LAST_BYTES).decode(errors="replace").splitlines() if wanted else []
     return tuple(line for line in lines if line.strip())[-_LAST_LINES:]

@@ -46,6 +46,8 @@ class NodePool:
     """All there can ever be: its maximum number of nodes times one node, or this machine."""
     runs_per_owner: int | None = None
     """At most so many runs of one owner at once; None: as many as there is room for."""
+    runs_waiting: int | None = None
+    """At most so many runs wait for room, the next is refused; None: any number."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -23,7 +23,7 @@ class JobSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """How long things may take, in seconds; None means no limit."""
+    """How long things may take, in seconds, and how much they may leave; None means no limit."""
 
     start_within_s: float = 900.0
     """From request to the program's start."""
@@ -33,6 +33,10 @@ class Limits:
     """The cluster had no work and the program used no CPU for this long."""
     idle_action: str = "release"
     """``release`` ends the run with JOB:IDLE; ``warn`` only says so."""
+    max_output_bytes: int | None = 2**30
+    """Of all that program, head and workers print, so much is kept."""
+    max_processes: int | None = 1000
+    """Of program, head and workers together; one more ends the run."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -81,6 +81,7 @@ class Reason(StrEnum):
     PREFECT_UNREACHABLE = "INFRA:PREFECT_UNREACHABLE"
     POOL_AT_MAX = "CAPACITY:POOL_AT_MAX"
     RUNS_AT_MAX = "CAPACITY:RUNS_AT_MAX"
+    QUEUE_FULL = "CAPACITY:QUEUE_FULL"
     NOT_IN_TIME = "CAPACITY:NOT_IN_TIME"
     HEAD_NOT_READY = "INFRA:HEAD_NOT_READY"
     HEAD_LOST = "INFRA:HEAD_LOST"
@@ -95,6 +96,8 @@ class Reason(StrEnum):
     TIME_LIMIT = "JOB:TIME_LIMIT"
     IDLE = "JOB:IDLE"
     OUTPUT_INVALID = "JOB:OUTPUT_INVALID"
+    OUTPUT_LIMIT = "JOB:OUTPUT_LIMIT"
+    TOO_MANY_PROCESSES = "JOB:TOO_MANY_PROCESSES"
     CANCELLED = "JOB:CANCELLED"
     RELEASE_INCOMPLETE = "RELEASE:INCOMPLETE"
 
@@ -149,6 +152,9 @@ REASONS: dict[Reason, ReasonInfo] = {
     Reason.RUNS_AT_MAX: ReasonInfo(
         Phase.QUEUED, "a limit of runs at once is reached", ExitCode.NO_CAPACITY, 5.0
     ),
+    Reason.QUEUE_FULL: ReasonInfo(
+        Phase.FAILED, "too many runs wait for this pool already", ExitCode.NO_CAPACITY
+    ),
     Reason.NOT_IN_TIME: ReasonInfo(
         Phase.FAILED, "it did not start within its time", ExitCode.NO_CAPACITY, 5.0
     ),
@@ -167,6 +173,8 @@ REASONS: dict[Reason, ReasonInfo] = {
     ),
     Reason.IDLE: ReasonInfo(Phase.FAILED, "the cluster had no work for too long", ExitCode.TIMEOUT),
     Reason.OUTPUT_INVALID: ReasonInfo(Phase.FAILED, "the output is not what was expected", 1),
+    Reason.OUTPUT_LIMIT: ReasonInfo(Phase.FAILED, "it printed more than may be kept", 1),
+    Reason.TOO_MANY_PROCESSES: ReasonInfo(Phase.FAILED, "it had more processes than allowed", 1),
     Reason.CANCELLED: ReasonInfo(Phase.CANCELLED, "it was stopped", ExitCode.INTERRUPTED),
     Reason.RELEASE_INCOMPLETE: ReasonInfo(
         Phase.RELEASING, "something resists and is still held", ExitCode.TEMPORARY

@@ -12,6 +12,7 @@ from infra.supervisor.desk import Desk
 from infra.waiting import now_s
 
 _LOOK_AT_LEAST_S = 1.0
+_LOOK_PER_POSITION_S, _LOOK_AT_MOST_S = 0.1, 2.0
 _CLEAR_EVERY_S = 5.0
 
 
@@ -30,6 +31,15 @@ class Admission:
         self._looked_s = -_LOOK_AT_LEAST_S
         self._requested = False
         self._cleared_s = now_s()
+        self._position = 0
+
+    @property
+    def patience_s(self) -> float:
+        """How long until the next look: who stands far behind need not look often.
+
+        A hundred that all look at every change would take the machine from those who run.
+        """
+        return min(_LOOK_AT_MOST_S, _LOOK_PER_POSITION_S * max(0, self._position - 1))
 
     def shares(self) -> dict[str, Resources]:
         """What is admitted together: the head (with the driver in it) and the first workers."""
@@ -47,8 +57,9 @@ class Admission:
             return False
         self._version, self._looked_s = version, now_s()
         view = try_admit(self._ledger, self._cluster, self._spec.cluster.pool, self.shares())
+        self._position = view.position if view is not None else 0
         if view is not None:
-            self._clear_the_way()
+            self._clear_the_way(view)
             self._wait(view)
             return False
         self.admitted = True
@@ -66,11 +77,20 @@ class Admission:
             tier, pool = self._spec.cluster.tier.name, self._spec.cluster.pool.name
             self._desk.done(Step.REQUEST_HARDWARE_TIER, f"{tier} fits pool {pool}")
 
-    def _clear_the_way(self) -> None:
-        """Room that a dead run holds, or its place in the queue, must not wait for a reaper."""
+    def _clear_the_way(self, view: QueueView) -> None:
+        """Room that a dead run holds, or its place in the queue, must not wait for a reaper.
+
+        The first does it for all who wait, because it reads what every process is; if the first
+        is dead itself, all do.
+        """
         if now_s() - self._cleared_s < _CLEAR_EVERY_S:
             return
         self._cleared_s = now_s()
+        if view.ahead and all(
+            self._platform.supervised(row["id"])
+            for row in self._ledger.living_clusters(view.ahead[0])
+        ):
+            return
         for cluster in self._platform.orphans():
             self._platform.sweep(cluster)
 

@@ -21,6 +21,8 @@ from infra.platforms.local import processes
 from infra.platforms.local.metrics import TreeMeter
 from infra.waiting import now_s, wait_until, wall_s
 
+_FULL_BYTES = 2**20
+"""A disk with less room than this may well be why a program failed."""
 _GRACE_S = 3.0
 """From SIGTERM to SIGKILL; the whole release must end within seconds."""
 
@@ -73,6 +75,8 @@ class Driver:
         reason = self._ended_because
         if reason is None and code != 0 and out_of_memory:
             reason = (Reason.OUT_OF_MEMORY, out_of_memory)
+        if reason is None and code != 0 and _is_full(self.place.logs):
+            reason = (Reason.EXIT_CODE, f"the disk is full: {self.place.home}")
         self._finish(code, reason)
         return True
 
@@ -139,3 +143,10 @@ class Driver:
         facts["reason"] = Reason(facts["reason"]) if facts["reason"] else None
         self.view = JobView(**facts)
         return True
+
+
+def _is_full(folder: Path) -> bool:
+    with contextlib.suppress(OSError):
+        disk = os.statvfs(folder)
+        return disk.f_bavail * disk.f_frsize < _FULL_BYTES
+    return False

@@ -6,6 +6,7 @@ import os
 from dataclasses import dataclass
 from typing import Any
 
+from infra.diagnosis import fix_for
 from infra.frameworks.base import ClusterPlan, load_framework
 from infra.ledger import Ledger
 from infra.models.cluster import Failure, WorkerFigures
@@ -17,10 +18,12 @@ from infra.platforms.local.metrics import TreeMeter
 from infra.platforms.local.pool import give_back
 from infra.platforms.local.processes import Place, user_environment
 from infra.supervisor.book import Book, Holding, Load
+from infra.supervisor.bounds import Bounds
 from infra.supervisor.desk import Desk
 from infra.supervisor.driver import Driver
 from infra.supervisor.limits import LimitsWatch, Verdict
 from infra.supervisor.members import Departure, Members
+from infra.supervisor.output import OutputWatch
 from infra.supervisor.programs import Programs
 from infra.supervisor.scaler import Scaler
 from infra.waiting import now_s
@@ -39,6 +42,7 @@ class Ground:
     desk: Desk
     book: Book
     driver: Driver | None
+    output: OutputWatch
 
 
 class House:
@@ -50,6 +54,7 @@ class House:
         self.members: Members | None = None
         self.scaler: Scaler | None = None
         self.programs = Programs(ground.place, ground.desk, self._environment)
+        self.bounds = Bounds(self.spec.limits, ground.output)
         self._limits = LimitsWatch(self.spec.limits)
         self._out_of_memory = ""
         self._measured_s = 0.0
@@ -84,6 +89,8 @@ class House:
     def _advance(self, orders: dict[str, Any]) -> None:
         if not self._opened_s:
             self._open()
+        if self._stay_in_bounds():
+            return
         self._bury()
         failure = self._failure()
         if failure is not None:
@@ -187,7 +194,8 @@ class House:
             self.desk.done(Step.RUN_USER_JOB, "the program ended well")
             return
         reason = job.reason or Reason.EXIT_CODE
-        words = f"exit code {job.exit_code}" if reason is Reason.EXIT_CODE else job.detail
+        code = f"exit code {job.exit_code}" if reason is Reason.EXIT_CODE else ""
+        words = ", ".join(filter(None, (code, job.detail)))
         more = {"step": Step.RUN_USER_JOB.value, "exit_code": job.exit_code}
         self.desk.event("step_failed", reason.info.sentence, reason=reason, detail=words, **more)
 
@@ -227,6 +235,27 @@ class House:
             self.driver.end(failure.reason, failure.reason.info.sentence)
             self.desk.update(job=self.driver.view)
         self.desk.fail(failure)
+
+    def _stay_in_bounds(self) -> bool:
+        """Whether the run had to be ended for taking too much of the machine."""
+        words = self.bounds.output.look()
+        if words:
+            self.desk.event("note", words)
+        exceeded = self.bounds.exceeded()
+        if exceeded is None or self._job_over:
+            return False
+        reason, detail = exceeded
+        if reason is Reason.TOO_MANY_PROCESSES:
+            self.bounds.processes.end()
+        self.programs.end(reason, detail)
+        if self.driver is None or not self.driver.running:
+            hint = fix_for(reason)
+            self.desk.fail(Failure(step=Step.RUN_USER_JOB, reason=reason, detail=detail, hint=hint))
+        else:
+            self.driver.end(reason, detail, at_once=reason is Reason.TOO_MANY_PROCESSES)
+            self.driver.poll("")
+            self._say_job_ended(self.driver)
+        return True
 
     def _due(self) -> bool:
         return now_s() - self._measured_s >= _MEASURE_EVERY_S

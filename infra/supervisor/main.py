@@ -29,6 +29,7 @@ from infra.supervisor.desk import Desk
 from infra.supervisor.driver import Driver
 from infra.supervisor.house import Ground, House
 from infra.supervisor.lease import LeaseJudge
+from infra.supervisor.output import OutputWatch
 from infra.supervisor.release import release
 from infra.waiting import now_s, wall_s
 
@@ -59,6 +60,7 @@ class Supervisor:
             desk=self.desk,
             book=Book(self.ledger, cluster),
             driver=self.driver,
+            output=OutputWatch(logs, self.spec.limits.max_output_bytes),
         )
         self.house = House(self.ground)
         self.release_order: dict[str, Any] | None = None
@@ -74,7 +76,8 @@ class Supervisor:
             while self.release_order is None:
                 self._tick()
                 busy = self.house.starting or not self.admission.admitted
-                select.select([child_ended], [], [], _QUICK_TICK_S if busy else _SLOW_TICK_S)
+                tick_s = _QUICK_TICK_S if busy else _SLOW_TICK_S
+                select.select([child_ended], [], [], max(tick_s, self.admission.patience_s))
                 _drain_pipe(child_ended)
         self.house.last_look()
         members = self.house.members

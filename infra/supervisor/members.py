@@ -15,6 +15,7 @@ from infra.models.resources import format_memory
 from infra.platforms.local import marks, processes
 from infra.platforms.local.metrics import TreeMeter
 from infra.supervisor.desk import Desk
+from infra.tails import last_bytes
 from infra.waiting import now_s
 
 _HEAD_TIMEOUT_S = 120.0
@@ -190,10 +191,7 @@ class Members:
 
     def log_tail(self, name: str) -> str:
         """The end of a member's log, on one line."""
-        try:
-            raw = (self._place.logs / f"{name}.log").read_bytes()[-_LOG_TAIL_BYTES:]
-        except OSError:
-            return ""
+        raw = last_bytes(self._place.logs / f"{name}.log", _LOG_TAIL_BYTES)
         lines = [line.strip() for line in raw.decode(errors="replace").splitlines() if line.strip()]
         return " / ".join(lines[-3:])
 

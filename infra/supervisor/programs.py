@@ -46,6 +46,13 @@ class Programs:
             driver.poll(out_of_memory)
         self._tell()
 
+    def end(self, reason: Reason, detail: str) -> None:
+        """All at once, for a reason of ours."""
+        for driver in self._drivers.values():
+            driver.end(reason, detail, at_once=True)
+            driver.poll("")
+        self._tell()
+
     def ask_to_end(self) -> None:
         """All at once: the release goes on without waiting for each."""
         for driver in self._drivers.values():

@@ -40,6 +40,9 @@ def release(ground: Ground, order: dict[str, Any], workers: int) -> None:
     spare = frozenset({os.getpid(), os.getppid()})
     folder = ground.plan.folder
     left = marks.sweep(place.home, place.cluster, folder, spare=spare, my_children=True)
+    words = ground.output.finish()
+    if words:
+        desk.event("note", words)
     if left:
         pids = [process.pid for process in left]
         desk.event("warning", f"still alive: {pids}", reason=Reason.RELEASE_INCOMPLETE.value)

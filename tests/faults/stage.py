@@ -101,7 +101,7 @@ class Stage:
         prefect: Mapping[str, str] | None = None,
     ) -> subprocess.Popen[bytes]:
         """A flow process of this run, with a fault when a step is named; see ``die_at``."""
-        file = self.work / "spec.json"
+        file = self.work / f"{spec.name}.json"
         file.write_text(to_json(spec))
         argv = [sys.executable, "-m", "tests.faults.die_at", str(file)]
         argv += [step.value, who] if step else []

@@ -5,11 +5,15 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from infra.cuts import cut_of
+from infra.models.job import JobSpec, Limits, RunSpec
 from infra.models.phases import ExitCode
 from tests.faults.stage import ITS_CODE, RUN, Stage
 
@@ -37,6 +41,12 @@ def fill(home: Path) -> None:
                 continue
 
 
+def why(stage: Stage) -> str:
+    """What was recorded of the program's end."""
+    rows = stage.rows("SELECT data FROM events WHERE kind = 'step_failed'")
+    return " ".join(str(row["data"]) for row in rows)
+
+
 def test_full_disk_while_the_program_runs(small_disk: Stage) -> None:
     stage = small_disk
     flow = stage.start(stage.spec("dask"))
@@ -46,6 +56,7 @@ def test_full_disk_while_the_program_runs(small_disk: Stage) -> None:
     stage.wait_for_end(flow)
     stage.wait_for_nothing(stage.census.on_machine)
     assert stage.starts() == 1
+    assert f"the disk is full: {stage.home}" in why(stage)
     assert [row["released_at"] is not None for row in stage.clusters()] == [True]
 
 
@@ -128,4 +139,69 @@ def test_supervisor_that_hangs_is_released_all_the_same(stage: Stage) -> None:
     os.kill(pid, signal.SIGSTOP)
     stage.wait_for_end(stage.popen([stage.ebb, "stop", RUN]))
     stage.wait_for_end(flow)
+    stage.wait_for_nothing()
+
+
+@pytest.fixture
+def disk_of_the_home(stage: Stage) -> Iterator[Stage]:
+    """A file system of its own with room for a while: what is spared of it is 6 MiB."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root, to mount a small file system")
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={16 * DISK_BYTES}", "ebb-test", str(stage.home)]
+    subprocess.run(mount, check=True)
+    yield stage
+    subprocess.run(["umount", "--lazy", str(stage.home)], check=True)
+
+
+def flood(stage: Stage, name: str) -> RunSpec:
+    """A run that prints four times what the disk has, and goes on when it cannot."""
+    program = stage.work / f"{name}.py"
+    program.write_text(
+        "import os, time\n"
+        f"for number in range({4 * 16 * DISK_BYTES // 2**20 * 4}):\n"
+        "    try:\n"
+        "        os.write(1, (b'x' * 1023 + b'\\n') * 256)\n"
+        "    except OSError:\n"
+        "        pass\n"
+        "    time.sleep(0.005)\n"
+    )
+    job = JobSpec(argv=(sys.executable, str(program)), workdir=str(stage.work))
+    return replace(stage.spec(), name=name, job=job, limits=Limits(max_output_bytes=None))
+
+
+def test_output_that_fills_the_disk_is_cut_and_others_go_on(disk_of_the_home: Stage) -> None:
+    stage = disk_of_the_home
+    neighbour = stage.start(stage.spec())
+    stage.wait_for_program()
+    assert stage.wait_for_end(stage.start(flood(stage, "flood"))) == ExitCode.OK
+    words = [row["message"] for row in stage.rows("SELECT message FROM events WHERE run = 'flood'")]
+    assert [each for each in words if "the disk is full" in each]
+    cut = cut_of(stage.home / "runs" / "flood" / "stdout.log")
+    assert cut is not None
+    disk = os.statvfs(stage.home)
+    assert disk.f_bavail * disk.f_frsize > 2**20, "there is room again"
+    later = stage.start(replace(stage.spec("none", "0"), name="later"))
+    stage.let_program_end()
+    assert stage.wait_for_end(neighbour) == ITS_CODE
+    assert stage.wait_for_end(later) == ExitCode.OK
+    stage.wait_for_nothing()
+
+
+def test_full_disk_is_said_and_the_next_run_works_when_there_is_room(small_disk: Stage) -> None:
+    stage = small_disk
+    with stage.ledger() as ledger:
+        ledger.rows("SELECT 1")
+    fill(stage.home)
+    first = stage.popen(
+        [stage.ebb, "run", "--framework", "none", "--name", "first", "--", "true"],
+        {"EBB_PREFECT_SERVER": "off"}, stderr=subprocess.PIPE, cwd=stage.work,
+    )  # fmt: skip
+    _, errors = first.communicate(timeout=60)
+    assert first.returncode == ExitCode.TEMPORARY
+    assert b"INFRA:LEDGER_UNWRITABLE" in errors
+    assert b"free some disk space" in errors
+    stage.wait_for_nothing(stage.census.on_machine)
+    (stage.home / "filler").unlink()
+    stage.let_program_end()
+    assert stage.wait_for_end(stage.start(stage.spec())) == ITS_CODE
     stage.wait_for_nothing()

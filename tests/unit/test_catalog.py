@@ -59,7 +59,7 @@ def problems(load: Any, tmp_path: Path) -> Any:
 def test_without_a_file_the_pool_is_this_machine() -> None:
     catalog, options = load_catalog(None, MACHINE)
     assert catalog.pools == (
-        NodePool(name="local", platform="local", capacity=Resources(4000, 8 * GI)),
+        NodePool(name="local", platform="local", capacity=Resources(4000, 8 * GI), runs_waiting=32),
     )
     assert (catalog.default_tier, catalog.default_head_tier) == ("small", "small")
     assert (catalog.source, options) == ("this machine", {})

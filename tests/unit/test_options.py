@@ -30,6 +30,7 @@ def test_defaults_are_the_documented_ones() -> None:
         "start-within": 900.0, "time-limit": None, "idle-release": 600.0,
         "idle-action": "release", "retry": ("capacity", "infra"), "attempts": 3,
         "platform": "local", "lease": 30.0, "tag": (), "owner": None,
+        "max-output": 2**30, "max-processes": "auto",
     }  # fmt: skip
 
 
@@ -65,6 +66,10 @@ def test_the_strongest_source_wins(given: dict[str, Any], workers: tuple[int, in
         ("scale-down-window", "10s", 10.0),
         ("time-limit", "2h", 7200.0),
         ("time-limit", "never", None),
+        ("max-output", "64Mi", 64 * 2**20),
+        ("max-output", "none", None),
+        ("max-processes", 50, 50),
+        ("max-processes", "none", None),
         ("idle-release", "never", None),
         ("idle-action", "warn", "warn"),
         ("retry", "never", ()),
@@ -95,7 +100,8 @@ def test_values(name: str, given: Any, value: Any) -> None:
         ("attempts", "0"), ("attempts", "11"), ("attempts", "three"), ("lease", "1s"),
         ("name", "My Run"), ("name", "-x"), ("name", "a" * 41), ("tier", ""),
         ("tier", ["a", "b"]), ("env", "A"), ("env", "1A=2"), ("env", ["EBB_CLUSTER=mine"]),
-        ("secret", "not-a-name"),
+        ("secret", "not-a-name"), ("max-output", "1GB"), ("max-output", "5Ki"),
+        ("max-processes", "9"), ("max-processes", "many"),
     ],
 )  # fmt: skip
 def test_a_bad_value_is_a_problem_with_a_hint(name: str, bad: Any) -> None:

@@ -102,6 +102,27 @@ def test_every_option_arrives_in_limits_and_retry(build: Build) -> None:
     assert (spec.retry.reasons, spec.retry.attempts, spec.lease_s) == (("job",), 2, 5.0)
 
 
+@pytest.mark.parametrize(
+    ("words", "most"),
+    [
+        ({}, 1000),
+        ({"framework": "none"}, 1000),
+        ({"workers": "1..100"}, 101 * 32),
+        ({"max_processes": "77"}, 77),
+        ({"max_processes": "none"}, None),
+    ],
+)
+def test_more_workers_may_have_more_processes(
+    build: Build, words: dict[str, str], most: int | None
+) -> None:
+    assert build(**words).limits.max_processes == most
+
+
+def test_max_output_arrives_in_limits(build: Build) -> None:
+    assert build(max_output="2Mi").limits.max_output_bytes == 2 * 2**20
+    assert build(max_output="none").limits.max_output_bytes is None
+
+
 def test_variables_and_secrets_arrive_in_the_job(build: Build) -> None:
     job = build(env=["A=1"], secret=["TOKEN"]).job
     assert job is not None

@@ -14,12 +14,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from infra.platforms.local import tree
 from infra.settings import Settings
-from infra.waiting import wait_until
 
 CLUSTER, HOME, ROLE, NAME, RUN = "EBB_CLUSTER", "EBB_HOME", "EBB_ROLE", "EBB_NAME", "EBB_RUN"
 
-_SWEEP_TIMEOUT_S = 15.0
+_PATIENCE_S = 15.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +62,11 @@ def marked(home: Path, cluster: str | None = None) -> list[Marked]:
     return found
 
 
+def role_of(pid: int) -> str:
+    """What a process of ours is (guard, supervisor, …); empty for any other."""
+    return _environment(pid).get(ROLE, "")
+
+
 def alive(pid: int | None, started: float | None = None) -> bool:
     """Whether this very process lives: same pid, same start (ticks since boot), not a zombie."""
     if pid is None or pid <= 0:
@@ -78,19 +83,8 @@ def started_ticks(pid: int) -> int:
 
 def descendants(pids: Iterable[int]) -> set[int]:
     """All living processes below these, found by parentage (they may have dropped the mark)."""
-    children: dict[int, list[int]] = {}
-    for pid in _pids():
-        stat = _stat(pid)
-        if stat is not None:
-            children.setdefault(stat[1], []).append(pid)
-    found: set[int] = set()
-    todo = list(pids)
-    while todo:
-        for child in children.get(todo.pop(), ()):
-            if child not in found:
-                found.add(child)
-                todo.append(child)
-    return found
+    found = tree.table()
+    return {pid for pid in tree.below(found, pids) if not found[pid].gone}
 
 
 def signal_quietly(pid: int, number: signal.Signals) -> None:
@@ -104,6 +98,8 @@ def sweep(
 ) -> list[Marked]:
     """Kill what carries the cluster's mark or descends from it, and delete its folder.
 
+    All of it is stopped first, so that nothing can make new processes faster than it is ended.
+
     Args:
         home: the installation.
         cluster: whose.
@@ -112,23 +108,28 @@ def sweep(
         my_children: end the caller's own descendants too; for callers that own nothing else.
 
     Returns:
-        What is left after 15 seconds of trying: empty, unless a process cannot be killed.
+        What is left: empty, unless it has not become less for 15 seconds.
     """
+    known: dict[tuple[int, int], bool] = {}
+
+    def doomed(found: tree.Table) -> set[int]:
+        roots = {os.getpid()} if my_children else set()
+        for process in found.values():
+            if process.key not in known:
+                environment = _environment(process.pid)
+                mine = environment.get(CLUSTER) == cluster and environment.get(HOME) == str(home)
+                known[process.key] = mine
+            if known[process.key]:
+                roots.add(process.pid)
+        return (roots | tree.below(found, roots)) - spare
 
     def remaining() -> list[Marked]:
         return [process for process in marked(home, cluster) if process.pid not in spare]
 
-    def ended() -> bool:
-        left = remaining()
-        roots = [process.pid for process in left] + ([os.getpid()] if my_children else [])
-        doomed = ({process.pid for process in left} | descendants(roots)) - spare
-        for pid in doomed:
-            signal_quietly(pid, signal.SIGKILL)
-        if my_children:
-            _reap_children()
-        return not doomed
-
-    wait_until(ended, timeout_s=_SWEEP_TIMEOUT_S)
+    while not tree.end(doomed, patience_s=_PATIENCE_S) and remaining():
+        known.clear()  # it was looked at in the moment that it became another program
+    if my_children:
+        _reap_children()
     shutil.rmtree(folder, ignore_errors=True)
     with contextlib.suppress(OSError):
         Settings(home).short_folder(cluster).unlink(missing_ok=True)

@@ -8,10 +8,12 @@ from collections import deque
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import psutil
+from infra.platforms.local import tree
+from infra.waiting import now_s as clock_s
 
 _WINDOW_S = 5.0
 """CPU is averaged over this long, so that one busy tick is not load."""
+_SAME_TIME_S = 0.1
 
 
 @dataclass(slots=True)
@@ -25,9 +27,9 @@ class TreeMeter:
     """The process with the most memory of its own: the one a kernel short of memory would end."""
     _samples: deque[tuple[float, float]] = field(default_factory=deque)
 
-    def sample(self, now_s: float) -> None:
+    def sample(self, now_s: float, *, fresh: bool = False) -> None:
         """Take one measurement. A process that has gone counts as nothing from then on."""
-        cpu_s, memory, self.largest_pid = _tree(self.pid)
+        cpu_s, memory, self.largest_pid = _tree(self.pid, fresh=fresh)
         if self._samples:
             cpu_s = max(cpu_s, self._samples[-1][1])  # a child that ended took its seconds along
         self._samples.append((now_s, cpu_s))
@@ -43,7 +45,7 @@ class TreeMeter:
         """
         with contextlib.suppress(ChildProcessError):
             if os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None:
-                self.sample(now_s)
+                self.sample(now_s, fresh=True)
 
     @property
     def cpu_s(self) -> float:
@@ -59,25 +61,42 @@ class TreeMeter:
         return (last_cpu - first_cpu) / max(last_s - first_s, 1e-6)
 
 
-def _tree(pid: int) -> tuple[float, int, int]:
+def _tree(pid: int, *, fresh: bool) -> tuple[float, int, int]:
     """CPU seconds (user and system, ended children included), resident bytes, largest process.
 
     What processes share (libraries, Ray's object store) is counted once, as a cgroup would: each
     process's own pages, and the largest mapped and the largest shared amount of any of them.
     """
-    cpu_s, mapped, shared = 0.0, 0, 0
+    mapped, shared = 0, 0
     own: dict[int, int] = {}
-    with contextlib.suppress(psutil.NoSuchProcess):
-        root = psutil.Process(pid)
-        for process in (root, *root.children(recursive=True)):
-            with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied, OSError):
-                cpu_s += sum(process.cpu_times()[:4])
-                pages = _resident(process.pid)
-                own[process.pid] = pages["RssAnon"]
-                mapped = max(mapped, pages["RssFile"])
-                shared = max(shared, pages["RssShmem"])
+    found = tree.table() if fresh else _TABLES.recent()
+    members = [found[each] for each in (pid, *tree.below(found, (pid,))) if each in found]
+    for process in members:
+        with contextlib.suppress(OSError):
+            pages = _resident(process.pid)
+            own[process.pid] = pages["RssAnon"]
+            mapped = max(mapped, pages["RssFile"])
+            shared = max(shared, pages["RssShmem"])
     largest = max(own, key=lambda pid: own[pid], default=pid)
+    cpu_s = sum(process.cpu_s for process in members)
     return cpu_s, sum(own.values()) + mapped + shared, largest
+
+
+class _Tables:
+    """One reading of the process table for all meters that look at about the same time."""
+
+    def __init__(self) -> None:
+        self._found: tree.Table = {}
+        self._at_s = -_SAME_TIME_S
+
+    def recent(self) -> tree.Table:
+        """As it was a moment ago."""
+        if clock_s() - self._at_s >= _SAME_TIME_S:
+            self._found, self._at_s = tree.table(), clock_s()
+        return self._found
+
+
+_TABLES = _Tables()
 
 
 def _resident(pid: int) -> dict[str, int]:
