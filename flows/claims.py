@@ -14,6 +14,7 @@ from flows.recorded import begin, take_over
 from infra.ledger import Ledger
 from infra.models.phases import Phase
 from infra.platforms.local import marks
+from infra.private import private_home, private_opener
 from infra.settings import Settings
 from infra.waiting import wall_s
 
@@ -49,7 +50,7 @@ def claim(
 
 @contextlib.contextmanager
 def _alone(settings: Settings) -> Iterator[None]:
-    settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with (settings.home / "claims.lock").open("w") as lock:
+    home = private_home(settings.home)
+    with open(home / "claims.lock", "w", opener=private_opener) as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield

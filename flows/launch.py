@@ -9,13 +9,13 @@ from __future__ import annotations
 import contextlib
 import os
 import subprocess
-import sys
+from pathlib import Path
 
 from infra import runs
 from infra.ledger import Ledger
 from infra.models.job import RunSpec
 from infra.platforms.base import load_platform
-from infra.platforms.local.processes import our_environment
+from infra.platforms.local.processes import Ours, our_environment
 from infra.settings import Settings
 
 KEEP = b"keep\n"
@@ -47,18 +47,14 @@ class Flow:
     """The flow process of a run, as the process that started it sees it."""
 
     def __init__(self, settings: Settings, run: str):
-        argv = [sys.executable, "-P", "-m", "flows.flow_process", run]
-        environment = our_environment(os.environ)
-        environment["EBB_HOME"] = str(settings.home)
-        with (settings.run_folder(run) / "flow.log").open("ab") as log:
-            self._process = subprocess.Popen(
-                argv,
-                env=environment,
-                stdin=subprocess.PIPE,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
+        process = Ours(
+            module="flows.flow_process",
+            words=(run,),
+            environment={**our_environment(os.environ), "EBB_HOME": str(settings.home)},
+            log=settings.run_folder(run) / "flow.log",
+            cwd=Path.cwd(),
+        )
+        self._process = process.start(stdin=subprocess.PIPE)
 
     @property
     def pid(self) -> int:

@@ -19,6 +19,7 @@ from typing import Any
 
 from infra.errors import ConfigurationError, Problem, ProvisioningError
 from infra.models.phases import Reason
+from infra.private import own_file, private_home
 from infra.waiting import wall_s
 
 VERSION = 2
@@ -320,7 +321,8 @@ class Ledger:
             return False
 
     def _connect(self) -> sqlite3.Connection:
-        _make_private(self.path.parent)
+        private_home(self.path.parent)
+        self._own_file()
         connection = sqlite3.connect(self.path, timeout=_BUSY_TIMEOUT_S, isolation_level=None)
         connection.row_factory = sqlite3.Row
         try:
@@ -329,6 +331,13 @@ class Ledger:
             connection.close()
             raise
         return connection
+
+    def _own_file(self) -> None:
+        """Ours alone before SQLite makes it open; its ``-wal`` and ``-shm`` follow its mode."""
+        try:
+            own_file(self.path)
+        except OSError as error:
+            raise _unwritable(self.path, error.strerror or str(error)) from error
 
     def _migrate(self, connection: sqlite3.Connection) -> None:
         if self._check_version(connection):
@@ -365,20 +374,6 @@ class Ledger:
 def _version_of(connection: sqlite3.Connection) -> int:
     """0 for a new file."""
     return int(connection.execute("PRAGMA user_version").fetchone()[0])
-
-
-def _make_private(home: Path) -> None:
-    try:
-        home.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if not os.access(home, os.W_OK | os.X_OK):
-            raise PermissionError(f"{home} is not writable")
-    except OSError as error:
-        problem = Problem(
-            Reason.NO_PERMISSION,
-            f"cannot keep anything in {home}: {error.strerror or error}",
-            "set EBB_HOME to a folder of yours",
-        )
-        raise ConfigurationError([problem]) from error
 
 
 def _unwritable(path: Path, why: str) -> ProvisioningError:

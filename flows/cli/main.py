@@ -15,6 +15,7 @@ from infra.errors import ConfigurationError, EbbError, Problem
 from infra.ledger import Ledger
 from infra.models.phases import ExitCode, Reason
 from infra.options import did_you_mean
+from infra.platforms.local.processes import become_private
 from infra.settings import Settings, load_settings
 from infra.waiting import wall_s
 
@@ -40,6 +41,8 @@ _UNSWEPT = ("doctor", "held")
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and give its exit code."""
+    if argv is None:  # as the console script: the whole process is ours
+        become_private()
     words = list(sys.argv[1:] if argv is None else argv)
     if not words or words[0] in ("-h", "--help", "help"):
         print(_help())

@@ -6,14 +6,13 @@ import contextlib
 import json
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from infra.platforms.local import marks
-from infra.platforms.local.processes import our_environment
+from infra.platforms.local.processes import Ours, our_environment
+from infra.private import private_folder, write_private
 from infra.settings import Settings
 from infra.waiting import wait_until
 
@@ -50,9 +49,9 @@ class StackInfo:
     def save(self, settings: Settings) -> None:
         """Whole or not at all."""
         path = _file(settings)
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        private_folder(settings.home, "stack")
         draft = path.with_suffix(".draft")
-        draft.write_text(json.dumps(asdict(self)))
+        write_private(draft, json.dumps(asdict(self)))
         draft.rename(path)
 
 
@@ -75,21 +74,17 @@ def start(settings: Settings, folder: Path, *, limit: int, environ: Mapping[str,
     Raises:
         RuntimeError: when it did not, with where it says why.
     """
-    home = settings.home / "stack"
-    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    private_folder(settings.home, "stack")
     _file(settings).unlink(missing_ok=True)
     environment = {**our_environment(environ), "EBB_HOME": str(settings.home)}
     environment[marks.ROLE] = "stack"
-    with log_of(settings).open("ab") as log:
-        manager = subprocess.Popen(
-            [sys.executable, "-P", "-m", "flows.stack.manager", str(folder), str(limit)],
-            env=environment,
-            cwd=folder,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
+    manager = Ours(
+        module="flows.stack.manager",
+        words=(str(folder), str(limit)),
+        environment=environment,
+        log=log_of(settings),
+        cwd=folder,
+    ).start()
     wait_until(lambda: last(settings) or manager.poll() is not None, timeout_s=_BIRTH_TIMEOUT_S)
     info = last(settings)
     if info is None:
