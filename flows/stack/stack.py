@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import signal
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from infra.platforms.local import marks
-from infra.platforms.local.processes import Ours, our_environment
+from infra.platforms.local.processes import USER_TMPDIR, Ours, our_environment
 from infra.private import private_folder, write_private
 from infra.settings import Settings
 from infra.waiting import wait_until
@@ -78,6 +79,10 @@ def start(settings: Settings, folder: Path, *, limit: int, environ: Mapping[str,
     _file(settings).unlink(missing_ok=True)
     environment = {**our_environment(environ), "EBB_HOME": str(settings.home)}
     environment[marks.ROLE] = "stack"
+    _empty_temporary(settings)
+    environment.setdefault(USER_TMPDIR, environ.get("TMPDIR", ""))
+    # Prefect's names in a temporary folder are the same for all users of a machine.
+    environment["TMPDIR"] = str(private_folder(settings.home, "stack", "tmp"))
     manager = Ours(
         module="flows.stack.manager",
         words=(str(folder), str(limit)),
@@ -92,11 +97,21 @@ def start(settings: Settings, folder: Path, *, limit: int, environ: Mapping[str,
     return info
 
 
-def end(info: StackInfo, *, timeout_s: float) -> bool:
+def end(settings: Settings, info: StackInfo, *, timeout_s: float) -> bool:
     """Tell the manager to end everything, and wait; gives whether it has."""
     with contextlib.suppress(ProcessLookupError):
         os.kill(info.pid, signal.SIGTERM)
-    return wait_until(lambda: not info.alive, timeout_s=timeout_s)
+    ended = wait_until(lambda: not info.alive, timeout_s=timeout_s)
+    if ended:
+        _empty_temporary(settings)
+    return ended
+
+
+def _empty_temporary(settings: Settings) -> None:
+    """What a worker and its flow runs left; while one of them lives (its manager died) it stays."""
+    folder = settings.home / "stack" / "tmp"
+    if not marks.started_with("TMPDIR", str(folder)):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def log_of(settings: Settings) -> Path:

@@ -170,10 +170,20 @@ def _plan(spec: RunSpec, cluster: str, settings: Settings) -> ClusterPlan:
         cluster=cluster,
         spec=spec.cluster,
         folder=settings.cluster_folder(cluster),
-        short_folder=settings.short_folder(cluster),
+        short_folder=_by_descriptor(settings.cluster_folder(cluster)),
         workdir=workdir,
         import_path=_import_path(spec, workdir),
     )
+
+
+def _by_descriptor(folder: Path) -> Path:
+    """A short path of a folder, for unix sockets: through a descriptor of ours, while we live.
+
+    A link in a folder that all users share could be foreseen, put there by somebody else, cleaned
+    away below a long run, or left behind by a kill -9. This one is seen by this user only.
+    """
+    number = os.open(folder, os.O_PATH | os.O_DIRECTORY)
+    return Path(f"/proc/{os.getpid()}/fd/{number}")
 
 
 def _import_path(spec: RunSpec, workdir: str) -> tuple[str, ...]:

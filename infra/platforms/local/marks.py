@@ -14,7 +14,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from infra.settings import Settings
 from infra.waiting import wait_until
 
 CLUSTER, HOME, ROLE, NAME, RUN = "EBB_CLUSTER", "EBB_HOME", "EBB_ROLE", "EBB_NAME", "EBB_RUN"
@@ -60,6 +59,12 @@ def marked(home: Path, cluster: str | None = None) -> list[Marked]:
             role, name = environment.get(ROLE, ""), environment.get(NAME, "")
             found.append(Marked(pid, stat[2], environment[CLUSTER], role, name, stat[1]))
     return found
+
+
+def started_with(name: str, value: str) -> list[int]:
+    """Living processes of this user that had this variable when they were started."""
+    wanted = os.fsencode(f"{name}={value}")
+    return [pid for pid in _pids() if wanted in _variables(pid) and _stat(pid) is not None]
 
 
 def alive(pid: int | None, started: float | None = None) -> bool:
@@ -130,8 +135,6 @@ def sweep(
 
     wait_until(ended, timeout_s=_SWEEP_TIMEOUT_S)
     shutil.rmtree(folder, ignore_errors=True)
-    with contextlib.suppress(OSError):
-        Settings(home).short_folder(cluster).unlink(missing_ok=True)
     return remaining()
 
 
@@ -146,12 +149,15 @@ def _pids() -> list[int]:
 
 
 def _environment(pid: int) -> dict[str, str]:
-    try:
-        raw = Path(f"/proc/{pid}/environ").read_bytes()
-    except OSError:
-        return {}
-    pairs = (item.partition(b"=") for item in raw.split(b"\0") if item.startswith(b"EBB_"))
+    pairs = (item.partition(b"=") for item in _variables(pid) if item.startswith(b"EBB_"))
     return {os.fsdecode(key): os.fsdecode(value) for key, _, value in pairs}
+
+
+def _variables(pid: int) -> list[bytes]:
+    try:
+        return Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    except OSError:
+        return []
 
 
 def _stat(pid: int) -> tuple[str, int, int] | None:

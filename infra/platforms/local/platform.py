@@ -10,7 +10,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from infra.errors import ConfigurationError, Problem
 from infra.ledger import Ledger
 from infra.models.cluster import ClusterView
 from infra.models.codec import from_json, to_data, to_json
@@ -61,7 +60,6 @@ class LocalPlatform:
         home, folder = self.settings.home, self.settings.run_folder(spec.name)
         private_folder(home, "runs", spec.name, "output")
         private_folder(home, "clusters", cluster)
-        _link(self.settings.short_folder(cluster), self.settings.cluster_folder(cluster))
         write_private(folder / "spec.json", to_json(spec))
         _lay_ballast(self.settings.cluster_folder(cluster))
         claimed = self.ledger.write(
@@ -215,15 +213,6 @@ def _lay_ballast(folder: Path) -> None:
     ballast = folder / "ballast"
     with contextlib.suppress(OSError), open(ballast, "wb", opener=private_opener) as file:
         file.write(bytes(_BALLAST_BYTES))
-
-
-def _link(short: Path, folder: Path) -> None:
-    """In a folder all users share, what is already there is only taken when it is ours."""
-    with contextlib.suppress(FileExistsError):
-        short.symlink_to(folder)
-    if short.lstat().st_uid != os.getuid() or short.resolve() != folder.resolve():
-        problem = Problem(Reason.NO_PERMISSION, f"{short} is in the way", "remove it")
-        raise ConfigurationError([problem])
 
 
 def _nothing_yet(cluster: str) -> str:
