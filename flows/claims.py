@@ -44,7 +44,7 @@ def claim(
             if wall_s() - row["ended"] < window_s:
                 return f"done already by run {row['name']}"
             ledger.update_run(row["name"], job_key=f"{key}#{row['name']}")
-        take_over(ledger, begin(ledger, request, key=key).name, flow_run_id)
+        begin(ledger, request, key=key, flow_run_id=flow_run_id)
     return None
 
 

@@ -16,6 +16,7 @@ _FIXES: dict[Reason, str] = {
     Reason.POOL_AT_MAX: "wait, ask for less (--tier, --workers), or stop a run that holds the room",
     Reason.RUNS_AT_MAX: "wait, or stop a run that counts; runs-at-once, runs-per-owner in ebb.yaml",
     Reason.NOT_IN_TIME: "allow more time (--start-within), ask for less, or stop another run",
+    Reason.LAUNCH_FAILED: "mend what the detail names (space, rights, processes), run it again",
     Reason.HEAD_NOT_READY: "ebb logs RUN --from head; ebb doctor",
     Reason.HEAD_LOST: "ebb logs RUN --from head; a larger --head-tier if it ran out of memory",
     Reason.WORKERS_NOT_JOINED: "ebb logs RUN --from worker-0; ebb doctor",

@@ -74,6 +74,14 @@ CREATE TABLE samples (
 """What makes a ledger of this version one of the next; a new file takes the same way."""
 
 _BUSY_TIMEOUT_S = 10.0
+_HINT = "see that EBB_HOME can be written, then try again"
+_HINTS = {
+    "full": "free some disk space, then try again",
+    "No space": "free some disk space, then try again",
+    "quota": "free some of your disk quota, then try again",
+    "locked": "another process is writing to it for long: try again",
+    "moved aside": "try again: a new one is begun, and living runs sign in again",
+}
 _CORRUPT = ("not a database", "malformed", "disk image", "unsupported file format")
 
 
@@ -135,17 +143,12 @@ class Ledger:
 
     # Runs ----------------------------------------------------------------------------------
 
-    def add_run(self, name: str, spec: str, *, owner: str = "", tags: tuple[str, ...] = ()) -> None:
-        """A new run, queued."""
-        self.write(
-            "INSERT INTO runs (name, spec, phase, created, owner, tags)"
-            " VALUES (?, ?, 'Queued', ?, ?, ?)",
-            name,
-            spec,
-            wall_s(),
-            owner,
-            json.dumps(tags),
-        )
+    def add_run(self, name: str, spec: str, **more: Any) -> bool:
+        """A new run, queued; False when another has its name. ``more``: other columns."""
+        row = {"name": name, "spec": spec, "phase": "Queued", "created": wall_s(), **more}
+        columns, values = ", ".join(row), ", ".join("?" * len(row))
+        sql = f"INSERT INTO runs ({columns}) VALUES ({values}) ON CONFLICT (name) DO NOTHING"
+        return self.write(sql, *row.values()) > 0
 
     def run_of(self, job_key: str) -> sqlite3.Row | None:
         """The latest run of a job that is told apart by this key."""
@@ -380,5 +383,5 @@ def _unwritable(path: Path, why: str) -> ProvisioningError:
     return ProvisioningError(
         Reason.LEDGER_UNWRITABLE,
         detail=f"{path}: {why}",
-        hint="free some disk space, then try again",
+        hint=next((hint for sign, hint in _HINTS.items() if sign in why), _HINT),
     )

@@ -6,6 +6,12 @@ Does not belong here: doing anything about it.
 
 from __future__ import annotations
 
+import contextlib
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
 from infra.errors import EbbError, JobError, ProvisioningError, error_for
 from infra.ledger import Ledger
 from infra.models.cluster import ClusterView
@@ -15,9 +21,21 @@ from infra.models.phases import Phase, Reason
 from infra.waiting import wall_s
 
 
-def begin(ledger: Ledger, spec: RunSpec) -> None:
-    """Write the run down, before anything is made."""
-    ledger.add_run(spec.name, to_json(spec), owner=spec.owner, tags=spec.tags)
+def begin(ledger: Ledger, spec: RunSpec, **more: Any) -> RunSpec:
+    """Write the run down, before anything is made.
+
+    Args:
+        ledger: where.
+        spec: of the run.
+        more: other columns of its row, so that there is no moment without them.
+
+    Returns:
+        The spec, under the next free name when another run has taken this one meanwhile.
+    """
+    more = {"owner": spec.owner, "tags": json.dumps(spec.tags), **more}
+    while not ledger.add_run(spec.name, to_json(spec), **more):
+        spec = replace(spec, name=free_name(ledger, spec.name))
+    return spec
 
 
 def cluster_id(run: str, attempt: int) -> str:
@@ -51,6 +69,37 @@ def end(ledger: Ledger, run: str, error: EbbError | None, exit_code: int) -> boo
         hint = error.hint if error else ""
         ledger.emit(run, "run_ended", detail, reason=reason, phase=phase.value, hint=hint)
     return changed > 0
+
+
+@contextlib.contextmanager
+def ended_when_it_fails(ledger: Ledger, run: str) -> Iterator[None]:
+    """What goes wrong inside ends the run, with its real reason; the error goes on.
+
+    Raises:
+        EbbError: in place of whatever else was raised.
+    """
+    try:
+        yield
+    except Exception as failure:
+        error = launch_error(failure)
+        with contextlib.suppress(EbbError):
+            end(ledger, run, error, error.exit_code)
+        if error is failure:
+            raise
+        raise error from failure
+
+
+def launch_error(failure: BaseException) -> EbbError:
+    """What stood in the way of a run, as an error that a person can act on."""
+    if isinstance(failure, EbbError):
+        return failure
+    if isinstance(failure, (KeyboardInterrupt, SystemExit)):
+        return error_for(Reason.CANCELLED)
+    detail = repr(failure)[:300]
+    if isinstance(failure, OSError) and failure.strerror:
+        where = f"{failure.filename}: " if failure.filename else ""
+        detail = f"{where}{failure.strerror}"
+    return error_for(Reason.LAUNCH_FAILED, detail=detail)
 
 
 def job_error(view: ClusterView) -> EbbError | None:

@@ -55,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return _dispatch(words)
     except EbbError as error:
-        _show_error(error, as_json=as_json)
+        _show_error(error, command=words[0], as_json=as_json)
         return error.exit_code
     except KeyboardInterrupt:
         return ExitCode.INTERRUPTED
@@ -91,7 +91,7 @@ def _last_net(settings: Settings) -> None:
         say(f"! released what nobody owned any more: {', '.join(found.clusters)}")
 
 
-def _show_error(error: EbbError, *, as_json: bool) -> None:
+def _show_error(error: EbbError, *, command: str, as_json: bool) -> None:
     problems = error.problems if isinstance(error, ConfigurationError) else ()
     if as_json:
         listed = [
@@ -102,6 +102,7 @@ def _show_error(error: EbbError, *, as_json: bool) -> None:
             "summary": error.summary,
             "detail": error.detail,
             "hint": error.hint,
+            "run": error.run or None,
             "problems": listed,
         }
         print(json.dumps({"error": body}, ensure_ascii=False))
@@ -110,7 +111,14 @@ def _show_error(error: EbbError, *, as_json: bool) -> None:
         _show_problem(problem.summary, "", problem.hint)
     if not problems:
         _show_problem(error.summary, error.detail, error.hint)
-    say(f"  {error.reason} · nothing was started")
+    say(f"  {error.reason}{_what_became_of_it(error, command)}")
+
+
+def _what_became_of_it(error: EbbError, command: str) -> str:
+    """Only what is so: a run that has begun is in the ledger, with its end."""
+    if error.run:
+        return f" · run {error.run} has ended, what it held is released: ebb why {error.run}"
+    return " · nothing was started" if command == "run" else ""
 
 
 def _show_problem(summary: str, detail: str, hint: str) -> None:

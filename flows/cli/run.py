@@ -18,6 +18,7 @@ from flows.cli.arguments import RunArguments, parse_run, usage
 from flows.cli.screen import JsonScreen, Screen, TextScreen
 from flows.cli.viewer import Viewer
 from flows.launch import launch
+from infra import runs
 from infra.errors import ConfigurationError, ProvisioningError
 from infra.ledger import Ledger
 from infra.models.codec import to_data
@@ -75,8 +76,9 @@ def _check_prefect(environ: Mapping[str, str]) -> None:
 
 def _run(settings: Settings, ledger: Ledger, spec: RunSpec, arguments: RunArguments) -> int:
     screen: Screen = JsonScreen() if arguments.json else TextScreen()
-    screen.plan(spec)
     with _Interrupts() as interrupts:
+        spec = runs.begin(ledger, spec)
+        screen.plan(spec)
         flow = launch(settings, ledger, spec, detach=arguments.detach)
         if arguments.detach:
             screen.detached(spec.name)

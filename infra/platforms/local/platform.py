@@ -10,6 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from infra import runs
+from infra.errors import EbbError
 from infra.ledger import Ledger
 from infra.models.cluster import ClusterView
 from infra.models.codec import from_json, to_data, to_json
@@ -57,18 +59,41 @@ class LocalPlatform:
             tier_most=spec.cluster.tier.runs_at_once,
             owner_most=spec.cluster.pool.runs_per_owner,
         )
+        row = self.ledger.cluster(cluster)
+        if row is not None and row["supervisor_pid"] is not None:
+            return  # it has its supervisor: adopted as it is, also on a disk that is full by now
+        claimed = False
+        try:
+            folder = self._make_folders(spec, cluster)
+            claimed = self._claim(cluster)
+            if claimed:
+                self._start_guard(spec.name, cluster, folder)
+        except (OSError, EbbError) as failure:
+            with contextlib.suppress(EbbError):
+                if claimed or self._claim(cluster):  # else it is another process's by now
+                    self.sweep(cluster)
+            error = runs.launch_error(failure)
+            if error is failure:
+                raise
+            raise error from failure
+
+    def _make_folders(self, spec: RunSpec, cluster: str) -> Path:
+        """The run's and the cluster's; gives the run's."""
         home, folder = self.settings.home, self.settings.run_folder(spec.name)
         private_folder(home, "runs", spec.name, "output")
         private_folder(home, "clusters", cluster)
         write_private(folder / "spec.json", to_json(spec))
         _lay_ballast(self.settings.cluster_folder(cluster))
-        claimed = self.ledger.write(
+        return folder
+
+    def _claim(self, cluster: str) -> bool:
+        """Whether it is this process that gives the cluster its supervisor."""
+        changed = self.ledger.write(
             "UPDATE clusters SET supervisor_pid = ? WHERE id = ? AND supervisor_pid IS NULL",
             _CLAIMED,
             cluster,
         )
-        if claimed:
-            self._start_guard(spec.name, cluster, folder)
+        return changed > 0
 
     def attach_autoscaler(self, cluster: str) -> None:
         """The supervisor begins to scale when the workers are there."""
