@@ -64,7 +64,7 @@ class Diagnosis:
 def diagnose(story: Story) -> Diagnosis:
     """The answer to ``ebb why``."""
     waiting = _last(story, "step_waiting")
-    if not story.phase.ended and story.phase is Phase.QUEUED and waiting is not None:
+    if story.phase in (Phase.QUEUED, Phase.PROVISIONING) and waiting is not None:
         reason = Reason(waiting["reason"] or Reason.POOL_AT_MAX)
         evidence = (waiting["message"],)
         return Diagnosis(f"it waits: {reason.info.sentence}", reason, evidence, fix_for(reason))

@@ -25,6 +25,7 @@ from infra.ledger import VERSION, Ledger
 from infra.models.phases import ExitCode
 from infra.models.resources import format_memory
 from infra.platforms.local import marks
+from infra.platforms.local.neighbours import HIDDEN, neighbours
 from infra.settings import load_settings
 
 _DESCRIPTION = """Checks this machine; exit 64 when something essential is missing. JSON: a list of
@@ -88,6 +89,15 @@ def _home() -> list[Finding]:
     if free < _LITTLE_SPACE_BYTES:
         return [Finding("ledger", "warning", detail, "free some disk space")]
     return [Finding("ledger", "ok", detail)]
+
+
+def _neighbours() -> list[Finding]:
+    """Other users' clusters are no part of our queue: cores may be booked twice."""
+    found = neighbours(load_settings().home)
+    if found.claims:
+        words = "; ".join(claim.words for claim in found.claims)
+        return [Finding("other users", "warning", words, "give pools less than all in ebb.yaml")]
+    return [Finding("other users", "ok", HIDDEN if found.hidden else "hold nothing")]
 
 
 def _frameworks() -> list[Finding]:
@@ -177,6 +187,7 @@ CHECKS: tuple[Callable[[], list[Finding]], ...] = (
     _python,
     _home,
     _machine,
+    _neighbours,
     _frameworks,
     _prefect,
     _events,

@@ -48,7 +48,7 @@ def mark(home: Path, run: str, cluster: str, role: str, name: str) -> dict[str, 
 def marked(home: Path, cluster: str | None = None) -> list[Marked]:
     """Living processes of this installation that belong to a cluster (or to any)."""
     found = []
-    for pid in _pids():
+    for pid in all_pids():
         environment = _environment(pid)
         if environment.get(HOME) != str(home) or not environment.get(CLUSTER):
             continue
@@ -61,10 +61,15 @@ def marked(home: Path, cluster: str | None = None) -> list[Marked]:
     return found
 
 
+def home_of(pid: int) -> str:
+    """The installation a process belongs to; empty when it belongs to none, or is another's."""
+    return _environment(pid).get(HOME, "")
+
+
 def started_with(name: str, value: str) -> list[int]:
     """Living processes of this user that had this variable when they were started."""
     wanted = os.fsencode(f"{name}={value}")
-    return [pid for pid in _pids() if wanted in _variables(pid) and _stat(pid) is not None]
+    return [pid for pid in all_pids() if wanted in _variables(pid) and _stat(pid) is not None]
 
 
 def alive(pid: int | None, started: float | None = None) -> bool:
@@ -84,7 +89,7 @@ def started_ticks(pid: int) -> int:
 def descendants(pids: Iterable[int]) -> set[int]:
     """All living processes below these, found by parentage (they may have dropped the mark)."""
     children: dict[int, list[int]] = {}
-    for pid in _pids():
+    for pid in all_pids():
         stat = _stat(pid)
         if stat is not None:
             children.setdefault(stat[1], []).append(pid)
@@ -144,7 +149,8 @@ def _reap_children() -> None:
             pass
 
 
-def _pids() -> list[int]:
+def all_pids() -> list[int]:
+    """All processes that can be seen."""
     return [int(entry) for entry in os.listdir("/proc") if entry.isdigit()]
 
 
