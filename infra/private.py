@@ -18,6 +18,7 @@ from pathlib import Path
 
 from infra.errors import ConfigurationError, Problem
 from infra.models.phases import Reason
+from infra.shown import visible
 
 UMASK = 0o077
 """Of every process of ours."""
@@ -172,7 +173,8 @@ def _close(home: Path, mode: int, ours: Iterable[str]) -> None:
                     why = f"{os.path.join(folder, name)} was put there by {user_name(owner)}"
                     raise _NotSafe(why)
     home.chmod(_FOLDER)
-    print(f"! others could look into {home}; closed to them now", file=sys.stderr, flush=True)
+    words = f"! others could look into {home}; closed to them now"
+    print(visible(words), file=sys.stderr, flush=True)
 
 
 def user_name(uid: int) -> str:

@@ -15,7 +15,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from flows.asking import catalog_for
-from flows.cli.output import Parser, print_json, say
+from flows.cli.output import Parser, print_json, say, show
 from flows.events import outbox
 from flows.events.prefect_events import failed_actions
 from flows.prefect_server import server
@@ -55,9 +55,9 @@ def main(args: list[str]) -> int:
     else:
         for finding in findings:
             mark = {"ok": "✓", "warning": "!", "missing": "✗"}[finding.state]
-            print(f"  {mark} {finding.check:<16} {finding.detail}")
+            show(f"  {mark} {finding.check:<16} {finding.detail}")
             if finding.fix:
-                print(f"      fix   {finding.fix}")
+                show(f"      fix   {finding.fix}")
         bad = sum(finding.state == "missing" for finding in findings)
         say(f"{bad} essential things are missing" if bad else "ready")
     missing = any(finding.state == "missing" for finding in findings)

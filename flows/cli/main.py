@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import json
 import sys
 import traceback
 from collections.abc import Sequence
@@ -17,6 +16,7 @@ from infra.models.phases import ExitCode, Reason
 from infra.options import did_you_mean
 from infra.platforms.local.processes import become_private
 from infra.settings import Settings, load_settings
+from infra.shown import json_text
 from infra.waiting import wall_s
 
 COMMANDS = {
@@ -105,7 +105,7 @@ def _show_error(error: EbbError, *, command: str, as_json: bool) -> None:
             "run": error.run or None,
             "problems": listed,
         }
-        print(json.dumps({"error": body}, ensure_ascii=False))
+        print(json_text({"error": body}))
         return
     for problem in problems:
         _show_problem(problem.summary, "", problem.hint)

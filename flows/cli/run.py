@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import sys
@@ -25,6 +24,7 @@ from infra.models.codec import to_data
 from infra.models.job import RunSpec
 from infra.models.phases import ExitCode, Reason
 from infra.settings import Settings, load_settings
+from infra.shown import json_text
 
 _HEALTH_TIMEOUT_S = 5.0
 
@@ -113,7 +113,7 @@ class _Interrupts:
 def _print_plan(spec: RunSpec, *, as_json: bool) -> int:
     """What would be made. Nothing is."""
     if as_json:
-        print(json.dumps({"plan": to_data(spec)}, ensure_ascii=False))
+        print(json_text({"plan": to_data(spec)}))
         return ExitCode.OK
     TextScreen(sys.stdout).plan(spec)
     print("  Plan     nothing was started")
