@@ -44,6 +44,7 @@ def run(*program: str, **options: Any) -> RunResult:
     settings = load_settings()
     ledger = Ledger(settings.home)
     spec = spec_for(Request(words=program, options=options), ledger, os.environ, Path.cwd())
+    spec = runs.begin(ledger, spec)
     screen = TextScreen()
     screen.plan(spec)
     flow = launch(settings, ledger, spec, detach=False)
@@ -118,12 +119,12 @@ def cluster(framework: str = "dask", **options: Any) -> Iterator[Cluster]:
     ledger = Ledger(settings.home)
     asked = {"framework": framework, **options}
     spec = spec_for(Request(words=None, options=asked), ledger, os.environ, Path.cwd())
-    runs.begin(ledger, spec)
-    take_over(ledger, spec.name, "")
+    spec = runs.begin(ledger, spec)
     platform = load_platform(spec.platform, settings)
     name = runs.cluster_id(spec.name, 1)
     scene = Scene(platform=platform, spec=spec, cluster=name, attempt=1)
     with Heartbeat(settings, spec.platform, name, spec.lease_s), _recorded(ledger, scene):
+        take_over(ledger, spec.name, "")
         steps.request_hardware_tier(scene)
         steps.wait_for_nodes(scene)
         steps.start_head(scene)

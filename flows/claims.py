@@ -14,6 +14,7 @@ from flows.recorded import begin, take_over
 from infra.ledger import Ledger
 from infra.models.phases import Phase
 from infra.platforms.local import marks
+from infra.private import private_home, private_opener
 from infra.settings import Settings
 from infra.waiting import wall_s
 
@@ -43,13 +44,13 @@ def claim(
             if wall_s() - row["ended"] < window_s:
                 return f"done already by run {row['name']}"
             ledger.update_run(row["name"], job_key=f"{key}#{row['name']}")
-        take_over(ledger, begin(ledger, request, key=key).name, flow_run_id)
+        begin(ledger, request, key=key, flow_run_id=flow_run_id)
     return None
 
 
 @contextlib.contextmanager
 def _alone(settings: Settings) -> Iterator[None]:
-    settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with (settings.home / "claims.lock").open("w") as lock:
+    home = private_home(settings.home)
+    with open(home / "claims.lock", "w", opener=private_opener) as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield

@@ -18,6 +18,7 @@ from flows.signing import sign_in
 from flows.tables import Row, Table, moment, tables
 from infra.overview import Overview, gather
 from infra.settings import Settings, load_settings
+from infra.shown import markdown
 from tasks.artifacts import put_current
 
 KEY = "infrastructure"
@@ -59,7 +60,7 @@ def page_of(overview: Overview) -> str:
 
 def _markdown(table: Table) -> str:
     if not table.rows:
-        return table.empty
+        return _cell(table.empty)
     rule = ("---",) * len(table.headers)
     return "\n".join(_line(row) for row in (table.headers, rule, *table.rows))
 
@@ -70,7 +71,4 @@ def _line(row: Row) -> str:
 
 def _cell(text: str) -> str:
     """A cell must not end its column, its line or the text around it, whatever a user typed."""
-    words = " ".join(text.split())
-    for sign in "\\|<*_`[":
-        words = words.replace(sign, f"\\{sign}")  # Prefect's UI shows entities as they are
-    return words
+    return markdown(" ".join(text.split()))

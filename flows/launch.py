@@ -9,13 +9,14 @@ from __future__ import annotations
 import contextlib
 import os
 import subprocess
-import sys
+from pathlib import Path
 
 from infra import runs
+from infra.errors import EbbError
 from infra.ledger import Ledger
 from infra.models.job import RunSpec
 from infra.platforms.base import load_platform
-from infra.platforms.local.processes import our_environment
+from infra.platforms.local.processes import Ours, our_environment
 from infra.settings import Settings
 
 KEEP = b"keep\n"
@@ -23,23 +24,37 @@ KEEP = b"keep\n"
 
 
 def launch(settings: Settings, ledger: Ledger, spec: RunSpec, *, detach: bool) -> Flow:
-    """Begin the run and give its flow process.
+    """Start a run that has begun, and give its flow process.
 
     Args:
         settings: of this installation.
         ledger: open here.
-        spec: checked.
+        spec: checked, and written down by ``infra.runs.begin``.
         detach: the run goes on when the caller ends; else it is stopped then.
+
+    Raises:
+        EbbError: when it cannot be started: it names the run, which has ended with it, and what
+            was made is released.
     """
-    runs.begin(ledger, spec)
     cluster = runs.cluster_id(spec.name, 1)
     platform = load_platform(spec.platform, settings)
-    platform.declare(spec, cluster, 1)
-    platform.attach_autoscaler(cluster)
-    platform.start_job(cluster, then_release=True)
-    flow = Flow(settings, spec.name)
-    if detach:
-        flow.let_go()
+    try:
+        platform.declare(spec, cluster, 1)
+        platform.attach_autoscaler(cluster)
+        platform.start_job(cluster, then_release=True)
+        flow = Flow(settings, spec.name)
+        if detach:
+            flow.let_go()
+    except BaseException as failure:
+        error = runs.launch_error(failure)
+        with contextlib.suppress(EbbError):
+            platform.sweep(cluster)
+        with contextlib.suppress(EbbError):
+            runs.end(ledger, spec.name, error, error.exit_code)
+        error.run = spec.name
+        if error is failure or not isinstance(failure, Exception):
+            raise
+        raise error from failure
     return flow
 
 
@@ -47,18 +62,14 @@ class Flow:
     """The flow process of a run, as the process that started it sees it."""
 
     def __init__(self, settings: Settings, run: str):
-        argv = [sys.executable, "-P", "-m", "flows.flow_process", run]
-        environment = our_environment(os.environ)
-        environment["EBB_HOME"] = str(settings.home)
-        with (settings.run_folder(run) / "flow.log").open("ab") as log:
-            self._process = subprocess.Popen(
-                argv,
-                env=environment,
-                stdin=subprocess.PIPE,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
+        process = Ours(
+            module="flows.flow_process",
+            words=(run,),
+            environment={**our_environment(os.environ), "EBB_HOME": str(settings.home)},
+            log=settings.run_folder(run) / "flow.log",
+            cwd=Path.cwd(),
+        )
+        self._process = process.start(stdin=subprocess.PIPE)
 
     @property
     def pid(self) -> int:

@@ -54,29 +54,37 @@ def run_once(
     row = ledger.run_of(key)
     if row is not None and row["phase"] == Phase.SUCCEEDED.value:
         return result_of(settings, row)
-    spec = _living(row) or begin(ledger, request, key=key)
-    take_over(ledger, spec.name, flow_run_id)
-    with watching(spec.name):
+    spec = _living(row)
+    if spec is None:
+        spec = begin(ledger, request, key=key, flow_run_id=flow_run_id)
+    else:
+        take_over(ledger, spec.name, flow_run_id)
+    with runs.ended_when_it_fails(ledger, spec.name), watching(spec.name):
         carry_out(settings, ledger, spec, seven)
     ended = ledger.run(spec.name)
     assert ended is not None
     return result_of(settings, ended)
 
 
-def begin(ledger: Ledger, request: Request, *, key: str) -> RunSpec:
-    """A new run of the job with this key, written down before anything is made."""
+def begin(ledger: Ledger, request: Request, *, key: str, flow_run_id: str = "") -> RunSpec:
+    """A new run of the job with this key, written down before anything is made.
+
+    With ``flow_run_id`` this process drives it from its first moment.
+    """
     spec = spec_for(request, ledger, os.environ, Path.cwd())
-    runs.begin(ledger, spec)
-    ledger.update_run(spec.name, job_key=key)
-    return spec
+    driver = _driver(flow_run_id) if flow_run_id else {}
+    return runs.begin(ledger, spec, job_key=key, **driver)
 
 
 def take_over(ledger: Ledger, run: str, flow_run_id: str) -> None:
     """This process drives the run from now on: the reaper looks whether it lives."""
+    ledger.update_run(run, **_driver(flow_run_id))
+
+
+def _driver(flow_run_id: str) -> dict[str, Any]:
     pid = os.getpid()
-    ledger.update_run(
-        run, flow_pid=pid, flow_started=marks.started_ticks(pid), flow_run_id=flow_run_id or None
-    )
+    started = marks.started_ticks(pid)
+    return {"flow_pid": pid, "flow_started": started, "flow_run_id": flow_run_id or None}
 
 
 def _living(row: Any) -> RunSpec | None:

@@ -19,6 +19,7 @@ from infra.ledger import Ledger
 from infra.models.phases import Reason
 from infra.platforms.local import marks
 from infra.settings import Settings
+from infra.shown import visible
 from tasks.report import Report, Subject
 from tasks.words import speak_plainly, words_of
 
@@ -50,6 +51,6 @@ def ended_by(error: EbbError) -> State[Any]:
     Whoever called the flow directly gets the error itself.
     """
     if error.reason is Reason.CANCELLED:
-        return Cancelled(message=str(error))
+        return Cancelled(message=visible(str(error)))
     get_run_logger().error(words_of(error))
     return Failed(message=words_of(error), data=error)

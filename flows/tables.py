@@ -11,6 +11,7 @@ from datetime import datetime
 
 from infra.models.resources import Resources, format_cpu, format_duration, format_memory
 from infra.overview import Overview, PoolState, Share, TierState, Waiting
+from infra.platforms.local.neighbours import HIDDEN, Neighbours
 
 Row = tuple[str, ...]
 
@@ -33,6 +34,7 @@ def tables(overview: Overview) -> tuple[Table, ...]:
         shares(overview.shares),
         queue(overview.queue, overview.at),
         clusters(overview),
+        others(overview.neighbours),
         tiers(overview.tiers),
     )
 
@@ -116,6 +118,21 @@ def clusters(overview: Overview) -> Table:
     ]
     headers = ("CLUSTER", "RUN", "FRAMEWORK", "PHASE", "WORKERS", "LEASE LEFT", "RENEWED", "OWNER")
     return Table("Clusters and leases", headers, rows, "no cluster is held")
+
+
+def others(found: Neighbours) -> Table:
+    """What is held of this machine beside this installation: nobody's turn, yet in the way."""
+    rows = [
+        (
+            f"{c.user} (another EBB_HOME)" if c.mine else c.user,
+            str(c.clusters),
+            _cpu(c.amount),
+            _memory(c.amount),
+        )
+        for c in found.claims
+    ]
+    headers = ("USER", "CLUSTERS", "CPU", "MEMORY")
+    return Table("Held by others", headers, rows, HIDDEN if found.hidden else "nothing")
 
 
 def tiers(states: Iterable[TierState]) -> Table:

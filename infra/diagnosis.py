@@ -17,6 +17,7 @@ _FIXES: dict[Reason, str] = {
     Reason.RUNS_AT_MAX: "wait, or stop a run that counts; runs-at-once, runs-per-owner in ebb.yaml",
     Reason.QUEUE_FULL: "wait until some have run (ebb ps), or a larger runs-waiting in ebb.yaml",
     Reason.NOT_IN_TIME: "allow more time (--start-within), ask for less, or stop another run",
+    Reason.LAUNCH_FAILED: "mend what the detail names (space, rights, processes), run it again",
     Reason.HEAD_NOT_READY: "ebb logs RUN --from head; ebb doctor",
     Reason.HEAD_LOST: "ebb logs RUN --from head; a larger --head-tier if it ran out of memory",
     Reason.WORKERS_NOT_JOINED: "ebb logs RUN --from worker-0; ebb doctor",
@@ -66,7 +67,7 @@ class Diagnosis:
 def diagnose(story: Story) -> Diagnosis:
     """The answer to ``ebb why``."""
     waiting = _last(story, "step_waiting")
-    if not story.phase.ended and story.phase is Phase.QUEUED and waiting is not None:
+    if story.phase in (Phase.QUEUED, Phase.PROVISIONING) and waiting is not None:
         reason = Reason(waiting["reason"] or Reason.POOL_AT_MAX)
         evidence = (waiting["message"],)
         return Diagnosis(f"it waits: {reason.info.sentence}", reason, evidence, fix_for(reason))

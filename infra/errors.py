@@ -36,6 +36,8 @@ class EbbError(Exception):
         self.summary = summary or reason.info.sentence
         self.detail = detail
         self.hint = hint
+        self.run = ""
+        """The run that has begun and was ended with this error; empty when none had begun."""
         super().__init__(f"{reason}: {self.summary}" + (f" ({detail})" if detail else ""))
 
     @property

@@ -19,6 +19,7 @@ from typing import Any
 
 from infra.errors import ConfigurationError, Problem, ProvisioningError
 from infra.models.phases import Reason
+from infra.private import own_file, private_home
 from infra.waiting import wall_s
 
 VERSION = 2
@@ -73,6 +74,14 @@ CREATE TABLE samples (
 """What makes a ledger of this version one of the next; a new file takes the same way."""
 
 _BUSY_TIMEOUT_S = 10.0
+_HINT = "see that EBB_HOME can be written, then try again"
+_HINTS = {
+    "full": "free some disk space, then try again",
+    "No space": "free some disk space, then try again",
+    "quota": "free some of your disk quota, then try again",
+    "locked": "another process is writing to it for long: try again",
+    "moved aside": "try again: a new one is begun, and living runs sign in again",
+}
 Test = Callable[[], bool]
 _CORRUPT = ("not a database", "malformed", "disk image", "unsupported file format")
 
@@ -135,25 +144,23 @@ class Ledger:
 
     # Runs ----------------------------------------------------------------------------------
 
-    def add_run(
-        self,
-        name: str,
-        spec: str,
-        *,
-        owner: str = "",
-        tags: tuple[str, ...] = (),
-        unless: Test = bool,
-    ) -> bool:
-        """A new run, queued. Gives False, and adds nothing, when ``unless`` says so then."""
+    def add_run(self, name: str, spec: str, *, unless: Test = bool, **more: Any) -> bool:
+        """A new run, queued.
+
+        Args:
+            name: of the run.
+            spec: as JSON.
+            unless: nothing is added when it says so, asked while no other process can write.
+            more: other columns.
+
+        Returns:
+            False when nothing was added: ``unless`` said so, or another run has its name.
+        """
+        row = {"name": name, "spec": spec, "phase": "Queued", "created": wall_s(), **more}
+        columns, values = ", ".join(row), ", ".join("?" * len(row))
+        sql = f"INSERT INTO runs ({columns}) VALUES ({values}) ON CONFLICT (name) DO NOTHING"
         with self.transaction() as connection:
-            if unless():
-                return False
-            connection.execute(
-                "INSERT INTO runs (name, spec, phase, created, owner, tags)"
-                " VALUES (?, ?, 'Queued', ?, ?, ?)",
-                (name, spec, wall_s(), owner, json.dumps(tags)),
-            )
-        return True
+            return not unless() and connection.execute(sql, tuple(row.values())).rowcount > 0
 
     def run_of(self, job_key: str) -> sqlite3.Row | None:
         """The latest run of a job that is told apart by this key."""
@@ -329,7 +336,8 @@ class Ledger:
             return False
 
     def _connect(self) -> sqlite3.Connection:
-        _make_private(self.path.parent)
+        private_home(self.path.parent)
+        self._own_file()
         connection = sqlite3.connect(self.path, timeout=_BUSY_TIMEOUT_S, isolation_level=None)
         connection.row_factory = sqlite3.Row
         try:
@@ -338,6 +346,13 @@ class Ledger:
             connection.close()
             raise
         return connection
+
+    def _own_file(self) -> None:
+        """Ours alone before SQLite makes it open; its ``-wal`` and ``-shm`` follow its mode."""
+        try:
+            own_file(self.path)
+        except OSError as error:
+            raise _unwritable(self.path, error.strerror or str(error)) from error
 
     def _migrate(self, connection: sqlite3.Connection) -> None:
         if self._check_version(connection):
@@ -376,23 +391,9 @@ def _version_of(connection: sqlite3.Connection) -> int:
     return int(connection.execute("PRAGMA user_version").fetchone()[0])
 
 
-def _make_private(home: Path) -> None:
-    try:
-        home.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if not os.access(home, os.W_OK | os.X_OK):
-            raise PermissionError(f"{home} is not writable")
-    except OSError as error:
-        problem = Problem(
-            Reason.NO_PERMISSION,
-            f"cannot keep anything in {home}: {error.strerror or error}",
-            "set EBB_HOME to a folder of yours",
-        )
-        raise ConfigurationError([problem]) from error
-
-
 def _unwritable(path: Path, why: str) -> ProvisioningError:
     return ProvisioningError(
         Reason.LEDGER_UNWRITABLE,
         detail=f"{path}: {why}",
-        hint="free some disk space, then try again",
+        hint=next((hint for sign, hint in _HINTS.items() if sign in why), _HINT),
     )

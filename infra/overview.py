@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from infra.catalog import Catalog
 from infra.ledger import Ledger
@@ -20,6 +20,7 @@ from infra.models.phases import Phase
 from infra.models.resources import NOTHING, Resources, format_duration
 from infra.platforms.base import known_platforms, load_platform
 from infra.platforms.local import marks
+from infra.platforms.local.neighbours import Neighbours, neighbours
 from infra.settings import Settings
 from infra.waiting import wall_s
 
@@ -131,6 +132,8 @@ class Overview:
     shares: tuple[Share, ...]
     queue: tuple[Waiting, ...]
     clusters: tuple[ClusterState, ...]
+    neighbours: Neighbours = field(default_factory=Neighbours)
+    """What is held of this machine by others, who are no part of the queue."""
 
 
 def gather(settings: Settings, catalog: Catalog) -> Overview:
@@ -151,6 +154,7 @@ def gather(settings: Settings, catalog: Catalog) -> Overview:
         shares=shares,
         queue=waiting_in(rows, specs),
         clusters=tuple(_cluster(row, specs[row["run"]]) for row in rows),
+        neighbours=neighbours(settings.home),
     )
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from infra.models.phases import STEP_LABELS, Step
 from infra.models.resources import format_duration
 from infra.receipts import Receipt, Use
+from infra.shown import markdown
 
 NO_PRICES = "no prices in the catalog"
 _HEADERS = ("STEP", "TIME", "ASKED", "USED", "IDLE", "COST")
@@ -43,8 +44,8 @@ def receipt_markdown(receipt: Receipt) -> str:
     header = "| " + " | ".join(word.lower() for word in _HEADERS) + " |"
     rule = "|---|" + "---:|" * (len(_HEADERS) - 1)
     rows = ["| " + " | ".join(row) + " |" for row in _rows(receipt)]
-    facts = [f"- **{name}** {words}" for name, words in _facts(receipt)]
-    title = f"## Receipt of {receipt.run}"
+    facts = [f"- **{name}** {markdown(words)}" for name, words in _facts(receipt)]
+    title = f"## Receipt of {markdown(receipt.run)}"
     note = "Asked, used and idle are worker-seconds; the head counts in the cost only."
     return "\n".join([title, "", *facts, "", header, rule, *rows, "", note])
 

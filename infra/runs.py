@@ -6,6 +6,12 @@ Does not belong here: doing anything about it.
 
 from __future__ import annotations
 
+import contextlib
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
 from infra.errors import CapacityError, EbbError, JobError, ProvisioningError, error_for
 from infra.ledger import Ledger
 from infra.models.cluster import ClusterView
@@ -19,31 +25,38 @@ _BEING_BORN = 200
 """So many of the newest runs are looked at for those whose cluster is not written down yet."""
 
 
-def begin(ledger: Ledger, spec: RunSpec) -> None:
+def begin(ledger: Ledger, spec: RunSpec, **more: Any) -> RunSpec:
     """Write the run down, before anything is made.
+
+    Args:
+        ledger: where.
+        spec: of the run.
+        more: other columns of its row, so that there is no moment without them.
+
+    Returns:
+        The spec, under the next free name when another run has taken this one meanwhile.
 
     Raises:
         CapacityError: QUEUE_FULL, when so many wait for its pool that it may not; nothing is
             written then.
     """
     pool = spec.cluster.pool
+    more = {"owner": spec.owner, "tags": json.dumps(spec.tags), **more}
 
     def full() -> bool:
         return pool.runs_waiting is not None and waiting(ledger, pool) >= pool.runs_waiting
 
-    def added() -> bool:
-        # Asked first without the lock: a crowd that is refused disturbs nobody who runs.
-        return not full() and ledger.add_run(
-            spec.name, to_json(spec), owner=spec.owner, tags=spec.tags, unless=full
-        )
-
-    if not added():
-        raise CapacityError(
-            Reason.QUEUE_FULL,
-            detail=f"pool {pool.name} lets {pool.runs_waiting} runs wait",
-            hint="try again when some have run (ebb ps), stop some (ebb stop RUN), or set a larger"
-            " runs-waiting for the pool in ebb.yaml; a waiting run takes memory",
-        )
+    # Asked first without the lock: a crowd that is refused disturbs nobody who runs.
+    while full() or not ledger.add_run(spec.name, to_json(spec), unless=full, **more):
+        if full():
+            raise CapacityError(
+                Reason.QUEUE_FULL,
+                detail=f"pool {pool.name} lets {pool.runs_waiting} runs wait",
+                hint="try again when some have run (ebb ps), stop some (ebb stop RUN), or set a"
+                " larger runs-waiting for the pool in ebb.yaml; a waiting run takes memory",
+            )
+        spec = replace(spec, name=free_name(ledger, spec.name))
+    return spec
 
 
 def waiting(ledger: Ledger, pool: NodePool) -> int:
@@ -98,6 +111,37 @@ def end(ledger: Ledger, run: str, error: EbbError | None, exit_code: int) -> boo
         hint = error.hint if error else ""
         ledger.emit(run, "run_ended", detail, reason=reason, phase=phase.value, hint=hint)
     return changed > 0
+
+
+@contextlib.contextmanager
+def ended_when_it_fails(ledger: Ledger, run: str) -> Iterator[None]:
+    """What goes wrong inside ends the run, with its real reason; the error goes on.
+
+    Raises:
+        EbbError: in place of whatever else was raised.
+    """
+    try:
+        yield
+    except Exception as failure:
+        error = launch_error(failure)
+        with contextlib.suppress(EbbError):
+            end(ledger, run, error, error.exit_code)
+        if error is failure:
+            raise
+        raise error from failure
+
+
+def launch_error(failure: BaseException) -> EbbError:
+    """What stood in the way of a run, as an error that a person can act on."""
+    if isinstance(failure, EbbError):
+        return failure
+    if isinstance(failure, (KeyboardInterrupt, SystemExit)):
+        return error_for(Reason.CANCELLED)
+    detail = repr(failure)[:300]
+    if isinstance(failure, OSError) and failure.strerror:
+        where = f"{failure.filename}: " if failure.filename else ""
+        detail = f"{where}{failure.strerror}"
+    return error_for(Reason.LAUNCH_FAILED, detail=detail)
 
 
 def job_error(view: ClusterView) -> EbbError | None:

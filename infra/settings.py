@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -31,11 +30,6 @@ class Settings:
     def run_folder(self, run: str) -> Path:
         """Kept after release."""
         return self.runs / run
-
-    def short_folder(self, cluster: str) -> Path:
-        """A link to the cluster's folder for programs that put unix sockets there; gone with it."""
-        digest = hashlib.sha256(f"{self.home}/{cluster}".encode()).hexdigest()[:10]
-        return Path("/tmp") / f"ebb-{digest}"
 
     def cluster_folder(self, cluster: str) -> Path:
         """Gone after release."""

@@ -36,6 +36,7 @@ from infra.plot import svg_plot
 from infra.receipt_text import receipt_markdown
 from infra.receipts import receipt_of
 from infra.settings import Settings
+from infra.shown import markdown, visible
 from infra.tails import Tail
 from infra.waiting import now_s
 from tasks.artifacts import Artifacts
@@ -174,7 +175,8 @@ class _Round:
         self._show_plot()
         receipt = receipt_of(self._ledger, self._subject.run)
         if receipt is not None:
-            self._artifacts.put("receipt", "markdown", receipt_markdown(receipt), receipt.advice)
+            page, advice = receipt_markdown(receipt), markdown(receipt.advice)
+            self._artifacts.put("receipt", "markdown", page, advice)
 
     def _show_plot(self) -> None:
         svg = svg_plot(usage.samples_of(self._ledger, self._subject.run))
@@ -191,6 +193,7 @@ class _Round:
             words = f"{STEP_LABELS[Step(event['step'])]}: {words}"
         if event["reason"]:
             words = f"{event['reason']} {words}"
+        words = visible(words)
         self._subject.logger.log(_LEVELS[event["kind"]], words)
         if event["kind"] in _STATES:
             self._words = words
@@ -203,7 +206,7 @@ class _Round:
         words = self._words
         if view is not None and view.workers_wanted:
             words += f" · {view.workers_joined} of {view.workers_wanted} workers"
-        self._artifacts.put("progress", "progress", float(percent), words)
+        self._artifacts.put("progress", "progress", float(percent), markdown(words))
         if view is not None and view.dashboard:
             how = f"It asks for the cluster's secret; `ebb open {self._subject.run}` brings you in."
             link = f"[{view.dashboard}]({view.dashboard})\n\n{how}"

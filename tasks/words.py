@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 
 from infra.errors import ConfigurationError, EbbError
+from infra.shown import visible
 
 _LOGGERS = ("prefect.flow_runs", "prefect.task_runs")
 
@@ -18,7 +19,7 @@ def words_of(error: EbbError) -> str:
 
 
 def _with(summary: str, hint: str) -> str:
-    return f"{summary}; {hint}" if hint else summary
+    return visible(f"{summary}; {hint}" if hint else summary)
 
 
 class _NoTraceback(logging.Filter):

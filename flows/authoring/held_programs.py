@@ -15,6 +15,7 @@ from flows.outcome import RunResult
 from infra.ledger import Ledger
 from infra.models.job import JobSpec
 from infra.models.phases import ExitCode, Phase
+from infra.private import private_folder, write_private
 from infra.settings import Settings
 
 _FACTS = "program.json"
@@ -44,18 +45,19 @@ def done_before(settings: Settings, ledger: Ledger, key: str, program: Program) 
 
 def folder_for(settings: Settings, run: str, program: Program) -> Path:
     """Its folder: that of the start that has not ended, or a new one."""
+    private_folder(settings.home, "runs", run, "programs")
     number = 1
     while True:
         name = program.name if number == 1 else f"{program.name}-{number}"
         folder = _programs(settings, run) / name
         try:
-            folder.mkdir(mode=0o700, parents=True)
+            folder.mkdir(mode=0o700)
         except FileExistsError:
             if _read(folder / _FACTS) == program.facts and not any(folder.glob("exit-*.json")):
                 return folder
             number += 1
             continue
-        (folder / _FACTS).write_text(program.facts)
+        write_private(folder / _FACTS, program.facts)
         return folder
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import reduce
 from typing import Any
 
-from flows.cli.output import Parser, known_run, print_json, print_table, say
+from flows.cli.output import Parser, known_run, print_json, print_table, say, show
 from infra.errors import ConfigurationError
 from infra.ledger import Ledger
 from infra.models.phases import ExitCode, Reason
@@ -47,7 +47,7 @@ def main(args: list[str]) -> int:
         say(f"no runs in the last {options.since}")
     else:
         _show(options.by, [*sums, total])
-        print(_last_line(total))
+        show(_last_line(total))
     return ExitCode.OK
 
 
@@ -59,7 +59,8 @@ def _show_one(ledger: Ledger, run: str, *, as_json: bool) -> int:
     elif receipt is None:
         say(f"{run} has held nothing yet")
     else:
-        print("\n".join(receipt_lines(receipt)))
+        for line in receipt_lines(receipt):
+            show(line)
     return ExitCode.OK
 
 

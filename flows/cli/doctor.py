@@ -13,7 +13,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from flows.asking import catalog_for
-from flows.cli.output import Parser, print_json, say
+from flows.cli.output import Parser, print_json, say, show
 from flows.events import outbox
 from flows.events.prefect_events import failed_actions
 from flows.prefect_server import api, server
@@ -24,6 +24,7 @@ from infra.ledger import VERSION, Ledger
 from infra.models.phases import ExitCode
 from infra.models.resources import format_memory
 from infra.platforms.local import marks
+from infra.platforms.local.neighbours import HIDDEN, neighbours
 from infra.settings import load_settings
 
 _DESCRIPTION = """Checks this machine; exit 64 when something essential is missing. JSON: a list of
@@ -54,9 +55,9 @@ def main(args: list[str]) -> int:
     else:
         for finding in findings:
             mark = {"ok": "✓", "warning": "!", "missing": "✗"}[finding.state]
-            print(f"  {mark} {finding.check:<16} {finding.detail}")
+            show(f"  {mark} {finding.check:<16} {finding.detail}")
             if finding.fix:
-                print(f"      fix   {finding.fix}")
+                show(f"      fix   {finding.fix}")
         bad = sum(finding.state == "missing" for finding in findings)
         say(f"{bad} essential things are missing" if bad else "ready")
     missing = any(finding.state == "missing" for finding in findings)
@@ -88,6 +89,15 @@ def _home() -> list[Finding]:
     if free < _LITTLE_SPACE_BYTES:
         return [Finding("ledger", "warning", detail, "free some disk space")]
     return [Finding("ledger", "ok", detail)]
+
+
+def _neighbours() -> list[Finding]:
+    """Other users' clusters are no part of our queue: cores may be booked twice."""
+    found = neighbours(load_settings().home)
+    if found.claims:
+        words = "; ".join(claim.words for claim in found.claims)
+        return [Finding("other users", "warning", words, "give pools less than all in ebb.yaml")]
+    return [Finding("other users", "ok", HIDDEN if found.hidden else "hold nothing")]
 
 
 def _frameworks() -> list[Finding]:
@@ -185,6 +195,7 @@ CHECKS: tuple[Callable[[], list[Finding]], ...] = (
     _python,
     _home,
     _machine,
+    _neighbours,
     _frameworks,
     _prefect,
     _stack,

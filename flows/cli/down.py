@@ -21,7 +21,7 @@ def main(args: list[str]) -> int:
     options = Parser("down", _DESCRIPTION).take(args)
     settings = load_settings()
     info = stack.running(settings)
-    if info is not None and not stack.end(info, timeout_s=_TIMEOUT_S):
+    if info is not None and not stack.end(settings, info, timeout_s=_TIMEOUT_S):
         raise ReleaseError(
             Reason.RELEASE_INCOMPLETE,
             detail=f"the manager (pid {info.pid}) still lives",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import json
 import sys
 import traceback
 from collections.abc import Sequence
@@ -15,7 +14,9 @@ from infra.errors import ConfigurationError, EbbError, Problem, ProvisioningErro
 from infra.ledger import Ledger
 from infra.models.phases import ExitCode, Reason
 from infra.options import did_you_mean
+from infra.platforms.local.processes import become_private
 from infra.settings import Settings, load_settings
+from infra.shown import json_text
 from infra.waiting import wall_s
 
 COMMANDS = {
@@ -45,6 +46,8 @@ _UNSWEPT = ("doctor", "held", "status", "restore")
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and give its exit code."""
+    if argv is None:  # as the console script: the whole process is ours
+        become_private()
     words = list(sys.argv[1:] if argv is None else argv)
     if not words or words[0] in ("-h", "--help", "help"):
         print(_help())
@@ -57,7 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return _dispatch(words)
     except EbbError as error:
-        _show_error(error, as_json=as_json)
+        _show_error(error, command=words[0], as_json=as_json)
         return error.exit_code
     except KeyboardInterrupt:
         return ExitCode.INTERRUPTED
@@ -97,7 +100,7 @@ def _last_net(settings: Settings) -> None:
         say(f"! released what nobody owned any more: {', '.join(found.clusters)}")
 
 
-def _show_error(error: EbbError, *, as_json: bool) -> None:
+def _show_error(error: EbbError, *, command: str, as_json: bool) -> None:
     problems = error.problems if isinstance(error, ConfigurationError) else ()
     if as_json:
         listed = [
@@ -108,15 +111,23 @@ def _show_error(error: EbbError, *, as_json: bool) -> None:
             "summary": error.summary,
             "detail": error.detail,
             "hint": error.hint,
+            "run": error.run or None,
             "problems": listed,
         }
-        print(json.dumps({"error": body}, ensure_ascii=False))
+        print(json_text({"error": body}))
         return
     for problem in problems:
         _show_problem(problem.summary, "", problem.hint)
     if not problems:
         _show_problem(error.summary, error.detail, error.hint)
-    say(f"  {error.reason} · nothing was started")
+    say(f"  {error.reason}{_what_became_of_it(error, command)}")
+
+
+def _what_became_of_it(error: EbbError, command: str) -> str:
+    """Only what is so: a run that has begun is in the ledger, with its end."""
+    if error.run:
+        return f" · run {error.run} has ended, what it held is released: ebb why {error.run}"
+    return " · nothing was started" if command == "run" else ""
 
 
 def _show_problem(summary: str, detail: str, hint: str) -> None:

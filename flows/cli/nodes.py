@@ -15,11 +15,13 @@ from infra.models.hardware import Node
 from infra.models.phases import ExitCode
 from infra.models.resources import Resources
 from infra.overview import ClusterState, Overview, PoolState, gather
+from infra.platforms.local.neighbours import HIDDEN
 from infra.settings import load_settings
 
 _DESCRIPTION = """The infrastructure now: pools and nodes, used and free; what runs where; the
-queue; clusters and their leases; tiers. JSON: an object with the keys at, source, pools (each with
-its nodes), shares, queue, clusters, tiers; CPU in cores, memory in bytes, times in seconds."""
+queue; clusters and their leases; what other users' clusters hold; tiers. JSON: an object with the
+keys at, source, pools (each with its nodes), shares, queue, clusters, others, others_hidden, tiers;
+CPU in cores, memory in bytes, times in seconds."""
 
 
 def main(args: list[str]) -> int:
@@ -49,6 +51,8 @@ def _show(overview: Overview) -> None:
         print_table(table.headers, table.rows)
     if not overview.clusters:
         say("nothing runs and nobody waits; a first look: ebb run hello")
+    if overview.neighbours.hidden:
+        say(HIDDEN)
     say(f"* the default; from {overview.source}")
 
 
@@ -81,6 +85,11 @@ def _document(overview: Overview) -> dict[str, Any]:
             for w in overview.queue
         ],
         "clusters": [_cluster(state) for state in overview.clusters],
+        "others": [
+            {"user": c.user, "mine": c.mine, "clusters": c.clusters, **_amount(c.amount)}
+            for c in overview.neighbours.claims
+        ],
+        "others_hidden": overview.neighbours.hidden,
         "tiers": tier_facts(overview.tiers),
     }
 

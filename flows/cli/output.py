@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from argparse import ArgumentParser
 from collections.abc import Sequence
@@ -15,6 +14,7 @@ from infra.errors import ConfigurationError, Problem
 from infra.ledger import Ledger
 from infra.models.phases import Reason
 from infra.options import did_you_mean
+from infra.shown import json_text, visible
 from infra.waiting import pause
 
 _LOOK_EVERY_S = 0.5
@@ -50,13 +50,18 @@ class Parser(ArgumentParser):
 
 
 def say(words: str) -> None:
-    """A remark of ours: to stderr, so that stdout stays data."""
-    print(words, file=sys.stderr, flush=True)
+    """One line of ours: to stderr, so that stdout stays data."""
+    print(visible(words), file=sys.stderr, flush=True)
+
+
+def show(words: str = "") -> None:
+    """One line of what was asked for: to stdout."""
+    print(visible(words))
 
 
 def print_json(data: Any) -> None:
     """One JSON document on stdout."""
-    print(json.dumps(data, ensure_ascii=False, indent=2))
+    print(json_text(data, indent=2))
 
 
 def print_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
@@ -64,9 +69,9 @@ def print_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     console = Console(highlight=False, markup=False)
     table = Table(box=None, pad_edge=False, header_style="bold")
     for header in headers:
-        table.add_column(header, overflow="fold")
+        table.add_column(visible(header), overflow="fold")
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*map(visible, row))
     if not console.is_terminal:
         console.width = 200
     console.print(table)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import sys
@@ -17,12 +16,14 @@ from flows.cli.screen import JsonScreen, Screen, TextScreen
 from flows.cli.viewer import Viewer
 from flows.launch import launch
 from flows.prefect_server import api
+from infra import runs
 from infra.errors import ConfigurationError
 from infra.ledger import Ledger
 from infra.models.codec import to_data
 from infra.models.job import RunSpec
 from infra.models.phases import ExitCode
 from infra.settings import Settings, load_settings
+from infra.shown import json_text
 
 _SERVER_TIMEOUT_S = 5.0
 
@@ -63,8 +64,9 @@ def _check_prefect(environ: Mapping[str, str]) -> None:
 
 def _run(settings: Settings, ledger: Ledger, spec: RunSpec, arguments: RunArguments) -> int:
     screen: Screen = JsonScreen() if arguments.json else TextScreen()
-    screen.plan(spec)
     with _Interrupts() as interrupts:
+        spec = runs.begin(ledger, spec)
+        screen.plan(spec)
         flow = launch(settings, ledger, spec, detach=arguments.detach)
         if arguments.detach:
             screen.detached(spec.name)
@@ -99,7 +101,7 @@ class _Interrupts:
 def _print_plan(spec: RunSpec, *, as_json: bool) -> int:
     """What would be made. Nothing is."""
     if as_json:
-        print(json.dumps({"plan": to_data(spec)}, ensure_ascii=False))
+        print(json_text({"plan": to_data(spec)}))
         return ExitCode.OK
     TextScreen(sys.stdout).plan(spec)
     print("  Plan     nothing was started")

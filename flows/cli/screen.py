@@ -5,7 +5,6 @@ stdout carries the program's own output (or JSON); everything of ours goes to st
 
 from __future__ import annotations
 
-import json
 import sys
 from typing import IO, Any, Protocol
 
@@ -17,6 +16,7 @@ from infra.frameworks.base import load_framework
 from infra.models.job import RunSpec
 from infra.models.phases import STEP_LABELS, Step
 from infra.models.resources import format_duration
+from infra.shown import json_text, visible
 from infra.waiting import wall_s
 
 _LONGEST_PROGRAM = 60
@@ -79,7 +79,7 @@ class JsonScreen:
         self._line({"kind": "result", "message": lines[0].strip() if lines else "", "data": facts})
 
     def _line(self, data: dict[str, Any]) -> None:
-        print(json.dumps(data, ensure_ascii=False), flush=True)
+        print(json_text(data), flush=True)
 
 
 class TextScreen:
@@ -143,6 +143,7 @@ class TextScreen:
         if words == self._said:
             return
         self._said = words
+        status = Text(f" {visible(words)}")
         if not self._console.is_terminal:
             if words:
                 self._print(f"  … {words}")
@@ -150,10 +151,10 @@ class TextScreen:
         if not words:
             self._quiet()
         elif self._status is None:
-            self._status = self._console.status(f" {words}")
+            self._status = self._console.status(status)
             self._status.start()
         else:
-            self._status.update(f" {words}")
+            self._status.update(status)
 
     def live(self, words: str) -> None:
         """Only on a terminal: something that changes all the time."""
@@ -184,17 +185,17 @@ class TextScreen:
         mark, style = _MARKS[kind]
         took = format_duration(took_s) if took_s is not None else ""
         line = Text(f"  {mark}", style=style)
-        line.append(f" {label:<15} {message:<54} ", style="default")
+        line.append(f" {label:<15} {visible(message):<54} ", style="default")
         line.append(f"{took:>6}", style="dim")
         self._console.print(line)
 
     def _field(self, name: str, value: str) -> None:
         line = Text(f"  {name:<9}", style="dim")
-        line.append(value, style="default")
+        line.append(visible(value), style="default")
         self._console.print(line)
 
     def _print(self, words: str, style: str | None = None) -> None:
-        self._console.print(Text(words), style=style)
+        self._console.print(Text(visible(words)), style=style)
 
     def _quiet(self) -> None:
         if self._status is not None:

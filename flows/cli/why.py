@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from flows.cli.output import Parser, known_run, print_json
+from flows.cli.output import Parser, known_run, print_json, show
 from infra.diagnosis import Story, diagnose
 from infra.models.phases import ExitCode, Phase, Reason
 from infra.salvage import LastKnown
@@ -51,12 +51,12 @@ def main(args: list[str]) -> int:
         }
         print_json(document)
         return ExitCode.OK
-    print(f"{options.run} · {story.phase.value}" + (f" · {found.reason}" if found.reason else ""))
-    print(f"  cause     {found.cause}")
+    show(f"{options.run} · {story.phase.value}" + (f" · {found.reason}" if found.reason else ""))
+    show(f"  cause     {found.cause}")
     for number, line in enumerate(found.evidence):
-        print(f"  {'evidence' if number == 0 else '        '}  {line}")
+        show(f"  {'evidence' if number == 0 else '        '}  {line}")
     if fix:
-        print(f"  fix       {fix}")
+        show(f"  fix       {fix}")
     return ExitCode.OK
 
 

@@ -18,8 +18,11 @@ from flows.prefect_server import api, server
 from flows.prefect_server.api import Api
 from infra.errors import ConfigurationError
 from infra.models.phases import Reason
+from infra.private import private_folder, private_opener, write_private
 from infra.settings import Settings, load_settings
 from infra.waiting import wall_s
+
+_NAME = "outbox"
 
 
 def server_api(settings: Settings) -> Api | None:
@@ -33,11 +36,10 @@ def server_api(settings: Settings) -> Api | None:
 
 def keep(settings: Settings, event: dict[str, Any]) -> Path:
     """Write an event down for later."""
-    folder = _folder(settings)
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder = private_folder(settings.home, _NAME)
     path = folder / f"{wall_s():.6f}-{event['id']}.json"
     draft = path.with_suffix(".draft")
-    draft.write_text(json.dumps(event))
+    write_private(draft, json.dumps(event))
     draft.rename(path)
     return path
 
@@ -76,11 +78,11 @@ def flush(to: Api, settings: Settings | None = None) -> list[str]:
 
 
 def _folder(settings: Settings) -> Path:
-    return settings.home / "outbox"
+    return settings.home / _NAME
 
 
 @contextlib.contextmanager
 def _alone(settings: Settings) -> Iterator[None]:
-    with (_folder(settings) / "lock").open("w") as lock:
+    with open(_folder(settings) / "lock", "w", opener=private_opener) as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield

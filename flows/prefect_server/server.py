@@ -7,8 +7,6 @@ import fcntl
 import json
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,11 +18,11 @@ from flows.prefect_server.doorkeeper import OPEN_PATH
 from infra.errors import ProvisioningError
 from infra.models.phases import Reason
 from infra.platforms.local import marks
-from infra.platforms.local.processes import our_environment
+from infra.platforms.local.processes import Ours, our_environment
+from infra.private import private_folder, private_opener, touch_private, write_private
 from infra.waiting import wait_until
 
 _STOP_TIMEOUT_S = 15.0
-_KEEPER = (sys.executable, "-P", "-m", "flows.prefect_server.keeper")
 
 QUIET = {
     "DO_NOT_TRACK": "1",
@@ -145,7 +143,7 @@ def stop(home: Path) -> bool:
 def touch(home: Path) -> None:
     """Note that the server is of use now."""
     with contextlib.suppress(OSError):
-        (_folder(home) / "last-use").touch()
+        touch_private(_folder(home) / "last-use")
 
 
 def client_environment(info: ServerInfo) -> dict[str, str]:
@@ -191,8 +189,8 @@ def _folder(home: Path) -> Path:
 @contextlib.contextmanager
 def _locked(home: Path) -> Iterator[bool]:
     """Only one process at a time may start a server; the others wait for it, not for the lock."""
-    _folder(home).mkdir(mode=0o700, parents=True, exist_ok=True)
-    with (_folder(home) / "server.lock").open("w") as lock:
+    folder = private_folder(home, "prefect")
+    with open(folder / "server.lock", "w", opener=private_opener) as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -206,18 +204,14 @@ def _start_keeper(home: Path, idle_s: float, bind: Bind) -> None:
     environment.update({marks.HOME: str(home), marks.ROLE: "prefect-server"})
     folder = _folder(home)
     (folder / "failed").unlink(missing_ok=True)
-    with (folder / "server.log").open("ab") as log:
-        keeper = subprocess.Popen(
-            [*_KEEPER, str(home), str(idle_s), bind.host, bind.certificate, bind.key],
-            env=environment,
-            cwd="/",
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
+    keeper = Ours(
+        module="flows.prefect_server.keeper",
+        words=(str(home), str(idle_s), bind.host, bind.certificate, bind.key),
+        environment=environment,
+        log=folder / "server.log",
+    ).start()
     birth = {"pid": keeper.pid, "started": marks.started_ticks(keeper.pid)}
-    (folder / "keeper.json").write_text(json.dumps(birth))
+    write_private(folder / "keeper.json", json.dumps(birth))
 
 
 def _being_started(home: Path) -> bool:

@@ -13,6 +13,12 @@ from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 
+from infra.errors import ConfigurationError
+from infra.private import UMASK, private_home, private_opener
+
+_NAMES = ("prefect-*",)
+"""What may lie in our cache: it becomes a server's database, so it must be ours."""
+
 
 def template_path(environ: Mapping[str, str]) -> Path:
     """Where the template of the installed Prefect is kept."""
@@ -27,10 +33,11 @@ def ensure_template(environ: Mapping[str, str]) -> Path:
         RuntimeError: with what Prefect said, when its migrations failed.
     """
     path = template_path(environ)
-    if path.exists():
-        return path
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with path.with_suffix(".lock").open("w") as lock:
+    try:
+        private_home(path.parent, setting="XDG_CACHE_HOME", names=_NAMES)
+    except ConfigurationError as error:
+        raise RuntimeError(f"{error.summary}; {error.hint}") from error
+    with open(path.with_suffix(".lock"), "w", opener=private_opener) as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not path.exists():
             _migrate(path, environ)
@@ -53,6 +60,7 @@ def _migrate(path: Path, environ: Mapping[str, str]) -> None:
         capture_output=True,
         text=True,
         check=False,
+        umask=UMASK,
     )
     if done.returncode != 0:
         raise RuntimeError(f"Prefect's migrations failed: {(done.stderr or done.stdout)[-500:]}")

@@ -5,9 +5,8 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import signal
-import subprocess
-import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -15,13 +14,13 @@ from typing import TypedDict
 
 from flows.prefect_server.bind import Bind
 from infra.platforms.local import marks
-from infra.platforms.local.processes import our_environment
+from infra.platforms.local.processes import USER_TMPDIR, Ours, our_environment
+from infra.private import private_folder, write_private
 from infra.settings import Settings
 from infra.waiting import wait_until
 
 POOL = "local"
 _BIRTH_TIMEOUT_S = 30.0
-_MANAGER = (sys.executable, "-P", "-m", "flows.stack.manager")
 
 
 class Restarts(TypedDict):
@@ -73,9 +72,9 @@ class StackInfo:
     def save(self, settings: Settings) -> None:
         """Whole or not at all."""
         path = _file(settings)
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        private_folder(settings.home, "stack")
         draft = path.with_suffix(".draft")
-        draft.write_text(json.dumps(asdict(self)))
+        write_private(draft, json.dumps(asdict(self)))
         draft.rename(path)
 
 
@@ -107,21 +106,21 @@ def start(
     Raises:
         RuntimeError: when it did not, with where it says why.
     """
-    home = settings.home / "stack"
-    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    private_folder(settings.home, "stack")
     _file(settings).unlink(missing_ok=True)
     environment = {**our_environment(environ), "EBB_HOME": str(settings.home)}
     environment[marks.ROLE] = "stack"
-    with log_of(settings).open("ab") as log:
-        manager = subprocess.Popen(
-            [*_MANAGER, str(folder), str(limit), bind.host, bind.certificate, bind.key],
-            env=environment,
-            cwd=folder,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
+    _empty_temporary(settings)
+    environment.setdefault(USER_TMPDIR, environ.get("TMPDIR", ""))
+    # Prefect's names in a temporary folder are the same for all users of a machine.
+    environment["TMPDIR"] = str(private_folder(settings.home, "stack", "tmp"))
+    manager = Ours(
+        module="flows.stack.manager",
+        words=(str(folder), str(limit), bind.host, bind.certificate, bind.key),
+        environment=environment,
+        log=log_of(settings),
+        cwd=folder,
+    ).start()
     wait_until(lambda: last(settings) or manager.poll() is not None, timeout_s=_BIRTH_TIMEOUT_S)
     info = last(settings)
     if info is None:
@@ -129,11 +128,21 @@ def start(
     return info
 
 
-def end(info: StackInfo, *, timeout_s: float) -> bool:
+def end(settings: Settings, info: StackInfo, *, timeout_s: float) -> bool:
     """Tell the manager to end everything, and wait; gives whether it has."""
     with contextlib.suppress(ProcessLookupError):
         os.kill(info.pid, signal.SIGTERM)
-    return wait_until(lambda: not info.alive, timeout_s=timeout_s)
+    ended = wait_until(lambda: not info.alive, timeout_s=timeout_s)
+    if ended:
+        _empty_temporary(settings)
+    return ended
+
+
+def _empty_temporary(settings: Settings) -> None:
+    """What a worker and its flow runs left; while one of them lives (its manager died) it stays."""
+    folder = settings.home / "stack" / "tmp"
+    if not marks.started_with("TMPDIR", str(folder)):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def worker_name() -> str:

@@ -83,6 +83,7 @@ class Reason(StrEnum):
     RUNS_AT_MAX = "CAPACITY:RUNS_AT_MAX"
     QUEUE_FULL = "CAPACITY:QUEUE_FULL"
     NOT_IN_TIME = "CAPACITY:NOT_IN_TIME"
+    LAUNCH_FAILED = "INFRA:LAUNCH_FAILED"
     HEAD_NOT_READY = "INFRA:HEAD_NOT_READY"
     HEAD_LOST = "INFRA:HEAD_LOST"
     WORKERS_NOT_JOINED = "INFRA:WORKERS_NOT_JOINED"
@@ -158,6 +159,7 @@ REASONS: dict[Reason, ReasonInfo] = {
     Reason.NOT_IN_TIME: ReasonInfo(
         Phase.FAILED, "it did not start within its time", ExitCode.NO_CAPACITY, 5.0
     ),
+    Reason.LAUNCH_FAILED: _infra("the run could not be started"),
     Reason.HEAD_NOT_READY: _infra("the head did not answer"),
     Reason.HEAD_LOST: _infra("the head died"),
     Reason.WORKERS_NOT_JOINED: _infra("workers did not register with the head"),

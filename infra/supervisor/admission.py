@@ -6,6 +6,7 @@ from infra.models.cluster import Failure, QueueView
 from infra.models.job import RunSpec
 from infra.models.phases import Reason, Step
 from infra.models.resources import Resources, format_duration
+from infra.platforms.local.neighbours import neighbours
 from infra.platforms.local.platform import LocalPlatform
 from infra.platforms.local.pool import try_admit
 from infra.supervisor.desk import Desk
@@ -69,6 +70,9 @@ class Admission:
         count, pool = len(shares), self._spec.cluster.pool.name
         words = f"{count} share{'s' * (count > 1)} of pool {pool} ({total})"
         self._desk.done(Step.WAIT_FOR_NODES, words)
+        beside = neighbours(self._platform.settings.home).words
+        if beside:
+            self._desk.event("note", beside)
         return True
 
     def _say_requested(self) -> None:
@@ -97,7 +101,8 @@ class Admission:
     def _wait(self, view: QueueView) -> None:
         if view != self._desk.view.queue:
             self._desk.update(queue=view)
-            why = _why(view)
+            beside = neighbours(self._platform.settings.home).words
+            why = _why(view) + (f"; besides, {beside}" if beside else "")
             reason = view.reason.value
             self._desk.event(
                 "step_waiting",

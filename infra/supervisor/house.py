@@ -16,7 +16,7 @@ from infra.models.phases import Reason, Step
 from infra.models.resources import format_duration, format_memory
 from infra.platforms.local.metrics import TreeMeter
 from infra.platforms.local.pool import give_back
-from infra.platforms.local.processes import Place, user_environment
+from infra.platforms.local.processes import Place, member_environment, user_environment
 from infra.supervisor.book import Book, Holding, Load
 from infra.supervisor.bounds import Bounds
 from infra.supervisor.desk import Desk
@@ -354,4 +354,4 @@ class House:
 
 def _member_environment(spec: RunSpec) -> dict[str, str]:
     """For head and workers: the user's, because tasks read it; secrets too, for the same reason."""
-    return {**os.environ, **(spec.job.env if spec.job else {})}
+    return {**member_environment(os.environ), **(spec.job.env if spec.job else {})}

@@ -20,7 +20,9 @@ from infra.frameworks.base import ClusterPlan
 from infra.models.codec import from_json, to_json
 from infra.models.job import RunSpec
 from infra.models.phases import Phase, Reason
+from infra.models.resources import NOTHING, Resources
 from infra.platforms.local import marks, processes
+from infra.platforms.local.neighbours import say_what_is_held
 from infra.platforms.local.platform import LocalPlatform
 from infra.settings import Settings
 from infra.supervisor.admission import Admission
@@ -65,6 +67,7 @@ class Supervisor:
         self.house = House(self.ground)
         self.release_order: dict[str, Any] | None = None
         self.orders: dict[str, Any] = {}
+        self._held = NOTHING
         self._version = -1
         self._read_s = -_READ_AT_LEAST_S
         self._repeated_at = 0.0
@@ -93,9 +96,17 @@ class Supervisor:
             with contextlib.suppress(EbbError):
                 if self.admission.admitted or self.admission.try_now():
                     self.house.tick(self.orders)
+                    self._say_what_is_held()
         if self.orders.get("release_after_job") and self.desk.view.job.ended_at is not None:
             self.release_order = {"reason": ""}
         self.desk.flush()
+
+    def _say_what_is_held(self) -> None:
+        shares = self.house.shares()
+        held = Resources(sum(share[3] for share in shares), sum(share[4] for share in shares))
+        if held != self._held:
+            self._held = held
+            say_what_is_held(held)
 
     def _read_ledger(self) -> None:
         version = self.ledger.version()
@@ -173,10 +184,20 @@ def _plan(spec: RunSpec, cluster: str, settings: Settings) -> ClusterPlan:
         cluster=cluster,
         spec=spec.cluster,
         folder=settings.cluster_folder(cluster),
-        short_folder=settings.short_folder(cluster),
+        short_folder=_by_descriptor(settings.cluster_folder(cluster)),
         workdir=workdir,
         import_path=_import_path(spec, workdir),
     )
+
+
+def _by_descriptor(folder: Path) -> Path:
+    """A short path of a folder, for unix sockets: through a descriptor of ours, while we live.
+
+    A link in a folder that all users share could be foreseen, put there by somebody else, cleaned
+    away below a long run, or left behind by a kill -9. This one is seen by this user only.
+    """
+    number = os.open(folder, os.O_PATH | os.O_DIRECTORY)
+    return Path(f"/proc/{os.getpid()}/fd/{number}")
 
 
 def _import_path(spec: RunSpec, workdir: str) -> tuple[str, ...]:

@@ -15,6 +15,7 @@ from infra.models.job import JobSpec
 from infra.models.phases import Reason
 from infra.platforms.local.platform import PROGRAM, STOP_PROGRAM
 from infra.platforms.local.processes import Place
+from infra.private import private_folder
 from infra.supervisor.desk import Desk
 from infra.supervisor.driver import Driver
 
@@ -60,7 +61,7 @@ class Programs:
 
     def _start(self, name: str, job: JobSpec) -> None:
         folder = self._place.logs / "programs" / name
-        (folder / "output").mkdir(mode=0o700, parents=True, exist_ok=True)
+        private_folder(self._place.home, "runs", self._place.run, "programs", name, "output")
         place = replace(self._place, logs=folder)
         driver = self._drivers[name] = Driver(job, place)
         driver.start(self._environment(job, place))

@@ -50,7 +50,8 @@ def test_flow_writes_the_page_with_all_tables(prefect_api: ServerInfo) -> None:
     assert page["type"] == "markdown"
     titles = [line[3:] for line in page["data"].splitlines() if line.startswith("## ")]
     assert titles == [
-        *("Pools", "Nodes", "What runs where", "Queue", "Clusters and leases", "Tiers"),
+        *("Pools", "Nodes", "What runs where", "Queue", "Clusters and leases"),
+        *("Held by others", "Tiers"),
     ]
     assert page["data"].startswith("as of **")
 

@@ -18,6 +18,7 @@ from infra.models.codec import to_json
 from infra.models.resources import NOTHING, Resources
 from infra.overview import Overview, gather, last_view, lease_of
 from infra.platforms.local import marks
+from infra.platforms.local.neighbours import Claim, Neighbours
 from infra.platforms.local.pool import try_admit
 from infra.settings import Settings
 from tests.clusters import MIB, POOL, TIER, cluster_spec, run_spec
@@ -134,6 +135,7 @@ def test_cluster_that_was_never_seen_has_an_empty_view_and_no_lease(ledger: Ledg
 
 
 def test_each_table_has_a_cell_for_each_header(ledger: Ledger) -> None:
-    for table in tables(look(ledger)):
+    beside = Neighbours((Claim("bob", 1, Resources(250, 2**30)),))
+    for table in tables(replace(look(ledger), neighbours=beside)):
         assert table.rows, table.title
         assert {len(row) for row in table.rows} == {len(table.headers)}, table.title

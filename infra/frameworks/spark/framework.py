@@ -178,7 +178,11 @@ def java_version() -> int | None:
         return None
     try:
         said = subprocess.run(
-            [java, "-version"], capture_output=True, text=True, timeout=_JAVA_TIMEOUT_S, check=True
+            [java, "-XX:-UsePerfData", "-version"],  # no hsperfdata_USER in a folder all share
+            capture_output=True,
+            text=True,
+            timeout=_JAVA_TIMEOUT_S,
+            check=True,
         ).stderr
     except (OSError, subprocess.SubprocessError):
         return None

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from infra.platforms.local import tree
-from infra.settings import Settings
 
 CLUSTER, HOME, ROLE, NAME, RUN = "EBB_CLUSTER", "EBB_HOME", "EBB_ROLE", "EBB_NAME", "EBB_RUN"
 
@@ -49,7 +48,7 @@ def mark(home: Path, run: str, cluster: str, role: str, name: str) -> dict[str, 
 def marked(home: Path, cluster: str | None = None) -> list[Marked]:
     """Living processes of this installation that belong to a cluster (or to any)."""
     found = []
-    for pid in _pids():
+    for pid in all_pids():
         environment = _environment(pid)
         if environment.get(HOME) != str(home) or not environment.get(CLUSTER):
             continue
@@ -65,6 +64,17 @@ def marked(home: Path, cluster: str | None = None) -> list[Marked]:
 def role_of(pid: int) -> str:
     """What a process of ours is (guard, supervisor, …); empty for any other."""
     return _environment(pid).get(ROLE, "")
+
+
+def home_of(pid: int) -> str:
+    """The installation a process belongs to; empty when it belongs to none, or is another's."""
+    return _environment(pid).get(HOME, "")
+
+
+def started_with(name: str, value: str) -> list[int]:
+    """Living processes of this user that had this variable when they were started."""
+    wanted = os.fsencode(f"{name}={value}")
+    return [pid for pid in all_pids() if wanted in _variables(pid) and _stat(pid) is not None]
 
 
 def alive(pid: int | None, started: float | None = None) -> bool:
@@ -131,8 +141,6 @@ def sweep(
     if my_children:
         _reap_children()
     shutil.rmtree(folder, ignore_errors=True)
-    with contextlib.suppress(OSError):
-        Settings(home).short_folder(cluster).unlink(missing_ok=True)
     return remaining()
 
 
@@ -142,17 +150,21 @@ def _reap_children() -> None:
             pass
 
 
-def _pids() -> list[int]:
+def all_pids() -> list[int]:
+    """All processes that can be seen."""
     return [int(entry) for entry in os.listdir("/proc") if entry.isdigit()]
 
 
 def _environment(pid: int) -> dict[str, str]:
-    try:
-        raw = Path(f"/proc/{pid}/environ").read_bytes()
-    except OSError:
-        return {}
-    pairs = (item.partition(b"=") for item in raw.split(b"\0") if item.startswith(b"EBB_"))
+    pairs = (item.partition(b"=") for item in _variables(pid) if item.startswith(b"EBB_"))
     return {os.fsdecode(key): os.fsdecode(value) for key, _, value in pairs}
+
+
+def _variables(pid: int) -> list[bytes]:
+    try:
+        return Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    except OSError:
+        return []
 
 
 def _stat(pid: int) -> tuple[str, int, int] | None:

@@ -6,13 +6,12 @@ import contextlib
 import json
 import os
 import sqlite3
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from infra.errors import ConfigurationError, Problem
+from infra import runs
+from infra.errors import EbbError
 from infra.frameworks import door
 from infra.ledger import Ledger
 from infra.models.cluster import ClusterView
@@ -23,7 +22,8 @@ from infra.models.phases import Reason, Step
 from infra.platforms.base import Held, Login
 from infra.platforms.local import marks
 from infra.platforms.local.pool import free_room, mark_released
-from infra.platforms.local.processes import our_environment
+from infra.platforms.local.processes import Ours, our_environment
+from infra.private import private_folder, private_opener, write_private
 from infra.settings import Settings
 from infra.waiting import wall_s
 
@@ -60,18 +60,41 @@ class LocalPlatform:
             tier_most=spec.cluster.tier.runs_at_once,
             owner_most=spec.cluster.pool.runs_per_owner,
         )
-        folder = self.settings.run_folder(spec.name)
-        _make_folders(folder / "output", self.settings.cluster_folder(cluster))
-        _link(self.settings.short_folder(cluster), self.settings.cluster_folder(cluster))
-        (folder / "spec.json").write_text(to_json(spec))
+        row = self.ledger.cluster(cluster)
+        if row is not None and row["supervisor_pid"] is not None:
+            return  # it has its supervisor: adopted as it is, also on a disk that is full by now
+        claimed = False
+        try:
+            folder = self._make_folders(spec, cluster)
+            claimed = self._claim(cluster)
+            if claimed:
+                self._start_guard(spec.name, cluster, folder)
+        except (OSError, EbbError) as failure:
+            with contextlib.suppress(EbbError):
+                if claimed or self._claim(cluster):  # else it is another process's by now
+                    self.sweep(cluster)
+            error = runs.launch_error(failure)
+            if error is failure:
+                raise
+            raise error from failure
+
+    def _make_folders(self, spec: RunSpec, cluster: str) -> Path:
+        """The run's and the cluster's; gives the run's."""
+        home, folder = self.settings.home, self.settings.run_folder(spec.name)
+        private_folder(home, "runs", spec.name, "output")
+        private_folder(home, "clusters", cluster)
+        write_private(folder / "spec.json", to_json(spec))
         _lay_ballast(self.settings.cluster_folder(cluster))
-        claimed = self.ledger.write(
+        return folder
+
+    def _claim(self, cluster: str) -> bool:
+        """Whether it is this process that gives the cluster its supervisor."""
+        changed = self.ledger.write(
             "UPDATE clusters SET supervisor_pid = ? WHERE id = ? AND supervisor_pid IS NULL",
             _CLAIMED,
             cluster,
         )
-        if claimed:
-            self._start_guard(spec.name, cluster, folder)
+        return changed > 0
 
     def attach_autoscaler(self, cluster: str) -> None:
         """The supervisor begins to scale when the workers are there."""
@@ -207,17 +230,12 @@ class LocalPlatform:
     def _start_guard(self, run: str, cluster: str, folder: Path) -> None:
         environment = our_environment(os.environ)
         environment.update(marks.mark(self.settings.home, run, cluster, "guard", "guard"))
-        argv = [sys.executable, "-P", "-m", "infra.platforms.local.guard"]
-        with (folder / "supervisor.log").open("ab") as log:
-            subprocess.Popen(
-                [*argv, str(self.settings.home), run, cluster],
-                env=environment,
-                cwd="/",
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
+        Ours(
+            module="infra.platforms.local.guard",
+            words=(str(self.settings.home), run, cluster),
+            environment=environment,
+            log=folder / "supervisor.log",
+        ).start()
 
 
 def _release_order(orders: str) -> dict[str, Any]:
@@ -226,29 +244,11 @@ def _release_order(orders: str) -> dict[str, Any]:
     return found
 
 
-def _make_folders(*folders: Path) -> None:
-    for folder in folders:
-        try:
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        except OSError as error:
-            summary = f"cannot make {folder}: {error.strerror}"
-            problem = Problem(Reason.NO_PERMISSION, summary, "set EBB_HOME to a folder of yours")
-            raise ConfigurationError([problem]) from error
-
-
 def _lay_ballast(folder: Path) -> None:
     """Room that the release frees: on a full disk the ledger can still say that it is over."""
-    with contextlib.suppress(OSError):
-        (folder / "ballast").write_bytes(bytes(_BALLAST_BYTES))
-
-
-def _link(short: Path, folder: Path) -> None:
-    """In a folder all users share, what is already there is only taken when it is ours."""
-    with contextlib.suppress(FileExistsError):
-        short.symlink_to(folder)
-    if short.lstat().st_uid != os.getuid() or short.resolve() != folder.resolve():
-        problem = Problem(Reason.NO_PERMISSION, f"{short} is in the way", "remove it")
-        raise ConfigurationError([problem])
+    ballast = folder / "ballast"
+    with contextlib.suppress(OSError), open(ballast, "wb", opener=private_opener) as file:
+        file.write(bytes(_BALLAST_BYTES))
 
 
 def _nothing_yet(cluster: str) -> str:

@@ -5,14 +5,20 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from infra.platforms.local import marks
+from infra.private import UMASK, private_opener
 
 USER_PYTHONPATH = "EBB_USER_PYTHONPATH"
 """The user's PYTHONPATH while it passes through processes of ours, which must not obey it."""
+USER_UMASK = "EBB_USER_UMASK"
+"""The umask of whoever started us, in octal: ours is another one, the program's is this."""
+USER_TMPDIR = "EBB_USER_TMPDIR"
+"""The user's TMPDIR (empty for none) where processes of ours have one of their own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,20 +32,76 @@ class Place:
 
 
 def our_environment(environ: Mapping[str, str]) -> dict[str, str]:
-    """For processes of ours: the user's environment without the user's PYTHONPATH."""
+    """For processes of ours: the user's without the user's PYTHONPATH; the umask is noted."""
     environment = dict(environ)
     path = environment.pop("PYTHONPATH", None)
     if path is not None:
         environment[USER_PYTHONPATH] = path
+    environment[USER_UMASK] = f"{user_umask(environ):03o}"
     return environment
 
 
 def user_environment(environ: Mapping[str, str]) -> dict[str, str]:
     """For the user's program: what the user had in the shell."""
-    environment = {key: value for key, value in environ.items() if key != USER_PYTHONPATH}
-    if USER_PYTHONPATH in environ:
-        environment["PYTHONPATH"] = environ[USER_PYTHONPATH]
+    environment = member_environment(environ)
+    path = environment.pop(USER_PYTHONPATH, None)
+    if path is not None:
+        environment["PYTHONPATH"] = path
     return environment
+
+
+def member_environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """For head and workers, which get their PYTHONPATH otherwise: see ``ClusterPlan``."""
+    environment = dict(environ)
+    environment.pop(USER_UMASK, None)
+    temporary = environment.pop(USER_TMPDIR, None)
+    if temporary is not None:
+        environment.pop("TMPDIR", None)
+    if temporary:
+        environment["TMPDIR"] = temporary
+    return environment
+
+
+def user_umask(environ: Mapping[str, str] = os.environ) -> int:
+    """The umask of whoever started us: as noted, or that of this process when it is the user's."""
+    noted = environ.get(USER_UMASK, "")
+    if noted.isdigit() and set(noted) <= set("01234567"):
+        return int(noted, 8) & 0o777
+    # os.umask() can only be asked by changing it, and other threads would see that.
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next((int(line.split()[1], 8) for line in lines if line.startswith("Umask:")), UMASK)
+
+
+def become_private() -> None:
+    """For a process that is ours from its start: what it makes is for this user only."""
+    os.environ[USER_UMASK] = f"{user_umask():03o}"
+    os.umask(UMASK)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ours:
+    """A process of ours: ``python -m MODULE WORDS`` in a session and with a log of its own."""
+
+    module: str
+    words: tuple[str, ...]
+    environment: Mapping[str, str]
+    """From ``our_environment``."""
+    log: Path
+    cwd: Path = Path("/")
+
+    def start(self, *, stdin: int = subprocess.DEVNULL) -> subprocess.Popen[bytes]:
+        """Start it; what it and its children make is for this user only."""
+        with open(self.log, "ab", opener=private_opener) as log:
+            return subprocess.Popen(
+                [sys.executable, "-P", "-m", self.module, *self.words],
+                env=self.environment,
+                cwd=self.cwd,
+                stdin=stdin,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                umask=UMASK,
+            )
 
 
 def start(
@@ -56,7 +118,7 @@ def start(
         OSError: when the command cannot be started at all.
     """
     marked = {**environment, **marks.mark(place.home, place.run, place.cluster, role, name)}
-    with (place.logs / f"{name}.log").open("ab") as log:
+    with open(place.logs / f"{name}.log", "ab", opener=private_opener) as log:
         return subprocess.Popen(
             argv,
             env=marked,
@@ -65,6 +127,7 @@ def start(
             stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,
+            umask=user_umask() if role == "worker" else UMASK,  # users' code makes files there
         )
 
 
@@ -73,10 +136,9 @@ def start_program(
 ) -> subprocess.Popen[bytes]:
     """Start the user's program; its two outputs go to files of their own and outlive everyone."""
     marked = {**environment, **marks.mark(place.home, place.run, place.cluster, "driver", "job")}
-    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
     with (
-        open(os.open(place.logs / "stdout.log", flags, 0o600), "wb") as out,
-        open(os.open(place.logs / "stderr.log", flags, 0o600), "wb") as err,
+        open(place.logs / "stdout.log", "ab", opener=private_opener) as out,
+        open(place.logs / "stderr.log", "ab", opener=private_opener) as err,
     ):
         return subprocess.Popen(
             argv,
@@ -86,6 +148,7 @@ def start_program(
             stdout=out,
             stderr=err,
             start_new_session=True,
+            umask=user_umask(),
         )
 
 

@@ -1,0 +1,166 @@
+"""A run that cannot be started ends with its real reason; nothing is left of it."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flows import launch as launching
+from flows.api import cluster, run
+from flows.asking import Request
+from flows.cli import main as cli
+from flows.recorded import run_once
+from infra import runs, steps
+from infra.errors import EbbError, ProvisioningError
+from infra.ledger import Ledger
+from infra.models.phases import Reason
+from infra.platforms.local.platform import LocalPlatform
+from infra.platforms.local.processes import Ours
+from infra.settings import Settings
+from tests.clusters import cluster_spec, run_spec, script
+
+STEPS = {
+    "folders": (LocalPlatform, "_make_folders"),
+    "guard": (LocalPlatform, "_start_guard"),
+    "autoscaler": (LocalPlatform, "attach_autoscaler"),
+    "job": (LocalPlatform, "start_job"),
+    "flow": (launching, "Flow"),
+}
+
+
+@pytest.fixture
+def program(ebb_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("EBB_PREFECT_SERVER", "off")
+    monkeypatch.chdir(tmp_path)
+    return script(tmp_path, "import time; time.sleep(60)")
+
+
+def fails(*_: Any, **__: Any) -> Any:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/some/where")
+
+
+def last_run(home: Path) -> Any:
+    row = Ledger(home).row("SELECT * FROM runs ORDER BY created DESC LIMIT 1")
+    assert row is not None
+    return row
+
+
+def assert_ended_with_its_reason(home: Path) -> None:
+    row = last_run(home)
+    assert (row["phase"], row["reason"]) == ("Failed", Reason.LAUNCH_FAILED)
+    assert "/some/where: No space left on device" in row["detail"]
+    assert LocalPlatform(Settings(home)).held() == []
+    assert Ledger(home).living_clusters() == []
+    assert Ledger(home).rows("SELECT * FROM shares") == []
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_ebb_run_says_what_stood_in_the_way(
+    ebb_home: Path,
+    program: Path,
+    step: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(*STEPS[step], fails)
+    assert cli.main(["run", "--name", "one", "--framework", "none", str(program)]) == 70
+    said = capsys.readouterr().err
+    assert "why   /some/where: No space left on device" in said
+    assert said.endswith(
+        f"{Reason.LAUNCH_FAILED} · run one has ended, what it held is released: ebb why one\n"
+    )
+    assert "nothing was started" not in said
+    assert_ended_with_its_reason(ebb_home)
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_from_python(
+    ebb_home: Path, program: Path, step: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(*STEPS[step], fails)
+    with pytest.raises(ProvisioningError, match=Reason.LAUNCH_FAILED):
+        run(str(program), framework="none")
+    assert_ended_with_its_reason(ebb_home)
+
+
+@pytest.mark.parametrize("step", ["folders", "guard"])
+def test_a_cluster_for_a_session(
+    ebb_home: Path, program: Path, step: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(*STEPS[step], fails)
+    with pytest.raises(ProvisioningError, match=Reason.LAUNCH_FAILED), cluster("dask"):
+        pass
+    assert_ended_with_its_reason(ebb_home)
+
+
+@pytest.mark.parametrize("step", ["folders", "guard"])
+def test_a_job_of_a_flow(
+    ebb_home: Path, program: Path, step: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(*STEPS[step], fails)
+    request = Request(words=(str(program),), options={"framework": "none", "retry": "never"})
+    with pytest.raises(ProvisioningError, match=Reason.LAUNCH_FAILED):
+        run_once(Settings(ebb_home), request, steps, key="key", flow_run_id="id")
+    assert_ended_with_its_reason(ebb_home)
+
+
+def test_what_watches_a_job_of_a_flow(ebb_home: Path, program: Path) -> None:
+    request = Request(words=(str(program),), options={"framework": "none"})
+    with pytest.raises(EbbError, match=Reason.LAUNCH_FAILED):
+        run_once(Settings(ebb_home), request, steps, key="key", flow_run_id="id", watching=fails)
+    assert_ended_with_its_reason(ebb_home)
+
+
+def test_a_second_declare_leaves_a_living_cluster_alone(
+    ebb_home: Path, program: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = runs.begin(Ledger(ebb_home), run_spec("one", cluster_spec("none"), program))
+    platform, living = LocalPlatform(Settings(ebb_home)), runs.cluster_id("one", 1)
+    platform.declare(spec, living, 1)
+    monkeypatch.setattr(LocalPlatform, "_make_folders", fails)
+    platform.declare(spec, living, 1)
+    assert platform.supervised(living)
+    platform.sweep(living)
+
+
+def test_a_name_taken_meanwhile_is_followed_by_the_next(ebb_home: Path) -> None:
+    ledger, spec = Ledger(ebb_home), run_spec("heron", cluster_spec("none"))
+    assert [runs.begin(ledger, spec).name for _ in range(3)] == ["heron", "heron-2", "heron-3"]
+
+
+def test_a_job_is_begun_with_its_key_and_its_driver_at_once(ebb_home: Path) -> None:
+    ledger = Ledger(ebb_home)
+    runs.begin(ledger, run_spec("heron", cluster_spec("none")), job_key="key", flow_pid=7)
+    row = ledger.run_of("key")
+    assert row is not None
+    assert (row["name"], row["flow_pid"]) == ("heron", 7)
+
+
+def test_an_error_before_the_run_begins_started_nothing(
+    ebb_home: Path, program: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["run", "--framework", "none", "no-such.py"]) == 64
+    assert "nothing was started" in capsys.readouterr().err
+
+
+def test_other_commands_do_not_speak_of_starting(
+    ebb_home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["why", "nobody"]) == 64
+    assert capsys.readouterr().err.endswith("MISCONFIGURATION:RUN_UNKNOWN\n")
+
+
+def test_a_machine_that_starts_no_more_processes_is_the_reason(
+    ebb_home: Path, program: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: Any) -> None:
+        raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+    monkeypatch.setattr(Ours, "start", refused)
+    with pytest.raises(ProvisioningError, match="Resource temporarily unavailable"):
+        run(str(program), framework="none")
+    assert last_run(ebb_home)["reason"] == Reason.LAUNCH_FAILED
