@@ -30,7 +30,10 @@ KEYS: dict[str, set[str]] = {
         *("max_workers", "seconds", "asked_s", "used_s", "idle_s", "cost", "priced"),
         *("static_asked_s", "static_cost", "saved", "advice", "steps"),
     },
-    "nodes": {"at", "source", "pools", "shares", "queue", "clusters", "tiers"},
+    "nodes": {
+        *("at", "source", "pools", "shares", "queue", "clusters", "tiers"),
+        *("others", "others_hidden"),
+    },
     "doctor": {"check", "state", "detail", "fix"},
 }
 """What ``--json`` gives, as each command's help says."""
