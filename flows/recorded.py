@@ -16,12 +16,16 @@ from flows.asking import Request, spec_for
 from flows.attempts import SevenSteps, carry_out
 from flows.outcome import RunResult, result_of
 from infra import runs
+from infra.errors import CapacityError
 from infra.ledger import Ledger
 from infra.models.codec import from_json
 from infra.models.job import RunSpec
 from infra.models.phases import Phase
 from infra.platforms.local import marks
 from infra.settings import Settings
+from infra.waiting import wait_until
+
+_LOOK_EVERY_S = 5.0
 
 
 def run_once(
@@ -69,11 +73,32 @@ def run_once(
 def begin(ledger: Ledger, request: Request, *, key: str, flow_run_id: str = "") -> RunSpec:
     """A new run of the job with this key, written down before anything is made.
 
-    With ``flow_run_id`` this process drives it from its first moment.
+    With ``flow_run_id`` this process drives it from its first moment. A flow is there anyway, so
+    where so many wait that no more may, it waits for that too, as long as its run may wait.
+
+    Raises:
+        ConfigurationError: with everything that is wrong with the request; nothing was made.
+        CapacityError: QUEUE_FULL, all the time.
     """
     spec = spec_for(request, ledger, os.environ, Path.cwd())
     driver = _driver(flow_run_id) if flow_run_id else {}
-    return runs.begin(ledger, spec, job_key=key, **driver)
+    refused: CapacityError | None = None
+
+    def begun() -> RunSpec | None:
+        nonlocal refused
+        try:
+            return runs.begin(ledger, spec, job_key=key, **driver)
+        except CapacityError as error:
+            refused = error
+            return None
+
+    found = wait_until(
+        begun, timeout_s=spec.limits.start_within_s, first_s=0.5, longest_s=_LOOK_EVERY_S
+    )
+    if found is None:
+        assert refused is not None
+        raise refused
+    return found
 
 
 def take_over(ledger: Ledger, run: str, flow_run_id: str) -> None:

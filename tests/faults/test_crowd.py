@@ -48,15 +48,20 @@ def outside(
     return stage
 
 
+def started(settings: Settings, ledger: Ledger, spec: RunSpec) -> None:
+    """As ``ebb run --detach`` does."""
+    launch(settings, ledger, runs.begin(ledger, spec), detach=True)
+
+
 def test_ten_thousand_runs_are_refused_but_a_few_and_those_end(outside: Stage, note: Note) -> None:
     stage, settings, seen = outside, Settings(home=outside.home), Counter[str]()
     with stage.ledger() as ledger:
-        launch(settings, ledger, spec_of(stage, "first"), detach=True)
+        started(settings, ledger, spec_of(stage, "first"))
         stage.wait_for_program()
         began = time.monotonic()
         for number in range(CROWD):
             try:
-                launch(settings, ledger, spec_of(stage, f"run-{number}"), detach=True)
+                started(settings, ledger, spec_of(stage, f"run-{number}"))
             except CapacityError as error:
                 seen[error.reason] += 1
         took_s = time.monotonic() - began

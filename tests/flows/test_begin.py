@@ -1,0 +1,51 @@
+"""A job of a flow, where so many runs wait that no more may. Without Prefect."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from flows.asking import Request
+from flows.recorded import begin
+from infra import runs
+from infra.errors import CapacityError
+from infra.ledger import Ledger
+from infra.models.phases import Reason
+from tests.helpers import wait_until
+
+ONE_WAITS = "pools: {local: {runs-waiting: 1}}\ntiers: {small: {cpu: 250m, memory: 256Mi}}\n"
+
+
+def job(home: Path, key: str, start_within: str) -> str:
+    options = {"framework": "none", "start-within": start_within}
+    ledger = Ledger(home)
+    try:
+        return begin(ledger, Request(words=("true",), options=options), key=key).name
+    finally:
+        ledger.close()
+
+
+@pytest.fixture
+def full(ebb_home: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, str]:
+    """An installation where one run waits, and no other may; and that run."""
+    (ebb_home / "ebb.yaml").write_text(ONE_WAITS)
+    monkeypatch.setenv("EBB_CONFIG", str(ebb_home / "ebb.yaml"))
+    return ebb_home, job(ebb_home, "first", "1m")
+
+
+def test_it_waits_until_it_may_wait(full: tuple[Path, str]) -> None:
+    home, first = full
+    with ThreadPoolExecutor(1) as pool:
+        second = pool.submit(job, home, "second", "1m")
+        wait_until(second.running, 10, "it has begun to wait")
+        assert not second.done()
+        runs.end(Ledger(home), first, None, 0)
+        assert second.result(timeout=30)
+
+
+def test_it_is_refused_when_it_has_waited_as_long_as_it_may(full: tuple[Path, str]) -> None:
+    with pytest.raises(CapacityError) as error:
+        job(full[0], "second", "1s")
+    assert error.value.reason is Reason.QUEUE_FULL
