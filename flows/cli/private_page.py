@@ -1,4 +1,4 @@
-"""A page of the owner's that leads a browser on with a secret, which so stands on no command line."""
+"""A page of the owner that leads a browser on with a secret: it stands on no command line."""
 
 from __future__ import annotations
 
