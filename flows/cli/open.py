@@ -7,9 +7,11 @@ import os
 import sys
 import webbrowser
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from flows.cli.output import Parser, known_run, print_json, say
 from infra.errors import ConfigurationError, Problem
+from infra.frameworks.door import OPEN_PATH
 from infra.ledger import Ledger
 from infra.models.codec import from_json
 from infra.models.job import RunSpec
@@ -78,13 +80,13 @@ def _dashboard(run: str) -> tuple[str, Login]:
 
 def _door(url: str, login: Login) -> Path:
     """A page that leads there with the secret, which so stands on no command line."""
-    scheme, _, rest = url.partition("://")
+    where = urlsplit(url)
     page = login.password_file.with_name("open.html")
     page.unlink(missing_ok=True)
     descriptor = os.open(page, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w") as file:
-        target = html.escape(f"{scheme}://{login.user}:{login.password}@{rest}")
-        file.write(_PAGE.format(url=target))
+        known = f"{login.user}:{login.password}@{where.netloc}"
+        file.write(_PAGE.format(url=html.escape(f"{where.scheme}://{known}{OPEN_PATH}")))
     return page
 
 

@@ -22,6 +22,9 @@ from urllib.parse import urlsplit
 USER = "ebb"
 SECRET_FILE = "dashboard.secret"
 """In the cluster's folder, readable by its owner only; gone with it."""
+OPEN_PATH = "/ebb/open"
+"""Leads on to the dashboard. A page whose URL has a password in it may not fetch what it needs, so
+that a link with one leads here first."""
 CHALLENGE = 'Basic realm="ebb", charset="UTF-8"'
 
 _LOOPBACK = re.compile(r"(localhost|127(\.\d{1,3}){3}|\[::1\])(:\d{1,5})?", re.IGNORECASE)

@@ -23,7 +23,7 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
-from infra.frameworks.door import CHALLENGE, Door, read_secret
+from infra.frameworks.door import CHALLENGE, OPEN_PATH, Door, read_secret
 from infra.frameworks.heads import STATUS_PATH
 
 _HEAD_TIMEOUT_S = 10.0
@@ -98,6 +98,9 @@ class Front:
             await _say(writer, HTTPStatus(refusal.status), f"{refusal.words}\n".encode())
         elif request.target == STATUS_PATH:
             await _say(writer, HTTPStatus.OK, json.dumps(self._answer()).encode())
+        elif request.target == OPEN_PATH:
+            there = f"Location: http://{request.headers['Host']}/"
+            await _say(writer, HTTPStatus.SEE_OTHER, b"", there)
         elif self._page is not None:
             await _pass_on(request, self._page, reader, writer)
 
@@ -125,7 +128,9 @@ def _parsed(raw: bytes) -> _Request | None:
     return _Request(words[0], words[1], headers)
 
 
-async def _say(writer: asyncio.StreamWriter, status: HTTPStatus, body: bytes) -> None:
+async def _say(
+    writer: asyncio.StreamWriter, status: HTTPStatus, body: bytes, *headers: str
+) -> None:
     kind = "application/json" if status is HTTPStatus.OK else "text/plain; charset=utf-8"
     lines = [
         f"HTTP/1.1 {status.value} {status.phrase}",
@@ -134,6 +139,7 @@ async def _say(writer: asyncio.StreamWriter, status: HTTPStatus, body: bytes) ->
         "X-Content-Type-Options: nosniff",
         "Cache-Control: no-store",
         "Connection: close",
+        *headers,
     ]
     if status is HTTPStatus.UNAUTHORIZED:
         lines.append(f"WWW-Authenticate: {CHALLENGE}")

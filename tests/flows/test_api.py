@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import base64
+import contextlib
+import http.client
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
-from flows.api import cluster, run
+from flows.api import Cluster, cluster, run
 from infra.errors import ConfigurationError
 from infra.ledger import Ledger
 from infra.models.phases import Phase
@@ -18,6 +22,8 @@ def test_cluster_is_there_inside_the_block_and_gone_after_it(ebb_home: Path) -> 
     with cluster("dask", workers=(1, 2), lease="5s") as held:
         assert held.client.submit(sum, [1, 2, 3]).result() == 6
         assert held.workers == 1
+        assert (asked(held, None), asked(held, held.dashboard_auth)) == (401, 200)
+    assert held.dashboard_auth is None
     assert LocalPlatform(Settings(home=ebb_home)).held() == []
     (row,) = Ledger(ebb_home).rows("SELECT phase, exit_code FROM runs")
     assert (row["phase"], row["exit_code"]) == ("Succeeded", 0)
@@ -47,3 +53,13 @@ def test_all_problems_come_at_once_and_nothing_is_made(ebb_home: Path) -> None:
         run("missing.py", framework="dusk", workers="4..1")
     assert len(error.value.problems) == 3
     assert Ledger(ebb_home).rows("SELECT * FROM runs") == []
+
+
+def asked(held: Cluster, auth: tuple[str, str] | None) -> int:
+    """What the dashboard says to somebody who knows this."""
+    where = urlsplit(held.dashboard)
+    known = base64.b64encode(":".join(auth or ("ebb", "guess")).encode()).decode()
+    connection = http.client.HTTPConnection(where.netloc, timeout=20)
+    with contextlib.closing(connection):
+        connection.request("GET", where.path, headers={"Authorization": f"Basic {known}"})
+        return connection.getresponse().status

@@ -127,17 +127,20 @@ def accumulator_secret(listener: Listener) -> bool:
 
 
 def prefect_auth(listener: Listener) -> bool:
-    """Prefect's API answers nobody without its auth string."""
-    body = b"{}"
+    """Prefect's API answers nobody without its auth string, by whatever name it is called."""
+    asked = {_prefect_status(listener, host) for host in (None, "evil.example")}
+    return asked <= {400, 401, 403} and _prefect_status(listener, None) == 401
+
+
+def _prefect_status(listener: Listener, host: str | None) -> int | None:
     connection = http.client.HTTPConnection(listener.address, listener.port, timeout=_PATIENCE_S)
+    headers = {"Content-Type": "application/json"} | ({"Host": host} if host else {})
     with contextlib.closing(connection):
         try:
-            connection.request(
-                "POST", "/api/flow_runs/filter", body, {"Content-Type": "application/json"}
-            )
-            return connection.getresponse().status == 401
+            connection.request("POST", "/api/flow_runs/filter", b"{}", headers)
+            return connection.getresponse().status
         except (OSError, http.client.HTTPException):
-            return False
+            return None
 
 
 def private_folder(listener: Listener) -> bool:

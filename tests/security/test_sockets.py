@@ -16,15 +16,20 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 import pytest
+from playwright.sync_api import Page
 
+from flows.prefect_server import server
 from infra.frameworks.door import basic, read_secret
 from infra.platforms.base import Login
 from tests.clusters import Stand, run_spec, script, standing
 from tests.contract.conftest import small
 from tests.helpers import wait_until
 from tests.security import probes
+from tests.security.browser import other_origin, tab
 from tests.security.probes import Probe, http_status
 from tests.security.sockets import Listener, listeners
 from tests.stack.prefect import EBB
@@ -181,6 +186,76 @@ def test_secret_stands_on_no_command_line_and_in_no_record(
     assert login.password_file.stat().st_mode & 0o077 == 0
 
 
+@pytest.fixture
+def door(stand: Stand, tmp_path: Path) -> Path:
+    """What ``ebb open`` hands to the browser."""
+    browser, seen = tmp_path / "browser", tmp_path / "seen"
+    browser.write_text(f'#!/bin/sh\necho "$@" > {seen}\n')
+    browser.chmod(0o755)
+    environment = {**os.environ, "EBB_HOME": str(stand.home), "BROWSER": f"{browser} %s"}
+    words = [*EBB, "open", stand.scene.spec.name]
+    subprocess.run(words, env=environment, capture_output=True, check=True)
+    return Path(url2pathname(urlsplit(seen.read_text().strip()).path))
+
+
+@pytest.fixture
+def signed_in(door: Path) -> Iterator[Page]:
+    """A browser that has just followed it."""
+    with tab() as page:
+        page.goto(door.as_uri())
+        page.wait_for_url(re.compile(r"^http://[^@]+$"))
+        yield page
+
+
+def test_ebb_open_tells_the_secret_to_a_file_only(door: Path, login: Login) -> None:
+    """The browser's command line has no more than the file's name."""
+    assert login.password in door.read_text()
+    assert login.password not in str(door)
+    assert door.parent == login.password_file.parent
+    assert door.stat().st_mode & 0o077 == 0
+
+
+def test_ebb_open_brings_a_browser_in(stand: Stand, signed_in: Page, login: Login) -> None:
+    """Dask's title comes by a websocket, Ray's job by its API, Spark's worker through two JVMs."""
+    framework = stand.scene.spec.cluster.framework
+    if framework == "dask":
+        wait_until(lambda: signed_in.title() == "Dask: Status", 60, "it is drawn")
+    elif framework == "ray":
+        signed_in.get_by_text("01000000").first.wait_for()
+    else:
+        signed_in.get_by_role("link", name=re.compile("^worker-")).first.click()
+        wait_until(lambda: signed_in.title().startswith("Spark Worker at"), 60, "it is there")
+    assert signed_in.url.startswith(stand.view.dashboard)
+    assert login.password not in signed_in.content()
+
+
+USED_BY_ANOTHER = """async base => {
+  const frame = document.createElement('iframe'); frame.src = base + '/status?x';
+  const loaded = new Promise(done => { frame.onload = done; document.body.append(frame); });
+  await fetch(base + '/status?y', {method: 'POST', mode: 'no-cors', credentials: 'include'});
+  await loaded;
+  return await new Promise(done => {
+    const socket = new WebSocket(base.replace('http', 'ws') + '/status/ws');
+    socket.onopen = () => done('open'); socket.onerror = () => done('refused');
+  });
+}"""
+
+
+def test_page_of_another_origin_cannot_use_what_the_browser_keeps(
+    stand: Stand, signed_in: Page
+) -> None:
+    where = urlsplit(stand.view.dashboard)
+    base, statuses = f"{where.scheme}://{where.netloc}", []
+    signed_in.wait_for_load_state()
+    with other_origin() as page_of_another:
+        signed_in.goto(page_of_another)
+        signed_in.on(
+            "response", lambda got: statuses.append(got.status) if base in got.url else None
+        )
+        assert signed_in.evaluate(USED_BY_ANOTHER, base) == "refused"
+    assert set(statuses) == {403}
+
+
 @contextlib.contextmanager
 def ended(process: subprocess.Popen[bytes]) -> Iterator[None]:
     with process:
@@ -195,17 +270,21 @@ def protections() -> set[Probe]:
     return {way for row in rows for way in row.ways if row.kind == "tcp"}
 
 
-def test_sockets_of_ebb_up_and_of_prefects_server_are_on_the_list(
-    ebb_home: Path, tmp_path: Path
+@pytest.mark.parametrize("words", ["up", "run --framework none -- true"])
+def test_sockets_of_ebb_up_and_of_the_server_of_a_run_are_on_the_list(
+    words: str, ebb_home: Path, tmp_path: Path
 ) -> None:
     environment = {key: value for key, value in os.environ.items() if "PREFECT" not in key}
-    up = [*EBB, "up", "--json"]
-    done = subprocess.run(up, cwd=tmp_path, env=environment, capture_output=True, check=False)
+
+    def ebb(words: str) -> None:
+        argv = [*EBB, *words.split()]
+        subprocess.run(argv, cwd=tmp_path, env=environment, capture_output=True, check=True)
+
     try:
-        assert done.returncode == 0, done.stderr.decode()
-        found = listeners(ebb_home)
-        assert found
+        ebb(words)
+        found = wait_until(lambda: listeners(ebb_home), 120, "a server listens")
         assert [listener for listener in found if not on_loopback(listener)] == []
         assert wrong_with(found, SOCKETS["prefect"]) == []
     finally:
-        subprocess.run([*EBB, "down"], cwd=tmp_path, env=environment, check=True)
+        ebb("down")
+        server.stop(ebb_home)

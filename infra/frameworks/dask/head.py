@@ -189,6 +189,14 @@ class StatusHandler(RequestHandler):
         self.write(status(self.scheduler))
 
 
+class OpenHandler(RequestHandler):
+    """``GET /ebb/open``: on to the dashboard, by a URL without a password."""
+
+    def get(self) -> None:
+        """The name it was called by is one of this machine."""
+        self.redirect(f"http://{self.request.host}/status", status=HTTPStatus.SEE_OTHER)
+
+
 def write_ready(scheduler: Scheduler, folder: Path) -> None:
     """Publish where this head answers, all at once."""
     port = scheduler.http_server.port
@@ -223,7 +231,11 @@ async def main(folder: Path, dashboard_port: int) -> None:
     scheduler.handlers["ebb_in_shuffle"] = lambda address: in_shuffle(scheduler, address)
     await scheduler
     scheduler.http_application.add_handlers(
-        ".*", [("/ebb/status", StatusHandler, {"scheduler": scheduler})]
+        ".*",
+        [
+            ("/ebb/status", StatusHandler, {"scheduler": scheduler}),
+            (door.OPEN_PATH, OpenHandler),
+        ],
     )
     async with rpc(
         scheduler.address, connection_args=Security().get_connection_args("client")
