@@ -23,7 +23,10 @@ COMMANDS = {
     "run": ("flows.cli.run", "run a program on a cluster of its own"),
     "ps": ("flows.cli.ps", "runs, their phase, and why they wait"),
     "logs": ("flows.cli.logs", "what a run's program, head or workers printed"),
-    "open": ("flows.cli.open", "a run's dashboard in the browser, already signed in"),
+    "open": (
+        "flows.cli.open",
+        "a run's dashboard, or Prefect's UI, in the browser, already signed in",
+    ),
     "why": ("flows.cli.why", "cause, evidence and fix of a run that waits, failed or was slow"),
     "stop": ("flows.cli.stop", "end a run and release what it holds"),
     "held": ("flows.cli.held", "everything alive, and until when; exit 1 for an orphan"),

@@ -1,15 +1,14 @@
-"""``ebb open``: a run's dashboard in the browser, without typing its secret."""
+"""``ebb open``: a dashboard in the browser, without typing its secret."""
 
 from __future__ import annotations
 
-import html
-import os
-import sys
 import webbrowser
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from flows.cli.open_prefect import open_prefect
 from flows.cli.output import Parser, known_run, print_json, say
+from flows.cli.private_page import has_browser, leads_to
 from infra.errors import ConfigurationError, Problem
 from infra.frameworks.door import OPEN_PATH
 from infra.ledger import Ledger
@@ -20,29 +19,21 @@ from infra.overview import last_view
 from infra.platforms.base import Login, load_platform
 from infra.settings import load_settings
 
-_DESCRIPTION = """Opens the dashboard of a run's cluster in your browser, already signed in. Without
-a browser, or with --print: its URL, the user, and which file holds the password. JSON: an object
-with the keys run, url, user, password_file, opened."""
-_PAGE = """<!doctype html>
-<meta charset="utf-8">
-<meta name="referrer" content="no-referrer">
-<meta http-equiv="refresh" content="0;url={url}">
-<title>ebb open</title>
-<p><a href="{url}">To the dashboard</a></p>
-"""
+_DESCRIPTION = """Opens the dashboard of a run's cluster in your browser, already signed in; without
+a run Prefect's UI. Without a browser, or with --print: the URL, the user, and which file holds the
+password. JSON: an object with the keys run, url, user, password_file, opened."""
 
 
 def main(args: list[str]) -> int:
-    """Open a run's dashboard."""
+    """Open a run's dashboard, or Prefect's UI."""
     parser = Parser("open", _DESCRIPTION)
     parser.add_argument("run", nargs="?")
     parser.add_argument("--print", action="store_true", help="say where it is; open nothing")
     options = parser.take(args)
     if options.run is None:
-        problem = Problem(Reason.OPTION_INVALID, "which run?", "ebb ps lists those that live")
-        raise ConfigurationError([problem])
+        return open_prefect(look_only=options.print, as_json=options.json)
     url, login = _dashboard(options.run)
-    opened = not options.print and _has_browser() and webbrowser.open(_door(url, login).as_uri())
+    opened = not options.print and has_browser() and webbrowser.open(_page(url, login).as_uri())
     if options.json:
         facts = {"user": login.user, "password_file": str(login.password_file), "opened": opened}
         print_json({"run": options.run, "url": url, **facts})
@@ -78,19 +69,9 @@ def _dashboard(run: str) -> tuple[str, Login]:
     raise ConfigurationError([Problem(Reason.NO_DASHBOARD, summary, hint)])
 
 
-def _door(url: str, login: Login) -> Path:
-    """A page that leads there with the secret, which so stands on no command line."""
+def _page(url: str, login: Login) -> Path:
+    """What leads there with the secret."""
     where = urlsplit(url)
+    known = f"{login.user}:{login.password}@{where.netloc}"
     page = login.password_file.with_name("open.html")
-    page.unlink(missing_ok=True)
-    descriptor = os.open(page, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        known = f"{login.user}:{login.password}@{where.netloc}"
-        file.write(_PAGE.format(url=html.escape(f"{where.scheme}://{known}{OPEN_PATH}")))
-    return page
-
-
-def _has_browser() -> bool:
-    """Not one for terminals: those follow no such page."""
-    found = os.environ.keys() & {"DISPLAY", "WAYLAND_DISPLAY", "BROWSER"}
-    return bool(found) or sys.platform == "darwin"
+    return leads_to(f"{where.scheme}://{known}{OPEN_PATH}", page)

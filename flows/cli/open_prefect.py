@@ -19,7 +19,7 @@ def open_prefect(*, look_only: bool, as_json: bool) -> int:
 
     Args:
         look_only: open nothing.
-        as_json: an object with the keys url, password_file, opened on stdout.
+        as_json: the same keys as for a run, on stdout.
 
     Raises:
         ConfigurationError: NO_DASHBOARD, when no server of ours runs.
@@ -33,7 +33,15 @@ def open_prefect(*, look_only: bool, as_json: bool) -> int:
         page = leads_to(info.open_url, secret.with_name("open.html"))
         opened = webbrowser.open(page.as_uri())
     if as_json:
-        print_json({"url": info.ui_url, "password_file": str(secret), "opened": opened})
+        print_json(
+            {
+                "run": None,
+                "url": info.ui_url,
+                "user": None,
+                "password_file": str(secret),
+                "opened": opened,
+            }
+        )
     elif opened:
         say(f"  {info.ui_url} is opening in your browser")
     else:

@@ -67,7 +67,10 @@ def test_plain_program_has_no_dashboard(ebb_home: Path, tmp_path: Path, ebb: Ebb
     assert "NO_DASHBOARD" in err
 
 
-def test_it_wants_a_run(ebb_home: Path, ebb: Ebb) -> None:
+def test_without_a_run_and_without_a_server_it_says_what_starts_one(
+    ebb_home: Path, ebb: Ebb
+) -> None:
     code, _, err = ebb("open")
     assert code == ExitCode.MISCONFIGURATION
-    assert "which run?" in err
+    assert "no Prefect server of this installation runs" in err
+    assert "ebb up" in err

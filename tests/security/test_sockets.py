@@ -25,11 +25,11 @@ from playwright.sync_api import Page
 from flows.prefect_server import server
 from infra.frameworks.door import basic, read_secret
 from infra.platforms.base import Login
+from tests.browser import other_origin, tab
 from tests.clusters import Stand, run_spec, script, standing
 from tests.contract.conftest import small
 from tests.helpers import wait_until
 from tests.security import probes
-from tests.security.browser import other_origin, tab
 from tests.security.probes import Probe, http_status
 from tests.security.sockets import Listener, listeners
 from tests.stack.prefect import EBB

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-import http.server
-import threading
+import stat
+import webbrowser
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import BrowserContext, Page
 
+from flows.cli.main import main
+from flows.prefect_server.api import auth_file
+from tests.browser import chromium, other_origin
 from tests.security.victim import Victim, victim
-from tests.stack.browser import chromium
 
 REBOUND = "rebound.example"
 """A name of the attacker's that resolves to loopback (DNS rebinding)."""
@@ -53,17 +55,6 @@ READS = {
 }
 
 
-class _Quiet(http.server.BaseHTTPRequestHandler):
-    def do_GET(self) -> None:
-        self.send_response(200)
-        self.send_header("content-type", "text/html")
-        self.end_headers()
-        self.wfile.write(b"<!doctype html><title>evil</title>")
-
-    def log_message(self, *_: object) -> None:
-        return
-
-
 @pytest.fixture(scope="module")
 def target(home_of_module: Path) -> Iterator[Victim]:
     yield from victim(home_of_module)
@@ -82,14 +73,11 @@ def browser(target: Victim) -> Iterator[BrowserContext]:
 @pytest.fixture(scope="module", params=["127.0.0.1", "evil.example"])
 def page(request: pytest.FixtureRequest, browser: BrowserContext) -> Iterator[Page]:
     """The attacker's: on another port of loopback (another user's server), and on another site."""
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Quiet)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    tab = browser.new_page()
-    tab.goto(f"http://{request.param}:{server.server_port}/")
-    yield tab
-    tab.close()
-    server.shutdown()
-    server.server_close()
+    with other_origin() as url:
+        tab = browser.new_page()
+        tab.goto(url.replace("127.0.0.1", request.param))
+        yield tab
+        tab.close()
 
 
 def attempt(page: Page, target: Victim, script: str) -> str:
@@ -148,4 +136,27 @@ def test_browser_without_the_secret_is_asked_for_it(
     tab = stranger.new_page()
     tab.goto(f"{target.info.ui_url}/deployments")
     tab.wait_for_url("**/login**")
+    stranger.close()
+
+
+def test_ebb_open_signs_in_without_the_secret_on_its_command_line(
+    target: Victim,
+    home_of_module: Path,
+    browser: BrowserContext,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    called: list[str] = []
+    monkeypatch.setenv("BROWSER", "any")
+    monkeypatch.setattr(webbrowser, "open", lambda url: not called.append(url))
+    assert main(["open"]) == 0
+    secret = auth_file(home_of_module).read_text().strip()
+    assert secret not in str([called, capsys.readouterr()])
+    page = Path(called[0].removeprefix("file://"))
+    assert stat.S_IMODE(page.stat().st_mode) == 0o600
+    assert browser.browser is not None
+    stranger = browser.browser.new_context()
+    tab = stranger.new_page()
+    tab.goto(called[0])
+    tab.wait_for_url("**/dashboard**")
     stranger.close()

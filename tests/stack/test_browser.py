@@ -14,8 +14,8 @@ import pytest
 from playwright.sync_api import Locator, Page
 
 from flows.prefect_server import server
+from tests.browser import chromium
 from tests.helpers import wait_until
-from tests.stack.browser import chromium
 from tests.stack.prefect import Stack
 
 

@@ -1,38 +1,45 @@
-"""A real browser for tests of what pages can do."""
+"""A real browser, and a page of another origin, for the tests of what pages show and can do."""
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import BrowserContext, Page, sync_playwright
 
-_CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or ""
-_FLAGS = (
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or ""
+FLAGS = (
     "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync", "--disable-quic",
 )  # fmt: skip
-PATIENCE_MS = 60_000
+PATIENCE_MS = 90_000
 
 
-@contextmanager
-def tab() -> Iterator[Page]:
-    """One tab of a browser of its own, which has never been anywhere."""
-    if not _CHROMIUM:
-        pytest.skip("what pages can do is tried in Chromium: sudo apt install chromium")
+@contextlib.contextmanager
+def chromium(*flags: str) -> Iterator[BrowserContext]:
+    """A browser of its own, without any history; ``flags`` are further ones of its command line."""
+    if not CHROMIUM:
+        pytest.skip("the tests of the UI need Chromium: sudo apt install chromium")
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=_CHROMIUM, args=list(_FLAGS))
-        page = browser.new_page()
-        page.set_default_timeout(PATIENCE_MS)
-        yield page
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=[*FLAGS, *flags])
+        context = browser.new_context(viewport={"width": 1280, "height": 1100})
+        context.set_default_timeout(PATIENCE_MS)
+        yield context
         browser.close()
 
 
-@contextmanager
+@contextlib.contextmanager
+def tab() -> Iterator[Page]:
+    """One tab of a browser of its own, which has never been anywhere."""
+    with chromium() as browser:
+        yield browser.new_page()
+
+
+@contextlib.contextmanager
 def other_origin() -> Iterator[str]:
     """A page on another port of this machine, as another user could serve one."""
 
