@@ -25,7 +25,7 @@ COMMANDS = {
     "logs": ("flows.cli.logs", "what a run's program, head or workers printed"),
     "open": (
         "flows.cli.open",
-        "a run's dashboard, or Prefect's UI, in the browser, already signed in",
+        "a run's dashboard, or Prefect's UI, in a browser, signed in",
     ),
     "why": ("flows.cli.why", "cause, evidence and fix of a run that waits, failed or was slow"),
     "stop": ("flows.cli.stop", "end a run and release what it holds"),

@@ -147,8 +147,13 @@ def test_ebb_open_signs_in_without_the_secret_on_its_command_line(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     called: list[str] = []
+
+    def opens(url: str) -> bool:
+        called.append(url)
+        return True
+
     monkeypatch.setenv("BROWSER", "any")
-    monkeypatch.setattr(webbrowser, "open", lambda url: not called.append(url))
+    monkeypatch.setattr(webbrowser, "open", opens)
     assert main(["open"]) == 0
     secret = auth_file(home_of_module).read_text().strip()
     assert secret not in str([called, capsys.readouterr()])
