@@ -143,6 +143,14 @@ def _prefect_status(listener: Listener, host: str | None) -> int | None:
             return None
 
 
+def control_token(listener: Listener) -> bool:
+    """Where flow runs' processes hear of a cancel: it hangs up on who has no token of one."""
+    where = (listener.address, listener.port)
+    with socket.create_connection(where, timeout=_PATIENCE_S) as connection:
+        connection.sendall(b"0" * 43 + b"\n")
+        return connection.recv(1) == b""
+
+
 def private_folder(listener: Listener) -> bool:
     """A unix socket below a folder that only its owner can enter."""
     path = Path(listener.address).resolve()

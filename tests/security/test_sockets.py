@@ -75,7 +75,10 @@ SOCKETS: dict[str, tuple[Row, ...]] = {
         Row(r"pyspark\.daemon", "tcp", (probes.daemon_secret,)),
         Row(r"program\.py", "tcp", (probes.accumulator_secret,)),
     ),
-    "prefect": (Row(r"uvicorn|prefect", "tcp", (probes.prefect_auth,)),),
+    "prefect": (
+        Row(r"prefect worker start", "tcp", (probes.control_token,)),
+        Row(r"uvicorn", "tcp", (probes.prefect_auth,)),
+    ),
 }
 
 PROGRAMS = {
