@@ -14,6 +14,7 @@ import pytest
 from flows.asking import Request, spec_for
 from flows.launch import launch
 from flows.prefect_server.server import ServerInfo
+from infra import runs
 from infra.ledger import Ledger
 from infra.models.phases import Step
 from infra.settings import Settings
@@ -39,6 +40,7 @@ def run_to_the_end(home: Path, words: tuple[str, ...], **options: Any) -> dict[s
     settings, ledger = Settings(home=home), Ledger(home)
     request = Request(words=words, options={"framework": "none", **options})
     spec = spec_for(request, ledger, os.environ, home)
+    spec = runs.begin(ledger, spec)
     flow = launch(settings, ledger, spec, detach=True)
     wait_until(lambda: flow.ended, 120, "the flow process ends")
     row = ledger.run(spec.name)
