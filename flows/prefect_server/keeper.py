@@ -11,7 +11,6 @@ import contextlib
 import ctypes
 import json
 import os
-import re
 import shutil
 import signal
 import socket
@@ -33,6 +32,7 @@ from infra.errors import EbbError
 from infra.ledger import Ledger
 from infra.platforms.local import marks
 from infra.rotation import rotate
+from infra.telling import since, size_of
 from infra.waiting import wait_until, wall_s
 
 _DATABASE = "PREFECT_API_DATABASE_CONNECTION_URL"
@@ -41,7 +41,6 @@ _PORT_TRIES = 3
 _START_TIMEOUT_S = 180.0
 _HEALTH_TIMEOUT_S = 2.0
 _END_GRACE_S = 5.0
-_LAST_WORDS_BYTES = 64 * 2**10
 _PORT_TAKEN = "address already in use"
 _PR_SET_PDEATHSIG = 1
 
@@ -84,7 +83,7 @@ class Keeper:
         why = ""
         for attempt in range(_PORT_TRIES):
             port = _free_port(self._bind.host, _last_port(self._folder) if attempt == 0 else 0)
-            said_before = os.fstat(sys.stdout.fileno()).st_size
+            said_before = size_of(self._folder / "server.log")
             self._child = self._spawn(port)
             api = Api(self._url(port), certificates=self._bind.trusted_by)
             if self._answers(self._child, port, api):
@@ -112,10 +111,8 @@ class Keeper:
         assert self._child is not None
         if self._child.poll() is None:
             return f"no answer within {_START_TIMEOUT_S:.0f} s"
-        with (self._folder / "server.log").open("rb") as log:
-            log.seek(said_before)
-            said = log.read(_LAST_WORDS_BYTES).decode(errors="replace")
-        return telling_line(said) or f"it ended with {self._child.returncode} without a word"
+        said = since(self._folder / "server.log", said_before)
+        return said or f"it ended with {self._child.returncode} without a word"
 
     def _url(self, port: int) -> str:
         name = self._bind.own_name
@@ -194,13 +191,6 @@ class Keeper:
         if not wait_until(lambda: child.poll() is not None, timeout_s=_END_GRACE_S):
             child.kill()
         child.wait()
-
-
-def telling_line(said: str) -> str:
-    """The first line that names an error, else the last one; what a person would look for."""
-    lines = [line.strip() for line in said.splitlines() if line.strip()]
-    named = [line for line in lines if re.search(r"(^[\w.]*(Error|Exception)\b|\[Errno )", line)]
-    return (named or lines[-1:] or [""])[0][:300]
 
 
 def _copy_database(folder: Path) -> None:

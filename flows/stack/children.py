@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from flows.stack import telling
+from infra import telling
 from infra.waiting import now_s, wait_until
 
 _FIRST_PAUSE_S = 1.0

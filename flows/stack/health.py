@@ -197,9 +197,10 @@ def _scheduled(api: Api) -> list[Any]:
 def _reaper(settings: Settings, info: StackInfo) -> Check:
     last = rounds.last(settings)
     fix = f"see {stack.log_of(settings)}"
+    if info.age_s < _REAPER_LATE_S and (last is None or wall_s() - last.at > info.age_s):
+        return Check("reaper", "ok", "its first round is to come")
     if last is None:
-        state: State = "warning" if info.ready else "ok"
-        return Check("reaper", state, "it has made no round yet", fix if info.ready else "")
+        return Check("reaper", "bad", "it has made no round", fix)
     words = f"made its round {format_duration(max(0.0, wall_s() - last.at))} ago"
     if wall_s() - last.at > _REAPER_LATE_S:
         return Check("reaper", "bad", words, fix)

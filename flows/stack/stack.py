@@ -69,6 +69,12 @@ class StackInfo:
         """Whether its manager lives."""
         return marks.alive(self.pid, self.started)
 
+    @property
+    def age_s(self) -> float:
+        """Seconds since its manager started."""
+        uptime_s = float(Path("/proc/uptime").read_text().split()[0])
+        return uptime_s - self.started / os.sysconf("SC_CLK_TCK")
+
     def save(self, settings: Settings) -> None:
         """Whole or not at all."""
         path = _file(settings)
