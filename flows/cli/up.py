@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -108,7 +109,17 @@ def _show(info: StackInfo) -> None:
     say(f"  Prefect   {info.ui_url}   in a browser: ebb open")
     say(f"  Run       {info.ui_url}/deployments   or   ebb run hello")
     if auth_file(home).exists() and not os.environ.get("PREFECT_API_URL"):
-        say(f"  Secret    in {auth_file(home)}, if the UI asks for it")
-        say(f"  prefect   export PREFECT_HOME={home / 'prefect'}   lets you type prefect commands")
+        say(f"  Secret    in {_short(auth_file(home))}, if the UI asks for it")
+        say(
+            f"  prefect   export PREFECT_HOME={_short(home / 'prefect')}   lets you type prefect commands"
+        )
     say(f"  In        {info.folder}")
     say("  Held      until ebb down")
+
+
+def _short(path: Path) -> str:
+    """As one types it in a shell."""
+    plain = shlex.quote(str(path))
+    if plain == str(path) and path.is_relative_to(Path.home()):
+        return f"~/{path.relative_to(Path.home())}"
+    return plain
