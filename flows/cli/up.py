@@ -110,9 +110,7 @@ def _show(info: StackInfo) -> None:
     say(f"  Run       {info.ui_url}/deployments   or   ebb run hello")
     if auth_file(home).exists() and not os.environ.get("PREFECT_API_URL"):
         say(f"  Secret    in {_short(auth_file(home))}, if the UI asks for it")
-        say(
-            f"  prefect   export PREFECT_HOME={_short(home / 'prefect')}   lets you type prefect commands"
-        )
+        say(f"  prefect   export PREFECT_HOME={_short(home / 'prefect')}   lets you type prefect")
     say(f"  In        {info.folder}")
     say("  Held      until ebb down")
 
