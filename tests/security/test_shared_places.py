@@ -134,4 +134,4 @@ def test_a_cluster_has_no_name_in_a_shared_folder(
     said = ebb(shared, place, settings, "run", "--framework", framework, *words)
     assert json.loads(said) == ["runner_storage"]
     assert names(shared) == ["runner_storage"]
-    assert not marked_processes(home)
+    wait_until(lambda: not marked_processes(home), 60, "its flow process has ended too")
