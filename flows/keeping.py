@@ -10,6 +10,7 @@ from flows.asking import catalog_for
 from infra.keeping import beyond, prune
 from infra.ledger import Ledger
 from infra.models.resources import format_memory
+from infra.private import private_opener
 from infra.settings import Settings
 from infra.waiting import wall_s
 
@@ -25,7 +26,7 @@ def keep_to_limits(settings: Settings, *, every_s: float = _EVERY_S) -> str:
     Raises:
         EbbError: ebb.yaml is not valid, or the ledger cannot be written.
     """
-    with (settings.home / "prune.lock").open("a") as lock:
+    with open(settings.home / "prune.lock", "a", opener=private_opener) as lock:
         done_at = os.fstat(lock.fileno()).st_mtime if lock.tell() else 0.0
         if wall_s() - done_at < every_s:
             return ""

@@ -26,7 +26,7 @@ _FOLDER, _FILE = 0o700, 0o600
 _OTHERS, _OTHERS_WRITE = 0o077, 0o022
 OURS = (
     *("ledger.sqlite*", "ledger.corrupt-*", "runs", "clusters", "prefect", "stack", "outbox"),
-    *("claims.lock", "crash-*.log"),
+    *("claims.lock", "prune.lock", "reaper.json", "reaper.draft", "crash-*.log"),
 )
 """Names that may lie in a home. One that holds others is somebody's folder and stays as it is."""
 

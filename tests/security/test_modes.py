@@ -12,8 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from flows import keeping
 from flows.prefect_server import server
+from flows.stack import rounds
 from infra.private import OURS
+from infra.settings import Settings
 from tests.helpers import marked_processes, wait_until
 from tests.stack.prefect import EBB, ROOT
 
@@ -120,5 +123,8 @@ def test_a_home_holds_only_what_is_known_as_ours(home: Path, tmp_path: Path) -> 
     """Else a home that somebody opened is refused instead of closed: add the name to ``OURS``."""
     (tmp_path / "program.py").write_text(PROGRAM)
     run(home, tmp_path, *EBB, "run", "--framework", "none", "program.py", umask=0o022)
+    rounds.note(Settings(home=home))  # as the reaper does, and what it does once an hour
+    assert keeping.keep_to_limits(Settings(home=home), every_s=3600.0) == ""
+    assert (home / "prune.lock").exists()
     names = [path.name for path in home.iterdir()]
     assert [name for name in names if not any(fnmatch(name, ours) for ours in OURS)] == []
