@@ -56,6 +56,7 @@ def shape(lines: list[str]) -> list[str]:
             continue
         words = re.sub(r"^  In .*", "  In", line)
         words = re.sub(r"(run|logs|why|open) [a-z]+-[a-z]+", r"\1 NAME", words)
+        words = re.sub(r"\b\d+m\d+s\b", "N", words)  # a busy machine takes minutes
         words = re.sub(r"[\d.]+( ?[smKMGTi]+B?\b)?", "N", words)
         found.append(re.sub(r" +", " ", words).rstrip())
     return found
