@@ -77,6 +77,7 @@ _BUSY_TIMEOUT_S = 10.0
 _HINT = "see that EBB_HOME can be written, then try again"
 _HINTS = {
     "full": "free some disk space, then try again",
+    "I/O error": "free some disk space, and see that EBB_HOME can be written, then try again",
     "No space": "free some disk space, then try again",
     "quota": "free some of your disk quota, then try again",
     "locked": "another process is writing to it for long: try again",

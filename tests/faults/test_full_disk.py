@@ -24,7 +24,7 @@ def small_home(ebb_home: Path) -> Iterator[Path]:
     """A home of its own file system."""
     if os.geteuid() != 0:
         pytest.skip("needs root, to mount a small file system")
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "ebb-test", str(ebb_home)]
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES},mode=700", "ebb-test", str(ebb_home)]
     subprocess.run(mount, check=True)
     yield ebb_home
     subprocess.run(["umount", "--lazy", str(ebb_home)], check=True)
