@@ -25,7 +25,15 @@ def small_disk(stage: Stage) -> Iterator[Stage]:
     """The installation on a file system of its own that is soon full."""
     if os.geteuid() != 0:
         pytest.skip("needs root, to mount a small file system")
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "ebb-test", str(stage.home)]
+    mount = [
+        "mount",
+        "-t",
+        "tmpfs",
+        "-o",
+        f"size={DISK_BYTES},mode=700",
+        "ebb-test",
+        str(stage.home),
+    ]
     subprocess.run(mount, check=True)
     yield stage
     subprocess.run(["umount", "--lazy", str(stage.home)], check=True)
@@ -147,7 +155,15 @@ def disk_of_the_home(stage: Stage) -> Iterator[Stage]:
     """A file system of its own with room for a while: what is spared of it is 6 MiB."""
     if os.geteuid() != 0:
         pytest.skip("needs root, to mount a small file system")
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={16 * DISK_BYTES}", "ebb-test", str(stage.home)]
+    mount = [
+        "mount",
+        "-t",
+        "tmpfs",
+        "-o",
+        f"size={16 * DISK_BYTES},mode=700",
+        "ebb-test",
+        str(stage.home),
+    ]
     subprocess.run(mount, check=True)
     yield stage
     subprocess.run(["umount", "--lazy", str(stage.home)], check=True)
