@@ -153,7 +153,10 @@ async def _pass_on(
     try:
         answers, questions = await asyncio.open_connection("127.0.0.1", page.port)
     except OSError:
-        await _say(writer, HTTPStatus.BAD_GATEWAY, b"the page behind does not answer\n")
+        words = (
+            b"the page behind does not answer yet, or no more; this page looks again each second\n"
+        )
+        await _say(writer, HTTPStatus.BAD_GATEWAY, words, "Refresh: 1")
         return
     try:
         questions.write(_head(request, page))

@@ -16,13 +16,15 @@ from infra.ledger import Ledger
 from infra.models.phases import Phase
 from infra.platforms.local.platform import LocalPlatform
 from infra.settings import Settings
+from tests.helpers import wait_until
 
 
 def test_cluster_is_there_inside_the_block_and_gone_after_it(ebb_home: Path) -> None:
     with cluster("dask", workers=(1, 2), lease="5s") as held:
         assert held.client.submit(sum, [1, 2, 3]).result() == 6
         assert held.workers == 1
-        assert (asked(held, None), asked(held, held.dashboard_auth)) == (401, 200)
+        assert asked(held, None) == 401
+        assert dashboard_starts(held) <= {200, 503}
     assert held.dashboard_auth is None
     assert LocalPlatform(Settings(home=ebb_home)).held() == []
     (row,) = Ledger(ebb_home).rows("SELECT phase, exit_code FROM runs")
@@ -53,6 +55,18 @@ def test_all_problems_come_at_once_and_nothing_is_made(ebb_home: Path) -> None:
         run("missing.py", framework="dusk", workers="4..1")
     assert len(error.value.problems) == 3
     assert Ledger(ebb_home).rows("SELECT * FROM runs") == []
+
+
+def dashboard_starts(held: Cluster) -> set[int]:
+    """What it has said to its owner until it was there: it starts after the cluster."""
+    said: set[int] = set()
+
+    def there() -> bool:
+        said.add(asked(held, held.dashboard_auth))
+        return 200 in said
+
+    wait_until(there, 60, "the dashboard is there")
+    return said
 
 
 def asked(held: Cluster, auth: tuple[str, str] | None) -> int:

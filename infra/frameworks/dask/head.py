@@ -26,7 +26,7 @@ from distributed.security import Security
 from distributed.shuffle._core import barrier_key
 from distributed.shuffle._scheduler_plugin import ShuffleSchedulerPlugin
 from tornado import httputil
-from tornado.web import RequestHandler
+from tornado.web import Application, RequestHandler
 
 
 def load_door() -> Any:
@@ -197,6 +197,18 @@ class OpenHandler(RequestHandler):
         self.redirect(f"http://{self.request.host}/status", status=HTTPStatus.SEE_OTHER)
 
 
+class StartingHandler(RequestHandler):
+    """Every page but our own, until the dashboard is there: it looks again by itself."""
+
+    def get(self) -> None:
+        """Not a lasting answer, and browsers come back."""
+        self.set_status(HTTPStatus.SERVICE_UNAVAILABLE)
+        self.set_header("Content-Type", "text/plain; charset=utf-8")
+        self.set_header("Retry-After", "1")
+        self.set_header("Refresh", "1")
+        self.write("The dashboard is starting; this page looks again each second.\n")
+
+
 def write_ready(scheduler: Scheduler, folder: Path) -> None:
     """Publish where this head answers, all at once."""
     port = scheduler.http_server.port
@@ -212,8 +224,11 @@ def write_ready(scheduler: Scheduler, folder: Path) -> None:
 
 async def show_dashboard(scheduler: Scheduler) -> None:
     """Importing Bokeh takes as long as importing Dask: nobody has to wait for it."""
+    starting = Application([("/.*", StartingHandler)])
+    scheduler.http_application.add_application(starting)
     pages = await asyncio.to_thread(importlib.import_module, "distributed.dashboard.scheduler")
     pages.connect(scheduler.http_application, scheduler.http_server, scheduler, prefix="")
+    scheduler.http_application.applications.remove(starting)
 
 
 async def main(folder: Path, dashboard_port: int) -> None:

@@ -12,6 +12,7 @@ from tests.helpers import wait_until
 from tests.kubernetes.lab import namespace
 from tests.kubernetes.lab.place import Lab
 
+_START_TIMEOUT_S = 30
 _STOP_TIMEOUT_S = 20
 
 
@@ -21,12 +22,12 @@ def log_of(lab: Lab, part: str) -> Path:
 
 
 def start(lab: Lab, part: str, words: Sequence[str], **variables: str) -> None:
-    """Start a part inside, unless it runs."""
+    """Start a part inside, unless it runs, and wait until it is there or has ended."""
     if pid_of(lab, part):
         return
     log_of(lab, part).parent.mkdir(parents=True, exist_ok=True)
     with log_of(lab, part).open("ab") as log:
-        subprocess.Popen(
+        entering = subprocess.Popen(
             namespace.enter(lab, words),
             env={**namespace.environment(lab, part), **variables},
             stdin=subprocess.DEVNULL,
@@ -35,6 +36,11 @@ def start(lab: Lab, part: str, words: Sequence[str], **variables: str) -> None:
             cwd="/",
             start_new_session=True,
         )
+    wait_until(
+        lambda: pid_of(lab, part) or entering.poll() is not None,
+        _START_TIMEOUT_S,
+        f"{part} has entered the lab",
+    )
 
 
 def pid_of(lab: Lab, part: str) -> int:
