@@ -43,10 +43,10 @@ EBB = [str(Path(sys.executable).with_name("ebb")), "run", "--framework", "none",
 STEPS = """
 import os
 from pathlib import Path
-from flows.asking import Request, spec_for
-from flows.attempts import carry_out
+from infra.lifecycle.submission import Request, spec_for
+from infra.lifecycle.attempts import carry_out
 from infra import runs, steps
-from infra.ledger import Ledger
+from infra.records.ledger import Ledger
 from infra.settings import load_settings
 settings = load_settings()
 ledger = Ledger(settings.home)

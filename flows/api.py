@@ -11,23 +11,24 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from flows.asking import Request, spec_for
+from flows.cli.runs.viewer import Viewer
 from flows.cli.screen import TextScreen
-from flows.cli.viewer import Viewer
 from flows.launch import launch
-from flows.outcome import RunResult, result_of
-from flows.recorded import take_over
-from infra import runs, steps
 from infra.errors import EbbError, error_for
 from infra.frameworks.base import load_framework
-from infra.heartbeat import Heartbeat
-from infra.ledger import Ledger
+from infra.lifecycle import steps
+from infra.lifecycle.heartbeat import Heartbeat
+from infra.lifecycle.once import take_over
+from infra.lifecycle.outcome import RunResult, result_of
+from infra.lifecycle.steps import Scene
+from infra.lifecycle.submission import Request, spec_for
 from infra.models.cluster import ClusterView
 from infra.models.job import RunSpec
 from infra.models.phases import Reason
 from infra.platforms.base import Platform, load_platform
+from infra.records import runs
+from infra.records.ledger import Ledger
 from infra.settings import load_settings
-from infra.steps import Scene
 
 
 def run(*program: str, **options: Any) -> RunResult:

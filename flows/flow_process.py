@@ -14,19 +14,20 @@ import sys
 import threading
 import traceback
 
-from flows.attempts import carry_out
 from flows.launch import KEEP
 from flows.prefect_server import api, server
-from flows.stopping import stop_run
-from infra import runs, steps
 from infra.errors import ConfigurationError, EbbError
-from infra.heartbeat import Heartbeat
-from infra.ledger import Ledger
+from infra.lifecycle import steps
+from infra.lifecycle.attempts import carry_out
+from infra.lifecycle.heartbeat import Heartbeat
+from infra.lifecycle.stop import stop_run
 from infra.models.codec import from_json
 from infra.models.job import RunSpec
 from infra.models.phases import ExitCode, Reason
 from infra.platforms.base import load_platform
 from infra.platforms.local import marks
+from infra.records import runs
+from infra.records.ledger import Ledger
 from infra.settings import Settings, load_settings
 from infra.waiting import wait_until
 

@@ -13,12 +13,12 @@ from uuid import UUID
 from prefect import flow
 from prefect.client.orchestration import SyncPrefectClient, get_client
 
-from flows.asking import catalog_for
-from flows.signing import sign_in
-from flows.tables import Row, Table, moment, tables
-from infra.overview import Overview, gather
+from flows.prefect_state.registration import sign_in
+from infra.escaping import markdown
+from infra.lifecycle.inventory import Overview, gather
+from infra.lifecycle.submission import catalog_for
+from infra.presentation.tables import Row, Table, moment, tables
 from infra.settings import Settings, load_settings
-from infra.shown import markdown
 from tasks.artifacts import put_current
 
 KEY = "infrastructure"

@@ -23,21 +23,21 @@ from prefect.client.schemas.objects import State
 from prefect.exceptions import CancelledRun, Pause
 from prefect.states import Cancelled, Completed
 
-from flows.asking import Request
-from flows.attempts import SevenSteps
 from flows.authoring.holding import Held, cluster
 from flows.authoring.identity import job_key, workdir_of
 from flows.authoring.parallel import Crew, parallel, stoppable
-from flows.outcome import RunResult, result_of
-from flows.recorded import begin, run_once
-from flows.signing import ended_by, reporting, sign_in
-from flows.stopping import stop_run
-from infra import steps as plain
+from flows.prefect_state.registration import ended_by, reporting, sign_in
 from infra.errors import EbbError, JobError
-from infra.ledger import Ledger
+from infra.lifecycle import steps as plain
+from infra.lifecycle.attempts import SevenSteps
+from infra.lifecycle.once import begin, run_once
+from infra.lifecycle.outcome import RunResult, result_of
+from infra.lifecycle.steps import Scene
+from infra.lifecycle.stop import stop_run
+from infra.lifecycle.submission import Request
 from infra.models.phases import Phase, Reason, Step
+from infra.records.ledger import Ledger
 from infra.settings import load_settings
-from infra.steps import Scene
 from tasks import steps
 
 __all__ = ["Crew", "Held", "RunResult", "cluster", "job", "parallel"]

@@ -11,12 +11,12 @@ import os
 import subprocess
 from pathlib import Path
 
-from infra import runs
 from infra.errors import EbbError
-from infra.ledger import Ledger
 from infra.models.job import RunSpec
 from infra.platforms.base import load_platform
 from infra.platforms.local.processes import Ours, our_environment
+from infra.records import runs
+from infra.records.ledger import Ledger
 from infra.settings import Settings
 
 KEEP = b"keep\n"
@@ -29,7 +29,7 @@ def launch(settings: Settings, ledger: Ledger, spec: RunSpec, *, detach: bool) -
     Args:
         settings: of this installation.
         ledger: open here.
-        spec: checked, and written down by ``infra.runs.begin``.
+        spec: checked, and written down by ``infra.records.runs.begin``.
         detach: the run goes on when the caller ends; else it is stopped then.
 
     Raises:

@@ -17,10 +17,10 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.runtime import flow_run as runtime
 from pydantic import BaseModel, Field
 
-from flows import hooks
 from flows.jobs import RunResult, cluster, job, parallel
+from flows.prefect_state import hooks
+from flows.prefect_state.registration import sign_in
 from flows.programs import FOLDER
-from flows.signing import sign_in
 from infra.settings import load_settings
 
 Place = Callable[..., RunResult]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from prefect import flow, get_run_logger
 
-from flows.reconcile import reconcile
-from flows.signing import sign_in
+from flows.prefect_state.reconcile import reconcile
+from flows.prefect_state.registration import sign_in
 from infra.settings import load_settings
 
 

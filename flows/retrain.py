@@ -16,14 +16,14 @@ from prefect import flow
 from prefect.states import Completed
 from pydantic import Field
 
-from flows import hooks
-from flows.asking import Request
-from flows.claims import claim
 from flows.jobs import keyed_job
 from flows.pipelines import Model
+from flows.prefect_state import hooks
+from flows.prefect_state.registration import ended_by, sign_in
 from flows.programs import FOLDER
-from flows.signing import ended_by, sign_in
 from infra.errors import ConfigurationError, Problem
+from infra.lifecycle.claims import claim
+from infra.lifecycle.submission import Request
 from infra.models.phases import Reason
 from infra.settings import load_settings
 

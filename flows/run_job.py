@@ -11,15 +11,16 @@ from prefect import flow
 from prefect.client.schemas.objects import State
 from prefect.runtime import flow_run
 
-from flows import form, hooks
-from flows.attempts import carry_out
-from flows.recorded import run_once, take_over
-from flows.signing import ended_by, reporting, sign_in
+from flows import form
+from flows.prefect_state import hooks
+from flows.prefect_state.registration import ended_by, reporting, sign_in
 from infra.errors import EbbError, error_for
-from infra.ledger import Ledger
+from infra.lifecycle.attempts import carry_out
+from infra.lifecycle.once import run_once, take_over
 from infra.models.codec import from_json
 from infra.models.job import RunSpec
 from infra.models.phases import Reason
+from infra.records.ledger import Ledger
 from infra.settings import load_settings
 from tasks import steps
 

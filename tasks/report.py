@@ -26,18 +26,18 @@ from uuid import UUID
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.objects import StateType
 
-from infra import usage
-from infra.ledger import Ledger
+from infra.accounting.receipts import receipt_of
+from infra.escaping import markdown, visible
 from infra.models.cluster import ClusterView
 from infra.models.codec import from_json
 from infra.models.phases import STEP_LABELS, Step
 from infra.models.resources import format_memory
-from infra.plot import svg_plot
-from infra.receipt_text import receipt_markdown
-from infra.receipts import receipt_of
+from infra.platforms.local.tails import Tail
+from infra.presentation.plot import svg_plot
+from infra.presentation.receipt_text import receipt_markdown
+from infra.records import usage
+from infra.records.ledger import Ledger
 from infra.settings import Settings
-from infra.shown import markdown, visible
-from infra.tails import Tail
 from infra.waiting import now_s
 from tasks.artifacts import Artifacts
 from tasks.throttle import LONGEST_LINE, Throttle

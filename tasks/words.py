@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 
 from infra.errors import ConfigurationError, EbbError
-from infra.shown import visible
+from infra.escaping import visible
 
 _LOGGERS = ("prefect.flow_runs", "prefect.task_runs")
 

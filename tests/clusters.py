@@ -10,18 +10,19 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from flows.attempts import carry_out
-from infra import runs, steps
 from infra.errors import EbbError
-from infra.heartbeat import Heartbeat
-from infra.ledger import Ledger
+from infra.lifecycle import steps
+from infra.lifecycle.attempts import carry_out
+from infra.lifecycle.heartbeat import Heartbeat
+from infra.lifecycle.steps import Scene
 from infra.models.cluster import AutoscalePolicy, ClusterSpec, ClusterView
 from infra.models.hardware import HardwareTier, NodePool
 from infra.models.job import JobSpec, Limits, RetryPolicy, RunSpec
 from infra.models.resources import Resources
 from infra.platforms.local.platform import LocalPlatform
+from infra.records import runs
+from infra.records.ledger import Ledger
 from infra.settings import Settings
-from infra.steps import Scene
 
 MIB = 2**20
 TIER = HardwareTier(name="tiny", pool="test", resources=Resources(250, 600 * MIB))

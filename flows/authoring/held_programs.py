@@ -11,11 +11,11 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from flows.outcome import RunResult
-from infra.ledger import Ledger
+from infra.files.private import private_folder, write_private
+from infra.lifecycle.outcome import RunResult
 from infra.models.job import JobSpec
 from infra.models.phases import ExitCode, Phase
-from infra.private import private_folder, write_private
+from infra.records.ledger import Ledger
 from infra.settings import Settings
 
 _FACTS = "program.json"

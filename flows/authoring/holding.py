@@ -18,15 +18,9 @@ from prefect.cache_policies import NO_CACHE
 from prefect.exceptions import Pause
 
 from flows.api import Cluster
-from flows.asking import Request
 from flows.authoring.held_programs import Program, done_before, folder_for, result_in
 from flows.authoring.identity import cluster_key, root_flow_run, workdir_of
 from flows.authoring.parallel import stoppable
-from flows.outcome import RunResult
-from flows.recorded import begin, take_over
-from flows.stopping import stop_run
-from infra import runs
-from infra import steps as plain
 from infra.errors import (
     ConfigurationError,
     EbbError,
@@ -35,16 +29,22 @@ from infra.errors import (
     ReleaseError,
     error_for,
 )
-from infra.heartbeat import Heartbeat
-from infra.ledger import Ledger
+from infra.lifecycle import steps as plain
+from infra.lifecycle.heartbeat import Heartbeat
+from infra.lifecycle.once import begin, take_over
+from infra.lifecycle.outcome import RunResult
+from infra.lifecycle.steps import Scene
+from infra.lifecycle.stop import stop_run
+from infra.lifecycle.submission import Request
 from infra.models.codec import from_json
 from infra.models.job import JobSpec, RunSpec
 from infra.models.phases import Reason
 from infra.models.resources import format_duration, parse_duration_s
 from infra.platforms.base import load_platform
-from infra.programs import check_program
+from infra.records import runs
+from infra.records.ledger import Ledger
+from infra.request.program_check import check_program
 from infra.settings import Settings, load_settings
-from infra.steps import Scene
 from tasks import steps
 
 _LONGEST_KEEP_S = 12 * 3600.0

@@ -7,7 +7,7 @@ from typing import Any
 
 from infra.errors import Problem
 from infra.models.phases import Reason
-from infra.options import OPTIONS, did_you_mean
+from infra.request.options import OPTIONS, did_you_mean
 
 _SWITCHES = ("detach", "plan", "json", "help")
 

@@ -11,10 +11,10 @@ from rich.console import Console
 from rich.table import Table
 
 from infra.errors import ConfigurationError, Problem
-from infra.ledger import Ledger
+from infra.escaping import json_text, visible
 from infra.models.phases import Reason
-from infra.options import did_you_mean
-from infra.shown import json_text, visible
+from infra.records.ledger import Ledger
+from infra.request.options import did_you_mean
 from infra.waiting import pause
 
 _LOOK_EVERY_S = 0.5

@@ -12,11 +12,11 @@ from rich.console import Console
 from rich.status import Status
 from rich.text import Text
 
+from infra.escaping import json_text, visible
 from infra.frameworks.base import load_framework
 from infra.models.job import RunSpec
 from infra.models.phases import STEP_LABELS, Step
 from infra.models.resources import format_duration
-from infra.shown import json_text, visible
 from infra.waiting import wall_s
 
 _LONGEST_PROGRAM = 60

@@ -17,8 +17,8 @@ from flows.events.prefect_events import send
 from flows.prefect_server import api, server
 from flows.prefect_server.api import Api
 from infra.errors import ConfigurationError
+from infra.files.private import private_folder, private_opener, write_private
 from infra.models.phases import Reason
-from infra.private import private_folder, private_opener, write_private
 from infra.settings import Settings, load_settings
 from infra.waiting import wall_s
 

@@ -29,10 +29,10 @@ from flows.prefect_server.doorkeeper import HOSTS
 from flows.prefect_server.retention import retention
 from flows.prefect_server.template import ensure_template
 from infra.errors import EbbError
-from infra.ledger import Ledger
+from infra.files.rotation import rotate
+from infra.files.telling import since, size_of
 from infra.platforms.local import marks
-from infra.rotation import rotate
-from infra.telling import since, size_of
+from infra.records.ledger import Ledger
 from infra.waiting import wait_until, wall_s
 
 _DATABASE = "PREFECT_API_DATABASE_CONNECTION_URL"

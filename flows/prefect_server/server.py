@@ -16,10 +16,10 @@ from flows.prefect_server.api import Api, basic, own_auth_string
 from flows.prefect_server.bind import Bind
 from flows.prefect_server.doorkeeper import OPEN_PATH
 from infra.errors import ProvisioningError
+from infra.files.private import private_folder, private_opener, touch_private, write_private
 from infra.models.phases import Reason
 from infra.platforms.local import marks
 from infra.platforms.local.processes import Ours, our_environment
-from infra.private import private_folder, private_opener, touch_private, write_private
 from infra.waiting import wait_until
 
 _STOP_TIMEOUT_S = 15.0

@@ -1,14 +1,16 @@
-"""Budgets: what fits a head. A module 400 lines, a function 50, six parameters, no cycle."""
+"""Budgets: what fits a head. 400 lines a module, 50 a function, 12 modules a folder, no cycle."""
 
 from __future__ import annotations
 
 import ast
+from collections import Counter
 from collections.abc import Iterable, Mapping
 
-from tests.architecture.house import Function, Module, imported, modules, modules_under
+from tests.architecture.house import ROOT, Function, Module, imported, modules, modules_under
 
 MODULE_LINES = 400
 FUNCTION_LINES = 50
+FOLDER_MODULES = 12
 PARAMETERS = 6
 
 # A framework's own package may import it where it is used: ``infra.frameworks.dask.…``.
@@ -33,6 +35,12 @@ def test_there_is_a_house_to_measure() -> None:
 def test_no_file_is_longer_than_its_budget() -> None:
     files = [*modules(), *modules_under("tests", "benchmarks", "examples")]
     assert _too_much({file.name: file.lines for file in files}, MODULE_LINES) == {}
+
+
+def test_no_folder_has_more_modules_than_its_budget() -> None:
+    folders = Counter(module.path.parent for module in modules() if not module.is_package)
+    sizes = {str(folder.relative_to(ROOT)): count for folder, count in folders.items()}
+    assert _too_much(sizes, FOLDER_MODULES) == {}
 
 
 def test_no_function_is_longer_than_its_budget() -> None:

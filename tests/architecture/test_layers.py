@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 
-from tests.architecture.house import PACKAGES, ROOT
+from tests.architecture.house import PACKAGES, ROOT, modules
 
 CONTRACTS = (ROOT / "pyproject.toml").read_text().count("[[tool.importlinter.contracts]]")
 
@@ -34,3 +36,15 @@ def test_starting_the_command_line_does_not_import(heavy: str) -> None:
         [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, f"flows.cli.main imports {heavy}, or fails:\n{done.stderr}"
+
+
+def test_who_says_that_it_imports_no_prefect_is_in_the_contract() -> None:
+    tables = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]
+    (contract,) = (each for each in tables["contracts"] if each["id"] == "no-prefect")
+    held = contract["source_modules"]
+    claims = [
+        module.name
+        for module in modules()
+        if "mports no Prefect" in (ast.get_docstring(module.tree) or "")
+    ]
+    assert [name for name in claims if not any(f"{name}.".startswith(f"{h}.") for h in held)] == []

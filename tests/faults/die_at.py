@@ -1,8 +1,8 @@
 """A flow that is killed at one step: ``python -m tests.faults.die_at SPEC [STEP WHO] [--prefect]``.
 
 It does what the flow process does (begin the run, sign in, carry out its attempts), only that the
-named step of ``infra.steps`` first ends WHO (flow, supervisor, both) with SIGKILL. Without a step
-it is a plain flow process; for a run that is in the ledger it goes on with that run.
+named step of ``infra.lifecycle.steps`` first ends WHO (flow, supervisor, both) with SIGKILL.
+Without a step it is a plain flow process; for a run that is in the ledger it goes on with that run.
 
 When the fault comes: step 1 as soon as the cluster is declared and has a supervisor, step 6 while
 the program runs, every other step at its beginning. Only the first attempt is hit.
@@ -19,14 +19,15 @@ import time
 from pathlib import Path
 from typing import Any
 
-from flows.attempts import carry_out
-from infra import runs, steps
 from infra.errors import EbbError
-from infra.ledger import Ledger
+from infra.lifecycle import steps
+from infra.lifecycle.attempts import carry_out
 from infra.models.codec import from_json
 from infra.models.job import RunSpec
 from infra.models.phases import Step
 from infra.platforms.local import marks
+from infra.records import runs
+from infra.records.ledger import Ledger
 from infra.settings import load_settings
 from tests.helpers import wait_until
 

@@ -15,7 +15,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from infra.ledger import Ledger
 from infra.models.cluster import AutoscalePolicy, ClusterSpec
 from infra.models.codec import to_json
 from infra.models.hardware import HardwareTier, NodePool
@@ -23,6 +22,7 @@ from infra.models.job import JobSpec, RetryPolicy, RunSpec
 from infra.models.phases import Step
 from infra.models.resources import Resources
 from infra.platforms.local import marks
+from infra.records.ledger import Ledger
 from infra.settings import Settings
 from tests.faults.census import Census, Count
 from tests.helpers import wait_until

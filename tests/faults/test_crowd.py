@@ -15,13 +15,13 @@ from pathlib import Path
 import pytest
 
 from flows.launch import launch
-from infra import runs
 from infra.errors import CapacityError
-from infra.ledger import Ledger
 from infra.models.codec import to_json
 from infra.models.job import RunSpec
 from infra.models.phases import ExitCode, Reason
 from infra.models.resources import Resources
+from infra.records import runs
+from infra.records.ledger import Ledger
 from infra.settings import Settings
 from tests.faults.conftest import Note
 from tests.faults.stage import Stage
@@ -104,7 +104,7 @@ import json, sys
 from pathlib import Path
 from infra import runs
 from infra.errors import CapacityError
-from infra.ledger import Ledger
+from infra.records.ledger import Ledger
 from infra.models.codec import from_json
 from infra.models.job import RunSpec
 from dataclasses import replace

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from infra import reaper
+from infra.lifecycle import reaper
 from infra.models.phases import ExitCode, Step
 from tests.faults.conftest import Note
 from tests.faults.stage import ITS_CODE, Stage, assert_one_at_a_time

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from flows.prefect_server.api import Api
-from infra.ledger import Ledger
+from infra.records.ledger import Ledger
 from tests.helpers import wait_until
 
 DRIVE = Path(__file__).with_name("drive.py")

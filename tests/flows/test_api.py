@@ -12,9 +12,9 @@ import pytest
 
 from flows.api import Cluster, cluster, run
 from infra.errors import ConfigurationError
-from infra.ledger import Ledger
 from infra.models.phases import Phase
 from infra.platforms.local.platform import LocalPlatform
+from infra.records.ledger import Ledger
 from infra.settings import Settings
 from tests.helpers import wait_until
 

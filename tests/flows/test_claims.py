@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from flows.asking import Request
-from flows.claims import claim
-from infra import runs
 from infra.errors import JobError
-from infra.ledger import Ledger
+from infra.lifecycle.claims import claim
+from infra.lifecycle.submission import Request
 from infra.models.phases import Reason
+from infra.records import runs
+from infra.records.ledger import Ledger
 from infra.settings import Settings
 
 KEY = "retrain/orders/7"

@@ -167,5 +167,5 @@ def test_reading_does_not_import_prefect(words: str) -> None:
         check=False,
     )
     assert done.returncode == ExitCode.OK
-    assert "infra.ledger" in done.stderr
+    assert "infra.records.ledger" in done.stderr
     assert "| prefect" not in done.stderr

@@ -10,8 +10,8 @@ import pytest
 
 from flows.prefect_server.api import Api
 from flows.prefect_server.server import ServerInfo
-from infra.ledger import Ledger
 from infra.platforms.local.platform import LocalPlatform
+from infra.records.ledger import Ledger
 from infra.settings import Settings
 from tests.flows.flow_runs import FlowRun, flow_run
 from tests.helpers import wait_until

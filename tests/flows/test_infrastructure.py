@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from flows.prefect_server.server import ServerInfo
-from infra import runs
-from infra.ledger import Ledger
+from infra.records import runs
+from infra.records.ledger import Ledger
 from tests.clusters import POOL, cluster_spec, run_spec
 from tests.flows.flow_runs import call
 

@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from flows.asking import Request, spec_for
 from flows.launch import launch
 from flows.prefect_server.server import ServerInfo
-from infra import runs
-from infra.ledger import Ledger
+from infra.lifecycle.submission import Request, spec_for
 from infra.models.phases import Step
+from infra.records import runs
+from infra.records.ledger import Ledger
 from infra.settings import Settings
 from tests.helpers import wait_until
 

@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from flows.asking import Request, spec_for
-from flows.attempts import carry_out
-from infra import runs, steps
-from infra.ledger import Ledger
+from infra.lifecycle import steps
+from infra.lifecycle.attempts import carry_out
+from infra.lifecycle.submission import Request, spec_for
+from infra.records import runs
+from infra.records.ledger import Ledger
 from infra.settings import load_settings
 
 ROOT = Path(__file__).resolve().parents[2]

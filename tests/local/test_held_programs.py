@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from infra import steps
 from infra.errors import JobError
+from infra.lifecycle import steps
 from infra.models.job import JobSpec
 from infra.models.phases import Reason
 from infra.platforms.local import marks

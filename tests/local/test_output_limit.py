@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from infra import steps
-from infra.cuts import cut_of
+from infra.lifecycle import steps
 from infra.models.job import JobSpec, Limits
+from infra.platforms.local.cuts import cut_of
 from infra.settings import Settings
 from tests.clusters import carried_out, cluster_spec, run_spec, script, standing
 

@@ -12,11 +12,9 @@ from pathlib import Path
 import pytest
 from distributed import Client
 
-from infra import runs
 from infra.errors import CapacityError
 from infra.frameworks.base import load_framework
-from infra.heartbeat import Heartbeat
-from infra.ledger import Ledger
+from infra.lifecycle.heartbeat import Heartbeat
 from infra.models.cluster import ClusterSpec, ClusterView
 from infra.models.hardware import NodePool
 from infra.models.job import Limits
@@ -24,6 +22,8 @@ from infra.models.phases import Reason
 from infra.models.resources import Resources
 from infra.platforms.local import marks
 from infra.platforms.local.platform import LocalPlatform
+from infra.records import runs
+from infra.records.ledger import Ledger
 from infra.settings import Settings
 from tests.clusters import MIB, QUICK, TIER, carried_out, cluster_spec, run_spec, script, standing
 from tests.helpers import wait_until

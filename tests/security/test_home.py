@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from infra.errors import ConfigurationError
-from infra.ledger import Ledger
-from infra.private import private_folder, private_home
+from infra.files.private import private_folder, private_home
+from infra.records.ledger import Ledger
 from tests.security.conftest import OtherUser
 
 

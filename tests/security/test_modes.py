@@ -12,10 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from flows import keeping
 from flows.prefect_server import server
-from flows.stack import rounds
-from infra.private import OURS
+from infra.files.private import OURS
+from infra.lifecycle import keeping, rounds
 from infra.settings import Settings
 from tests.helpers import marked_processes, wait_until
 from tests.stack.prefect import EBB, ROOT

@@ -11,15 +11,16 @@ import pytest
 
 from flows import launch as launching
 from flows.api import cluster, run
-from flows.asking import Request
 from flows.cli import main as cli
-from flows.recorded import run_once
-from infra import runs, steps
 from infra.errors import EbbError, ProvisioningError
-from infra.ledger import Ledger
+from infra.lifecycle import steps
+from infra.lifecycle.once import run_once
+from infra.lifecycle.submission import Request
 from infra.models.phases import Reason
 from infra.platforms.local.platform import LocalPlatform
 from infra.platforms.local.processes import Ours
+from infra.records import runs
+from infra.records.ledger import Ledger
 from infra.settings import Settings
 from tests.clusters import cluster_spec, run_spec, script
 

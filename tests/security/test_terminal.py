@@ -16,19 +16,19 @@ from rich.markdown import Markdown
 from flows.cli import main as cli
 from flows.cli.screen import TextScreen
 from flows.infrastructure import page_of
-from flows.tables import tables
-from infra import runs, usage
+from infra.accounting.receipts import receipt_of
 from infra.errors import error_for
-from infra.ledger import Ledger
+from infra.escaping import json_text, markdown, visible
+from infra.lifecycle.inventory import gather
 from infra.models.job import JobSpec
 from infra.models.phases import Reason
 from infra.models.usage import Span
-from infra.overview import gather
 from infra.platforms.local.neighbours import Claim, Neighbours
-from infra.receipt_text import receipt_markdown
-from infra.receipts import receipt_of
+from infra.presentation.receipt_text import receipt_markdown
+from infra.presentation.tables import tables
+from infra.records import runs, usage
+from infra.records.ledger import Ledger
 from infra.settings import Settings
-from infra.shown import json_text, markdown, visible
 from tasks.words import words_of
 from tests.clusters import TIER, cluster_spec, run_spec
 from tests.stack.prefect import EBB, ROOT

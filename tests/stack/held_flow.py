@@ -7,9 +7,10 @@ from typing import Any
 
 from prefect import flow
 
-from flows import form, hooks
+from flows import form
+from flows.prefect_state import hooks
 from flows.run_job import run_job
-from infra import steps
+from infra.lifecycle import steps
 from infra.waiting import wait_until
 
 

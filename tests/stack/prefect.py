@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from flows.prefect_server.api import Api, basic, own_auth_string
-from flows.stack import stack
-from infra.ledger import Ledger
+from flows.service import stack
 from infra.platforms.local.platform import LocalPlatform
+from infra.records.ledger import Ledger
 from infra.settings import Settings
 from tests.helpers import wait_until
 

@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 
 from flows.prefect_server.bind import Bind
-from flows.stack import health
-from flows.stack.children import Child
-from flows.stack.manager import Manager
-from flows.stack.stack import StackInfo
+from flows.service import health
+from flows.service.children import Child
+from flows.service.manager import Manager
+from flows.service.stack import StackInfo
 from infra.settings import Settings
 from tests.helpers import wait_until
 from tests.stack.prefect import EBB, Stack

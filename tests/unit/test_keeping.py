@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from flows.keeping import keep_to_limits
-from infra.keeping import beyond, prune
-from infra.ledger import Ledger
+from infra.installation.keeping import beyond, prune
+from infra.lifecycle.keeping import keep_to_limits
 from infra.models.keep import Keep, parse_keep
 from infra.platforms.local import marks
+from infra.records.ledger import Ledger
 from infra.settings import Settings
 from infra.waiting import wall_s
 

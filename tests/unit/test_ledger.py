@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from infra.errors import ConfigurationError, ProvisioningError
-from infra.ledger import _SCHEMA, Ledger
 from infra.models.phases import Reason
+from infra.records.ledger import _SCHEMA, Ledger
 
 
 @pytest.fixture

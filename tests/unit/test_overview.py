@@ -9,17 +9,17 @@ from pathlib import Path
 
 import pytest
 
-from flows.tables import tables
-from infra import runs
-from infra.catalog import Catalog
-from infra.ledger import Ledger
+from infra.lifecycle.inventory import Overview, gather, last_view, lease_of
 from infra.models.cluster import AutoscalePolicy, ClusterView
 from infra.models.codec import to_json
 from infra.models.resources import NOTHING, Resources
-from infra.overview import Overview, gather, last_view, lease_of
 from infra.platforms.local import marks
 from infra.platforms.local.neighbours import Claim, Neighbours
 from infra.platforms.local.pool import try_admit
+from infra.presentation.tables import tables
+from infra.records import runs
+from infra.records.ledger import Ledger
+from infra.request.catalog import Catalog
 from infra.settings import Settings
 from tests.clusters import MIB, POOL, TIER, cluster_spec, run_spec
 

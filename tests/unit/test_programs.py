@@ -12,7 +12,7 @@ import pytest
 
 from infra.errors import Problem
 from infra.models.phases import Reason
-from infra.programs import check_program, check_workdir
+from infra.request.program_check import check_program, check_workdir
 
 Check = Callable[..., tuple[tuple[str, ...], list[Problem]]]
 

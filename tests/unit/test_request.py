@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from infra.catalog import Catalog
 from infra.errors import ConfigurationError, Problem
 from infra.models.hardware import HardwareTier, NodePool
 from infra.models.job import RunSpec
 from infra.models.phases import Reason
 from infra.models.resources import Resources
-from infra.request import Ask, build_run_spec
+from infra.request.catalog import Catalog
+from infra.request.spec import Ask, build_run_spec
 
 GI = 2**30
 Build = Callable[..., RunSpec]

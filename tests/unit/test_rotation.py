@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from infra.rotation import rotate
+from infra.files.rotation import rotate
 
 FLOOD = """
 import sys

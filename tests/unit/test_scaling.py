@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from infra.models.cluster import AutoscalePolicy, WorkerFigures
-from infra.scaling import Decision, ScalingState, choose_leavers, decide
+from infra.policy.scaling import Decision, ScalingState, choose_leavers, decide
 
 WIDE = AutoscalePolicy(min_workers=1, max_workers=1000, target_cpu_percent=50)
 

@@ -17,10 +17,10 @@ import sys
 from pathlib import Path
 
 from infra.errors import EbbError
-from infra.ledger import Ledger
 from infra.models.phases import Reason
 from infra.platforms.local import marks
 from infra.platforms.local.pool import mark_released
+from infra.records.ledger import Ledger
 
 _PR_SET_CHILD_SUBREAPER = 36
 
@@ -29,7 +29,15 @@ def main(home: Path, run: str, cluster: str) -> None:
     """Start the supervisor, wait for its end, then leave nothing behind."""
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     environment = {**os.environ, **marks.mark(home, run, cluster, "supervisor", "supervisor")}
-    argv = [sys.executable, "-P", "-m", "infra.supervisor.main", str(home), run, cluster]
+    argv = [
+        sys.executable,
+        "-P",
+        "-m",
+        "infra.platforms.local.supervisor.main",
+        str(home),
+        run,
+        cluster,
+    ]
     supervisor = subprocess.Popen(argv, env=environment, start_new_session=True)
     # A polite end is the supervisor's to carry out: it knows what the user's program still needs.
     signal.signal(signal.SIGTERM, lambda *_: marks.signal_quietly(supervisor.pid, signal.SIGTERM))

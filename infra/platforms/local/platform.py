@@ -10,10 +10,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from infra import runs
 from infra.errors import EbbError
+from infra.files.private import private_folder, private_opener, write_private
 from infra.frameworks import door
-from infra.ledger import Ledger
 from infra.models.cluster import ClusterView
 from infra.models.codec import from_json, to_data, to_json
 from infra.models.hardware import Node, NodePool
@@ -23,7 +22,8 @@ from infra.platforms.base import Held, Login
 from infra.platforms.local import marks
 from infra.platforms.local.pool import free_room, mark_released
 from infra.platforms.local.processes import Ours, our_environment
-from infra.private import private_folder, private_opener, write_private
+from infra.records import runs
+from infra.records.ledger import Ledger
 from infra.settings import Settings
 from infra.waiting import wall_s
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Mapping
 
-from infra.ledger import Ledger
 from infra.models.cluster import QueueView
 from infra.models.hardware import NodePool
 from infra.models.phases import Reason
 from infra.models.resources import NOTHING, Resources
-from infra.platforms.local.queue import Entry, Place, places
+from infra.policy.queue import Entry, Place, places
+from infra.records.ledger import Ledger
 from infra.waiting import wall_s
 
 
