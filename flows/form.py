@@ -16,11 +16,11 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from infra.errors import ConfigurationError, Problem
-from infra.frameworks.base import known_frameworks
-from infra.lifecycle.submission import Request, catalog_for
-from infra.models.phases import Reason
-from infra.request.options import OPTIONS
+from ebbtide.infra.errors import ConfigurationError, Problem
+from ebbtide.infra.frameworks.base import known_frameworks
+from ebbtide.infra.lifecycle.submission import Request, catalog_for
+from ebbtide.infra.models.phases import Reason
+from ebbtide.infra.request.options import OPTIONS
 
 _MOST_WORKERS = 1000
 _LONGEST_NAME = 40

@@ -13,13 +13,13 @@ from uuid import UUID
 from prefect import flow
 from prefect.client.orchestration import SyncPrefectClient, get_client
 
-from flows.prefect_state.registration import sign_in
-from infra.escaping import markdown
-from infra.lifecycle.inventory import Overview, gather
-from infra.lifecycle.submission import catalog_for
-from infra.presentation.tables import Row, Table, moment, tables
-from infra.settings import Settings, load_settings
-from tasks.artifacts import put_current
+from ebbtide.flows.prefect_state.registration import sign_in
+from ebbtide.infra.escaping import markdown
+from ebbtide.infra.lifecycle.inventory import Overview, gather
+from ebbtide.infra.lifecycle.submission import catalog_for
+from ebbtide.infra.presentation.tables import Row, Table, moment, tables
+from ebbtide.infra.settings import Settings, load_settings
+from ebbtide.tasks.artifacts import put_current
 
 KEY = "infrastructure"
 _FRESH_FOR_S = 24 * 3600.0

@@ -1,6 +1,6 @@
 """For a user's own flows: ``job`` runs a program on a cluster of its own, ``cluster`` holds one.
 
-    from flows.jobs import cluster, job, parallel
+    from ebbtide import cluster, job, parallel
 
 A job is told apart by its name and arguments within its flow run. When that flow run is run again
 (a retry, also from the UI; a worker that came back), what had succeeded is not done again, what
@@ -23,24 +23,25 @@ from prefect.client.schemas.objects import State
 from prefect.exceptions import CancelledRun, Pause
 from prefect.states import Cancelled, Completed
 
-from flows.authoring.holding import Held, cluster
-from flows.authoring.identity import job_key, workdir_of
-from flows.authoring.parallel import Crew, parallel, stoppable
-from flows.prefect_state.registration import ended_by, reporting, sign_in
-from infra.errors import EbbError, JobError
-from infra.lifecycle import steps as plain
-from infra.lifecycle.attempts import SevenSteps
-from infra.lifecycle.once import begin, run_once
-from infra.lifecycle.outcome import RunResult, result_of
-from infra.lifecycle.steps import Scene
-from infra.lifecycle.stop import stop_run
-from infra.lifecycle.submission import Request
-from infra.models.phases import Phase, Reason, Step
-from infra.records.ledger import Ledger
-from infra.settings import load_settings
-from tasks import steps
+from ebbtide.flows.authoring.holding import HeldCluster, cluster
+from ebbtide.flows.authoring.identity import job_key
+from ebbtide.flows.authoring.parallel import Crew, parallel, stoppable
+from ebbtide.flows.prefect_state.registration import ended_by, reporting, sign_in
+from ebbtide.infra.errors import EbbError, JobError
+from ebbtide.infra.lifecycle import steps as plain
+from ebbtide.infra.lifecycle.attempts import SevenSteps
+from ebbtide.infra.lifecycle.once import begin, run_once
+from ebbtide.infra.lifecycle.outcome import RunResult, result_of
+from ebbtide.infra.lifecycle.steps import Scene
+from ebbtide.infra.lifecycle.stop import stop_run
+from ebbtide.infra.lifecycle.submission import Request
+from ebbtide.infra.models.phases import Phase, Reason, Step
+from ebbtide.infra.records.ledger import Ledger
+from ebbtide.infra.request.program_check import folder_of
+from ebbtide.infra.settings import load_settings
+from ebbtide.tasks import steps
 
-__all__ = ["Crew", "Held", "RunResult", "cluster", "job", "parallel"]
+__all__ = ["Crew", "HeldCluster", "RunResult", "cluster", "job", "parallel"]
 
 
 def job(*program: object, name: str = "", **options: Any) -> RunResult:
@@ -62,7 +63,7 @@ def job(*program: object, name: str = "", **options: Any) -> RunResult:
     """
     words = tuple(str(word) for word in program)
     label = name or (Path(words[0]).stem if words else "job")
-    asked = {"workdir": workdir_of(words), **options}
+    asked = {"workdir": folder_of(words), **options}
     return keyed_job(words, asked, label=label, key=job_key(label, words, options))
 
 

@@ -17,11 +17,11 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.runtime import flow_run as runtime
 from pydantic import BaseModel, Field
 
-from flows.jobs import RunResult, cluster, job, parallel
-from flows.prefect_state import hooks
-from flows.prefect_state.registration import sign_in
-from flows.programs import FOLDER
-from infra.settings import load_settings
+from ebbtide.flows.jobs import RunResult, cluster, job, parallel
+from ebbtide.flows.prefect_state import hooks
+from ebbtide.flows.prefect_state.registration import sign_in
+from ebbtide.flows.programs import FOLDER
+from ebbtide.infra.settings import load_settings
 
 Place = Callable[..., RunResult]
 """Where a program runs: ``job`` or the ``run`` of a cluster that is held."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from prefect import flow, get_run_logger
 
-from flows.prefect_state.reconcile import reconcile
-from flows.prefect_state.registration import sign_in
-from infra.settings import load_settings
+from ebbtide.flows.prefect_state.reconcile import reconcile
+from ebbtide.flows.prefect_state.registration import sign_in
+from ebbtide.infra.settings import load_settings
 
 
 @flow(name="reap", validate_parameters=False)

@@ -16,16 +16,16 @@ from prefect import flow
 from prefect.states import Completed
 from pydantic import Field
 
-from flows.jobs import keyed_job
-from flows.pipelines import Model
-from flows.prefect_state import hooks
-from flows.prefect_state.registration import ended_by, sign_in
-from flows.programs import FOLDER
-from infra.errors import ConfigurationError, Problem
-from infra.lifecycle.claims import claim
-from infra.lifecycle.submission import Request
-from infra.models.phases import Reason
-from infra.settings import load_settings
+from ebbtide.flows.jobs import keyed_job
+from ebbtide.flows.pipelines import Model
+from ebbtide.flows.prefect_state import hooks
+from ebbtide.flows.prefect_state.registration import ended_by, sign_in
+from ebbtide.flows.programs import FOLDER
+from ebbtide.infra.errors import ConfigurationError, Problem
+from ebbtide.infra.lifecycle.claims import claim
+from ebbtide.infra.lifecycle.submission import Request
+from ebbtide.infra.models.phases import Reason
+from ebbtide.infra.settings import load_settings
 
 _EVENT = "dataset.updated"
 WindowMinutes = Annotated[int, Field(ge=0, le=10_080)]

@@ -11,18 +11,18 @@ from prefect import flow
 from prefect.client.schemas.objects import State
 from prefect.runtime import flow_run
 
-from flows import form
-from flows.prefect_state import hooks
-from flows.prefect_state.registration import ended_by, reporting, sign_in
-from infra.errors import EbbError, error_for
-from infra.lifecycle.attempts import carry_out
-from infra.lifecycle.once import run_once, take_over
-from infra.models.codec import from_json
-from infra.models.job import RunSpec
-from infra.models.phases import Reason
-from infra.records.ledger import Ledger
-from infra.settings import load_settings
-from tasks import steps
+from ebbtide.flows import form
+from ebbtide.flows.prefect_state import hooks
+from ebbtide.flows.prefect_state.registration import ended_by, reporting, sign_in
+from ebbtide.infra.errors import EbbError, error_for
+from ebbtide.infra.lifecycle.attempts import carry_out
+from ebbtide.infra.lifecycle.once import run_once, take_over
+from ebbtide.infra.models.codec import from_json
+from ebbtide.infra.models.job import RunSpec
+from ebbtide.infra.models.phases import Reason
+from ebbtide.infra.records.ledger import Ledger
+from ebbtide.infra.settings import load_settings
+from ebbtide.tasks import steps
 
 _NAME = "run-job"
 

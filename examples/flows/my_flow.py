@@ -4,7 +4,7 @@ from pathlib import Path
 
 from prefect import flow
 
-from flows.jobs import cluster, job, parallel
+from ebbtide import cluster, job, parallel
 
 PROGRAMS = Path(__file__).resolve().parent.parent / "dask"
 

@@ -14,7 +14,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from typing import Any, ParamSpec, TypeVar
 
-from infra.waiting import wait_until
+from ebbtide.infra.waiting import wait_until
 
 T = TypeVar("T")
 P = ParamSpec("P")

@@ -8,12 +8,12 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from infra.lifecycle import reaper
-from infra.lifecycle.stop import stop_run
-from infra.models.phases import Reason
-from infra.records.ledger import Ledger
-from infra.settings import load_settings
-from infra.waiting import wait_until
+from ebbtide.infra.lifecycle import reaper
+from ebbtide.infra.lifecycle.stop import stop_run
+from ebbtide.infra.models.phases import Reason
+from ebbtide.infra.records.ledger import Ledger
+from ebbtide.infra.settings import load_settings
+from ebbtide.infra.waiting import wait_until
 
 _RELEASE_TIMEOUT_S = 25.0
 

@@ -23,13 +23,14 @@ from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.exceptions import ObjectNotFound
 from prefect.states import Cancelled, Crashed
 
-from infra.errors import EbbError
-from infra.lifecycle import reaper, rounds
-from infra.lifecycle.keeping import keep_to_limits
-from infra.models.phases import Reason
-from infra.platforms.local import marks
-from infra.records.ledger import Ledger
-from infra.settings import Settings
+from ebbtide.infra.errors import EbbError
+from ebbtide.infra.installation import rounds
+from ebbtide.infra.lifecycle import reaper
+from ebbtide.infra.lifecycle.keeping import keep_to_limits
+from ebbtide.infra.models.phases import Reason
+from ebbtide.infra.platforms.local import marks
+from ebbtide.infra.records.ledger import Ledger
+from ebbtide.infra.settings import Settings
 
 _LIVING = [StateType.RUNNING, StateType.PENDING, StateType.CANCELLING]
 

@@ -13,15 +13,15 @@ from prefect.client.schemas.objects import State
 from prefect.runtime import flow_run
 from prefect.states import Cancelled, Failed
 
-from infra.errors import EbbError
-from infra.escaping import visible
-from infra.lifecycle.stop import stop_run
-from infra.models.phases import Reason
-from infra.platforms.local import marks
-from infra.records.ledger import Ledger
-from infra.settings import Settings
-from tasks.report import Report, Subject
-from tasks.words import speak_plainly, words_of
+from ebbtide.infra.errors import EbbError
+from ebbtide.infra.escaping import visible
+from ebbtide.infra.lifecycle.stop import stop_run
+from ebbtide.infra.models.phases import Reason
+from ebbtide.infra.platforms.local import marks
+from ebbtide.infra.records.ledger import Ledger
+from ebbtide.infra.settings import Settings
+from ebbtide.tasks.report import Report, Subject
+from ebbtide.tasks.words import speak_plainly, words_of
 
 
 def sign_in(settings: Settings) -> str:

@@ -9,8 +9,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from infra.files import telling
-from infra.waiting import now_s, wait_until
+from ebbtide.infra.files import telling
+from ebbtide.infra.waiting import now_s, wait_until
 
 _FIRST_PAUSE_S = 1.0
 _LONGEST_PAUSE_S = 60.0

@@ -29,8 +29,8 @@ from prefect.client.schemas.schedules import construct_schedule
 from prefect.exceptions import PrefectHTTPStatusError
 from pydantic import TypeAdapter
 
-from flows.service.definitions import Known, Schedule, Standing, changes, key_of, merged
-from infra.settings import Settings
+from ebbtide.flows.service.definitions import Known, Schedule, Standing, changes, key_of, merged
+from ebbtide.infra.settings import Settings
 
 _TIMEOUT_S = 150
 _PAGE = 200

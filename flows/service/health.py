@@ -9,17 +9,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from flows.prefect_server import api as api_of
-from flows.prefect_server import server
-from flows.prefect_server.api import Api
-from flows.service import stack
-from flows.service.prefect_http import ask, worker_of
-from flows.service.stack import StackInfo
-from infra.installation.footprint import Footprint
-from infra.lifecycle import rounds
-from infra.models.resources import format_duration, format_memory
-from infra.settings import Settings
-from infra.waiting import wall_s
+from ebbtide.flows.prefect_server import api as api_of
+from ebbtide.flows.prefect_server import server
+from ebbtide.flows.prefect_server.api import Api
+from ebbtide.flows.service import stack
+from ebbtide.flows.service.prefect_http import ask, worker_of
+from ebbtide.flows.service.stack import StackInfo
+from ebbtide.infra.installation import rounds
+from ebbtide.infra.installation.footprint import Footprint
+from ebbtide.infra.models.resources import format_duration, format_memory
+from ebbtide.infra.settings import Settings
+from ebbtide.infra.waiting import wall_s
 
 State = Literal["ok", "warning", "bad", "down"]
 _LITTLE_SPACE_BYTES = 200 * 2**20

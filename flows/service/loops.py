@@ -1,4 +1,4 @@
-"""What the service does with Prefect: ``python -m flows.service.loops VERB ... POOL``.
+"""What the service does with Prefect: ``python -m ebbtide.flows.service.loops VERB ... POOL``.
 
 Verbs: deploy, reap, end-runs.
 
@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import signal
 import sys
-import sysconfig
 import threading
 from pathlib import Path
 
@@ -26,16 +25,16 @@ from prefect.client.schemas.filters import (
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.states import Cancelled, Cancelling
 
-from flows.events import outbox
-from flows.infrastructure import refresh
-from flows.prefect_server import server
-from flows.prefect_state.reconcile import Worker, process_lives, reconcile
-from flows.service import stack, work_pool
-from flows.service.deploying import deploy_file
-from infra.lifecycle import rounds
-from infra.records.ledger import Ledger
-from infra.settings import Settings, load_settings
-from infra.waiting import wait_until
+from ebbtide.flows.events import outbox
+from ebbtide.flows.infrastructure import refresh
+from ebbtide.flows.prefect_server import server
+from ebbtide.flows.prefect_state.reconcile import Worker, process_lives, reconcile
+from ebbtide.flows.service import stack, work_pool
+from ebbtide.flows.service.deploying import deploy_file
+from ebbtide.infra.installation import rounds
+from ebbtide.infra.records.ledger import Ledger
+from ebbtide.infra.settings import Settings, load_settings
+from ebbtide.infra.waiting import wait_until
 
 _FILE = "deployments.yaml"
 _POLITE_S = 10.0
@@ -113,9 +112,8 @@ def end_runs(pool: str) -> int:
 
 
 def _ours() -> Path:
-    """Beside the packages in a checkout; where a wheel puts data files otherwise."""
-    beside = Path(__file__).parents[2] / _FILE
-    return beside if beside.exists() else Path(sysconfig.get_path("data"), "share/ebbtide", _FILE)
+    """It is in the package: a file of the wheel, a link in a checkout."""
+    return Path(__file__).parents[2] / _FILE
 
 
 def _living(client: SyncPrefectClient, pool: str) -> list[FlowRun]:

@@ -1,4 +1,4 @@
-"""The process behind ``ebb up``: ``python -m flows.service.manager FOLDER LIMIT HOST CERT KEY``.
+"""The process behind ``ebb up``; its arguments are FOLDER LIMIT HOST CERTIFICATE KEY.
 
 It starts the Prefect server unless one is named, keeps a Prefect worker and the reaper alive, and
 has deployments.yaml deployed. Told to stop, it lets nothing be left: no new run, running ones
@@ -16,19 +16,19 @@ import threading
 import traceback
 from pathlib import Path
 
-from flows.prefect_server import api, server
-from flows.prefect_server.bind import Bind
-from flows.prefect_server.server import ServerInfo
-from flows.service import stack
-from flows.service.children import Child
-from flows.service.prefect_http import worker_of
-from flows.service.stack import POOL, Restarts, StackInfo
-from infra.errors import EbbError
-from infra.files.rotation import rotate
-from infra.platforms.local import marks
-from infra.request.catalog import find_file
-from infra.settings import Settings, load_settings
-from infra.waiting import wait_until, wall_s
+from ebbtide.flows.prefect_server import api, server
+from ebbtide.flows.prefect_server.bind import Bind
+from ebbtide.flows.prefect_server.server import ServerInfo
+from ebbtide.flows.service import stack
+from ebbtide.flows.service.children import Child
+from ebbtide.flows.service.prefect_http import worker_of
+from ebbtide.flows.service.stack import POOL, Restarts, StackInfo
+from ebbtide.infra.errors import EbbError
+from ebbtide.infra.files.rotation import rotate
+from ebbtide.infra.platforms.local import marks
+from ebbtide.infra.request.catalog import find_file
+from ebbtide.infra.settings import Settings, load_settings
+from ebbtide.infra.waiting import wait_until, wall_s
 
 _SERVER_TIMEOUT_S = 300.0
 _SERVER_IDLE_S = 900.0
@@ -54,7 +54,7 @@ class Manager:
         words = ["--pool", pool, "--type", "process", "--name", name, "--limit", str(limit)]
         log = stack.log_of(settings)
         self._worker = Child("worker", ["prefect", "worker", "start", *words], log)
-        self._reaper = Child("reaper", ["flows.service.loops", "reap", pool], log)
+        self._reaper = Child("reaper", ["ebbtide.flows.service.loops", "reap", pool], log)
 
     def serve(self) -> None:
         """Until told to stop."""
@@ -148,7 +148,7 @@ class Manager:
             RuntimeError: with what it said when it failed.
         """
         done = subprocess.run(
-            [sys.executable, "-P", "-m", "flows.service.loops", *words, self.info.pool],
+            [sys.executable, "-P", "-m", "ebbtide.flows.service.loops", *words, self.info.pool],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,

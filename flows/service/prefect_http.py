@@ -6,7 +6,7 @@ import json
 import urllib.parse
 from typing import Any
 
-from flows.prefect_server.api import Api
+from ebbtide.flows.prefect_server.api import Api
 
 
 def ask(api: Api, path: str, body: Any = None, *, timeout_s: float = 5.0) -> Any:

@@ -12,12 +12,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TypedDict
 
-from flows.prefect_server.bind import Bind
-from infra.files.private import private_folder, write_private
-from infra.platforms.local import marks
-from infra.platforms.local.processes import USER_TMPDIR, Ours, our_environment
-from infra.settings import Settings
-from infra.waiting import wait_until
+from ebbtide.flows.prefect_server.bind import Bind
+from ebbtide.infra.files.private import private_folder, write_private
+from ebbtide.infra.platforms.local import marks
+from ebbtide.infra.platforms.local.processes import USER_TMPDIR, Ours, our_environment
+from ebbtide.infra.settings import Settings
+from ebbtide.infra.waiting import wait_until
 
 POOL = "local"
 _BIRTH_TIMEOUT_S = 30.0
@@ -121,7 +121,7 @@ def start(
     # Prefect's names in a temporary folder are the same for all users of a machine.
     environment["TMPDIR"] = str(private_folder(settings.home, "stack", "tmp"))
     manager = Ours(
-        module="flows.service.manager",
+        module="ebbtide.flows.service.manager",
         words=(str(folder), str(limit), bind.host, bind.certificate, bind.key),
         environment=environment,
         log=log_of(settings),

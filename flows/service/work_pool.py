@@ -14,7 +14,7 @@ from prefect.client.schemas.actions import WorkPoolCreate, WorkPoolUpdate
 from prefect.exceptions import ObjectAlreadyExists
 from prefect.workers.process import ProcessWorker
 
-from infra.settings import Settings
+from ebbtide.infra.settings import Settings
 
 
 def make(client: SyncPrefectClient, settings: Settings, pool: str) -> None:

@@ -23,13 +23,13 @@ from datetime import datetime
 from itertools import pairwise
 from pathlib import PurePath
 
-from infra.models.codec import from_json
-from infra.models.job import RunSpec
-from infra.models.usage import Sample, Span
-from infra.policy.advice import Figures, advise
-from infra.records import usage
-from infra.records.ledger import Ledger
-from infra.waiting import wall_s
+from ebbtide.infra.models.codec import from_json
+from ebbtide.infra.models.job import RunSpec
+from ebbtide.infra.models.usage import Sample, Span
+from ebbtide.infra.policy.advice import Figures, advise
+from ebbtide.infra.records import usage
+from ebbtide.infra.records.ledger import Ledger
+from ebbtide.infra.waiting import wall_s
 
 BY = ("day", "tier", "job", "tag")
 """What runs can be summed by."""

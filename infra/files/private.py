@@ -1,7 +1,7 @@
 """Folders and files that nobody but this user can read, whatever umask they are made under.
 
 Belongs here: making or checking ``EBB_HOME``, folders below it, and files of ours. Code of ours may
-run in a user's own process (``from flows.api import run``), so nothing here changes the umask.
+run in a user's own process (``ebbtide.run``), so nothing here changes the umask.
 Does not belong here: what is kept in them. Standard library, and errors.
 """
 
@@ -16,9 +16,9 @@ from collections.abc import Iterable, Iterator
 from fnmatch import fnmatch
 from pathlib import Path
 
-from infra.errors import ConfigurationError, Problem
-from infra.escaping import visible
-from infra.models.phases import Reason
+from ebbtide.infra.errors import ConfigurationError, Problem
+from ebbtide.infra.escaping import visible
+from ebbtide.infra.models.phases import Reason
 
 UMASK = 0o077
 """Of every process of ours."""

@@ -15,11 +15,11 @@ from collections.abc import Iterable
 from contextlib import closing
 from pathlib import Path
 
-from infra.errors import ConfigurationError, Problem
-from infra.models.phases import Phase, Reason
-from infra.records.ledger import VERSION
-from infra.settings import Settings
-from infra.waiting import wall_s
+from ebbtide.infra.errors import ConfigurationError, Problem
+from ebbtide.infra.models.phases import Phase, Reason
+from ebbtide.infra.records.ledger import VERSION
+from ebbtide.infra.settings import Settings
+from ebbtide.infra.waiting import wall_s
 
 _MANIFEST = "ebb-backup.json"
 _FORMAT = 1

@@ -13,9 +13,9 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from infra.records.ledger import Ledger
-from infra.settings import Settings
-from infra.waiting import wall_s
+from ebbtide.infra.records.ledger import Ledger
+from ebbtide.infra.settings import Settings
+from ebbtide.infra.waiting import wall_s
 
 _DAY_S = 86_400.0
 _WINDOW_DAYS = 7.0

@@ -13,12 +13,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from infra.installation.footprint import size_of
-from infra.models.keep import Keep
-from infra.platforms.local import marks
-from infra.records.ledger import Ledger
-from infra.settings import Settings
-from infra.waiting import wall_s
+from ebbtide.infra.installation.footprint import size_of
+from ebbtide.infra.models.keep import Keep
+from ebbtide.infra.platforms.local import marks
+from ebbtide.infra.records.ledger import Ledger
+from ebbtide.infra.settings import Settings
+from ebbtide.infra.waiting import wall_s
 
 _ASIDE = ".pruned-"
 """Begins the name of a folder that is being deleted; no run's name begins so."""

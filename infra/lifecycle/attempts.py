@@ -9,17 +9,17 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-from infra.errors import EbbError, JobError, ReleaseError
-from infra.lifecycle import steps
-from infra.lifecycle.heartbeat import Heartbeat
-from infra.lifecycle.steps import Scene
-from infra.models.job import RunSpec
-from infra.models.phases import Reason
-from infra.platforms.base import load_platform
-from infra.records import runs
-from infra.records.ledger import Ledger
-from infra.settings import Settings
-from infra.waiting import wait_until
+from ebbtide.infra.errors import EbbError, JobError, ReleaseError
+from ebbtide.infra.lifecycle import steps
+from ebbtide.infra.lifecycle.heartbeat import Heartbeat
+from ebbtide.infra.lifecycle.steps import Scene
+from ebbtide.infra.models.job import RunSpec
+from ebbtide.infra.models.phases import Reason
+from ebbtide.infra.platforms.base import load_platform
+from ebbtide.infra.records import runs
+from ebbtide.infra.records.ledger import Ledger
+from ebbtide.infra.settings import Settings
+from ebbtide.infra.waiting import wait_until
 
 
 class SevenSteps(Protocol):

@@ -6,14 +6,14 @@ import contextlib
 import fcntl
 from collections.abc import Iterator
 
-from infra.files.private import private_home, private_opener
-from infra.lifecycle.once import begin, take_over
-from infra.lifecycle.submission import Request
-from infra.models.phases import Phase
-from infra.platforms.local import marks
-from infra.records.ledger import Ledger
-from infra.settings import Settings
-from infra.waiting import wall_s
+from ebbtide.infra.files.private import private_home, private_opener
+from ebbtide.infra.lifecycle.once import begin, take_over
+from ebbtide.infra.lifecycle.submission import Request
+from ebbtide.infra.models.phases import Phase
+from ebbtide.infra.platforms.local import marks
+from ebbtide.infra.records.ledger import Ledger
+from ebbtide.infra.settings import Settings
+from ebbtide.infra.waiting import wall_s
 
 
 def claim(

@@ -6,9 +6,9 @@ import contextlib
 import threading
 from types import TracebackType
 
-from infra.errors import EbbError
-from infra.platforms.base import load_platform
-from infra.settings import Settings
+from ebbtide.infra.errors import EbbError
+from ebbtide.infra.platforms.base import load_platform
+from ebbtide.infra.settings import Settings
 
 _BEATS_PER_LEASE = 5.0
 

@@ -10,19 +10,19 @@ import sqlite3
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from infra.models.cluster import ClusterView
-from infra.models.codec import from_json
-from infra.models.hardware import HardwareTier, Node, NodePool
-from infra.models.job import RunSpec
-from infra.models.phases import Phase
-from infra.models.resources import NOTHING, Resources, format_duration
-from infra.platforms.base import known_platforms, load_platform
-from infra.platforms.local import marks
-from infra.platforms.local.neighbours import Neighbours, neighbours
-from infra.records.ledger import Ledger
-from infra.request.catalog import Catalog
-from infra.settings import Settings
-from infra.waiting import wall_s
+from ebbtide.infra.models.cluster import ClusterView
+from ebbtide.infra.models.codec import from_json
+from ebbtide.infra.models.hardware import HardwareTier, Node, NodePool
+from ebbtide.infra.models.job import RunSpec
+from ebbtide.infra.models.phases import Phase
+from ebbtide.infra.models.resources import NOTHING, Resources, format_duration
+from ebbtide.infra.platforms.base import known_platforms, load_platform
+from ebbtide.infra.platforms.local import marks
+from ebbtide.infra.platforms.local.neighbours import Neighbours, neighbours
+from ebbtide.infra.records.ledger import Ledger
+from ebbtide.infra.request.catalog import Catalog
+from ebbtide.infra.settings import Settings
+from ebbtide.infra.waiting import wall_s
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,13 +6,13 @@ import fcntl
 import os
 from pathlib import Path
 
-from infra.files.private import private_opener
-from infra.installation.keeping import beyond, prune
-from infra.lifecycle.submission import catalog_for
-from infra.models.resources import format_memory
-from infra.records.ledger import Ledger
-from infra.settings import Settings
-from infra.waiting import wall_s
+from ebbtide.infra.files.private import private_opener
+from ebbtide.infra.installation.keeping import beyond, prune
+from ebbtide.infra.lifecycle.submission import catalog_for
+from ebbtide.infra.models.resources import format_memory
+from ebbtide.infra.records.ledger import Ledger
+from ebbtide.infra.settings import Settings
+from ebbtide.infra.waiting import wall_s
 
 _EVERY_S = 3600.0
 

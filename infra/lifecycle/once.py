@@ -12,18 +12,18 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
-from infra.errors import CapacityError
-from infra.lifecycle.attempts import SevenSteps, carry_out
-from infra.lifecycle.outcome import RunResult, result_of
-from infra.lifecycle.submission import Request, spec_for
-from infra.models.codec import from_json
-from infra.models.job import RunSpec
-from infra.models.phases import Phase
-from infra.platforms.local import marks
-from infra.records import runs
-from infra.records.ledger import Ledger
-from infra.settings import Settings
-from infra.waiting import wait_until
+from ebbtide.infra.errors import CapacityError
+from ebbtide.infra.lifecycle.attempts import SevenSteps, carry_out
+from ebbtide.infra.lifecycle.outcome import RunResult, result_of
+from ebbtide.infra.lifecycle.submission import Request, spec_for
+from ebbtide.infra.models.codec import from_json
+from ebbtide.infra.models.job import RunSpec
+from ebbtide.infra.models.phases import Phase
+from ebbtide.infra.platforms.local import marks
+from ebbtide.infra.records import runs
+from ebbtide.infra.records.ledger import Ledger
+from ebbtide.infra.settings import Settings
+from ebbtide.infra.waiting import wait_until
 
 _LOOK_EVERY_S = 5.0
 

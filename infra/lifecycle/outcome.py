@@ -9,10 +9,10 @@ from typing import TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from infra.errors import JobError
-from infra.models.phases import ExitCode, Phase, Reason
-from infra.records.ledger import Ledger
-from infra.settings import Settings
+from ebbtide.infra.errors import JobError
+from ebbtide.infra.models.phases import ExitCode, Phase, Reason
+from ebbtide.infra.records.ledger import Ledger
+from ebbtide.infra.settings import Settings
 
 T = TypeVar("T")
 

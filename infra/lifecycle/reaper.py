@@ -8,16 +8,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from infra.errors import error_for
-from infra.models.cluster import ClusterView
-from infra.models.codec import from_json
-from infra.models.phases import Reason
-from infra.platforms.local import marks
-from infra.platforms.local.platform import LocalPlatform
-from infra.records import runs
-from infra.records.ledger import Ledger
-from infra.settings import Settings
-from infra.waiting import wall_s
+from ebbtide.infra.errors import error_for
+from ebbtide.infra.models.cluster import ClusterView
+from ebbtide.infra.models.codec import from_json
+from ebbtide.infra.models.phases import Reason
+from ebbtide.infra.platforms.local import marks
+from ebbtide.infra.platforms.local.platform import LocalPlatform
+from ebbtide.infra.records import runs
+from ebbtide.infra.records.ledger import Ledger
+from ebbtide.infra.settings import Settings
+from ebbtide.infra.waiting import wall_s
 
 _BIRTH_S = 20.0
 """A run's flow process has this long to sign in."""

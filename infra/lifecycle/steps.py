@@ -11,14 +11,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 
-from infra.errors import CapacityError, EbbError, ProvisioningError, ReleaseError
-from infra.models.cluster import ClusterView
-from infra.models.job import JobSpec, RunSpec
-from infra.models.phases import Reason, Step
-from infra.models.resources import format_duration
-from infra.platforms.base import Held, Platform
-from infra.records import runs
-from infra.waiting import wait_until
+from ebbtide.infra.errors import CapacityError, EbbError, ProvisioningError, ReleaseError
+from ebbtide.infra.models.cluster import ClusterView
+from ebbtide.infra.models.job import JobSpec, RunSpec
+from ebbtide.infra.models.phases import Reason, Step
+from ebbtide.infra.models.resources import format_duration
+from ebbtide.infra.platforms.base import Held, Platform
+from ebbtide.infra.records import runs
+from ebbtide.infra.waiting import wait_until
 
 _RELEASE_TIMEOUT_S = 20.0
 _START_SLACK_S = 5.0

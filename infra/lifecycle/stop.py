@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from infra.models.phases import Reason
-from infra.platforms.base import load_platform
-from infra.records.ledger import Ledger
-from infra.settings import Settings
+from ebbtide.infra.models.phases import Reason
+from ebbtide.infra.platforms.base import load_platform
+from ebbtide.infra.records.ledger import Ledger
+from ebbtide.infra.settings import Settings
 
 
 def stop_run(settings: Settings, run: str, reason: Reason, *, at_once: bool = False) -> bool:

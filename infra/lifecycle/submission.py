@@ -12,15 +12,15 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from infra.errors import ConfigurationError, Problem
-from infra.frameworks.base import WITHOUT_CLUSTER, known_frameworks, load_framework
-from infra.models.job import RunSpec
-from infra.platforms.base import known_platforms
-from infra.records import runs
-from infra.records.ledger import Ledger
-from infra.request.catalog import Catalog, find_file, load_catalog
-from infra.request.machine import this_machine
-from infra.request.spec import Ask, build_run_spec
+from ebbtide.infra.errors import ConfigurationError, Problem
+from ebbtide.infra.frameworks.base import WITHOUT_CLUSTER, known_frameworks, load_framework
+from ebbtide.infra.models.job import RunSpec
+from ebbtide.infra.platforms.base import known_platforms
+from ebbtide.infra.records import runs
+from ebbtide.infra.records.ledger import Ledger
+from ebbtide.infra.request.catalog import Catalog, find_file, load_catalog
+from ebbtide.infra.request.machine import this_machine
+from ebbtide.infra.request.spec import Ask, build_run_spec
 
 HELLO_DEFAULTS = {"scale-down-window": "10s", "workers": "1..4"}
 """The built-in job must show one growth and one shrink in half a minute."""

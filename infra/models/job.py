@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from infra.models.cluster import ClusterSpec
+from ebbtide.infra.models.cluster import ClusterSpec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

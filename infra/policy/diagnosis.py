@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from infra.models.phases import STEP_LABELS, Phase, Reason, Step
-from infra.models.resources import format_duration
+from ebbtide.infra.models.phases import STEP_LABELS, Phase, Reason, Step
+from ebbtide.infra.models.resources import format_duration
 
 _FIXES: dict[Reason, str] = {
     Reason.POOL_AT_MAX: "wait, ask for less (--tier, --workers), or stop a run that holds the room",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from infra.models.job import Limits
+from ebbtide.infra.models.job import Limits
 
 _IDLE_CORES = 0.05
 """A program that uses less than this of one core computes nothing."""

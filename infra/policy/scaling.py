@@ -14,8 +14,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from infra.models.cluster import AutoscalePolicy, WorkerFigures
-from infra.models.resources import format_duration
+from ebbtide.infra.models.cluster import AutoscalePolicy, WorkerFigures
+from ebbtide.infra.models.resources import format_duration
 
 _UP_PERIOD_S = 15.0
 _UP_AT_LEAST = 4

@@ -10,8 +10,8 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from infra.models.resources import format_duration
-from infra.models.usage import Sample
+from ebbtide.infra.models.resources import format_duration
+from ebbtide.infra.models.usage import Sample
 
 WIDTH, HEIGHT = 700, 280
 _LEFT, _RIGHT, _TOP, _BOTTOM = 48, 652, 34, 236

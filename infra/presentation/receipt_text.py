@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from infra.accounting.receipts import Receipt, Use
-from infra.escaping import markdown
-from infra.models.phases import STEP_LABELS, Step
-from infra.models.resources import format_duration
+from ebbtide.infra.accounting.receipts import Receipt, Use
+from ebbtide.infra.escaping import markdown
+from ebbtide.infra.models.phases import STEP_LABELS, Step
+from ebbtide.infra.models.resources import format_duration
 
 NO_PRICES = "no prices in the catalog"
 _HEADERS = ("STEP", "TIME", "ASKED", "USED", "IDLE", "COST")

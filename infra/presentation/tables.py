@@ -9,9 +9,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from infra.lifecycle.inventory import Overview, PoolState, Share, TierState, Waiting
-from infra.models.resources import Resources, format_cpu, format_duration, format_memory
-from infra.platforms.local.neighbours import HIDDEN, Neighbours
+from ebbtide.infra.lifecycle.inventory import Overview, PoolState, Share, TierState, Waiting
+from ebbtide.infra.models.resources import Resources, format_cpu, format_duration, format_memory
+from ebbtide.infra.platforms.local.neighbours import HIDDEN, Neighbours
 
 Row = tuple[str, ...]
 

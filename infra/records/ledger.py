@@ -17,10 +17,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from infra.errors import ConfigurationError, Problem, ProvisioningError
-from infra.files.private import own_file, private_home
-from infra.models.phases import Reason
-from infra.waiting import wall_s
+from ebbtide.infra.errors import ConfigurationError, Problem, ProvisioningError
+from ebbtide.infra.files.private import own_file, private_home
+from ebbtide.infra.models.phases import Reason
+from ebbtide.infra.waiting import wall_s
 
 VERSION = 2
 """Of the schema below. A ledger with a higher one is refused, never guessed at."""

@@ -12,14 +12,14 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from infra.errors import CapacityError, EbbError, JobError, ProvisioningError, error_for
-from infra.models.cluster import ClusterView
-from infra.models.codec import to_json
-from infra.models.hardware import NodePool
-from infra.models.job import RunSpec
-from infra.models.phases import Phase, Reason
-from infra.records.ledger import Ledger
-from infra.waiting import wall_s
+from ebbtide.infra.errors import CapacityError, EbbError, JobError, ProvisioningError, error_for
+from ebbtide.infra.models.cluster import ClusterView
+from ebbtide.infra.models.codec import to_json
+from ebbtide.infra.models.hardware import NodePool
+from ebbtide.infra.models.job import RunSpec
+from ebbtide.infra.models.phases import Phase, Reason
+from ebbtide.infra.records.ledger import Ledger
+from ebbtide.infra.waiting import wall_s
 
 _BEING_BORN = 200
 """So many of the newest runs are looked at for those whose cluster is not written down yet."""

@@ -13,8 +13,8 @@ import sqlite3
 import tempfile
 from pathlib import Path
 
-from infra.errors import ConfigurationError
-from infra.records.ledger import Ledger
+from ebbtide.infra.errors import ConfigurationError
+from ebbtide.infra.records.ledger import Ledger
 
 _ELSEWHERE = (None, "/dev/shm")
 """The usual folder for temporary files, then memory."""

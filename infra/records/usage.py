@@ -11,8 +11,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import astuple, fields
 from typing import Any
 
-from infra.models.usage import Sample, Span
-from infra.records.ledger import Ledger
+from ebbtide.infra.models.usage import Sample, Span
+from ebbtide.infra.records.ledger import Ledger
 
 _SPAN = tuple(field.name for field in fields(Span))
 _SAMPLE = tuple(field.name for field in fields(Sample))

@@ -14,12 +14,12 @@ from typing import Any
 
 import yaml
 
-from infra.errors import ConfigurationError, Problem
-from infra.models.hardware import HardwareTier, NodePool
-from infra.models.keep import Keep, parse_keep
-from infra.models.phases import Reason
-from infra.models.resources import Resources, parse_cpu, parse_duration_s, parse_memory
-from infra.request.options import did_you_mean, merge, problem_from
+from ebbtide.infra.errors import ConfigurationError, Problem
+from ebbtide.infra.models.hardware import HardwareTier, NodePool
+from ebbtide.infra.models.keep import Keep, parse_keep
+from ebbtide.infra.models.phases import Reason
+from ebbtide.infra.models.resources import Resources, parse_cpu, parse_duration_s, parse_memory
+from ebbtide.infra.request.options import did_you_mean, merge, problem_from
 
 FILE_NAME = "ebb.yaml"
 PLATFORMS = ("local", "kubernetes")

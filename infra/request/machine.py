@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from infra.models.resources import Resources
+from ebbtide.infra.models.resources import Resources
 
 
 def this_machine(root: Path = Path("/")) -> Resources:

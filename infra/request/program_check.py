@@ -17,9 +17,9 @@ import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from infra.errors import Problem
-from infra.models.phases import Reason
-from infra.request.options import did_you_mean
+from ebbtide.infra.errors import Problem
+from ebbtide.infra.models.phases import Reason
+from ebbtide.infra.request.options import did_you_mean
 
 _PYTHON = re.compile(r"python(\d+(\.\d+)?)?")
 _CODING = re.compile(rb"\A(?:[ \t\f]*(?:#.*)?\r?\n)?[ \t\f]*#.*?coding[:=][ \t]*([-\w.]+)")
@@ -59,6 +59,12 @@ def check_workdir(workdir: Path) -> list[Problem]:
     if os.path.exists(workdir):
         return [_problem(f"the workdir {workdir} is not a folder", "name the folder it is in")]
     return [_missing(workdir.name, workdir, what=f"the workdir {workdir}")]
+
+
+def folder_of(words: tuple[str, ...]) -> str | None:
+    """A script's own folder, when its path is absolute."""
+    scripts = [Path(word) for word in words[:2] if word.endswith(".py")]
+    return str(scripts[0].parent) if scripts and scripts[0].is_absolute() else None
 
 
 def _problem(summary: str, hint: str = "") -> Problem:

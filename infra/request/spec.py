@@ -13,16 +13,16 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from infra.errors import ConfigurationError, Problem
-from infra.models.cluster import AutoscalePolicy, ClusterSpec
-from infra.models.hardware import HardwareTier, NodePool
-from infra.models.job import JobSpec, Limits, RetryPolicy, RunSpec
-from infra.models.phases import Reason
-from infra.models.resources import Resources, format_cpu, format_memory
-from infra.request.catalog import Catalog
-from infra.request.names import generate
-from infra.request.options import did_you_mean, merge
-from infra.request.program_check import check_program, check_workdir
+from ebbtide.infra.errors import ConfigurationError, Problem
+from ebbtide.infra.models.cluster import AutoscalePolicy, ClusterSpec
+from ebbtide.infra.models.hardware import HardwareTier, NodePool
+from ebbtide.infra.models.job import JobSpec, Limits, RetryPolicy, RunSpec
+from ebbtide.infra.models.phases import Reason
+from ebbtide.infra.models.resources import Resources, format_cpu, format_memory
+from ebbtide.infra.request.catalog import Catalog
+from ebbtide.infra.request.names import generate
+from ebbtide.infra.request.options import did_you_mean, merge
+from ebbtide.infra.request.program_check import check_program, check_workdir
 
 HELLO = ("hello",)
 """The words that mean the built-in job."""

@@ -68,7 +68,8 @@ def modules() -> list[Module]:
 
 def _name(file: Path) -> str:
     parts = file.relative_to(ROOT).with_suffix("").parts
-    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+    package = ("ebbtide",) if parts[0] in PACKAGES else ()
+    return ".".join((*package, *(parts[:-1] if parts[-1] == "__init__" else parts)))
 
 
 def _absolute(module: Module, node: ast.ImportFrom) -> str:

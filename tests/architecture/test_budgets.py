@@ -14,22 +14,25 @@ FOLDER_MODULES = 12
 PARAMETERS = 6
 
 # A framework's own package may import it where it is used: ``infra.frameworks.dask.…``.
-_OWN_PACKAGE_PARTS = 3
+_OWN_PACKAGE_PARTS = 4
 # Registries name what they load, and load it when asked for.
 _REGISTRIES = (
-    "infra.frameworks.base",
-    "infra.frameworks.dask",  # its own package, only when a client is asked for
-    "infra.frameworks.ray",
-    "infra.frameworks.spark",
-    "infra.platforms.base",
-    "flows.cli",
-    "flows.programs",  # run by their path like a user's; Dask only where there is a cluster
-    "flows.flow_process",  # Prefect reads the environment when imported, so it is set before
+    "ebbtide.infra.frameworks.base",
+    "ebbtide.infra.frameworks.dask",  # its own package, only when a client is asked for
+    "ebbtide.infra.frameworks.ray",
+    "ebbtide.infra.frameworks.spark",
+    "ebbtide.infra.platforms.base",
+    "ebbtide.flows.cli",
+    "ebbtide.flows.sessions",  # Prefect's side, only inside a flow
+    "ebbtide.flows.programs",  # run by their path like a user's; Dask only where there is a cluster
+    "ebbtide.flows.flow_process",  # Prefect reads the environment when imported
 )
 
 
 def test_there_is_a_house_to_measure() -> None:
-    assert {"infra.errors", "infra.models.phases"} <= {module.name for module in modules()}
+    assert {"ebbtide.infra.errors", "ebbtide.infra.models.phases"} <= {
+        module.name for module in modules()
+    }
 
 
 def test_no_file_is_longer_than_its_budget() -> None:
@@ -106,7 +109,11 @@ def _parameters(function: Function) -> int:
 def _is_own_package(module: Module) -> bool:
     parts = module.name.split(".")
     in_folder = module.is_package or len(parts) > _OWN_PACKAGE_PARTS
-    return parts[:2] == ["infra", "frameworks"] and len(parts) >= _OWN_PACKAGE_PARTS and in_folder
+    return (
+        parts[:3] == ["ebbtide", "infra", "frameworks"]
+        and len(parts) >= _OWN_PACKAGE_PARTS
+        and in_folder
+    )
 
 
 def _graph(house: Iterable[Module]) -> dict[str, set[str]]:

@@ -31,11 +31,13 @@ def test_a_package_of_the_house_is_a_package(package: str) -> None:
 @pytest.mark.parametrize("heavy", ["prefect", "distributed", "kubernetes"])
 def test_starting_the_command_line_does_not_import(heavy: str) -> None:
     # import-linter does not know that importing a.b runs a/__init__.py; this does.
-    program = f"import sys, ebb_entry, flows.cli.main; sys.exit({heavy!r} in sys.modules)"
+    program = (
+        f"import sys, ebbtide.__main__, ebbtide.flows.cli.main; sys.exit({heavy!r} in sys.modules)"
+    )
     done = subprocess.run(
         [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False
     )
-    assert done.returncode == 0, f"flows.cli.main imports {heavy}, or fails:\n{done.stderr}"
+    assert done.returncode == 0, f"ebbtide.flows.cli.main imports {heavy}, or fails:\n{done.stderr}"
 
 
 def test_who_says_that_it_imports_no_prefect_is_in_the_contract() -> None:

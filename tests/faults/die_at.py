@@ -19,16 +19,16 @@ import time
 from pathlib import Path
 from typing import Any
 
-from infra.errors import EbbError
-from infra.lifecycle import steps
-from infra.lifecycle.attempts import carry_out
-from infra.models.codec import from_json
-from infra.models.job import RunSpec
-from infra.models.phases import Step
-from infra.platforms.local import marks
-from infra.records import runs
-from infra.records.ledger import Ledger
-from infra.settings import load_settings
+from ebbtide.infra.errors import EbbError
+from ebbtide.infra.lifecycle import steps
+from ebbtide.infra.lifecycle.attempts import carry_out
+from ebbtide.infra.models.codec import from_json
+from ebbtide.infra.models.job import RunSpec
+from ebbtide.infra.models.phases import Step
+from ebbtide.infra.platforms.local import marks
+from ebbtide.infra.records import runs
+from ebbtide.infra.records.ledger import Ledger
+from ebbtide.infra.settings import load_settings
 from tests.helpers import wait_until
 
 PLENTY_S = 120.0
@@ -47,7 +47,7 @@ def main(spec_file: Path, fault: list[str], *, prefect: bool) -> int:
         _arrange(Step(fault[0]), fault[1], settings.home)
     try:
         if prefect:
-            importlib.import_module("flows.run_job").adopt_run(run=spec.name)
+            importlib.import_module("ebbtide.flows.run_job").adopt_run(run=spec.name)
         else:
             carry_out(settings, ledger, spec, steps)
     except EbbError as error:

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from infra.models.cluster import WorkerFigures
-from infra.models.usage import Span
-from infra.platforms.local.metrics import TreeMeter
-from infra.platforms.local.supervisor import usage as book_module
-from infra.platforms.local.supervisor.usage import PERIOD_S, Book, Holding, Load
-from infra.records import usage
-from infra.records.ledger import Ledger
+from ebbtide.infra.models.cluster import WorkerFigures
+from ebbtide.infra.models.usage import Span
+from ebbtide.infra.platforms.local.metrics import TreeMeter
+from ebbtide.infra.platforms.local.supervisor import usage as book_module
+from ebbtide.infra.platforms.local.supervisor.usage import PERIOD_S, Book, Holding, Load
+from ebbtide.infra.records import usage
+from ebbtide.infra.records.ledger import Ledger
 from tests.clusters import TIER
 
 MOST_SAMPLES = 20

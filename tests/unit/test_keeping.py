@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from infra.installation.keeping import beyond, prune
-from infra.lifecycle.keeping import keep_to_limits
-from infra.models.keep import Keep, parse_keep
-from infra.platforms.local import marks
-from infra.records.ledger import Ledger
-from infra.settings import Settings
-from infra.waiting import wall_s
+from ebbtide.infra.installation.keeping import beyond, prune
+from ebbtide.infra.lifecycle.keeping import keep_to_limits
+from ebbtide.infra.models.keep import Keep, parse_keep
+from ebbtide.infra.platforms.local import marks
+from ebbtide.infra.records.ledger import Ledger
+from ebbtide.infra.settings import Settings
+from ebbtide.infra.waiting import wall_s
 
 DAY_S = 86_400.0
 

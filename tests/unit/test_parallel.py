@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from flows.authoring.parallel import Crew, parallel, stoppable
+from ebbtide.flows.authoring.parallel import Crew, parallel, stoppable
 
 
 def wait_to_be_stopped(begun: threading.Barrier) -> str:

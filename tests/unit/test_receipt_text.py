@@ -7,9 +7,9 @@ import xml.etree.ElementTree as ET
 from dataclasses import replace
 from typing import Any
 
-from infra.accounting.receipts import settle
-from infra.presentation.plot import HEIGHT, WIDTH, svg_plot
-from infra.presentation.receipt_text import (
+from ebbtide.infra.accounting.receipts import settle
+from ebbtide.infra.presentation.plot import HEIGHT, WIDTH, svg_plot
+from ebbtide.infra.presentation.receipt_text import (
     receipt_data,
     receipt_lines,
     receipt_markdown,

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from infra.files.rotation import rotate
+from ebbtide.infra.files.rotation import rotate
 
 FLOOD = """
 import sys

@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infra.models.cluster import AutoscalePolicy, WorkerFigures
-from infra.policy.scaling import ScalingState, choose_leavers, decide
+from ebbtide.infra.models.cluster import AutoscalePolicy, WorkerFigures
+from ebbtide.infra.policy.scaling import ScalingState, choose_leavers, decide
 
 PERCENT = st.floats(0, 1000)
 POLICY = AutoscalePolicy(min_workers=2, max_workers=9, scale_down_window_s=60)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from flows.cli.output import Parser, print_json, say
-from infra.installation.backup import backup
-from infra.installation.footprint import size_of
-from infra.models.phases import ExitCode
-from infra.models.resources import format_memory
-from infra.settings import load_settings
+from ebbtide.flows.cli.output import Parser, print_json, say
+from ebbtide.infra.installation.backup import backup
+from ebbtide.infra.installation.footprint import size_of
+from ebbtide.infra.models.phases import ExitCode
+from ebbtide.infra.models.resources import format_memory
+from ebbtide.infra.settings import load_settings
 
 _DESCRIPTION = """Copies the ledger, Prefect's database (unless it is a PostgreSQL), all runs'
 folders, the secrets and notes of this installation into FOLDER, which only you can read. Nothing

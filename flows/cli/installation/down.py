@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from flows.cli.output import Parser, print_json, say
-from flows.service import stack
-from infra.errors import ReleaseError
-from infra.models.phases import ExitCode, Reason
-from infra.platforms.base import load_platform
-from infra.records.ledger import Ledger
-from infra.settings import load_settings
+from ebbtide.flows.cli.output import Parser, print_json, say
+from ebbtide.flows.service import stack
+from ebbtide.infra.errors import ReleaseError
+from ebbtide.infra.models.phases import ExitCode, Reason
+from ebbtide.infra.platforms.base import load_platform
+from ebbtide.infra.records.ledger import Ledger
+from ebbtide.infra.settings import load_settings
 
 _DESCRIPTION = """Ends worker, reaper and server of `ebb up`. Runs of its work pool that are going
 on are cancelled and waited for; runs that are scheduled start at the next `ebb up`. JSON: an object

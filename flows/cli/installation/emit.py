@@ -7,14 +7,14 @@ import json
 from typing import Any
 from uuid import uuid4
 
-from flows.cli.output import Parser, print_json, say
-from flows.events import outbox
-from flows.events.prefect_events import Effects, effects_of, send
-from flows.prefect_server.api import Api
-from infra.errors import ConfigurationError, Problem, ProvisioningError
-from infra.models.phases import ExitCode, Reason
-from infra.settings import Settings, load_settings
-from infra.waiting import wait_until
+from ebbtide.flows.cli.output import Parser, print_json, say
+from ebbtide.flows.events import outbox
+from ebbtide.flows.events.prefect_events import Effects, effects_of, send
+from ebbtide.flows.prefect_server.api import Api
+from ebbtide.infra.errors import ConfigurationError, Problem, ProvisioningError
+from ebbtide.infra.models.phases import ExitCode, Reason
+from ebbtide.infra.settings import Settings, load_settings
+from ebbtide.infra.waiting import wait_until
 
 _DESCRIPTION = """Sends an event to the Prefect server of PREFECT_API_URL, or to this machine's
 own. When none answers it is kept and sent by the next `ebb emit` or `ebb up`; exit 75. With --wait:

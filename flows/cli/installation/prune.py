@@ -5,16 +5,16 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from flows.cli.output import Parser, print_json, say
-from infra.errors import ConfigurationError, Problem
-from infra.installation.keeping import Old, beyond, prune
-from infra.lifecycle.submission import catalog_for
-from infra.models.keep import Keep
-from infra.models.phases import ExitCode, Reason
-from infra.models.resources import format_memory, parse_duration_s
-from infra.records.ledger import Ledger
-from infra.request.options import problem_from
-from infra.settings import load_settings
+from ebbtide.flows.cli.output import Parser, print_json, say
+from ebbtide.infra.errors import ConfigurationError, Problem
+from ebbtide.infra.installation.keeping import Old, beyond, prune
+from ebbtide.infra.lifecycle.submission import catalog_for
+from ebbtide.infra.models.keep import Keep
+from ebbtide.infra.models.phases import ExitCode, Reason
+from ebbtide.infra.models.resources import format_memory, parse_duration_s
+from ebbtide.infra.records.ledger import Ledger
+from ebbtide.infra.request.options import problem_from
+from ebbtide.infra.settings import load_settings
 
 _DESCRIPTION = """Deletes ended runs: their folders (output, logs) and all that the ledger knows of
 them, so that `ebb cost` no longer counts them. Without --older-than, what `keep` in ebb.yaml does

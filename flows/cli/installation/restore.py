@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from flows.cli.output import Parser, print_json, say
-from flows.prefect_server import server
-from flows.service import stack
-from infra.errors import ConfigurationError, Problem
-from infra.installation.backup import restore
-from infra.models.phases import ExitCode, Reason
-from infra.platforms.local import marks
-from infra.settings import Settings, load_settings
+from ebbtide.flows.cli.output import Parser, print_json, say
+from ebbtide.flows.prefect_server import server
+from ebbtide.flows.service import stack
+from ebbtide.infra.errors import ConfigurationError, Problem
+from ebbtide.infra.installation.backup import restore
+from ebbtide.infra.models.phases import ExitCode, Reason
+from ebbtide.infra.platforms.local import marks
+from ebbtide.infra.settings import Settings, load_settings
 
 _DESCRIPTION = """Makes EBB_HOME of what `ebb backup` has written to FOLDER. Refused while anything
 of this installation lives, and when EBB_HOME is not empty, unless --overwrite, which moves what is

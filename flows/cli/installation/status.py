@@ -7,15 +7,15 @@ import os
 from dataclasses import asdict
 from pathlib import Path
 
-from flows.cli.output import Parser, print_json, say
-from flows.service import health
-from flows.service.health import Check
-from infra.errors import EbbError
-from infra.installation.footprint import Footprint, footprint
-from infra.lifecycle.submission import catalog_for
-from infra.models.phases import ExitCode
-from infra.records.salvage import LastKnown
-from infra.settings import Settings, load_settings
+from ebbtide.flows.cli.output import Parser, print_json, say
+from ebbtide.flows.service import health
+from ebbtide.flows.service.health import Check
+from ebbtide.infra.errors import EbbError
+from ebbtide.infra.installation.footprint import Footprint, footprint
+from ebbtide.infra.lifecycle.submission import catalog_for
+from ebbtide.infra.models.phases import ExitCode
+from ebbtide.infra.records.salvage import LastKnown
+from ebbtide.infra.settings import Settings, load_settings
 
 _DESCRIPTION = """Looks at the server, worker, reaper, pool and schedules of `ebb up`, the disk, and
 how fast this installation grows; changes nothing. Exit 0: all is well; 75: something wants a look;

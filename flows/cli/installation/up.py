@@ -7,15 +7,15 @@ import shlex
 from pathlib import Path
 from typing import Any
 
-from flows.cli.output import Parser, print_json, say
-from flows.prefect_server.api import auth_file
-from flows.prefect_server.bind import LOOPBACK, Bind, checked
-from flows.service import stack
-from flows.service.stack import StackInfo
-from infra.errors import ConfigurationError, Problem, ProvisioningError
-from infra.models.phases import ExitCode, Reason
-from infra.settings import Settings, load_settings
-from infra.waiting import now_s, pause
+from ebbtide.flows.cli.output import Parser, print_json, say
+from ebbtide.flows.prefect_server.api import auth_file
+from ebbtide.flows.prefect_server.bind import LOOPBACK, Bind, checked
+from ebbtide.flows.service import stack
+from ebbtide.flows.service.stack import StackInfo
+from ebbtide.infra.errors import ConfigurationError, Problem, ProvisioningError
+from ebbtide.infra.models.phases import ExitCode, Reason
+from ebbtide.infra.settings import Settings, load_settings
+from ebbtide.infra.waiting import now_s, pause
 
 _DESCRIPTION = """Starts what scheduled, event-triggered and ad-hoc runs need: a Prefect server
 (the one PREFECT_API_URL names, when it is set), a work pool, a Prefect worker, everything in

@@ -12,20 +12,20 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from flows.cli.output import Parser, print_json, say, show
-from flows.events import outbox
-from flows.events.prefect_events import failed_actions
-from flows.prefect_server import api, server
-from flows.service import stack
-from infra.errors import ConfigurationError, EbbError
-from infra.frameworks.base import WITHOUT_CLUSTER, known_frameworks, load_framework
-from infra.lifecycle.submission import catalog_for
-from infra.models.phases import ExitCode
-from infra.models.resources import format_memory
-from infra.platforms.local import marks
-from infra.platforms.local.neighbours import HIDDEN, neighbours
-from infra.records.ledger import VERSION, Ledger
-from infra.settings import load_settings
+from ebbtide.flows.cli.output import Parser, print_json, say, show
+from ebbtide.flows.events import outbox
+from ebbtide.flows.events.prefect_events import failed_actions
+from ebbtide.flows.prefect_server import api, server
+from ebbtide.flows.service import stack
+from ebbtide.infra.errors import ConfigurationError, EbbError
+from ebbtide.infra.frameworks.base import WITHOUT_CLUSTER, known_frameworks, load_framework
+from ebbtide.infra.lifecycle.submission import catalog_for
+from ebbtide.infra.models.phases import ExitCode
+from ebbtide.infra.models.resources import format_memory
+from ebbtide.infra.platforms.local import marks
+from ebbtide.infra.platforms.local.neighbours import HIDDEN, neighbours
+from ebbtide.infra.records.ledger import VERSION, Ledger
+from ebbtide.infra.settings import load_settings
 
 _DESCRIPTION = """Checks this machine; exit 64 when something essential is missing. JSON: a list of
 objects with the keys check, state (ok, warning, missing), detail, fix."""

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
-from flows.cli.output import Parser, print_json, print_table, say
-from flows.prefect_server import server
-from flows.service import stack
-from infra.lifecycle import reaper
-from infra.lifecycle.inventory import lease_of
-from infra.models.phases import ExitCode
-from infra.models.resources import format_duration
-from infra.platforms.base import Held
-from infra.platforms.local import marks
-from infra.platforms.local.platform import LocalPlatform
-from infra.records.ledger import Ledger
-from infra.records.salvage import LastKnown
-from infra.settings import Settings, load_settings
-from infra.waiting import wall_s
+from ebbtide.flows.cli.output import Parser, print_json, print_table, say
+from ebbtide.flows.prefect_server import server
+from ebbtide.flows.service import stack
+from ebbtide.infra.lifecycle import reaper
+from ebbtide.infra.lifecycle.inventory import lease_of
+from ebbtide.infra.models.phases import ExitCode
+from ebbtide.infra.models.resources import format_duration
+from ebbtide.infra.platforms.base import Held
+from ebbtide.infra.platforms.local import marks
+from ebbtide.infra.platforms.local.platform import LocalPlatform
+from ebbtide.infra.records.ledger import Ledger
+from ebbtide.infra.records.salvage import LastKnown
+from ebbtide.infra.settings import Settings, load_settings
+from ebbtide.infra.waiting import wall_s
 
 _DESCRIPTION = """Everything alive, found by its mark on this machine, and until when. Exit 1 when
 something has no living owner. JSON: an object with the keys held (a list of cluster, role, name,

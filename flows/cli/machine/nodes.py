@@ -6,17 +6,17 @@ import os
 from pathlib import Path
 from typing import Any
 
-from flows.cli.machine.tiers import tier_facts
-from flows.cli.output import Parser, print_json, print_table, say, wait_for_change
-from infra.lifecycle.inventory import ClusterState, Overview, PoolState, gather
-from infra.lifecycle.submission import catalog_for
-from infra.models.hardware import Node
-from infra.models.phases import ExitCode
-from infra.models.resources import Resources
-from infra.platforms.local.neighbours import HIDDEN
-from infra.presentation.tables import tables
-from infra.records.ledger import Ledger
-from infra.settings import load_settings
+from ebbtide.flows.cli.machine.tiers import tier_facts
+from ebbtide.flows.cli.output import Parser, print_json, print_table, say, wait_for_change
+from ebbtide.infra.lifecycle.inventory import ClusterState, Overview, PoolState, gather
+from ebbtide.infra.lifecycle.submission import catalog_for
+from ebbtide.infra.models.hardware import Node
+from ebbtide.infra.models.phases import ExitCode
+from ebbtide.infra.models.resources import Resources
+from ebbtide.infra.platforms.local.neighbours import HIDDEN
+from ebbtide.infra.presentation.tables import tables
+from ebbtide.infra.records.ledger import Ledger
+from ebbtide.infra.settings import load_settings
 
 _DESCRIPTION = """The infrastructure now: pools and nodes, used and free; what runs where; the
 queue; clusters and their leases; what other users' clusters hold; tiers. JSON: an object with the

@@ -7,12 +7,12 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from flows.cli.output import Parser, print_json, print_table, say
-from infra.lifecycle.inventory import TierState, gather
-from infra.lifecycle.submission import catalog_for
-from infra.models.phases import ExitCode
-from infra.presentation import tables
-from infra.settings import load_settings
+from ebbtide.flows.cli.output import Parser, print_json, print_table, say
+from ebbtide.infra.lifecycle.inventory import TierState, gather
+from ebbtide.infra.lifecycle.submission import catalog_for
+from ebbtide.infra.models.phases import ExitCode
+from ebbtide.infra.presentation import tables
+from ebbtide.infra.settings import load_settings
 
 _DESCRIPTION = """Hardware tiers, and how many workers of each fit now. JSON: an object with the
 keys source and tiers (a list of name, default, cpu, memory_bytes, pool, fit_now, price_per_hour,

@@ -6,23 +6,23 @@ from collections.abc import Sequence
 from functools import reduce
 from typing import Any
 
-from flows.cli.output import Parser, known_run, print_json, print_table, say, show
-from infra.accounting.receipts import BY, Receipt, Sum, receipt_of, receipts_since, sums_by
-from infra.errors import ConfigurationError
-from infra.models.phases import ExitCode, Reason
-from infra.models.resources import format_duration, parse_duration_s
-from infra.presentation.receipt_text import (
+from ebbtide.flows.cli.output import Parser, known_run, print_json, print_table, say, show
+from ebbtide.infra.accounting.receipts import BY, Receipt, Sum, receipt_of, receipts_since, sums_by
+from ebbtide.infra.errors import ConfigurationError
+from ebbtide.infra.models.phases import ExitCode, Reason
+from ebbtide.infra.models.resources import format_duration, parse_duration_s
+from ebbtide.infra.presentation.receipt_text import (
     NO_PRICES,
     format_cost,
     receipt_data,
     receipt_lines,
     use_data,
 )
-from infra.records.ledger import Ledger
-from infra.records.salvage import LastKnown
-from infra.request.options import problem_from
-from infra.settings import load_settings
-from infra.waiting import wall_s
+from ebbtide.infra.records.ledger import Ledger
+from ebbtide.infra.records.salvage import LastKnown
+from ebbtide.infra.request.options import problem_from
+from ebbtide.infra.settings import load_settings
+from ebbtide.infra.waiting import wall_s
 
 _DESCRIPTION = """What runs asked, used and cost, summed by day, tier, job or tag; with RUN: its
 receipt. Times are workers times seconds. JSON: an object with the keys by, since (Unix time), sums

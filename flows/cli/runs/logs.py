@@ -7,14 +7,14 @@ from collections import deque
 from collections.abc import Iterable
 from pathlib import Path
 
-from flows.cli.output import Parser, known_run, print_json
-from infra.errors import ConfigurationError, Problem
-from infra.models.phases import ExitCode, Reason
-from infra.platforms.local.tails import Tail
-from infra.records.salvage import LastKnown
-from infra.request.options import did_you_mean
-from infra.settings import load_settings
-from infra.waiting import pause
+from ebbtide.flows.cli.output import Parser, known_run, print_json
+from ebbtide.infra.errors import ConfigurationError, Problem
+from ebbtide.infra.models.phases import ExitCode, Reason
+from ebbtide.infra.platforms.local.tails import Tail
+from ebbtide.infra.records.salvage import LastKnown
+from ebbtide.infra.request.options import did_you_mean
+from ebbtide.infra.settings import load_settings
+from ebbtide.infra.waiting import pause
 
 _DESCRIPTION = """The program's stdout to stdout and its stderr to stderr, as they were; or one log
 of the cluster's. JSON: an object with the keys run, source, and stdout/stderr or text."""

@@ -6,18 +6,18 @@ import webbrowser
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from flows.cli.output import Parser, known_run, print_json, say
-from flows.cli.runs.open_prefect import open_prefect
-from flows.cli.runs.private_page import has_browser, leads_to
-from infra.errors import ConfigurationError, Problem
-from infra.frameworks.door import OPEN_PATH
-from infra.lifecycle.inventory import last_view
-from infra.models.codec import from_json
-from infra.models.job import RunSpec
-from infra.models.phases import ExitCode, Reason
-from infra.platforms.base import Login, load_platform
-from infra.records.ledger import Ledger
-from infra.settings import load_settings
+from ebbtide.flows.cli.output import Parser, known_run, print_json, say
+from ebbtide.flows.cli.runs.open_prefect import open_prefect
+from ebbtide.flows.cli.runs.private_page import has_browser, leads_to
+from ebbtide.infra.errors import ConfigurationError, Problem
+from ebbtide.infra.frameworks.door import OPEN_PATH
+from ebbtide.infra.lifecycle.inventory import last_view
+from ebbtide.infra.models.codec import from_json
+from ebbtide.infra.models.job import RunSpec
+from ebbtide.infra.models.phases import ExitCode, Reason
+from ebbtide.infra.platforms.base import Login, load_platform
+from ebbtide.infra.records.ledger import Ledger
+from ebbtide.infra.settings import load_settings
 
 _DESCRIPTION = """Opens the dashboard of a run's cluster in your browser, already signed in; without
 a run Prefect's UI. Without a browser, or with --print: the URL, the user, and which file holds the

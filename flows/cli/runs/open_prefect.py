@@ -6,12 +6,12 @@ import os
 import webbrowser
 from pathlib import Path
 
-from flows.cli.output import print_json, say
-from flows.cli.runs.private_page import has_browser, leads_to
-from flows.prefect_server import api, server
-from infra.errors import ConfigurationError, Problem
-from infra.models.phases import ExitCode, Reason
-from infra.settings import load_settings
+from ebbtide.flows.cli.output import print_json, say
+from ebbtide.flows.cli.runs.private_page import has_browser, leads_to
+from ebbtide.flows.prefect_server import api, server
+from ebbtide.infra.errors import ConfigurationError, Problem
+from ebbtide.infra.models.phases import ExitCode, Reason
+from ebbtide.infra.settings import load_settings
 
 
 def open_prefect(*, look_only: bool, as_json: bool) -> int:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from flows.cli.output import Parser, print_json, print_table, say, wait_for_change
-from infra.lifecycle.inventory import last_view
-from infra.models.codec import from_json
-from infra.models.job import RunSpec
-from infra.models.phases import ExitCode
-from infra.models.resources import format_duration
-from infra.records.ledger import Ledger
-from infra.records.salvage import LastKnown
-from infra.settings import load_settings
-from infra.waiting import wall_s
+from ebbtide.flows.cli.output import Parser, print_json, print_table, say, wait_for_change
+from ebbtide.infra.lifecycle.inventory import last_view
+from ebbtide.infra.models.codec import from_json
+from ebbtide.infra.models.job import RunSpec
+from ebbtide.infra.models.phases import ExitCode
+from ebbtide.infra.models.resources import format_duration
+from ebbtide.infra.records.ledger import Ledger
+from ebbtide.infra.records.salvage import LastKnown
+from ebbtide.infra.settings import load_settings
+from ebbtide.infra.waiting import wall_s
 
 _DESCRIPTION = """Runs that live; -a: all. JSON: a list of objects with the keys run, phase, reason,
 why, framework, tier, workers_joined, workers_wanted, min_workers, max_workers, age_s, exit_code,

@@ -10,20 +10,20 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from flows.cli.arguments import RunArguments, parse_run, usage
-from flows.cli.runs.viewer import Viewer
-from flows.cli.screen import JsonScreen, Screen, TextScreen
-from flows.launch import launch
-from flows.prefect_server import api
-from infra.errors import ConfigurationError
-from infra.escaping import json_text
-from infra.lifecycle.submission import Request, spec_for
-from infra.models.codec import to_data
-from infra.models.job import RunSpec
-from infra.models.phases import ExitCode
-from infra.records import runs
-from infra.records.ledger import Ledger
-from infra.settings import Settings, load_settings
+from ebbtide.flows.cli.arguments import RunArguments, parse_run, usage
+from ebbtide.flows.cli.runs.viewer import Viewer
+from ebbtide.flows.cli.screen import JsonScreen, Screen, TextScreen
+from ebbtide.flows.launch import launch
+from ebbtide.flows.prefect_server import api
+from ebbtide.infra.errors import ConfigurationError
+from ebbtide.infra.escaping import json_text
+from ebbtide.infra.lifecycle.submission import Request, spec_for
+from ebbtide.infra.models.codec import to_data
+from ebbtide.infra.models.job import RunSpec
+from ebbtide.infra.models.phases import ExitCode
+from ebbtide.infra.records import runs
+from ebbtide.infra.records.ledger import Ledger
+from ebbtide.infra.settings import Settings, load_settings
 
 _SERVER_TIMEOUT_S = 5.0
 

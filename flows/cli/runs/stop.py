@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from flows.cli.output import Parser, known_run, print_json, say
-from infra.lifecycle.stop import stop_run
-from infra.models.phases import ExitCode, Reason
-from infra.platforms.base import load_platform
-from infra.records.ledger import Ledger
-from infra.settings import load_settings
-from infra.waiting import wait_until
+from ebbtide.flows.cli.output import Parser, known_run, print_json, say
+from ebbtide.infra.lifecycle.stop import stop_run
+from ebbtide.infra.models.phases import ExitCode, Reason
+from ebbtide.infra.platforms.base import load_platform
+from ebbtide.infra.records.ledger import Ledger
+from ebbtide.infra.settings import load_settings
+from ebbtide.infra.waiting import wait_until
 
 _DESCRIPTION = """Ends a run and releases what it holds. Stopping one that has ended is no error.
 JSON: an object with the keys run, stopped, held."""

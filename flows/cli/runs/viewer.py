@@ -9,24 +9,24 @@ from collections.abc import Callable
 from itertools import islice
 from typing import Any
 
-from flows.cli.screen import Screen, TextScreen
-from flows.launch import Flow
-from flows.prefect_server import server
-from flows.service import stack
-from infra.accounting.receipts import receipt_of
-from infra.lifecycle import reaper
-from infra.lifecycle.stop import stop_run
-from infra.models.cluster import ClusterView
-from infra.models.codec import from_json
-from infra.models.job import RunSpec
-from infra.models.phases import ExitCode, Reason, Step
-from infra.models.resources import format_duration
-from infra.platforms.base import Held, load_platform
-from infra.platforms.local.tails import Tail
-from infra.presentation.receipt_text import short_line
-from infra.records.ledger import Ledger
-from infra.settings import Settings
-from infra.waiting import pause, wait_until, wall_s
+from ebbtide.flows.cli.screen import Screen, TextScreen
+from ebbtide.flows.launch import Flow
+from ebbtide.flows.prefect_server import server
+from ebbtide.flows.service import stack
+from ebbtide.infra.accounting.receipts import receipt_of
+from ebbtide.infra.lifecycle import reaper
+from ebbtide.infra.lifecycle.stop import stop_run
+from ebbtide.infra.models.cluster import ClusterView
+from ebbtide.infra.models.codec import from_json
+from ebbtide.infra.models.job import RunSpec
+from ebbtide.infra.models.phases import ExitCode, Reason, Step
+from ebbtide.infra.models.resources import format_duration
+from ebbtide.infra.platforms.base import Held, load_platform
+from ebbtide.infra.platforms.local.tails import Tail
+from ebbtide.infra.presentation.receipt_text import short_line
+from ebbtide.infra.records.ledger import Ledger
+from ebbtide.infra.settings import Settings
+from ebbtide.infra.waiting import pause, wait_until, wall_s
 
 _SHORTEST_LOOK_S = 0.02
 _LONGEST_LOOK_S = 0.2

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from flows.cli.output import Parser, known_run, print_json, show
-from infra.models.phases import ExitCode, Phase, Reason
-from infra.platforms.local.tails import last_bytes
-from infra.policy.diagnosis import Story, diagnose
-from infra.records.salvage import LastKnown
-from infra.settings import load_settings
+from ebbtide.flows.cli.output import Parser, known_run, print_json, show
+from ebbtide.infra.models.phases import ExitCode, Phase, Reason
+from ebbtide.infra.platforms.local.tails import last_bytes
+from ebbtide.infra.policy.diagnosis import Story, diagnose
+from ebbtide.infra.records.salvage import LastKnown
+from ebbtide.infra.settings import load_settings
 
 _DESCRIPTION = """Why a run waits, failed, or took its time; from records, also days later.
 JSON: an object with the keys run, phase, reason, cause, evidence (a list), fix, exit_code."""

@@ -15,7 +15,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from infra.models.resources import format_memory
+from ebbtide.infra.models.resources import format_memory
 
 _KEEP_SIZE, _PUNCH_HOLE = 1, 2
 _UNSUPPORTED = (errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)

@@ -1,9 +1,9 @@
 """The parent of a cluster's supervisor: when that is gone, for whatever reason, so is all the rest.
 
-``python -m infra.platforms.local.guard HOME RUN CLUSTER`` starts the supervisor and waits. It is
-the nearest subreaper above all of the cluster's processes, so those that lost their parent come to
-it and even one that dropped the mark is found. Standard library only, and as little of it as
-possible: nothing may be left that could fail.
+``python -m ebbtide.infra.platforms.local.guard HOME RUN CLUSTER`` starts the supervisor and waits.
+It is the nearest subreaper above all of the cluster's processes, so those that lost their parent
+come to it and even one that dropped the mark is found. Standard library only, and as little of it
+as possible: nothing may be left that could fail.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-from infra.errors import EbbError
-from infra.models.phases import Reason
-from infra.platforms.local import marks
-from infra.platforms.local.pool import mark_released
-from infra.records.ledger import Ledger
+from ebbtide.infra.errors import EbbError
+from ebbtide.infra.models.phases import Reason
+from ebbtide.infra.platforms.local import marks
+from ebbtide.infra.platforms.local.pool import mark_released
+from ebbtide.infra.records.ledger import Ledger
 
 _PR_SET_CHILD_SUBREAPER = 36
 
@@ -33,7 +33,7 @@ def main(home: Path, run: str, cluster: str) -> None:
         sys.executable,
         "-P",
         "-m",
-        "infra.platforms.local.supervisor.main",
+        "ebbtide.infra.platforms.local.supervisor.main",
         str(home),
         run,
         cluster,

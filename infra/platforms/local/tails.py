@@ -10,8 +10,8 @@ import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from infra.models.resources import format_memory
-from infra.platforms.local.cuts import cut_of
+from ebbtide.infra.models.resources import format_memory
+from ebbtide.infra.platforms.local.cuts import cut_of
 
 PIECE_BYTES = 2**20
 """Read at a time, so that a flood does not come into memory at once."""

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from infra.models.cluster import Failure, QueueView
-from infra.models.job import RunSpec
-from infra.models.phases import Reason, Step
-from infra.models.resources import Resources, format_duration
-from infra.platforms.local.neighbours import neighbours
-from infra.platforms.local.platform import LocalPlatform
-from infra.platforms.local.pool import try_admit
-from infra.platforms.local.supervisor.status import Desk
-from infra.waiting import now_s
+from ebbtide.infra.models.cluster import Failure, QueueView
+from ebbtide.infra.models.job import RunSpec
+from ebbtide.infra.models.phases import Reason, Step
+from ebbtide.infra.models.resources import Resources, format_duration
+from ebbtide.infra.platforms.local.neighbours import neighbours
+from ebbtide.infra.platforms.local.platform import LocalPlatform
+from ebbtide.infra.platforms.local.pool import try_admit
+from ebbtide.infra.platforms.local.supervisor.status import Desk
+from ebbtide.infra.waiting import now_s
 
 _LOOK_AT_LEAST_S = 1.0
 _LOOK_PER_POSITION_S, _LOOK_AT_MOST_S = 0.1, 2.0

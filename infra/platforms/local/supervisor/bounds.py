@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 
-from infra.models.job import Limits
-from infra.models.phases import Reason
-from infra.models.resources import format_memory
-from infra.platforms.local import marks, tree
-from infra.platforms.local.supervisor.output import OutputWatch
-from infra.waiting import now_s
+from ebbtide.infra.models.job import Limits
+from ebbtide.infra.models.phases import Reason
+from ebbtide.infra.models.resources import format_memory
+from ebbtide.infra.platforms.local import marks, tree
+from ebbtide.infra.platforms.local.supervisor.output import OutputWatch
+from ebbtide.infra.waiting import now_s
 
 _COUNT_EVERY_S = 1.0
 _PATIENCE_S = 15.0

@@ -6,27 +6,27 @@ import os
 from dataclasses import dataclass
 from typing import Any
 
-from infra.frameworks.base import ClusterPlan, load_framework
-from infra.models.cluster import Failure, WorkerFigures
-from infra.models.hardware import HardwareTier
-from infra.models.job import JobSpec, RunSpec
-from infra.models.phases import Reason, Step
-from infra.models.resources import format_duration, format_memory
-from infra.platforms.local.metrics import TreeMeter
-from infra.platforms.local.pool import give_back
-from infra.platforms.local.processes import Place, member_environment, user_environment
-from infra.platforms.local.supervisor.bounds import Bounds
-from infra.platforms.local.supervisor.members import Departure, Members
-from infra.platforms.local.supervisor.output import OutputWatch
-from infra.platforms.local.supervisor.program import Driver
-from infra.platforms.local.supervisor.programs import Programs
-from infra.platforms.local.supervisor.scaler import Scaler
-from infra.platforms.local.supervisor.status import Desk
-from infra.platforms.local.supervisor.usage import Book, Holding, Load
-from infra.policy.diagnosis import fix_for
-from infra.policy.limits import LimitsWatch, Verdict
-from infra.records.ledger import Ledger
-from infra.waiting import now_s
+from ebbtide.infra.frameworks.base import ClusterPlan, load_framework
+from ebbtide.infra.models.cluster import Failure, WorkerFigures
+from ebbtide.infra.models.hardware import HardwareTier
+from ebbtide.infra.models.job import JobSpec, RunSpec
+from ebbtide.infra.models.phases import Reason, Step
+from ebbtide.infra.models.resources import format_duration, format_memory
+from ebbtide.infra.platforms.local.metrics import TreeMeter
+from ebbtide.infra.platforms.local.pool import give_back
+from ebbtide.infra.platforms.local.processes import Place, member_environment, user_environment
+from ebbtide.infra.platforms.local.supervisor.bounds import Bounds
+from ebbtide.infra.platforms.local.supervisor.members import Departure, Members
+from ebbtide.infra.platforms.local.supervisor.output import OutputWatch
+from ebbtide.infra.platforms.local.supervisor.program import Driver
+from ebbtide.infra.platforms.local.supervisor.programs import Programs
+from ebbtide.infra.platforms.local.supervisor.scaler import Scaler
+from ebbtide.infra.platforms.local.supervisor.status import Desk
+from ebbtide.infra.platforms.local.supervisor.usage import Book, Holding, Load
+from ebbtide.infra.policy.diagnosis import fix_for
+from ebbtide.infra.policy.limits import LimitsWatch, Verdict
+from ebbtide.infra.records.ledger import Ledger
+from ebbtide.infra.waiting import now_s
 
 _MEASURE_EVERY_S = 1.0
 

@@ -15,25 +15,25 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from infra.errors import EbbError
-from infra.frameworks.base import ClusterPlan
-from infra.models.codec import from_json, to_json
-from infra.models.job import RunSpec
-from infra.models.phases import Phase, Reason
-from infra.models.resources import NOTHING, Resources
-from infra.platforms.local import marks, processes
-from infra.platforms.local.neighbours import say_what_is_held
-from infra.platforms.local.platform import LocalPlatform
-from infra.platforms.local.supervisor.admission import Admission
-from infra.platforms.local.supervisor.cluster import Ground, House
-from infra.platforms.local.supervisor.output import OutputWatch
-from infra.platforms.local.supervisor.program import Driver
-from infra.platforms.local.supervisor.release import release
-from infra.platforms.local.supervisor.status import Desk
-from infra.platforms.local.supervisor.usage import Book
-from infra.policy.lease import LeaseJudge
-from infra.settings import Settings
-from infra.waiting import now_s, wall_s
+from ebbtide.infra.errors import EbbError
+from ebbtide.infra.frameworks.base import ClusterPlan
+from ebbtide.infra.models.codec import from_json, to_json
+from ebbtide.infra.models.job import RunSpec
+from ebbtide.infra.models.phases import Phase, Reason
+from ebbtide.infra.models.resources import NOTHING, Resources
+from ebbtide.infra.platforms.local import marks, processes
+from ebbtide.infra.platforms.local.neighbours import say_what_is_held
+from ebbtide.infra.platforms.local.platform import LocalPlatform
+from ebbtide.infra.platforms.local.supervisor.admission import Admission
+from ebbtide.infra.platforms.local.supervisor.cluster import Ground, House
+from ebbtide.infra.platforms.local.supervisor.output import OutputWatch
+from ebbtide.infra.platforms.local.supervisor.program import Driver
+from ebbtide.infra.platforms.local.supervisor.release import release
+from ebbtide.infra.platforms.local.supervisor.status import Desk
+from ebbtide.infra.platforms.local.supervisor.usage import Book
+from ebbtide.infra.policy.lease import LeaseJudge
+from ebbtide.infra.settings import Settings
+from ebbtide.infra.waiting import now_s, wall_s
 
 _QUICK_TICK_S = 0.03
 _SLOW_TICK_S = 0.2

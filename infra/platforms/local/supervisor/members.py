@@ -8,15 +8,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from infra.frameworks.base import ClusterPlan, Framework, FrameworkStatus, HeadInfo, ProcessSpec
-from infra.models.cluster import Failure, WorkerFigures
-from infra.models.phases import Reason, Step
-from infra.models.resources import format_memory
-from infra.platforms.local import marks, processes
-from infra.platforms.local.metrics import TreeMeter
-from infra.platforms.local.supervisor.status import Desk
-from infra.platforms.local.tails import last_bytes
-from infra.waiting import now_s
+from ebbtide.infra.frameworks.base import (
+    ClusterPlan,
+    Framework,
+    FrameworkStatus,
+    HeadInfo,
+    ProcessSpec,
+)
+from ebbtide.infra.models.cluster import Failure, WorkerFigures
+from ebbtide.infra.models.phases import Reason, Step
+from ebbtide.infra.models.resources import format_memory
+from ebbtide.infra.platforms.local import marks, processes
+from ebbtide.infra.platforms.local.metrics import TreeMeter
+from ebbtide.infra.platforms.local.supervisor.status import Desk
+from ebbtide.infra.platforms.local.tails import last_bytes
+from ebbtide.infra.waiting import now_s
 
 _HEAD_TIMEOUT_S = 120.0
 _JOIN_TIMEOUT_S = 120.0

@@ -15,9 +15,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from infra.models.resources import format_memory
-from infra.platforms.local.cuts import Cut, cut_of, make_cut
-from infra.waiting import now_s, wait_until
+from ebbtide.infra.models.resources import format_memory
+from ebbtide.infra.platforms.local.cuts import Cut, cut_of, make_cut
+from ebbtide.infra.waiting import now_s, wait_until
 
 _KEPT_SHARE = 0.75
 """Of the limit, after a cut: the next one comes when the last quarter is full again."""

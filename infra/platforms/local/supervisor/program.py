@@ -14,12 +14,12 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
-from infra.models.cluster import JobView
-from infra.models.job import JobSpec
-from infra.models.phases import Reason
-from infra.platforms.local import processes
-from infra.platforms.local.metrics import TreeMeter
-from infra.waiting import now_s, wait_until, wall_s
+from ebbtide.infra.models.cluster import JobView
+from ebbtide.infra.models.job import JobSpec
+from ebbtide.infra.models.phases import Reason
+from ebbtide.infra.platforms.local import processes
+from ebbtide.infra.platforms.local.metrics import TreeMeter
+from ebbtide.infra.waiting import now_s, wait_until, wall_s
 
 _FULL_BYTES = 2**20
 """A disk with less room than this may well be why a program failed."""

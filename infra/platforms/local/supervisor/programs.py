@@ -10,14 +10,14 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from infra.files.private import private_folder
-from infra.models.codec import from_data
-from infra.models.job import JobSpec
-from infra.models.phases import Reason
-from infra.platforms.local.platform import PROGRAM, STOP_PROGRAM
-from infra.platforms.local.processes import Place
-from infra.platforms.local.supervisor.program import Driver
-from infra.platforms.local.supervisor.status import Desk
+from ebbtide.infra.files.private import private_folder
+from ebbtide.infra.models.codec import from_data
+from ebbtide.infra.models.job import JobSpec
+from ebbtide.infra.models.phases import Reason
+from ebbtide.infra.platforms.local.platform import PROGRAM, STOP_PROGRAM
+from ebbtide.infra.platforms.local.processes import Place
+from ebbtide.infra.platforms.local.supervisor.program import Driver
+from ebbtide.infra.platforms.local.supervisor.status import Desk
 
 
 class Programs:

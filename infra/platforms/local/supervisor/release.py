@@ -9,15 +9,15 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from infra.errors import EbbError, error_for
-from infra.models.cluster import ClusterView
-from infra.models.phases import Phase, Reason, Step
-from infra.platforms.local import marks
-from infra.platforms.local.pool import mark_released
-from infra.platforms.local.supervisor.cluster import Ground
-from infra.records import runs
-from infra.records.ledger import Ledger
-from infra.waiting import wait_until
+from ebbtide.infra.errors import EbbError, error_for
+from ebbtide.infra.models.cluster import ClusterView
+from ebbtide.infra.models.phases import Phase, Reason, Step
+from ebbtide.infra.platforms.local import marks
+from ebbtide.infra.platforms.local.pool import mark_released
+from ebbtide.infra.platforms.local.supervisor.cluster import Ground
+from ebbtide.infra.records import runs
+from ebbtide.infra.records.ledger import Ledger
+from ebbtide.infra.waiting import wait_until
 
 _RECORD_TIMEOUT_S = 60.0
 

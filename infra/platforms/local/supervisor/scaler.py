@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from infra.models.cluster import AutoscalePolicy
-from infra.models.hardware import NodePool
-from infra.models.phases import Reason
-from infra.platforms.local.pool import try_grow
-from infra.platforms.local.supervisor.members import Members
-from infra.platforms.local.supervisor.status import Desk
-from infra.policy import scaling
-from infra.records.ledger import Ledger
-from infra.waiting import now_s
+from ebbtide.infra.models.cluster import AutoscalePolicy
+from ebbtide.infra.models.hardware import NodePool
+from ebbtide.infra.models.phases import Reason
+from ebbtide.infra.platforms.local.pool import try_grow
+from ebbtide.infra.platforms.local.supervisor.members import Members
+from ebbtide.infra.platforms.local.supervisor.status import Desk
+from ebbtide.infra.policy import scaling
+from ebbtide.infra.records.ledger import Ledger
+from ebbtide.infra.waiting import now_s
 
 
 class Scaler:

@@ -10,12 +10,12 @@ import contextlib
 from dataclasses import replace
 from typing import Any
 
-from infra.errors import EbbError
-from infra.models.cluster import ClusterView, Failure
-from infra.models.codec import to_json
-from infra.models.phases import Phase, Step
-from infra.records.ledger import Ledger
-from infra.waiting import wall_s
+from ebbtide.infra.errors import EbbError
+from ebbtide.infra.models.cluster import ClusterView, Failure
+from ebbtide.infra.models.codec import to_json
+from ebbtide.infra.models.phases import Phase, Step
+from ebbtide.infra.records.ledger import Ledger
+from ebbtide.infra.waiting import wall_s
 
 _PHASES = {
     Step.REQUEST_HARDWARE_TIER: Phase.PROVISIONING,

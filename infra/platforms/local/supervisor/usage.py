@@ -11,14 +11,14 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from infra.errors import EbbError
-from infra.models.cluster import WorkerFigures
-from infra.models.hardware import HardwareTier
-from infra.models.usage import Sample, Span
-from infra.platforms.local.metrics import TreeMeter
-from infra.records import usage
-from infra.records.ledger import Ledger
-from infra.waiting import now_s, wall_s
+from ebbtide.infra.errors import EbbError
+from ebbtide.infra.models.cluster import WorkerFigures
+from ebbtide.infra.models.hardware import HardwareTier
+from ebbtide.infra.models.usage import Sample, Span
+from ebbtide.infra.platforms.local.metrics import TreeMeter
+from ebbtide.infra.records import usage
+from ebbtide.infra.records.ledger import Ledger
+from ebbtide.infra.waiting import now_s, wall_s
 
 PERIOD_S = 2.0
 MOST_SAMPLES = 500

@@ -7,8 +7,8 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from infra.settings import Settings
-from infra.waiting import wall_s
+from ebbtide.infra.settings import Settings
+from ebbtide.infra.waiting import wall_s
 
 EVERY_S = 15.0
 """Under ``ebb up``."""
