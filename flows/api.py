@@ -23,7 +23,7 @@ from ebbtide.infra.lifecycle.held_programs import Program, checked_program, fold
 from ebbtide.infra.lifecycle.once import take_over
 from ebbtide.infra.lifecycle.outcome import RunResult, result_of
 from ebbtide.infra.lifecycle.steps import Scene
-from ebbtide.infra.lifecycle.submission import Request, spec_for
+from ebbtide.infra.lifecycle.submission import Request, session_request, spec_for
 from ebbtide.infra.models.cluster import ClusterView
 from ebbtide.infra.models.phases import Reason
 from ebbtide.infra.platforms.base import load_platform
@@ -158,7 +158,7 @@ def cluster(framework: str = "dask", **options: Any) -> Iterator[Cluster]:
     settings = load_settings()
     ledger = Ledger(settings.home)
     asked = {"framework": framework, **options}
-    spec = spec_for(Request(words=None, options=asked), ledger, os.environ, Path.cwd())
+    spec = spec_for(session_request(asked), ledger, os.environ, Path.cwd())
     spec = runs.begin(ledger, spec)
     platform = load_platform(spec.platform, settings)
     name = runs.cluster_id(spec.name, 1)

@@ -33,7 +33,7 @@ from ebbtide.infra.lifecycle.once import begin, take_over
 from ebbtide.infra.lifecycle.outcome import RunResult
 from ebbtide.infra.lifecycle.steps import Scene
 from ebbtide.infra.lifecycle.stop import stop_run
-from ebbtide.infra.lifecycle.submission import Request
+from ebbtide.infra.lifecycle.submission import session_request
 from ebbtide.infra.models.cluster import ClusterView
 from ebbtide.infra.models.codec import from_json
 from ebbtide.infra.models.job import RunSpec
@@ -90,7 +90,7 @@ def cluster(
     ledger = Ledger(settings.home)
     asked = {"framework": framework, **options}
     spec = _adopted(settings, ledger, key)
-    spec = spec or begin(ledger, Request(words=None, options=asked), key=key)
+    spec = spec or begin(ledger, session_request(asked), key=key)
     take_over(ledger, spec.name, root_flow_run())
     scene = _scene(settings, spec)
     lease = partial(_keep, ledger, scene, key, keep_s)

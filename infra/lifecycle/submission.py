@@ -6,7 +6,10 @@ Everything here happens before anything is made, and must be quick.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
+import site
+import sys
+import sysconfig
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from random import Random
@@ -34,6 +37,8 @@ class Request:
     """The program and its arguments; None for a cluster without a program."""
     options: Mapping[str, Any] = field(default_factory=dict)
     name: str | None = None
+    import_path: tuple[str, ...] = ()
+    """Without a program: where the session finds modules of its own, see ``own_modules``."""
 
 
 def catalog_for(environ: Mapping[str, str], cwd: Path) -> tuple[Catalog, dict[str, Any]]:
@@ -44,6 +49,34 @@ def catalog_for(environ: Mapping[str, str], cwd: Path) -> tuple[Catalog, dict[st
     """
     catalog, options = load_catalog(find_file(cwd, environ), this_machine())
     return catalog, dict(options)
+
+
+def own_modules(path: Sequence[str], installed: Iterable[str]) -> tuple[str, ...]:
+    """The folders of an import path that are the user's, made absolute.
+
+    Args:
+        path: as ``sys.path``; an empty entry is the current folder.
+        installed: folders below which everything is installed, for workers as well.
+
+    Returns:
+        Those that exist, in order.
+    """
+    below = [Path(folder).resolve() for folder in installed]
+    folders = [Path(entry).absolute() for entry in path]
+    own = [
+        folder
+        for folder in folders
+        if folder.is_dir() and not any(folder.resolve().is_relative_to(each) for each in below)
+    ]
+    return tuple(dict.fromkeys(str(folder) for folder in own))
+
+
+def session_request(options: Mapping[str, Any]) -> Request:
+    """For a cluster that this Python process drives: its workers find the same modules."""
+    environment = [sys.prefix] if sys.prefix != sys.base_prefix else []
+    ours = str(Path(__file__).parents[3])
+    installed = [*sysconfig.get_paths().values(), *site.getsitepackages(), *environment, ours]
+    return Request(words=None, options=options, import_path=own_modules(sys.path, installed))
 
 
 def spec_for(request: Request, ledger: Ledger, environ: Mapping[str, str], cwd: Path) -> RunSpec:
@@ -70,6 +103,7 @@ def spec_for(request: Request, ledger: Ledger, environ: Mapping[str, str], cwd: 
         hello_argv=_hello(options, environ, file_options) if hello else (),
         hello_defaults=HELLO_DEFAULTS if hello else {},
         random=Random(secrets.randbits(64)),
+        import_path=request.import_path,
     )
     spec = build_run_spec(ask)
     refused = _refusals(spec)

@@ -50,6 +50,8 @@ class Ask:
     hello_defaults: Mapping[str, Any] = field(default_factory=dict)
     """Stronger than the table's defaults, weaker than everything the user set."""
     random: Random = field(default_factory=Random)
+    import_path: tuple[str, ...] = ()
+    """Of the Python session: absolute folders where it finds modules of its own."""
 
 
 def build_run_spec(ask: Ask) -> RunSpec:
@@ -73,6 +75,8 @@ def build_run_spec(ask: Ask) -> RunSpec:
         platform=options["platform"],
         cluster=cluster,
         job=job,
+        workdir="" if job else _workdir(ask, options),
+        import_path=ask.import_path,
         limits=_limits(options, cluster),
         retry=RetryPolicy(reasons=options["retry"], attempts=options["attempts"]),
         lease_s=options["lease"],
@@ -173,8 +177,13 @@ def _check_pair(
     return problems
 
 
+def _workdir(ask: Ask, options: Mapping[str, Any]) -> str:
+    given: str = os.path.expanduser(options["workdir"])
+    return os.path.abspath(ask.cwd / given)
+
+
 def _job(ask: Ask, options: Mapping[str, Any], problems: list[Problem]) -> JobSpec | None:
-    workdir = Path(os.path.abspath(ask.cwd / os.path.expanduser(options["workdir"])))
+    workdir = Path(_workdir(ask, options))
     for name in options["secret"]:
         if name not in ask.environ:
             near = did_you_mean(name, ask.environ)

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from ebbtide.infra.errors import ConfigurationError, Problem
+from ebbtide.infra.lifecycle.submission import own_modules
 from ebbtide.infra.models.hardware import HardwareTier, NodePool
 from ebbtide.infra.models.job import RunSpec
 from ebbtide.infra.models.phases import Reason
@@ -20,6 +21,15 @@ from ebbtide.infra.request.spec import Ask, build_run_spec
 GI = 2**30
 Build = Callable[..., RunSpec]
 Problems = Callable[..., list[Problem]]
+
+
+def test_a_sessions_own_folders_are_those_where_nothing_is_installed(tmp_path: Path) -> None:
+    own, packages = tmp_path / "own", tmp_path / "venv" / "lib"
+    for folder in (own, packages):
+        folder.mkdir(parents=True)
+    path = [str(own), str(packages), str(tmp_path / "missing.zip"), str(own)]
+    assert own_modules(path, [str(tmp_path / "venv")]) == (str(own),)
+    assert own_modules([""], []) == (str(Path.cwd()),)
 
 
 def tier(name: str, cpu: int, gib: int, *, pool: str = "default", **more: Any) -> HardwareTier:

@@ -179,7 +179,7 @@ class Supervisor:
 
 
 def _plan(spec: RunSpec, cluster: str, settings: Settings) -> ClusterPlan:
-    workdir = spec.job.workdir if spec.job else str(Path.home())
+    workdir = spec.job.workdir if spec.job else spec.workdir
     return ClusterPlan(
         cluster=cluster,
         spec=spec.cluster,
@@ -205,7 +205,12 @@ def _import_path(spec: RunSpec, workdir: str) -> tuple[str, ...]:
     scripts = [word for word in (spec.job.argv[1:2] if spec.job else ()) if word.endswith(".py")]
     beside = [str((Path(workdir) / script).resolve().parent) for script in scripts]
     path = os.environ.get(processes.USER_PYTHONPATH, "")
-    folders = [*beside, workdir, *(part for part in path.split(os.pathsep) if part)]
+    folders = [
+        *beside,
+        *spec.import_path,
+        workdir,
+        *(part for part in path.split(os.pathsep) if part),
+    ]
     return tuple(dict.fromkeys(folders))
 
 
