@@ -25,8 +25,8 @@ from prefect.states import Cancelled, Completed
 
 from ebbtide.flows.authoring.holding import HeldCluster, cluster
 from ebbtide.flows.authoring.identity import job_key
-from ebbtide.flows.authoring.parallel import Crew, parallel, stoppable
-from ebbtide.flows.prefect_state.registration import ended_by, reporting, sign_in
+from ebbtide.flows.authoring.parallel import TaskGroup, parallel, stoppable
+from ebbtide.flows.prefect_state.registration import ended_by, register_process, reporting
 from ebbtide.infra.errors import EbbError, JobError
 from ebbtide.infra.lifecycle import steps as plain
 from ebbtide.infra.lifecycle.attempts import SevenSteps
@@ -41,7 +41,7 @@ from ebbtide.infra.request.program_check import folder_of
 from ebbtide.infra.settings import load_settings
 from ebbtide.tasks import steps
 
-__all__ = ["Crew", "HeldCluster", "RunResult", "cluster", "job", "parallel"]
+__all__ = ["HeldCluster", "RunResult", "TaskGroup", "cluster", "job", "parallel"]
 
 
 def job(*program: object, name: str = "", **options: Any) -> RunResult:
@@ -128,7 +128,7 @@ def _carry_out(program: list[str], options: dict[str, Any], key: str) -> Any:
         key: what tells the job apart when its flow is run again.
     """
     settings, request = load_settings(), Request(words=tuple(program), options=options)
-    id_ = sign_in(settings)
+    id_ = register_process(settings)
     try:
         run_once(settings, request, SEVEN, key=key, flow_run_id=id_, watching=reporting(settings))
     except EbbError as error:

@@ -19,7 +19,7 @@ from pydantic import BaseModel, Field
 
 from ebbtide.flows.jobs import RunResult, cluster, job, parallel
 from ebbtide.flows.prefect_state import hooks
-from ebbtide.flows.prefect_state.registration import sign_in
+from ebbtide.flows.prefect_state.registration import register_process
 from ebbtide.flows.programs import FOLDER
 from ebbtide.infra.settings import load_settings
 
@@ -81,14 +81,14 @@ def nightly_pipeline(
         framework: What the training jobs run on; none is a single process.
         share_cluster: All jobs on one cluster, instead of each on a cluster of its own.
     """
-    sign_in(load_settings())
+    register_process(load_settings())
     date = day or _day_before()
     with _places(framework, shared=share_cluster) as (small, large):
         made = small(FOLDER / "prepare.py", date, shards, rows, name="prepare")
         prepared = made.output("prepared.json", Prepared)
-        with parallel() as crew:
+        with parallel() as group:
             training = [
-                crew.submit(large, FOLDER / "train.py", shard, prepared.check, name=f"train-{n}")
+                group.submit(large, FOLDER / "train.py", shard, prepared.check, name=f"train-{n}")
                 for n, shard in enumerate(prepared.shards)
             ]
         trained = [future.result() for future in training]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from prefect import flow, get_run_logger
 
 from ebbtide.flows.prefect_state.reconcile import reconcile
-from ebbtide.flows.prefect_state.registration import sign_in
+from ebbtide.flows.prefect_state.registration import register_process
 from ebbtide.infra.settings import load_settings
 
 
@@ -17,7 +17,7 @@ def reap() -> dict[str, list[str]]:
         The clusters released, the runs ended, and the flow runs ended in Prefect, by name.
     """
     settings = load_settings()
-    sign_in(settings)
+    register_process(settings)
     found = reconcile(settings)
     for line in found.lines or ["nothing to release, nothing to end"]:
         get_run_logger().info(line)

@@ -19,7 +19,7 @@ from pydantic import Field
 from ebbtide.flows.jobs import keyed_job
 from ebbtide.flows.pipelines import Model
 from ebbtide.flows.prefect_state import hooks
-from ebbtide.flows.prefect_state.registration import ended_by, sign_in
+from ebbtide.flows.prefect_state.registration import ended_by, register_process
 from ebbtide.flows.programs import FOLDER
 from ebbtide.infra.errors import ConfigurationError, Problem
 from ebbtide.infra.lifecycle.claims import claim
@@ -55,7 +55,7 @@ def retrain(
         window_minutes: A version that was trained on within this time is not trained on again.
     """
     settings = load_settings()
-    me = sign_in(settings)
+    me = register_process(settings)
     try:
         data = _checked(dataset, version, uri)
     except ConfigurationError as error:

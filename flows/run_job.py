@@ -13,7 +13,7 @@ from prefect.runtime import flow_run
 
 from ebbtide.flows import form
 from ebbtide.flows.prefect_state import hooks
-from ebbtide.flows.prefect_state.registration import ended_by, reporting, sign_in
+from ebbtide.flows.prefect_state.registration import ended_by, register_process, reporting
 from ebbtide.infra.errors import EbbError, error_for
 from ebbtide.infra.lifecycle.attempts import carry_out
 from ebbtide.infra.lifecycle.once import run_once, take_over
@@ -59,7 +59,7 @@ def run_job(
         EbbError: what the run failed with.
     """
     settings = load_settings()
-    id_ = sign_in(settings)
+    id_ = register_process(settings)
     try:
         request = form.request_of(program, arguments, cluster, limits, options, flow_run.get_name())
         done = run_once(
@@ -88,7 +88,7 @@ def adopt_run(run: str) -> str | State[Any]:
     row = ledger.run(run)
     if row is None:
         raise error_for(Reason.RUN_UNKNOWN, detail=run)
-    take_over(ledger, run, sign_in(settings))
+    take_over(ledger, run, register_process(settings))
     try:
         with reporting(settings)(run):
             carry_out(settings, ledger, from_json(RunSpec, row["spec"]), steps)

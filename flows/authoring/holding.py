@@ -109,7 +109,9 @@ def cluster(
 def _stand(ledger: Ledger, scene: Scene) -> ClusterView:
     """Steps 1 to 5, seen in the UI as tasks of the flow."""
     steps.request_hardware_tier(scene)
-    ledger.relet(scene.cluster, scene.spec.lease_s)  # an adopted one may have been kept for longer
+    ledger.extend_lease(
+        scene.cluster, scene.spec.lease_s
+    )  # an adopted one may have been kept for longer
     steps.wait_for_nodes(scene)
     steps.start_head(scene)
     steps.start_workers(scene)
@@ -183,7 +185,7 @@ def _keep(ledger: Ledger, scene: Scene, key: str, keep_s: float | None) -> bool:
         words = "released: its flow is suspended; it is made anew on resume"
         ledger.emit(scene.spec.name, "note", words, cluster=scene.cluster)
         return False
-    stays = ledger.relet(scene.cluster, keep_s, kept=True)
+    stays = ledger.extend_lease(scene.cluster, keep_s, kept=True)
     words = f"kept for {format_duration(keep_s)} at most: its flow is suspended"
     ledger.emit(scene.spec.name, "note", words, cluster=scene.cluster)
     return stays

@@ -24,12 +24,12 @@ from ebbtide.tasks.report import Report, Subject
 from ebbtide.tasks.words import speak_plainly, words_of
 
 
-def sign_in(settings: Settings) -> str:
+def register_process(settings: Settings) -> str:
     """Note that this process is the flow run that calls; gives the flow run's id."""
     speak_plainly()
     id_, pid = flow_run.get_id() or "", os.getpid()
     ledger = Ledger(settings.home)
-    ledger.sign_in(id_, flow_run.get_name() or "", pid, marks.started_ticks(pid))
+    ledger.register_process(id_, flow_run.get_name() or "", pid, marks.started_ticks(pid))
     ledger.close()
     return id_
 

@@ -19,7 +19,7 @@ class LeaseJudge:
 
     def lapsed(self, beat: int, now_s: float) -> bool:
         """Whether the heartbeat just read has not changed for the whole duration."""
-        if beat != self._beat:  # a new duration comes with a new beat, see Ledger.relet
+        if beat != self._beat:  # a new duration comes with a new beat, see Ledger.extend_lease
             self._beat, self._since_s = beat, now_s
         return now_s - self._since_s >= self.duration_s
 

@@ -178,7 +178,7 @@ class Ledger:
         """Set columns of a run; gives 0 when there is no such run."""
         return self._update("runs", "name", name, fields)
 
-    def sign_in(self, flow_run_id: str, name: str, pid: int, started: float) -> None:
+    def register_process(self, flow_run_id: str, name: str, pid: int, started: float) -> None:
         """This process is the flow run, from now on."""
         self.write(
             "INSERT OR REPLACE INTO flow_runs VALUES (?, ?, ?, ?, ?)",
@@ -235,7 +235,7 @@ class Ledger:
         )
         return changed > 0
 
-    def relet(self, cluster: str, lease_s: float, **orders: Any) -> bool:
+    def extend_lease(self, cluster: str, lease_s: float, **orders: Any) -> bool:
         """A heartbeat that says how long the lease lasts from now on.
 
         Both in one statement: a judge never measures the old silence with the new duration.

@@ -6,7 +6,7 @@ import ast
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
-from tests.architecture.house import ROOT, Function, Module, imported, modules, modules_under
+from tests.architecture.sources import ROOT, Function, Module, imported, modules, modules_under
 
 MODULE_LINES = 400
 FUNCTION_LINES = 50
@@ -116,12 +116,12 @@ def _is_own_package(module: Module) -> bool:
     )
 
 
-def _graph(house: Iterable[Module]) -> dict[str, set[str]]:
+def _graph(found: Iterable[Module]) -> dict[str, set[str]]:
     """Who imports whom; importing ``a.b.c`` runs ``a`` and ``a.b`` too, unless they run already."""
-    house = list(house)
-    names = {module.name for module in house}
+    found = list(found)
+    names = {module.name for module in found}
     graph: dict[str, set[str]] = {}
-    for module in house:
+    for module in found:
         running = set(_with_parents(module.name))
         wanted = {part for _, name in module.imports() for part in _with_parents(name)}
         graph[module.name] = (wanted & names) - running

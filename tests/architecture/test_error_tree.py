@@ -10,7 +10,7 @@ import pytest
 import ebbtide.infra.errors
 from ebbtide.infra.errors import ConfigurationError, EbbError, JobError, error_for
 from ebbtide.infra.models.phases import REASONS, STEP_LABELS, ExitCode, Phase, Reason, Step
-from tests.architecture.house import modules
+from tests.architecture.sources import modules
 
 TREE = ebbtide.infra.errors.__doc__ or ""
 DRAWN = dict(re.findall(r"[├└]── (\w+)\s+([A-Z]+):\*", TREE))
@@ -100,7 +100,7 @@ def test_a_step_has_a_label(step: Step) -> None:
 
 
 def _error_classes() -> set[str]:
-    """Names of all classes of the house that derive from the first one, wherever they are."""
+    """Names of all classes of ours that derive from the first one, wherever they are."""
     bases = {
         node.name: {ast.unparse(base).rpartition(".")[2] for base in node.bases}
         for module in modules()

@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import pytest
 
 import ebbtide.__main__ as door
-from tests.architecture.house import PACKAGES
+from tests.architecture.sources import PACKAGES
 
 EBB = Path(sys.executable).with_name("ebb")
 MINE = "this is the user's own package"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.architecture.house import PACKAGES, ROOT, Module, modules, modules_under
+from tests.architecture.sources import PACKAGES, ROOT, Module, modules, modules_under
 
 PYPROJECT = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
 SLEEPER = "ebbtide.infra.waiting"

@@ -43,9 +43,9 @@ BOTH = """
 
     @flow
     def main():
-        with parallel() as crew:
+        with parallel() as group:
             for name in ("one", "two"):
-                crew.submit(hold, name)
+                group.submit(hold, name)
 """
 ROOM_FOR_ONE = """
 pools:

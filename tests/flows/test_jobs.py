@@ -43,9 +43,9 @@ SIDE_BY_SIDE = """
     @flow
     def main():
         program = Path("program.py").absolute()
-        with parallel() as crew:
+        with parallel() as group:
             for number in range(3):
-                crew.submit(job, program, "waits", name=f"job-{number}", framework="none")
+                group.submit(job, program, "waits", name=f"job-{number}", framework="none")
 """
 SUSPENDED = """
     import threading

@@ -42,8 +42,8 @@ PROJECT = {
         @flow
         def mine(output: str):
             job(PREPARE, framework="none")
-            with cluster("dask", workers=1) as held, parallel() as crew:
-                crew.submit(held.run, PREPARE)
+            with cluster("dask", workers=1) as held, parallel() as group:
+                group.submit(held.run, PREPARE)
                 Path(output).write_text(str(held.client.submit(square, 4).result()))
     """,
     "prefect.yaml": """

@@ -9,7 +9,7 @@ from ebbtide.infra.models.resources import Resources, format_duration
 from ebbtide.infra.platforms.local.neighbours import neighbours
 from ebbtide.infra.platforms.local.platform import LocalPlatform
 from ebbtide.infra.platforms.local.pool import try_admit
-from ebbtide.infra.platforms.local.supervisor.status import Desk
+from ebbtide.infra.platforms.local.supervisor.status import StatusReporter
 from ebbtide.infra.waiting import now_s
 
 _LOOK_AT_LEAST_S = 1.0
@@ -20,13 +20,15 @@ _CLEAR_EVERY_S = 5.0
 class Admission:
     """Stands in the queue until the pool has room for the head and the minimum of workers."""
 
-    def __init__(self, spec: RunSpec, cluster: str, platform: LocalPlatform, desk: Desk):
+    def __init__(
+        self, spec: RunSpec, cluster: str, platform: LocalPlatform, reporter: StatusReporter
+    ):
         self.admitted = False
         self._spec = spec
         self._cluster = cluster
         self._platform = platform
         self._ledger = platform.ledger
-        self._desk = desk
+        self._reporter = reporter
         self._since_s = now_s()
         self._version = -1
         self._looked_s = -_LOOK_AT_LEAST_S
@@ -65,21 +67,21 @@ class Admission:
             return False
         self.admitted = True
         shares = self.shares()
-        self._desk.update(queue=None, admitted_at=self._desk.now())
+        self._reporter.update(queue=None, admitted_at=self._reporter.now())
         total = sum(shares.values(), start=Resources(0, 0))
         count, pool = len(shares), self._spec.cluster.pool.name
         words = f"{count} share{'s' * (count > 1)} of pool {pool} ({total})"
-        self._desk.done(Step.WAIT_FOR_NODES, words)
+        self._reporter.done(Step.WAIT_FOR_NODES, words)
         beside = neighbours(self._platform.settings.home).words
         if beside:
-            self._desk.event("note", beside)
+            self._reporter.event("note", beside)
         return True
 
     def _say_requested(self) -> None:
         if not self._requested:
             self._requested = True
             tier, pool = self._spec.cluster.tier.name, self._spec.cluster.pool.name
-            self._desk.done(Step.REQUEST_HARDWARE_TIER, f"{tier} fits pool {pool}")
+            self._reporter.done(Step.REQUEST_HARDWARE_TIER, f"{tier} fits pool {pool}")
 
     def _clear_the_way(self, view: QueueView) -> None:
         """Room that a dead run holds, or its place in the queue, must not wait for a reaper.
@@ -99,12 +101,12 @@ class Admission:
             self._platform.sweep(cluster)
 
     def _wait(self, view: QueueView) -> None:
-        if view != self._desk.view.queue:
-            self._desk.update(queue=view)
+        if view != self._reporter.view.queue:
+            self._reporter.update(queue=view)
             beside = neighbours(self._platform.settings.home).words
             why = _why(view) + (f"; besides, {beside}" if beside else "")
             reason = view.reason.value
-            self._desk.event(
+            self._reporter.event(
                 "step_waiting",
                 why,
                 step=Step.WAIT_FOR_NODES.value,
@@ -120,7 +122,7 @@ class Admission:
             failure = Failure(
                 step=Step.WAIT_FOR_NODES, reason=Reason.NOT_IN_TIME, detail=detail, hint=hint
             )
-            self._desk.fail(failure)
+            self._reporter.fail(failure)
 
 
 def _why(view: QueueView) -> str:

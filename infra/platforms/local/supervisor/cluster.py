@@ -16,13 +16,13 @@ from ebbtide.infra.platforms.local.metrics import TreeMeter
 from ebbtide.infra.platforms.local.pool import give_back
 from ebbtide.infra.platforms.local.processes import Place, member_environment, user_environment
 from ebbtide.infra.platforms.local.supervisor.bounds import Bounds
-from ebbtide.infra.platforms.local.supervisor.members import Departure, Members
+from ebbtide.infra.platforms.local.supervisor.members import Exit, Members
 from ebbtide.infra.platforms.local.supervisor.output import OutputWatch
 from ebbtide.infra.platforms.local.supervisor.program import Driver
 from ebbtide.infra.platforms.local.supervisor.programs import Programs
 from ebbtide.infra.platforms.local.supervisor.scaler import Scaler
-from ebbtide.infra.platforms.local.supervisor.status import Desk
-from ebbtide.infra.platforms.local.supervisor.usage import Book, Holding, Load
+from ebbtide.infra.platforms.local.supervisor.status import StatusReporter
+from ebbtide.infra.platforms.local.supervisor.usage import HeldShare, Load, UsageRecorder
 from ebbtide.infra.policy.diagnosis import fix_for
 from ebbtide.infra.policy.limits import LimitsWatch, Verdict
 from ebbtide.infra.records.ledger import Ledger
@@ -32,40 +32,40 @@ _MEASURE_EVERY_S = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ground:
-    """What a house stands on."""
+class ClusterContext:
+    """What the controller of a cluster works with."""
 
     spec: RunSpec
     plan: ClusterPlan
     place: Place
     ledger: Ledger
-    desk: Desk
-    book: Book
+    reporter: StatusReporter
+    recorder: UsageRecorder
     driver: Driver | None
     output: OutputWatch
 
 
-class House:
+class ClusterController:
     """Everything that runs in one cluster."""
 
-    def __init__(self, ground: Ground):
-        self.ground = ground
-        self.spec, self.desk, self.driver = ground.spec, ground.desk, ground.driver
+    def __init__(self, context: ClusterContext):
+        self.context = context
+        self.spec, self.reporter, self.driver = context.spec, context.reporter, context.driver
         self.members: Members | None = None
         self.scaler: Scaler | None = None
-        self.programs = Programs(ground.place, ground.desk, self._environment)
-        self.bounds = Bounds(self.spec.limits, ground.output)
+        self.programs = Programs(context.place, context.reporter, self._environment)
+        self.bounds = Bounds(self.spec.limits, context.output)
         self._limits = LimitsWatch(self.spec.limits)
         self._out_of_memory = ""
         self._measured_s = 0.0
         self._opened_s = 0.0
         if self.spec.cluster.has_workers:
-            self._furnish()
+            self._create_members()
 
     @property
     def starting(self) -> bool:
         """Whether something is still on its way, so that looking often pays."""
-        return self.desk.view.workers_ready_at is None or (
+        return self.reporter.view.workers_ready_at is None or (
             self.driver is not None and not self.driver.running and not self._job_over
         )
 
@@ -84,21 +84,21 @@ class House:
             self.members.sample()
         if self.driver is not None and self.driver.running and self.driver.meter is not None:
             self.driver.meter.sample(now_s())
-        self.ground.book.look(self._load(), last=True)
+        self.context.recorder.look(self._load(), last=True)
 
     def _advance(self, orders: dict[str, Any]) -> None:
         if not self._opened_s:
             self._open()
         if self._stay_in_bounds():
             return
-        self._bury()
+        self._collect_exited()
         failure = self._failure()
         if failure is not None:
             self._give_up(failure)
             return
         if self.members is not None:
             self._look(self.members)
-        if self.desk.view.workers_ready_at is None:
+        if self.reporter.view.workers_ready_at is None:
             return
         if orders.get("autoscale"):
             self._attach()
@@ -106,18 +106,18 @@ class House:
             self._run(self.driver)
         self.programs.tick(orders, self._out_of_memory)
         self._measure()
-        if self.scaler is not None and self.desk.view.autoscaler_at and not self._job_over:
+        if self.scaler is not None and self.reporter.view.autoscaler_at and not self._job_over:
             self.scaler.tick()
 
-    def forgive(self) -> None:
+    def reset_failures(self) -> None:
         """A failed step is tried again."""
         if self.members is not None:
-            self.members.forgive()
+            self.members.reset_failures()
             self.members.start_head()
 
     def shares(self) -> list[tuple[str, str, str, int, int]]:
         """Rows for a ledger that was lost."""
-        cluster, pool = self.ground.plan.cluster, self.spec.cluster.pool.name
+        cluster, pool = self.context.plan.cluster, self.spec.cluster.pool.name
         return [
             (cluster, owner, pool, tier.resources.cpu_millis, tier.resources.memory_bytes)
             for owner, tier in self._owners().items()
@@ -134,54 +134,58 @@ class House:
     def _job_over(self) -> bool:
         return self.driver is not None and self.driver.view.ended_at is not None
 
-    def _furnish(self) -> None:
-        ground, cluster = self.ground, self.spec.cluster
+    def _create_members(self) -> None:
+        context, cluster = self.context, self.spec.cluster
         framework = load_framework(cluster.framework)
         self.members = Members(
-            ground.plan, framework, ground.place, _member_environment(self.spec), ground.desk
+            context.plan, framework, context.place, _member_environment(self.spec), context.reporter
         )
-        self.scaler = Scaler(cluster.policy, self.members, cluster.pool, ground.ledger, ground.desk)
+        self.scaler = Scaler(
+            cluster.policy, self.members, cluster.pool, context.ledger, context.reporter
+        )
 
     def _open(self) -> None:
         self._opened_s = now_s()
         if self.members is None:
-            self.desk.update(head_ready_at=self.desk.now(), workers_ready_at=self.desk.now())
-            self.desk.done(Step.START_HEAD, "none needed")
-            self.desk.done(Step.START_WORKERS, "none needed")
+            self.reporter.update(
+                head_ready_at=self.reporter.now(), workers_ready_at=self.reporter.now()
+            )
+            self.reporter.done(Step.START_HEAD, "none needed")
+            self.reporter.done(Step.START_WORKERS, "none needed")
             return
-        self.members.framework.prepare(self.ground.plan)
+        self.members.framework.prepare(self.context.plan)
         self.members.start_head()
         for _ in range(self.spec.cluster.policy.min_workers):
             self.members.start_worker()
-        self.desk.update(workers_wanted=self.spec.cluster.policy.min_workers)
+        self.reporter.update(workers_wanted=self.spec.cluster.policy.min_workers)
 
     def _look(self, members: Members) -> None:
-        if self.desk.view.workers_ready_at is None or self._due():
+        if self.reporter.view.workers_ready_at is None or self._due():
             members.look()
         wanted = self.spec.cluster.policy.min_workers
         joined = members.joined
-        self.desk.update(workers_joined=joined)
-        if self.desk.view.workers_ready_at is None and joined >= wanted:
-            self.desk.update(workers_ready_at=self.desk.now())
-            self.desk.done(Step.START_WORKERS, f"{joined} of {wanted} joined")
+        self.reporter.update(workers_joined=joined)
+        if self.reporter.view.workers_ready_at is None and joined >= wanted:
+            self.reporter.update(workers_ready_at=self.reporter.now())
+            self.reporter.done(Step.START_WORKERS, f"{joined} of {wanted} joined")
 
     def _attach(self) -> None:
-        if self.desk.view.autoscaler_at is not None:
+        if self.reporter.view.autoscaler_at is not None:
             return
-        self.desk.update(autoscaler_at=self.desk.now())
+        self.reporter.update(autoscaler_at=self.reporter.now())
         policy = self.spec.cluster.policy
         words = (
             f"{policy.target_cpu_percent:g} % CPU or {policy.target_memory_percent:g} % memory"
             f" · {policy.min_workers}–{policy.max_workers} workers"
         )
-        self.desk.done(Step.ATTACH_AUTOSCALER, words if self.members else "none needed")
+        self.reporter.done(Step.ATTACH_AUTOSCALER, words if self.members else "none needed")
 
     def _run(self, driver: Driver) -> None:
         if not driver.running and not self._job_over:
-            driver.start(self._environment(driver.job, self.ground.place))
-            self.desk.update(job=driver.view)
+            driver.start(self._environment(driver.job, self.context.place))
+            self.reporter.update(job=driver.view)
             if driver.view.ended_at is None:
-                self.desk.event("job_started", "the program runs", step=Step.RUN_USER_JOB.value)
+                self.reporter.event("job_started", "the program runs", step=Step.RUN_USER_JOB.value)
             else:
                 self._say_job_ended(driver)
         elif driver.poll(self._out_of_memory):
@@ -189,58 +193,60 @@ class House:
 
     def _say_job_ended(self, driver: Driver) -> None:
         job = driver.view
-        self.desk.update(job=job)
+        self.reporter.update(job=job)
         if job.exit_code == 0 and job.reason is None:
-            self.desk.done(Step.RUN_USER_JOB, "the program ended well")
+            self.reporter.done(Step.RUN_USER_JOB, "the program ended well")
             return
         reason = job.reason or Reason.EXIT_CODE
         code = f"exit code {job.exit_code}" if reason is Reason.EXIT_CODE else ""
         words = ", ".join(filter(None, (code, job.detail)))
         more = {"step": Step.RUN_USER_JOB.value, "exit_code": job.exit_code}
-        self.desk.event("step_failed", reason.info.sentence, reason=reason, detail=words, **more)
+        self.reporter.event(
+            "step_failed", reason.info.sentence, reason=reason, detail=words, **more
+        )
 
-    def _bury(self) -> None:
+    def _collect_exited(self) -> None:
         if self.members is None or self.scaler is None:
             return
-        for gone in self.members.buried():
-            give_back(self.ground.ledger, self.ground.plan.cluster, gone.name)
+        for gone in self.members.exited_workers():
+            give_back(self.context.ledger, self.context.plan.cluster, gone.name)
             self._say_gone(gone)
             if not gone.expected and not self._job_over:
                 self.scaler.replace_lost()
 
-    def _say_gone(self, gone: Departure) -> None:
+    def _say_gone(self, gone: Exit) -> None:
         if gone.expected:
-            self.desk.event("left", f"{gone.name} left after {format_duration(gone.seconds)}")
+            self.reporter.event("left", f"{gone.name} left after {format_duration(gone.seconds)}")
         elif gone.out_of_memory:
             self._say_out_of_memory("worker", gone.out_of_memory)
         else:
-            self.desk.event("warning", f"{gone.name} died and is replaced")
+            self.reporter.event("warning", f"{gone.name} died and is replaced")
 
     def _say_out_of_memory(self, who: str, where: str) -> None:
         self._out_of_memory = where
         words = f"{who} was killed: out of memory ({where})"
-        self.desk.event("warning", words, reason=Reason.OUT_OF_MEMORY.value)
+        self.reporter.event("warning", words, reason=Reason.OUT_OF_MEMORY.value)
 
     def _failure(self) -> Failure | None:
         members = self.members
         if members is None or self._job_over:
             return None
         failure = members.head_failure()
-        if failure is None and self.desk.view.workers_ready_at is None:
+        if failure is None and self.reporter.view.workers_ready_at is None:
             failure = members.join_failure(self.spec.cluster.policy.min_workers)
         return failure
 
     def _give_up(self, failure: Failure) -> None:
         if self.driver is not None:
             self.driver.end(failure.reason, failure.reason.info.sentence)
-            self.desk.update(job=self.driver.view)
-        self.desk.fail(failure)
+            self.reporter.update(job=self.driver.view)
+        self.reporter.fail(failure)
 
     def _stay_in_bounds(self) -> bool:
         """Whether the run had to be ended for taking too much of the machine."""
         words = self.bounds.output.look()
         if words:
-            self.desk.event("note", words)
+            self.reporter.event("note", words)
         exceeded = self.bounds.exceeded()
         if exceeded is None or self._job_over:
             return False
@@ -250,7 +256,9 @@ class House:
         self.programs.end(reason, detail)
         if self.driver is None or not self.driver.running:
             hint = fix_for(reason)
-            self.desk.fail(Failure(step=Step.RUN_USER_JOB, reason=reason, detail=detail, hint=hint))
+            self.reporter.fail(
+                Failure(step=Step.RUN_USER_JOB, reason=reason, detail=detail, hint=hint)
+            )
         else:
             self.driver.end(reason, detail, at_once=reason is Reason.TOO_MANY_PROCESSES)
             self.driver.poll("")
@@ -298,27 +306,27 @@ class House:
             driver.end(Reason.TIME_LIMIT, f"{allowed} allowed; raise it with --time-limit")
         elif verdict is Verdict.WARN_IDLE:
             allowed = format_duration(limits.idle_release_s or 0)
-            self.desk.event("warning", f"no work for {idle}; idle limit is {allowed}")
+            self.reporter.event("warning", f"no work for {idle}; idle limit is {allowed}")
         elif verdict is Verdict.IDLE and limits.idle_action == "warn":
-            self.desk.event("warning", f"no work for {idle}; kept, as --idle-action warn says")
+            self.reporter.event("warning", f"no work for {idle}; kept, as --idle-action warn says")
         elif verdict is Verdict.IDLE:
             driver.end(Reason.IDLE, f"no work for {idle}; --idle-release never keeps it")
 
     def _keep_book(self) -> None:
         """Spans at every tick, because they begin and end at any; figures and the disk seldom."""
-        book = self.ground.book
-        book.keep(
-            {owner: Holding(tier, self._meters(owner)) for owner, tier in self._owners().items()}
+        recorder = self.context.recorder
+        recorder.keep(
+            {owner: HeldShare(tier, self._meters(owner)) for owner, tier in self._owners().items()}
         )
-        if book.due:
+        if recorder.due:
             if self.members is not None and self.members.head_meter is not None:
                 self.members.head_meter.sample(now_s())
-            book.look(self._load())
-            book.flush()
+            recorder.look(self._load())
+            recorder.flush()
 
     def _load(self) -> Load:
         if self.members is not None:
-            wanted = self.desk.view.workers_wanted
+            wanted = self.reporter.view.workers_wanted
             return Load(self.members.figures(), wanted, self.members.joined)
         return Load([self._program_figures(self.driver)] if self.driver else [])
 
@@ -346,7 +354,7 @@ class House:
     def _environment(self, job: JobSpec, place: Place) -> dict[str, str]:
         environment = user_environment(os.environ)
         environment.update(job.env)
-        environment.update(self.desk.view.driver_env)
+        environment.update(self.reporter.view.driver_env)
         environment["PYTHONUNBUFFERED"] = "1"  # what it prints is seen when it is printed
         environment["EBB_OUTPUT_DIR"] = str(place.logs / "output")
         return environment

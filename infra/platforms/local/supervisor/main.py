@@ -25,12 +25,12 @@ from ebbtide.infra.platforms.local import marks, processes
 from ebbtide.infra.platforms.local.neighbours import say_what_is_held
 from ebbtide.infra.platforms.local.platform import LocalPlatform
 from ebbtide.infra.platforms.local.supervisor.admission import Admission
-from ebbtide.infra.platforms.local.supervisor.cluster import Ground, House
+from ebbtide.infra.platforms.local.supervisor.cluster import ClusterContext, ClusterController
 from ebbtide.infra.platforms.local.supervisor.output import OutputWatch
 from ebbtide.infra.platforms.local.supervisor.program import Driver
 from ebbtide.infra.platforms.local.supervisor.release import release
-from ebbtide.infra.platforms.local.supervisor.status import Desk
-from ebbtide.infra.platforms.local.supervisor.usage import Book
+from ebbtide.infra.platforms.local.supervisor.status import StatusReporter
+from ebbtide.infra.platforms.local.supervisor.usage import UsageRecorder
 from ebbtide.infra.policy.lease import LeaseJudge
 from ebbtide.infra.settings import Settings
 from ebbtide.infra.waiting import now_s, wall_s
@@ -50,21 +50,21 @@ class Supervisor:
         self.spec = from_json(RunSpec, (settings.run_folder(run) / "spec.json").read_text())
         logs = settings.run_folder(run)
         self.place = processes.Place(home=settings.home, run=run, cluster=cluster, logs=logs)
-        self.desk = Desk(self.ledger, run, cluster)
+        self.reporter = StatusReporter(self.ledger, run, cluster)
         self.lease = LeaseJudge(self.spec.lease_s)
-        self.admission = Admission(self.spec, cluster, platform, self.desk)
+        self.admission = Admission(self.spec, cluster, platform, self.reporter)
         self.driver = Driver(self.spec.job, self.place) if self.spec.job else None
-        self.ground = Ground(
+        self.context = ClusterContext(
             spec=self.spec,
             plan=_plan(self.spec, cluster, settings),
             place=self.place,
             ledger=self.ledger,
-            desk=self.desk,
-            book=Book(self.ledger, cluster),
+            reporter=self.reporter,
+            recorder=UsageRecorder(self.ledger, cluster),
             driver=self.driver,
             output=OutputWatch(logs, self.spec.limits.max_output_bytes),
         )
-        self.house = House(self.ground)
+        self.controller = ClusterController(self.context)
         self.release_order: dict[str, Any] | None = None
         self.orders: dict[str, Any] = {}
         self._held = NOTHING
@@ -78,31 +78,31 @@ class Supervisor:
         with _child_watch() as child_ended:
             while self.release_order is None:
                 self._tick()
-                busy = self.house.starting or not self.admission.admitted
+                busy = self.controller.starting or not self.admission.admitted
                 tick_s = _QUICK_TICK_S if busy else _SLOW_TICK_S
                 select.select([child_ended], [], [], max(tick_s, self.admission.patience_s))
                 _drain_pipe(child_ended)
-        self.house.last_look()
-        members = self.house.members
-        self.house.programs.ask_to_end()
-        release(self.ground, self.release_order, len(members.workers) if members else 0)
+        self.controller.last_look()
+        members = self.controller.members
+        self.controller.programs.ask_to_end()
+        release(self.context, self.release_order, len(members.workers) if members else 0)
 
     def _tick(self) -> None:
         with contextlib.suppress(EbbError):  # judged again at the next tick; the lease goes on
             self._read_ledger()
         if self.release_order is not None:
             return
-        if self.desk.view.failure is None:
+        if self.reporter.view.failure is None:
             with contextlib.suppress(EbbError):
                 if self.admission.admitted or self.admission.try_now():
-                    self.house.tick(self.orders)
+                    self.controller.tick(self.orders)
                     self._say_what_is_held()
-        if self.orders.get("release_after_job") and self.desk.view.job.ended_at is not None:
+        if self.orders.get("release_after_job") and self.reporter.view.job.ended_at is not None:
             self.release_order = {"reason": ""}
-        self.desk.flush()
+        self.reporter.flush()
 
     def _say_what_is_held(self) -> None:
-        shares = self.house.shares()
+        shares = self.controller.shares()
         held = Resources(sum(share[3] for share in shares), sum(share[4] for share in shares))
         if held != self._held:
             self._held = held
@@ -137,8 +137,8 @@ class Supervisor:
         repeat = self.orders.get("repeat")
         if repeat and repeat["at"] > self._repeated_at:
             self._repeated_at = repeat["at"]
-            self.desk.update(failure=None)
-            self.house.forgive()
+            self.reporter.update(failure=None)
+            self.controller.reset_failures()
 
     def _sign_in(self) -> None:
         pid = os.getpid()
@@ -171,11 +171,11 @@ class Supervisor:
             "supervisor_pid": pid,
             "supervisor_started": marks.started_ticks(pid),
             "orders": json.dumps(self.orders),
-            "view": to_json(self.desk.view),
+            "view": to_json(self.reporter.view),
             "created": wall_s(),
         }
-        self.ledger.restore(run, cluster, self.house.shares())
-        self.ground.book.forget_written()
+        self.ledger.restore(run, cluster, self.controller.shares())
+        self.context.recorder.forget_written()
 
 
 def _plan(spec: RunSpec, cluster: str, settings: Settings) -> ClusterPlan:

@@ -20,7 +20,7 @@ from ebbtide.infra.models.phases import Reason, Step
 from ebbtide.infra.models.resources import format_memory
 from ebbtide.infra.platforms.local import marks, processes
 from ebbtide.infra.platforms.local.metrics import TreeMeter
-from ebbtide.infra.platforms.local.supervisor.status import Desk
+from ebbtide.infra.platforms.local.supervisor.status import StatusReporter
 from ebbtide.infra.platforms.local.tails import last_bytes
 from ebbtide.infra.waiting import now_s
 
@@ -46,7 +46,7 @@ class Worker:
 
 
 @dataclass(slots=True)
-class Departure:
+class Exit:
     """A worker that is gone."""
 
     name: str
@@ -57,7 +57,7 @@ class Departure:
 
 
 class Members:
-    """Head and workers. Knows nothing of the ledger but the desk it reports to."""
+    """Head and workers. Knows nothing of the ledger but the reporter it tells."""
 
     def __init__(
         self,
@@ -65,7 +65,7 @@ class Members:
         framework: Framework,
         place: processes.Place,
         environment: Mapping[str, str],
-        desk: Desk,
+        reporter: StatusReporter,
     ):
         self.plan = plan
         self.framework = framework
@@ -75,7 +75,7 @@ class Members:
         self.head_meter: TreeMeter | None = None
         self._place = place
         self._environment = environment
-        self._desk = desk
+        self._reporter = reporter
         self._head: subprocess.Popen[bytes] | None = None
         self._head_started_s = 0.0
         self._next_number = 0
@@ -133,7 +133,7 @@ class Members:
             for worker in self.workers.values():
                 worker.joined = worker.joined or worker.name in status.workers
 
-    def buried(self) -> list[Departure]:
+    def exited_workers(self) -> list[Exit]:
         """Workers that have ended since the last call."""
         for worker in self.workers.values():
             worker.meter.sample_the_end(now_s())
@@ -141,7 +141,7 @@ class Members:
         for worker in gone:
             processes.end_all_of(self._place, worker.name)  # it may have been several processes
             del self.workers[worker.name]
-        return [self._departure(worker) for worker in gone]
+        return [self._exit_of(worker) for worker in gone]
 
     def head_failure(self) -> Failure | None:
         """Why there is no head any more, when there is none; restarts one that died early."""
@@ -167,7 +167,7 @@ class Members:
         detail = f"{self.joined} of {wanted} joined; {name} said: {self.log_tail(name)}"
         return Failure(step=Step.START_WORKERS, reason=Reason.WORKERS_NOT_JOINED, detail=detail)
 
-    def forgive(self) -> None:
+    def reset_failures(self) -> None:
         """Begin to count early deaths anew, for a step that is tried again."""
         self._early_deaths = 0
         self._head_started_s = now_s()
@@ -210,14 +210,14 @@ class Members:
     def _look_for_head(self) -> None:
         self.head_info = self.framework.find_head(self.plan)
         if self.head_info is not None:
-            self._desk.update(
-                head_ready_at=self._desk.now(),
+            self._reporter.update(
+                head_ready_at=self._reporter.now(),
                 head_address=self.head_info.address,
                 dashboard=self.head_info.dashboard,
                 driver_env=self.framework.driver_env(self.plan, self.head_info),
             )
             words = f"dashboard  {self.head_info.dashboard}"
-            self._desk.done(Step.START_HEAD, words, open=f"ebb open {self._place.run}")
+            self._reporter.done(Step.START_HEAD, words, open=f"ebb open {self._place.run}")
 
     def _head_too_slow(self) -> Failure | None:
         if self.head_info is not None or now_s() - self._head_started_s < _HEAD_TIMEOUT_S:
@@ -225,11 +225,11 @@ class Members:
         detail = f"no answer within {_HEAD_TIMEOUT_S:.0f} s; {self.log_tail('head')}"
         return Failure(step=Step.START_HEAD, reason=Reason.HEAD_NOT_READY, detail=detail)
 
-    def _departure(self, worker: Worker) -> Departure:
+    def _exit_of(self, worker: Worker) -> Exit:
         if not worker.joined and worker.leaving_since_s is None:
             self._early_deaths += 1
         since = worker.leaving_since_s
-        return Departure(
+        return Exit(
             name=worker.name,
             expected=since is not None,
             seconds=now_s() - since if since else 0.0,

@@ -17,15 +17,17 @@ from ebbtide.infra.models.phases import Reason
 from ebbtide.infra.platforms.local.platform import PROGRAM, STOP_PROGRAM
 from ebbtide.infra.platforms.local.processes import Place
 from ebbtide.infra.platforms.local.supervisor.program import Driver
-from ebbtide.infra.platforms.local.supervisor.status import Desk
+from ebbtide.infra.platforms.local.supervisor.status import StatusReporter
 
 
 class Programs:
     """All of one cluster, each started once."""
 
-    def __init__(self, place: Place, desk: Desk, environment: Callable[[JobSpec, Place], Any]):
+    def __init__(
+        self, place: Place, reporter: StatusReporter, environment: Callable[[JobSpec, Place], Any]
+    ):
         self._place = place
-        self._desk = desk
+        self._reporter = reporter
         self._environment = environment
         self._drivers: dict[str, Driver] = {}
 
@@ -65,16 +67,16 @@ class Programs:
         place = replace(self._place, logs=folder)
         driver = self._drivers[name] = Driver(job, place)
         driver.start(self._environment(job, place))
-        self._desk.event("note", f"program {name} runs")
+        self._reporter.event("note", f"program {name} runs")
 
     def _tell(self) -> None:
-        before = self._desk.view.programs
+        before = self._reporter.view.programs
         now = {name: driver.view for name, driver in self._drivers.items()}
         if now == before:
             return
-        self._desk.update(programs=now)
+        self._reporter.update(programs=now)
         for name, view in now.items():
             if view.ended_at is not None and before.get(name) != view:
                 well = view.exit_code == 0 and view.reason is None
                 words = "ended well" if well else f"failed: {view.detail or view.exit_code}"
-                self._desk.event("note", f"program {name} {words}")
+                self._reporter.event("note", f"program {name} {words}")

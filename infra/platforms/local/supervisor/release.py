@@ -14,7 +14,7 @@ from ebbtide.infra.models.cluster import ClusterView
 from ebbtide.infra.models.phases import Phase, Reason, Step
 from ebbtide.infra.platforms.local import marks
 from ebbtide.infra.platforms.local.pool import mark_released
-from ebbtide.infra.platforms.local.supervisor.cluster import Ground
+from ebbtide.infra.platforms.local.supervisor.cluster import ClusterContext
 from ebbtide.infra.records import runs
 from ebbtide.infra.records.ledger import Ledger
 from ebbtide.infra.waiting import wait_until
@@ -22,49 +22,49 @@ from ebbtide.infra.waiting import wait_until
 _RECORD_TIMEOUT_S = 60.0
 
 
-def release(ground: Ground, order: dict[str, Any], workers: int) -> None:
+def release(context: ClusterContext, order: dict[str, Any], workers: int) -> None:
     """Give everything back.
 
     Args:
-        ground: whose.
+        context: whose.
         order: ``reason`` (a Reason or empty), ``at_once``, ``lapsed``, ``because``.
         workers: how many there were, for the last line.
     """
-    ledger, desk, place = ground.ledger, ground.desk, ground.place
+    ledger, reporter, place = context.ledger, context.reporter, context.place
     reason = Reason(order["reason"]) if order.get("reason") else None
-    desk.phase(Phase.RELEASING)
-    if ground.driver is not None:
+    reporter.phase(Phase.RELEASING)
+    if context.driver is not None:
         ended_for = reason or Reason.CANCELLED
-        ground.driver.end(ended_for, ended_for.info.sentence, at_once=order.get("at_once", False))
-        desk.update(job=ground.driver.view)
+        context.driver.end(ended_for, ended_for.info.sentence, at_once=order.get("at_once", False))
+        reporter.update(job=context.driver.view)
     spare = frozenset({os.getpid(), os.getppid()})
-    folder = ground.plan.folder
+    folder = context.plan.folder
     left = marks.sweep(place.home, place.cluster, folder, spare=spare, my_children=True)
-    words = ground.output.finish()
+    words = context.output.finish()
     if words:
-        desk.event("note", words)
+        reporter.event("note", words)
     if left:
         pids = [process.pid for process in left]
-        desk.event("warning", f"still alive: {pids}", reason=Reason.RELEASE_INCOMPLETE.value)
+        reporter.event("warning", f"still alive: {pids}", reason=Reason.RELEASE_INCOMPLETE.value)
     else:
-        desk.done(Step.TEAR_DOWN, _words(workers, ground))
-    wait_until(lambda: _recorded(ledger, ground, reason), timeout_s=_RECORD_TIMEOUT_S)
+        reporter.done(Step.TEAR_DOWN, _words(workers, context))
+    wait_until(lambda: _recorded(ledger, context, reason), timeout_s=_RECORD_TIMEOUT_S)
     if order.get("lapsed"):
-        _end_run(ledger, desk.view, place.run, order.get("because", ""))
+        _end_run(ledger, reporter.view, place.run, order.get("because", ""))
 
 
-def _words(workers: int, ground: Ground) -> str:
-    if not ground.spec.cluster.has_workers:
+def _words(workers: int, context: ClusterContext) -> str:
+    if not context.spec.cluster.has_workers:
         return "the program"
     return f"head, {workers} worker{'s' * (workers != 1)}"
 
 
-def _recorded(ledger: Ledger, ground: Ground, reason: Reason | None) -> bool:
+def _recorded(ledger: Ledger, context: ClusterContext, reason: Reason | None) -> bool:
     """The spill is gone by now, so even a disk that was full has room for this row."""
     try:
-        ground.desk.flush()
-        ground.book.flush()
-        mark_released(ledger, ground.plan.cluster, by="supervisor", reason=reason)
+        context.reporter.flush()
+        context.recorder.flush()
+        mark_released(ledger, context.plan.cluster, by="supervisor", reason=reason)
     except EbbError:
         return False
     return True

@@ -7,7 +7,7 @@ from ebbtide.infra.models.hardware import NodePool
 from ebbtide.infra.models.phases import Reason
 from ebbtide.infra.platforms.local.pool import try_grow
 from ebbtide.infra.platforms.local.supervisor.members import Members
-from ebbtide.infra.platforms.local.supervisor.status import Desk
+from ebbtide.infra.platforms.local.supervisor.status import StatusReporter
 from ebbtide.infra.policy import scaling
 from ebbtide.infra.records.ledger import Ledger
 from ebbtide.infra.waiting import now_s
@@ -17,13 +17,18 @@ class Scaler:
     """Runs the policy every sync period once it is attached."""
 
     def __init__(
-        self, policy: AutoscalePolicy, members: Members, pool: NodePool, ledger: Ledger, desk: Desk
+        self,
+        policy: AutoscalePolicy,
+        members: Members,
+        pool: NodePool,
+        ledger: Ledger,
+        reporter: StatusReporter,
     ):
         self.policy = policy
         self._members = members
         self._pool = pool
         self._ledger = ledger
-        self._desk = desk
+        self._reporter = reporter
         self._state = scaling.ScalingState()
         self._next_s = 0.0
         self._said = ""
@@ -76,8 +81,8 @@ class Scaler:
         self, before: int, after: int, decision: scaling.Decision, leaving: tuple[str, ...] = ()
     ) -> None:
         self._said = ""
-        self._desk.update(workers_wanted=after)
-        self._desk.event(
+        self._reporter.update(workers_wanted=after)
+        self._reporter.event(
             "scaled",
             f"workers {before} → {after}   {decision.reason}",
             before=before,
@@ -95,4 +100,4 @@ class Scaler:
     def _say_once(self, words: str, reason: str | None = None) -> None:
         if words != self._said:
             self._said = words
-            self._desk.event("note", words, reason=reason)
+            self._reporter.event("note", words, reason=reason)

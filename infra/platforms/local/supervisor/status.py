@@ -24,7 +24,7 @@ _PHASES = {
 }
 
 
-class Desk:
+class StatusReporter:
     """Holds the view and writes it when it has changed."""
 
     def __init__(self, ledger: Ledger, run: str, cluster: str):

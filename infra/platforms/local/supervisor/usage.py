@@ -1,7 +1,7 @@
 """The book of a cluster: what it holds and uses, written to the ledger every few seconds.
 
 It is written as it goes, so that a killed supervisor leaves at most the last seconds unwritten.
-Like the desk it never raises: what a full disk did not take is written later.
+Like the status reporter it never raises: what a full disk did not take is written later.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ MOST_SAMPLES = 500
 
 
 @dataclass(frozen=True, slots=True)
-class Holding:
+class HeldShare:
     """A share that is held now, and the meters of the processes that live on it."""
 
     tier: HardwareTier
@@ -43,7 +43,7 @@ class Load:
 
 
 @dataclass(slots=True)
-class _Page:
+class _OpenSpan:
     """One share's span and all meters it ever had: a head that is started again gets a new one."""
 
     span: Span
@@ -59,13 +59,13 @@ class _Page:
         self.span = replace(self.span, cpu_s=cpu_s, peak_memory_bytes=peak)
 
 
-class Book:
+class UsageRecorder:
     """Spans and samples of one cluster."""
 
     def __init__(self, ledger: Ledger, cluster: str):
         self._ledger = ledger
         self._cluster = cluster
-        self._pages: dict[str, _Page] = {}
+        self._open_spans: dict[str, _OpenSpan] = {}
         self._written: dict[str, Span] = {}
         self._samples: deque[Sample] = deque(maxlen=MOST_SAMPLES)
         self._opened_s = now_s()
@@ -78,14 +78,14 @@ class Book:
         """Whether a new period has begun since the last sample."""
         return self._period() > self._number
 
-    def keep(self, held: Mapping[str, Holding]) -> None:
+    def keep(self, held: Mapping[str, HeldShare]) -> None:
         """Begin a span for what is newly held, end those of what is not held any more."""
         for owner, holding in held.items():
-            if owner not in self._pages:
-                self._pages[owner] = _Page(self._begin(owner, holding.tier), {})
-            page = self._pages[owner]
+            if owner not in self._open_spans:
+                self._open_spans[owner] = _OpenSpan(self._begin(owner, holding.tier), {})
+            page = self._open_spans[owner]
             page.meters.update((meter.pid, meter) for meter in holding.meters)
-        for owner, page in self._pages.items():
+        for owner, page in self._open_spans.items():
             if owner not in held and page.span.ended is None:
                 page.look()  # its meters have seen it end
                 page.meters.clear()
@@ -98,7 +98,7 @@ class Book:
             load: of the workers now.
             last: a sample is taken anyway, so that a plot reaches the end.
         """
-        for page in self._pages.values():
+        for page in self._open_spans.values():
             if page.span.ended is None:
                 page.look()
         if last:  # under the next number that is not thinned away
@@ -117,7 +117,7 @@ class Book:
 
     def flush(self) -> bool:
         """Write what is new; gives whether all of it is written."""
-        spans = {owner: page.span for owner, page in self._pages.items()}
+        spans = {owner: page.span for owner, page in self._open_spans.items()}
         changed = [span for owner, span in spans.items() if self._written.get(owner) != span]
         if not changed and not self._samples:
             return True
@@ -149,7 +149,7 @@ class Book:
 
     def _sample(self, load: Load) -> Sample:
         ready = [worker for worker in load.figures if worker.ready]
-        spans = [page.span for page in self._pages.values()]
+        spans = [page.span for page in self._open_spans.values()]
         return Sample(
             number=self._number,
             at=wall_s(),

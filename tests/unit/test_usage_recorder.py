@@ -11,8 +11,8 @@ import pytest
 from ebbtide.infra.models.cluster import WorkerFigures
 from ebbtide.infra.models.usage import Span
 from ebbtide.infra.platforms.local.metrics import TreeMeter
-from ebbtide.infra.platforms.local.supervisor import usage as book_module
-from ebbtide.infra.platforms.local.supervisor.usage import PERIOD_S, Book, Holding, Load
+from ebbtide.infra.platforms.local.supervisor import usage as usage_module
+from ebbtide.infra.platforms.local.supervisor.usage import PERIOD_S, HeldShare, Load, UsageRecorder
 from ebbtide.infra.records import usage
 from ebbtide.infra.records.ledger import Ledger
 from tests.clusters import TIER
@@ -29,25 +29,25 @@ class Stage:
         self.ledger = Ledger(home)
         self.ledger.add_run("heron", "{}")
         self.ledger.add_cluster("heron-1", "heron", attempt=1, pool="local", lease_s=5)
-        self.book: Book
+        self.recorder: UsageRecorder
 
     def span(self, owner: str) -> Span:
-        self.book.flush()
+        self.recorder.flush()
         return {span.owner: span for span in usage.spans_of(self.ledger, "heron")}[owner]
 
     def look_for(self, periods: int) -> None:
         for _ in range(periods):
-            self.book.look(LOAD)
-            self.book.flush()
+            self.recorder.look(LOAD)
+            self.recorder.flush()
             self.now_s += PERIOD_S
 
 
 @pytest.fixture
 def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stage:
     made = Stage(tmp_path)
-    monkeypatch.setattr(book_module, "now_s", lambda: made.now_s)
-    monkeypatch.setattr(book_module, "MOST_SAMPLES", MOST_SAMPLES)
-    made.book = Book(made.ledger, "heron-1")
+    monkeypatch.setattr(usage_module, "now_s", lambda: made.now_s)
+    monkeypatch.setattr(usage_module, "MOST_SAMPLES", MOST_SAMPLES)
+    made.recorder = UsageRecorder(made.ledger, "heron-1")
     return made
 
 
@@ -55,39 +55,39 @@ def meter(pid: int, cpu_s: float, memory_bytes: int = 0) -> TreeMeter:
     return TreeMeter(pid, memory_bytes=memory_bytes, _samples=deque([(0.0, cpu_s)]))
 
 
-def held(**meters: TreeMeter) -> Mapping[str, Holding]:
-    return {owner: Holding(TIER, (one,)) for owner, one in meters.items()}
+def held(**meters: TreeMeter) -> Mapping[str, HeldShare]:
+    return {owner: HeldShare(TIER, (one,)) for owner, one in meters.items()}
 
 
 def test_a_share_that_is_not_held_any_more_has_ended_with_its_last_figures(stage: Stage) -> None:
-    stage.book.keep(held(worker=meter(1, cpu_s=3.0)))
+    stage.recorder.keep(held(worker=meter(1, cpu_s=3.0)))
     assert stage.span("worker").ended is None
-    stage.book.keep({})
+    stage.recorder.keep({})
     span = stage.span("worker")
     assert (span.ended is not None, span.cpu_s, span.tier) == (True, 3.0, "tiny")
 
 
 def test_a_head_that_was_started_again_keeps_what_the_first_one_used(stage: Stage) -> None:
-    stage.book.keep(held(head=meter(1, cpu_s=3.0)))
-    stage.book.keep(held(head=meter(2, cpu_s=4.0)))
-    stage.book.look(LOAD)
+    stage.recorder.keep(held(head=meter(1, cpu_s=3.0)))
+    stage.recorder.keep(held(head=meter(2, cpu_s=4.0)))
+    stage.recorder.look(LOAD)
     assert stage.span("head").cpu_s == 7.0
 
 
 def test_the_peak_is_kept(stage: Stage) -> None:
     one = meter(1, cpu_s=0.0, memory_bytes=900)
-    stage.book.keep(held(worker=one))
-    stage.book.look(LOAD)
+    stage.recorder.keep(held(worker=one))
+    stage.recorder.look(LOAD)
     one.memory_bytes = 100
-    stage.book.look(LOAD)
+    stage.recorder.look(LOAD)
     assert stage.span("worker").peak_memory_bytes == 900
 
 
 def test_a_long_run_has_a_bounded_number_of_samples_over_all_its_time(stage: Stage) -> None:
     periods = 4 * MOST_SAMPLES
     stage.look_for(periods)
-    stage.book.look(LOAD, last=True)
-    stage.book.flush()
+    stage.recorder.look(LOAD, last=True)
+    stage.recorder.flush()
     numbers = [sample.number for sample in usage.samples_of(stage.ledger, "heron")]
     assert MOST_SAMPLES / 2 <= len(numbers) <= MOST_SAMPLES + 1
     assert (numbers[0], numbers[-1] >= periods) == (0, True)
@@ -96,28 +96,28 @@ def test_a_long_run_has_a_bounded_number_of_samples_over_all_its_time(stage: Sta
 def test_the_end_is_sampled_however_short_the_run(stage: Stage) -> None:
     stage.look_for(1)
     stage.now_s = 0.5
-    stage.book.look(LOAD, last=True)
-    stage.book.flush()
+    stage.recorder.look(LOAD, last=True)
+    stage.recorder.flush()
     assert len(usage.samples_of(stage.ledger, "heron")) == 2
 
 
 def test_what_a_full_disk_did_not_take_is_written_later(stage: Stage) -> None:
-    stage.book.keep(held(worker=meter(1, cpu_s=3.0)))
-    stage.book.look(LOAD)
+    stage.recorder.keep(held(worker=meter(1, cpu_s=3.0)))
+    stage.recorder.look(LOAD)
     full = "CREATE TRIGGER full BEFORE INSERT ON samples BEGIN SELECT RAISE(ABORT, 'full'); END"
     stage.ledger.write(full)
-    assert not stage.book.flush()
+    assert not stage.recorder.flush()
     assert usage.spans_of(stage.ledger, "heron") == []
     stage.ledger.write("DROP TRIGGER full")
-    assert stage.book.flush()
+    assert stage.recorder.flush()
     assert (stage.span("worker").cpu_s, len(usage.samples_of(stage.ledger, "heron"))) == (3.0, 1)
 
 
 def test_a_lost_ledger_gets_all_spans_again(stage: Stage) -> None:
-    stage.book.keep(held(worker=meter(1, cpu_s=3.0), gone=meter(2, cpu_s=1.0)))
-    stage.book.keep(held(worker=meter(1, cpu_s=3.0)))
+    stage.recorder.keep(held(worker=meter(1, cpu_s=3.0), gone=meter(2, cpu_s=1.0)))
+    stage.recorder.keep(held(worker=meter(1, cpu_s=3.0)))
     before = [stage.span("worker"), stage.span("gone")]
     stage.ledger.write("DELETE FROM spans")
-    stage.book.forget_written()
+    stage.recorder.forget_written()
     after = [stage.span("worker"), stage.span("gone")]
     assert before == after

@@ -1,4 +1,4 @@
-"""The house as the architecture tests see it: its modules, read but never imported."""
+"""The product's modules as the architecture tests see them: read, never imported."""
 
 from __future__ import annotations
 
