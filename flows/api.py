@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 from ebbtide.flows.cli.runs.viewer import Viewer
 from ebbtide.flows.cli.screen import TextScreen
@@ -29,24 +29,29 @@ from ebbtide.infra.models.phases import Reason
 from ebbtide.infra.platforms.base import load_platform
 from ebbtide.infra.records import runs
 from ebbtide.infra.records.ledger import Ledger
+from ebbtide.infra.request.keywords import ClusterOptions, RunOptions, documented
 from ebbtide.infra.request.program_check import folder_of
 from ebbtide.infra.settings import Settings, load_settings
 
 
-def run(*program: str, **options: Any) -> RunResult:
+@documented(RunOptions)
+def run(*program: object, **options: Unpack[RunOptions]) -> RunResult:
     """Run a program on a cluster of its own and wait for its end.
 
     Args:
         program: the program and its arguments: ``run("train.py", "--epochs", "3")``.
-        options: those of ``ebb run``, with underscores: ``framework="dask"``, ``tier="small"``,
-            ``workers=(1, 8)``, ``time_limit="1h"``, ``env={"A": "1"}``, ``secret=["TOKEN"]``.
+        options: as below.
+
+    Returns:
+        How it ended, and where its output is; a program that failed raises nothing.
 
     Raises:
         ConfigurationError: with everything that is wrong with the request; nothing was made.
     """
+    argv = tuple(str(word) for word in program)
     settings = load_settings()
     ledger = Ledger(settings.home)
-    spec = spec_for(Request(words=program, options=options), ledger, os.environ, Path.cwd())
+    spec = spec_for(Request(words=argv, options=dict(options)), ledger, os.environ, Path.cwd())
     spec = runs.begin(ledger, spec)
     screen = TextScreen()
     screen.plan(spec)
@@ -143,11 +148,14 @@ class Cluster:
 
 
 @contextlib.contextmanager
-def cluster(framework: str = "dask", **options: Any) -> Iterator[Cluster]:
+def cluster(
+    framework: str = "dask", *, name: str = "", **options: Unpack[ClusterOptions]
+) -> Iterator[Cluster]:
     """A cluster for as long as the block lasts; released when it is left, however it is left.
 
     Args:
         framework: its name.
+        name: of its run; made up when not given.
         options: those of ``ebb run``, with underscores.
 
     Raises:
@@ -157,13 +165,13 @@ def cluster(framework: str = "dask", **options: Any) -> Iterator[Cluster]:
     """
     settings = load_settings()
     ledger = Ledger(settings.home)
-    asked = {"framework": framework, **options}
+    asked = {"framework": framework, "name": name or None, **options}
     spec = spec_for(session_request(asked), ledger, os.environ, Path.cwd())
     spec = runs.begin(ledger, spec)
     platform = load_platform(spec.platform, settings)
-    name = runs.cluster_id(spec.name, 1)
-    scene = Scene(platform=platform, spec=spec, cluster=name, attempt=1)
-    with Heartbeat(settings, spec.platform, name, spec.lease_s), _recorded(ledger, scene):
+    id_ = runs.cluster_id(spec.name, 1)
+    scene = Scene(platform=platform, spec=spec, cluster=id_, attempt=1)
+    with Heartbeat(settings, spec.platform, id_, spec.lease_s), _recorded(ledger, scene):
         take_over(ledger, spec.name, "")
         steps.request_hardware_tier(scene)
         steps.wait_for_nodes(scene)

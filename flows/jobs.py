@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any, Unpack, cast
 from uuid import UUID
 
 from prefect import flow, get_run_logger, task
@@ -37,6 +37,7 @@ from ebbtide.infra.lifecycle.stop import stop_run
 from ebbtide.infra.lifecycle.submission import Request
 from ebbtide.infra.models.phases import Phase, Reason, Step
 from ebbtide.infra.records.ledger import Ledger
+from ebbtide.infra.request.keywords import JobOptions, documented
 from ebbtide.infra.request.program_check import folder_of
 from ebbtide.infra.settings import load_settings
 from ebbtide.tasks import steps
@@ -44,7 +45,8 @@ from ebbtide.tasks import steps
 __all__ = ["HeldCluster", "RunResult", "TaskGroup", "cluster", "job", "parallel"]
 
 
-def job(*program: object, name: str = "", **options: Any) -> RunResult:
+@documented(JobOptions)
+def job(*program: object, name: str = "", **options: Unpack[JobOptions]) -> RunResult:
     """Run a program on a cluster of its own, as a part of this flow; waits for its end.
 
     Seen in the UI as a task of this flow with the job's name and, below it, a flow run named like
@@ -55,7 +57,10 @@ def job(*program: object, name: str = "", **options: Any) -> RunResult:
             otherwise: a worker starts flows in a folder that is gone afterwards.
         name: of the job in this flow; the program's when not given. The same name and arguments
             are the same job.
-        options: those of ``ebb run``, with underscores: ``framework="none"``, ``workers=(1, 8)``.
+        options: as below.
+
+    Returns:
+        How it ended, with its output.
 
     Raises:
         ConfigurationError: with everything that is wrong with the request; nothing was made.

@@ -10,7 +10,7 @@ import contextlib
 import json
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any
+from typing import Unpack
 
 from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
@@ -42,6 +42,7 @@ from ebbtide.infra.models.resources import format_duration, parse_duration_s
 from ebbtide.infra.platforms.base import load_platform
 from ebbtide.infra.records import runs
 from ebbtide.infra.records.ledger import Ledger
+from ebbtide.infra.request.keywords import ClusterOptions
 from ebbtide.infra.settings import Settings, load_settings
 from ebbtide.tasks import steps
 
@@ -67,7 +68,7 @@ def cluster(
     *,
     name: str = "cluster",
     keep_while_suspended: str | None = None,
-    **options: Any,
+    **options: Unpack[ClusterOptions],
 ) -> Iterator[HeldCluster]:
     """A cluster for the programs of one flow; released when the block is left, however it is left.
 
