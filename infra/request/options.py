@@ -18,7 +18,14 @@ from ebbtide.infra.errors import Problem
 from ebbtide.infra.models.phases import Reason
 from ebbtide.infra.models.resources import parse_duration_s, parse_memory, parse_worker_range
 
-RESERVED_VARIABLES = ("EBB_CLUSTER", "EBB_HOME", "EBB_OUTPUT_DIR", "EBB_ROLE", "EBB_RUN")
+RESERVED_VARIABLES = (
+    "EBB_CLUSTER",
+    "EBB_HOME",
+    "EBB_OUTPUT_DIR",
+    "EBB_PROCESS",
+    "EBB_ROLE",
+    "EBB_RUN",
+)
 """Ebb marks and finds its processes by these; a program's ``--env`` must not overwrite them."""
 
 _LEAST_OUTPUT_BYTES = 2**20

@@ -19,6 +19,11 @@ USER_UMASK = "EBB_USER_UMASK"
 """The umask of whoever started us, in octal: ours is another one, the program's is this."""
 USER_TMPDIR = "EBB_USER_TMPDIR"
 """The user's TMPDIR (empty for none) where processes of ours have one of their own."""
+USER_WORKDIR = "EBB_USER_WORKDIR"
+"""The user's EBB_WORKDIR (empty for none) where `ebb up` has set one for the flows it runs."""
+
+_REPLACED = {"TMPDIR": USER_TMPDIR, "EBB_WORKDIR": USER_WORKDIR}
+"""What processes of ours have instead of the user's, and where the user's is noted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,11 +59,12 @@ def member_environment(environ: Mapping[str, str]) -> dict[str, str]:
     """For head and workers, which get their PYTHONPATH otherwise: see ``ClusterPlan``."""
     environment = dict(environ)
     environment.pop(USER_UMASK, None)
-    temporary = environment.pop(USER_TMPDIR, None)
-    if temporary is not None:
-        environment.pop("TMPDIR", None)
-    if temporary:
-        environment["TMPDIR"] = temporary
+    for name, note in _REPLACED.items():
+        users = environment.pop(note, None)
+        if users is not None:
+            environment.pop(name, None)
+        if users:
+            environment[name] = users
     return environment
 
 
