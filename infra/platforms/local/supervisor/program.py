@@ -92,10 +92,6 @@ class Driver:
         self._signal(signal.SIGKILL)
         process.wait()
 
-    def kill_for_memory(self, detail: str) -> None:
-        """End the program for being over its limit."""
-        self.end(Reason.OUT_OF_MEMORY, detail, at_once=True)
-
     def ask_to_end(self) -> None:
         """SIGTERM only: whoever sweeps the cluster next does not wait for an answer."""
         if self.running:
