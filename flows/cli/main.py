@@ -164,8 +164,10 @@ def _show_error(error: EbbError, *, command: str, as_json: bool) -> None:
 
 def _what_became_of_it(error: EbbError, command: str) -> str:
     """Only what is so: a run that has begun is in the ledger, with its end."""
-    if error.run:
+    if error.run and error.released:
         return f" · run {error.run} has ended, what it held is released: ebb why {error.run}"
+    if error.run:
+        return f" · run {error.run} had begun, and may hold something yet: ebb held"
     return " · nothing was started" if command == "run" else ""
 
 
