@@ -309,7 +309,7 @@ def _option(
 
 
 _TABLE = (
-    _option("framework", _word, "dask", "NAME", "dask, or none for a program on its own"),
+    _option("framework", _word, "dask", "NAME", "what the cluster is; none: no cluster"),
     _option("tier", _word, None, "NAME", "hardware tier of a worker; `ebb tiers` lists them"),
     _option("head-tier", _word, None, "NAME", "hardware tier of the head"),
     Option(
