@@ -28,6 +28,7 @@ from ebbtide.flows.prefect_server.doorkeeper import HOSTS
 from ebbtide.flows.prefect_server.retention import retention
 from ebbtide.flows.prefect_server.template import ensure_template
 from ebbtide.infra.errors import EbbError
+from ebbtide.infra.files.private import write_whole
 from ebbtide.infra.files.rotation import rotate
 from ebbtide.infra.files.telling import since, size_of
 from ebbtide.infra.platforms.local import marks
@@ -162,9 +163,7 @@ class Keeper:
             certificates=self._bind.trusted_by,
         )
         (self._folder / "port").write_text(str(port))
-        draft = self._folder / "server.json.draft"
-        draft.write_text(json.dumps(asdict(info)))
-        draft.rename(self._folder / "server.json")
+        write_whole(self._folder / "server.json", json.dumps(asdict(info)))
         server.write_profile(self._home)
 
     def _stay(self) -> None:
