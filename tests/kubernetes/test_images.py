@@ -150,6 +150,7 @@ def test_change_of_code_makes_another_image_with_one_other_layer(
     before = image("none")
     shutil.copytree(product_images.SOURCE / "infra", tmp_path / "infra")
     shutil.copy(product_images.SOURCE / ".dockerignore", tmp_path)
+    shutil.copytree(product_images.SOURCE / "src", tmp_path / "src", symlinks=True)
     (tmp_path / "infra" / "waiting.py").write_text("changed = True\n")
     after = product_images.build("none", say, tmp_path)
     assert after != before
