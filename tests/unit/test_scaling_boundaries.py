@@ -43,6 +43,12 @@ def test_use_exactly_at_the_tolerance_changes_nothing(cpu: float, desired: int) 
     assert once(crew(cpu, cpu), tolerance=0.5).desired == desired
 
 
+@pytest.mark.parametrize(("cpu", "desired"), [(88, 2), (88.1, 3), (72, 2), (39.9, 1)])
+def test_edges_of_the_hpas_tolerance_belong_to_it(cpu: float, desired: int) -> None:
+    """As kubernetes v1.34 has it: 0.9 <= ratio <= 1.1; 88 / 80 - 1 is a little over 0.1."""
+    assert once(crew(cpu, cpu), target_cpu_percent=80).desired == desired
+
+
 @pytest.mark.parametrize(("cpu", "desired"), [(300, 4), (304, 7)])
 def test_tolerance_is_judged_with_newcomers_as_idle(cpu: float, desired: int) -> None:
     assert once(crew(cpu, cpu, unready=2), tolerance=0.5).desired == desired
