@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from infra.platforms.local.queue import Entry, Place, places
 
 
-def entry(run: str, tier: str = "small", owner: str = "ada", **most: int) -> Entry:
-    return Entry(f"{run}-1", run, tier, owner, **most)
+def entry(run: str, **more: Any) -> Entry:
+    return Entry(f"{run}-1", run, **{"tier": "small", "owner": "ada", **more})
 
 
 LIMITS = pytest.mark.parametrize("limit", ["tier_most", "owner_most"])
