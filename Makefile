@@ -7,7 +7,7 @@ ARGS      ?=
 VENV  := .venv
 BIN   := $(VENV)/bin
 STAMP := $(VENV)/.set-up
-OURS  := ebb_entry.py flows tasks infra
+OURS  := src/ebbtide
 
 .DEFAULT_GOAL := help
 .PHONY: help setup hello up down java chromium test test-all lint lock resolve bench bench-prefect lab lab-down lab-status clean
@@ -81,7 +81,7 @@ $(STAMP): pyproject.toml requirements.lock
 	  --require-hashes -r requirements.lock
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check \
 	  --no-deps --no-build-isolation --editable .
-	@$(BIN)/python -m flows.prefect_server.prepare
+	@$(BIN)/python -m ebbtide.flows.prefect_server.prepare
 	@touch $@
 
 lock: ## Resolve pyproject.toml again: requirements.lock, and from it those of the images

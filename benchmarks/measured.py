@@ -16,8 +16,8 @@ import sys
 import time
 from pathlib import Path
 
-from flows.prefect_server import server
-from infra.waiting import wait_until
+from ebbtide.flows.prefect_server import server
+from ebbtide.infra.waiting import wait_until
 
 _PR_SET_CHILD_SUBREAPER = 36
 _END_TIMEOUT_S = 60.0

@@ -34,20 +34,20 @@ import psutil
 
 from benchmarks.counting_proxy import Traffic, counting
 from benchmarks.start_up import DEADLINE_S, IDLE_S, conditions
-from flows.prefect_server import server
-from flows.prefect_server.server import ServerInfo
-from flows.prefect_server.template import ensure_template
+from ebbtide.flows.prefect_server import server
+from ebbtide.flows.prefect_server.server import ServerInfo
+from ebbtide.flows.prefect_server.template import ensure_template
 
 ROOT = Path(__file__).resolve().parents[1]
 EBB = [str(Path(sys.executable).with_name("ebb")), "run", "--framework", "none", "--", "true"]
 STEPS = """
 import os
 from pathlib import Path
-from flows.asking import Request, spec_for
-from flows.attempts import carry_out
-from infra import runs, steps
-from infra.ledger import Ledger
-from infra.settings import load_settings
+from ebbtide.infra.lifecycle.submission import Request, spec_for
+from ebbtide.infra.lifecycle.attempts import carry_out
+from ebbtide.infra import runs, steps
+from ebbtide.infra.records.ledger import Ledger
+from ebbtide.infra.settings import load_settings
 settings = load_settings()
 ledger = Ledger(settings.home)
 request = Request(words=("true",), options={"framework": "none"})
@@ -65,8 +65,8 @@ def seven():
 seven()
 """
 FLOW = """
-from flows.form import Cluster
-from flows.run_job import run_job
+from ebbtide.flows.form import Cluster
+from ebbtide.flows.run_job import run_job
 run_job(program="true", cluster=Cluster(framework="none"))
 """
 KINDS = {

@@ -26,8 +26,8 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-from flows.prefect_server import server
-from flows.prefect_server.template import ensure_template
+from ebbtide.flows.prefect_server import server
+from ebbtide.flows.prefect_server.template import ensure_template
 
 IDLE_S = 600.0
 DEADLINE_S = 180.0

@@ -7,43 +7,51 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
-from flows.asking import Request, spec_for
-from flows.cli.screen import TextScreen
-from flows.cli.viewer import Viewer
-from flows.launch import launch
-from flows.outcome import RunResult, result_of
-from flows.recorded import take_over
-from infra import runs, steps
-from infra.errors import EbbError, error_for
-from infra.frameworks.base import load_framework
-from infra.heartbeat import Heartbeat
-from infra.ledger import Ledger
-from infra.models.cluster import ClusterView
-from infra.models.job import RunSpec
-from infra.models.phases import Reason
-from infra.platforms.base import Platform, load_platform
-from infra.settings import load_settings
-from infra.steps import Scene
+from ebbtide.flows.cli.runs.viewer import Viewer
+from ebbtide.flows.cli.screen import TextScreen
+from ebbtide.flows.launch import launch
+from ebbtide.infra.errors import EbbError, error_for
+from ebbtide.infra.frameworks.base import load_framework
+from ebbtide.infra.lifecycle import steps
+from ebbtide.infra.lifecycle.heartbeat import Heartbeat
+from ebbtide.infra.lifecycle.held_programs import Program, checked_program, folder_for, run_on
+from ebbtide.infra.lifecycle.once import take_over
+from ebbtide.infra.lifecycle.outcome import RunResult, result_of
+from ebbtide.infra.lifecycle.steps import Scene
+from ebbtide.infra.lifecycle.submission import Request, session_request, spec_for
+from ebbtide.infra.models.cluster import ClusterView
+from ebbtide.infra.models.phases import Reason
+from ebbtide.infra.platforms.base import load_platform
+from ebbtide.infra.records import runs
+from ebbtide.infra.records.ledger import Ledger
+from ebbtide.infra.request.keywords import ClusterOptions, RunOptions, documented
+from ebbtide.infra.request.program_check import folder_of
+from ebbtide.infra.settings import Settings, load_settings
 
 
-def run(*program: str, **options: Any) -> RunResult:
+@documented(RunOptions)
+def run(*program: object, **options: Unpack[RunOptions]) -> RunResult:
     """Run a program on a cluster of its own and wait for its end.
 
     Args:
         program: the program and its arguments: ``run("train.py", "--epochs", "3")``.
-        options: those of ``ebb run``, with underscores: ``framework="dask"``, ``tier="small"``,
-            ``workers=(1, 8)``, ``time_limit="1h"``, ``env={"A": "1"}``, ``secret=["TOKEN"]``.
+        options: as below.
+
+    Returns:
+        How it ended, and where its output is; a program that failed raises nothing.
 
     Raises:
         ConfigurationError: with everything that is wrong with the request; nothing was made.
     """
+    argv = tuple(str(word) for word in program)
     settings = load_settings()
     ledger = Ledger(settings.home)
-    spec = spec_for(Request(words=program, options=options), ledger, os.environ, Path.cwd())
+    spec = spec_for(Request(words=argv, options=dict(options)), ledger, os.environ, Path.cwd())
     spec = runs.begin(ledger, spec)
     screen = TextScreen()
     screen.plan(spec)
@@ -57,30 +65,31 @@ def run(*program: str, **options: Any) -> RunResult:
 class Cluster:
     """A living cluster, as ``with cluster(...) as c`` gives it."""
 
-    def __init__(self, spec: RunSpec, view: ClusterView, platform: Platform):
-        self.run = spec.name
-        self.framework = spec.cluster.framework
+    def __init__(self, scene: Scene, view: ClusterView, settings: Settings):
+        self.name = scene.spec.name
+        """Of its run: ``ebb logs NAME``."""
+        self.framework = scene.spec.cluster.framework
         self.address = view.head_address
         """In the framework's own spelling."""
         self.dashboard = view.dashboard
-        """URL for people; ``ebb open RUN`` brings them in."""
+        """URL for people; ``ebb open NAME`` brings them in."""
         self.environment = dict(view.driver_env)
         """What a program needs in its environment to connect without arguments."""
-        self._cluster = view.cluster
-        self._platform = platform
+        self._scene = scene
+        self._settings = settings
         self._client: Any = None
         self._open = contextlib.ExitStack()
 
     @property
     def dashboard_auth(self) -> tuple[str, str] | None:
         """User and password of the dashboard, as HTTP clients take them; None when it is gone."""
-        login = self._platform.login(self._cluster)
+        login = self._scene.platform.login(self._scene.cluster)
         return (login.user, login.password) if login else None
 
     @property
     def workers(self) -> int:
         """Workers that have registered with the head."""
-        view = self._platform.observe(self._cluster)
+        view = self._scene.platform.observe(self._scene.cluster)
         return view.workers_joined if view else 0
 
     @property
@@ -92,22 +101,61 @@ class Cluster:
             self._client = self._open.enter_context(connected)
         return self._client
 
+    def run(
+        self,
+        *program: object,
+        name: str = "",
+        env: Mapping[str, str] | None = None,
+        workdir: str | Path | None = None,
+    ) -> RunResult:
+        """Run a program as a process of its own on this cluster, and wait for its end.
+
+        It ends with the cluster at the latest. Inside a flow that is run again, one that ended well
+        is not run again and one that still runs is waited for.
+
+        Args:
+            program: the program and its arguments.
+            name: of the program on this cluster; its file's when not given.
+            env: added to its environment.
+            workdir: where it runs; a script's own folder when not given, else the current one.
+
+        Returns:
+            How it ended, with its output folder.
+
+        Raises:
+            ConfigurationError: when it cannot be run.
+            JobError: when it did not end well.
+            ProvisioningError: when its cluster was lost below it.
+        """
+        argv = tuple(str(word) for word in program)
+        place = Path(workdir or folder_of(argv) or ".").absolute()
+        return self._run(checked_program(argv, name, place, env or {}))
+
+    def _run(self, program: Program) -> RunResult:
+        folder = folder_for(self._settings, self.name, program)
+        platform = load_platform(self._scene.spec.platform, self._settings)
+        own = replace(self._scene, platform=platform)  # a store is not shared between threads
+        return run_on(own, folder, program)
+
     def close_client(self) -> None:
         """Let go of the head before it goes."""
         self._open.close()
 
     def __repr__(self) -> str:
         return (
-            f"<ebb cluster {self.run}: {self.framework}, {self.workers} workers, {self.dashboard}>"
+            f"<ebb cluster {self.name}: {self.framework}, {self.workers} workers, {self.dashboard}>"
         )
 
 
 @contextlib.contextmanager
-def cluster(framework: str = "dask", **options: Any) -> Iterator[Cluster]:
+def cluster(
+    framework: str = "dask", *, name: str = "", **options: Unpack[ClusterOptions]
+) -> Iterator[Cluster]:
     """A cluster for as long as the block lasts; released when it is left, however it is left.
 
     Args:
         framework: its name.
+        name: of its run; made up when not given.
         options: those of ``ebb run``, with underscores.
 
     Raises:
@@ -117,19 +165,19 @@ def cluster(framework: str = "dask", **options: Any) -> Iterator[Cluster]:
     """
     settings = load_settings()
     ledger = Ledger(settings.home)
-    asked = {"framework": framework, **options}
-    spec = spec_for(Request(words=None, options=asked), ledger, os.environ, Path.cwd())
+    asked = {"framework": framework, "name": name or None, **options}
+    spec = spec_for(session_request(asked), ledger, os.environ, Path.cwd())
     spec = runs.begin(ledger, spec)
     platform = load_platform(spec.platform, settings)
-    name = runs.cluster_id(spec.name, 1)
-    scene = Scene(platform=platform, spec=spec, cluster=name, attempt=1)
-    with Heartbeat(settings, spec.platform, name, spec.lease_s), _recorded(ledger, scene):
+    id_ = runs.cluster_id(spec.name, 1)
+    scene = Scene(platform=platform, spec=spec, cluster=id_, attempt=1)
+    with Heartbeat(settings, spec.platform, id_, spec.lease_s), _recorded(ledger, scene):
         take_over(ledger, spec.name, "")
         steps.request_hardware_tier(scene)
         steps.wait_for_nodes(scene)
         steps.start_head(scene)
         steps.start_workers(scene)
-        held = Cluster(spec, steps.attach_autoscaler(scene), platform)
+        held = Cluster(scene, steps.attach_autoscaler(scene), settings)
         try:
             yield held
         finally:

@@ -1,4 +1,4 @@
-"""The process a run's flow lives in: ``python -m flows.flow_process RUN``.
+"""The process a run's flow lives in: ``python -m ebbtide.flows.flow_process RUN``.
 
 It renews the lease from its first moment, long before Prefect is imported, and stops the run when
 whoever started it goes away without a word. Its output goes to the run's ``flow.log``.
@@ -14,21 +14,22 @@ import sys
 import threading
 import traceback
 
-from flows.attempts import carry_out
-from flows.launch import KEEP
-from flows.prefect_server import api, server
-from flows.stopping import stop_run
-from infra import runs, steps
-from infra.errors import ConfigurationError, EbbError
-from infra.heartbeat import Heartbeat
-from infra.ledger import Ledger
-from infra.models.codec import from_json
-from infra.models.job import RunSpec
-from infra.models.phases import ExitCode, Reason
-from infra.platforms.base import load_platform
-from infra.platforms.local import marks
-from infra.settings import Settings, load_settings
-from infra.waiting import wait_until
+from ebbtide.flows.launch import KEEP
+from ebbtide.flows.prefect_server import api, server
+from ebbtide.infra.errors import ConfigurationError, EbbError
+from ebbtide.infra.lifecycle import steps
+from ebbtide.infra.lifecycle.attempts import carry_out
+from ebbtide.infra.lifecycle.heartbeat import Heartbeat
+from ebbtide.infra.lifecycle.stop import stop_run
+from ebbtide.infra.models.codec import from_json
+from ebbtide.infra.models.job import RunSpec
+from ebbtide.infra.models.phases import ExitCode, Reason
+from ebbtide.infra.platforms.base import load_platform
+from ebbtide.infra.platforms.local import marks
+from ebbtide.infra.records import runs
+from ebbtide.infra.records.ledger import Ledger
+from ebbtide.infra.settings import Settings, load_settings
+from ebbtide.infra.waiting import wait_until
 
 _HEAD_START_S = 10.0
 _FIRST_WORDS_S = 2.0
@@ -69,7 +70,7 @@ def _run_flow(settings: Settings, ledger: Ledger, spec: RunSpec) -> None:
     try:
         os.environ.update(_prefect_environment(settings, ledger, spec.name))
         # Only now: importing Prefect reads the environment, and takes its time.
-        flow = importlib.import_module("flows.run_job").adopt_run
+        flow = importlib.import_module("ebbtide.flows.run_job").adopt_run
         flow.with_options(flow_run_name=spec.name)(run=spec.name)
     except BaseException as error:
         traceback.print_exc()

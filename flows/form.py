@@ -1,8 +1,8 @@
 """What Prefect's form asks for a run, and how the answers become a request.
 
 The form knows bounds, choices and defaults, so that most mistakes are refused before there is a
-run; what only makes sense together is judged by ``infra.request``, in words, before anything is
-made.
+run; what only makes sense together is judged by ``infra.request.spec``, in words, before anything
+is made.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from flows.asking import Request, catalog_for
-from infra.errors import ConfigurationError, Problem
-from infra.frameworks.base import known_frameworks
-from infra.models.phases import Reason
-from infra.options import OPTIONS
+from ebbtide.infra.errors import ConfigurationError, Problem
+from ebbtide.infra.frameworks.base import known_frameworks
+from ebbtide.infra.lifecycle.submission import Request, catalog_for
+from ebbtide.infra.models.phases import Reason
+from ebbtide.infra.request.options import OPTIONS
 
 _MOST_WORKERS = 1000
 _LONGEST_NAME = 40

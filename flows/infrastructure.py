@@ -1,7 +1,7 @@
 """The infrastructure as a page in Prefect's UI: one artifact, kept current by a schedule.
 
 The stack's reaper calls ``refresh`` too, whenever something has changed; a flow run for each change
-would bury the runs of users.
+would hide the runs of users.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from uuid import UUID
 from prefect import flow
 from prefect.client.orchestration import SyncPrefectClient, get_client
 
-from flows.asking import catalog_for
-from flows.signing import sign_in
-from flows.tables import Row, Table, moment, tables
-from infra.overview import Overview, gather
-from infra.settings import Settings, load_settings
-from infra.shown import markdown
-from tasks.artifacts import put_current
+from ebbtide.flows.prefect_state.registration import register_process
+from ebbtide.infra.escaping import markdown
+from ebbtide.infra.lifecycle.inventory import Overview, gather
+from ebbtide.infra.lifecycle.submission import catalog_for
+from ebbtide.infra.presentation.tables import Row, Table, moment, tables
+from ebbtide.infra.settings import Settings, load_settings
+from ebbtide.tasks.artifacts import put_current
 
 KEY = "infrastructure"
 _FRESH_FOR_S = 24 * 3600.0
@@ -30,7 +30,7 @@ _FRESH_FOR_S = 24 * 3600.0
 def infrastructure() -> None:
     """Refresh the page: pools and nodes, what runs where, the queue, clusters and leases, tiers."""
     settings = load_settings()
-    id_ = sign_in(settings)
+    id_ = register_process(settings)
     with get_client(sync_client=True) as client:
         refresh(client, settings, flow_run_id=UUID(id_) if id_ else None)
 

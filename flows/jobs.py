@@ -1,6 +1,6 @@
 """For a user's own flows: ``job`` runs a program on a cluster of its own, ``cluster`` holds one.
 
-    from flows.jobs import cluster, job, parallel
+    from ebbtide import cluster, job, parallel
 
 A job is told apart by its name and arguments within its flow run. When that flow run is run again
 (a retry, also from the UI; a worker that came back), what had succeeded is not done again, what
@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any, Unpack, cast
 from uuid import UUID
 
 from prefect import flow, get_run_logger, task
@@ -23,27 +23,30 @@ from prefect.client.schemas.objects import State
 from prefect.exceptions import CancelledRun, Pause
 from prefect.states import Cancelled, Completed
 
-from flows.asking import Request
-from flows.attempts import SevenSteps
-from flows.authoring.holding import Held, cluster
-from flows.authoring.identity import job_key, workdir_of
-from flows.authoring.parallel import Crew, parallel, stoppable
-from flows.outcome import RunResult, result_of
-from flows.recorded import begin, run_once
-from flows.signing import ended_by, reporting, sign_in
-from flows.stopping import stop_run
-from infra import steps as plain
-from infra.errors import EbbError, JobError
-from infra.ledger import Ledger
-from infra.models.phases import Phase, Reason, Step
-from infra.settings import load_settings
-from infra.steps import Scene
-from tasks import steps
+from ebbtide.flows.authoring.holding import HeldCluster, cluster
+from ebbtide.flows.authoring.identity import job_key
+from ebbtide.flows.authoring.parallel import TaskGroup, parallel, stoppable
+from ebbtide.flows.prefect_state.registration import ended_by, register_process, reporting
+from ebbtide.infra.errors import EbbError, JobError
+from ebbtide.infra.lifecycle import steps as plain
+from ebbtide.infra.lifecycle.attempts import SevenSteps
+from ebbtide.infra.lifecycle.once import begin, run_once
+from ebbtide.infra.lifecycle.outcome import RunResult, result_of
+from ebbtide.infra.lifecycle.steps import Scene
+from ebbtide.infra.lifecycle.stop import stop_run
+from ebbtide.infra.lifecycle.submission import Request
+from ebbtide.infra.models.phases import Phase, Reason, Step
+from ebbtide.infra.records.ledger import Ledger
+from ebbtide.infra.request.keywords import JobOptions, documented
+from ebbtide.infra.request.program_check import folder_of
+from ebbtide.infra.settings import load_settings
+from ebbtide.tasks import steps
 
-__all__ = ["Crew", "Held", "RunResult", "cluster", "job", "parallel"]
+__all__ = ["HeldCluster", "RunResult", "TaskGroup", "cluster", "job", "parallel"]
 
 
-def job(*program: object, name: str = "", **options: Any) -> RunResult:
+@documented(JobOptions)
+def job(*program: object, name: str = "", **options: Unpack[JobOptions]) -> RunResult:
     """Run a program on a cluster of its own, as a part of this flow; waits for its end.
 
     Seen in the UI as a task of this flow with the job's name and, below it, a flow run named like
@@ -54,7 +57,10 @@ def job(*program: object, name: str = "", **options: Any) -> RunResult:
             otherwise: a worker starts flows in a folder that is gone afterwards.
         name: of the job in this flow; the program's when not given. The same name and arguments
             are the same job.
-        options: those of ``ebb run``, with underscores: ``framework="none"``, ``workers=(1, 8)``.
+        options: as below.
+
+    Returns:
+        How it ended, with its output.
 
     Raises:
         ConfigurationError: with everything that is wrong with the request; nothing was made.
@@ -62,7 +68,7 @@ def job(*program: object, name: str = "", **options: Any) -> RunResult:
     """
     words = tuple(str(word) for word in program)
     label = name or (Path(words[0]).stem if words else "job")
-    asked = {"workdir": workdir_of(words), **options}
+    asked = {"workdir": folder_of(words), **options}
     return keyed_job(words, asked, label=label, key=job_key(label, words, options))
 
 
@@ -127,7 +133,7 @@ def _carry_out(program: list[str], options: dict[str, Any], key: str) -> Any:
         key: what tells the job apart when its flow is run again.
     """
     settings, request = load_settings(), Request(words=tuple(program), options=options)
-    id_ = sign_in(settings)
+    id_ = register_process(settings)
     try:
         run_once(settings, request, SEVEN, key=key, flow_run_id=id_, watching=reporting(settings))
     except EbbError as error:

@@ -11,13 +11,13 @@ import os
 import subprocess
 from pathlib import Path
 
-from infra import runs
-from infra.errors import EbbError
-from infra.ledger import Ledger
-from infra.models.job import RunSpec
-from infra.platforms.base import load_platform
-from infra.platforms.local.processes import Ours, our_environment
-from infra.settings import Settings
+from ebbtide.infra.errors import EbbError
+from ebbtide.infra.models.job import RunSpec
+from ebbtide.infra.platforms.base import load_platform
+from ebbtide.infra.platforms.local.processes import Ours, our_environment
+from ebbtide.infra.records import runs
+from ebbtide.infra.records.ledger import Ledger
+from ebbtide.infra.settings import Settings
 
 KEEP = b"keep\n"
 """Written to a flow's standard input before letting go of it: the run goes on without us."""
@@ -29,7 +29,7 @@ def launch(settings: Settings, ledger: Ledger, spec: RunSpec, *, detach: bool) -
     Args:
         settings: of this installation.
         ledger: open here.
-        spec: checked, and written down by ``infra.runs.begin``.
+        spec: checked, and written down by ``infra.records.runs.begin``.
         detach: the run goes on when the caller ends; else it is stopped then.
 
     Raises:
@@ -63,7 +63,7 @@ class Flow:
 
     def __init__(self, settings: Settings, run: str):
         process = Ours(
-            module="flows.flow_process",
+            module="ebbtide.flows.flow_process",
             words=(run,),
             environment={**our_environment(os.environ), "EBB_HOME": str(settings.home)},
             log=settings.run_folder(run) / "flow.log",

@@ -17,11 +17,11 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.runtime import flow_run as runtime
 from pydantic import BaseModel, Field
 
-from flows import hooks
-from flows.jobs import RunResult, cluster, job, parallel
-from flows.programs import FOLDER
-from flows.signing import sign_in
-from infra.settings import load_settings
+from ebbtide.flows.jobs import RunResult, cluster, job, parallel
+from ebbtide.flows.prefect_state import hooks
+from ebbtide.flows.prefect_state.registration import register_process
+from ebbtide.flows.programs import FOLDER
+from ebbtide.infra.settings import load_settings
 
 Place = Callable[..., RunResult]
 """Where a program runs: ``job`` or the ``run`` of a cluster that is held."""
@@ -81,14 +81,14 @@ def nightly_pipeline(
         framework: What the training jobs run on; none is a single process.
         share_cluster: All jobs on one cluster, instead of each on a cluster of its own.
     """
-    sign_in(load_settings())
+    register_process(load_settings())
     date = day or _day_before()
     with _places(framework, shared=share_cluster) as (small, large):
         made = small(FOLDER / "prepare.py", date, shards, rows, name="prepare")
         prepared = made.output("prepared.json", Prepared)
-        with parallel() as crew:
+        with parallel() as group:
             training = [
-                crew.submit(large, FOLDER / "train.py", shard, prepared.check, name=f"train-{n}")
+                group.submit(large, FOLDER / "train.py", shard, prepared.check, name=f"train-{n}")
                 for n, shard in enumerate(prepared.shards)
             ]
         trained = [future.result() for future in training]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from prefect import flow, get_run_logger
 
-from flows.reconcile import reconcile
-from flows.signing import sign_in
-from infra.settings import load_settings
+from ebbtide.flows.prefect_state.reconcile import reconcile
+from ebbtide.flows.prefect_state.registration import register_process
+from ebbtide.infra.settings import load_settings
 
 
 @flow(name="reap", validate_parameters=False)
@@ -17,7 +17,7 @@ def reap() -> dict[str, list[str]]:
         The clusters released, the runs ended, and the flow runs ended in Prefect, by name.
     """
     settings = load_settings()
-    sign_in(settings)
+    register_process(settings)
     found = reconcile(settings)
     for line in found.lines or ["nothing to release, nothing to end"]:
         get_run_logger().info(line)

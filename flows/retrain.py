@@ -16,16 +16,16 @@ from prefect import flow
 from prefect.states import Completed
 from pydantic import Field
 
-from flows import hooks
-from flows.asking import Request
-from flows.claims import claim
-from flows.jobs import keyed_job
-from flows.pipelines import Model
-from flows.programs import FOLDER
-from flows.signing import ended_by, sign_in
-from infra.errors import ConfigurationError, Problem
-from infra.models.phases import Reason
-from infra.settings import load_settings
+from ebbtide.flows.jobs import keyed_job
+from ebbtide.flows.pipelines import Model
+from ebbtide.flows.prefect_state import hooks
+from ebbtide.flows.prefect_state.registration import ended_by, register_process
+from ebbtide.flows.programs import FOLDER
+from ebbtide.infra.errors import ConfigurationError, Problem
+from ebbtide.infra.lifecycle.claims import claim
+from ebbtide.infra.lifecycle.submission import Request
+from ebbtide.infra.models.phases import Reason
+from ebbtide.infra.settings import load_settings
 
 _EVENT = "dataset.updated"
 WindowMinutes = Annotated[int, Field(ge=0, le=10_080)]
@@ -55,7 +55,7 @@ def retrain(
         window_minutes: A version that was trained on within this time is not trained on again.
     """
     settings = load_settings()
-    me = sign_in(settings)
+    me = register_process(settings)
     try:
         data = _checked(dataset, version, uri)
     except ConfigurationError as error:

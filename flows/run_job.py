@@ -11,17 +11,18 @@ from prefect import flow
 from prefect.client.schemas.objects import State
 from prefect.runtime import flow_run
 
-from flows import form, hooks
-from flows.attempts import carry_out
-from flows.recorded import run_once, take_over
-from flows.signing import ended_by, reporting, sign_in
-from infra.errors import EbbError, error_for
-from infra.ledger import Ledger
-from infra.models.codec import from_json
-from infra.models.job import RunSpec
-from infra.models.phases import Reason
-from infra.settings import load_settings
-from tasks import steps
+from ebbtide.flows import form
+from ebbtide.flows.prefect_state import hooks
+from ebbtide.flows.prefect_state.registration import ended_by, register_process, reporting
+from ebbtide.infra.errors import EbbError, error_for
+from ebbtide.infra.lifecycle.attempts import carry_out
+from ebbtide.infra.lifecycle.once import run_once, take_over
+from ebbtide.infra.models.codec import from_json
+from ebbtide.infra.models.job import RunSpec
+from ebbtide.infra.models.phases import Reason
+from ebbtide.infra.records.ledger import Ledger
+from ebbtide.infra.settings import load_settings
+from ebbtide.tasks import steps
 
 _NAME = "run-job"
 
@@ -58,7 +59,7 @@ def run_job(
         EbbError: what the run failed with.
     """
     settings = load_settings()
-    id_ = sign_in(settings)
+    id_ = register_process(settings)
     try:
         request = form.request_of(program, arguments, cluster, limits, options, flow_run.get_name())
         done = run_once(
@@ -87,7 +88,7 @@ def adopt_run(run: str) -> str | State[Any]:
     row = ledger.run(run)
     if row is None:
         raise error_for(Reason.RUN_UNKNOWN, detail=run)
-    take_over(ledger, run, sign_in(settings))
+    take_over(ledger, run, register_process(settings))
     try:
         with reporting(settings)(run):
             carry_out(settings, ledger, from_json(RunSpec, row["spec"]), steps)

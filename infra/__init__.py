@@ -1,5 +1,5 @@
 """The domain and the machines: what a cluster is, where it lives, how it grows, shrinks and goes.
 
-Belongs here: values, policies, the ledger, frameworks, platforms, the supervisor and the reaper.
+Belongs here: values, rules, records, frameworks, platforms, and what every run goes through.
 Does not belong here: Prefect (see ``tasks``), printing, command lines (see ``flows.cli``).
 """

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from infra.models.phases import Reason
+from ebbtide.infra.models.phases import Reason
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,7 @@
-"""Settings of this installation, from the environment; one run's are in ``infra.options``."""
+"""Settings of this installation, from the environment.
+
+Does not belong here: what one run may choose (``infra.request.options``).
+"""
 
 from __future__ import annotations
 

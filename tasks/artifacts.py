@@ -1,4 +1,4 @@
-"""Artifacts, made and changed in place from any thread: a flow run's own, and pages of the house.
+"""Artifacts, made and changed in place from any thread: a flow run's own, and pages of all.
 
 Prefect's own functions take the flow run from a context that only the flow's own thread has.
 """

@@ -26,21 +26,21 @@ from uuid import UUID
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.objects import StateType
 
-from infra import usage
-from infra.ledger import Ledger
-from infra.models.cluster import ClusterView
-from infra.models.codec import from_json
-from infra.models.phases import STEP_LABELS, Step
-from infra.models.resources import format_memory
-from infra.plot import svg_plot
-from infra.receipt_text import receipt_markdown
-from infra.receipts import receipt_of
-from infra.settings import Settings
-from infra.shown import markdown, visible
-from infra.tails import Tail
-from infra.waiting import now_s
-from tasks.artifacts import Artifacts
-from tasks.throttle import LONGEST_LINE, Throttle
+from ebbtide.infra.accounting.receipts import receipt_of
+from ebbtide.infra.escaping import markdown, visible
+from ebbtide.infra.models.cluster import ClusterView
+from ebbtide.infra.models.codec import from_json
+from ebbtide.infra.models.phases import STEP_LABELS, Step
+from ebbtide.infra.models.resources import format_memory
+from ebbtide.infra.platforms.local.tails import Tail
+from ebbtide.infra.presentation.plot import svg_plot
+from ebbtide.infra.presentation.receipt_text import receipt_markdown
+from ebbtide.infra.records import usage
+from ebbtide.infra.records.ledger import Ledger
+from ebbtide.infra.settings import Settings
+from ebbtide.infra.waiting import now_s
+from ebbtide.tasks.artifacts import Artifacts
+from ebbtide.tasks.throttle import LONGEST_LINE, Throttle
 
 _TICK_S = 1.0
 _ASK_EVERY_S = 2.5

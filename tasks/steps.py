@@ -13,10 +13,10 @@ from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.context import TaskRunContext
 
-from infra import steps
-from infra.models.cluster import ClusterView
-from infra.models.phases import Reason, Step
-from infra.steps import Scene
+from ebbtide.infra.lifecycle import steps
+from ebbtide.infra.lifecycle.steps import Scene
+from ebbtide.infra.models.cluster import ClusterView
+from ebbtide.infra.models.phases import Reason, Step
 
 
 def _same_cluster_may_do(_task: Any, _run: TaskRun, state: State[Any]) -> bool:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 
-from infra.errors import ConfigurationError, EbbError
-from infra.shown import visible
+from ebbtide.infra.errors import ConfigurationError, EbbError
+from ebbtide.infra.escaping import visible
 
 _LOGGERS = ("prefect.flow_runs", "prefect.task_runs")
 

@@ -10,18 +10,19 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from flows.attempts import carry_out
-from infra import runs, steps
-from infra.errors import EbbError
-from infra.heartbeat import Heartbeat
-from infra.ledger import Ledger
-from infra.models.cluster import AutoscalePolicy, ClusterSpec, ClusterView
-from infra.models.hardware import HardwareTier, NodePool
-from infra.models.job import JobSpec, Limits, RetryPolicy, RunSpec
-from infra.models.resources import Resources
-from infra.platforms.local.platform import LocalPlatform
-from infra.settings import Settings
-from infra.steps import Scene
+from ebbtide.infra.errors import EbbError
+from ebbtide.infra.lifecycle import steps
+from ebbtide.infra.lifecycle.attempts import carry_out
+from ebbtide.infra.lifecycle.heartbeat import Heartbeat
+from ebbtide.infra.lifecycle.steps import Scene
+from ebbtide.infra.models.cluster import AutoscalePolicy, ClusterSpec, ClusterView
+from ebbtide.infra.models.hardware import HardwareTier, NodePool
+from ebbtide.infra.models.job import JobSpec, Limits, RetryPolicy, RunSpec
+from ebbtide.infra.models.resources import Resources
+from ebbtide.infra.platforms.local.platform import LocalPlatform
+from ebbtide.infra.records import runs
+from ebbtide.infra.records.ledger import Ledger
+from ebbtide.infra.settings import Settings
 
 MIB = 2**20
 TIER = HardwareTier(name="tiny", pool="test", resources=Resources(250, 600 * MIB))

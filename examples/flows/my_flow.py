@@ -4,7 +4,7 @@ from pathlib import Path
 
 from prefect import flow
 
-from flows.jobs import cluster, job, parallel
+from ebbtide import cluster, job, parallel
 
 PROGRAMS = Path(__file__).resolve().parent.parent / "dask"
 
@@ -12,9 +12,9 @@ PROGRAMS = Path(__file__).resolve().parent.parent / "dask"
 @flow
 def my_flow(rows: int = 2) -> list[str]:
     first = job(PROGRAMS / "array_reduction.py", framework="dask", workers=(1, 2))
-    with cluster("dask", workers=(1, 2), keep_while_suspended="30m") as held, parallel() as crew:
+    with cluster("dask", workers=(1, 2), keep_while_suspended="30m") as held, parallel() as group:
         for number in range(rows):
-            crew.submit(held.run, PROGRAMS / "futures_with_failures.py", name=f"futures-{number}")
+            group.submit(held.run, PROGRAMS / "futures_with_failures.py", name=f"futures-{number}")
     return [first.run, held.name]
 
 

@@ -10,109 +10,56 @@ import contextlib
 import json
 from collections.abc import Callable, Iterator
 from functools import partial
-from pathlib import Path
-from typing import Any
+from typing import Unpack
 
 from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 from prefect.exceptions import Pause
 
-from flows.api import Cluster
-from flows.asking import Request
-from flows.authoring.held_programs import Program, done_before, folder_for, result_in
-from flows.authoring.identity import cluster_key, root_flow_run, workdir_of
-from flows.authoring.parallel import stoppable
-from flows.outcome import RunResult
-from flows.recorded import begin, take_over
-from flows.stopping import stop_run
-from infra import runs
-from infra import steps as plain
-from infra.errors import (
+from ebbtide.flows.api import Cluster
+from ebbtide.flows.authoring.identity import cluster_key, root_flow_run
+from ebbtide.flows.authoring.parallel import stoppable
+from ebbtide.infra.errors import (
     ConfigurationError,
     EbbError,
-    JobError,
     Problem,
     ReleaseError,
     error_for,
 )
-from infra.heartbeat import Heartbeat
-from infra.ledger import Ledger
-from infra.models.codec import from_json
-from infra.models.job import JobSpec, RunSpec
-from infra.models.phases import Reason
-from infra.models.resources import format_duration, parse_duration_s
-from infra.platforms.base import load_platform
-from infra.programs import check_program
-from infra.settings import Settings, load_settings
-from infra.steps import Scene
-from tasks import steps
+from ebbtide.infra.lifecycle import steps as plain
+from ebbtide.infra.lifecycle.heartbeat import Heartbeat
+from ebbtide.infra.lifecycle.held_programs import Program, done_before, folder_for, run_on
+from ebbtide.infra.lifecycle.once import begin, take_over
+from ebbtide.infra.lifecycle.outcome import RunResult
+from ebbtide.infra.lifecycle.steps import Scene
+from ebbtide.infra.lifecycle.stop import stop_run
+from ebbtide.infra.lifecycle.submission import session_request
+from ebbtide.infra.models.cluster import ClusterView
+from ebbtide.infra.models.codec import from_json
+from ebbtide.infra.models.job import RunSpec
+from ebbtide.infra.models.phases import Reason
+from ebbtide.infra.models.resources import format_duration, parse_duration_s
+from ebbtide.infra.platforms.base import load_platform
+from ebbtide.infra.records import runs
+from ebbtide.infra.records.ledger import Ledger
+from ebbtide.infra.request.keywords import ClusterOptions
+from ebbtide.infra.settings import Settings, load_settings
+from ebbtide.tasks import steps
 
 _LONGEST_KEEP_S = 12 * 3600.0
 
 
-class Held:
+class HeldCluster(Cluster):
     """A living cluster, as ``with cluster(...) as held`` gives it inside a flow."""
 
-    def __init__(self, cluster: Cluster, scene: Scene, settings: Settings, key: str):
-        self.name = scene.spec.name
-        """Of its run: ``ebb logs NAME``."""
-        self.address = cluster.address
-        """In the framework's own spelling."""
-        self.dashboard = cluster.dashboard
-        """URL for people."""
-        self._cluster = cluster
-        self._scene = scene
-        self._settings = settings
+    def __init__(self, scene: Scene, view: ClusterView, settings: Settings, key: str):
+        super().__init__(scene, view, settings)
         self._key = key
 
-    @property
-    def workers(self) -> int:
-        """Workers that have registered with the head."""
-        return self._cluster.workers
-
-    @property
-    def client(self) -> Any:
-        """The framework's own client in the flow's process, connected when first asked for."""
-        return self._cluster.client
-
-    def run(
-        self,
-        *program: object,
-        name: str = "",
-        env: dict[str, str] | None = None,
-        workdir: str | Path | None = None,
-    ) -> RunResult:
-        """Run a program as a process of its own on this cluster, and wait for its end.
-
-        It ends with the cluster at the latest, also when the flow is killed. When the flow is run
-        again, one that ended well is not run again and one that still runs is waited for.
-
-        Args:
-            program: the program and its arguments.
-            name: of the program in this flow; its file's when not given.
-            env: added to its environment.
-            workdir: where it runs; its own folder when not given.
-
-        Raises:
-            ConfigurationError: when it cannot be run.
-            JobError: when it did not end well.
-            ProvisioningError: when its cluster was lost below it.
-        """
-        words = tuple(str(word) for word in program)
-        place = Path(workdir or workdir_of(words) or ".").absolute()
-        argv, problems = check_program(words, place)
-        if not problems and "/" in name:
-            summary = f"{name!r} is no name: its folder is named like the program"
-            problems = [Problem(Reason.OPTION_INVALID, summary, "leave out the /")]
-        if problems:
-            raise ConfigurationError(problems)
-        job = JobSpec(argv=argv, workdir=str(place), env=env or {})
-        label = name or Path(words[0]).stem
-        run = _run_program.with_options(task_run_name=label)
-        return run(self._scene, self._settings, self._key, Program(label, job))
-
-    def __repr__(self) -> str:
-        return f"<ebb {self._cluster!r}>"
+    def _run(self, program: Program) -> RunResult:
+        """As a task of the flow; what an earlier run of the same flow has done is kept."""
+        run = _run_program.with_options(task_run_name=program.name)
+        return run(self._scene, self._settings, self._key, program)
 
 
 @contextlib.contextmanager
@@ -121,8 +68,8 @@ def cluster(
     *,
     name: str = "cluster",
     keep_while_suspended: str | None = None,
-    **options: Any,
-) -> Iterator[Held]:
+    **options: Unpack[ClusterOptions],
+) -> Iterator[HeldCluster]:
     """A cluster for the programs of one flow; released when the block is left, however it is left.
 
     Args:
@@ -144,7 +91,7 @@ def cluster(
     ledger = Ledger(settings.home)
     asked = {"framework": framework, **options}
     spec = _adopted(settings, ledger, key)
-    spec = spec or begin(ledger, Request(words=None, options=asked), key=key)
+    spec = spec or begin(ledger, session_request(asked), key=key)
     take_over(ledger, spec.name, root_flow_run())
     scene = _scene(settings, spec)
     lease = partial(_keep, ledger, scene, key, keep_s)
@@ -153,24 +100,26 @@ def cluster(
         Heartbeat(settings, spec.platform, scene.cluster, spec.lease_s),
         _released(ledger, scene, lease),
     ):
-        connected = _stand(ledger, scene)
+        held = HeldCluster(scene, _stand(ledger, scene), settings, key)
         try:
-            yield Held(connected, scene, settings, key)
+            yield held
         finally:
-            connected.close_client()
+            held.close_client()
 
 
-def _stand(ledger: Ledger, scene: Scene) -> Cluster:
+def _stand(ledger: Ledger, scene: Scene) -> ClusterView:
     """Steps 1 to 5, seen in the UI as tasks of the flow."""
     steps.request_hardware_tier(scene)
-    ledger.relet(scene.cluster, scene.spec.lease_s)  # an adopted one may have been kept for longer
+    ledger.extend_lease(
+        scene.cluster, scene.spec.lease_s
+    )  # an adopted one may have been kept for longer
     steps.wait_for_nodes(scene)
     steps.start_head(scene)
     steps.start_workers(scene)
     steps.attach_autoscaler(scene)
     view = scene.platform.observe(scene.cluster)
     assert view is not None
-    return Cluster(scene.spec, view, scene.platform)
+    return view
 
 
 def _adopted(settings: Settings, ledger: Ledger, key: str) -> RunSpec | None:
@@ -237,7 +186,7 @@ def _keep(ledger: Ledger, scene: Scene, key: str, keep_s: float | None) -> bool:
         words = "released: its flow is suspended; it is made anew on resume"
         ledger.emit(scene.spec.name, "note", words, cluster=scene.cluster)
         return False
-    stays = ledger.relet(scene.cluster, keep_s, kept=True)
+    stays = ledger.extend_lease(scene.cluster, keep_s, kept=True)
     words = f"kept for {format_duration(keep_s)} at most: its flow is suspended"
     ledger.emit(scene.spec.name, "note", words, cluster=scene.cluster)
     return stays
@@ -272,22 +221,7 @@ def _run_program(scene: Scene, settings: Settings, key: str, program: Program) -
     own = _scene(settings, scene.spec)  # a ledger is not shared between threads
     folder = folder_for(settings, scene.spec.name, program)
     with stoppable(partial(_stop_program, settings, scene, folder.name)):
-        try:
-            plain.run_program(own, folder.name, program.job)
-        except JobError as error:
-            raise _named(error, f"{scene.spec.name}/{folder.name}") from error
-    return result_in(folder, scene.spec.name)
-
-
-def _named(error: JobError, program: str) -> JobError:
-    """One of several programs: the reader must know which."""
-    return JobError(
-        error.reason,
-        f"{program}: {error.summary}",
-        detail=error.detail,
-        hint=f"ebb logs {program}",
-        program_exit_code=error.program_exit_code,
-    )
+        return run_on(own, folder, program)
 
 
 def _stop_program(settings: Settings, scene: Scene, name: str) -> None:

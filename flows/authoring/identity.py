@@ -5,14 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from prefect.context import FlowRunContext
 from prefect.runtime import flow_run as runtime
 
-from infra.errors import ConfigurationError, Problem
-from infra.models.phases import Reason
+from ebbtide.infra.errors import ConfigurationError, Problem
+from ebbtide.infra.models.phases import Reason
 
 _DIGEST_CHARS = 8
 
@@ -28,7 +27,7 @@ def root_flow_run() -> str:
         problem = Problem(
             Reason.OPTION_INVALID,
             "this belongs inside a Prefect flow: its retry must find what it had begun",
-            "call it from a function with @flow, or use flows.api.run and flows.api.cluster",
+            "call it from a function with @flow, or use ebbtide.run and ebbtide.cluster",
         )
         raise ConfigurationError([problem])
     if context.flow_run.parent_task_run_id is None:
@@ -46,9 +45,3 @@ def job_key(name: str, program: tuple[str, ...], options: Mapping[str, Any]) -> 
 def cluster_key(name: str) -> str:
     """A cluster that a flow holds."""
     return f"{root_flow_run()}/{name}"
-
-
-def workdir_of(words: tuple[str, ...]) -> str | None:
-    """A script's own folder, when its path is absolute."""
-    scripts = [Path(word) for word in words[:2] if word.endswith(".py")]
-    return str(scripts[0].parent) if scripts and scripts[0].is_absolute() else None

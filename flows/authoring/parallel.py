@@ -14,7 +14,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from typing import Any, ParamSpec, TypeVar
 
-from infra.waiting import wait_until
+from ebbtide.infra.waiting import wait_until
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -23,12 +23,12 @@ _STOP_WITHIN_S = 25.0
 """A Prefect worker kills what it has cancelled after 30 s."""
 _STOP_AGAIN_S = 1.0
 
-_crew: contextvars.ContextVar[Crew | None] = contextvars.ContextVar("ebb_crew", default=None)
+_group: contextvars.ContextVar[TaskGroup | None] = contextvars.ContextVar("ebb_crew", default=None)
 _log = logging.getLogger(__name__)
 
 
-class Crew:
-    """What ``with parallel() as crew`` gives."""
+class TaskGroup:
+    """What ``with parallel() as group`` gives."""
 
     def __init__(self, most: int | None):
         self._pool = ThreadPoolExecutor(most or 32, thread_name_prefix="ebb-parallel")
@@ -38,7 +38,7 @@ class Crew:
     def submit(self, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Begin ``work(*args, **kwargs)`` in a thread; ``.result()`` of what it gives waits."""
         context = contextvars.copy_context()
-        context.run(_crew.set, self)
+        context.run(_group.set, self)
         future: Future[T] = self._pool.submit(context.run, partial(work, *args, **kwargs))
         self._futures.append(future)
         return future
@@ -78,7 +78,7 @@ class Crew:
 
 
 @contextlib.contextmanager
-def parallel(most: int | None = None) -> Iterator[Crew]:
+def parallel(most: int | None = None) -> Iterator[TaskGroup]:
     """Jobs, programs or any functions side by side; the block ends when all of them have.
 
     One that fails does not stop the others, so that a retry of the flow finds them done; its error
@@ -87,21 +87,21 @@ def parallel(most: int | None = None) -> Iterator[Crew]:
     Args:
         most: so many at once at most; the others wait.
     """
-    crew = Crew(most)
+    group = TaskGroup(most)
     try:
-        yield crew
-        crew.join()
+        yield group
+        group.join()
     except BaseException:  # a cancelled flow run, Ctrl-C and a suspension are BaseExceptions
-        crew.stop()
+        group.stop()
         raise
 
 
 @contextlib.contextmanager
 def stoppable(stop: Callable[[], object]) -> Iterator[None]:
     """Let the block around this thread, if there is one, stop what happens inside."""
-    crew = _crew.get()
-    if crew is None:
+    group = _group.get()
+    if group is None:
         yield
         return
-    with crew.stopped_by(stop):
+    with group.stopped_by(stop):
         yield

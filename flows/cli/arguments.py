@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from infra.errors import Problem
-from infra.models.phases import Reason
-from infra.options import OPTIONS, did_you_mean
+from ebbtide.infra.errors import Problem
+from ebbtide.infra.models.phases import Reason
+from ebbtide.infra.request.options import OPTIONS, did_you_mean
 
 _SWITCHES = ("detach", "plan", "json", "help")
 

@@ -8,39 +8,67 @@ import traceback
 from collections.abc import Sequence
 from importlib.metadata import version
 
-from flows.cli.output import say
-from infra import reaper
-from infra.errors import ConfigurationError, EbbError, Problem, ProvisioningError
-from infra.ledger import Ledger
-from infra.models.phases import ExitCode, Reason
-from infra.options import did_you_mean
-from infra.platforms.local.processes import become_private
-from infra.settings import Settings, load_settings
-from infra.shown import json_text
-from infra.waiting import wall_s
+from ebbtide.flows.cli.output import say
+from ebbtide.infra.errors import ConfigurationError, EbbError, Problem, ProvisioningError
+from ebbtide.infra.escaping import json_text
+from ebbtide.infra.lifecycle import reaper
+from ebbtide.infra.models.phases import ExitCode, Reason
+from ebbtide.infra.platforms.local.processes import become_private
+from ebbtide.infra.records.ledger import Ledger
+from ebbtide.infra.request.options import did_you_mean
+from ebbtide.infra.settings import Settings, load_settings
+from ebbtide.infra.waiting import wall_s
 
+_ROOM = "ebbtide.flows.cli"
 COMMANDS = {
-    "run": ("flows.cli.run", "run a program on a cluster of its own"),
-    "ps": ("flows.cli.ps", "runs, their phase, and why they wait"),
-    "logs": ("flows.cli.logs", "what a run's program, head or workers printed"),
+    "run": ("runs.run", "run a program on a cluster of its own"),
+    "ps": ("runs.ps", "runs, their phase, and why they wait"),
+    "logs": ("runs.logs", "what a run's program, head or workers printed"),
     "open": (
-        "flows.cli.open",
+        "runs.open",
         "a run's dashboard, or Prefect's UI, in a browser, signed in",
     ),
-    "why": ("flows.cli.why", "cause, evidence and fix of a run that waits, failed or was slow"),
-    "stop": ("flows.cli.stop", "end a run and release what it holds"),
-    "held": ("flows.cli.held", "everything alive, and until when; exit 1 for an orphan"),
-    "tiers": ("flows.cli.tiers", "hardware tiers, and how many fit now"),
-    "cost": ("flows.cli.cost", "what runs asked, used and cost; the receipt of one"),
-    "nodes": ("flows.cli.nodes", "pools, nodes, what runs where, the queue, clusters and leases"),
-    "up": ("flows.cli.up", "Prefect server, worker and deployments on this machine"),
-    "down": ("flows.cli.down", "end what ebb up started; running runs are cancelled"),
-    "status": ("flows.cli.status", "is all of it well? exit 0, 75 (look at it) or 70 (it is not)"),
-    "prune": ("flows.cli.prune", "delete runs that ended long ago"),
-    "backup": ("flows.cli.backup", "a copy of everything, also while runs go on"),
-    "restore": ("flows.cli.restore", "make EBB_HOME of a backup"),
-    "emit": ("flows.cli.emit", "tell that something happened, so that what waits for it starts"),
-    "doctor": ("flows.cli.doctor", "what is missing on this machine, and how to get it"),
+    "why": (
+        "runs.why",
+        "cause, evidence and fix of a run that waits, failed or was slow",
+    ),
+    "stop": ("runs.stop", "end a run and release what it holds"),
+    "held": (
+        "machine.held",
+        "everything alive, and until when; exit 1 for an orphan",
+    ),
+    "tiers": ("machine.tiers", "hardware tiers, and how many fit now"),
+    "cost": ("runs.cost", "what runs asked, used and cost; the receipt of one"),
+    "nodes": (
+        "machine.nodes",
+        "pools, nodes, what runs where, the queue, clusters and leases",
+    ),
+    "up": (
+        "installation.up",
+        "Prefect server, worker and deployments on this machine",
+    ),
+    "down": (
+        "installation.down",
+        "end what ebb up started; running runs are cancelled",
+    ),
+    "status": (
+        "installation.status",
+        "is all of it well? exit 0, 75 (look at it) or 70 (it is not)",
+    ),
+    "prune": ("installation.prune", "delete runs that ended long ago"),
+    "backup": (
+        "installation.backup",
+        "a copy of everything, also while runs go on",
+    ),
+    "restore": ("installation.restore", "make EBB_HOME of a backup"),
+    "emit": (
+        "installation.emit",
+        "tell that something happened, so that what waits for it starts",
+    ),
+    "doctor": (
+        "machine.doctor",
+        "what is missing on this machine, and how to get it",
+    ),
 }
 
 _UNSWEPT = ("doctor", "held", "status", "restore")
@@ -83,7 +111,7 @@ def _dispatch(words: list[str]) -> int:
         raise ConfigurationError([problem])
     if name not in _UNSWEPT:
         _last_net(load_settings())
-    return int(importlib.import_module(COMMANDS[name][0]).main(args))
+    return int(importlib.import_module(f"{_ROOM}.{COMMANDS[name][0]}").main(args))
 
 
 def _last_net(settings: Settings) -> None:

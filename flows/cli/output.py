@@ -10,12 +10,12 @@ from typing import Any, NoReturn
 from rich.console import Console
 from rich.table import Table
 
-from infra.errors import ConfigurationError, Problem
-from infra.ledger import Ledger
-from infra.models.phases import Reason
-from infra.options import did_you_mean
-from infra.shown import json_text, visible
-from infra.waiting import pause
+from ebbtide.infra.errors import ConfigurationError, Problem
+from ebbtide.infra.escaping import json_text, visible
+from ebbtide.infra.models.phases import Reason
+from ebbtide.infra.records.ledger import Ledger
+from ebbtide.infra.request.options import did_you_mean
+from ebbtide.infra.waiting import pause
 
 _LOOK_EVERY_S = 0.5
 

@@ -12,12 +12,12 @@ from rich.console import Console
 from rich.status import Status
 from rich.text import Text
 
-from infra.frameworks.base import load_framework
-from infra.models.job import RunSpec
-from infra.models.phases import STEP_LABELS, Step
-from infra.models.resources import format_duration
-from infra.shown import json_text, visible
-from infra.waiting import wall_s
+from ebbtide.infra.escaping import json_text, visible
+from ebbtide.infra.frameworks.base import load_framework
+from ebbtide.infra.models.job import RunSpec
+from ebbtide.infra.models.phases import STEP_LABELS, Step
+from ebbtide.infra.models.resources import format_duration
+from ebbtide.infra.waiting import wall_s
 
 _LONGEST_PROGRAM = 60
 _MARKS = {"done": ("✓", "green"), "failed": ("✗", "red"), "warning": ("!", "yellow")}

@@ -13,14 +13,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from flows.events.prefect_events import send
-from flows.prefect_server import api, server
-from flows.prefect_server.api import Api
-from infra.errors import ConfigurationError
-from infra.models.phases import Reason
-from infra.private import private_folder, private_opener, write_private
-from infra.settings import Settings, load_settings
-from infra.waiting import wall_s
+from ebbtide.flows.events.prefect_events import send
+from ebbtide.flows.prefect_server import api, server
+from ebbtide.flows.prefect_server.api import Api
+from ebbtide.infra.errors import ConfigurationError
+from ebbtide.infra.files.private import private_folder, private_opener, write_private
+from ebbtide.infra.models.phases import Reason
+from ebbtide.infra.settings import Settings, load_settings
+from ebbtide.infra.waiting import wall_s
 
 _NAME = "outbox"
 

@@ -13,10 +13,10 @@ import urllib.error
 from dataclasses import dataclass
 from typing import Any
 
-from flows.prefect_server.api import Api, refused_credentials
-from infra.errors import ConfigurationError, Problem, ProvisioningError
-from infra.models.phases import Reason
-from infra.waiting import wait_until
+from ebbtide.flows.prefect_server.api import Api, refused_credentials
+from ebbtide.infra.errors import ConfigurationError, Problem, ProvisioningError
+from ebbtide.infra.models.phases import Reason
+from ebbtide.infra.waiting import wait_until
 
 ACTION_DONE = "prefect.automation.action.executed"
 ACTION_FAILED = "prefect.automation.action.failed"

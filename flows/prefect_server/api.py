@@ -24,8 +24,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from infra.errors import ConfigurationError, Problem, ProvisioningError
-from infra.models.phases import Reason
+from ebbtide.infra.errors import ConfigurationError, Problem, ProvisioningError
+from ebbtide.infra.models.phases import Reason
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _UNAUTHORIZED = (401, 403)

@@ -1,4 +1,4 @@
-"""Prefect's server as we run it: ``uvicorn --factory flows.prefect_server.app:create``."""
+"""Prefect's server as we run it: ``uvicorn --factory ebbtide.flows.prefect_server.app:create``."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import os
 
 from prefect.server.api.server import create_app
 
-from flows.prefect_server.doorkeeper import HOSTS, Doorkeeper
-from flows.prefect_server.sqlite import take_turns
+from ebbtide.flows.prefect_server.doorkeeper import HOSTS, Doorkeeper
+from ebbtide.flows.prefect_server.sqlite import take_turns
 
 
 def create() -> Doorkeeper:

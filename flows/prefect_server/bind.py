@@ -14,9 +14,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from flows.prefect_server.doorkeeper import LOOPBACK_HOSTS
-from infra.errors import ConfigurationError, Problem
-from infra.models.phases import Reason
+from ebbtide.flows.prefect_server.doorkeeper import LOOPBACK_HOSTS
+from ebbtide.infra.errors import ConfigurationError, Problem
+from ebbtide.infra.models.phases import Reason
 
 LOOPBACK = "127.0.0.1"
 _EVERYWHERE = ("0.0.0.0", "::")

@@ -22,18 +22,18 @@ from pathlib import Path
 
 import psutil
 
-from flows.prefect_server import server
-from flows.prefect_server.api import Api, own_auth_string
-from flows.prefect_server.bind import Bind
-from flows.prefect_server.doorkeeper import HOSTS
-from flows.prefect_server.retention import retention
-from flows.prefect_server.template import ensure_template
-from infra.errors import EbbError
-from infra.ledger import Ledger
-from infra.platforms.local import marks
-from infra.rotation import rotate
-from infra.telling import since, size_of
-from infra.waiting import wait_until, wall_s
+from ebbtide.flows.prefect_server import server
+from ebbtide.flows.prefect_server.api import Api, own_auth_string
+from ebbtide.flows.prefect_server.bind import Bind
+from ebbtide.flows.prefect_server.doorkeeper import HOSTS
+from ebbtide.flows.prefect_server.retention import retention
+from ebbtide.flows.prefect_server.template import ensure_template
+from ebbtide.infra.errors import EbbError
+from ebbtide.infra.files.rotation import rotate
+from ebbtide.infra.files.telling import since, size_of
+from ebbtide.infra.platforms.local import marks
+from ebbtide.infra.records.ledger import Ledger
+from ebbtide.infra.waiting import wait_until, wall_s
 
 _DATABASE = "PREFECT_API_DATABASE_CONNECTION_URL"
 _PREFERRED_PORT = 4200
@@ -137,7 +137,7 @@ class Keeper:
             ),
             "PREFECT_LOGGING_SERVER_LEVEL": "WARNING",
         }
-        argv = ["--factory", "flows.prefect_server.app:create", "--no-access-log"]
+        argv = ["--factory", "ebbtide.flows.prefect_server.app:create", "--no-access-log"]
         argv += ["--host", self._bind.host, "--port", str(port), "--timeout-keep-alive", "5"]
         argv += ["--log-level", "warning"]
         if self._bind.certificate:

@@ -1,11 +1,11 @@
-"""Set-up: ``python -m flows.prefect_server.prepare`` makes the database template."""
+"""Set-up: ``python -m ebbtide.flows.prefect_server.prepare`` makes the database template."""
 
 from __future__ import annotations
 
 import os
 import sys
 
-from flows.prefect_server.template import ensure_template
+from ebbtide.flows.prefect_server.template import ensure_template
 
 
 def main() -> int:

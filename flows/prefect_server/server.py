@@ -12,15 +12,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-from flows.prefect_server.api import Api, basic, own_auth_string
-from flows.prefect_server.bind import Bind
-from flows.prefect_server.doorkeeper import OPEN_PATH
-from infra.errors import ProvisioningError
-from infra.models.phases import Reason
-from infra.platforms.local import marks
-from infra.platforms.local.processes import Ours, our_environment
-from infra.private import private_folder, private_opener, touch_private, write_private
-from infra.waiting import wait_until
+from ebbtide.flows.prefect_server.api import Api, basic, own_auth_string
+from ebbtide.flows.prefect_server.bind import Bind
+from ebbtide.flows.prefect_server.doorkeeper import OPEN_PATH
+from ebbtide.infra.errors import ProvisioningError
+from ebbtide.infra.files.private import private_folder, private_opener, touch_private, write_private
+from ebbtide.infra.models.phases import Reason
+from ebbtide.infra.platforms.local import marks
+from ebbtide.infra.platforms.local.processes import Ours, our_environment
+from ebbtide.infra.waiting import wait_until
 
 _STOP_TIMEOUT_S = 15.0
 
@@ -205,7 +205,7 @@ def _start_keeper(home: Path, idle_s: float, bind: Bind) -> None:
     folder = _folder(home)
     (folder / "failed").unlink(missing_ok=True)
     keeper = Ours(
-        module="flows.prefect_server.keeper",
+        module="ebbtide.flows.prefect_server.keeper",
         words=(str(home), str(idle_s), bind.host, bind.certificate, bind.key),
         environment=environment,
         log=folder / "server.log",

@@ -13,8 +13,8 @@ from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 
-from infra.errors import ConfigurationError
-from infra.private import UMASK, private_home, private_opener
+from ebbtide.infra.errors import ConfigurationError
+from ebbtide.infra.files.private import UMASK, private_home, private_opener
 
 _NAMES = ("prefect-*",)
 """What may lie in our cache: it becomes a server's database, so it must be ours."""

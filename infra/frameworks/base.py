@@ -12,14 +12,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, cast
 
-from infra.errors import Problem
-from infra.models.cluster import ClusterSpec
-from infra.models.job import JobSpec
+from ebbtide.infra.errors import Problem
+from ebbtide.infra.models.cluster import ClusterSpec
+from ebbtide.infra.models.job import JobSpec
 
 _REGISTRY = {
-    "dask": "infra.frameworks.dask.framework:Dask",
-    "ray": "infra.frameworks.ray.framework:Ray",
-    "spark": "infra.frameworks.spark.framework:Spark",
+    "dask": "ebbtide.infra.frameworks.dask.framework:Dask",
+    "ray": "ebbtide.infra.frameworks.ray.framework:Ray",
+    "spark": "ebbtide.infra.frameworks.spark.framework:Spark",
 }
 
 WITHOUT_CLUSTER = "none"

@@ -23,8 +23,8 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
-from infra.frameworks.door import CHALLENGE, OPEN_PATH, Door, read_secret
-from infra.frameworks.heads import STATUS_PATH
+from ebbtide.infra.frameworks.door import CHALLENGE, OPEN_PATH, Door, read_secret
+from ebbtide.infra.frameworks.heads import STATUS_PATH
 
 _HEAD_TIMEOUT_S = 10.0
 _LONGEST_HEAD_BYTES = 2**16

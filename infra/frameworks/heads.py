@@ -10,8 +10,8 @@ import os
 import urllib.request
 from pathlib import Path
 
-from infra.frameworks.base import FrameworkStatus, HeadInfo, WorkerStatus
-from infra.frameworks.door import basic, read_secret
+from ebbtide.infra.frameworks.base import FrameworkStatus, HeadInfo, WorkerStatus
+from ebbtide.infra.frameworks.door import basic, read_secret
 
 _ANSWER_TIMEOUT_S = 1.0
 STATUS_PATH = "/ebb/status"

@@ -7,9 +7,9 @@ import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from infra.errors import Problem
-from infra.models.job import JobSpec
-from infra.models.phases import Reason
+from ebbtide.infra.errors import Problem
+from ebbtide.infra.models.job import JobSpec
+from ebbtide.infra.models.phases import Reason
 
 _TIMEOUT_S = 20.0
 _ASK = """

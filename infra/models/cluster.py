@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from infra.models.hardware import HardwareTier, NodePool
-from infra.models.phases import Reason, Step
-from infra.models.resources import NOTHING, Resources
+from ebbtide.infra.models.hardware import HardwareTier, NodePool
+from ebbtide.infra.models.phases import Reason, Step
+from ebbtide.infra.models.resources import NOTHING, Resources
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from infra.models.resources import NOTHING, Resources
+from ebbtide.infra.models.resources import NOTHING, Resources
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

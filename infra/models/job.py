@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from infra.models.cluster import ClusterSpec
+from ebbtide.infra.models.cluster import ClusterSpec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,3 +65,7 @@ class RunSpec:
     """Words to find it by and to sum its cost by."""
     owner: str = ""
     """Who asked for it; limits of simultaneous runs count by it."""
+    workdir: str = ""
+    """Absolute; where a Python session works, and so do its workers. A program has its own."""
+    import_path: tuple[str, ...] = ()
+    """Absolute folders where a Python session finds its modules, and so do its workers."""

@@ -6,7 +6,12 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from infra.models.resources import format_duration, format_memory, parse_duration_s, parse_memory
+from ebbtide.infra.models.resources import (
+    format_duration,
+    format_memory,
+    parse_duration_s,
+    parse_memory,
+)
 
 _SPELLINGS = "an age like 30d, a number like 1000 runs, or a size like 20Gi"
 

@@ -2,5 +2,5 @@
 
 Belongs here: one folder a platform that fills in ``base.Platform``. Siblings do not know each
 other.
-Does not belong here: what a head or worker is (``infra.frameworks``), policy (``infra.scaling``).
+Does not belong here: what a head or worker is (``infra.frameworks``), rules (``infra.policy``).
 """

@@ -10,14 +10,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, cast
 
-from infra.models.cluster import ClusterView
-from infra.models.hardware import Node, NodePool
-from infra.models.job import JobSpec, RunSpec
-from infra.models.phases import Reason, Step
-from infra.settings import Settings
+from ebbtide.infra.models.cluster import ClusterView
+from ebbtide.infra.models.hardware import Node, NodePool
+from ebbtide.infra.models.job import JobSpec, RunSpec
+from ebbtide.infra.models.phases import Reason, Step
+from ebbtide.infra.settings import Settings
 
 _REGISTRY = {
-    "local": "infra.platforms.local.platform:LocalPlatform",
+    "local": "ebbtide.infra.platforms.local.platform:LocalPlatform",
 }
 
 

@@ -7,12 +7,12 @@ import re
 
 import pytest
 
-import infra.errors
-from infra.errors import ConfigurationError, EbbError, JobError, error_for
-from infra.models.phases import REASONS, STEP_LABELS, ExitCode, Phase, Reason, Step
-from tests.architecture.house import modules
+import ebbtide.infra.errors
+from ebbtide.infra.errors import ConfigurationError, EbbError, JobError, error_for
+from ebbtide.infra.models.phases import REASONS, STEP_LABELS, ExitCode, Phase, Reason, Step
+from tests.architecture.sources import modules
 
-TREE = infra.errors.__doc__ or ""
+TREE = ebbtide.infra.errors.__doc__ or ""
 DRAWN = dict(re.findall(r"[├└]── (\w+)\s+([A-Z]+):\*", TREE))
 """Class name → family, as the docstring draws them."""
 
@@ -81,7 +81,7 @@ def test_a_misconfiguration_is_never_retried() -> None:
 def test_every_error_class_is_drawn_with_its_family() -> None:
     defined = _error_classes()
     assert defined == FIRST_ERROR | set(DRAWN)
-    families = {name: getattr(infra.errors, name).family for name in DRAWN}
+    families = {name: getattr(ebbtide.infra.errors, name).family for name in DRAWN}
     assert families == {name: family.lower() for name, family in DRAWN.items()}
 
 
@@ -100,7 +100,7 @@ def test_a_step_has_a_label(step: Step) -> None:
 
 
 def _error_classes() -> set[str]:
-    """Names of all classes of the house that derive from the first one, wherever they are."""
+    """Names of all classes of ours that derive from the first one, wherever they are."""
     bases = {
         node.name: {ast.unparse(base).rpartition(".")[2] for base in node.bases}
         for module in modules()

@@ -1,4 +1,4 @@
-"""The console script works in a folder that has packages with our names."""
+"""The console script works in a folder that has packages with names of ours or of what we need."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from types import SimpleNamespace
 
 import pytest
 
-import ebb_entry
-from tests.architecture.house import PACKAGES
+import ebbtide.__main__ as door
+from tests.architecture.sources import PACKAGES
 
 EBB = Path(sys.executable).with_name("ebb")
 MINE = "this is the user's own package"
@@ -20,8 +20,8 @@ MINE = "this is the user's own package"
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A folder whose own flows, tasks and infra fail when somebody imports them."""
-    for package in PACKAGES:
+    """A folder whose own packages fail when somebody imports them: ours, and what we need."""
+    for package in (*PACKAGES, "yaml"):
         own = tmp_path / package
         own.mkdir()
         (own / "__init__.py").write_text(f"raise RuntimeError({MINE!r})\n")
@@ -36,7 +36,7 @@ def test_ebb_starts_beside_packages_of_the_same_name(folder: Path, python_path: 
 
 
 def test_these_packages_would_be_taken_without_the_entry_module(folder: Path) -> None:
-    command = [sys.executable, "-c", "import flows"]
+    command = [sys.executable, "-c", "import yaml"]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     assert MINE in done.stderr, "else the tests above prove nothing"
 
@@ -47,14 +47,14 @@ def test_the_entry_takes_the_users_folders_off_the_path_only(
     seen: list[str] = []
     command_line = SimpleNamespace(main=lambda: seen.extend(sys.path))
     loader = SimpleNamespace(import_module=lambda _: command_line)
-    monkeypatch.setattr(ebb_entry, "importlib", loader)
+    monkeypatch.setattr(door, "importlib", loader)
     monkeypatch.chdir(folder)
     monkeypatch.setenv(
         "PYTHONPATH", os.pathsep.join([".", "/elsewhere", site.getsitepackages()[0]])
     )
     ours = list(sys.path)
     monkeypatch.setattr(sys, "path", ["", str(folder), "/elsewhere", *ours])
-    assert ebb_entry.main() == 0
+    assert door.main() == 0
     assert seen == [path for path in ours if path]
     assert os.environ["PYTHONPATH"].startswith("."), "it is meant for the user's program"
 

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.architecture.house import PACKAGES, ROOT, Module, modules, modules_under
+from tests.architecture.sources import PACKAGES, ROOT, Module, modules, modules_under
 
 PYPROJECT = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
-SLEEPER = "infra.waiting"
+SLEEPER = "ebbtide.infra.waiting"
 _LEAST_WORDS = 2
 
 # Written in parts, because this file is tracked as well.

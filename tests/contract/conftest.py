@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from infra.models.cluster import ClusterSpec
-from infra.models.hardware import HardwareTier
-from infra.models.resources import Resources
+from ebbtide.infra.models.cluster import ClusterSpec
+from ebbtide.infra.models.hardware import HardwareTier
+from ebbtide.infra.models.resources import Resources
 from tests.clusters import MIB, POOL, QUICK, TIER, cluster_spec
 
 SMALLEST: dict[str, HardwareTier] = {

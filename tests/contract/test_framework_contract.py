@@ -15,11 +15,16 @@ from pathlib import Path
 
 import pytest
 
-from infra.frameworks.base import WITHOUT_CLUSTER, Framework, known_frameworks, load_framework
-from infra.models.job import Limits, RetryPolicy
-from infra.models.phases import ExitCode, Reason
-from infra.platforms.local import marks
-from infra.settings import Settings
+from ebbtide.infra.frameworks.base import (
+    WITHOUT_CLUSTER,
+    Framework,
+    known_frameworks,
+    load_framework,
+)
+from ebbtide.infra.models.job import Limits, RetryPolicy
+from ebbtide.infra.models.phases import ExitCode, Reason
+from ebbtide.infra.platforms.local import marks
+from ebbtide.infra.settings import Settings
 from tests.clusters import Stand, carried_out, run_spec, script, standing
 from tests.contract.conftest import small
 from tests.faults.census import listening_addresses
@@ -213,7 +218,7 @@ LOSES_HEAD = """
 def test_asking_a_framework_does_not_import_it(framework: str) -> None:
     words = f"""
 import sys
-from infra.frameworks.base import load_framework
+from ebbtide.infra.frameworks.base import load_framework
 load_framework({framework!r}).problems()
 print(*{{name.split('.')[0] for name in sys.modules}})
 """
@@ -227,7 +232,7 @@ def connect(
     """Ask for a client in a process that has nothing else."""
     words = f"""
 import json, sys
-from infra.frameworks.base import load_framework
+from ebbtide.infra.frameworks.base import load_framework
 with load_framework({framework.name!r}).client(sys.argv[1], json.loads(sys.argv[2])):
     print("connected")
 """

@@ -8,16 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from infra import runs, steps
-from infra.heartbeat import Heartbeat
-from infra.ledger import Ledger
-from infra.models.cluster import ClusterView
-from infra.models.job import RunSpec
-from infra.models.phases import Reason, Step
-from infra.models.resources import NOTHING, Resources
-from infra.platforms.base import Platform, known_platforms, load_platform
-from infra.settings import Settings
-from infra.steps import Scene
+from ebbtide.infra.lifecycle import steps
+from ebbtide.infra.lifecycle.heartbeat import Heartbeat
+from ebbtide.infra.lifecycle.steps import Scene
+from ebbtide.infra.models.cluster import ClusterView
+from ebbtide.infra.models.job import RunSpec
+from ebbtide.infra.models.phases import Reason, Step
+from ebbtide.infra.models.resources import NOTHING, Resources
+from ebbtide.infra.platforms.base import Platform, known_platforms, load_platform
+from ebbtide.infra.records import runs
+from ebbtide.infra.records.ledger import Ledger
+from ebbtide.infra.settings import Settings
 from tests.clusters import cluster_spec, run_spec, script
 from tests.helpers import wait_until
 

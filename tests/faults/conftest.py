@@ -9,7 +9,7 @@ from typing import Protocol
 
 import pytest
 
-from flows.prefect_server import server
+from ebbtide.flows.prefect_server import server
 from tests.faults.census import Census
 from tests.faults.stage import LEASE_S, Stage
 from tests.helpers import end_marked_processes

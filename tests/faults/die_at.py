@@ -1,8 +1,8 @@
 """A flow that is killed at one step: ``python -m tests.faults.die_at SPEC [STEP WHO] [--prefect]``.
 
 It does what the flow process does (begin the run, sign in, carry out its attempts), only that the
-named step of ``infra.steps`` first ends WHO (flow, supervisor, both) with SIGKILL. Without a step
-it is a plain flow process; for a run that is in the ledger it goes on with that run.
+named step of ``infra.lifecycle.steps`` first ends WHO (flow, supervisor, both) with SIGKILL.
+Without a step it is a plain flow process; for a run that is in the ledger it goes on with that run.
 
 When the fault comes: step 1 as soon as the cluster is declared and has a supervisor, step 6 while
 the program runs, every other step at its beginning. Only the first attempt is hit.
@@ -19,15 +19,16 @@ import time
 from pathlib import Path
 from typing import Any
 
-from flows.attempts import carry_out
-from infra import runs, steps
-from infra.errors import EbbError
-from infra.ledger import Ledger
-from infra.models.codec import from_json
-from infra.models.job import RunSpec
-from infra.models.phases import Step
-from infra.platforms.local import marks
-from infra.settings import load_settings
+from ebbtide.infra.errors import EbbError
+from ebbtide.infra.lifecycle import steps
+from ebbtide.infra.lifecycle.attempts import carry_out
+from ebbtide.infra.models.codec import from_json
+from ebbtide.infra.models.job import RunSpec
+from ebbtide.infra.models.phases import Step
+from ebbtide.infra.platforms.local import marks
+from ebbtide.infra.records import runs
+from ebbtide.infra.records.ledger import Ledger
+from ebbtide.infra.settings import load_settings
 from tests.helpers import wait_until
 
 PLENTY_S = 120.0
@@ -46,7 +47,7 @@ def main(spec_file: Path, fault: list[str], *, prefect: bool) -> int:
         _arrange(Step(fault[0]), fault[1], settings.home)
     try:
         if prefect:
-            importlib.import_module("flows.run_job").adopt_run(run=spec.name)
+            importlib.import_module("ebbtide.flows.run_job").adopt_run(run=spec.name)
         else:
             carry_out(settings, ledger, spec, steps)
     except EbbError as error:

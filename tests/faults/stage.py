@@ -15,15 +15,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from infra.ledger import Ledger
-from infra.models.cluster import AutoscalePolicy, ClusterSpec
-from infra.models.codec import to_json
-from infra.models.hardware import HardwareTier, NodePool
-from infra.models.job import JobSpec, RetryPolicy, RunSpec
-from infra.models.phases import Step
-from infra.models.resources import Resources
-from infra.platforms.local import marks
-from infra.settings import Settings
+from ebbtide.infra.models.cluster import AutoscalePolicy, ClusterSpec
+from ebbtide.infra.models.codec import to_json
+from ebbtide.infra.models.hardware import HardwareTier, NodePool
+from ebbtide.infra.models.job import JobSpec, RetryPolicy, RunSpec
+from ebbtide.infra.models.phases import Step
+from ebbtide.infra.models.resources import Resources
+from ebbtide.infra.platforms.local import marks
+from ebbtide.infra.records.ledger import Ledger
+from ebbtide.infra.settings import Settings
 from tests.faults.census import Census, Count
 from tests.helpers import wait_until
 

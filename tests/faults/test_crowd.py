@@ -14,15 +14,15 @@ from pathlib import Path
 
 import pytest
 
-from flows.launch import launch
-from infra import runs
-from infra.errors import CapacityError
-from infra.ledger import Ledger
-from infra.models.codec import to_json
-from infra.models.job import RunSpec
-from infra.models.phases import ExitCode, Reason
-from infra.models.resources import Resources
-from infra.settings import Settings
+from ebbtide.flows.launch import launch
+from ebbtide.infra.errors import CapacityError
+from ebbtide.infra.models.codec import to_json
+from ebbtide.infra.models.job import RunSpec
+from ebbtide.infra.models.phases import ExitCode, Reason
+from ebbtide.infra.models.resources import Resources
+from ebbtide.infra.records import runs
+from ebbtide.infra.records.ledger import Ledger
+from ebbtide.infra.settings import Settings
 from tests.faults.conftest import Note
 from tests.faults.stage import Stage
 
@@ -102,11 +102,11 @@ def test_ebb_run_says_what_to_do_and_exits_as_for_no_capacity(stage: Stage) -> N
 BEGIN = """
 import json, sys
 from pathlib import Path
-from infra import runs
-from infra.errors import CapacityError
-from infra.ledger import Ledger
-from infra.models.codec import from_json
-from infra.models.job import RunSpec
+from ebbtide.infra import runs
+from ebbtide.infra.errors import CapacityError
+from ebbtide.infra.records.ledger import Ledger
+from ebbtide.infra.models.codec import from_json
+from ebbtide.infra.models.job import RunSpec
 from dataclasses import replace
 ledger, spec = Ledger(Path(sys.argv[1])), from_json(RunSpec, sys.stdin.read())
 print("ready", flush=True)

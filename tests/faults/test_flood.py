@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from infra.platforms.local import marks, tree
+from ebbtide.infra.platforms.local import marks, tree
 from tests.faults.conftest import Note
 from tests.faults.stage import ITS_CODE, Stage
 from tests.helpers import wait_until

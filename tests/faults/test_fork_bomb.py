@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from infra.models.job import JobSpec, Limits
-from infra.models.phases import Reason
-from infra.platforms.local import tree
+from ebbtide.infra.models.job import JobSpec, Limits
+from ebbtide.infra.models.phases import Reason
+from ebbtide.infra.platforms.local import tree
 from tests.faults.stage import ITS_CODE, RUN, Stage
 from tests.helpers import wait_until
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from infra.ledger import Ledger
-from infra.platforms.local import marks
+from ebbtide.infra.platforms.local import marks
+from ebbtide.infra.records.ledger import Ledger
 from tests.faults.test_machine import DISK_BYTES, fill
 from tests.helpers import wait_until
 

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 
 import pytest
 
-from infra import reaper
-from infra.models.phases import ExitCode, Step
+from ebbtide.infra.lifecycle import reaper
+from ebbtide.infra.models.phases import ExitCode, Step
 from tests.faults.conftest import Note
 from tests.faults.stage import ITS_CODE, Stage, assert_one_at_a_time
 

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from infra.cuts import cut_of
-from infra.models.job import JobSpec, Limits, RunSpec
-from infra.models.phases import ExitCode
+from ebbtide.infra.models.job import JobSpec, Limits, RunSpec
+from ebbtide.infra.models.phases import ExitCode
+from ebbtide.infra.platforms.local.cuts import cut_of
 from tests.faults.stage import ITS_CODE, RUN, Stage
 
 DISK_BYTES = 8 * 2**20

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from infra.models.phases import ExitCode
+from ebbtide.infra.models.phases import ExitCode
 from tests.faults.stage import ITS_CODE, RUN, Stage
 from tests.helpers import wait_until
 

@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from flows.prefect_server import server
-from flows.prefect_server.api import Api
-from flows.prefect_server.server import ServerInfo
+from ebbtide.flows.prefect_server import server
+from ebbtide.flows.prefect_server.api import Api
+from ebbtide.flows.prefect_server.server import ServerInfo
 from tests.flows.flow_runs import call
 
 ROOT = Path(__file__).parents[2]

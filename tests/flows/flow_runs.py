@@ -11,13 +11,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from flows.prefect_server.api import Api
-from infra.ledger import Ledger
+from ebbtide.flows.prefect_server.api import Api
+from ebbtide.infra.records.ledger import Ledger
 from tests.helpers import wait_until
 
 DRIVE = Path(__file__).with_name("drive.py")
 _BUSY = 503
-_HEADER = "from pathlib import Path\nfrom prefect import flow\nfrom flows.jobs import *\n"
+_HEADER = """from pathlib import Path
+from prefect import flow
+from ebbtide import cluster, job, parallel
+"""
 
 
 def call(api: Api, path: str, body: Any = None, method: str = "POST") -> Any:

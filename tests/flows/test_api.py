@@ -10,12 +10,12 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from flows.api import Cluster, cluster, run
-from infra.errors import ConfigurationError
-from infra.ledger import Ledger
-from infra.models.phases import Phase
-from infra.platforms.local.platform import LocalPlatform
-from infra.settings import Settings
+from ebbtide import Cluster, cluster, run
+from ebbtide.infra.errors import ConfigurationError
+from ebbtide.infra.models.phases import Phase
+from ebbtide.infra.platforms.local.platform import LocalPlatform
+from ebbtide.infra.records.ledger import Ledger
+from ebbtide.infra.settings import Settings
 from tests.helpers import wait_until
 
 

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from flows.asking import Request
-from flows.recorded import begin
-from infra import runs
-from infra.errors import CapacityError
-from infra.ledger import Ledger
-from infra.models.phases import Reason
+from ebbtide.infra.errors import CapacityError
+from ebbtide.infra.lifecycle.once import begin
+from ebbtide.infra.lifecycle.submission import Request
+from ebbtide.infra.models.phases import Reason
+from ebbtide.infra.records import runs
+from ebbtide.infra.records.ledger import Ledger
 from tests.helpers import wait_until
 
 ONE_WAITS = "pools: {local: {runs-waiting: 1}}\ntiers: {small: {cpu: 250m, memory: 256Mi}}\n"

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from flows.asking import Request
-from flows.claims import claim
-from infra import runs
-from infra.errors import JobError
-from infra.ledger import Ledger
-from infra.models.phases import Reason
-from infra.settings import Settings
+from ebbtide.infra.errors import JobError
+from ebbtide.infra.lifecycle.claims import claim
+from ebbtide.infra.lifecycle.submission import Request
+from ebbtide.infra.models.phases import Reason
+from ebbtide.infra.records import runs
+from ebbtide.infra.records.ledger import Ledger
+from ebbtide.infra.settings import Settings
 
 KEY = "retrain/orders/7"
 HOUR_S = 3600.0

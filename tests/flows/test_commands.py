@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from flows.cli.main import main
-from infra.models.phases import ExitCode
+from ebbtide.flows.cli.main import main
+from ebbtide.infra.models.phases import ExitCode
 from tests.clusters import carried_out, cluster_spec, run_spec, script
 
 Ebb = Callable[[str], tuple[int, str, str]]
@@ -167,5 +167,5 @@ def test_reading_does_not_import_prefect(words: str) -> None:
         check=False,
     )
     assert done.returncode == ExitCode.OK
-    assert "infra.ledger" in done.stderr
+    assert "ebbtide.infra.records.ledger" in done.stderr
     assert "| prefect" not in done.stderr

@@ -9,8 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from flows.prefect_server import server
-from flows.prefect_server.server import ServerInfo
+from ebbtide.flows.prefect_server import server
+from ebbtide.flows.prefect_server.server import ServerInfo
 from tests.flows.flow_runs import call
 from tests.helpers import wait_until
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.prefect_server.server import ServerInfo
+from ebbtide.flows.prefect_server.server import ServerInfo
 from tests.flows.flow_runs import call
 
 FILE = "deployments.yaml"

@@ -11,12 +11,12 @@ from uuid import uuid4
 
 import pytest
 
-from flows.cli.main import main
-from flows.events import outbox
-from flows.events.prefect_events import effects_of, failed_actions, send
-from flows.prefect_server.api import Api
-from infra.models.phases import ExitCode
-from infra.settings import Settings
+from ebbtide.flows.cli.main import main
+from ebbtide.flows.events import outbox
+from ebbtide.flows.events.prefect_events import effects_of, failed_actions, send
+from ebbtide.flows.prefect_server.api import Api
+from ebbtide.infra.models.phases import ExitCode
+from ebbtide.infra.settings import Settings
 from tests.flows.conftest import Deployed
 from tests.flows.flow_runs import call
 from tests.helpers import wait_until

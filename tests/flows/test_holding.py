@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from flows.prefect_server.api import Api
-from flows.prefect_server.server import ServerInfo
-from infra.ledger import Ledger
-from infra.platforms.local.platform import LocalPlatform
-from infra.settings import Settings
+from ebbtide.flows.prefect_server.api import Api
+from ebbtide.flows.prefect_server.server import ServerInfo
+from ebbtide.infra.platforms.local.platform import LocalPlatform
+from ebbtide.infra.records.ledger import Ledger
+from ebbtide.infra.settings import Settings
 from tests.flows.flow_runs import FlowRun, flow_run
 from tests.helpers import wait_until
 
@@ -43,9 +43,9 @@ BOTH = """
 
     @flow
     def main():
-        with parallel() as crew:
+        with parallel() as group:
             for name in ("one", "two"):
-                crew.submit(hold, name)
+                group.submit(hold, name)
 """
 ROOM_FOR_ONE = """
 pools:

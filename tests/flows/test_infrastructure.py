@@ -10,19 +10,19 @@ from typing import Any
 
 import pytest
 
-from flows.prefect_server.server import ServerInfo
-from infra import runs
-from infra.ledger import Ledger
+from ebbtide.flows.prefect_server.server import ServerInfo
+from ebbtide.infra.records import runs
+from ebbtide.infra.records.ledger import Ledger
 from tests.clusters import POOL, cluster_spec, run_spec
 from tests.flows.flow_runs import call
 
 pytestmark = pytest.mark.usefixtures("prefect_api")
-RUN_FLOW = "from flows.infrastructure import infrastructure; infrastructure()"
+RUN_FLOW = "from ebbtide.flows.infrastructure import infrastructure; infrastructure()"
 REFRESH = """
 import sys
 from prefect.client.orchestration import get_client
-from flows import infrastructure
-from infra.settings import load_settings
+from ebbtide.flows import infrastructure
+from ebbtide.infra.settings import load_settings
 infrastructure._FRESH_FOR_S = float(sys.argv[1])
 with get_client(sync_client=True) as client:
     infrastructure.refresh(client, load_settings())

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from flows.prefect_server.server import ServerInfo
-from infra.models.phases import Step
-from infra.platforms.local.platform import LocalPlatform
-from infra.settings import Settings
+from ebbtide.flows.prefect_server.server import ServerInfo
+from ebbtide.infra.models.phases import Step
+from ebbtide.infra.platforms.local.platform import LocalPlatform
+from ebbtide.infra.settings import Settings
 from tests.flows.flow_runs import FlowRun, call, flow_run
 from tests.helpers import wait_until
 
@@ -43,9 +43,9 @@ SIDE_BY_SIDE = """
     @flow
     def main():
         program = Path("program.py").absolute()
-        with parallel() as crew:
+        with parallel() as group:
             for number in range(3):
-                crew.submit(job, program, "waits", name=f"job-{number}", framework="none")
+                group.submit(job, program, "waits", name=f"job-{number}", framework="none")
 """
 SUSPENDED = """
     import threading

@@ -10,8 +10,8 @@ import pytest
 from tests.flows.conftest import ROOT, Deployed
 from tests.flows.flow_runs import FlowRun, call
 
-PIPELINE = "from flows.pipelines import nightly_pipeline as main\n"
-RETRAIN = "from flows.retrain import retrain as main\n"
+PIPELINE = "from ebbtide.flows.pipelines import nightly_pipeline as main\n"
+RETRAIN = "from ebbtide.flows.retrain import retrain as main\n"
 
 
 class Start:

@@ -14,19 +14,19 @@ from pathlib import Path
 import psutil
 import pytest
 
-from flows.cli.main import main
-from flows.prefect_server import server
-from flows.prefect_server.api import Api
-from flows.prefect_server.bind import checked
-from flows.prefect_server.server import ServerInfo
-from infra.errors import ProvisioningError
-from infra.models.phases import ExitCode
+from ebbtide.flows.cli.main import main
+from ebbtide.flows.prefect_server import server
+from ebbtide.flows.prefect_server.api import Api
+from ebbtide.flows.prefect_server.bind import checked
+from ebbtide.flows.prefect_server.server import ServerInfo
+from ebbtide.infra.errors import ProvisioningError
+from ebbtide.infra.models.phases import ExitCode
 from tests.helpers import marked_processes, wait_until
 
 ENSURE = """
 import sys
 from pathlib import Path
-from flows.prefect_server import server
+from ebbtide.flows.prefect_server import server
 print(server.ensure(Path(sys.argv[1]), deadline_s=180, idle_s=3600).pid)
 """
 

@@ -11,19 +11,19 @@ from typing import Any
 
 import pytest
 
-from flows.asking import Request, spec_for
-from flows.launch import launch
-from flows.prefect_server.server import ServerInfo
-from infra import runs
-from infra.ledger import Ledger
-from infra.models.phases import Step
-from infra.settings import Settings
+from ebbtide.flows.launch import launch
+from ebbtide.flows.prefect_server.server import ServerInfo
+from ebbtide.infra.lifecycle.submission import Request, spec_for
+from ebbtide.infra.models.phases import Step
+from ebbtide.infra.records import runs
+from ebbtide.infra.records.ledger import Ledger
+from ebbtide.infra.settings import Settings
 from tests.helpers import wait_until
 
 FLOW = """
 import sys
-from flows.run_job import run_job
-from infra.errors import EbbError
+from ebbtide.flows.run_job import run_job
+from ebbtide.infra.errors import EbbError
 try:
     print(run_job(sys.argv[1], cluster={"framework": "none"}))
 except EbbError as error:

@@ -20,7 +20,7 @@ from tests.kubernetes.workloads import OWN_CLUSTER
 
 ALONE = """
 import importlib.util as found, sys
-import infra.frameworks.FRAMEWORK
+import ebbtide.infra.frameworks.FRAMEWORK
 print(*[name for name in ("prefect", "flows", "tasks") if found.find_spec(name)])
 """
 ASKS_DASK = """

@@ -17,7 +17,7 @@ import pandas as pd
 import pytest
 from distributed import Client, wait
 
-from infra.frameworks.base import load_framework
+from ebbtide.infra.frameworks.base import load_framework
 from tests.clusters import QUICK, Stand, cluster_spec, run_spec, standing
 from tests.helpers import wait_until
 from tests.load import Total, burn, started, starts

@@ -10,11 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from flows.asking import Request, spec_for
-from flows.attempts import carry_out
-from infra import runs, steps
-from infra.ledger import Ledger
-from infra.settings import load_settings
+from ebbtide.infra.lifecycle import steps
+from ebbtide.infra.lifecycle.attempts import carry_out
+from ebbtide.infra.lifecycle.submission import Request, spec_for
+from ebbtide.infra.records import runs
+from ebbtide.infra.records.ledger import Ledger
+from ebbtide.infra.settings import load_settings
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "examples"

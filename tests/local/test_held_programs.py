@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from infra import steps
-from infra.errors import JobError
-from infra.models.job import JobSpec
-from infra.models.phases import Reason
-from infra.platforms.local import marks
+from ebbtide.infra.errors import JobError
+from ebbtide.infra.lifecycle import steps
+from ebbtide.infra.models.job import JobSpec
+from ebbtide.infra.models.phases import Reason
+from ebbtide.infra.platforms.local import marks
 from tests.clusters import Stand, cluster_spec, run_spec, script, standing
 from tests.helpers import wait_until
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from infra.models.job import Limits, RetryPolicy
-from infra.models.phases import ExitCode, Reason
-from infra.platforms.local import marks
+from ebbtide.infra.models.job import Limits, RetryPolicy
+from ebbtide.infra.models.phases import ExitCode, Reason
+from ebbtide.infra.platforms.local import marks
 from tests.clusters import Outcome, carried_out, cluster_spec, run_spec, script
 
 PLAIN = cluster_spec("none")

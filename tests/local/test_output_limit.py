@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from infra import steps
-from infra.cuts import cut_of
-from infra.models.job import JobSpec, Limits
-from infra.settings import Settings
+from ebbtide.infra.lifecycle import steps
+from ebbtide.infra.models.job import JobSpec, Limits
+from ebbtide.infra.platforms.local.cuts import cut_of
+from ebbtide.infra.settings import Settings
 from tests.clusters import carried_out, cluster_spec, run_spec, script, standing
 
 MIB = 2**20

@@ -12,19 +12,19 @@ from pathlib import Path
 import pytest
 from distributed import Client
 
-from infra import runs
-from infra.errors import CapacityError
-from infra.frameworks.base import load_framework
-from infra.heartbeat import Heartbeat
-from infra.ledger import Ledger
-from infra.models.cluster import ClusterSpec, ClusterView
-from infra.models.hardware import NodePool
-from infra.models.job import Limits
-from infra.models.phases import Reason
-from infra.models.resources import Resources
-from infra.platforms.local import marks
-from infra.platforms.local.platform import LocalPlatform
-from infra.settings import Settings
+from ebbtide.infra.errors import CapacityError
+from ebbtide.infra.frameworks.base import load_framework
+from ebbtide.infra.lifecycle.heartbeat import Heartbeat
+from ebbtide.infra.models.cluster import ClusterSpec, ClusterView
+from ebbtide.infra.models.hardware import NodePool
+from ebbtide.infra.models.job import Limits
+from ebbtide.infra.models.phases import Reason
+from ebbtide.infra.models.resources import Resources
+from ebbtide.infra.platforms.local import marks
+from ebbtide.infra.platforms.local.platform import LocalPlatform
+from ebbtide.infra.records import runs
+from ebbtide.infra.records.ledger import Ledger
+from ebbtide.infra.settings import Settings
 from tests.clusters import MIB, QUICK, TIER, carried_out, cluster_spec, run_spec, script, standing
 from tests.helpers import wait_until
 from tests.load import burn

@@ -7,7 +7,7 @@ import signal
 import subprocess
 from pathlib import Path
 
-from infra.platforms.local import marks
+from ebbtide.infra.platforms.local import marks
 from tests.clusters import Stand, carried_out, run_spec, script, standing
 from tests.contract.conftest import small
 from tests.helpers import wait_until

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.prefect_server import server
+from ebbtide.flows.prefect_server import server
 
 ROOT = Path(__file__).resolve().parents[2]
 TIMEOUT_S = 300

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from infra import usage
-from infra.ledger import Ledger
-from infra.platforms.local import marks
-from infra.receipts import receipt_of
+from ebbtide.infra.accounting.receipts import receipt_of
+from ebbtide.infra.platforms.local import marks
+from ebbtide.infra.records import usage
+from ebbtide.infra.records.ledger import Ledger
 from tests.clusters import (
     QUICK,
     TIER,

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from infra.errors import ConfigurationError
-from infra.ledger import Ledger
-from infra.private import private_folder, private_home
+from ebbtide.infra.errors import ConfigurationError
+from ebbtide.infra.files.private import private_folder, private_home
+from ebbtide.infra.records.ledger import Ledger
 from tests.security.conftest import OtherUser
 
 

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from flows import keeping
-from flows.prefect_server import server
-from flows.stack import rounds
-from infra.private import OURS
-from infra.settings import Settings
+from ebbtide.flows.prefect_server import server
+from ebbtide.infra.files.private import OURS
+from ebbtide.infra.installation import rounds
+from ebbtide.infra.lifecycle import keeping
+from ebbtide.infra.settings import Settings
 from tests.helpers import marked_processes, wait_until
 from tests.stack.prefect import EBB, ROOT
 
@@ -34,7 +34,7 @@ Client().submit(lambda: pathlib.Path("by-worker").touch()).result()
 """
 FROM_PYTHON = """
 import os, sys
-from flows.api import run
+from ebbtide import run
 assert run("program.py", framework="none").succeeded
 print(oct(os.umask(0)))
 """

@@ -11,13 +11,19 @@ from pathlib import Path
 
 import pytest
 
-from flows.cli import main as cli
-from flows.tables import others
-from infra import runs
-from infra.ledger import Ledger
-from infra.models.resources import Resources
-from infra.platforms.local import neighbours as module
-from infra.platforms.local.neighbours import HIDDEN, Neighbours, name_for, neighbours, read_name
+from ebbtide.flows.cli import main as cli
+from ebbtide.infra.models.resources import Resources
+from ebbtide.infra.platforms.local import neighbours as module
+from ebbtide.infra.platforms.local.neighbours import (
+    HIDDEN,
+    Neighbours,
+    name_for,
+    neighbours,
+    read_name,
+)
+from ebbtide.infra.presentation.tables import others
+from ebbtide.infra.records import runs
+from ebbtide.infra.records.ledger import Ledger
 from tests.clusters import POOL, TIER, cluster_spec, run_spec, standing
 from tests.helpers import marked_processes, wait_until
 from tests.security.conftest import OtherUser
@@ -81,7 +87,7 @@ def test_everybody_can_read_what_a_cluster_holds(ebb_home: Path, other_user: Oth
         (pid,) = [
             process.pid
             for process in marked_processes(ebb_home)
-            if "infra.supervisor.main" in process.command
+            if "ebbtide.infra.platforms.local.supervisor.main" in process.command
         ]
         said = other_user.run("cat", f"/proc/{pid}/comm", check=True).stdout
         assert said == name_for(both) + "\n"

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from flows.cli.main import main
-from infra.models.phases import ExitCode
+from ebbtide.flows.cli.main import main
+from ebbtide.infra.models.phases import ExitCode
 from tests.clusters import Stand, carried_out, cluster_spec, run_spec, script, standing
 
 Ebb = Callable[[str], tuple[int, str, str]]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.prefect_server.api import auth_file
+from ebbtide.flows.prefect_server.api import auth_file
 from tests.security.conftest import OtherUser
 from tests.security.victim import Victim, victim
 
@@ -81,7 +81,7 @@ def test_secret_is_in_no_command_line_that_others_see(
 ) -> None:
     secret = auth_file(home_of_module).read_text().strip()
     seen = other_user.run("sh", "-c", "cat /proc/[0-9]*/cmdline 2>/dev/null; true").stdout
-    assert "flows.prefect_server.app:create" in seen
+    assert "ebbtide.flows.prefect_server.app:create" in seen
     assert secret not in seen
 
 

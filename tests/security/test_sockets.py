@@ -22,9 +22,9 @@ from urllib.request import url2pathname
 import pytest
 from playwright.sync_api import Page
 
-from flows.prefect_server import server
-from infra.frameworks.door import basic, read_secret
-from infra.platforms.base import Login
+from ebbtide.flows.prefect_server import server
+from ebbtide.infra.frameworks.door import basic, read_secret
+from ebbtide.infra.platforms.base import Login
 from tests.browser import other_origin, tab
 from tests.clusters import Stand, run_spec, script, standing
 from tests.contract.conftest import small

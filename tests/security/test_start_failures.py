@@ -9,18 +9,19 @@ from typing import Any
 
 import pytest
 
-from flows import launch as launching
-from flows.api import cluster, run
-from flows.asking import Request
-from flows.cli import main as cli
-from flows.recorded import run_once
-from infra import runs, steps
-from infra.errors import EbbError, ProvisioningError
-from infra.ledger import Ledger
-from infra.models.phases import Reason
-from infra.platforms.local.platform import LocalPlatform
-from infra.platforms.local.processes import Ours
-from infra.settings import Settings
+from ebbtide import cluster, run
+from ebbtide.flows import launch as launching
+from ebbtide.flows.cli import main as cli
+from ebbtide.infra.errors import EbbError, ProvisioningError
+from ebbtide.infra.lifecycle import steps
+from ebbtide.infra.lifecycle.once import run_once
+from ebbtide.infra.lifecycle.submission import Request
+from ebbtide.infra.models.phases import Reason
+from ebbtide.infra.platforms.local.platform import LocalPlatform
+from ebbtide.infra.platforms.local.processes import Ours
+from ebbtide.infra.records import runs
+from ebbtide.infra.records.ledger import Ledger
+from ebbtide.infra.settings import Settings
 from tests.clusters import cluster_spec, run_spec, script
 
 STEPS = {

@@ -13,23 +13,23 @@ import pytest
 from rich.console import Console
 from rich.markdown import Markdown
 
-from flows.cli import main as cli
-from flows.cli.screen import TextScreen
-from flows.infrastructure import page_of
-from flows.tables import tables
-from infra import runs, usage
-from infra.errors import error_for
-from infra.ledger import Ledger
-from infra.models.job import JobSpec
-from infra.models.phases import Reason
-from infra.models.usage import Span
-from infra.overview import gather
-from infra.platforms.local.neighbours import Claim, Neighbours
-from infra.receipt_text import receipt_markdown
-from infra.receipts import receipt_of
-from infra.settings import Settings
-from infra.shown import json_text, markdown, visible
-from tasks.words import words_of
+from ebbtide.flows.cli import main as cli
+from ebbtide.flows.cli.screen import TextScreen
+from ebbtide.flows.infrastructure import page_of
+from ebbtide.infra.accounting.receipts import receipt_of
+from ebbtide.infra.errors import error_for
+from ebbtide.infra.escaping import json_text, markdown, visible
+from ebbtide.infra.lifecycle.inventory import gather
+from ebbtide.infra.models.job import JobSpec
+from ebbtide.infra.models.phases import Reason
+from ebbtide.infra.models.usage import Span
+from ebbtide.infra.platforms.local.neighbours import Claim, Neighbours
+from ebbtide.infra.presentation.receipt_text import receipt_markdown
+from ebbtide.infra.presentation.tables import tables
+from ebbtide.infra.records import runs, usage
+from ebbtide.infra.records.ledger import Ledger
+from ebbtide.infra.settings import Settings
+from ebbtide.tasks.words import words_of
 from tests.clusters import TIER, cluster_spec, run_spec
 from tests.stack.prefect import EBB, ROOT
 from tests.unit.test_overview import CATALOG

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import BrowserContext, Page
 
-from flows.cli.main import main
-from flows.prefect_server.api import auth_file
+from ebbtide.flows.cli.main import main
+from ebbtide.flows.prefect_server.api import auth_file
 from tests.browser import chromium, other_origin
 from tests.security.victim import Victim, victim
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from flows.prefect_server import server
-from flows.prefect_server.server import ServerInfo
+from ebbtide.flows.prefect_server import server
+from ebbtide.flows.prefect_server.server import ServerInfo
 
 ROOT = Path(__file__).parents[2]
 EBB = str(Path(sys.executable).with_name("ebb"))

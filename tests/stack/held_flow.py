@@ -7,10 +7,11 @@ from typing import Any
 
 from prefect import flow
 
-from flows import form, hooks
-from flows.run_job import run_job
-from infra import steps
-from infra.waiting import wait_until
+from ebbtide.flows import form
+from ebbtide.flows.prefect_state import hooks
+from ebbtide.flows.run_job import run_job
+from ebbtide.infra.lifecycle import steps
+from ebbtide.infra.waiting import wait_until
 
 
 @flow(

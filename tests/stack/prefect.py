@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from flows.prefect_server.api import Api, basic, own_auth_string
-from flows.stack import stack
-from infra.ledger import Ledger
-from infra.platforms.local.platform import LocalPlatform
-from infra.settings import Settings
+from ebbtide.flows.prefect_server.api import Api, basic, own_auth_string
+from ebbtide.flows.service import stack
+from ebbtide.infra.platforms.local.platform import LocalPlatform
+from ebbtide.infra.records.ledger import Ledger
+from ebbtide.infra.settings import Settings
 from tests.helpers import wait_until
 
 ROOT = Path(__file__).parents[2]

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from flows.prefect_server import server
+from ebbtide.flows.prefect_server import server
 from tests.helpers import end_marked_processes
 from tests.stack.prefect import EBB, Stack
 from tests.stack.test_up import ebb

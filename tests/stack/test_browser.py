@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Locator, Page
 
-from flows.prefect_server import server
+from ebbtide.flows.prefect_server import server
 from tests.browser import chromium
 from tests.helpers import wait_until
 from tests.stack.prefect import Stack

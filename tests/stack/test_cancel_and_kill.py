@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.models.phases import Step
+from ebbtide.infra.models.phases import Step
 from tests.helpers import wait_until
 from tests.stack.prefect import Stack
 

@@ -20,7 +20,7 @@ FILE: dict[str, Any] = {
     "deployments": [
         {
             "name": "mine",
-            "entrypoint": "flows.reap.reap",
+            "entrypoint": "ebbtide.flows.reap.reap",
             "tags": ["one"],
             "schedules": [
                 {"cron": "1 1 * * *", "slug": "first"},

@@ -73,7 +73,7 @@ def test_job_goes_on_when_the_server_is_killed_and_its_states_arrive_later(
     server = next(
         process
         for process in psutil.process_iter(["cmdline", "environ"])
-        if "flows.prefect_server.app:create" in " ".join(process.info["cmdline"] or ())
+        if "ebbtide.flows.prefect_server.app:create" in " ".join(process.info["cmdline"] or ())
         and (process.info["environ"] or {}).get("EBB_HOME") == str(stack.home)
     )
     server.kill()

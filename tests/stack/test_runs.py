@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from infra.models.phases import Step
+from ebbtide.infra.models.phases import Step
 from tests.helpers import wait_until
 from tests.stack.prefect import EBB, Stack
 

@@ -13,12 +13,12 @@ from typing import Any
 
 import pytest
 
-from flows.prefect_server.bind import Bind
-from flows.stack import health
-from flows.stack.children import Child
-from flows.stack.manager import Manager
-from flows.stack.stack import StackInfo
-from infra.settings import Settings
+from ebbtide.flows.prefect_server.bind import Bind
+from ebbtide.flows.service import health
+from ebbtide.flows.service.children import Child
+from ebbtide.flows.service.manager import Manager
+from ebbtide.flows.service.stack import StackInfo
+from ebbtide.infra.settings import Settings
 from tests.helpers import wait_until
 from tests.stack.prefect import EBB, Stack
 from tests.stack.test_operator import again

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from flows.prefect_server.bind import Bind, checked, names_of
-from infra.errors import ConfigurationError
+from ebbtide.flows.prefect_server.bind import Bind, checked, names_of
+from ebbtide.infra.errors import ConfigurationError
 
 
 def bind(folder: Path, host: str, cert: str = "", key: str = "", *, tls: bool = False) -> Bind:

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from infra.models.cluster import ClusterView, Failure, JobView, QueueView
-from infra.models.codec import from_data, from_json, to_data, to_json
-from infra.models.job import RunSpec
-from infra.models.phases import Reason, Step
-from infra.models.resources import Resources
+from ebbtide.infra.models.cluster import ClusterView, Failure, JobView, QueueView
+from ebbtide.infra.models.codec import from_data, from_json, to_data, to_json
+from ebbtide.infra.models.job import RunSpec
+from ebbtide.infra.models.phases import Reason, Step
+from ebbtide.infra.models.resources import Resources
 
 TYPES: list[type[typing.Any]] = [RunSpec, ClusterView]
 

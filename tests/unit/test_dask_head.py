@@ -11,7 +11,7 @@ from tornado.httpclient import AsyncHTTPClient
 from tornado.httpserver import HTTPServer
 from tornado.testing import bind_unused_port
 
-from infra.frameworks.dask import head
+from ebbtide.infra.frameworks.dask import head
 
 
 def test_dashboard_that_is_still_starting_says_so_and_looks_again(

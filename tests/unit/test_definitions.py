@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from flows.stack.definitions import Known, Schedule, Standing, changes, key_of, merged
+from ebbtide.flows.service.definitions import Known, Schedule, Standing, changes, key_of, merged
 
 SAID: dict[str, Any] = {
     "name": "nightly",

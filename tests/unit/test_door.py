@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from infra.frameworks.base import HeadInfo
-from infra.frameworks.door import SECRET_FILE, Door, basic, read_secret, write_secret
+from ebbtide.infra.frameworks.base import HeadInfo
+from ebbtide.infra.frameworks.door import SECRET_FILE, Door, basic, read_secret, write_secret
 
 SECRET = "s3cret"
 NAVIGATED = {"Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from flows.prefect_server.doorkeeper import LOOPBACK_HOSTS, refusal
+from ebbtide.flows.prefect_server.doorkeeper import LOOPBACK_HOSTS, refusal
 
 OWN = "127.0.0.1:4200"
 

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from infra.frameworks import interpreters
-from infra.frameworks.ray import sizes as ray
-from infra.frameworks.spark import sizes as spark
-from infra.models.hardware import HardwareTier
-from infra.models.job import JobSpec
-from infra.models.resources import Resources
+from ebbtide.infra.frameworks import interpreters
+from ebbtide.infra.frameworks.ray import sizes as ray
+from ebbtide.infra.frameworks.spark import sizes as spark
+from ebbtide.infra.models.hardware import HardwareTier
+from ebbtide.infra.models.job import JobSpec
+from ebbtide.infra.models.resources import Resources
 from tests.clusters import TIER, cluster_spec
 
 MIB = 2**20

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from infra.frameworks.door import basic, read_secret, write_secret
-from infra.frameworks.front import Front, Page
+from ebbtide.infra.frameworks.door import basic, read_secret, write_secret
+from ebbtide.infra.frameworks.front import Front, Page
 
 TOKEN = "Bearer of-the-framework"
 

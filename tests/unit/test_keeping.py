@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from flows.keeping import keep_to_limits
-from infra.keeping import beyond, prune
-from infra.ledger import Ledger
-from infra.models.keep import Keep, parse_keep
-from infra.platforms.local import marks
-from infra.settings import Settings
-from infra.waiting import wall_s
+from ebbtide.infra.installation.keeping import beyond, prune
+from ebbtide.infra.lifecycle.keeping import keep_to_limits
+from ebbtide.infra.models.keep import Keep, parse_keep
+from ebbtide.infra.platforms.local import marks
+from ebbtide.infra.records.ledger import Ledger
+from ebbtide.infra.settings import Settings
+from ebbtide.infra.waiting import wall_s
 
 DAY_S = 86_400.0
 
@@ -73,7 +73,7 @@ def test_old_ones_go_and_those_that_live_or_hold_something_never(settings: Setti
 def test_job_of_a_flow_that_lives_is_kept_for_its_retry(settings: Settings) -> None:
     ledger = add(settings, "job", days_ago=40)
     ledger.update_run("job", job_key="flow-1/prepare")
-    ledger.sign_in("flow-1", "mine", os.getpid(), marks.started_ticks(os.getpid()))
+    ledger.register_process("flow-1", "mine", os.getpid(), marks.started_ticks(os.getpid()))
     assert names(settings, Keep(runs=0)) == []
 
 

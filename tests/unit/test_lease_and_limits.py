@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from infra.models.job import Limits
-from infra.supervisor.lease import LONGEST_S, LeaseJudge
-from infra.supervisor.limits import LimitsWatch, Verdict
+from ebbtide.infra.models.job import Limits
+from ebbtide.infra.policy.lease import LONGEST_S, LeaseJudge
+from ebbtide.infra.policy.limits import LimitsWatch, Verdict
 
 
 def test_renewed_lease_never_lapses() -> None:

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from infra.errors import ConfigurationError, ProvisioningError
-from infra.ledger import _SCHEMA, Ledger
-from infra.models.phases import Reason
+from ebbtide.infra.errors import ConfigurationError, ProvisioningError
+from ebbtide.infra.models.phases import Reason
+from ebbtide.infra.records.ledger import _SCHEMA, Ledger
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.machine import this_machine
+from ebbtide.infra.request.machine import this_machine
 
 
 def write(root: Path, files: dict[str, str]) -> Path:

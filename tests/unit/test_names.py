@@ -7,7 +7,7 @@ from random import Random
 
 import pytest
 
-from infra.names import ADJECTIVES, ANIMALS, generate
+from ebbtide.infra.request.names import ADJECTIVES, ANIMALS, generate
 
 
 @pytest.mark.parametrize("words", [ADJECTIVES, ANIMALS], ids=["adjectives", "animals"])

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from infra.errors import Problem
-from infra.options import OPTIONS, merge, nearest
+from ebbtide.infra.errors import Problem
+from ebbtide.infra.request.options import OPTIONS, merge, nearest
 
 
 def cli(**values: Any) -> tuple[dict[str, Any], list[Problem]]:

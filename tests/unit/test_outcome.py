@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from flows.outcome import RunResult
-from infra.errors import JobError
-from infra.ledger import Ledger
-from infra.models.phases import Phase, Reason
+from ebbtide.infra.errors import JobError
+from ebbtide.infra.lifecycle.outcome import RunResult
+from ebbtide.infra.models.phases import Phase, Reason
+from ebbtide.infra.records.ledger import Ledger
 
 
 class Model(BaseModel):

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from flows.cli.logs import _last
-from infra import cuts
-from infra.cuts import cut_of
-from infra.supervisor import output
-from infra.supervisor.output import OutputWatch, level_of
-from infra.tails import Tail, last_bytes
+from ebbtide.flows.cli.runs.logs import _last
+from ebbtide.infra.platforms.local import cuts
+from ebbtide.infra.platforms.local.cuts import cut_of
+from ebbtide.infra.platforms.local.supervisor import output
+from ebbtide.infra.platforms.local.supervisor.output import OutputWatch, level_of
+from ebbtide.infra.platforms.local.tails import Tail, last_bytes
 
 MIB = 2**20
 LIMIT = MIB

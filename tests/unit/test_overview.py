@@ -9,18 +9,18 @@ from pathlib import Path
 
 import pytest
 
-from flows.tables import tables
-from infra import runs
-from infra.catalog import Catalog
-from infra.ledger import Ledger
-from infra.models.cluster import AutoscalePolicy, ClusterView
-from infra.models.codec import to_json
-from infra.models.resources import NOTHING, Resources
-from infra.overview import Overview, gather, last_view, lease_of
-from infra.platforms.local import marks
-from infra.platforms.local.neighbours import Claim, Neighbours
-from infra.platforms.local.pool import try_admit
-from infra.settings import Settings
+from ebbtide.infra.lifecycle.inventory import Overview, gather, last_view, lease_of
+from ebbtide.infra.models.cluster import AutoscalePolicy, ClusterView
+from ebbtide.infra.models.codec import to_json
+from ebbtide.infra.models.resources import NOTHING, Resources
+from ebbtide.infra.platforms.local import marks
+from ebbtide.infra.platforms.local.neighbours import Claim, Neighbours
+from ebbtide.infra.platforms.local.pool import try_admit
+from ebbtide.infra.presentation.tables import tables
+from ebbtide.infra.records import runs
+from ebbtide.infra.records.ledger import Ledger
+from ebbtide.infra.request.catalog import Catalog
+from ebbtide.infra.settings import Settings
 from tests.clusters import MIB, POOL, TIER, cluster_spec, run_spec
 
 ASKED = {"head": TIER.resources, "worker-10": TIER.resources, "worker-2": TIER.resources}

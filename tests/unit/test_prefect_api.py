@@ -7,8 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from flows.prefect_server.api import Api, auth_file, named, own_auth_string, refused_credentials
-from infra.models.phases import Reason
+from ebbtide.flows.prefect_server.api import (
+    Api,
+    auth_file,
+    named,
+    own_auth_string,
+    refused_credentials,
+)
+from ebbtide.infra.models.phases import Reason
 
 URL = "https://prefect.example/api"
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from infra.errors import Problem
-from infra.models.phases import Reason
-from infra.programs import check_program, check_workdir
+from ebbtide.infra.errors import Problem
+from ebbtide.infra.models.phases import Reason
+from ebbtide.infra.request.program_check import check_program, check_workdir
 
 Check = Callable[..., tuple[tuple[str, ...], list[Problem]]]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from infra.platforms.local.queue import Entry, Place, places
+from ebbtide.infra.policy.queue import Entry, Place, places
 
 
 def entry(run: str, tier: str = "small", owner: str = "ada", **most: int) -> Entry:

@@ -7,9 +7,14 @@ import xml.etree.ElementTree as ET
 from dataclasses import replace
 from typing import Any
 
-from infra.plot import HEIGHT, WIDTH, svg_plot
-from infra.receipt_text import receipt_data, receipt_lines, receipt_markdown, short_line
-from infra.receipts import settle
+from ebbtide.infra.accounting.receipts import settle
+from ebbtide.infra.presentation.plot import HEIGHT, WIDTH, svg_plot
+from ebbtide.infra.presentation.receipt_text import (
+    receipt_data,
+    receipt_lines,
+    receipt_markdown,
+    short_line,
+)
 from tests.unit.test_receipts import RECORD, sample, settled, span
 
 UNPRICED = settle(replace(RECORD, spans=[replace(s, price_per_hour=0) for s in RECORD.spans]))

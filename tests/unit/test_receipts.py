@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from infra import receipts
-from infra.models.cluster import AutoscalePolicy
-from infra.models.job import JobSpec
-from infra.models.usage import Sample, Span
-from infra.receipts import Receipt, Record, Use
+from ebbtide.infra.accounting import receipts
+from ebbtide.infra.accounting.receipts import Receipt, Record, Use
+from ebbtide.infra.models.cluster import AutoscalePolicy
+from ebbtide.infra.models.job import JobSpec
+from ebbtide.infra.models.usage import Sample, Span
 from tests.clusters import TIER, cluster_spec, run_spec
 
 TWO_CORES = replace(TIER, name="two", resources=replace(TIER.resources, cpu_millis=2000))

@@ -9,17 +9,27 @@ from typing import Any
 
 import pytest
 
-from infra.catalog import Catalog
-from infra.errors import ConfigurationError, Problem
-from infra.models.hardware import HardwareTier, NodePool
-from infra.models.job import RunSpec
-from infra.models.phases import Reason
-from infra.models.resources import Resources
-from infra.request import Ask, build_run_spec
+from ebbtide.infra.errors import ConfigurationError, Problem
+from ebbtide.infra.lifecycle.submission import own_modules
+from ebbtide.infra.models.hardware import HardwareTier, NodePool
+from ebbtide.infra.models.job import RunSpec
+from ebbtide.infra.models.phases import Reason
+from ebbtide.infra.models.resources import Resources
+from ebbtide.infra.request.catalog import Catalog
+from ebbtide.infra.request.spec import Ask, build_run_spec
 
 GI = 2**30
 Build = Callable[..., RunSpec]
 Problems = Callable[..., list[Problem]]
+
+
+def test_a_sessions_own_folders_are_those_where_nothing_is_installed(tmp_path: Path) -> None:
+    own, packages = tmp_path / "own", tmp_path / "venv" / "lib"
+    for folder in (own, packages):
+        folder.mkdir(parents=True)
+    path = [str(own), str(packages), str(tmp_path / "missing.zip"), str(own)]
+    assert own_modules(path, [str(tmp_path / "venv")]) == (str(own),)
+    assert own_modules([""], []) == (str(Path.cwd()),)
 
 
 def tier(name: str, cpu: int, gib: int, *, pool: str = "default", **more: Any) -> HardwareTier:

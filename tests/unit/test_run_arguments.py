@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from flows.cli.arguments import parse_run, usage
-from infra.options import OPTIONS
+from ebbtide.flows.cli.arguments import parse_run, usage
+from ebbtide.infra.request.options import OPTIONS
 
 
 def test_program_and_its_arguments_are_told_from_ours() -> None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from infra.models.cluster import AutoscalePolicy, WorkerFigures
-from infra.scaling import Decision, ScalingState, choose_leavers, decide
+from ebbtide.infra.models.cluster import AutoscalePolicy, WorkerFigures
+from ebbtide.infra.policy.scaling import Decision, ScalingState, choose_leavers, decide
 
 WIDE = AutoscalePolicy(min_workers=1, max_workers=1000, target_cpu_percent=50)
 
 
-def crew(*cpu: float, memory: float = 0.0, unready: int = 0) -> list[WorkerFigures]:
+def workers(*cpu: float, memory: float = 0.0, unready: int = 0) -> list[WorkerFigures]:
     ready = [
         WorkerFigures(name=f"worker-{i}", ready=True, cpu_percent=use, memory_percent=memory)
         for i, use in enumerate(cpu)
@@ -45,55 +45,55 @@ def test_desired_is_ceil_of_ratio_times_workers(
     cpu: list[float], target: float, expected: int
 ) -> None:
     policy = AutoscalePolicy(min_workers=1, max_workers=1000, target_cpu_percent=target)
-    assert once(policy, crew(*cpu)).desired == expected
+    assert once(policy, workers(*cpu)).desired == expected
 
 
 def test_growth_follows_the_known_sequence_when_use_is_capped_at_the_request() -> None:
     policy, state, count, seen = AutoscalePolicy(max_workers=1000), ScalingState(), 1, [1]
     for sync in range(10):
-        decision = decide(policy, crew(*[100.0] * count), count, state, sync * 15.0)
+        decision = decide(policy, workers(*[100.0] * count), count, state, sync * 15.0)
         count, state = decision.desired, decision.state
         seen.append(count)
     assert seen == [1, 2, 3, 4, 5, 7, 9, 12, 15, 19, 24]
 
 
 def test_larger_proposal_of_cpu_and_memory_wins() -> None:
-    decision = once(WIDE, crew(60, 60, memory=160))
+    decision = once(WIDE, workers(60, 60, memory=160))
     assert (decision.desired, decision.metric) == (4, "memory")
 
 
 def test_workers_that_are_coming_count_as_idle_when_growing() -> None:
-    assert once(WIDE, crew(30, 50, 70, unready=0)).desired == 3
-    assert once(WIDE, crew(100, 100, unready=2)).desired == 4
+    assert once(WIDE, workers(30, 50, 70, unready=0)).desired == 3
+    assert once(WIDE, workers(100, 100, unready=2)).desired == 4
 
 
 def test_growth_goes_on_when_even_idle_newcomers_do_not_suffice() -> None:
-    assert once(WIDE, crew(150, 150, unready=1)).desired == 6
+    assert once(WIDE, workers(150, 150, unready=1)).desired == 6
 
 
 def test_nobody_leaves_while_workers_are_still_coming() -> None:
     """Multiplying by the ready ones only would say ceil(0.75 * 4) = 3 of 10."""
     policy = AutoscalePolicy(max_workers=20)
-    assert once(policy, crew(60, 60, 60, 60, unready=6)).desired == 10
+    assert once(policy, workers(60, 60, 60, 60, unready=6)).desired == 10
 
 
 def test_nothing_changes_without_figures() -> None:
-    decision = once(WIDE, crew(unready=3))
+    decision = once(WIDE, workers(unready=3))
     assert decision.desired == 3
     assert "no worker has figures" in decision.reason
 
 
 def test_growth_is_at_most_four_or_double_in_fifteen_seconds() -> None:
-    first = decide(WIDE, crew(*[500.0] * 2), 2, ScalingState(), 0.0)
-    again = decide(WIDE, crew(*[500.0] * 6), 6, first.state, 5.0)
-    later = decide(WIDE, crew(*[500.0] * 6), 6, again.state, 16.0)
+    first = decide(WIDE, workers(*[500.0] * 2), 2, ScalingState(), 0.0)
+    again = decide(WIDE, workers(*[500.0] * 6), 6, first.state, 5.0)
+    later = decide(WIDE, workers(*[500.0] * 6), 6, again.state, 16.0)
     assert (first.desired, again.desired, later.desired) == (6, 6, 12)
 
 
 def test_dip_shorter_than_the_window_removes_nobody() -> None:
     policy, state = AutoscalePolicy(scale_down_window_s=60), ScalingState()
-    busy = decide(policy, crew(80, 80, 80), 3, state, 0.0)
-    dip = decide(policy, crew(10, 10, 10), 3, busy.state, 30.0)
+    busy = decide(policy, workers(80, 80, 80), 3, state, 0.0)
+    dip = decide(policy, workers(10, 10, 10), 3, busy.state, 30.0)
     assert dip.desired == 3
     assert "stabilising" in dip.reason
 
@@ -101,7 +101,7 @@ def test_dip_shorter_than_the_window_removes_nobody() -> None:
 def test_shrink_comes_when_the_window_has_passed_and_says_why() -> None:
     policy, state = AutoscalePolicy(scale_down_window_s=10), ScalingState()
     for now_s in range(0, 12, 2):
-        decision = decide(policy, crew(11, 11, 11), 3, state, float(now_s))
+        decision = decide(policy, workers(11, 11, 11), 3, state, float(now_s))
         state = decision.state
     assert (decision.desired, decision.reason) == (1, "CPU 11 % for 10s")
 
@@ -109,19 +109,20 @@ def test_shrink_comes_when_the_window_has_passed_and_says_why() -> None:
 def test_largest_proposal_of_the_window_is_kept() -> None:
     policy = AutoscalePolicy(max_workers=10, scale_down_window_s=100)
     state = ScalingState(recommendations=((0.0, 2), (50.0, 4), (60.0, 3)))
-    assert decide(policy, crew(*[1.0] * 6), 6, state, 99.0).desired == 4
+    assert decide(policy, workers(*[1.0] * 6), 6, state, 99.0).desired == 4
 
 
 @pytest.mark.parametrize(("declared", "expected"), [(1, 2), (9, 5)])
 def test_bounds_are_reached_at_once(declared: int, expected: int) -> None:
     policy = AutoscalePolicy(min_workers=2, max_workers=5)
     assert (
-        decide(policy, crew(*[80.0] * declared), declared, ScalingState(), 0.0).desired == expected
+        decide(policy, workers(*[80.0] * declared), declared, ScalingState(), 0.0).desired
+        == expected
     )
 
 
 def test_reason_of_growth_names_the_metric_and_its_value() -> None:
-    assert once(WIDE, crew(97)).reason == "CPU 97 %"
+    assert once(WIDE, workers(97)).reason == "CPU 97 %"
 
 
 def worker(name: str, **figures: object) -> WorkerFigures:

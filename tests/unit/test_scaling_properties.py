@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infra.models.cluster import AutoscalePolicy, WorkerFigures
-from infra.scaling import ScalingState, choose_leavers, decide
+from ebbtide.infra.models.cluster import AutoscalePolicy, WorkerFigures
+from ebbtide.infra.policy.scaling import ScalingState, choose_leavers, decide
 
 PERCENT = st.floats(0, 1000)
 POLICY = AutoscalePolicy(min_workers=2, max_workers=9, scale_down_window_s=60)
@@ -20,11 +20,11 @@ FIGURES = st.builds(
     stored_bytes=st.integers(0, 10**9),
     stays_because=st.sampled_from(["", "", "it holds an actor"]),
 )
-CREW = st.lists(FIGURES, max_size=12)
+WORKERS = st.lists(FIGURES, max_size=12)
 LOADS = st.lists(st.tuples(PERCENT, PERCENT), min_size=1, max_size=30)
 
 
-@given(CREW, st.integers(1, 12))
+@given(WORKERS, st.integers(1, 12))
 def test_desired_is_always_within_bounds(workers: list[WorkerFigures], declared: int) -> None:
     decision = decide(POLICY, workers, declared, ScalingState(), 0.0)
     assert POLICY.min_workers <= decision.desired <= POLICY.max_workers
@@ -36,12 +36,12 @@ def test_never_fewer_than_any_proposal_of_the_window(
 ) -> None:
     state, count, now_s = ScalingState(), 4, 0.0
     for cpu, memory in loads:
-        crew = [
+        workers = [
             WorkerFigures(name=f"w-{i}", ready=True, cpu_percent=cpu, memory_percent=memory)
             for i in range(count)
         ]
         before = [n for at, n in state.recommendations if at > now_s - POLICY.scale_down_window_s]
-        decision = decide(POLICY, crew, count, state, now_s)
+        decision = decide(POLICY, workers, count, state, now_s)
         floor = min([count, *([max(before)] if before else [])])
         assert decision.desired >= min(floor, POLICY.max_workers)
         state, count, now_s = decision.state, decision.desired, now_s + step_s
@@ -52,14 +52,14 @@ def test_more_use_never_means_fewer_workers(one: float, other: float, count: int
     low, high = sorted((one, other))
 
     def desired(cpu: float) -> int:
-        crew = [WorkerFigures(name=f"w-{i}", ready=True, cpu_percent=cpu) for i in range(count)]
+        workers = [WorkerFigures(name=f"w-{i}", ready=True, cpu_percent=cpu) for i in range(count)]
         old = ScalingState(recommendations=((-1000.0, 0),))
-        return decide(POLICY, crew, count, old, 0.0).desired
+        return decide(POLICY, workers, count, old, 0.0).desired
 
     assert desired(low) <= desired(high)
 
 
-@given(CREW, st.integers(0, 12))
+@given(WORKERS, st.integers(0, 12))
 def test_leavers_are_few_enough_distinct_and_free_to_go(
     workers: list[WorkerFigures], count: int
 ) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from infra.telling import since, telling_line
+from ebbtide.infra.files.telling import since, telling_line
 
 TRACEBACK = """starting
 Traceback (most recent call last):

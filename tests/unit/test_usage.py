@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from infra import usage
-from infra.ledger import Ledger
-from infra.models.usage import Sample, Span
+from ebbtide.infra.models.usage import Sample, Span
+from ebbtide.infra.records import usage
+from ebbtide.infra.records.ledger import Ledger
 
 SPAN = Span(
     cluster="heron-1",

@@ -12,19 +12,19 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from infra.errors import Problem
-from infra.frameworks.base import (
+from ebbtide.infra.errors import Problem
+from ebbtide.infra.frameworks.base import (
     ClusterPlan,
     FrameworkStatus,
     HeadInfo,
     ProcessSpec,
 )
-from infra.frameworks.certificates import write_certificate
-from infra.frameworks.door import write_secret
-from infra.frameworks.heads import ask_status, published
-from infra.models.cluster import ClusterSpec
-from infra.models.job import JobSpec
-from infra.models.phases import Reason
+from ebbtide.infra.frameworks.certificates import write_certificate
+from ebbtide.infra.frameworks.door import write_secret
+from ebbtide.infra.frameworks.heads import ask_status, published
+from ebbtide.infra.models.cluster import ClusterSpec
+from ebbtide.infra.models.job import JobSpec
+from ebbtide.infra.models.phases import Reason
 
 _HERE = Path(__file__).parent
 _USUAL_DASHBOARD_PORT = 8787
@@ -118,7 +118,9 @@ class Dask:
 
     def client(self, address: str, environment: dict[str, str]) -> Any:
         """A ``distributed.Client``."""
-        return importlib.import_module("infra.frameworks.dask.client").connect(address, environment)
+        return importlib.import_module("ebbtide.infra.frameworks.dask.client").connect(
+            address, environment
+        )
 
     def hello(self) -> tuple[str, ...]:
         """Estimates pi."""

@@ -12,20 +12,20 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from infra.errors import Problem
-from infra.frameworks.base import (
+from ebbtide.infra.errors import Problem
+from ebbtide.infra.frameworks.base import (
     ClusterPlan,
     FrameworkStatus,
     HeadInfo,
     ProcessSpec,
 )
-from infra.frameworks.door import write_secret
-from infra.frameworks.heads import ask_status, published
-from infra.frameworks.interpreters import mismatch
-from infra.frameworks.ray.sizes import HEAD_STORE_BYTES, store_bytes, task_bytes, too_small
-from infra.models.cluster import ClusterSpec
-from infra.models.job import JobSpec
-from infra.models.phases import Reason
+from ebbtide.infra.frameworks.door import write_secret
+from ebbtide.infra.frameworks.heads import ask_status, published
+from ebbtide.infra.frameworks.interpreters import mismatch
+from ebbtide.infra.frameworks.ray.sizes import HEAD_STORE_BYTES, store_bytes, task_bytes, too_small
+from ebbtide.infra.models.cluster import ClusterSpec
+from ebbtide.infra.models.job import JobSpec
+from ebbtide.infra.models.phases import Reason
 
 _HERE = Path(__file__).parent
 _HEAD_TIMEOUT_S = 120.0
@@ -111,7 +111,9 @@ class Ray:
 
     def client(self, address: str, environment: dict[str, str]) -> Any:
         """What ``ray.init`` gives."""
-        return importlib.import_module("infra.frameworks.ray.client").connect(address, environment)
+        return importlib.import_module("ebbtide.infra.frameworks.ray.client").connect(
+            address, environment
+        )
 
     def hello(self) -> tuple[str, ...]:
         """Estimates pi."""

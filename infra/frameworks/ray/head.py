@@ -1,4 +1,4 @@
-"""Ray's head node as a process: ``python -m infra.frameworks.ray.head SETTINGS-JSON``.
+"""Ray's head node as a process: ``python -m ebbtide.infra.frameworks.ray.head SETTINGS-JSON``.
 
 It starts what ``ray start --head --block`` starts, says when the GCS answers, and tells over HTTP
 what the autoscaler wants to know. ``ray.init`` and ``ray start`` make nodes by the same class.
@@ -20,8 +20,8 @@ from ray._private.state import GlobalState
 from ray._raylet import GcsClientOptions  # type: ignore[attr-defined]
 from ray.autoscaler.v2.sdk import get_cluster_status
 
-from infra.frameworks import heads
-from infra.frameworks.front import Front, Page
+from ebbtide.infra.frameworks import heads
+from ebbtide.infra.frameworks.front import Front, Page
 
 _LOOK_EVERY_S = 0.5
 _ASK_TIMEOUT_S = 5

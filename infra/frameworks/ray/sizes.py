@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from infra.errors import Problem
-from infra.models.cluster import ClusterSpec
-from infra.models.hardware import HardwareTier
-from infra.models.phases import Reason
-from infra.models.resources import format_memory
+from ebbtide.infra.errors import Problem
+from ebbtide.infra.models.cluster import ClusterSpec
+from ebbtide.infra.models.hardware import HardwareTier
+from ebbtide.infra.models.phases import Reason
+from ebbtide.infra.models.resources import format_memory
 
 MIB = 2**20
 HEAD_STORE_BYTES = 100 * MIB

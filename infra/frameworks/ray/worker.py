@@ -1,4 +1,4 @@
-"""A Ray node as a process that leaves when told: ``python -m infra.frameworks.ray.worker JSON``.
+"""A Ray node as a process that leaves when told; its argument is its settings as JSON.
 
 It leaves as Ray's own autoscaler takes nodes away: the raylet is asked to go because it is idle,
 and refuses while it runs or keeps something; then it is asked again. Ray's other drain (what its
@@ -22,7 +22,7 @@ from ray._private.parameter import RayParams
 from ray.autoscaler.v2.sdk import get_cluster_status
 from ray.core.generated import autoscaler_pb2
 
-from infra.frameworks.workers import told_to_leave, wait_for_head
+from ebbtide.infra.frameworks.workers import told_to_leave, wait_for_head
 
 _LOOK_EVERY_S = 0.5
 _IDLE_MS = 1000

@@ -16,21 +16,21 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from infra.errors import Problem
-from infra.frameworks.base import (
+from ebbtide.infra.errors import Problem
+from ebbtide.infra.frameworks.base import (
     ClusterPlan,
     FrameworkStatus,
     HeadInfo,
     ProcessSpec,
 )
-from infra.frameworks.door import write_secret
-from infra.frameworks.heads import ask_status, published
-from infra.frameworks.interpreters import mismatch
-from infra.frameworks.spark import pages
-from infra.frameworks.spark.sizes import MIB, heap_bytes, too_small, worker_host
-from infra.models.cluster import ClusterSpec
-from infra.models.job import JobSpec
-from infra.models.phases import Reason
+from ebbtide.infra.frameworks.door import write_secret
+from ebbtide.infra.frameworks.heads import ask_status, published
+from ebbtide.infra.frameworks.interpreters import mismatch
+from ebbtide.infra.frameworks.spark import pages
+from ebbtide.infra.frameworks.spark.sizes import MIB, heap_bytes, too_small, worker_host
+from ebbtide.infra.models.cluster import ClusterSpec
+from ebbtide.infra.models.job import JobSpec
+from ebbtide.infra.models.phases import Reason
 
 _HERE = Path(__file__).parent
 _OLDEST_JAVA = 17
@@ -161,7 +161,7 @@ class Spark:
 
     def client(self, address: str, environment: dict[str, str]) -> Any:
         """A ``SparkSession``."""
-        return importlib.import_module("infra.frameworks.spark.client").connect(
+        return importlib.import_module("ebbtide.infra.frameworks.spark.client").connect(
             address, environment
         )
 

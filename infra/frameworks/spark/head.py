@@ -1,4 +1,4 @@
-"""The Spark master as a process: ``python -m infra.frameworks.spark.head SETTINGS-JSON``.
+"""The Spark master as a process: ``python -m ebbtide.infra.frameworks.spark.head SETTINGS-JSON``.
 
 A parent of the master's JVM that says when it answers, writes the driver's configuration, lets
 people see the pages, and tells over HTTP what the autoscaler wants to know: from the master who has
@@ -17,10 +17,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-from infra.frameworks import heads
-from infra.frameworks.front import Front, Page
-from infra.frameworks.spark import jvm, pages
-from infra.frameworks.spark.sizes import worker_name
+from ebbtide.infra.frameworks import heads
+from ebbtide.infra.frameworks.front import Front, Page
+from ebbtide.infra.frameworks.spark import jvm, pages
+from ebbtide.infra.frameworks.spark.sizes import worker_name
 
 _READY_TIMEOUT_S = 120.0
 _LOOK_EVERY_S = 0.5

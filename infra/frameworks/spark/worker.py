@@ -1,4 +1,4 @@
-"""A Spark worker that drains when told to stop: ``python -m infra.frameworks.spark.worker JSON``.
+"""A Spark worker that drains when told to stop; its argument is its settings as JSON.
 
 A parent of the worker's JVM. Spark's own drain begins with SIGPWR and does not end the process
 (Spark 4.3: the worker stays, as DECOMMISSIONED), so SIGTERM here means: begin it, wait until the
@@ -17,9 +17,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from infra.frameworks import door
-from infra.frameworks.spark import jvm, pages
-from infra.frameworks.workers import Backoff, told_to_leave, wait_for_head
+from ebbtide.infra.frameworks import door
+from ebbtide.infra.frameworks.spark import jvm, pages
+from ebbtide.infra.frameworks.workers import Backoff, told_to_leave, wait_for_head
 
 _END_TIMEOUT_S = 5.0
 

@@ -1,6 +1,6 @@
 """This machine as a platform: real processes, a node pool of its cores and memory.
 
 Belongs here: starting, finding and ending processes, shares of the machine, figures of process
-trees. ``guard`` and ``marks`` use the standard library only.
-Does not belong here: the loop that owns a cluster (``infra.supervisor``).
+trees, their output files. ``guard`` and ``marks`` use the standard library only.
+Does not belong here: rules that another platform needs as well (``infra.policy``).
 """

@@ -1,9 +1,9 @@
 """The parent of a cluster's supervisor: when that is gone, for whatever reason, so is all the rest.
 
-``python -m infra.platforms.local.guard HOME RUN CLUSTER`` starts the supervisor and waits. It is
-the nearest subreaper above all of the cluster's processes, so those that lost their parent come to
-it and even one that dropped the mark is found. Standard library only, and as little of it as
-possible: nothing may be left that could fail.
+``python -m ebbtide.infra.platforms.local.guard HOME RUN CLUSTER`` starts the supervisor and waits.
+It is the nearest subreaper above all of the cluster's processes, so those that lost their parent
+come to it and even one that dropped the mark is found. Standard library only, and as little of it
+as possible: nothing may be left that could fail.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-from infra.errors import EbbError
-from infra.ledger import Ledger
-from infra.models.phases import Reason
-from infra.platforms.local import marks
-from infra.platforms.local.pool import mark_released
+from ebbtide.infra.errors import EbbError
+from ebbtide.infra.models.phases import Reason
+from ebbtide.infra.platforms.local import marks
+from ebbtide.infra.platforms.local.pool import mark_released
+from ebbtide.infra.records.ledger import Ledger
 
 _PR_SET_CHILD_SUBREAPER = 36
 
@@ -29,7 +29,15 @@ def main(home: Path, run: str, cluster: str) -> None:
     """Start the supervisor, wait for its end, then leave nothing behind."""
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     environment = {**os.environ, **marks.mark(home, run, cluster, "supervisor", "supervisor")}
-    argv = [sys.executable, "-P", "-m", "infra.supervisor.main", str(home), run, cluster]
+    argv = [
+        sys.executable,
+        "-P",
+        "-m",
+        "ebbtide.infra.platforms.local.supervisor.main",
+        str(home),
+        run,
+        cluster,
+    ]
     supervisor = subprocess.Popen(argv, env=environment, start_new_session=True)
     # A polite end is the supervisor's to carry out: it knows what the user's program still needs.
     signal.signal(signal.SIGTERM, lambda *_: marks.signal_quietly(supervisor.pid, signal.SIGTERM))

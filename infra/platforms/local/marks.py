@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from infra.platforms.local import tree
+from ebbtide.infra.platforms.local import tree
 
 CLUSTER, HOME, ROLE, NAME, RUN = "EBB_CLUSTER", "EBB_HOME", "EBB_ROLE", "EBB_NAME", "EBB_RUN"
 

@@ -8,8 +8,8 @@ from collections import deque
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from infra.platforms.local import tree
-from infra.waiting import now_s as clock_s
+from ebbtide.infra.platforms.local import tree
+from ebbtide.infra.waiting import now_s as clock_s
 
 _WINDOW_S = 5.0
 """CPU is averaged over this long, so that one busy tick is not load."""

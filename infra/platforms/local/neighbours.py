@@ -14,9 +14,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from infra.models.resources import NOTHING, Resources
-from infra.platforms.local import marks
-from infra.private import user_name
+from ebbtide.infra.files.private import user_name
+from ebbtide.infra.models.resources import NOTHING, Resources
+from ebbtide.infra.platforms.local import marks
 
 _LONGEST = 15
 """Bytes the kernel keeps of a process's name."""

@@ -10,22 +10,22 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from infra import runs
-from infra.errors import EbbError
-from infra.frameworks import door
-from infra.ledger import Ledger
-from infra.models.cluster import ClusterView
-from infra.models.codec import from_json, to_data, to_json
-from infra.models.hardware import Node, NodePool
-from infra.models.job import JobSpec, RunSpec
-from infra.models.phases import Reason, Step
-from infra.platforms.base import Held, Login
-from infra.platforms.local import marks
-from infra.platforms.local.pool import free_room, mark_released
-from infra.platforms.local.processes import Ours, our_environment
-from infra.private import private_folder, private_opener, write_private
-from infra.settings import Settings
-from infra.waiting import wall_s
+from ebbtide.infra.errors import EbbError
+from ebbtide.infra.files.private import private_folder, private_opener, write_private
+from ebbtide.infra.frameworks import door
+from ebbtide.infra.models.cluster import ClusterView
+from ebbtide.infra.models.codec import from_json, to_data, to_json
+from ebbtide.infra.models.hardware import Node, NodePool
+from ebbtide.infra.models.job import JobSpec, RunSpec
+from ebbtide.infra.models.phases import Reason, Step
+from ebbtide.infra.platforms.base import Held, Login
+from ebbtide.infra.platforms.local import marks
+from ebbtide.infra.platforms.local.pool import free_room, mark_released
+from ebbtide.infra.platforms.local.processes import Ours, our_environment
+from ebbtide.infra.records import runs
+from ebbtide.infra.records.ledger import Ledger
+from ebbtide.infra.settings import Settings
+from ebbtide.infra.waiting import wall_s
 
 PROGRAM, STOP_PROGRAM = "program ", "stop-program "
 """Orders that name a program of a cluster that a flow holds."""
@@ -231,7 +231,7 @@ class LocalPlatform:
         environment = our_environment(os.environ)
         environment.update(marks.mark(self.settings.home, run, cluster, "guard", "guard"))
         Ours(
-            module="infra.platforms.local.guard",
+            module="ebbtide.infra.platforms.local.guard",
             words=(str(self.settings.home), run, cluster),
             environment=environment,
             log=folder / "supervisor.log",

@@ -9,13 +9,13 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Mapping
 
-from infra.ledger import Ledger
-from infra.models.cluster import QueueView
-from infra.models.hardware import NodePool
-from infra.models.phases import Reason
-from infra.models.resources import NOTHING, Resources
-from infra.platforms.local.queue import Entry, Place, places
-from infra.waiting import wall_s
+from ebbtide.infra.models.cluster import QueueView
+from ebbtide.infra.models.hardware import NodePool
+from ebbtide.infra.models.phases import Reason
+from ebbtide.infra.models.resources import NOTHING, Resources
+from ebbtide.infra.policy.queue import Entry, Place, places
+from ebbtide.infra.records.ledger import Ledger
+from ebbtide.infra.waiting import wall_s
 
 
 def try_admit(

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from infra.platforms.local import marks
-from infra.private import UMASK, private_opener
+from ebbtide.infra.files.private import UMASK, private_opener
+from ebbtide.infra.platforms.local import marks
 
 USER_PYTHONPATH = "EBB_USER_PYTHONPATH"
 """The user's PYTHONPATH while it passes through processes of ours, which must not obey it."""

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 
-from infra.waiting import now_s, pause
+from ebbtide.infra.waiting import now_s, pause
 
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 _GONE, _STOPPED = "ZX", "tT"

@@ -64,7 +64,7 @@ def build(framework: str, say: Say, source: Path = SOURCE) -> str:
 def name_of(framework: str, source: Path = SOURCE) -> str:
     """Its name, by the content of all that goes into it."""
     made_of = hashlib.sha256(bases.key(framework).encode())
-    for path in sorted((source / "infra").rglob("*")):
+    for path in (source / "src/ebbtide/__init__.py", *sorted((source / "infra").rglob("*"))):
         if path.is_file() and "__pycache__" not in path.parts:
             made_of.update(f"{path.relative_to(source)}\n".encode())
             made_of.update(path.read_bytes())

@@ -1,0 +1,32 @@
+"""``ebb backup``: a copy of everything, also while runs go on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ebbtide.flows.cli.output import Parser, print_json, say
+from ebbtide.infra.installation.backup import backup
+from ebbtide.infra.installation.footprint import size_of
+from ebbtide.infra.models.phases import ExitCode
+from ebbtide.infra.models.resources import format_memory
+from ebbtide.infra.settings import load_settings
+
+_DESCRIPTION = """Copies the ledger, Prefect's database (unless it is a PostgreSQL), all runs'
+folders, the secrets and notes of this installation into FOLDER, which only you can read. Nothing
+has to be stopped. A run that goes on is in it as far as it was, and counts as lost when that is
+restored. JSON: an object with the keys folder, runs, bytes."""
+
+
+def main(args: list[str]) -> int:
+    """Make one."""
+    parser = Parser("backup", _DESCRIPTION)
+    parser.add_argument("folder", metavar="FOLDER", type=Path, help="new, or empty")
+    options = parser.take(args)
+    folder = options.folder.absolute()
+    runs = backup(load_settings(), folder)
+    if options.json:
+        print_json({"folder": str(folder), "runs": runs, "bytes": size_of(folder)})
+    else:
+        say(f"  ✓ {runs} runs, {format_memory(size_of(folder))} in {folder}")
+        say("    it holds secrets: only you can read it; ebb restore makes an EBB_HOME of it")
+    return ExitCode.OK

@@ -1,0 +1,37 @@
+"""``ebb down``: end what ``ebb up`` started, and say that nothing is left."""
+
+from __future__ import annotations
+
+from ebbtide.flows.cli.output import Parser, print_json, say
+from ebbtide.flows.service import stack
+from ebbtide.infra.errors import ReleaseError
+from ebbtide.infra.models.phases import ExitCode, Reason
+from ebbtide.infra.platforms.base import load_platform
+from ebbtide.infra.records.ledger import Ledger
+from ebbtide.infra.settings import load_settings
+
+_DESCRIPTION = """Ends worker, reaper and server of `ebb up`. Runs of its work pool that are going
+on are cancelled and waited for; runs that are scheduled start at the next `ebb up`. JSON: an object
+with the keys was_up, held."""
+_TIMEOUT_S = 120.0
+
+
+def main(args: list[str]) -> int:
+    """Take it down."""
+    options = Parser("down", _DESCRIPTION).take(args)
+    settings = load_settings()
+    info = stack.running(settings)
+    if info is not None and not stack.end(settings, info, timeout_s=_TIMEOUT_S):
+        raise ReleaseError(
+            Reason.RELEASE_INCOMPLETE,
+            detail=f"the manager (pid {info.pid}) still lives",
+            hint=f"see {stack.log_of(settings)}",
+        )
+    ours = {row["id"] for row in Ledger(settings.home).rows("SELECT id FROM clusters")}
+    held = [item for item in load_platform("local", settings).held() if item.cluster in ours]
+    if options.json:
+        print_json({"was_up": info is not None, "held": len(held)})
+        return ExitCode.OK
+    say("  ✓ down" if info is not None else "  it is not up")
+    say(f"  Held now: {f'{len(held)} processes and folders; ebb held' if held else 'nothing'}")
+    return ExitCode.OK

@@ -1,0 +1,68 @@
+"""``ebb prune``: delete runs that ended long ago."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from ebbtide.flows.cli.output import Parser, print_json, say
+from ebbtide.infra.errors import ConfigurationError, Problem
+from ebbtide.infra.installation.keeping import Old, beyond, prune
+from ebbtide.infra.lifecycle.submission import catalog_for
+from ebbtide.infra.models.keep import Keep
+from ebbtide.infra.models.phases import ExitCode, Reason
+from ebbtide.infra.models.resources import format_memory, parse_duration_s
+from ebbtide.infra.records.ledger import Ledger
+from ebbtide.infra.request.options import problem_from
+from ebbtide.infra.settings import load_settings
+
+_DESCRIPTION = """Deletes ended runs: their folders (output, logs) and all that the ledger knows of
+them, so that `ebb cost` no longer counts them. Without --older-than, what `keep` in ebb.yaml does
+not want any more (keep: 30d, keep: 1000 runs, keep: 20Gi, or a list of them); the reaper of
+`ebb up` does that every hour. Never a run that lives or holds anything. What Prefect shows of a run
+goes 30 days after its end. JSON: an object with the keys dry_run, runs (their names), freed_bytes
+(with --dry-run: those of their folders)."""
+
+
+def main(args: list[str]) -> int:
+    """Delete them, or say which."""
+    parser = Parser("prune", _DESCRIPTION)
+    parser.add_argument("--older-than", metavar="AGE", help="that ended longer ago, like 30d")
+    parser.add_argument("--dry-run", action="store_true", help="say what would go")
+    options = parser.take(args)
+    keep = _keep(options.older_than)
+    settings = load_settings()
+    ledger = Ledger(settings.home)
+    old = beyond(settings, ledger, keep)
+    freed = sum(one.bytes_ for one in old) if options.dry_run else prune(settings, ledger, old)
+    if options.json:
+        runs = [one.run for one in old]
+        print_json({"dry_run": options.dry_run, "runs": runs, "freed_bytes": freed})
+    else:
+        _show(old, freed, keep, dry_run=options.dry_run)
+    return ExitCode.OK
+
+
+def _keep(older_than: str | None) -> Keep:
+    if older_than is not None:
+        try:
+            return Keep(age_s=parse_duration_s(older_than))
+        except ValueError as error:
+            problem = problem_from(Reason.OPTION_INVALID, "--older-than", error)
+            raise ConfigurationError([problem]) from None
+    keep = catalog_for(os.environ, Path.cwd())[0].keep
+    if not keep:
+        words = "nothing says what to delete"
+        hint = "ebb prune --older-than 30d, or keep: 30d in ebb.yaml"
+        raise ConfigurationError([Problem(Reason.OPTION_INVALID, words, hint)])
+    return keep
+
+
+def _show(old: list[Old], freed: int, keep: Keep, *, dry_run: bool) -> None:
+    if not old:
+        say(f"nothing to delete: no ended run is beyond {keep}")
+        return
+    for one in old:
+        print(f"{one.run:<32} {format_memory(one.bytes_)}")
+    verb = "would be deleted" if dry_run else "deleted"
+    say(f"{len(old)} runs {verb}: {format_memory(freed)} free")

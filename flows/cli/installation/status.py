@@ -1,0 +1,79 @@
+"""``ebb status``: is this installation well? For people and for monitors."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from dataclasses import asdict
+from pathlib import Path
+
+from ebbtide.flows.cli.output import Parser, print_json, say
+from ebbtide.flows.service import health
+from ebbtide.flows.service.health import Check
+from ebbtide.infra.errors import EbbError
+from ebbtide.infra.installation.footprint import Footprint, footprint
+from ebbtide.infra.lifecycle.submission import catalog_for
+from ebbtide.infra.models.phases import ExitCode
+from ebbtide.infra.records.salvage import LastKnown
+from ebbtide.infra.settings import Settings, load_settings
+
+_DESCRIPTION = """Looks at the server, worker, reaper, pool and schedules of `ebb up`, the disk, and
+how fast this installation grows; changes nothing. Exit 0: all is well; 75: something wants a look;
+70: something does not work, or `ebb up` is not up. JSON: an object with the keys state (ok,
+warning, bad, down), checks (a list of check, state, detail, fix) and use (free, home, runs, ledger,
+prefect_db, logs in bytes, run_count, runs_per_day, bytes_per_run, bytes_per_day; null when the
+ledger cannot be read)."""
+_MARKS = {"ok": "✓", "warning": "!", "bad": "✗", "down": "–"}
+_EXIT = {
+    "ok": ExitCode.OK,
+    "warning": ExitCode.TEMPORARY,
+    "bad": ExitCode.INFRASTRUCTURE,
+    "down": ExitCode.INFRASTRUCTURE,
+}
+
+
+def main(args: list[str]) -> int:
+    """Look at everything and say the worst in the exit code."""
+    options = Parser("status", _DESCRIPTION).take(args)
+    settings = load_settings()
+    checks = health.look(settings)
+    taken, found = _space(settings)
+    checks += found
+    state = worst(checks)
+    if options.json:
+        use = None
+        if taken is not None:
+            derived = {"bytes_per_run": taken.bytes_per_run, "bytes_per_day": taken.bytes_per_day}
+            use = {**asdict(taken), **{key: round(value) for key, value in derived.items()}}
+        print_json({"state": state, "checks": [asdict(check) for check in checks], "use": use})
+        return _EXIT[state]
+    for check in checks:
+        print(f"  {_MARKS[check.state]} {check.check:<11} {check.detail}")
+        if check.fix:
+            print(f"      fix   {check.fix}")
+    say({"ok": "all is well", "down": "ebb up is not up"}.get(state, f"state: {state}"))
+    return _EXIT[state]
+
+
+def worst(checks: list[Check]) -> str:
+    """Of all their states."""
+    order = ("ok", "warning", "down", "bad")
+    return max((check.state for check in checks), key=order.index, default="ok")
+
+
+def _space(settings: Settings) -> tuple[Footprint | None, list[Check]]:
+    if not settings.home.exists():
+        return None, [Check("home", "ok", f"{settings.home} is not there yet")]
+    keeps = ""
+    with contextlib.suppress(EbbError):  # ebb doctor says what is wrong with the file
+        keeps = str(catalog_for(os.environ, Path.cwd())[0].keep)
+    ledger = LastKnown(settings.home)
+    try:
+        checks = health.space(taken := footprint(settings, ledger), keeps)
+    except EbbError as error:
+        return None, [Check("ledger", "bad", f"{error.summary}: {error.detail}", error.hint)]
+    finally:
+        ledger.close()
+    if ledger.stale:
+        checks.append(Check("ledger", "bad", ledger.stale, "free some disk space"))
+    return taken, checks

@@ -1,0 +1,123 @@
+"""``ebb up``: Prefect's server and worker, and all deployments, on this machine."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from pathlib import Path
+from typing import Any
+
+from ebbtide.flows.cli.output import Parser, print_json, say
+from ebbtide.flows.prefect_server.api import auth_file
+from ebbtide.flows.prefect_server.bind import LOOPBACK, Bind, checked
+from ebbtide.flows.service import stack
+from ebbtide.flows.service.stack import StackInfo
+from ebbtide.infra.errors import ConfigurationError, Problem, ProvisioningError
+from ebbtide.infra.models.phases import ExitCode, Reason
+from ebbtide.infra.settings import Settings, load_settings
+from ebbtide.infra.waiting import now_s, pause
+
+_DESCRIPTION = """Starts what scheduled, event-triggered and ad-hoc runs need: a Prefect server
+(the one PREFECT_API_URL names, when it is set), a work pool, a Prefect worker, everything in
+deployments.yaml, and the reaper. It goes on when the terminal is closed; `ebb down` ends it.
+Programs are looked for in the folder where it was typed. The server listens on loopback and wants
+this installation's secret (`ebb open` lets a browser in); with --host, for others
+too, by TLS only. JSON: an object with the keys ready,
+ui_url, pool, limit, folder, done."""
+_TIMEOUT_S = 600.0
+_LOOK_EVERY_S = 0.1
+
+
+def main(args: list[str]) -> int:
+    """Bring it up and say where it is."""
+    parser = Parser("up", _DESCRIPTION)
+    parser.add_argument(
+        "--limit", type=int, default=4, help="runs that execute at once (default 4)"
+    )
+    parser.add_argument("--host", default=LOOPBACK, help="where the server listens")
+    parser.add_argument("--tls", action="store_true", help="with a certificate made here")
+    parser.add_argument("--tls-cert", default="", metavar="FILE", help="with this one (PEM)")
+    parser.add_argument("--tls-key", default="", metavar="FILE", help="and its key (PEM)")
+    options = parser.take(args)
+    settings = load_settings()
+    bind = _bind(options, settings)
+    info = stack.running(settings)
+    if info is None:
+        info = stack.start(settings, Path.cwd(), limit=options.limit, bind=bind, environ=os.environ)
+        info = _follow(settings, quiet=options.json)
+    elif not options.json:
+        say(f"  it is up already, from {info.folder}")
+    if options.json:
+        keys = ("ready", "ui_url", "pool", "limit", "folder", "done")
+        print_json({key: getattr(info, key) for key in keys})
+    else:
+        _show(info)
+    return ExitCode.OK
+
+
+def _bind(options: Any, settings: Settings) -> Bind:
+    """Where the server shall listen.
+
+    Raises:
+        ConfigurationError: with everything that is wrong with it.
+    """
+    if os.environ.get("PREFECT_API_URL"):
+        return Bind()
+    if not settings.prefect_server:
+        summary = "EBB_PREFECT_SERVER=off: no server may be started"
+        hint = "unset it, or name a server by PREFECT_API_URL"
+        raise ConfigurationError([Problem(Reason.OPTION_INVALID, summary, hint)])
+    folder = settings.home / "prefect"
+    if options.tls:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return checked(
+        options.host, options.tls_cert, options.tls_key, self_signed=options.tls, folder=folder
+    )
+
+
+def _follow(settings: Settings, *, quiet: bool) -> StackInfo:
+    """Tick off its parts until it is ready.
+
+    Raises:
+        ProvisioningError: PREFECT_UNREACHABLE, with why it gave up.
+    """
+    began_s = last_s = now_s()
+    shown: set[str] = set()
+    while now_s() - began_s < _TIMEOUT_S:
+        info = stack.last(settings)
+        for part, words in info.done.items() if info else ():
+            if part not in shown and not quiet:
+                say(f"  ✓ {part:<15} {words:<54} {now_s() - last_s:5.1f}s")
+                last_s = now_s()
+            shown.add(part)
+        if info is None or info.failed or not info.alive:
+            break
+        if info.ready:
+            return info
+        pause(_LOOK_EVERY_S)
+    raise ProvisioningError(
+        Reason.PREFECT_UNREACHABLE,
+        "ebb up gave up",
+        detail=(info.failed if info else "") or "its manager ended without a word",
+        hint=f"see {stack.log_of(settings)}",
+    )
+
+
+def _show(info: StackInfo) -> None:
+    say("")
+    home = load_settings().home
+    say(f"  Prefect   {info.ui_url}   in a browser: ebb open")
+    say(f"  Run       {info.ui_url}/deployments   or   ebb run hello")
+    if auth_file(home).exists() and not os.environ.get("PREFECT_API_URL"):
+        say(f"  Secret    in {_short(auth_file(home))}, if the UI asks for it")
+        say(f"  prefect   export PREFECT_HOME={_short(home / 'prefect')}   lets you type prefect")
+    say(f"  In        {info.folder}")
+    say("  Held      until ebb down")
+
+
+def _short(path: Path) -> str:
+    """As one types it in a shell."""
+    plain = shlex.quote(str(path))
+    if plain == str(path) and path.is_relative_to(Path.home()):
+        return f"~/{path.relative_to(Path.home())}"
+    return plain

@@ -1,0 +1,203 @@
+"""``ebb doctor``: what is missing on this machine, and how to get it."""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import shutil
+import socket
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from ebbtide.flows.cli.output import Parser, print_json, say, show
+from ebbtide.flows.events import outbox
+from ebbtide.flows.events.prefect_events import failed_actions
+from ebbtide.flows.prefect_server import api, server
+from ebbtide.flows.service import stack
+from ebbtide.infra.errors import ConfigurationError, EbbError
+from ebbtide.infra.frameworks.base import WITHOUT_CLUSTER, known_frameworks, load_framework
+from ebbtide.infra.lifecycle.submission import catalog_for
+from ebbtide.infra.models.phases import ExitCode
+from ebbtide.infra.models.resources import format_memory
+from ebbtide.infra.platforms.local import marks
+from ebbtide.infra.platforms.local.neighbours import HIDDEN, neighbours
+from ebbtide.infra.records.ledger import VERSION, Ledger
+from ebbtide.infra.settings import load_settings
+
+_DESCRIPTION = """Checks this machine; exit 64 when something essential is missing. JSON: a list of
+objects with the keys check, state (ok, warning, missing), detail, fix."""
+_SERVER_TIMEOUT_S = 5.0
+_LITTLE_SPACE_BYTES = 200 * 2**20
+_OLDEST_PYTHON = (3, 11)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at."""
+
+    check: str
+    state: str
+    """``ok``, ``warning``, or ``missing`` for what is essential."""
+    detail: str
+    fix: str = ""
+
+
+def main(args: list[str]) -> int:
+    """Check this machine."""
+    options = Parser("doctor", _DESCRIPTION).take(args)
+    findings = [finding for check in CHECKS for finding in check()]
+    if options.json:
+        keys = ("check", "state", "detail", "fix")
+        print_json([{key: getattr(finding, key) for key in keys} for finding in findings])
+    else:
+        for finding in findings:
+            mark = {"ok": "✓", "warning": "!", "missing": "✗"}[finding.state]
+            show(f"  {mark} {finding.check:<16} {finding.detail}")
+            if finding.fix:
+                show(f"      fix   {finding.fix}")
+        bad = sum(finding.state == "missing" for finding in findings)
+        say(f"{bad} essential things are missing" if bad else "ready")
+    missing = any(finding.state == "missing" for finding in findings)
+    return ExitCode.MISCONFIGURATION if missing else ExitCode.OK
+
+
+def _python() -> list[Finding]:
+    found = ".".join(str(part) for part in sys.version_info[:3])
+    detail = f"{found} at {sys.executable}"
+    if sys.version_info < _OLDEST_PYTHON:
+        return [Finding("python", "missing", detail, "install Python 3.11 or newer")]
+    first = shutil.which("python")
+    if first and Path(first).resolve() != Path(sys.executable).resolve():
+        words = f"{detail}; `python` in a command line means {first}"
+        return [
+            Finding("python", "warning", words, "activate ebb's environment, or give it PROGRAM.py")
+        ]
+    return [Finding("python", "ok", detail)]
+
+
+def _home() -> list[Finding]:
+    home = load_settings().home
+    try:
+        Ledger(home).rows("SELECT 1 FROM runs LIMIT 1")
+    except EbbError as error:
+        return [Finding("ledger", "missing", error.summary, error.hint)]
+    free = shutil.disk_usage(home).free
+    detail = f"{home} (version {VERSION}), {format_memory(free)} free"
+    if free < _LITTLE_SPACE_BYTES:
+        return [Finding("ledger", "warning", detail, "free some disk space")]
+    return [Finding("ledger", "ok", detail)]
+
+
+def _neighbours() -> list[Finding]:
+    """Other users' clusters are no part of our queue: cores may be booked twice."""
+    found = neighbours(load_settings().home)
+    if found.claims:
+        words = "; ".join(claim.words for claim in found.claims)
+        return [Finding("other users", "warning", words, "give pools less than all in ebb.yaml")]
+    return [Finding("other users", "ok", HIDDEN if found.hidden else "hold nothing")]
+
+
+def _frameworks() -> list[Finding]:
+    findings = []
+    for name in known_frameworks():
+        if name == WITHOUT_CLUSTER:
+            continue
+        framework = load_framework(name)
+        problems = framework.problems()
+        if problems:
+            findings += [Finding(name, "warning", p.summary, p.hint) for p in problems]
+        else:
+            findings.append(Finding(name, "ok", framework.found()))
+    return findings
+
+
+def _prefect() -> list[Finding]:
+    try:
+        found = version("prefect")
+        fastapi = version("fastapi")
+    except PackageNotFoundError as error:
+        return [Finding("prefect", "missing", str(error), "pip install ebbtide")]
+    if tuple(int(part) for part in fastapi.split(".")[:2]) >= (0, 151):
+        words = f"prefect {found} with fastapi {fastapi}: its server fails at import"
+        return [Finding("prefect", "missing", words, 'pip install "fastapi<0.151"')]
+    return [Finding("prefect", "ok", f"{found}, fastapi {fastapi}"), _prefect_server()]
+
+
+def _prefect_server() -> Finding:
+    named = api.named(os.environ)
+    if named is None:
+        info = server.running(load_settings().home)
+        state = f"{info.ui_url} runs" if info else "the next run starts one"
+        return Finding("prefect server", "ok", f"local: {state}")
+    try:
+        api.check(named, os.environ, timeout_s=_SERVER_TIMEOUT_S)
+    except EbbError as error:
+        first = error.problems[0] if isinstance(error, ConfigurationError) else None
+        words, fix = (first.summary, first.hint) if first else (error.detail, error.hint)
+        return Finding("prefect server", "missing", words, fix)
+    return Finding("prefect server", "ok", named.url)
+
+
+def _stack() -> list[Finding]:
+    """A part of ebb up that dies again and again says so here; ``ebb status`` has the rest."""
+    info = stack.running(load_settings())
+    if info is None or not info.trouble:
+        return []
+    fix = f"see {stack.log_of(load_settings())}; ebb status"
+    return [Finding("ebb up", "warning", info.trouble, fix)]
+
+
+def _events() -> list[Finding]:
+    """Automations that failed say so nowhere else; events that no server took wait on disk."""
+    settings = load_settings()
+    findings = []
+    kept = len(outbox.waiting(settings))
+    if kept:
+        words = f"{kept} events wait for a server"
+        findings.append(Finding("events", "warning", words, "ebb up, or the next ebb emit"))
+    to = outbox.server_api(settings)
+    since = dt.datetime.now(dt.UTC) - dt.timedelta(days=1)
+    try:
+        failed = failed_actions(to, since) if to else []
+    except EbbError:
+        return findings  # whether the server answers is another check's business
+    if failed:
+        last = failed[-1]
+        words = f"{len(failed)} actions of automations failed in a day"
+        why = f"{last.automation}: {last.why}"
+        findings.append(Finding("automations", "warning", words, f"look at the last: {why}"))
+    return findings
+
+
+def _machine() -> list[Finding]:
+    findings = []
+    try:
+        catalog, _ = catalog_for(os.environ, Path.cwd())
+        pools = ", ".join(f"{pool.name} ({pool.capacity})" for pool in catalog.pools)
+        findings.append(Finding("catalog", "ok", f"{catalog.source}: {pools}"))
+    except EbbError as error:
+        findings.append(Finding("catalog", "missing", error.summary, error.hint))
+    if marks.started_ticks(os.getpid()) == 0:
+        fix = "mount /proc; without it nothing can be proved to be gone"
+        findings.append(Finding("/proc", "missing", "cannot be read", fix))
+    try:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+    except OSError as error:
+        findings.append(Finding("loopback", "missing", str(error), "bring up the interface lo"))
+    return findings
+
+
+CHECKS: tuple[Callable[[], list[Finding]], ...] = (
+    _python,
+    _home,
+    _machine,
+    _neighbours,
+    _frameworks,
+    _prefect,
+    _stack,
+    _events,
+)

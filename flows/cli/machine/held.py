@@ -1,0 +1,116 @@
+"""``ebb held``: is anything left running? Looks at the machine, not at what should be there."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ebbtide.flows.cli.output import Parser, print_json, print_table, say
+from ebbtide.flows.prefect_server import server
+from ebbtide.flows.service import stack
+from ebbtide.infra.lifecycle import reaper
+from ebbtide.infra.lifecycle.inventory import lease_of
+from ebbtide.infra.models.phases import ExitCode
+from ebbtide.infra.models.resources import format_duration
+from ebbtide.infra.platforms.base import Held
+from ebbtide.infra.platforms.local import marks
+from ebbtide.infra.platforms.local.platform import LocalPlatform
+from ebbtide.infra.records.ledger import Ledger
+from ebbtide.infra.records.salvage import LastKnown
+from ebbtide.infra.settings import Settings, load_settings
+from ebbtide.infra.waiting import wall_s
+
+_DESCRIPTION = """Everything alive, found by its mark on this machine, and until when. Exit 1 when
+something has no living owner. JSON: an object with the keys held (a list of cluster, role, name,
+where, age_s, until, orphan), flows, prefect_server, stack (of ebb up), orphans."""
+
+_STACK = ("pid", "pool", "folder", "restarts")
+
+
+def main(args: list[str]) -> int:
+    """Show what is held."""
+    parser = Parser("held", _DESCRIPTION)
+    parser.add_argument("--release", action="store_true", help="end what nobody owns")
+    options = parser.take(args)
+    settings = load_settings()
+    ledger = LastKnown(settings.home)
+    platform = LocalPlatform(settings, ledger)
+    if options.release:
+        released = reaper.reap(settings).clusters
+        say(f"released: {', '.join(released) or 'nothing'}")
+    orphans = set(platform.orphans())
+    facts = [_fact(ledger, held, orphans) for held in platform.held()]
+    if ledger.stale:
+        say(f"! {ledger.stale}")
+    flows = _flows(ledger)
+    if options.json:
+        print_json(_document(settings, facts, flows, orphans))
+    else:
+        _show(settings, facts, flows)
+    return 1 if orphans else ExitCode.OK
+
+
+def _fact(ledger: Ledger, held: Held, orphans: set[str]) -> dict[str, Any]:
+    orphan = held.cluster in orphans
+    return {
+        "cluster": held.cluster,
+        "role": held.role,
+        "name": held.name,
+        "where": held.where,
+        "age_s": round(held.age_s, 1),
+        "until": "orphan: ebb held --release" if orphan else _until(ledger, held.cluster),
+        "orphan": orphan,
+    }
+
+
+def _until(ledger: Ledger, cluster: str) -> str:
+    """The lease in words: who renews it, or how long it lasts unless somebody does."""
+    lease = lease_of(ledger, cluster)
+    return lease.words if lease else "not in the ledger"
+
+
+def _flows(ledger: Ledger) -> list[dict[str, Any]]:
+    rows = ledger.rows("SELECT name, flow_pid, flow_started, created FROM runs WHERE ended IS NULL")
+    return [
+        {"run": row["name"], "pid": row["flow_pid"], "age_s": round(wall_s() - row["created"], 1)}
+        for row in rows
+        if marks.alive(row["flow_pid"], row["flow_started"])
+    ]
+
+
+def _document(
+    settings: Settings, facts: list[dict[str, Any]], flows: list[Any], orphans: set[str]
+) -> dict[str, Any]:
+    info = server.running(settings.home)
+    prefect = None if info is None else {"url": info.ui_url, "pid": info.pid, "idle_s": info.idle_s}
+    up = stack.running(settings)
+    return {
+        "held": facts,
+        "flows": flows,
+        "prefect_server": prefect,
+        "stack": None if up is None else {key: getattr(up, key) for key in _STACK},
+        "orphans": sorted(orphans),
+    }
+
+
+def _show(settings: Settings, facts: list[dict[str, Any]], flows: list[dict[str, Any]]) -> None:
+    rows = [
+        (f["cluster"], f["role"], f["name"], f["where"], format_duration(f["age_s"]), f["until"])
+        for f in facts
+    ]
+    for flow in flows:
+        age = format_duration(flow["age_s"])
+        rows.append((flow["run"], "flow", "", f"pid {flow['pid']}", age, "until its run has ended"))
+    up = stack.running(settings)
+    if up is not None:
+        until = f"until ebb down; {up.trouble}" if up.trouble else "until ebb down"
+        rows.append(("", "ebb up", f"pool {up.pool}", f"pid {up.pid}", "", until))
+    info = server.running(settings.home)
+    if info is not None:
+        idle = format_duration(info.idle_s)
+        until = "until ebb down" if up else f"ends itself after {idle} without a run"
+        rows.append(("", "prefect server", info.ui_url, f"pid {info.pid}", "", until))
+    if rows:
+        print_table(("CLUSTER", "WHAT", "NAME", "WHERE", "AGE", "UNTIL"), rows)
+    workers = sum(f["role"] == "worker" for f in facts)
+    heads = sum(f["role"] == "head" for f in facts)
+    print(f"Held now: {workers} workers, {heads} heads" if facts else "Held now: nothing")

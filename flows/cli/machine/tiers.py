@@ -1,0 +1,50 @@
+"""``ebb tiers``: what may be asked for, and how many of it fit now."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from ebbtide.flows.cli.output import Parser, print_json, print_table, say
+from ebbtide.infra.lifecycle.inventory import TierState, gather
+from ebbtide.infra.lifecycle.submission import catalog_for
+from ebbtide.infra.models.phases import ExitCode
+from ebbtide.infra.presentation import tables
+from ebbtide.infra.settings import load_settings
+
+_DESCRIPTION = """Hardware tiers, and how many workers of each fit now. JSON: an object with the
+keys source and tiers (a list of name, default, cpu, memory_bytes, pool, fit_now, price_per_hour,
+frameworks)."""
+
+
+def main(args: list[str]) -> int:
+    """List tiers."""
+    options = Parser("tiers", _DESCRIPTION).take(args)
+    catalog, _ = catalog_for(os.environ, Path.cwd())
+    states = gather(load_settings(), catalog).tiers
+    if options.json:
+        print_json({"source": catalog.source, "tiers": tier_facts(states)})
+        return ExitCode.OK
+    table = tables.tiers(states)
+    print_table(table.headers, table.rows)
+    say(f"* the default; from {catalog.source}")
+    return ExitCode.OK
+
+
+def tier_facts(states: Iterable[TierState]) -> list[dict[str, Any]]:
+    """For JSON: CPU in cores, memory in bytes."""
+    return [
+        {
+            "name": state.tier.name,
+            "default": state.default,
+            "cpu": state.tier.resources.cpu_millis / 1000,
+            "memory_bytes": state.tier.resources.memory_bytes,
+            "pool": state.tier.pool,
+            "fit_now": state.fit_now,
+            "price_per_hour": state.tier.price_per_hour,
+            "frameworks": list(state.tier.frameworks),
+        }
+        for state in states
+    ]

@@ -1,0 +1,122 @@
+"""``ebb cost``: what runs asked, used and cost, summed; or the receipt of one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import reduce
+from typing import Any
+
+from ebbtide.flows.cli.output import Parser, known_run, print_json, print_table, say, show
+from ebbtide.infra.accounting.receipts import BY, Receipt, Sum, receipt_of, receipts_since, sums_by
+from ebbtide.infra.errors import ConfigurationError
+from ebbtide.infra.models.phases import ExitCode, Reason
+from ebbtide.infra.models.resources import format_duration, parse_duration_s
+from ebbtide.infra.presentation.receipt_text import (
+    NO_PRICES,
+    format_cost,
+    receipt_data,
+    receipt_lines,
+    use_data,
+)
+from ebbtide.infra.records.ledger import Ledger
+from ebbtide.infra.records.salvage import LastKnown
+from ebbtide.infra.request.options import problem_from
+from ebbtide.infra.settings import load_settings
+from ebbtide.infra.waiting import wall_s
+
+_DESCRIPTION = """What runs asked, used and cost, summed by day, tier, job or tag; with RUN: its
+receipt. Times are workers times seconds. JSON: an object with the keys by, since (Unix time), sums
+(a list of key, runs, seconds, asked_s, used_s, idle_s, cost, static_asked_s, static_cost, saved)
+and total (the same); with RUN its receipt, or null when it has held nothing."""
+_HEADERS = ("RUNS", "ASKED", "USED", "IDLE", "STATIC", "COST", "SAVED")
+
+
+def main(args: list[str]) -> int:
+    """Sum receipts, or show one."""
+    parser = Parser("cost", _DESCRIPTION)
+    parser.add_argument("run", nargs="?", help="show the receipt of this run")
+    parser.add_argument("--by", choices=BY, default="day", help="what to sum by (default: day)")
+    parser.add_argument(
+        "--since", default="30d", help="how far back, like 12h or 7d (default: 30d)"
+    )
+    options = parser.take(args)
+    ledger = LastKnown(load_settings().home)
+    if options.run is not None:
+        return _show_one(ledger, options.run, as_json=options.json)
+    since = wall_s() - _seconds(options.since)
+    receipts = receipts_since(ledger, since)
+    sums, total = sums_by(receipts, options.by), _total(receipts)
+    if options.json:
+        listed = [{"key": one.key, **_data(one)} for one in sums]
+        print_json({"by": options.by, "since": since, "sums": listed, "total": _data(total)})
+    elif not receipts:
+        say(f"no runs in the last {options.since}")
+    else:
+        _show(options.by, [*sums, total])
+        show(_last_line(total))
+    return ExitCode.OK
+
+
+def _show_one(ledger: Ledger, run: str, *, as_json: bool) -> int:
+    known_run(ledger, run)
+    receipt = receipt_of(ledger, run)
+    if as_json:
+        print_json(receipt_data(receipt) if receipt else None)
+    elif receipt is None:
+        say(f"{run} has held nothing yet")
+    else:
+        for line in receipt_lines(receipt):
+            show(line)
+    return ExitCode.OK
+
+
+def _seconds(text: str) -> float:
+    try:
+        return parse_duration_s(text)
+    except ValueError as error:
+        problem = problem_from(Reason.OPTION_INVALID, "--since", error)
+        raise ConfigurationError([problem]) from None
+
+
+def _total(receipts: Sequence[Receipt]) -> Sum:
+    """Each run once, also one that counts under several tags."""
+    return reduce(Sum.plus, receipts, Sum(key="total"))
+
+
+def _data(one: Sum) -> dict[str, Any]:
+    return {
+        "runs": one.runs,
+        **use_data(one.total),
+        "static_asked_s": round(one.static.asked_s, 1),
+        "static_cost": round(one.static.cost, 6),
+        "saved": round(one.saved, 6),
+    }
+
+
+def _show(by: str, sums: Sequence[Sum]) -> None:
+    print_table((by.upper(), *_HEADERS), [_row(one) for one in sums])
+
+
+def _row(one: Sum) -> tuple[str, ...]:
+    times = (one.total.asked_s, one.total.used_s, one.total.idle_s, one.static.asked_s)
+    money = (one.total.cost, one.saved)
+    return (
+        one.key,
+        str(one.runs),
+        *(format_duration(seconds) for seconds in times),
+        *(format_cost(amount) if one.priced else "–" for amount in money),
+    )
+
+
+def _last_line(total: Sum) -> str:
+    """The one figure to take away: against clusters that always have their maximum of workers."""
+    runs = f"{total.runs} run{'s' * (total.runs != 1)}"
+    if total.priced:
+        static = format_cost(total.static.cost)
+        cost, saved = format_cost(total.total.cost), format_cost(total.saved)
+        return f"total {cost} for {runs}; saved {saved} against static clusters ({static})"
+    asked_s, static_s = total.total.asked_s, total.static.asked_s
+    less = f"{100 * (1 - asked_s / static_s):.0f} %" if static_s else "0 %"
+    asked, static = format_duration(asked_s), format_duration(static_s)
+    words = f"total {asked} of workers for {runs}; saved {less} against static clusters ({static})"
+    return f"{words}; {NO_PRICES}"

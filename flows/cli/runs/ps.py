@@ -1,0 +1,90 @@
+"""``ebb ps``: runs, their phase, and why they wait."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ebbtide.flows.cli.output import Parser, print_json, print_table, say, wait_for_change
+from ebbtide.infra.lifecycle.inventory import last_view
+from ebbtide.infra.models.codec import from_json
+from ebbtide.infra.models.job import RunSpec
+from ebbtide.infra.models.phases import ExitCode
+from ebbtide.infra.models.resources import format_duration
+from ebbtide.infra.records.ledger import Ledger
+from ebbtide.infra.records.salvage import LastKnown
+from ebbtide.infra.settings import load_settings
+from ebbtide.infra.waiting import wall_s
+
+_DESCRIPTION = """Runs that live; -a: all. JSON: a list of objects with the keys run, phase, reason,
+why, framework, tier, workers_joined, workers_wanted, min_workers, max_workers, age_s, exit_code,
+dashboard, prefect."""
+
+
+def main(args: list[str]) -> int:
+    """List runs."""
+    parser = Parser("ps", _DESCRIPTION)
+    parser.add_argument("-a", "--all", action="store_true", help="ended runs too")
+    parser.add_argument("-w", "--watch", action="store_true", help="again whenever it changes")
+    options = parser.take(args)
+    ledger = LastKnown(load_settings().home)
+    while True:
+        facts = [_facts(ledger, row) for row in _rows(ledger, everything=options.all)]
+        if ledger.stale:
+            say(f"! {ledger.stale}; ebb held shows what is alive")
+        if options.json:
+            print_json(facts)
+        else:
+            _show(facts, everything=options.all)
+        if not options.watch:
+            return ExitCode.OK
+        wait_for_change(ledger)
+
+
+def _rows(ledger: Ledger, *, everything: bool) -> list[Any]:
+    which = "" if everything else "WHERE ended IS NULL"
+    return ledger.rows(f"SELECT * FROM runs {which} ORDER BY created")
+
+
+def _facts(ledger: Ledger, row: Any) -> dict[str, Any]:
+    spec = from_json(RunSpec, row["spec"])
+    view = last_view(ledger, row["name"])
+    queue = view.queue
+    waits = f"position {queue.position} in pool {queue.pool}" if queue else ""
+    if queue and queue.limit:
+        waits = f"{queue.limit}; {waits}"
+    return {
+        "run": row["name"],
+        "phase": row["phase"],
+        "reason": row["reason"] or (queue.reason.value if queue else None),
+        "why": row["detail"] or waits,
+        "framework": spec.cluster.framework,
+        "tier": spec.cluster.tier.name,
+        "workers_joined": view.workers_joined,
+        "workers_wanted": view.workers_wanted,
+        "min_workers": spec.cluster.policy.min_workers,
+        "max_workers": spec.cluster.policy.max_workers,
+        "age_s": round((row["ended"] or wall_s()) - row["created"], 1),
+        "exit_code": row["exit_code"],
+        "dashboard": view.dashboard or None,
+        "prefect": row["prefect_url"],
+    }
+
+
+def _show(facts: list[dict[str, Any]], *, everything: bool) -> None:
+    if not facts:
+        say("no runs" if everything else "no living runs; ebb ps -a lists all")
+        return
+    rows = [
+        (
+            fact["run"],
+            fact["phase"],
+            fact["reason"] or "",
+            fact["framework"],
+            fact["tier"],
+            f"{fact['workers_joined']} ({fact['min_workers']}–{fact['max_workers']})",
+            format_duration(fact["age_s"]),
+            fact["why"],
+        )
+        for fact in facts
+    ]
+    print_table(("RUN", "PHASE", "REASON", "FRAMEWORK", "TIER", "WORKERS", "TIME", "WHY"), rows)

@@ -1,0 +1,108 @@
+"""``ebb run``: check, launch, show, and give the program's exit code."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from ebbtide.flows.cli.arguments import RunArguments, parse_run, usage
+from ebbtide.flows.cli.runs.viewer import Viewer
+from ebbtide.flows.cli.screen import JsonScreen, Screen, TextScreen
+from ebbtide.flows.launch import launch
+from ebbtide.flows.prefect_server import api
+from ebbtide.infra.errors import ConfigurationError
+from ebbtide.infra.escaping import json_text
+from ebbtide.infra.lifecycle.submission import Request, spec_for
+from ebbtide.infra.models.codec import to_data
+from ebbtide.infra.models.job import RunSpec
+from ebbtide.infra.models.phases import ExitCode
+from ebbtide.infra.records import runs
+from ebbtide.infra.records.ledger import Ledger
+from ebbtide.infra.settings import Settings, load_settings
+
+_SERVER_TIMEOUT_S = 5.0
+
+
+def main(args: list[str]) -> int:
+    """Run a program on a cluster of its own."""
+    arguments = parse_run(args)
+    if arguments.help:
+        print(usage())
+        return ExitCode.OK
+    settings = load_settings()
+    ledger = Ledger(settings.home)
+    spec = _checked_spec(arguments, ledger)
+    if arguments.plan:
+        return _print_plan(spec, as_json=arguments.json)
+    _check_prefect(os.environ)
+    return _run(settings, ledger, spec, arguments)
+
+
+def _checked_spec(arguments: RunArguments, ledger: Ledger) -> RunSpec:
+    """One error for all that is wrong: on the command line, in the file, with the program."""
+    try:
+        request = Request(words=arguments.words, options=arguments.options)
+        spec = spec_for(request, ledger, os.environ, Path.cwd())
+    except ConfigurationError as error:
+        raise ConfigurationError([*arguments.problems, *error.problems]) from None
+    if arguments.problems:
+        raise ConfigurationError(list(arguments.problems))
+    return spec
+
+
+def _check_prefect(environ: Mapping[str, str]) -> None:
+    """A server that was named must answer, and let us in, before anything is made."""
+    named = api.named(environ)
+    if named is not None:
+        api.check(named, environ, timeout_s=_SERVER_TIMEOUT_S)
+
+
+def _run(settings: Settings, ledger: Ledger, spec: RunSpec, arguments: RunArguments) -> int:
+    screen: Screen = JsonScreen() if arguments.json else TextScreen()
+    with _Interrupts() as interrupts:
+        spec = runs.begin(ledger, spec)
+        screen.plan(spec)
+        flow = launch(settings, ledger, spec, detach=arguments.detach)
+        if arguments.detach:
+            screen.detached(spec.name)
+            return ExitCode.OK
+        return Viewer(settings, ledger, spec, flow, screen).follow(interrupts.pending)
+
+
+class _Interrupts:
+    """Ctrl-C, SIGTERM and a closed terminal become something to be looked at between two ticks."""
+
+    def __init__(self) -> None:
+        self._received: list[int] = []
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> _Interrupts:
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            self._before[number] = signal.signal(number, self._note)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def pending(self) -> int | None:
+        """The oldest signal that nobody has looked at."""
+        return self._received.pop(0) if self._received else None
+
+    def _note(self, number: int, _frame: FrameType | None) -> None:
+        self._received.append(number)
+
+
+def _print_plan(spec: RunSpec, *, as_json: bool) -> int:
+    """What would be made. Nothing is."""
+    if as_json:
+        print(json_text({"plan": to_data(spec)}))
+        return ExitCode.OK
+    TextScreen(sys.stdout).plan(spec)
+    print("  Plan     nothing was started")
+    return ExitCode.OK

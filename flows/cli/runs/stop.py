@@ -1,0 +1,43 @@
+"""``ebb stop``: end a run from any terminal and wait until nothing of it is held."""
+
+from __future__ import annotations
+
+from ebbtide.flows.cli.output import Parser, known_run, print_json, say
+from ebbtide.infra.lifecycle.stop import stop_run
+from ebbtide.infra.models.phases import ExitCode, Reason
+from ebbtide.infra.platforms.base import load_platform
+from ebbtide.infra.records.ledger import Ledger
+from ebbtide.infra.settings import load_settings
+from ebbtide.infra.waiting import wait_until
+
+_DESCRIPTION = """Ends a run and releases what it holds. Stopping one that has ended is no error.
+JSON: an object with the keys run, stopped, held."""
+_TIMEOUT_S = 30.0
+
+
+def main(args: list[str]) -> int:
+    """Stop a run."""
+    parser = Parser("stop", _DESCRIPTION)
+    parser.add_argument("run")
+    parser.add_argument("--now", action="store_true", help="leave the program no time")
+    options = parser.take(args)
+    settings = load_settings()
+    ledger = Ledger(settings.home)
+    known_run(ledger, options.run)
+    stopped = stop_run(settings, options.run, Reason.CANCELLED, at_once=options.now)
+    platform = load_platform("local", settings)
+    rows = ledger.rows("SELECT id FROM clusters WHERE run = ?", options.run)
+
+    def released() -> bool:
+        for row in rows:
+            platform.observe(row["id"])  # a supervisor that hangs is not waited for
+        return not any(platform.held(row["id"]) for row in rows)
+
+    wait_until(released, timeout_s=_TIMEOUT_S)
+    held = [f"{h.role} {h.name} {h.where}" for row in rows for h in platform.held(row["id"])]
+    if options.json:
+        print_json({"run": options.run, "stopped": stopped, "held": held})
+    else:
+        say(f"  {options.run} {'is stopped' if stopped else 'had ended already'}")
+        say(f"  Held now: {', '.join(held) or 'nothing'}")
+    return ExitCode.TEMPORARY if held else ExitCode.OK

@@ -1,0 +1,227 @@
+"""Following a run from its terminal: events and output as they come, Ctrl-C, and the last line."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+from collections.abc import Callable
+from itertools import islice
+from typing import Any
+
+from ebbtide.flows.cli.screen import Screen, TextScreen
+from ebbtide.flows.launch import Flow
+from ebbtide.flows.prefect_server import server
+from ebbtide.flows.service import stack
+from ebbtide.infra.accounting.receipts import receipt_of
+from ebbtide.infra.lifecycle import reaper
+from ebbtide.infra.lifecycle.stop import stop_run
+from ebbtide.infra.models.cluster import ClusterView
+from ebbtide.infra.models.codec import from_json
+from ebbtide.infra.models.job import RunSpec
+from ebbtide.infra.models.phases import ExitCode, Reason, Step
+from ebbtide.infra.models.resources import format_duration
+from ebbtide.infra.platforms.base import Held, load_platform
+from ebbtide.infra.platforms.local.tails import Tail
+from ebbtide.infra.presentation.receipt_text import short_line
+from ebbtide.infra.records.ledger import Ledger
+from ebbtide.infra.settings import Settings
+from ebbtide.infra.waiting import pause, wait_until, wall_s
+
+_SHORTEST_LOOK_S = 0.02
+_LONGEST_LOOK_S = 0.2
+_MOST_PIECES = 32
+_FLOW_END_TIMEOUT_S = 5.0
+_SETTLE_TIMEOUT_S = 30.0
+
+
+class Viewer:
+    """Shows one run until it has ended."""
+
+    def __init__(
+        self, settings: Settings, ledger: Ledger, spec: RunSpec, flow: Flow, screen: Screen
+    ):
+        self._settings = settings
+        self._ledger = ledger
+        self._spec = spec
+        self._flow = flow
+        self._screen = screen
+        folder = settings.run_folder(spec.name)
+        self._tails = {name: Tail(folder / f"{name}.log") for name in ("stdout", "stderr")}
+        self._seen = 0
+        self._last_step_at = wall_s()
+        self._started_at = wall_s()
+        self._times: dict[str, float] = {}
+        self._peak_workers = 0
+        self._interrupts = 0
+        self._last_reason = ""
+
+    def follow(self, interrupt: Callable[[], int | None]) -> int:
+        """Until the run has ended or is let go; gives what to exit with."""
+        look_s = _SHORTEST_LOOK_S
+        while True:
+            over = self._over()
+            news = self._show_news()
+            if over and not news:
+                return self._finish()
+            number = interrupt()
+            if number is not None and self._interrupted(number):
+                return ExitCode.OK
+            look_s = _SHORTEST_LOOK_S if news else min(look_s * 1.3, _LONGEST_LOOK_S)
+            self._show_waiting()
+            pause(look_s)
+
+    def _over(self) -> bool:
+        row = self._ledger.run(self._spec.name)
+        if row is not None and row["ended"] is not None:
+            return True
+        if not self._flow.ended:
+            return False
+        self._settle()
+        return True
+
+    def _settle(self) -> None:
+        """The flow process died without ending the run: release, and say how it ended."""
+        run = self._spec.name
+        row = self._ledger.run(run)
+        if row is not None and row["ended"] is not None:
+            return
+        stop_run(self._settings, run, Reason.FLOW_LOST)
+        wait_until(lambda: not self._ledger.living_clusters(run), timeout_s=_SETTLE_TIMEOUT_S)
+        reaper.settle(self._ledger, run)
+
+    def _show_news(self) -> bool:
+        news = False
+        for row in self._ledger.events(self._spec.name, self._seen):
+            self._seen, news = row["id"], True
+            self._show_output()  # what was printed before an event is shown before it
+            self._show_event({**dict(row), "data": json.loads(row["data"])})
+        return self._show_output() or news
+
+    def _show_output(self) -> bool:
+        shown = False
+        for stream, tail in self._tails.items():
+            for data in islice(tail.pieces(), _MOST_PIECES):  # between them Ctrl-C is looked at
+                shown = True
+                self._screen.output(stream, data)
+        return shown
+
+    def _show_event(self, event: dict[str, Any]) -> None:
+        took_s = None
+        if event["kind"] in ("step_done", "step_failed"):
+            took_s = max(0.0, event["at"] - self._last_step_at)
+            self._last_step_at = event["at"]
+            self._times[event["step"]] = self._times.get(event["step"], 0.0) + took_s
+        if event["kind"] == "step_waiting":
+            self._last_reason = event["message"]
+        if event["kind"] == "scaled":
+            self._peak_workers = max(self._peak_workers, event["data"]["after"])
+        self._screen.event(event, took_s)
+
+    def _show_waiting(self) -> None:
+        row = self._ledger.row(
+            "SELECT view FROM clusters WHERE run = ? ORDER BY seq DESC LIMIT 1", self._spec.name
+        )
+        if row is None or row["view"] == "{}":
+            return
+        view = from_json(ClusterView, row["view"])
+        waited = format_duration(wall_s() - self._last_step_at)
+        if view.queue is not None:
+            allowed = format_duration(self._spec.limits.start_within_s)
+            self._screen.waiting(f"nodes: {self._last_reason} · waited of {allowed}")
+        elif view.released_at is not None or view.job.started_at is not None:
+            self._screen.waiting("")
+        elif view.admitted_at is not None and isinstance(self._screen, TextScreen):
+            self._screen.live(f"starting: {view.workers_joined} workers joined · {waited}")
+
+    def _interrupted(self, number: int) -> bool:
+        """Act on a signal; True when the run is to go on without us."""
+        self._interrupts += 1
+        run = self._spec.name
+        if self._interrupts > 1:
+            stop_run(self._settings, run, Reason.CANCELLED, at_once=True)
+            return False
+        choice = self._ask() if number == signal.SIGINT else "s"
+        if choice == "c":
+            self._interrupts = 0
+            return False
+        if choice == "d":
+            self._flow.let_go()
+            self._screen.detached(run)
+            return True
+        stop_run(self._settings, run, Reason.CANCELLED)
+        return False
+
+    def _ask(self) -> str:
+        """Stop, detach or continue; without a terminal the answer is stop."""
+        if not sys.stdin.isatty() or not isinstance(self._screen, TextScreen):
+            return "s"
+        question = "\n  The run goes on.   [s] stop and release   [d] detach   [c] continue  "
+        self._screen.ask(question)
+        try:
+            answer = sys.stdin.readline().strip().lower()
+        except (OSError, KeyboardInterrupt):
+            return "s"
+        return answer[:1] if answer[:1] in ("d", "c") else "s"
+
+    def _finish(self) -> int:
+        row = self._ledger.run(self._spec.name)
+        assert row is not None
+        wait_until(lambda: self._flow.ended and not self._held(), timeout_s=_FLOW_END_TIMEOUT_S)
+        self._flow.close()
+        held = self._held_words()
+        code = ExitCode.OK if row["exit_code"] is None else int(row["exit_code"])
+        facts = {
+            "run": self._spec.name,
+            "phase": row["phase"],
+            "reason": row["reason"],
+            "detail": row["detail"],
+            "exit_code": code,
+            "seconds": round(wall_s() - self._started_at, 2),
+            "output": str(self._settings.run_folder(self._spec.name) / "output"),
+            "held": held,
+        }
+        self._screen.ended(self._last_words(facts, held), facts)
+        return code
+
+    def _last_words(self, facts: dict[str, Any], held: str) -> list[str]:
+        total = facts["seconds"]
+        job_s = self._times.get(Step.RUN_USER_JOB.value, 0.0)
+        if facts["reason"] is None:
+            share = round(100 * job_s / total) if total else 0
+            peak = max(self._peak_workers, self._spec.cluster.policy.min_workers)
+            workers = f" · peak {peak} workers" * self._spec.cluster.has_workers
+            first = f"Done in {format_duration(total)} · {share} % your code{workers}"
+        else:
+            first = f"{facts['phase']}: {facts['reason']} · {facts['detail']}"
+        more = f"Logs   ebb logs {self._spec.name}      Why   ebb why {self._spec.name}"
+        return [first, *self._receipt_words(), more, *self._server_words(), f"Held now: {held}"]
+
+    def _receipt_words(self) -> list[str]:
+        receipt = receipt_of(self._ledger, self._spec.name)
+        return [f"Cost   {short_line(receipt)}"] if receipt is not None else []
+
+    def _server_words(self) -> list[str]:
+        info = server.running(self._settings.home)
+        if info is None:
+            return []
+        up = stack.running(self._settings) is not None
+        until = "until ebb down" if up else "ends itself when idle; ebb held"
+        return [f"Prefect server of this machine: {info.ui_url} ({until})"]
+
+    def _held(self) -> list[Held]:
+        platform = load_platform(self._spec.platform, self._settings)
+        rows = self._ledger.rows("SELECT id FROM clusters WHERE run = ?", self._spec.name)
+        return [held for row in rows for held in platform.held(row["id"])]
+
+    def _held_words(self) -> str:
+        """Counted now: on the machine, and the pool's shares in the ledger."""
+        left = self._held()
+        shares = self._ledger.rows(
+            "SELECT owner FROM shares JOIN clusters ON shares.cluster = clusters.id WHERE run = ?",
+            self._spec.name,
+        )
+        if left or shares:
+            words = [f"{held.role} {held.name} {held.where}".replace("  ", " ") for held in left]
+            return ", ".join([*words, *(f"share {row['owner']}" for row in shares)])
+        return "nothing (0 processes, 0 folders, 0 shares)"

@@ -1,0 +1,65 @@
+"""``ebb why``: cause, evidence and fix on one screen."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from ebbtide.flows.cli.output import Parser, known_run, print_json, show
+from ebbtide.infra.models.phases import ExitCode, Phase, Reason
+from ebbtide.infra.platforms.local.tails import last_bytes
+from ebbtide.infra.policy.diagnosis import Story, diagnose
+from ebbtide.infra.records.salvage import LastKnown
+from ebbtide.infra.settings import load_settings
+
+_DESCRIPTION = """Why a run waits, failed, or took its time; from records, also days later.
+JSON: an object with the keys run, phase, reason, cause, evidence (a list), fix, exit_code."""
+_LAST_LINES = 5
+_LAST_BYTES = 2**16
+
+
+def main(args: list[str]) -> int:
+    """Explain a run."""
+    parser = Parser("why", _DESCRIPTION)
+    parser.add_argument("run")
+    options = parser.take(args)
+    settings = load_settings()
+    ledger = LastKnown(settings.home)
+    row = known_run(ledger, options.run)
+    story = Story(
+        phase=Phase(row["phase"]),
+        reason=Reason(row["reason"]) if row["reason"] else None,
+        detail=row["detail"] or "",
+        exit_code=row["exit_code"],
+        created=row["created"],
+        events=[{**dict(e), "data": json.loads(e["data"])} for e in ledger.events(options.run)],
+        last_words=_last_words(
+            settings.run_folder(options.run) / "stderr.log", bool(row["reason"])
+        ),
+    )
+    found = diagnose(story)
+    fix = found.fix.replace("RUN", options.run)
+    if options.json:
+        document = {
+            "run": options.run,
+            "phase": story.phase.value,
+            "reason": found.reason.value if found.reason else None,
+            "cause": found.cause,
+            "evidence": list(found.evidence),
+            "fix": fix,
+            "exit_code": story.exit_code,
+        }
+        print_json(document)
+        return ExitCode.OK
+    show(f"{options.run} · {story.phase.value}" + (f" · {found.reason}" if found.reason else ""))
+    show(f"  cause     {found.cause}")
+    for number, line in enumerate(found.evidence):
+        show(f"  {'evidence' if number == 0 else '        '}  {line}")
+    if fix:
+        show(f"  fix       {fix}")
+    return ExitCode.OK
+
+
+def _last_words(path: Path, wanted: bool) -> tuple[str, ...]:
+    lines = last_bytes(path, _LAST_BYTES).decode(errors="replace").splitlines() if wanted else []
+    return tuple(line for line in lines if line.strip())[-_LAST_LINES:]

@@ -1,0 +1,39 @@
+"""What Prefect calls when a flow run was cancelled, crashed or failed: a net below tear_down.
+
+Prefect calls hooks by keyword, and after a cancel or a crash in another process than the flow's.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from ebbtide.infra.lifecycle import reaper
+from ebbtide.infra.lifecycle.stop import stop_run
+from ebbtide.infra.models.phases import Reason
+from ebbtide.infra.records.ledger import Ledger
+from ebbtide.infra.settings import load_settings
+from ebbtide.infra.waiting import wait_until
+
+_RELEASE_TIMEOUT_S = 25.0
+
+
+def release(flow: Any, flow_run: Any, state: Any) -> None:  # noqa: ARG001  Prefect's names
+    """Release what its runs, and those of its jobs, still hold. Usually there is nothing to do."""
+    settings = load_settings()
+    ledger = Ledger(settings.home)
+    reason = Reason.CANCELLED if state.is_cancelled() or state.is_cancelling() else Reason.FLOW_LOST
+    id_ = str(flow_run.id)
+    of_it = "SELECT name FROM runs WHERE flow_run_id = ? OR job_key LIKE ?"
+    names = [row["name"] for row in ledger.rows(of_it, id_, f"{id_}/%")]
+    living = [run for run in names if ledger.living_clusters(run)]
+    for run in living:
+        stop_run(settings, run, reason)
+    for run in living:
+        wait_until(partial(_released, ledger, run), timeout_s=_RELEASE_TIMEOUT_S)
+    for run in names:
+        reaper.settle(ledger, run, reason)
+
+
+def _released(ledger: Ledger, run: str) -> bool:
+    return not ledger.living_clusters(run)

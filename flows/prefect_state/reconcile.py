@@ -1,0 +1,137 @@
+"""Prefect's picture of our flow runs, put right by what lives on this machine.
+
+A flow run whose process was killed stays Running in Prefect for ever when its worker died too. The
+flows sign in (``flows.prefect_state.registration``), so here one can see who is dead, release what
+is left of theirs and say Crashed, or Cancelled where that was asked for.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.filters import (
+    FlowRunFilter,
+    FlowRunFilterState,
+    FlowRunFilterStateType,
+    WorkPoolFilter,
+    WorkPoolFilterName,
+)
+from prefect.client.schemas.objects import FlowRun, StateType
+from prefect.exceptions import ObjectNotFound
+from prefect.states import Cancelled, Crashed
+
+from ebbtide.infra.errors import EbbError
+from ebbtide.infra.installation import rounds
+from ebbtide.infra.lifecycle import reaper
+from ebbtide.infra.lifecycle.keeping import keep_to_limits
+from ebbtide.infra.models.phases import Reason
+from ebbtide.infra.platforms.local import marks
+from ebbtide.infra.records.ledger import Ledger
+from ebbtide.infra.settings import Settings
+
+_LIVING = [StateType.RUNNING, StateType.PENDING, StateType.CANCELLING]
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """The Prefect worker of a pool, when it is the only one and lives on this machine."""
+
+    pool: str
+    began_at: float
+    """Unix time in seconds."""
+
+
+@dataclass(slots=True)
+class Reconciled:
+    """What one round found."""
+
+    clusters: tuple[str, ...] = ()
+    """Released now."""
+    runs: tuple[str, ...] = ()
+    """Ended now in the ledger."""
+    flow_runs: list[str] = field(default_factory=list)
+    """Ended now in Prefect, by name."""
+    pruned: str = ""
+    """What was deleted of ended runs, in words."""
+
+    @property
+    def lines(self) -> list[str]:
+        """For a log: a line for each kind of thing that was found."""
+        found = {
+            "released": self.clusters,
+            "ended runs": self.runs,
+            "ended flow runs": self.flow_runs,
+        }
+        lines = [f"reaper: {what} {', '.join(names)}" for what, names in found.items() if names]
+        return [*lines, *([f"reaper: {self.pruned}"] if self.pruned else [])]
+
+
+def reconcile(settings: Settings, *, worker: Worker | None = None) -> Reconciled:
+    """One round. Cheap when there is nothing to do.
+
+    Args:
+        settings: of this installation.
+        worker: the only one of its work pool; flow runs of the pool that were begun before it was,
+            and died before they signed in, are found as well. (Those of its own time it sees.)
+    """
+    reaped = reaper.reap(settings)
+    found = Reconciled(reaped.clusters, reaped.runs)
+    ledger = Ledger(settings.home)
+    with get_client(sync_client=True) as client:
+        for row in ledger.rows("SELECT * FROM flow_runs"):
+            if not marks.alive(row["pid"], row["started"]):
+                _end(client, row["id"], found)
+                ledger.write(
+                    "DELETE FROM flow_runs WHERE id = ? AND pid = ?", row["id"], row["pid"]
+                )
+        for flow_run in _unborn(client, worker) if worker else ():
+            if ledger.row("SELECT 1 FROM flow_runs WHERE id = ?", str(flow_run.id)) is None:
+                _end(client, str(flow_run.id), found)
+    ledger.close()
+    try:
+        found.pruned = keep_to_limits(settings)
+        rounds.note(settings)
+    except (EbbError, OSError) as error:  # an ebb.yaml that is being edited: seen in ebb status
+        rounds.note(settings, f"nothing is deleted: {error}")
+    return found
+
+
+def _end(client: SyncPrefectClient, id_: str, found: Reconciled) -> None:
+    """Say in Prefect that its process is dead, unless Prefect knows."""
+    with contextlib.suppress(ObjectNotFound):
+        flow_run = client.read_flow_run(UUID(id_))
+        if flow_run.state is None or flow_run.state.type not in _LIVING:
+            return
+        if flow_run.state.type is StateType.CANCELLING:
+            client.set_flow_run_state(flow_run.id, Cancelled(message="its process has ended"))
+        else:
+            words = (
+                f"{Reason.FLOW_LOST}: {Reason.FLOW_LOST.info.sentence}; what it held is released"
+            )
+            client.set_flow_run_state(flow_run.id, Crashed(message=words))
+        found.flow_runs.append(flow_run.name)
+
+
+def _unborn(client: SyncPrefectClient, worker: Worker) -> list[FlowRun]:
+    """Begun for a worker that is gone, and no process that says so."""
+    state = FlowRunFilterState(type=FlowRunFilterStateType(any_=_LIVING))
+    runs = client.read_flow_runs(
+        flow_run_filter=FlowRunFilter(state=state),
+        work_pool_filter=WorkPoolFilter(name=WorkPoolFilterName(any_=[worker.pool])),
+    )
+    return [
+        run
+        for run in runs
+        if run.state is not None
+        and run.state.timestamp.timestamp() < worker.began_at
+        and not process_lives(run)
+    ]
+
+
+def process_lives(run: FlowRun) -> bool:
+    """The worker's process for it; flows of others do not sign in with us."""
+    pid = run.infrastructure_pid or ""
+    return pid.isdigit() and marks.started_ticks(int(pid)) > 0

@@ -1,0 +1,56 @@
+"""A flow signs in where it runs, so that its death is noticed and its runs are seen in Prefect."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+from prefect import get_run_logger
+from prefect.client.schemas.objects import State
+from prefect.runtime import flow_run
+from prefect.states import Cancelled, Failed
+
+from ebbtide.infra.errors import EbbError
+from ebbtide.infra.escaping import visible
+from ebbtide.infra.lifecycle.stop import stop_run
+from ebbtide.infra.models.phases import Reason
+from ebbtide.infra.platforms.local import marks
+from ebbtide.infra.records.ledger import Ledger
+from ebbtide.infra.settings import Settings
+from ebbtide.tasks.report import Report, Subject
+from ebbtide.tasks.words import speak_plainly, words_of
+
+
+def register_process(settings: Settings) -> str:
+    """Note that this process is the flow run that calls; gives the flow run's id."""
+    speak_plainly()
+    id_, pid = flow_run.get_id() or "", os.getpid()
+    ledger = Ledger(settings.home)
+    ledger.register_process(id_, flow_run.get_name() or "", pid, marks.started_ticks(pid))
+    ledger.close()
+    return id_
+
+
+def reporting(settings: Settings) -> Callable[[str], Report]:
+    """What shows a run in the flow run that calls; to be entered with the run's name."""
+    id_, logger = UUID(flow_run.get_id()), get_run_logger()
+
+    def watch(run: str) -> Report:
+        stop = partial(stop_run, settings, run, Reason.CANCELLED)
+        return Report(Subject(settings, run, id_, logger, stop))
+
+    return watch
+
+
+def ended_by(error: EbbError) -> State[Any]:
+    """The state of a flow run whose run ended with this error: its message says what to do.
+
+    Whoever called the flow directly gets the error itself.
+    """
+    if error.reason is Reason.CANCELLED:
+        return Cancelled(message=visible(str(error)))
+    get_run_logger().error(words_of(error))
+    return Failed(message=words_of(error), data=error)

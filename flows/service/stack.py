@@ -1,0 +1,165 @@
+"""Finding, starting and ending the stack from any process of ours. Imports no Prefect."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TypedDict
+
+from ebbtide.flows.prefect_server.bind import Bind
+from ebbtide.infra.files.private import private_folder, write_private
+from ebbtide.infra.platforms.local import marks
+from ebbtide.infra.platforms.local.processes import USER_TMPDIR, Ours, our_environment
+from ebbtide.infra.settings import Settings
+from ebbtide.infra.waiting import wait_until
+
+POOL = "local"
+_BIRTH_TIMEOUT_S = 30.0
+
+
+class Restarts(TypedDict):
+    """A part of the stack that had to be started again."""
+
+    count: int
+    why: str
+    """Its telling line, the last time."""
+    at: float
+    """When that was; Unix time, seconds."""
+
+
+@dataclass(slots=True)
+class StackInfo:
+    """How far it is. Written by its manager, read by everybody."""
+
+    pid: int
+    """Of the manager."""
+    started: float
+    """When it started, in clock ticks since boot."""
+    folder: str
+    """Where ``ebb up`` was typed: programs and ebb.yaml are looked for there."""
+    pool: str = POOL
+    limit: int = 4
+    """Flow runs that execute at the same time."""
+    done: dict[str, str] = field(default_factory=dict)
+    """Part by part, in order, what there is now."""
+    ready: bool = False
+    failed: str = ""
+    """Why it gave up."""
+    ui_url: str = ""
+    worker_pid: int = 0
+    restarts: dict[str, Restarts] = field(default_factory=dict)
+    """Of its worker and its reaper, by name, when one of them has ended by itself."""
+
+    @property
+    def trouble(self) -> str:
+        """Which parts had to be started again, and why, in words; empty when none had."""
+        return "; ".join(
+            f"its {name} was started again {words['count']} times: {words['why']}"
+            for name, words in self.restarts.items()
+        )
+
+    @property
+    def alive(self) -> bool:
+        """Whether its manager lives."""
+        return marks.alive(self.pid, self.started)
+
+    @property
+    def age_s(self) -> float:
+        """Seconds since its manager started."""
+        uptime_s = float(Path("/proc/uptime").read_text().split()[0])
+        return uptime_s - self.started / os.sysconf("SC_CLK_TCK")
+
+    def save(self, settings: Settings) -> None:
+        """Whole or not at all."""
+        path = _file(settings)
+        private_folder(settings.home, "stack")
+        draft = path.with_suffix(".draft")
+        write_private(draft, json.dumps(asdict(self)))
+        draft.rename(path)
+
+
+def last(settings: Settings) -> StackInfo | None:
+    """What the newest manager has written, also after its end."""
+    with contextlib.suppress(OSError, ValueError, TypeError):
+        return StackInfo(**json.loads(_file(settings).read_text()))
+    return None
+
+
+def running(settings: Settings) -> StackInfo | None:
+    """The stack of this installation, when its manager lives."""
+    info = last(settings)
+    return info if info is not None and info.alive else None
+
+
+def start(
+    settings: Settings, folder: Path, *, limit: int, bind: Bind, environ: Mapping[str, str]
+) -> StackInfo:
+    """Start the manager and wait until it has signed in.
+
+    Args:
+        settings: of this installation.
+        folder: where programs and ebb.yaml are looked for.
+        limit: flow runs that execute at the same time.
+        bind: where the server of the stack listens.
+        environ: of whoever asks.
+
+    Raises:
+        RuntimeError: when it did not, with where it says why.
+    """
+    private_folder(settings.home, "stack")
+    _file(settings).unlink(missing_ok=True)
+    environment = {**our_environment(environ), "EBB_HOME": str(settings.home)}
+    environment[marks.ROLE] = "stack"
+    _empty_temporary(settings)
+    environment.setdefault(USER_TMPDIR, environ.get("TMPDIR", ""))
+    # Prefect's names in a temporary folder are the same for all users of a machine.
+    environment["TMPDIR"] = str(private_folder(settings.home, "stack", "tmp"))
+    manager = Ours(
+        module="ebbtide.flows.service.manager",
+        words=(str(folder), str(limit), bind.host, bind.certificate, bind.key),
+        environment=environment,
+        log=log_of(settings),
+        cwd=folder,
+    ).start()
+    wait_until(lambda: last(settings) or manager.poll() is not None, timeout_s=_BIRTH_TIMEOUT_S)
+    info = last(settings)
+    if info is None:
+        raise RuntimeError(f"the manager did not start; see {log_of(settings)}")
+    return info
+
+
+def end(settings: Settings, info: StackInfo, *, timeout_s: float) -> bool:
+    """Tell the manager to end everything, and wait; gives whether it has."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(info.pid, signal.SIGTERM)
+    ended = wait_until(lambda: not info.alive, timeout_s=timeout_s)
+    if ended:
+        _empty_temporary(settings)
+    return ended
+
+
+def _empty_temporary(settings: Settings) -> None:
+    """What a worker and its flow runs left; while one of them lives (its manager died) it stays."""
+    folder = settings.home / "stack" / "tmp"
+    if not marks.started_with("TMPDIR", str(folder)):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def worker_name() -> str:
+    """What its Prefect worker is called there."""
+    return f"ebb-{os.uname().nodename}"
+
+
+def log_of(settings: Settings) -> Path:
+    """What manager and worker say."""
+    return settings.home / "stack" / "stack.log"
+
+
+def _file(settings: Settings) -> Path:
+    return settings.home / "stack" / "stack.json"

@@ -1,0 +1,358 @@
+"""What a run asked for, used, wasted, cost, and what a static cluster would have cost.
+
+The words, which every receipt and ``ebb cost`` share:
+
+* asked: seconds a worker's share was held, summed over workers (the program's own share where there
+  are no workers). The head is no worker: it counts in the cost only.
+* used: core-seconds the worker's processes took, divided by the cores of its tier, and never more
+  than it asked: a worker that bursts over its tier is not idle, but lends nothing to others either.
+* idle: asked minus used. A worker with four cores and one busy thread is three quarters idle;
+  starting, waiting for data and draining are idle as far as they take no CPU.
+* cost: price of the tier times the time each share was held, heads included.
+* static: the head and the maximum of workers, held as long as the cluster was.
+
+Does not belong here: printing, drawing, deciding what to advise.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import pairwise
+from pathlib import PurePath
+
+from ebbtide.infra.models.codec import from_json
+from ebbtide.infra.models.job import RunSpec
+from ebbtide.infra.models.usage import Sample, Span
+from ebbtide.infra.policy.advice import Figures, advise
+from ebbtide.infra.records import usage
+from ebbtide.infra.records.ledger import Ledger
+from ebbtide.infra.waiting import wall_s
+
+BY = ("day", "tier", "job", "tag")
+"""What runs can be summed by."""
+
+_HOUR_S = 3600.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Use:
+    """Some time of a run. Worker-seconds as this module's docstring defines them."""
+
+    seconds: float = 0.0
+    asked_s: float = 0.0
+    used_s: float = 0.0
+    cost: float = 0.0
+    """In the catalog's currency."""
+
+    @property
+    def idle_s(self) -> float:
+        """Worker-seconds that were asked for and not used."""
+        return max(0.0, self.asked_s - self.used_s)
+
+    def __add__(self, other: Use) -> Use:
+        return Use(
+            seconds=self.seconds + other.seconds,
+            asked_s=self.asked_s + other.asked_s,
+            used_s=self.used_s + other.used_s,
+            cost=self.cost + other.cost,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Receipt:
+    """One run, all its clusters together."""
+
+    run: str
+    job: str
+    phase: str
+    framework: str
+    tier: str
+    tags: tuple[str, ...]
+    created: float
+    """Unix time, seconds."""
+    max_workers: int
+    """1 for a plain program."""
+    peak_workers: int
+    """The most that were held at once."""
+    priced: bool
+    """Whether the catalog had a price for any share."""
+    total: Use
+    """From the request to the end, or to now."""
+    steps: tuple[tuple[str, Use], ...]
+    """By step, in the order in which they were first done. Repeated steps are summed."""
+    static: Use
+    advice: str = ""
+
+    @property
+    def saved(self) -> float:
+        """What the static cluster would have cost more."""
+        return self.static.cost - self.total.cost
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sum:
+    """Several runs together."""
+
+    key: str
+    runs: int = 0
+    priced: bool = False
+    total: Use = Use()
+    static: Use = Use()
+
+    @property
+    def saved(self) -> float:
+        """What the static clusters would have cost more."""
+        return self.static.cost - self.total.cost
+
+    def plus(self, receipt: Receipt) -> Sum:
+        """With one more run."""
+        return Sum(
+            key=self.key,
+            runs=self.runs + 1,
+            priced=self.priced or receipt.priced,
+            total=self.total + receipt.total,
+            static=self.static + receipt.static,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """What the ledger knows of one run."""
+
+    spec: RunSpec
+    phase: str
+    created: float
+    ended: float
+    """Unix time, seconds: when the last share was given back; now for a run that goes on."""
+    spans: Sequence[Span]
+    samples: Sequence[Sample] = ()
+    marks: Sequence[tuple[str, float]] = ()
+    """Step and Unix time of each step that was done or failed, in order."""
+
+
+def receipt_of(ledger: Ledger, run: str) -> Receipt | None:
+    """The receipt of a run, also while it goes on; None when it is unknown or held nothing."""
+    row = ledger.run(run)
+    spans = usage.spans_of(ledger, run)
+    if row is None or not spans:
+        return None
+    events = [e for e in ledger.events(run) if e["kind"] in ("step_done", "step_failed")]
+    marks = [(event["step"], event["at"]) for event in events if event["step"]]
+    return settle(_record(row, spans, usage.samples_of(ledger, run), marks))
+
+
+def receipts_since(ledger: Ledger, at: float) -> list[Receipt]:
+    """Of all runs that were asked for since then (Unix time) and held something; without steps."""
+    rows = ledger.rows("SELECT * FROM runs WHERE created >= ? ORDER BY created", at)
+    found = [(row, usage.spans_of(ledger, row["name"])) for row in rows]
+    return [settle(_record(row, spans)) for row, spans in found if spans]
+
+
+def settle(record: Record) -> Receipt:
+    """Add everything up."""
+    spec, spans, cluster = record.spec, record.spans, record.spec.cluster
+    total = _use(record, record.created, record.ended)
+    return Receipt(
+        run=spec.name,
+        job=job_name(spec),
+        phase=record.phase,
+        framework=cluster.framework,
+        tier=cluster.tier.name,
+        tags=spec.tags,
+        created=record.created,
+        max_workers=cluster.policy.max_workers if cluster.has_workers else 1,
+        peak_workers=_most_at_once([span for span in spans if span.is_worker], record.ended),
+        priced=any(span.price_per_hour for span in spans),
+        total=total,
+        steps=_steps(record),
+        static=_static(record),
+        advice=advise(_figures(record)),
+    )
+
+
+def job_name(spec: RunSpec) -> str:
+    """What runs of the same program are summed under: its file's or module's name."""
+    if spec.job is None:
+        return "session"
+    words = list(spec.job.argv)
+    if len(words) > 1 and PurePath(words[0]).name.startswith("python"):
+        if words[1] == "-m" and len(words) > 2:
+            return words[2].rpartition(".")[2]
+        words = [word for word in words[1:] if not word.startswith("-")] or words
+    return PurePath(words[0]).name
+
+
+# Sums of many runs ---------------------------------------------------------------------------
+
+
+def sums_by(receipts: Iterable[Receipt], by: str) -> tuple[Sum, ...]:
+    """One sum for each day (of this machine's calendar), tier, job or tag, in the order of its key.
+
+    A run with several tags counts in each of them; one without is summed under ``(none)``.
+    """
+    found: dict[str, Sum] = {}
+    for receipt in receipts:
+        for key in _keys(receipt, by):
+            found[key] = found.get(key, Sum(key=key)).plus(receipt)
+    return tuple(found[key] for key in sorted(found))
+
+
+def _keys(receipt: Receipt, by: str) -> tuple[str, ...]:
+    if by == "tag":
+        return tuple(dict.fromkeys(receipt.tags)) or ("(none)",)
+    day = datetime.fromtimestamp(receipt.created).date().isoformat()
+    return ({"day": day, "tier": receipt.tier, "job": receipt.job}[by],)
+
+
+# Time -----------------------------------------------------------------------------------------
+
+
+def _held_s(span: Span, start: float, end: float) -> float:
+    """Seconds of a span inside a time."""
+    ended = end if span.ended is None else min(span.ended, end)
+    return max(0.0, ended - max(span.began, start))
+
+
+def _use(record: Record, start: float, end: float) -> Use:
+    """All of a run: what each worker used is known."""
+    workers = [span for span in record.spans if span.is_worker]
+    used_s = sum(
+        min(_held_s(span, start, end), 1000 * span.cpu_s / span.cpu_millis) for span in workers
+    )
+    return Use(
+        seconds=max(0.0, end - start),
+        asked_s=sum(_held_s(span, start, end) for span in workers),
+        used_s=used_s,
+        cost=_cost(record.spans, start, end),
+    )
+
+
+def _steps(record: Record) -> tuple[tuple[str, Use], ...]:
+    """What was used between two marks is read off the samples, which know all workers at once."""
+    workers = [span for span in record.spans if span.is_worker]
+    curve = _curve(record, workers)
+    cores = record.spec.cluster.tier.resources.cpu_millis / 1000
+    found: dict[str, Use] = {}
+    start = record.created
+    for step, end in record.marks:
+        asked_s = sum(_held_s(span, start, end) for span in workers)
+        used_s = min(asked_s, (_at(curve, end) - _at(curve, start)) / cores)
+        cost = _cost(record.spans, start, end)
+        use = Use(seconds=max(0.0, end - start), asked_s=asked_s, used_s=used_s, cost=cost)
+        found[step] = found.get(step, Use()) + use
+        start = max(start, end)
+    return tuple(found.items())
+
+
+def _curve(record: Record, workers: Iterable[Span]) -> list[tuple[float, float]]:
+    """Core-seconds that the run's workers had used by a moment; each cluster counts from zero."""
+    points = [(record.created, 0.0)]
+    before_s, last = 0.0, None
+    for sample in record.samples:
+        if last is not None and sample.number <= last.number:
+            before_s += last.worker_cpu_s
+        points.append((sample.at, before_s + sample.worker_cpu_s))
+        last = sample
+    total_s = sum(span.cpu_s for span in workers)
+    return [*points, (max(record.ended, points[-1][0]), max(total_s, points[-1][1]))]
+
+
+def _at(curve: Sequence[tuple[float, float]], at: float) -> float:
+    for (left, low), (right, high) in pairwise(curve):
+        if left <= at <= right:
+            return low + (high - low) * (at - left) / max(right - left, 1e-9)
+    return curve[-1][1] if at > curve[-1][0] else 0.0
+
+
+def _most_at_once(spans: Sequence[Span], now: float) -> int:
+    moments = [(span.began, 1) for span in spans]
+    moments += [(now if span.ended is None else span.ended, -1) for span in spans]
+    held = most = 0
+    for _, change in sorted(moments):  # at the same moment: who leaves goes first
+        held += change
+        most = max(most, held)
+    return most
+
+
+# Money ----------------------------------------------------------------------------------------
+
+
+def _cost(spans: Iterable[Span], start: float, end: float) -> float:
+    return sum(span.price_per_hour * _held_s(span, start, end) / _HOUR_S for span in spans)
+
+
+def _static(record: Record) -> Use:
+    """A cluster of the maximum of workers, each time and as long as there was a cluster."""
+    spec = record.spec.cluster
+    workers = spec.policy.max_workers if spec.has_workers else 1
+    head_price = spec.head_tier.price_per_hour if spec.has_workers else 0.0
+    price = head_price + workers * spec.tier.price_per_hour
+    held_s = sum(_cluster_seconds(record))
+    return Use(seconds=held_s, asked_s=workers * held_s, cost=price * held_s / _HOUR_S)
+
+
+def _cluster_seconds(record: Record) -> list[float]:
+    """How long each cluster held anything."""
+    found = []
+    for name in dict.fromkeys(span.cluster for span in record.spans):
+        spans = [span for span in record.spans if span.cluster == name]
+        ends = [record.ended if span.ended is None else span.ended for span in spans]
+        found.append(max(0.0, max(ends) - min(span.began for span in spans)))
+    return found
+
+
+# Advice ---------------------------------------------------------------------------------------
+
+
+def _figures(record: Record) -> Figures:
+    spec = record.spec.cluster
+    workers = [span for span in record.spans if span.is_worker]
+    asked = sum(span.cpu_millis * _held_s(span, 0.0, record.ended) for span in workers) / 1000
+    timed = _timed(record)
+    whole_s = sum(seconds for _, seconds in timed) or 1.0
+    at_min = [(s, seconds) for s, seconds in timed if s.wanted <= spec.policy.min_workers]
+    min_s = sum(seconds for _, seconds in at_min)
+    max_s = sum(seconds for s, seconds in timed if s.wanted >= spec.policy.max_workers)
+    return Figures(
+        seconds=sum(_cluster_seconds(record)),
+        tier=spec.tier.name,
+        scales=spec.has_workers,
+        min_workers=spec.policy.min_workers,
+        max_workers=spec.policy.max_workers,
+        cpu=sum(span.cpu_s for span in workers) / asked if asked else 0.0,
+        peak_memory=max((s.peak_memory_bytes / s.memory_bytes for s in workers), default=0.0),
+        at_max=max_s / whole_s,
+        at_min=min_s / whole_s,
+        cpu_at_min=sum(s.cpu_percent / 100 * seconds for s, seconds in at_min) / (min_s or 1.0),
+    )
+
+
+def _timed(record: Record) -> list[tuple[Sample, float]]:
+    """Each sample that has workers, with the seconds until the next: thinned ones count longer."""
+    return [
+        (sample, following.at - sample.at)
+        for sample, following in pairwise(record.samples)
+        if sample.joined and following.number > sample.number
+    ]
+
+
+def _record(
+    row: sqlite3.Row,
+    spans: Sequence[Span],
+    samples: Sequence[Sample] = (),
+    marks: Sequence[tuple[str, float]] = (),
+) -> Record:
+    spec = from_json(RunSpec, row["spec"])
+    ends = [wall_s() if span.ended is None else span.ended for span in spans]
+    return Record(
+        spec=spec,
+        phase=row["phase"],
+        created=row["created"],
+        ended=max(row["ended"] or wall_s(), *ends),
+        spans=spans,
+        samples=samples,
+        marks=marks,
+    )

@@ -1,0 +1,184 @@
+"""Folders and files that nobody but this user can read, whatever umask they are made under.
+
+Belongs here: making or checking ``EBB_HOME``, folders below it, and files of ours. Code of ours may
+run in a user's own process (``ebbtide.run``), so nothing here changes the umask.
+Does not belong here: what is kept in them. Standard library, and errors.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pwd
+import stat
+import sys
+from collections.abc import Iterable, Iterator
+from fnmatch import fnmatch
+from pathlib import Path
+
+from ebbtide.infra.errors import ConfigurationError, Problem
+from ebbtide.infra.escaping import visible
+from ebbtide.infra.models.phases import Reason
+
+UMASK = 0o077
+"""Of every process of ours."""
+_FOLDER, _FILE = 0o700, 0o600
+_OTHERS, _OTHERS_WRITE = 0o077, 0o022
+OURS = (
+    *("ledger.sqlite*", "ledger.corrupt-*", "runs", "clusters", "prefect", "stack", "outbox"),
+    *("claims.lock", "prune.lock", "reaper.json", "reaper.draft", "crash-*.log"),
+)
+"""Names that may lie in a home. One that holds others is somebody's folder and stays as it is."""
+
+
+def private_folder(home: Path, *parts: str) -> Path:
+    """The folder ``home/part/part``: made, and like all above it up to home for this user only.
+
+    Raises:
+        ConfigurationError: NO_PERMISSION, when that cannot be, with what to do.
+    """
+    folder = private_home(home)
+    for part in parts:
+        folder /= part
+        try:
+            folder.mkdir(mode=_FOLDER, exist_ok=True)
+            found = folder.lstat()
+            if stat.S_ISDIR(found.st_mode) and found.st_mode & _OTHERS:
+                folder.chmod(_FOLDER)
+        except OSError as error:
+            problem = Problem(
+                Reason.NO_PERMISSION,
+                f"cannot make {folder}: {error.strerror}",
+                "make it yours again, or set EBB_HOME to another folder",
+            )
+            raise ConfigurationError([problem]) from error
+    return folder
+
+
+def private_home(home: Path, *, setting: str = "EBB_HOME", names: Iterable[str] = OURS) -> Path:
+    """``EBB_HOME``, made when it is missing, closed when others can look into it, else refused.
+
+    Args:
+        home: the folder.
+        setting: the variable that names another one.
+        names: what may lie in it when it is closed.
+
+    Raises:
+        ConfigurationError: NO_PERMISSION, when it is not safe to keep anything there.
+    """
+    try:
+        return _checked_home(home, names)
+    except OSError as error:
+        why = f"cannot keep anything in {home}: {error.strerror or error}"
+    except _NotSafe as error:
+        why = str(error)
+    hint = f"set {setting} to a folder of yours"
+    raise ConfigurationError([Problem(Reason.NO_PERMISSION, why, hint)])
+
+
+class _NotSafe(Exception):
+    """Why nothing may be kept in a folder."""
+
+
+def _checked_home(home: Path, names: Iterable[str]) -> Path:
+    _make(home)
+    _check_way(home)
+    found = home.stat()
+    _check_owner(home, found)
+    if found.st_mode & _OTHERS:
+        _close(home, found.st_mode, names)
+    if not os.access(home, os.W_OK | os.X_OK):
+        raise _NotSafe(f"{home} is not writable")
+    return home
+
+
+def private_opener(path: str, flags: int) -> int:
+    """For ``open(path, mode, opener=private_opener)``: a file it makes is for this user only."""
+    return os.open(path, flags, _FILE)
+
+
+def write_private(path: Path, text: str) -> None:
+    """A file for this user only."""
+    with open(path, "w", opener=private_opener) as file:
+        file.write(text)
+
+
+def touch_private(path: Path) -> None:
+    """Note the time on a file for this user only."""
+    path.touch(mode=_FILE)
+
+
+def own_file(path: Path) -> None:
+    """An empty file for this user only unless it exists; one that exists is closed, never opened.
+
+    (Closing any descriptor of an SQLite file takes away the locks this process has on it.)
+    """
+    with contextlib.suppress(FileExistsError):
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, _FILE))
+        return
+    found = path.lstat()
+    if stat.S_ISREG(found.st_mode) and found.st_mode & _OTHERS and found.st_uid == os.geteuid():
+        path.chmod(_FILE)
+
+
+def _make(home: Path) -> None:
+    """Its missing parents too, all for this user only: ``mkdir(parents=True)`` leaves them open."""
+    missing = []
+    for folder in (home, *home.parents):
+        if os.path.lexists(folder):
+            break
+        missing.append(folder)
+    for folder in reversed(missing):
+        folder.mkdir(mode=_FOLDER, exist_ok=True)
+
+
+def _check_way(home: Path) -> None:
+    """Nobody else may be able to put another folder, or a link, in its place."""
+    for folder in _way(home):
+        found = folder.lstat()
+        above = folder.parent.stat()
+        shared = bool(above.st_mode & stat.S_IWOTH)
+        strange = found.st_uid not in (0, os.geteuid())
+        if shared and not above.st_mode & stat.S_ISVTX:
+            raise _NotSafe(f"everybody can replace {folder}: {folder.parent} is open to all")
+        if strange and (shared or stat.S_ISLNK(found.st_mode)):
+            raise _NotSafe(f"{folder} belongs to {user_name(found.st_uid)}, who can replace it")
+
+
+def _way(home: Path) -> Iterator[Path]:
+    """Home and the folders above it, by the name it was given and by where that leads."""
+    for end in dict.fromkeys((home.absolute(), home.resolve())):
+        yield from (folder for folder in (end, *end.parents) if folder != folder.parent)
+
+
+def _check_owner(home: Path, found: os.stat_result) -> None:
+    if not stat.S_ISDIR(found.st_mode):
+        raise _NotSafe(f"{home} is not a folder")
+    if found.st_uid != os.geteuid():
+        raise _NotSafe(f"{home} belongs to {user_name(found.st_uid)}")
+
+
+def _close(home: Path, mode: int, ours: Iterable[str]) -> None:
+    """Only a folder of nothing but ours is closed: ``EBB_HOME=~`` must not close a home folder."""
+    names = sorted(os.listdir(home))
+    strange = [name for name in names if not any(fnmatch(name, each) for each in ours)]
+    if strange:
+        why = f"others can look into {home}, and it holds more than Ebb's things: {strange[0]}"
+        raise _NotSafe(why)
+    if mode & _OTHERS_WRITE:
+        for folder, folders, files in os.walk(home):
+            for name in (*folders, *files):
+                owner = os.lstat(os.path.join(folder, name)).st_uid
+                if owner != os.geteuid():
+                    why = f"{os.path.join(folder, name)} was put there by {user_name(owner)}"
+                    raise _NotSafe(why)
+    home.chmod(_FOLDER)
+    words = f"! others could look into {home}; closed to them now"
+    print(visible(words), file=sys.stderr, flush=True)
+
+
+def user_name(uid: int) -> str:
+    """The user's name, or its number where nobody knows it."""
+    with contextlib.suppress(KeyError, OSError):
+        return pwd.getpwuid(uid).pw_name
+    return f"user {uid}"

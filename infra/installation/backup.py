@@ -1,0 +1,177 @@
+"""A copy of an installation, made while it runs, and an installation made of such a copy.
+
+The databases are copied by SQLite's own backup, each as it is at one moment; the rest as files.
+What only a living process means anything to is left out. A run that was going on then has ended
+when its copy is restored: nothing of it lives there.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sqlite3
+from collections.abc import Iterable
+from contextlib import closing
+from pathlib import Path
+
+from ebbtide.infra.errors import ConfigurationError, Problem
+from ebbtide.infra.models.phases import Phase, Reason
+from ebbtide.infra.records.ledger import VERSION
+from ebbtide.infra.settings import Settings
+from ebbtide.infra.waiting import wall_s
+
+_MANIFEST = "ebb-backup.json"
+_FORMAT = 1
+_DATABASES = ("ledger.sqlite", "prefect/prefect.db")
+_LEFT_OUT = (
+    "clusters", "prefect/server.json", "prefect/keeper.json", "prefect/last-use", "prefect/failed",
+    "prefect/server.log", "stack/stack.json", "stack/stack.log", "reaper.json",
+)  # fmt: skip
+_SHORT_LIVED = (".draft", ".lock", "-wal", "-shm", "-journal", ".sock", ".tmp")
+
+
+def backup(settings: Settings, folder: Path) -> int:
+    """Copy the installation into a new, private folder; gives the number of its runs.
+
+    Raises:
+        ConfigurationError: the folder is not empty, cannot be made, or has no room.
+    """
+    folder = folder.absolute()
+    if folder.exists() and any(folder.iterdir()):
+        raise _problem(f"{folder} is not empty", "name a folder that is not there yet")
+    if folder.is_relative_to(settings.home):
+        raise _problem(f"{folder} is inside of what is copied", "name a folder elsewhere")
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder.chmod(0o700)
+        _copy_tree(settings.home, folder)
+        for name in _DATABASES:
+            if (settings.home / name).is_file():
+                _copy_database(settings.home / name, folder / name)
+        runs = _count_runs(folder / "ledger.sqlite")
+        manifest = {"format": _FORMAT, "ledger": VERSION, "at": wall_s(), "runs": runs}
+        (folder / _MANIFEST).write_text(json.dumps(manifest))  # last: without it there is no backup
+    except (OSError, sqlite3.Error) as error:
+        hint = "delete the folder, free some space, and try again"
+        raise _problem(f"the backup in {folder} is not complete: {error}", hint) from error
+    return runs
+
+
+def restore(settings: Settings, folder: Path, *, overwrite: bool) -> int:
+    """Make the home of a backup; gives the number of its runs. Whoever calls knows nothing lives.
+
+    With ``overwrite``, the home that is there is moved aside, not deleted.
+
+    Raises:
+        ConfigurationError: it is no backup, the home is not empty, or it cannot be written.
+    """
+    manifest = _read_manifest(folder)
+    home = settings.home
+    if home.exists() and any(home.iterdir()) and not overwrite:
+        hint = "point EBB_HOME at another folder, or --overwrite: it is moved aside then"
+        raise _problem(f"{home} is not empty", hint)
+    draft = home.with_name(f"{home.name}.restoring-{os.getpid()}")
+    try:
+        home.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        shutil.copytree(folder, draft, symlinks=True)
+        draft.chmod(0o700)
+        (draft / _MANIFEST).unlink()
+        if (draft / "ledger.sqlite").exists():
+            _end_what_went_on(draft / "ledger.sqlite", float(manifest["at"]))
+        if home.exists() and any(home.iterdir()):
+            home.rename(home.with_name(f"{home.name}.before-restore-{int(wall_s())}"))
+        draft.rename(home)
+    except (OSError, shutil.Error, sqlite3.Error) as error:
+        shutil.rmtree(draft, ignore_errors=True)
+        raise _problem(f"{home} could not be restored: {error}", "see what it says") from error
+    return int(manifest["runs"])
+
+
+def _read_manifest(folder: Path) -> dict[str, float]:
+    try:
+        found: dict[str, float] = json.loads((folder / _MANIFEST).read_text())
+    except (OSError, ValueError) as error:
+        hint = "a backup is a folder that ebb backup has made to its end"
+        raise _problem(f"{folder} is no backup: {error}", hint) from error
+    if found.get("format") != _FORMAT or found.get("ledger", 0) > VERSION:
+        raise _problem(f"{folder} was made by a newer ebb", "upgrade ebbtide")
+    return found
+
+
+def _copy_tree(home: Path, folder: Path) -> None:
+    def ignored(where: str, names: Iterable[str]) -> set[str]:
+        inside = Path(where).relative_to(home)
+        return {
+            name
+            for name in names
+            if str(inside / name) in (*_LEFT_OUT, *_DATABASES)
+            or (inside.parts[:1] != ("runs",) and name.endswith(_SHORT_LIVED))
+            or not _is_kept(Path(where) / name)
+        }
+
+    shutil.copytree(
+        home,
+        folder,
+        symlinks=True,
+        ignore=ignored,
+        copy_function=_copy_file,
+        dirs_exist_ok=True,
+    )
+    folder.chmod(0o700)
+
+
+def _is_kept(path: Path) -> bool:
+    """Files, folders and links; a socket or a pipe means nothing without its process."""
+    return path.is_symlink() or path.is_file() or path.is_dir()
+
+
+def _copy_file(source: str, target: str) -> None:
+    """A file that goes while the others are copied is not missed."""
+    try:
+        shutil.copy2(source, target, follow_symlinks=False)
+    except FileNotFoundError:
+        return
+
+
+def _copy_database(source: Path, target: Path) -> None:
+    target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with (
+        closing(sqlite3.connect(f"file:{source}?mode=ro", uri=True, timeout=60)) as there,
+        closing(sqlite3.connect(target)) as here,
+    ):
+        there.backup(here)
+        here.execute("PRAGMA journal_mode = DELETE")
+    target.chmod(0o600)
+
+
+def _count_runs(ledger: Path) -> int:
+    if not ledger.exists():
+        return 0
+    with closing(sqlite3.connect(ledger)) as connection:
+        return int(connection.execute("SELECT count(*) FROM runs").fetchone()[0])
+
+
+def _end_what_went_on(ledger: Path, at: float) -> None:
+    """The processes are those of another installation, or gone: none of them is ours."""
+    lost, words = Reason.FLOW_LOST, "it was going on when the backup was made"
+    with closing(sqlite3.connect(ledger)) as connection, connection:
+        connection.execute("UPDATE spans SET ended = ? WHERE ended IS NULL", (at,))
+        connection.execute("DELETE FROM shares")
+        connection.execute(
+            "UPDATE clusters SET released_at = ?, released_by = ?, state = 'released',"
+            " supervisor_pid = NULL"
+            " WHERE released_at IS NULL",
+            (at, f"restore {Reason.SUPERVISOR_LOST.value}"),
+        )
+        connection.execute(
+            "UPDATE runs SET phase = ?, reason = ?, detail = ?, exit_code = ?, ended = ?"
+            " WHERE ended IS NULL",
+            (Phase.FAILED.value, lost.value, words, lost.info.exit_code, at),
+        )
+        connection.execute("UPDATE runs SET flow_pid = NULL")
+        connection.execute("UPDATE flow_runs SET pid = 0")  # the reaper says so in Prefect
+
+
+def _problem(summary: str, hint: str) -> ConfigurationError:
+    return ConfigurationError([Problem(Reason.NO_PERMISSION, summary, hint)])

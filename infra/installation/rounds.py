@@ -1,0 +1,43 @@
+"""When the reaper last made its round: it writes, ``ebb status`` reads."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from ebbtide.infra.settings import Settings
+from ebbtide.infra.waiting import wall_s
+
+EVERY_S = 15.0
+"""Under ``ebb up``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """One round."""
+
+    at: float
+    """Unix time, seconds."""
+    error: str = ""
+    """Why it could not be finished."""
+
+
+def note(settings: Settings, error: str = "") -> None:
+    """A round is over. On a full disk it is simply not noted."""
+    with contextlib.suppress(OSError):
+        draft = _file(settings).with_suffix(".draft")
+        draft.write_text(json.dumps(asdict(Round(wall_s(), error))))
+        draft.rename(_file(settings))
+
+
+def last(settings: Settings) -> Round | None:
+    """The last one; None when there was none."""
+    with contextlib.suppress(OSError, ValueError, TypeError):
+        return Round(**json.loads(_file(settings).read_text()))
+    return None
+
+
+def _file(settings: Settings) -> Path:
+    return settings.home / "reaper.json"

@@ -1,0 +1,46 @@
+"""Renewing a lease from a thread for as long as this process wants the cluster."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from types import TracebackType
+
+from ebbtide.infra.errors import EbbError
+from ebbtide.infra.platforms.base import load_platform
+from ebbtide.infra.settings import Settings
+
+_BEATS_PER_LEASE = 5.0
+
+
+class Heartbeat:
+    """``with Heartbeat(...)``: the lease is renewed inside and lapses after."""
+
+    def __init__(self, settings: Settings, platform: str, cluster: str, lease_s: float):
+        self._settings = settings
+        self._platform = platform
+        self._cluster = cluster
+        self._period_s = lease_s / _BEATS_PER_LEASE
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._beat, name="ebb-lease", daemon=True)
+
+    def __enter__(self) -> Heartbeat:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _beat(self) -> None:
+        platform = load_platform(self._platform, self._settings)
+        while not self._over.is_set():
+            # A beat that cannot be written is simply missing: the judge decides what that means.
+            with contextlib.suppress(EbbError):
+                platform.renew(self._cluster)
+            self._over.wait(self._period_s)

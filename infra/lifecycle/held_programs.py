@@ -1,0 +1,148 @@
+"""Which programs of a held cluster are done, run now, or must be started; told from their folders.
+
+A program is told apart by its name and command line. Its folder is below that
+of the run that held the cluster; a cluster that was replaced has another run with the same key.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from ebbtide.infra.errors import ConfigurationError, JobError, Problem
+from ebbtide.infra.files.private import private_folder, write_private
+from ebbtide.infra.lifecycle import steps
+from ebbtide.infra.lifecycle.outcome import RunResult
+from ebbtide.infra.lifecycle.steps import Scene
+from ebbtide.infra.models.job import JobSpec
+from ebbtide.infra.models.phases import ExitCode, Phase, Reason
+from ebbtide.infra.records.ledger import Ledger
+from ebbtide.infra.request.program_check import check_program
+from ebbtide.infra.settings import Settings
+
+_FACTS = "program.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """One to be run on a held cluster."""
+
+    name: str
+    job: JobSpec
+
+    @property
+    def facts(self) -> str:
+        """What tells it apart."""
+        return json.dumps({"name": self.name, "argv": self.job.argv})
+
+
+def checked_program(
+    argv: tuple[str, ...], name: str, workdir: Path, env: Mapping[str, str]
+) -> Program:
+    """The program, when it can be run.
+
+    Args:
+        argv: the program and its arguments, as a person writes them.
+        name: of the program on its cluster; its file's when empty.
+        workdir: absolute.
+        env: added to its environment.
+
+    Raises:
+        ConfigurationError: with everything that is wrong with it.
+    """
+    command, problems = check_program(argv, workdir)
+    if not problems and "/" in name:
+        summary = f"{name!r} is no name: its folder is named like the program"
+        problems = [Problem(Reason.OPTION_INVALID, summary, "leave out the /")]
+    if problems:
+        raise ConfigurationError(problems)
+    job = JobSpec(argv=command, workdir=str(workdir), env=dict(env))
+    return Program(name or Path(argv[0]).stem, job)
+
+
+def run_on(scene: Scene, folder: Path, program: Program) -> RunResult:
+    """Run it on the cluster of this scene and wait for its end.
+
+    Args:
+        scene: whose cluster stands.
+        folder: of the program, from ``folder_for``.
+        program: what to run.
+
+    Raises:
+        JobError: when it did not end well; it names the program, one of several.
+        ProvisioningError: when its cluster was lost below it.
+    """
+    try:
+        steps.run_program(scene, folder.name, program.job)
+    except JobError as error:
+        name = f"{scene.spec.name}/{folder.name}"
+        raise JobError(
+            error.reason,
+            f"{name}: {error.summary}",
+            detail=error.detail,
+            hint=f"ebb logs {name}",
+            program_exit_code=error.program_exit_code,
+        ) from error
+    return result_in(folder, scene.spec.name)
+
+
+def done_before(settings: Settings, ledger: Ledger, key: str, program: Program) -> RunResult | None:
+    """The result of an earlier start that ended well, under any run of this key."""
+    for row in ledger.rows("SELECT name FROM runs WHERE job_key = ? ORDER BY rowid DESC", key):
+        for folder in sorted(_programs(settings, row["name"]).glob("*")):
+            if _read(folder / _FACTS) == program.facts and _ended_well(folder):
+                return result_in(folder, row["name"])
+    return None
+
+
+def folder_for(settings: Settings, run: str, program: Program) -> Path:
+    """Its folder: that of the start that has not ended, or a new one."""
+    private_folder(settings.home, "runs", run, "programs")
+    number = 1
+    while True:
+        name = program.name if number == 1 else f"{program.name}-{number}"
+        folder = _programs(settings, run) / name
+        try:
+            folder.mkdir(mode=0o700)
+        except FileExistsError:
+            if _read(folder / _FACTS) == program.facts and not any(folder.glob("exit-*.json")):
+                return folder
+            number += 1
+            continue
+        write_private(folder / _FACTS, program.facts)
+        return folder
+
+
+def result_in(folder: Path, run: str) -> RunResult:
+    """The outcome of a program that ended well."""
+    return RunResult(
+        run=f"{run}/{folder.name}",
+        phase=Phase.SUCCEEDED,
+        reason=None,
+        detail="",
+        exit_code=ExitCode.OK,
+        output_dir=folder / "output",
+        remembered=folder / _FACTS,
+    )
+
+
+def _programs(settings: Settings, run: str) -> Path:
+    return settings.run_folder(run) / "programs"
+
+
+def _ended_well(folder: Path) -> bool:
+    for path in folder.glob("exit-*.json"):
+        with contextlib.suppress(ValueError):
+            facts = json.loads(_read(path))
+            return facts["exit_code"] == 0 and facts["reason"] is None
+    return False
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text()
+    except OSError:
+        return ""

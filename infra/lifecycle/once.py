@@ -1,0 +1,118 @@
+"""A job that is told apart by a key: run once, adopted by a retry, not done again once it is done.
+
+The key is what stays the same when the same thing is asked for again: a flow
+run's id, with the job's name behind it where one flow runs several.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any
+
+from ebbtide.infra.errors import CapacityError
+from ebbtide.infra.lifecycle.attempts import SevenSteps, carry_out
+from ebbtide.infra.lifecycle.outcome import RunResult, result_of
+from ebbtide.infra.lifecycle.submission import Request, spec_for
+from ebbtide.infra.models.codec import from_json
+from ebbtide.infra.models.job import RunSpec
+from ebbtide.infra.models.phases import Phase
+from ebbtide.infra.platforms.local import marks
+from ebbtide.infra.records import runs
+from ebbtide.infra.records.ledger import Ledger
+from ebbtide.infra.settings import Settings
+from ebbtide.infra.waiting import wait_until
+
+_LOOK_EVERY_S = 5.0
+
+
+def run_once(
+    settings: Settings,
+    request: Request,
+    seven: SevenSteps,
+    *,
+    key: str,
+    flow_run_id: str,
+    watching: Callable[[str], AbstractContextManager[object]] = nullcontext,
+) -> RunResult:
+    """Run the job of this key, unless it has succeeded before.
+
+    A run of it that has not ended is taken over, cluster and all: the flow that began it has died.
+    One that failed or was stopped is followed by a new run.
+
+    Args:
+        settings: of this installation.
+        request: what to run when there is nothing to take over.
+        seven: the steps, as Prefect tasks or plain.
+        key: of the job.
+        flow_run_id: who drives it from now on.
+        watching: entered with the run's name while it is carried out.
+
+    Raises:
+        ConfigurationError: with everything that is wrong with the request; nothing was made.
+        EbbError: what the run failed with.
+    """
+    ledger = Ledger(settings.home)
+    row = ledger.run_of(key)
+    if row is not None and row["phase"] == Phase.SUCCEEDED.value:
+        return result_of(settings, row)
+    spec = _living(row)
+    if spec is None:
+        spec = begin(ledger, request, key=key, flow_run_id=flow_run_id)
+    else:
+        take_over(ledger, spec.name, flow_run_id)
+    with runs.ended_when_it_fails(ledger, spec.name), watching(spec.name):
+        carry_out(settings, ledger, spec, seven)
+    ended = ledger.run(spec.name)
+    assert ended is not None
+    return result_of(settings, ended)
+
+
+def begin(ledger: Ledger, request: Request, *, key: str, flow_run_id: str = "") -> RunSpec:
+    """A new run of the job with this key, written down before anything is made.
+
+    With ``flow_run_id`` this process drives it from its first moment. A flow is there anyway, so
+    where so many wait that no more may, it waits for that too, as long as its run may wait.
+
+    Raises:
+        ConfigurationError: with everything that is wrong with the request; nothing was made.
+        CapacityError: QUEUE_FULL, all the time.
+    """
+    spec = spec_for(request, ledger, os.environ, Path.cwd())
+    driver = _driver(flow_run_id) if flow_run_id else {}
+    refused: CapacityError | None = None
+
+    def begun() -> RunSpec | None:
+        nonlocal refused
+        try:
+            return runs.begin(ledger, spec, job_key=key, **driver)
+        except CapacityError as error:
+            refused = error
+            return None
+
+    found = wait_until(
+        begun, timeout_s=spec.limits.start_within_s, first_s=0.5, longest_s=_LOOK_EVERY_S
+    )
+    if found is None:
+        assert refused is not None
+        raise refused
+    return found
+
+
+def take_over(ledger: Ledger, run: str, flow_run_id: str) -> None:
+    """This process drives the run from now on: the reaper looks whether it lives."""
+    ledger.update_run(run, **_driver(flow_run_id))
+
+
+def _driver(flow_run_id: str) -> dict[str, Any]:
+    pid = os.getpid()
+    started = marks.started_ticks(pid)
+    return {"flow_pid": pid, "flow_started": started, "flow_run_id": flow_run_id or None}
+
+
+def _living(row: Any) -> RunSpec | None:
+    if row is None or row["ended"] is not None:
+        return None
+    return from_json(RunSpec, row["spec"])

@@ -1,0 +1,103 @@
+"""How a run ended, as flows and sessions are told, and its output as a typed value."""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+
+from ebbtide.infra.errors import JobError
+from ebbtide.infra.models.phases import ExitCode, Phase, Reason
+from ebbtide.infra.records.ledger import Ledger
+from ebbtide.infra.settings import Settings
+
+T = TypeVar("T")
+
+_SHOWN_PROBLEMS = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunResult:
+    """How a run ended."""
+
+    run: str
+    phase: Phase
+    reason: Reason | None
+    """None when it succeeded."""
+    detail: str
+    exit_code: int
+    """What ``ebb run`` would have exited with."""
+    output_dir: Path
+    """The program's ``EBB_OUTPUT_DIR``; kept."""
+    remembered: Path | None = field(default=None, repr=False)
+    """Where it is written down that the work is done; None: in the ledger."""
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether the program ended well."""
+        return self.phase is Phase.SUCCEEDED
+
+    def output(self, name: str, kind: type[T]) -> T:
+        """What the program wrote into a JSON file of its output folder, checked.
+
+        Args:
+            name: of the file, below ``EBB_OUTPUT_DIR``.
+            kind: a pydantic model, a dataclass, or any type such as ``dict[str, float]``.
+
+        Raises:
+            JobError: OUTPUT_INVALID, when the file is missing or holds something else. The work
+                then counts as not done: a retry of the flow does it again.
+        """
+        path = self.output_dir / name
+        try:
+            return TypeAdapter(kind).validate_json(path.read_bytes())
+        except OSError as error:
+            detail = f"{self.run} wrote no {name}: {error.strerror}"
+            hint = f"write it into $EBB_OUTPUT_DIR; there is: {self._written()}"
+        except ValidationError as error:
+            detail = f"{path} is no {getattr(kind, '__name__', kind)}: {_in_words(error)}"
+            hint = "write what the next step reads, or change what it expects"
+        self._forget()
+        raise JobError(Reason.OUTPUT_INVALID, detail=detail, hint=hint)
+
+    def _written(self) -> str:
+        try:
+            names = sorted(path.name for path in self.output_dir.iterdir())
+        except OSError:
+            names = []
+        return ", ".join(names) or "nothing"
+
+    def _forget(self) -> None:
+        """Done work with the wrong output would else be skipped, and fail, at every retry."""
+        if self.remembered is not None:
+            self.remembered.unlink(missing_ok=True)
+            return
+        ledger = Ledger(self.output_dir.parents[2])
+        ledger.update_run(self.run, job_key=None)
+        ledger.close()
+
+
+def result_of(settings: Settings, row: sqlite3.Row) -> RunResult:
+    """The outcome of a run that has ended, from its row of the ledger."""
+    code = row["exit_code"]
+    return RunResult(
+        run=row["name"],
+        phase=Phase(row["phase"]),
+        reason=Reason(row["reason"]) if row["reason"] else None,
+        detail=row["detail"] or "",
+        exit_code=ExitCode.INFRASTRUCTURE if code is None else int(code),
+        output_dir=settings.run_folder(row["name"]) / "output",
+    )
+
+
+def _in_words(error: ValidationError) -> str:
+    problems = error.errors(include_url=False, include_context=False)
+    words = []
+    for problem in problems[:_SHOWN_PROBLEMS]:
+        where = ".".join(str(part) for part in problem["loc"])
+        words.append(f"{where}: {problem['msg']}" if where else problem["msg"])
+    more = len(problems) - len(words)
+    return "; ".join(words) + (f"; and {more} more" if more else "")

@@ -1,0 +1,73 @@
+"""The last net: release what nobody owns any more, and settle runs whose flow has died.
+
+Guards and supervisors release within the lease's time. This finds what even they left: after kill
+-9 of all of them, a power cut, a lost ledger. It looks at the machine, not at what should be there.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ebbtide.infra.errors import error_for
+from ebbtide.infra.models.cluster import ClusterView
+from ebbtide.infra.models.codec import from_json
+from ebbtide.infra.models.phases import Reason
+from ebbtide.infra.platforms.local import marks
+from ebbtide.infra.platforms.local.platform import LocalPlatform
+from ebbtide.infra.records import runs
+from ebbtide.infra.records.ledger import Ledger
+from ebbtide.infra.settings import Settings
+from ebbtide.infra.waiting import wall_s
+
+_BIRTH_S = 20.0
+"""A run's flow process has this long to sign in."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reaped:
+    """What one round found."""
+
+    clusters: tuple[str, ...]
+    """Released now."""
+    runs: tuple[str, ...]
+    """Ended now, because nobody was left to do it."""
+
+
+def reap(settings: Settings) -> Reaped:
+    """One round. Cheap when there is nothing to do."""
+    platform = LocalPlatform(settings)
+    clusters = tuple(cluster for cluster in platform.orphans() if not platform.sweep(cluster))
+    return Reaped(clusters, _settle(platform.ledger))
+
+
+def _settle(ledger: Ledger) -> tuple[str, ...]:
+    """End runs that nobody can end any more: no flow, no living cluster."""
+    settled = []
+    for row in ledger.rows("SELECT * FROM runs WHERE ended IS NULL"):
+        born = row["flow_pid"] is not None or wall_s() - row["created"] > _BIRTH_S
+        if not born or marks.alive(row["flow_pid"], row["flow_started"]):
+            continue
+        if not ledger.living_clusters(row["name"]) and settle(ledger, row["name"]):
+            settled.append(row["name"])
+    return tuple(settled)
+
+
+def settle(ledger: Ledger, run: str, lost: Reason = Reason.FLOW_LOST) -> bool:
+    """End a run from what its last cluster saw. Gives whether it was still open.
+
+    Args:
+        ledger: where it is written down.
+        run: its name.
+        lost: why it ended, unless its program had ended before.
+    """
+    last = ledger.row("SELECT view FROM clusters WHERE run = ? ORDER BY seq DESC LIMIT 1", run)
+    view = from_json(ClusterView, last["view"]) if last and last["view"] != "{}" else None
+    ours = (Reason.LEASE_LAPSED, Reason.FLOW_LOST)
+    if view is None or view.job.ended_at is None or view.job.reason in ours:
+        error = error_for(lost)
+    else:
+        job_error = runs.job_error(view)
+        if job_error is None:
+            return runs.end(ledger, run, None, 0)
+        error = job_error
+    return runs.end(ledger, run, error, error.exit_code)

@@ -1,0 +1,26 @@
+"""Stopping a run from anywhere: its terminal, another one, its flow's own signal handler."""
+
+from __future__ import annotations
+
+from ebbtide.infra.models.phases import Reason
+from ebbtide.infra.platforms.base import load_platform
+from ebbtide.infra.records.ledger import Ledger
+from ebbtide.infra.settings import Settings
+
+
+def stop_run(settings: Settings, run: str, reason: Reason, *, at_once: bool = False) -> bool:
+    """Ask for the end of a run: no fresh attempt, and its clusters released.
+
+    Returns:
+        Whether there was anything to stop.
+    """
+    ledger = Ledger(settings.home)
+    stopped = ledger.write(
+        "UPDATE runs SET stop_reason = ? WHERE name = ? AND ended IS NULL", reason.value, run
+    )
+    platform = load_platform("local", settings)
+    clusters = ledger.living_clusters(run)
+    for row in clusters:
+        platform.release(row["id"], reason, at_once=at_once)
+    ledger.close()
+    return bool(stopped or clusters)

@@ -1,0 +1,132 @@
+"""From what a person typed to a checked spec. Shared by the front door, the API and the flow.
+
+Everything here happens before anything is made, and must be quick.
+"""
+
+from __future__ import annotations
+
+import secrets
+import site
+import sys
+import sysconfig
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from ebbtide.infra.errors import ConfigurationError, Problem
+from ebbtide.infra.frameworks.base import WITHOUT_CLUSTER, known_frameworks, load_framework
+from ebbtide.infra.models.job import RunSpec
+from ebbtide.infra.platforms.base import known_platforms
+from ebbtide.infra.records import runs
+from ebbtide.infra.records.ledger import Ledger
+from ebbtide.infra.request.catalog import Catalog, find_file, load_catalog
+from ebbtide.infra.request.machine import this_machine
+from ebbtide.infra.request.spec import Ask, build_run_spec
+
+HELLO_DEFAULTS = {"scale-down-window": "10s", "workers": "1..4"}
+"""The built-in job must show one growth and one shrink in half a minute."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What was typed."""
+
+    words: tuple[str, ...] | None
+    """The program and its arguments; None for a cluster without a program."""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    name: str | None = None
+    import_path: tuple[str, ...] = ()
+    """Without a program: where the session finds modules of its own, see ``own_modules``."""
+
+
+def catalog_for(environ: Mapping[str, str], cwd: Path) -> tuple[Catalog, dict[str, Any]]:
+    """The pools and tiers in force here, and the options the file sets.
+
+    Raises:
+        ConfigurationError: with all that is wrong in ebb.yaml.
+    """
+    catalog, options = load_catalog(find_file(cwd, environ), this_machine())
+    return catalog, dict(options)
+
+
+def own_modules(path: Sequence[str], installed: Iterable[str]) -> tuple[str, ...]:
+    """The folders of an import path that are the user's, made absolute.
+
+    Args:
+        path: as ``sys.path``; an empty entry is the current folder.
+        installed: folders below which everything is installed, for workers as well.
+
+    Returns:
+        Those that exist, in order.
+    """
+    below = [Path(folder).resolve() for folder in installed]
+    folders = [Path(entry).absolute() for entry in path]
+    own = [
+        folder
+        for folder in folders
+        if folder.is_dir() and not any(folder.resolve().is_relative_to(each) for each in below)
+    ]
+    return tuple(dict.fromkeys(str(folder) for folder in own))
+
+
+def session_request(options: Mapping[str, Any]) -> Request:
+    """For a cluster that this Python process drives: its workers find the same modules."""
+    environment = [sys.prefix] if sys.prefix != sys.base_prefix else []
+    ours = str(Path(__file__).parents[3])
+    installed = [*sysconfig.get_paths().values(), *site.getsitepackages(), *environment, ours]
+    return Request(words=None, options=options, import_path=own_modules(sys.path, installed))
+
+
+def spec_for(request: Request, ledger: Ledger, environ: Mapping[str, str], cwd: Path) -> RunSpec:
+    """The checked spec, under a name that is free.
+
+    Raises:
+        ConfigurationError: with everything that is wrong, at once.
+    """
+    catalog, file_options = catalog_for(environ, cwd)
+    options = dict(request.options)
+    if request.name:
+        options.setdefault("name", request.name)
+    hello = request.words == ("hello",)
+    ask = Ask(
+        words=request.words,
+        cli=options,
+        environ=environ,
+        cwd=cwd,
+        catalog=catalog,
+        file_options=file_options,
+        frameworks=known_frameworks(),
+        installed=_problems_of,
+        platforms=known_platforms(),
+        hello_argv=_hello(options, environ, file_options) if hello else (),
+        hello_defaults=HELLO_DEFAULTS if hello else {},
+        random=Random(secrets.randbits(64)),
+        import_path=request.import_path,
+    )
+    spec = build_run_spec(ask)
+    refused = _refusals(spec)
+    if refused:
+        raise ConfigurationError(refused)
+    return replace(spec, name=runs.free_name(ledger, spec.name))
+
+
+def _problems_of(framework: str) -> list[Problem]:
+    return [] if framework == WITHOUT_CLUSTER else load_framework(framework).problems()
+
+
+def _refusals(spec: RunSpec) -> list[Problem]:
+    if not spec.cluster.has_workers:
+        return []
+    return load_framework(spec.cluster.framework).refusals(spec.cluster, spec.job)
+
+
+def _hello(
+    options: Mapping[str, Any], environ: Mapping[str, str], file_options: Mapping[str, Any]
+) -> tuple[str, ...]:
+    """The built-in job of the framework that will be used; Dask's when that name is wrong."""
+    named = options.get("framework") or environ.get("EBB_FRAMEWORK")
+    wanted = str(named or file_options.get("framework") or "dask")
+    known = wanted in known_frameworks() and wanted != WITHOUT_CLUSTER
+    return load_framework(wanted if known else "dask").hello()

@@ -1,0 +1,365 @@
+"""Steps 3 to 6 of an admitted cluster: head, workers, autoscaler, job; one tick at a time."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Any
+
+from ebbtide.infra.frameworks.base import ClusterPlan, load_framework
+from ebbtide.infra.models.cluster import Failure, WorkerFigures
+from ebbtide.infra.models.hardware import HardwareTier
+from ebbtide.infra.models.job import JobSpec, RunSpec
+from ebbtide.infra.models.phases import Reason, Step
+from ebbtide.infra.models.resources import format_duration, format_memory
+from ebbtide.infra.platforms.local.metrics import TreeMeter
+from ebbtide.infra.platforms.local.pool import give_back
+from ebbtide.infra.platforms.local.processes import Place, member_environment, user_environment
+from ebbtide.infra.platforms.local.supervisor.bounds import Bounds
+from ebbtide.infra.platforms.local.supervisor.members import Exit, Members
+from ebbtide.infra.platforms.local.supervisor.output import OutputWatch
+from ebbtide.infra.platforms.local.supervisor.program import Driver
+from ebbtide.infra.platforms.local.supervisor.programs import Programs
+from ebbtide.infra.platforms.local.supervisor.scaler import Scaler
+from ebbtide.infra.platforms.local.supervisor.status import StatusReporter
+from ebbtide.infra.platforms.local.supervisor.usage import HeldShare, Load, UsageRecorder
+from ebbtide.infra.policy.diagnosis import fix_for
+from ebbtide.infra.policy.limits import LimitsWatch, Verdict
+from ebbtide.infra.records.ledger import Ledger
+from ebbtide.infra.waiting import now_s
+
+_MEASURE_EVERY_S = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClusterContext:
+    """What the controller of a cluster works with."""
+
+    spec: RunSpec
+    plan: ClusterPlan
+    place: Place
+    ledger: Ledger
+    reporter: StatusReporter
+    recorder: UsageRecorder
+    driver: Driver | None
+    output: OutputWatch
+
+
+class ClusterController:
+    """Everything that runs in one cluster."""
+
+    def __init__(self, context: ClusterContext):
+        self.context = context
+        self.spec, self.reporter, self.driver = context.spec, context.reporter, context.driver
+        self.members: Members | None = None
+        self.scaler: Scaler | None = None
+        self.programs = Programs(context.place, context.reporter, self._environment)
+        self.bounds = Bounds(self.spec.limits, context.output)
+        self._limits = LimitsWatch(self.spec.limits)
+        self._out_of_memory = ""
+        self._measured_s = 0.0
+        self._opened_s = 0.0
+        if self.spec.cluster.has_workers:
+            self._create_members()
+
+    @property
+    def starting(self) -> bool:
+        """Whether something is still on its way, so that looking often pays."""
+        return self.reporter.view.workers_ready_at is None or (
+            self.driver is not None and not self.driver.running and not self._job_over
+        )
+
+    def tick(self, orders: dict[str, Any]) -> None:
+        """Look at everything once and do what is due."""
+        try:
+            self._advance(orders)
+        finally:
+            self._keep_book()
+
+    def last_look(self) -> None:
+        """Take the figures of all that lives, before it is ended."""
+        if not self._opened_s:
+            return
+        if self.members is not None:
+            self.members.sample()
+        if self.driver is not None and self.driver.running and self.driver.meter is not None:
+            self.driver.meter.sample(now_s())
+        self.context.recorder.look(self._load(), last=True)
+
+    def _advance(self, orders: dict[str, Any]) -> None:
+        if not self._opened_s:
+            self._open()
+        if self._stay_in_bounds():
+            return
+        self._collect_exited()
+        failure = self._failure()
+        if failure is not None:
+            self._give_up(failure)
+            return
+        if self.members is not None:
+            self._look(self.members)
+        if self.reporter.view.workers_ready_at is None:
+            return
+        if orders.get("autoscale"):
+            self._attach()
+        if orders.get("job") and self.driver is not None:
+            self._run(self.driver)
+        self.programs.tick(orders, self._out_of_memory)
+        self._measure()
+        if self.scaler is not None and self.reporter.view.autoscaler_at and not self._job_over:
+            self.scaler.tick()
+
+    def reset_failures(self) -> None:
+        """A failed step is tried again."""
+        if self.members is not None:
+            self.members.reset_failures()
+            self.members.start_head()
+
+    def shares(self) -> list[tuple[str, str, str, int, int]]:
+        """Rows for a ledger that was lost."""
+        cluster, pool = self.context.plan.cluster, self.spec.cluster.pool.name
+        return [
+            (cluster, owner, pool, tier.resources.cpu_millis, tier.resources.memory_bytes)
+            for owner, tier in self._owners().items()
+        ]
+
+    def _owners(self) -> dict[str, HardwareTier]:
+        """Who holds a share, and of which tier."""
+        spec = self.spec.cluster
+        if self.members is None:
+            return {"driver": spec.tier}
+        return {"head": spec.head_tier, **dict.fromkeys(self.members.workers, spec.tier)}
+
+    @property
+    def _job_over(self) -> bool:
+        return self.driver is not None and self.driver.view.ended_at is not None
+
+    def _create_members(self) -> None:
+        context, cluster = self.context, self.spec.cluster
+        framework = load_framework(cluster.framework)
+        self.members = Members(
+            context.plan, framework, context.place, _member_environment(self.spec), context.reporter
+        )
+        self.scaler = Scaler(
+            cluster.policy, self.members, cluster.pool, context.ledger, context.reporter
+        )
+
+    def _open(self) -> None:
+        self._opened_s = now_s()
+        if self.members is None:
+            self.reporter.update(
+                head_ready_at=self.reporter.now(), workers_ready_at=self.reporter.now()
+            )
+            self.reporter.done(Step.START_HEAD, "none needed")
+            self.reporter.done(Step.START_WORKERS, "none needed")
+            return
+        self.members.framework.prepare(self.context.plan)
+        self.members.start_head()
+        for _ in range(self.spec.cluster.policy.min_workers):
+            self.members.start_worker()
+        self.reporter.update(workers_wanted=self.spec.cluster.policy.min_workers)
+
+    def _look(self, members: Members) -> None:
+        if self.reporter.view.workers_ready_at is None or self._due():
+            members.look()
+        wanted = self.spec.cluster.policy.min_workers
+        joined = members.joined
+        self.reporter.update(workers_joined=joined)
+        if self.reporter.view.workers_ready_at is None and joined >= wanted:
+            self.reporter.update(workers_ready_at=self.reporter.now())
+            self.reporter.done(Step.START_WORKERS, f"{joined} of {wanted} joined")
+
+    def _attach(self) -> None:
+        if self.reporter.view.autoscaler_at is not None:
+            return
+        self.reporter.update(autoscaler_at=self.reporter.now())
+        policy = self.spec.cluster.policy
+        words = (
+            f"{policy.target_cpu_percent:g} % CPU or {policy.target_memory_percent:g} % memory"
+            f" · {policy.min_workers}–{policy.max_workers} workers"
+        )
+        self.reporter.done(Step.ATTACH_AUTOSCALER, words if self.members else "none needed")
+
+    def _run(self, driver: Driver) -> None:
+        if not driver.running and not self._job_over:
+            driver.start(self._environment(driver.job, self.context.place))
+            self.reporter.update(job=driver.view)
+            if driver.view.ended_at is None:
+                self.reporter.event("job_started", "the program runs", step=Step.RUN_USER_JOB.value)
+            else:
+                self._say_job_ended(driver)
+        elif driver.poll(self._out_of_memory):
+            self._say_job_ended(driver)
+
+    def _say_job_ended(self, driver: Driver) -> None:
+        job = driver.view
+        self.reporter.update(job=job)
+        if job.exit_code == 0 and job.reason is None:
+            self.reporter.done(Step.RUN_USER_JOB, "the program ended well")
+            return
+        reason = job.reason or Reason.EXIT_CODE
+        code = f"exit code {job.exit_code}" if reason is Reason.EXIT_CODE else ""
+        words = ", ".join(filter(None, (code, job.detail)))
+        more = {"step": Step.RUN_USER_JOB.value, "exit_code": job.exit_code}
+        self.reporter.event(
+            "step_failed", reason.info.sentence, reason=reason, detail=words, **more
+        )
+
+    def _collect_exited(self) -> None:
+        if self.members is None or self.scaler is None:
+            return
+        for gone in self.members.exited_workers():
+            give_back(self.context.ledger, self.context.plan.cluster, gone.name)
+            self._say_gone(gone)
+            if not gone.expected and not self._job_over:
+                self.scaler.replace_lost()
+
+    def _say_gone(self, gone: Exit) -> None:
+        if gone.expected:
+            self.reporter.event("left", f"{gone.name} left after {format_duration(gone.seconds)}")
+        elif gone.out_of_memory:
+            self._say_out_of_memory("worker", gone.out_of_memory)
+        else:
+            self.reporter.event("warning", f"{gone.name} died and is replaced")
+
+    def _say_out_of_memory(self, who: str, where: str) -> None:
+        self._out_of_memory = where
+        words = f"{who} was killed: out of memory ({where})"
+        self.reporter.event("warning", words, reason=Reason.OUT_OF_MEMORY.value)
+
+    def _failure(self) -> Failure | None:
+        members = self.members
+        if members is None or self._job_over:
+            return None
+        failure = members.head_failure()
+        if failure is None and self.reporter.view.workers_ready_at is None:
+            failure = members.join_failure(self.spec.cluster.policy.min_workers)
+        return failure
+
+    def _give_up(self, failure: Failure) -> None:
+        if self.driver is not None:
+            self.driver.end(failure.reason, failure.reason.info.sentence)
+            self.reporter.update(job=self.driver.view)
+        self.reporter.fail(failure)
+
+    def _stay_in_bounds(self) -> bool:
+        """Whether the run had to be ended for taking too much of the machine."""
+        words = self.bounds.output.look()
+        if words:
+            self.reporter.event("note", words)
+        exceeded = self.bounds.exceeded()
+        if exceeded is None or self._job_over:
+            return False
+        reason, detail = exceeded
+        if reason is Reason.TOO_MANY_PROCESSES:
+            self.bounds.processes.end()
+        self.programs.end(reason, detail)
+        if self.driver is None or not self.driver.running:
+            hint = fix_for(reason)
+            self.reporter.fail(
+                Failure(step=Step.RUN_USER_JOB, reason=reason, detail=detail, hint=hint)
+            )
+        else:
+            self.driver.end(reason, detail, at_once=reason is Reason.TOO_MANY_PROCESSES)
+            self.driver.poll("")
+            self._say_job_ended(self.driver)
+        return True
+
+    def _due(self) -> bool:
+        return now_s() - self._measured_s >= _MEASURE_EVERY_S
+
+    def _measure(self) -> None:
+        if not self._due():
+            return
+        self._measured_s = now_s()
+        if self.members is not None:
+            self.members.measure()
+            while self.members.memory_kills:
+                self._say_out_of_memory("a process", self.members.memory_kills.pop(0))
+        driver = self.driver
+        if driver is not None and driver.running and driver.meter is not None:
+            driver.meter.sample(now_s())
+            self._check_driver_memory(driver)
+            self._check_limits(driver)
+
+    def _check_driver_memory(self, driver: Driver) -> None:
+        """A program on a tier of its own must stay in it; beside a head it has the head's share."""
+        limit = self.spec.cluster.tier.resources.memory_bytes
+        assert driver.meter is not None
+        if self.members is None and driver.meter.memory_bytes > limit:
+            peak = format_memory(driver.meter.peak_memory_bytes)
+            driver.end(
+                Reason.OUT_OF_MEMORY,
+                f"the program: peak {peak} of {format_memory(limit)}",
+                at_once=True,
+            )
+
+    def _check_limits(self, driver: Driver) -> None:
+        assert driver.meter is not None
+        status = self.members.status if self.members else None
+        busy = driver.meter.cores is None or (status is not None and status.has_work)
+        verdict = self._limits.judge(now_s(), driver.started_s, busy, driver.meter.cores or 0.0)
+        idle = format_duration(self._limits.idle_s(now_s()))
+        limits = self.spec.limits
+        if verdict is Verdict.TIME_LIMIT:
+            allowed = format_duration(limits.time_limit_s or 0)
+            driver.end(Reason.TIME_LIMIT, f"{allowed} allowed; raise it with --time-limit")
+        elif verdict is Verdict.WARN_IDLE:
+            allowed = format_duration(limits.idle_release_s or 0)
+            self.reporter.event("warning", f"no work for {idle}; idle limit is {allowed}")
+        elif verdict is Verdict.IDLE and limits.idle_action == "warn":
+            self.reporter.event("warning", f"no work for {idle}; kept, as --idle-action warn says")
+        elif verdict is Verdict.IDLE:
+            driver.end(Reason.IDLE, f"no work for {idle}; --idle-release never keeps it")
+
+    def _keep_book(self) -> None:
+        """Spans at every tick, because they begin and end at any; figures and the disk seldom."""
+        recorder = self.context.recorder
+        recorder.keep(
+            {owner: HeldShare(tier, self._meters(owner)) for owner, tier in self._owners().items()}
+        )
+        if recorder.due:
+            if self.members is not None and self.members.head_meter is not None:
+                self.members.head_meter.sample(now_s())
+            recorder.look(self._load())
+            recorder.flush()
+
+    def _load(self) -> Load:
+        if self.members is not None:
+            wanted = self.reporter.view.workers_wanted
+            return Load(self.members.figures(), wanted, self.members.joined)
+        return Load([self._program_figures(self.driver)] if self.driver else [])
+
+    def _meters(self, owner: str) -> tuple[TreeMeter, ...]:
+        """The program lives in the head's share, where there is a head."""
+        program = self.driver.meter if self.driver else None
+        if self.members is None:
+            found = [program]
+        elif owner == "head":
+            found = [self.members.head_meter, program]
+        else:
+            found = [self.members.workers[owner].meter]
+        return tuple(meter for meter in found if meter is not None)
+
+    def _program_figures(self, driver: Driver) -> WorkerFigures:
+        tier, meter = self.spec.cluster.tier.resources, driver.meter
+        running = driver.running and meter is not None
+        return WorkerFigures(
+            name="driver",
+            ready=running,
+            cpu_percent=100_000 * (meter.cores or 0.0) / tier.cpu_millis if meter else 0.0,
+            memory_percent=100 * meter.memory_bytes / tier.memory_bytes if meter else 0.0,
+        )
+
+    def _environment(self, job: JobSpec, place: Place) -> dict[str, str]:
+        environment = user_environment(os.environ)
+        environment.update(job.env)
+        environment.update(self.reporter.view.driver_env)
+        environment["PYTHONUNBUFFERED"] = "1"  # what it prints is seen when it is printed
+        environment["EBB_OUTPUT_DIR"] = str(place.logs / "output")
+        return environment
+
+
+def _member_environment(spec: RunSpec) -> dict[str, str]:
+    """For head and workers: the user's, because tasks read it; secrets too, for the same reason."""
+    return {**member_environment(os.environ), **(spec.job.env if spec.job else {})}

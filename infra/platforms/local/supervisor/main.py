@@ -1,0 +1,243 @@
+"""The supervisor's loop, as a program: its arguments are HOME RUN CLUSTER; the guard starts it.
+
+It renews nothing itself. It makes the cluster what the orders in the ledger say, tells what is, and
+releases everything when its orders say so or the lease lapses.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+from ebbtide.infra.errors import EbbError
+from ebbtide.infra.frameworks.base import ClusterPlan
+from ebbtide.infra.models.codec import from_json, to_json
+from ebbtide.infra.models.job import RunSpec
+from ebbtide.infra.models.phases import Phase, Reason
+from ebbtide.infra.models.resources import NOTHING, Resources
+from ebbtide.infra.platforms.local import marks, processes
+from ebbtide.infra.platforms.local.neighbours import say_what_is_held
+from ebbtide.infra.platforms.local.platform import LocalPlatform
+from ebbtide.infra.platforms.local.supervisor.admission import Admission
+from ebbtide.infra.platforms.local.supervisor.cluster import ClusterContext, ClusterController
+from ebbtide.infra.platforms.local.supervisor.output import OutputWatch
+from ebbtide.infra.platforms.local.supervisor.program import Driver
+from ebbtide.infra.platforms.local.supervisor.release import release
+from ebbtide.infra.platforms.local.supervisor.status import StatusReporter
+from ebbtide.infra.platforms.local.supervisor.usage import UsageRecorder
+from ebbtide.infra.policy.lease import LeaseJudge
+from ebbtide.infra.settings import Settings
+from ebbtide.infra.waiting import now_s, wall_s
+
+_QUICK_TICK_S = 0.03
+_SLOW_TICK_S = 0.2
+_READ_AT_LEAST_S = 1.0
+
+
+class Supervisor:
+    """Owns one cluster from admission to release."""
+
+    def __init__(self, settings: Settings, run: str, cluster: str):
+        self.run, self.cluster = run, cluster
+        platform = LocalPlatform(settings)
+        self.ledger = platform.ledger
+        self.spec = from_json(RunSpec, (settings.run_folder(run) / "spec.json").read_text())
+        logs = settings.run_folder(run)
+        self.place = processes.Place(home=settings.home, run=run, cluster=cluster, logs=logs)
+        self.reporter = StatusReporter(self.ledger, run, cluster)
+        self.lease = LeaseJudge(self.spec.lease_s)
+        self.admission = Admission(self.spec, cluster, platform, self.reporter)
+        self.driver = Driver(self.spec.job, self.place) if self.spec.job else None
+        self.context = ClusterContext(
+            spec=self.spec,
+            plan=_plan(self.spec, cluster, settings),
+            place=self.place,
+            ledger=self.ledger,
+            reporter=self.reporter,
+            recorder=UsageRecorder(self.ledger, cluster),
+            driver=self.driver,
+            output=OutputWatch(logs, self.spec.limits.max_output_bytes),
+        )
+        self.controller = ClusterController(self.context)
+        self.release_order: dict[str, Any] | None = None
+        self.orders: dict[str, Any] = {}
+        self._held = NOTHING
+        self._version = -1
+        self._read_s = -_READ_AT_LEAST_S
+        self._repeated_at = 0.0
+
+    def serve(self) -> None:
+        """Until released."""
+        self._sign_in()
+        with _child_watch() as child_ended:
+            while self.release_order is None:
+                self._tick()
+                busy = self.controller.starting or not self.admission.admitted
+                tick_s = _QUICK_TICK_S if busy else _SLOW_TICK_S
+                select.select([child_ended], [], [], max(tick_s, self.admission.patience_s))
+                _drain_pipe(child_ended)
+        self.controller.last_look()
+        members = self.controller.members
+        self.controller.programs.ask_to_end()
+        release(self.context, self.release_order, len(members.workers) if members else 0)
+
+    def _tick(self) -> None:
+        with contextlib.suppress(EbbError):  # judged again at the next tick; the lease goes on
+            self._read_ledger()
+        if self.release_order is not None:
+            return
+        if self.reporter.view.failure is None:
+            with contextlib.suppress(EbbError):
+                if self.admission.admitted or self.admission.try_now():
+                    self.controller.tick(self.orders)
+                    self._say_what_is_held()
+        if self.orders.get("release_after_job") and self.reporter.view.job.ended_at is not None:
+            self.release_order = {"reason": ""}
+        self.reporter.flush()
+
+    def _say_what_is_held(self) -> None:
+        shares = self.controller.shares()
+        held = Resources(sum(share[3] for share in shares), sum(share[4] for share in shares))
+        if held != self._held:
+            self._held = held
+            say_what_is_held(held)
+
+    def _read_ledger(self) -> None:
+        version = self.ledger.version()
+        if version == self._version and now_s() - self._read_s < _READ_AT_LEAST_S:
+            return
+        self._version, self._read_s = version, now_s()
+        row = self.ledger.cluster(self.cluster)
+        if row is None:
+            self._restore()
+            return
+        self.orders = json.loads(row["orders"])
+        if row["released_at"] is not None:
+            self.release_order = {"reason": "", "at_once": True}
+        self.lease.agree(row["lease_s"])
+        if "release" in self.orders:
+            self.release_order = self.orders["release"]
+        elif self.lease.lapsed(row["beat"], now_s()):
+            kept = self.lease.duration_s > self.spec.lease_s
+            words = "its flow stayed suspended for longer than it was to be kept" if kept else ""
+            self.release_order = {
+                "reason": Reason.LEASE_LAPSED.value,
+                "lapsed": True,
+                "because": words,
+            }
+        self._obey_repeat()
+
+    def _obey_repeat(self) -> None:
+        repeat = self.orders.get("repeat")
+        if repeat and repeat["at"] > self._repeated_at:
+            self._repeated_at = repeat["at"]
+            self.reporter.update(failure=None)
+            self.controller.reset_failures()
+
+    def _sign_in(self) -> None:
+        pid = os.getpid()
+        with contextlib.suppress(EbbError):
+            self.ledger.update_cluster(
+                self.cluster, supervisor_pid=pid, supervisor_started=marks.started_ticks(pid)
+            )
+        signal.signal(signal.SIGTERM, self._told_to_stop)
+
+    def _told_to_stop(self, *_: object) -> None:
+        self.release_order = {"reason": Reason.CANCELLED.value}
+
+    def _restore(self) -> None:
+        """The ledger was lost: write down again what lives."""
+        pid, job_runs = os.getpid(), self.driver is not None and self.driver.running
+        run = {
+            "name": self.run,
+            "spec": to_json(self.spec),
+            "phase": (Phase.RUNNING if job_runs else Phase.STARTING).value,
+            "created": wall_s(),
+        }
+        cluster = {
+            "id": self.cluster,
+            "run": self.run,
+            "attempt": int(self.cluster.rsplit("-", 1)[1]),
+            "pool": self.spec.cluster.pool.name,
+            "state": "admitted" if self.admission.admitted else "queued",
+            "beat": 0,
+            "lease_s": self.lease.duration_s,
+            "supervisor_pid": pid,
+            "supervisor_started": marks.started_ticks(pid),
+            "orders": json.dumps(self.orders),
+            "view": to_json(self.reporter.view),
+            "created": wall_s(),
+        }
+        self.ledger.restore(run, cluster, self.controller.shares())
+        self.context.recorder.forget_written()
+
+
+def _plan(spec: RunSpec, cluster: str, settings: Settings) -> ClusterPlan:
+    workdir = spec.job.workdir if spec.job else spec.workdir
+    return ClusterPlan(
+        cluster=cluster,
+        spec=spec.cluster,
+        folder=settings.cluster_folder(cluster),
+        short_folder=_by_descriptor(settings.cluster_folder(cluster)),
+        workdir=workdir,
+        import_path=_import_path(spec, workdir),
+    )
+
+
+def _by_descriptor(folder: Path) -> Path:
+    """A short path of a folder, for unix sockets: through a descriptor of ours, while we live.
+
+    A link in a folder that all users share could be foreseen, put there by somebody else, cleaned
+    away below a long run, or left behind by a kill -9. This one is seen by this user only.
+    """
+    number = os.open(folder, os.O_PATH | os.O_DIRECTORY)
+    return Path(f"/proc/{os.getpid()}/fd/{number}")
+
+
+def _import_path(spec: RunSpec, workdir: str) -> tuple[str, ...]:
+    """As the program would have it: its own folder, its working folder, the user's PYTHONPATH."""
+    scripts = [word for word in (spec.job.argv[1:2] if spec.job else ()) if word.endswith(".py")]
+    beside = [str((Path(workdir) / script).resolve().parent) for script in scripts]
+    path = os.environ.get(processes.USER_PYTHONPATH, "")
+    folders = [
+        *beside,
+        *spec.import_path,
+        workdir,
+        *(part for part in path.split(os.pathsep) if part),
+    ]
+    return tuple(dict.fromkeys(folders))
+
+
+@contextlib.contextmanager
+def _child_watch() -> Any:
+    """A pipe that becomes readable when a child ends, so that the loop need not look often."""
+    read_end, write_end = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    previous = signal.set_wakeup_fd(write_end, warn_on_full_buffer=False)
+    try:
+        yield read_end
+    finally:
+        signal.set_wakeup_fd(previous)
+        os.close(read_end)
+        os.close(write_end)
+
+
+def _drain_pipe(read_end: int) -> None:
+    with contextlib.suppress(BlockingIOError):
+        os.read(read_end, 4096)
+
+
+def main(home: Path, run: str, cluster: str) -> None:
+    """Serve one cluster."""
+    os.umask(0o077)
+    Supervisor(Settings(home=home), run, cluster).serve()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), sys.argv[2], sys.argv[3])

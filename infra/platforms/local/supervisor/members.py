@@ -1,0 +1,264 @@
+"""The head and the workers of one cluster: started, watched, replaced, asked to leave."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from ebbtide.infra.frameworks.base import (
+    ClusterPlan,
+    Framework,
+    FrameworkStatus,
+    HeadInfo,
+    ProcessSpec,
+)
+from ebbtide.infra.models.cluster import Failure, WorkerFigures
+from ebbtide.infra.models.phases import Reason, Step
+from ebbtide.infra.models.resources import format_memory
+from ebbtide.infra.platforms.local import marks, processes
+from ebbtide.infra.platforms.local.metrics import TreeMeter
+from ebbtide.infra.platforms.local.supervisor.status import StatusReporter
+from ebbtide.infra.platforms.local.tails import last_bytes
+from ebbtide.infra.waiting import now_s
+
+_HEAD_TIMEOUT_S = 120.0
+_JOIN_TIMEOUT_S = 120.0
+_MOST_EARLY_DEATHS = 3
+"""So many deaths before a head or the first workers are there are no accident."""
+_DRAIN_GRACE_S = 30.0
+"""A leaving worker ends itself when its budget is used up; this long after, we end it."""
+_LOG_TAIL_BYTES = 600
+
+
+@dataclass(slots=True)
+class Worker:
+    """One worker process."""
+
+    name: str
+    process: subprocess.Popen[bytes]
+    meter: TreeMeter
+    started_s: float
+    joined: bool = False
+    leaving_since_s: float | None = None
+
+
+@dataclass(slots=True)
+class Exit:
+    """A worker that is gone."""
+
+    name: str
+    expected: bool
+    seconds: float
+    """How long it took to leave; 0 when it died."""
+    out_of_memory: str = ""
+
+
+class Members:
+    """Head and workers. Knows nothing of the ledger but the reporter it tells."""
+
+    def __init__(
+        self,
+        plan: ClusterPlan,
+        framework: Framework,
+        place: processes.Place,
+        environment: Mapping[str, str],
+        reporter: StatusReporter,
+    ):
+        self.plan = plan
+        self.framework = framework
+        self.head_info: HeadInfo | None = None
+        self.status: FrameworkStatus | None = None
+        self.workers: dict[str, Worker] = {}
+        self.head_meter: TreeMeter | None = None
+        self._place = place
+        self._environment = environment
+        self._reporter = reporter
+        self._head: subprocess.Popen[bytes] | None = None
+        self._head_started_s = 0.0
+        self._next_number = 0
+        self._early_deaths = 0
+        self._killed_for_memory: dict[str, str] = {}
+        self.memory_kills: list[str] = []
+        """Processes ended for their memory in workers that live on; whoever reads it empties it."""
+
+    @property
+    def staying(self) -> list[Worker]:
+        """Workers that have not been asked to leave."""
+        return [worker for worker in self.workers.values() if worker.leaving_since_s is None]
+
+    @property
+    def joined(self) -> int:
+        """Staying workers that have registered with the head."""
+        return sum(worker.joined for worker in self.staying)
+
+    def start_head(self) -> None:
+        """Start the head unless it lives."""
+        if self._head is None or self._head.poll() is not None:
+            if self._head is not None:
+                processes.end_all_of(self._place, "head")
+            (self.plan.folder / "head.json").unlink(missing_ok=True)
+            self._head = self._start("head", "head", self.framework.head(self.plan))
+            self._head_started_s = now_s()
+            self.head_meter = TreeMeter(self._head.pid)
+
+    def next_name(self) -> str:
+        """The name the next worker will have. Names are never used twice in a cluster."""
+        return f"worker-{self._next_number}"
+
+    def start_worker(self) -> None:
+        """Start one more worker; it waits for the head by itself."""
+        name = self.next_name()
+        self._next_number += 1
+        process = self._start("worker", name, self.framework.worker(self.plan, name))
+        self.workers[name] = Worker(name, process, TreeMeter(process.pid), now_s())
+
+    def ask_to_leave(self, name: str) -> None:
+        """Begin a worker's drain. Only its own process is told, never its children."""
+        worker = self.workers[name]
+        worker.leaving_since_s = now_s()
+        worker.process.send_signal(signal.SIGTERM)
+
+    def look(self) -> None:
+        """Find the head, ask it who has registered, and fail what takes too long."""
+        if self.head_info is None:
+            self._look_for_head()
+        if self.head_info is None:
+            return
+        status = self.framework.status(self.head_info)
+        if status is not None:
+            self.status = status
+            for worker in self.workers.values():
+                worker.joined = worker.joined or worker.name in status.workers
+
+    def exited_workers(self) -> list[Exit]:
+        """Workers that have ended since the last call."""
+        for worker in self.workers.values():
+            worker.meter.sample_the_end(now_s())
+        gone = [worker for worker in self.workers.values() if worker.process.poll() is not None]
+        for worker in gone:
+            processes.end_all_of(self._place, worker.name)  # it may have been several processes
+            del self.workers[worker.name]
+        return [self._exit_of(worker) for worker in gone]
+
+    def head_failure(self) -> Failure | None:
+        """Why there is no head any more, when there is none; restarts one that died early."""
+        if self._head is None or self._head.poll() is None:
+            return self._head_too_slow()
+        tail = self.log_tail("head")
+        if self.head_info is not None:
+            return Failure(step=Step.RUN_USER_JOB, reason=Reason.HEAD_LOST, detail=tail)
+        self._early_deaths += 1
+        if self._early_deaths >= _MOST_EARLY_DEATHS:
+            return Failure(step=Step.START_HEAD, reason=Reason.HEAD_NOT_READY, detail=tail)
+        self.start_head()
+        return None
+
+    def join_failure(self, wanted: int) -> Failure | None:
+        """Why the first workers are not there in time."""
+        if self.joined >= wanted or self.head_info is None:
+            return None
+        slow = [w for w in self.staying if not w.joined and now_s() - w.started_s > _JOIN_TIMEOUT_S]
+        if self._early_deaths < _MOST_EARLY_DEATHS and not slow:
+            return None
+        name = slow[0].name if slow else f"worker-{self._next_number - 1}"
+        detail = f"{self.joined} of {wanted} joined; {name} said: {self.log_tail(name)}"
+        return Failure(step=Step.START_WORKERS, reason=Reason.WORKERS_NOT_JOINED, detail=detail)
+
+    def reset_failures(self) -> None:
+        """Begin to count early deaths anew, for a step that is tried again."""
+        self._early_deaths = 0
+        self._head_started_s = now_s()
+        for worker in self.staying:
+            worker.started_s = now_s()
+
+    def measure(self) -> None:
+        """Sample every worker and end one that is over its memory limit, or drains for ever."""
+        limit = self.plan.spec.tier.resources.memory_bytes
+        budget_s = self.plan.spec.tier.drain_budget_s + _DRAIN_GRACE_S
+        for worker in self.workers.values():
+            worker.meter.sample(now_s())
+            if worker.meter.memory_bytes > limit:
+                self._kill_for_memory(worker, limit)
+            elif worker.leaving_since_s and now_s() - worker.leaving_since_s > budget_s:
+                processes.end_all_of(self._place, worker.name)
+
+    def sample(self) -> None:
+        """Measure head and workers once, whatever they use."""
+        meters = [worker.meter for worker in self.workers.values()]
+        for meter in meters if self.head_meter is None else [*meters, self.head_meter]:
+            meter.sample(now_s())
+
+    def figures(self) -> list[WorkerFigures]:
+        """Staying workers as the scaling policy sees them."""
+        return [self._figures(worker) for worker in self.staying]
+
+    def log_tail(self, name: str) -> str:
+        """The end of a member's log, on one line."""
+        raw = last_bytes(self._place.logs / f"{name}.log", _LOG_TAIL_BYTES)
+        lines = [line.strip() for line in raw.decode(errors="replace").splitlines() if line.strip()]
+        return " / ".join(lines[-3:])
+
+    def _start(self, role: str, name: str, what: ProcessSpec) -> subprocess.Popen[bytes]:
+        environment = {**self._environment, **what.env}
+        # Relative paths in tasks mean what they mean in the program: see JobSpec.workdir.
+        cwd = Path(self.plan.workdir) if role == "worker" else Path("/")
+        return processes.start(self._place, role, name, what.argv, environment, cwd)
+
+    def _look_for_head(self) -> None:
+        self.head_info = self.framework.find_head(self.plan)
+        if self.head_info is not None:
+            self._reporter.update(
+                head_ready_at=self._reporter.now(),
+                head_address=self.head_info.address,
+                dashboard=self.head_info.dashboard,
+                driver_env=self.framework.driver_env(self.plan, self.head_info),
+            )
+            words = f"dashboard  {self.head_info.dashboard}"
+            self._reporter.done(Step.START_HEAD, words, open=f"ebb open {self._place.run}")
+
+    def _head_too_slow(self) -> Failure | None:
+        if self.head_info is not None or now_s() - self._head_started_s < _HEAD_TIMEOUT_S:
+            return None
+        detail = f"no answer within {_HEAD_TIMEOUT_S:.0f} s; {self.log_tail('head')}"
+        return Failure(step=Step.START_HEAD, reason=Reason.HEAD_NOT_READY, detail=detail)
+
+    def _exit_of(self, worker: Worker) -> Exit:
+        if not worker.joined and worker.leaving_since_s is None:
+            self._early_deaths += 1
+        since = worker.leaving_since_s
+        return Exit(
+            name=worker.name,
+            expected=since is not None,
+            seconds=now_s() - since if since else 0.0,
+            out_of_memory=self._killed_for_memory.pop(worker.name, ""),
+        )
+
+    def _kill_for_memory(self, worker: Worker, limit: int) -> None:
+        """End the largest process, as the kernel does in a pod: often the worker, or one task."""
+        peak = format_memory(worker.meter.peak_memory_bytes)
+        words = f"{worker.name}: peak {peak} of {format_memory(limit)}"
+        worker.meter.peak_memory_bytes = 0
+        if worker.meter.largest_pid == worker.process.pid:
+            self._killed_for_memory[worker.name] = words
+            processes.end_all_of(self._place, worker.name)
+        else:
+            self.memory_kills.append(words)
+            marks.signal_quietly(worker.meter.largest_pid, signal.SIGKILL)
+
+    def _figures(self, worker: Worker) -> WorkerFigures:
+        tier = self.plan.spec.tier.resources
+        known = self.status.workers.get(worker.name) if self.status else None
+        cores = worker.meter.cores
+        return WorkerFigures(
+            name=worker.name,
+            ready=worker.joined and known is not None and cores is not None,
+            cpu_percent=100_000 * (cores or 0.0) / tier.cpu_millis,
+            memory_percent=100 * worker.meter.memory_bytes / tier.memory_bytes,
+            running=known.running if known else 0,
+            queued=known.queued if known else 0,
+            stored_bytes=known.stored_bytes if known else 0,
+            stays_because=known.stays_because if known else "",
+        )

@@ -1,0 +1,152 @@
+"""The user's program as the supervisor's child: started once, watched, ended, remembered.
+
+Its output and exit code reach the run's folder before anything else hears of them, so that a flow
+or a supervisor that dies afterwards makes nobody run it again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+from ebbtide.infra.models.cluster import JobView
+from ebbtide.infra.models.job import JobSpec
+from ebbtide.infra.models.phases import Reason
+from ebbtide.infra.platforms.local import processes
+from ebbtide.infra.platforms.local.metrics import TreeMeter
+from ebbtide.infra.waiting import now_s, wait_until, wall_s
+
+_FULL_BYTES = 2**20
+"""A disk with less room than this may well be why a program failed."""
+_GRACE_S = 3.0
+"""From SIGTERM to SIGKILL; the whole release must end within seconds."""
+
+
+class Driver:
+    """At most one process."""
+
+    def __init__(self, job: JobSpec, place: processes.Place):
+        self.job = job
+        self.place = place
+        self.view = JobView()
+        self.started_s = 0.0
+        self.meter: TreeMeter | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+        self._ended_because: tuple[Reason, str] | None = None
+
+    @property
+    def running(self) -> bool:
+        """Whether the program runs now."""
+        return self._process is not None and self.view.ended_at is None
+
+    def start(self, environment: Mapping[str, str]) -> None:
+        """Start the program unless this run has already run it."""
+        if self._process is not None or self._remembered():
+            return
+        self.started_s = now_s()
+        try:
+            self._process = processes.start_program(
+                self.place, self.job.argv, environment, Path(self.job.workdir)
+            )
+        except OSError as error:
+            self._finish(None, (Reason.NOT_STARTED, f"{self.job.argv[0]}: {error.strerror}"))
+            return
+        self.meter = TreeMeter(self._process.pid)
+        self.view = JobView(started_at=wall_s())
+
+    def poll(self, out_of_memory: str) -> bool:
+        """Whether the program has just ended.
+
+        Args:
+            out_of_memory: what is known of processes killed for their memory, for naming the cause.
+        """
+        if not self.running or self._process is None:
+            return False
+        if self.meter is not None:
+            self.meter.sample_the_end(now_s())
+        code = self._process.poll()
+        if code is None:
+            return False
+        reason = self._ended_because
+        if reason is None and code != 0 and out_of_memory:
+            reason = (Reason.OUT_OF_MEMORY, out_of_memory)
+        if reason is None and code != 0 and _is_full(self.place.logs):
+            reason = (Reason.EXIT_CODE, f"the disk is full: {self.place.home}")
+        self._finish(code, reason)
+        return True
+
+    def end(self, reason: Reason, detail: str, *, at_once: bool = False) -> None:
+        """End the program for a reason of ours: SIGTERM, and SIGKILL three seconds later."""
+        if not self.running or self._process is None:
+            return
+        self._ended_because = (reason, detail)
+        process = self._process
+        if not at_once:
+            self._signal(signal.SIGTERM)
+            wait_until(lambda: process.poll() is not None, timeout_s=_GRACE_S)
+        self._signal(signal.SIGKILL)
+        process.wait()
+
+    def kill_for_memory(self, detail: str) -> None:
+        """End the program for being over its limit."""
+        self.end(Reason.OUT_OF_MEMORY, detail, at_once=True)
+
+    def ask_to_end(self) -> None:
+        """SIGTERM only: whoever sweeps the cluster next does not wait for an answer."""
+        if self.running:
+            self._signal(signal.SIGTERM)
+
+    def _signal(self, number: signal.Signals) -> None:
+        assert self._process is not None
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, number)
+
+    def _finish(self, code: int | None, because: tuple[Reason, str] | None) -> None:
+        reason, detail = because or (None if code == 0 else Reason.EXIT_CODE, "")
+        self.view = JobView(
+            started_at=self.view.started_at,
+            ended_at=wall_s(),
+            exit_code=code,
+            reason=reason,
+            detail=detail,
+        )
+        self._remember()
+
+    @property
+    def _memory(self) -> Path:
+        return self.place.logs / f"exit-{self.place.cluster}.json"
+
+    def _remember(self) -> None:
+        draft = self._memory.with_suffix(".draft")
+        view = self.view
+        facts = {
+            "started_at": view.started_at,
+            "ended_at": view.ended_at,
+            "exit_code": view.exit_code,
+            "reason": view.reason.value if view.reason else None,
+            "detail": view.detail,
+        }
+        with contextlib.suppress(OSError):  # a full disk must not keep the cluster
+            draft.write_text(json.dumps(facts))
+            draft.rename(self._memory)
+
+    def _remembered(self) -> bool:
+        try:
+            facts = json.loads(self._memory.read_text())
+        except (OSError, ValueError):
+            return False
+        facts["reason"] = Reason(facts["reason"]) if facts["reason"] else None
+        self.view = JobView(**facts)
+        return True
+
+
+def _is_full(folder: Path) -> bool:
+    with contextlib.suppress(OSError):
+        disk = os.statvfs(folder)
+        return disk.f_bavail * disk.f_frsize < _FULL_BYTES
+    return False

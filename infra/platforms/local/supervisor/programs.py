@@ -1,0 +1,82 @@
+"""Programs that a flow runs, one after another or side by side, on a cluster that it holds.
+
+Each is a child of the supervisor like a run's own program: its output and exit code reach its
+folder before anybody hears of them, so a flow that dies and comes back finds it running, or done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from ebbtide.infra.files.private import private_folder
+from ebbtide.infra.models.codec import from_data
+from ebbtide.infra.models.job import JobSpec
+from ebbtide.infra.models.phases import Reason
+from ebbtide.infra.platforms.local.platform import PROGRAM, STOP_PROGRAM
+from ebbtide.infra.platforms.local.processes import Place
+from ebbtide.infra.platforms.local.supervisor.program import Driver
+from ebbtide.infra.platforms.local.supervisor.status import StatusReporter
+
+
+class Programs:
+    """All of one cluster, each started once."""
+
+    def __init__(
+        self, place: Place, reporter: StatusReporter, environment: Callable[[JobSpec, Place], Any]
+    ):
+        self._place = place
+        self._reporter = reporter
+        self._environment = environment
+        self._drivers: dict[str, Driver] = {}
+
+    @property
+    def running(self) -> bool:
+        """Whether one runs now."""
+        return any(driver.running for driver in self._drivers.values())
+
+    def tick(self, orders: dict[str, Any], out_of_memory: str) -> None:
+        """Start what was ordered, end what shall end, and say what has ended."""
+        for order, facts in orders.items():
+            name = order.removeprefix(PROGRAM)
+            if name != order and name not in self._drivers:
+                self._start(name, from_data(JobSpec, facts))
+            stopped = order.removeprefix(STOP_PROGRAM)
+            if stopped != order and stopped in self._drivers:
+                self._drivers[stopped].end(Reason.CANCELLED, Reason.CANCELLED.info.sentence)
+        for driver in self._drivers.values():
+            driver.poll(out_of_memory)
+        self._tell()
+
+    def end(self, reason: Reason, detail: str) -> None:
+        """All at once, for a reason of ours."""
+        for driver in self._drivers.values():
+            driver.end(reason, detail, at_once=True)
+            driver.poll("")
+        self._tell()
+
+    def ask_to_end(self) -> None:
+        """All at once: the release goes on without waiting for each."""
+        for driver in self._drivers.values():
+            driver.ask_to_end()
+
+    def _start(self, name: str, job: JobSpec) -> None:
+        folder = self._place.logs / "programs" / name
+        private_folder(self._place.home, "runs", self._place.run, "programs", name, "output")
+        place = replace(self._place, logs=folder)
+        driver = self._drivers[name] = Driver(job, place)
+        driver.start(self._environment(job, place))
+        self._reporter.event("note", f"program {name} runs")
+
+    def _tell(self) -> None:
+        before = self._reporter.view.programs
+        now = {name: driver.view for name, driver in self._drivers.items()}
+        if now == before:
+            return
+        self._reporter.update(programs=now)
+        for name, view in now.items():
+            if view.ended_at is not None and before.get(name) != view:
+                well = view.exit_code == 0 and view.reason is None
+                words = "ended well" if well else f"failed: {view.detail or view.exit_code}"
+                self._reporter.event("note", f"program {name} {words}")

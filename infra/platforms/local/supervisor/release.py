@@ -1,0 +1,82 @@
+"""Step 7, the supervisor's part: end everything within seconds and record that nothing is left.
+
+Release never drains. The program gets SIGTERM and three seconds; head and workers have nothing to
+lose any more and are killed.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from ebbtide.infra.errors import EbbError, error_for
+from ebbtide.infra.models.cluster import ClusterView
+from ebbtide.infra.models.phases import Phase, Reason, Step
+from ebbtide.infra.platforms.local import marks
+from ebbtide.infra.platforms.local.pool import mark_released
+from ebbtide.infra.platforms.local.supervisor.cluster import ClusterContext
+from ebbtide.infra.records import runs
+from ebbtide.infra.records.ledger import Ledger
+from ebbtide.infra.waiting import wait_until
+
+_RECORD_TIMEOUT_S = 60.0
+
+
+def release(context: ClusterContext, order: dict[str, Any], workers: int) -> None:
+    """Give everything back.
+
+    Args:
+        context: whose.
+        order: ``reason`` (a Reason or empty), ``at_once``, ``lapsed``, ``because``.
+        workers: how many there were, for the last line.
+    """
+    ledger, reporter, place = context.ledger, context.reporter, context.place
+    reason = Reason(order["reason"]) if order.get("reason") else None
+    reporter.phase(Phase.RELEASING)
+    if context.driver is not None:
+        ended_for = reason or Reason.CANCELLED
+        context.driver.end(ended_for, ended_for.info.sentence, at_once=order.get("at_once", False))
+        reporter.update(job=context.driver.view)
+    spare = frozenset({os.getpid(), os.getppid()})
+    folder = context.plan.folder
+    left = marks.sweep(place.home, place.cluster, folder, spare=spare, my_children=True)
+    words = context.output.finish()
+    if words:
+        reporter.event("note", words)
+    if left:
+        pids = [process.pid for process in left]
+        reporter.event("warning", f"still alive: {pids}", reason=Reason.RELEASE_INCOMPLETE.value)
+    else:
+        reporter.done(Step.TEAR_DOWN, _words(workers, context))
+    wait_until(lambda: _recorded(ledger, context, reason), timeout_s=_RECORD_TIMEOUT_S)
+    if order.get("lapsed"):
+        _end_run(ledger, reporter.view, place.run, order.get("because", ""))
+
+
+def _words(workers: int, context: ClusterContext) -> str:
+    if not context.spec.cluster.has_workers:
+        return "the program"
+    return f"head, {workers} worker{'s' * (workers != 1)}"
+
+
+def _recorded(ledger: Ledger, context: ClusterContext, reason: Reason | None) -> bool:
+    """The spill is gone by now, so even a disk that was full has room for this row."""
+    try:
+        context.reporter.flush()
+        context.recorder.flush()
+        mark_released(ledger, context.plan.cluster, by="supervisor", reason=reason)
+    except EbbError:
+        return False
+    return True
+
+
+def _end_run(ledger: Ledger, view: ClusterView, run: str, because: str) -> None:
+    """Nobody is there to say how the run ended: say it, from what the program did."""
+    program_ended = view.job.ended_at is not None and view.job.reason is not Reason.LEASE_LAPSED
+    lost = Reason.LEASE_LAPSED if because else Reason.FLOW_LOST
+    error = runs.job_error(view) if program_ended else error_for(lost, detail=because)
+    code = 0 if error is None else error.exit_code
+    try:
+        runs.end(ledger, run, error, code)
+    except EbbError:
+        return

@@ -1,0 +1,127 @@
+"""Why a run waits, failed or was slow: from what was recorded to cause, evidence and fix.
+
+Pure, and good days later without a cluster. Does not belong here: reading the ledger, printing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ebbtide.infra.models.phases import STEP_LABELS, Phase, Reason, Step
+from ebbtide.infra.models.resources import format_duration
+
+_FIXES: dict[Reason, str] = {
+    Reason.POOL_AT_MAX: "wait, ask for less (--tier, --workers), or stop a run that holds the room",
+    Reason.RUNS_AT_MAX: "wait, or stop a run that counts; runs-at-once, runs-per-owner in ebb.yaml",
+    Reason.QUEUE_FULL: "wait until some have run (ebb ps), or a larger runs-waiting in ebb.yaml",
+    Reason.NOT_IN_TIME: "allow more time (--start-within), ask for less, or stop another run",
+    Reason.LAUNCH_FAILED: "mend what the detail names (space, rights, processes), run it again",
+    Reason.HEAD_NOT_READY: "ebb logs RUN --from head; ebb doctor",
+    Reason.HEAD_LOST: "ebb logs RUN --from head; a larger --head-tier if it ran out of memory",
+    Reason.WORKERS_NOT_JOINED: "ebb logs RUN --from worker-0; ebb doctor",
+    Reason.SUPERVISOR_LOST: "run it again; ebb logs RUN --from supervisor says what it last did",
+    Reason.LEASE_LAPSED: "run it again; the process that renewed the lease was stopped or killed",
+    Reason.FLOW_LOST: "run it again; with --detach a closed terminal does not end it",
+    Reason.LEDGER_UNWRITABLE: "free disk space where EBB_HOME lies, then run it again",
+    Reason.PREFECT_UNREACHABLE: "start the server PREFECT_API_URL names, or unset it",
+    Reason.EXIT_CODE: "ebb logs RUN shows what the program said last",
+    Reason.NOT_STARTED: "check the program's name and that it may be executed",
+    Reason.OUT_OF_MEMORY: "a larger --tier, or smaller pieces of data at a time",
+    Reason.TIME_LIMIT: "a longer --time-limit, or more workers (--workers 1..8)",
+    Reason.IDLE: "end the program when its work is done, or --idle-release never",
+    Reason.OUTPUT_LIMIT: "print less, or a larger --max-output",
+    Reason.TOO_MANY_PROCESSES: "let it start fewer, or a larger --max-processes",
+    Reason.CANCELLED: "nothing: somebody stopped it",
+    Reason.RELEASE_INCOMPLETE: "ebb held --release",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """What is known of a run."""
+
+    phase: Phase
+    reason: Reason | None
+    detail: str
+    exit_code: int | None
+    created: float
+    """Unix time, seconds."""
+    events: Sequence[dict[str, Any]]
+    """In order: at, kind, step, reason, message, data."""
+    last_words: Sequence[str] = field(default=())
+    """The last lines the program wrote to stderr."""
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """One screen: what it is, how one knows, what to do."""
+
+    cause: str
+    reason: Reason | None
+    evidence: tuple[str, ...]
+    fix: str
+
+
+def diagnose(story: Story) -> Diagnosis:
+    """The answer to ``ebb why``."""
+    waiting = _last(story, "step_waiting")
+    if story.phase in (Phase.QUEUED, Phase.PROVISIONING) and waiting is not None:
+        reason = Reason(waiting["reason"] or Reason.POOL_AT_MAX)
+        evidence = (waiting["message"],)
+        return Diagnosis(f"it waits: {reason.info.sentence}", reason, evidence, fix_for(reason))
+    if story.reason is not None:
+        return _failed(story, story.reason)
+    cause = "it went well" if story.phase.ended else f"it is {story.phase.value.lower()}"
+    return Diagnosis(f"{cause}; {_where_time_went(story)}", None, _times(story), "")
+
+
+def fix_for(reason: Reason) -> str:
+    """What to do about a reason; what is wrong in a request says so itself."""
+    return _FIXES.get(reason, "correct the request; the message says how")
+
+
+def _failed(story: Story, reason: Reason) -> Diagnosis:
+    failure = _last(story, "step_failed")
+    evidence = [story.detail] if story.detail else []
+    if failure is not None:
+        step = STEP_LABELS[Step(failure["step"])]
+        detail = failure["data"].get("detail", "")
+        evidence.append(f"step {step}: {failure['message']}" + (f", {detail}" if detail else ""))
+    evidence += [e["message"] for e in story.events if e["kind"] in ("warning", "attempt")]
+    evidence += [f"stderr: {line}" for line in story.last_words]
+    hint = failure["data"].get("hint", "") if failure is not None else ""
+    unique = tuple(dict.fromkeys([*evidence, *_times(story)]))
+    return Diagnosis(reason.info.sentence, reason, unique, hint or fix_for(reason))
+
+
+def _last(story: Story, kind: str) -> dict[str, Any] | None:
+    return next((event for event in reversed(story.events) if event["kind"] == kind), None)
+
+
+def _durations(story: Story) -> dict[str, float]:
+    """Seconds from each step's end back to the step before it."""
+    found: dict[str, float] = {}
+    before = story.created
+    for event in story.events:
+        if event["kind"] in ("step_done", "step_failed") and event["step"]:
+            found[event["step"]] = found.get(event["step"], 0.0) + event["at"] - before
+            before = event["at"]
+    return found
+
+
+def _times(story: Story) -> tuple[str, ...]:
+    return tuple(
+        f"{STEP_LABELS[Step(step)]} took {format_duration(max(0.0, seconds))}"
+        for step, seconds in _durations(story).items()
+    )
+
+
+def _where_time_went(story: Story) -> str:
+    durations = _durations(story)
+    if not durations:
+        return "nothing has happened yet"
+    step, seconds = max(durations.items(), key=lambda item: item[1])
+    total = sum(durations.values()) or 1.0
+    return f"{100 * seconds / total:.0f} % of its time was step {STEP_LABELS[Step(step)]}"

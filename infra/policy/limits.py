@@ -1,0 +1,67 @@
+"""Time limit and idle release of a running job, as pure decisions over what was seen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from ebbtide.infra.models.job import Limits
+
+_IDLE_CORES = 0.05
+"""A program that uses less than this of one core computes nothing."""
+_WARN_AT = 0.5
+"""The warning comes when half of the idle time has passed."""
+
+
+class Verdict(StrEnum):
+    """What a limit says now."""
+
+    GO_ON = "go on"
+    WARN_IDLE = "warn idle"
+    IDLE = "idle"
+    TIME_LIMIT = "time limit"
+
+
+@dataclass(slots=True)
+class LimitsWatch:
+    """Remembers since when there was nothing to do."""
+
+    limits: Limits
+    _idle_since_s: float | None = None
+    _warned: bool = False
+    _acted: bool = False
+
+    def idle_s(self, now_s: float) -> float:
+        """How long there has been nothing to do."""
+        return 0.0 if self._idle_since_s is None else now_s - self._idle_since_s
+
+    def judge(self, now_s: float, started_s: float, has_work: bool, driver_cores: float) -> Verdict:
+        """Look once.
+
+        Args:
+            now_s: monotonic seconds.
+            started_s: when the program started, on the same clock.
+            has_work: whether the cluster has tasks running or waiting.
+            driver_cores: cores the program itself uses.
+        """
+        limit = self.limits.time_limit_s
+        if limit is not None and now_s - started_s >= limit:
+            return Verdict.TIME_LIMIT
+        if has_work or driver_cores > _IDLE_CORES:
+            self._idle_since_s, self._warned, self._acted = None, False, False
+            return Verdict.GO_ON
+        if self._idle_since_s is None:
+            self._idle_since_s = now_s
+        return self._judge_idle(now_s)
+
+    def _judge_idle(self, now_s: float) -> Verdict:
+        allowed = self.limits.idle_release_s
+        if allowed is None or self._acted:
+            return Verdict.GO_ON
+        if self.idle_s(now_s) >= allowed:
+            self._acted = True
+            return Verdict.IDLE
+        if self.idle_s(now_s) >= allowed * _WARN_AT and not self._warned:
+            self._warned = True
+            return Verdict.WARN_IDLE
+        return Verdict.GO_ON

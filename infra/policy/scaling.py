@@ -1,0 +1,227 @@
+"""When to add workers, when to let some go, and which: the HPA's formula as pure functions.
+
+On Kubernetes the HPA itself decides; here the same rules run on figures of process trees. They are
+those of kubernetes v1.34, pkg/controller/podautoscaler (replica_calculator.go, horizontal.go with
+behaviors), with one difference that is named where it is made.
+
+Does not belong here: measuring, starting or stopping anything, reading a clock.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ebbtide.infra.models.cluster import AutoscalePolicy, WorkerFigures
+from ebbtide.infra.models.resources import format_duration
+
+_UP_PERIOD_S = 15.0
+_UP_AT_LEAST = 4
+_UP_FACTOR = 2.0
+"""The HPA's default scale-up policy: the larger of +4 and +100 % in 15 seconds."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScalingState:
+    """What the windows remember between two decisions. Times are the caller's ``now_s``."""
+
+    recommendations: tuple[tuple[float, int], ...] = ()
+    """When, and how many workers the formula proposed."""
+    additions: tuple[tuple[float, int], ...] = ()
+    """When, and how many workers were added."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """How many workers there should be, and why."""
+
+    desired: int
+    reason: str
+    """For people, with the numbers: ``CPU 97 %``, ``CPU 11 % for 10s``."""
+    metric: str
+    """``cpu``, ``memory``, or empty when no metric decided."""
+    cpu_percent: float
+    """Average over the ready workers."""
+    memory_percent: float
+    state: ScalingState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Leavers:
+    """Who goes, and who would have gone but must stay."""
+
+    names: tuple[str, ...]
+    kept: tuple[tuple[str, str], ...]
+    """Name and reason of each that was passed over."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Proposal:
+    replicas: int
+    metric: str
+    label: str
+    percent: float
+
+
+def decide(
+    policy: AutoscalePolicy,
+    workers: Sequence[WorkerFigures],
+    declared: int,
+    state: ScalingState,
+    now_s: float,
+) -> Decision:
+    """Look once at all workers and say how many there should be.
+
+    Args:
+        policy: bounds, targets, tolerance and the scale-down window.
+        workers: every worker that is not leaving, ready or not.
+        declared: how many are wanted now (``spec.replicas``).
+        state: what the previous decision gave back; ``ScalingState()`` at first.
+        now_s: monotonic seconds.
+    """
+    proposal = _largest(policy, workers, declared)
+    proposed = declared if proposal is None else proposal.replicas
+    recent = _recent(policy, state, declared, now_s)
+    desired = declared
+    if proposed > declared:
+        desired = min(proposed, _rate_limit(declared, state, now_s))
+    elif proposed < declared:
+        desired = min(declared, max(proposed, *(count for _, count in recent)))
+    desired = max(policy.min_workers, min(policy.max_workers, desired))
+    decided = proposal is not None and desired != declared
+    return Decision(
+        desired=desired,
+        reason=_reason(policy, declared, desired, proposal),
+        metric=proposal.metric if proposal is not None and decided else "",
+        cpu_percent=_average([worker.cpu_percent for worker in workers if worker.ready]),
+        memory_percent=_average([worker.memory_percent for worker in workers if worker.ready]),
+        state=ScalingState(
+            recommendations=(*recent, (now_s, proposed)),
+            additions=_additions(state, desired - declared, now_s),
+        ),
+    )
+
+
+def choose_leavers(workers: Sequence[WorkerFigures], count: int) -> Leavers:
+    """The idlest first; never one that must stay.
+
+    Workers that have not registered go before all others: they have nothing to lose. Among equals
+    the newest goes.
+    """
+    names: list[str] = []
+    kept: list[tuple[str, str]] = []
+    for worker in sorted(workers, key=_idleness):
+        if len(names) >= count:
+            break
+        if worker.stays_because:
+            kept.append((worker.name, worker.stays_because))
+        else:
+            names.append(worker.name)
+    return Leavers(names=tuple(names), kept=tuple(kept))
+
+
+def _largest(
+    policy: AutoscalePolicy, workers: Sequence[WorkerFigures], declared: int
+) -> _Proposal | None:
+    """The metric that wants most wins; None when nothing can be said yet."""
+    ready = [worker for worker in workers if worker.ready]
+    if not ready:
+        return None
+    unready = len(workers) - len(ready)
+    cpu = [worker.cpu_percent for worker in ready]
+    memory = [worker.memory_percent for worker in ready]
+    proposals = (
+        _propose("cpu", cpu, policy.target_cpu_percent, (unready, declared, policy.tolerance)),
+        _propose(
+            "memory", memory, policy.target_memory_percent, (unready, declared, policy.tolerance)
+        ),
+    )
+    return max(proposals, key=lambda proposal: proposal.replicas)
+
+
+def _propose(
+    metric: str, use: list[float], target: float, rest: tuple[int, int, float]
+) -> _Proposal:
+    """One metric's replicas, as GetResourceReplicas computes them."""
+    unready, declared, tolerance = rest
+    percent = _average(use)
+    label = "CPU" if metric == "cpu" else "memory"
+    replicas = declared
+    ratio = percent / target
+    if unready and ratio > 1:
+        # Growing: those that are still coming count as idle, or every slow start adds more.
+        counted = len(use) + unready
+        spread = sum(use) / counted / target
+        grown = math.ceil(_tidy(spread * counted))
+        if spread > 1 + tolerance and grown > declared:
+            replicas = grown
+    elif unready:
+        # The HPA would multiply by the ready ones only and shrink to less than the load needs; its
+        # five minutes of stabilisation hide that. Windows here may be short, so: wait for them.
+        replicas = declared
+    elif not 1 - tolerance <= ratio <= 1 + tolerance:
+        replicas = math.ceil(_tidy(ratio * len(use)))
+    return _Proposal(replicas, metric, label, percent)
+
+
+def _recent(
+    policy: AutoscalePolicy, state: ScalingState, declared: int, now_s: float
+) -> tuple[tuple[float, int], ...]:
+    """Proposals inside the scale-down window; at first what is declared counts as one."""
+    start_s = now_s - policy.scale_down_window_s
+    known = state.recommendations or ((now_s, declared),)
+    return tuple((at_s, count) for at_s, count in known if at_s > start_s) or ((now_s, 0),)
+
+
+def _rate_limit(declared: int, state: ScalingState, now_s: float) -> int:
+    before = declared - sum(count for _, count in _additions(state, 0, now_s))
+    return max(declared, before + _UP_AT_LEAST, math.ceil(before * _UP_FACTOR))
+
+
+def _additions(state: ScalingState, change: int, now_s: float) -> tuple[tuple[float, int], ...]:
+    kept = tuple((at_s, n) for at_s, n in state.additions if at_s > now_s - _UP_PERIOD_S)
+    return (*kept, (now_s, change)) if change > 0 else kept
+
+
+def _reason(
+    policy: AutoscalePolicy, declared: int, desired: int, proposal: _Proposal | None
+) -> str:
+    if proposal is None:
+        if desired != declared:
+            return f"outside of {policy.min_workers}..{policy.max_workers}"
+        return "held: no worker has figures yet"
+    use = f"{proposal.label} {proposal.percent:.0f} %"
+    if desired > declared:
+        return use
+    if desired < declared:
+        if declared > policy.max_workers:
+            return f"at most {policy.max_workers} workers are allowed"
+        return f"{use} for {format_duration(policy.scale_down_window_s)}"
+    if proposal.replicas == declared:
+        return f"held: {use}, within tolerance"
+    if proposal.replicas > declared:
+        return f"held: {use}, at the most"
+    return f"held: {use}, stabilising"
+
+
+def _average(values: Sequence[float]) -> float:
+    return sum(values) / len(values) if values else 0.0
+
+
+def _tidy(value: float) -> float:
+    """Without the dust of floating point, which would make ceil add a worker."""
+    return round(value, 9)
+
+
+def _idleness(worker: WorkerFigures) -> tuple[bool, int, int, int, float, int]:
+    number = re.search(r"(\d+)$", worker.name)
+    return (
+        worker.ready,
+        worker.running,
+        worker.queued,
+        worker.stored_bytes,
+        worker.cpu_percent,
+        -int(number[1]) if number else 0,
+    )

@@ -1,0 +1,176 @@
+"""A run's beginning and end in the ledger, and what its end means.
+
+Belongs here: the one way to end a run, and reading an outcome from what was observed.
+Does not belong here: doing anything about it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+from ebbtide.infra.errors import CapacityError, EbbError, JobError, ProvisioningError, error_for
+from ebbtide.infra.models.cluster import ClusterView
+from ebbtide.infra.models.codec import to_json
+from ebbtide.infra.models.hardware import NodePool
+from ebbtide.infra.models.job import RunSpec
+from ebbtide.infra.models.phases import Phase, Reason
+from ebbtide.infra.records.ledger import Ledger
+from ebbtide.infra.waiting import wall_s
+
+_BEING_BORN = 200
+"""So many of the newest runs are looked at for those whose cluster is not written down yet."""
+
+
+def begin(ledger: Ledger, spec: RunSpec, **more: Any) -> RunSpec:
+    """Write the run down, before anything is made.
+
+    Args:
+        ledger: where.
+        spec: of the run.
+        more: other columns of its row, so that there is no moment without them.
+
+    Returns:
+        The spec, under the next free name when another run has taken this one meanwhile.
+
+    Raises:
+        CapacityError: QUEUE_FULL, when so many wait for its pool that it may not; nothing is
+            written then.
+    """
+    pool = spec.cluster.pool
+    more = {"owner": spec.owner, "tags": json.dumps(spec.tags), **more}
+
+    def full() -> bool:
+        return pool.runs_waiting is not None and waiting(ledger, pool) >= pool.runs_waiting
+
+    # Asked first without the lock: a crowd that is refused disturbs nobody who runs.
+    while full() or not ledger.add_run(spec.name, to_json(spec), unless=full, **more):
+        if full():
+            raise CapacityError(
+                Reason.QUEUE_FULL,
+                detail=f"pool {pool.name} lets {pool.runs_waiting} runs wait",
+                hint="try again when some have run (ebb ps), stop some (ebb stop RUN), or set a"
+                " larger runs-waiting for the pool in ebb.yaml; a waiting run takes memory",
+            )
+        spec = replace(spec, name=free_name(ledger, spec.name))
+    return spec
+
+
+def waiting(ledger: Ledger, pool: NodePool) -> int:
+    """Runs that wait for room in a pool, and those that have no cluster yet but soon will."""
+    row = ledger.row(
+        "SELECT (SELECT count(*) FROM clusters WHERE released_at IS NULL AND pool = ?"
+        " AND state = 'queued') + (SELECT count(*) FROM"
+        " (SELECT name, ended FROM runs ORDER BY rowid DESC LIMIT ?) r WHERE r.ended IS NULL"
+        " AND NOT EXISTS (SELECT 1 FROM clusters c WHERE c.run = r.name))",
+        pool.name,
+        _BEING_BORN,
+    )
+    assert row is not None
+    return int(row[0])
+
+
+def cluster_id(run: str, attempt: int) -> str:
+    """The name of a run's nth cluster."""
+    return f"{run}-{attempt}"
+
+
+def free_name(ledger: Ledger, wanted: str) -> str:
+    """``wanted``, or ``wanted-2`` and so on when a run of that name is in the ledger."""
+    rows = ledger.rows(
+        "SELECT name FROM runs WHERE name = ? OR (name > ? AND name < ?)",
+        wanted,
+        f"{wanted}-",
+        f"{wanted}.",  # the sign after the dash
+    )
+    taken = {row["name"] for row in rows}
+    name, number = wanted, 1
+    while name in taken:
+        number += 1
+        name = f"{wanted}-{number}"
+    return name
+
+
+def end(ledger: Ledger, run: str, error: EbbError | None, exit_code: int) -> bool:
+    """Record how a run ended. The first to say so is believed; gives whether that was us."""
+    phase = Phase.SUCCEEDED if error is None else error.reason.info.phase
+    if not phase.ended:
+        phase = Phase.FAILED
+    reason = error.reason.value if error else None
+    detail = _detail(error)
+    with ledger.transaction() as connection:
+        changed = connection.execute(
+            "UPDATE runs SET phase = ?, reason = ?, detail = ?, exit_code = ?, ended = ?"
+            " WHERE name = ? AND ended IS NULL",
+            (phase.value, reason, detail, exit_code, wall_s(), run),
+        ).rowcount
+    if changed:
+        hint = error.hint if error else ""
+        ledger.emit(run, "run_ended", detail, reason=reason, phase=phase.value, hint=hint)
+    return changed > 0
+
+
+@contextlib.contextmanager
+def ended_when_it_fails(ledger: Ledger, run: str) -> Iterator[None]:
+    """What goes wrong inside ends the run, with its real reason; the error goes on.
+
+    Raises:
+        EbbError: in place of whatever else was raised.
+    """
+    try:
+        yield
+    except Exception as failure:
+        error = launch_error(failure)
+        with contextlib.suppress(EbbError):
+            end(ledger, run, error, error.exit_code)
+        if error is failure:
+            raise
+        raise error from failure
+
+
+def launch_error(failure: BaseException) -> EbbError:
+    """What stood in the way of a run, as an error that a person can act on."""
+    if isinstance(failure, EbbError):
+        return failure
+    if isinstance(failure, (KeyboardInterrupt, SystemExit)):
+        return error_for(Reason.CANCELLED)
+    detail = repr(failure)[:300]
+    if isinstance(failure, OSError) and failure.strerror:
+        where = f"{failure.filename}: " if failure.filename else ""
+        detail = f"{where}{failure.strerror}"
+    return error_for(Reason.LAUNCH_FAILED, detail=detail)
+
+
+def job_error(view: ClusterView) -> EbbError | None:
+    """What the program's end means; None when it ended well or has not ended."""
+    job = view.job
+    if job.ended_at is None or (job.exit_code == 0 and job.reason is None):
+        return None
+    reason = job.reason or Reason.EXIT_CODE
+    if reason.family != JobError.family:
+        return error_for(reason, detail=job.detail)
+    summary = f"the program exited with {job.exit_code}" if reason is Reason.EXIT_CODE else ""
+    return JobError(reason, summary, detail=job.detail, program_exit_code=job.exit_code)
+
+
+def cluster_error(view: ClusterView, *, expected_release: bool = False) -> EbbError | None:
+    """Why the cluster cannot serve the run any more; None when it can."""
+    if view.failure is not None:
+        failure = view.failure
+        return error_for(failure.reason, detail=failure.detail, hint=failure.hint)
+    if view.released_at is None or expected_release:
+        return None
+    words = view.released_by.split()
+    reason = Reason(words[1]) if len(words) > 1 else Reason.SUPERVISOR_LOST
+    if reason.family == "infra":
+        return ProvisioningError(reason, detail=f"the cluster was released by its {words[0]}")
+    return error_for(reason)
+
+
+def _detail(error: EbbError | None) -> str:
+    if error is None:
+        return ""
+    return error.summary + (f": {error.detail}" if error.detail else "")

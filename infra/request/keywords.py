@@ -1,0 +1,89 @@
+"""The options of ``ebb run`` as keywords of Python functions: types for checkers, text for people.
+
+What a type checker needs stands here; names, defaults and words come from the one table
+(``infra.request.options``), and a test keeps the two equal.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypedDict, TypeVar, get_type_hints
+
+from ebbtide.infra.request.options import OPTIONS, Option
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+_INDENT = " " * 8
+
+
+class ClusterOptions(TypedDict, total=False):
+    """What every run may be given."""
+
+    tier: str
+    head_tier: str
+    workers: int | str | tuple[int, int]
+    target_cpu: float | str
+    target_memory: float | str
+    scale_down_window: str
+    env: Mapping[str, str]
+    secret: str | Sequence[str]
+    tag: str | Sequence[str]
+    owner: str
+    workdir: str
+    start_within: str
+    time_limit: str
+    idle_release: str
+    idle_action: str
+    max_output: str
+    max_processes: str | int
+    retry: str | Sequence[str]
+    attempts: int
+    platform: str
+    lease: str
+
+
+class JobOptions(ClusterOptions, total=False):
+    """The same where the framework is an option among others."""
+
+    framework: str
+
+
+class RunOptions(JobOptions, total=False):
+    """The same where the run may be named."""
+
+    name: str
+
+
+def documented(options: type) -> Callable[[_Function], _Function]:
+    """Give a function that takes ``**options: Unpack[options]`` a full signature and their words.
+
+    Args:
+        options: one of the typed dictionaries above.
+
+    Returns:
+        A decorator; the function stays the same one.
+    """
+
+    def decorate(function: _Function) -> _Function:
+        own = inspect.signature(function)
+        fixed = [p for p in own.parameters.values() if p.kind is not p.VAR_KEYWORD]
+        types = get_type_hints(options)
+        table = [each for each in OPTIONS.values() if _keyword(each) in types]
+        added = [_parameter(each, types[_keyword(each)]) for each in table]
+        function.__signature__ = own.replace(parameters=[*fixed, *added])  # type: ignore[attr-defined]
+        told = "".join(f"{_INDENT}{_keyword(each)}: {each.help}.\n" for each in table)
+        before, options_line, after = (function.__doc__ or "").partition(f"{_INDENT}options: ")
+        rest = after.partition("\n")[2]
+        function.__doc__ = f"{before}{told}{rest}" if options_line else function.__doc__
+        return function
+
+    return decorate
+
+
+def _keyword(option: Option) -> str:
+    return option.name.replace("-", "_")
+
+
+def _parameter(option: Option, annotation: Any) -> inspect.Parameter:
+    kind = inspect.Parameter.KEYWORD_ONLY
+    return inspect.Parameter(_keyword(option), kind, default=option.default, annotation=annotation)

@@ -1,0 +1,293 @@
+"""One run's request, judged as a whole before anything is made.
+
+Options, catalog and program become a ``RunSpec``, or one error with everything that is wrong. Does
+not belong here: whether there is room at the moment (admission), making anything.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from ebbtide.infra.errors import ConfigurationError, Problem
+from ebbtide.infra.models.cluster import AutoscalePolicy, ClusterSpec
+from ebbtide.infra.models.hardware import HardwareTier, NodePool
+from ebbtide.infra.models.job import JobSpec, Limits, RetryPolicy, RunSpec
+from ebbtide.infra.models.phases import Reason
+from ebbtide.infra.models.resources import Resources, format_cpu, format_memory
+from ebbtide.infra.request.catalog import Catalog
+from ebbtide.infra.request.names import generate
+from ebbtide.infra.request.options import did_you_mean, merge
+from ebbtide.infra.request.program_check import check_program, check_workdir
+
+HELLO = ("hello",)
+"""The words that mean the built-in job."""
+_PROCESSES, _PROCESSES_A_MEMBER = 1000, 32
+"""Allowed when nobody says how many. A Ray node has about 10 and one for each of its cores."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ask:
+    """What a user said, and what is known about the place it was said in."""
+
+    words: tuple[str, ...] | None
+    """The program and its arguments; None: no program, a Python session drives the cluster."""
+    cli: Mapping[str, Any]
+    """Options by name, as texts or as natural Python values."""
+    environ: Mapping[str, str]
+    cwd: Path
+    catalog: Catalog
+    file_options: Mapping[str, Any]
+    frameworks: tuple[str, ...]
+    installed: Callable[[str], list[Problem]]
+    """What keeps a known framework from being used here."""
+    platforms: tuple[str, ...] = ("local",)
+    hello_argv: tuple[str, ...] = ()
+    hello_defaults: Mapping[str, Any] = field(default_factory=dict)
+    """Stronger than the table's defaults, weaker than everything the user set."""
+    random: Random = field(default_factory=Random)
+    import_path: tuple[str, ...] = ()
+    """Of the Python session: absolute folders where it finds modules of its own."""
+
+
+def build_run_spec(ask: Ask) -> RunSpec:
+    """The run that was asked for.
+
+    Raises:
+        ConfigurationError: with everything that is wrong with it.
+    """
+    hello = ask.hello_defaults if ask.words == HELLO else {}
+    options, problems = merge(ask.cli, ask.environ, file=ask.file_options, weaker=hello)
+    problems += _check_framework(ask, options["framework"])
+    tiers = _choose_tiers(ask, options, problems)
+    job = _job(ask, options, problems)
+    cluster = _cluster(ask.catalog, options, *tiers) if tiers else None
+    if cluster:
+        problems += _check_room(ask.catalog, cluster)
+    if problems or not cluster:
+        raise ConfigurationError(problems)
+    return RunSpec(
+        name=options["name"] or generate(ask.random),
+        platform=options["platform"],
+        cluster=cluster,
+        job=job,
+        workdir="" if job else _workdir(ask, options),
+        import_path=ask.import_path,
+        limits=_limits(options, cluster),
+        retry=RetryPolicy(reasons=options["retry"], attempts=options["attempts"]),
+        lease_s=options["lease"],
+        tags=options["tag"],
+        owner=options["owner"] or ask.environ.get("USER") or ask.environ.get("LOGNAME") or "",
+    )
+
+
+def _check_framework(ask: Ask, framework: str) -> list[Problem]:
+    if framework in ask.frameworks:
+        return ask.installed(framework)
+    listed = f"frameworks: {', '.join(ask.frameworks)}"
+    hint = did_you_mean(framework, ask.frameworks, otherwise=listed)
+    return [Problem(Reason.FRAMEWORK_UNKNOWN, f"no framework is named {framework}", hint)]
+
+
+def _choose_tiers(
+    ask: Ask, options: Mapping[str, Any], problems: list[Problem]
+) -> tuple[HardwareTier, HardwareTier] | None:
+    """The workers' and the head's tier; None when there is a problem with one of them."""
+    platform = options["platform"]
+    here = [tier for tier in ask.catalog.tiers if ask.catalog.platform_of(tier) == platform]
+    if wrong := _check_platform(ask, platform, here):
+        problems += wrong
+        return None
+    tier = _named(options["tier"], here, ask.catalog, platform=platform, problems=problems)
+    if not options["tier"]:
+        tier = _default(ask.catalog.default_tier, here)
+    head = _named(options["head-tier"], here, ask.catalog, platform=platform, problems=problems)
+    if tier and not options["head-tier"]:
+        heads = [t for t in here if t.pool == tier.pool and t.allows(options["framework"])]
+        head = _default(ask.catalog.default_head_tier, [tier, *heads])
+    if not tier or not head:
+        return None
+    if options["framework"] == "none":
+        head = tier  # there is no head; a head tier that was asked for is without effect
+    wrong = _check_pair(tier, head, options["framework"], known=ask.frameworks)
+    problems += wrong
+    return None if wrong else (tier, head)
+
+
+def _check_platform(ask: Ask, platform: str, here: list[HardwareTier]) -> list[Problem]:
+    if platform not in ask.platforms:
+        listed = f"platforms: {', '.join(ask.platforms)}"
+        hint = did_you_mean(platform, ask.platforms, otherwise=listed)
+        return [Problem(Reason.OPTION_INVALID, f"no platform is named {platform}", hint)]
+    if not here:
+        summary = f"platform {platform} has no hardware tier"
+        hint = f"add a pool of that platform and a tier to ebb.yaml ({ask.catalog.source})"
+        return [Problem(Reason.TIER_UNKNOWN, summary, hint)]
+    return []
+
+
+def _named(
+    name: str | None,
+    here: list[HardwareTier],
+    catalog: Catalog,
+    *,
+    platform: str,
+    problems: list[Problem],
+) -> HardwareTier | None:
+    found = next((tier for tier in here if tier.name == name), None)
+    if name and not found:
+        names = [tier.name for tier in here]
+        listed = f"tiers: {', '.join(names)}"
+        other = catalog.tier(name)
+        if other:
+            place = catalog.platform_of(other)
+            summary = f"tier {name} is on platform {place}, not on {platform}"
+            problems.append(Problem(Reason.TIER_UNKNOWN, summary, f"--platform {place}; {listed}"))
+        else:
+            near = did_you_mean(name, names)
+            hint = f"{near} {listed}".strip()
+            problems.append(Problem(Reason.TIER_UNKNOWN, f"no tier is named {name}", hint))
+    return found
+
+
+def _default(name: str, tiers: list[HardwareTier]) -> HardwareTier:
+    """The tier of this name, or the first when the catalog's default is of another place."""
+    return next((tier for tier in tiers if tier.name == name), tiers[0])
+
+
+def _check_pair(
+    tier: HardwareTier, head: HardwareTier, framework: str, *, known: Iterable[str]
+) -> list[Problem]:
+    problems = []
+    used = dict.fromkeys((tier, head))
+    for each in used if framework in known else []:
+        if not each.allows(framework):
+            allowed = ", ".join(each.frameworks)
+            summary = f"tier {each.name} is for {allowed}, not for {framework}"
+            hint = f"choose another tier, or --framework {each.frameworks[0]}"
+            problems.append(Problem(Reason.OPTION_INVALID, summary, hint))
+    if len({each.pool for each in used}) > 1:
+        summary = f"tier {tier.name} is of pool {tier.pool}, head tier {head.name} of {head.pool}"
+        hint = "choose both from one pool: head and workers are admitted together"
+        problems.append(Problem(Reason.OPTION_INVALID, summary, hint))
+    return problems
+
+
+def _workdir(ask: Ask, options: Mapping[str, Any]) -> str:
+    given: str = os.path.expanduser(options["workdir"])
+    return os.path.abspath(ask.cwd / given)
+
+
+def _job(ask: Ask, options: Mapping[str, Any], problems: list[Problem]) -> JobSpec | None:
+    workdir = Path(_workdir(ask, options))
+    for name in options["secret"]:
+        if name not in ask.environ:
+            near = did_you_mean(name, ask.environ)
+            hint = f"{near} or: export {name}=…".removeprefix(" or: ")
+            summary = f"the secret {name} is not set in this shell"
+            problems.append(Problem(Reason.SECRET_MISSING, summary, hint))
+    if ask.words is None:
+        return None
+    if ask.words == HELLO and ask.hello_argv:
+        argv, wrong = ask.hello_argv, check_workdir(workdir)
+    else:
+        path = ask.environ.get("PATH", os.defpath)
+        argv, wrong = check_program(ask.words, workdir, search_path=path)
+    problems += wrong
+    return JobSpec(argv=argv, workdir=str(workdir), env=options["env"], secrets=options["secret"])
+
+
+def _cluster(
+    catalog: Catalog, options: Mapping[str, Any], tier: HardwareTier, head: HardwareTier
+) -> ClusterSpec:
+    least, most = options["workers"]
+    return ClusterSpec(
+        framework=options["framework"],
+        tier=tier,
+        head_tier=head,
+        pool=catalog.pool(tier.pool),
+        policy=AutoscalePolicy(
+            min_workers=least,
+            max_workers=most,
+            target_cpu_percent=options["target-cpu"],
+            target_memory_percent=options["target-memory"],
+            scale_down_window_s=options["scale-down-window"],
+        ),
+    )
+
+
+def _limits(options: Mapping[str, Any], cluster: ClusterSpec) -> Limits:
+    processes = options["max-processes"]
+    if processes == "auto":
+        members = 1 + cluster.policy.max_workers if cluster.has_workers else 1
+        processes = max(_PROCESSES, _PROCESSES_A_MEMBER * members)
+    return Limits(
+        start_within_s=options["start-within"],
+        time_limit_s=options["time-limit"],
+        idle_release_s=options["idle-release"],
+        idle_action=options["idle-action"],
+        max_output_bytes=options["max-output"],
+        max_processes=processes,
+    )
+
+
+def _check_room(catalog: Catalog, cluster: ClusterSpec) -> list[Problem]:
+    """Whether head and least workers fit the empty pool; the most need not, growth just stops."""
+    pool = cluster.pool
+    if cluster.first_ask.fits_in(pool.capacity):
+        return []
+    tier, head, least = cluster.tier, cluster.head_tier, cluster.policy.min_workers
+    if not tier.resources.fits_in(pool.capacity):
+        hint = _largest(catalog, cluster, flag="--tier")
+        return [_exceeds(f"{tier.name} asks", tier.resources, pool, hint)]
+    if not head.resources.fits_in(pool.capacity):
+        hint = _largest(catalog, cluster, flag="--head-tier")
+        return [_exceeds(f"head tier {head.name} asks", head.resources, pool, hint)]
+    workers = f"{least} {tier.name} worker{'s' if least > 1 else ''}"
+    hints = (_largest(catalog, cluster, flag="--tier"), _fewer(cluster))
+    hint = ", or ".join(filter(None, hints)) or "the pool needs more room"
+    return [_exceeds(f"a {head.name} head and {workers} ask", cluster.first_ask, pool, hint)]
+
+
+def _exceeds(who: str, asked: Resources, pool: NodePool, hint: str) -> Problem:
+    """Names only the amount that does not fit, or both."""
+    room = pool.capacity
+    need, has = str(asked), str(room)
+    if asked.cpu_millis <= room.cpu_millis:
+        need, has = format_memory(asked.memory_bytes), format_memory(room.memory_bytes)
+    elif asked.memory_bytes <= room.memory_bytes:
+        need, has = f"{format_cpu(asked.cpu_millis)} CPU", f"{format_cpu(room.cpu_millis)} CPU"
+    summary = f"{who} {need}; pool {pool.name} has {has}"
+    return Problem(Reason.TIER_EXCEEDS_POOL, summary, hint)
+
+
+def _largest(catalog: Catalog, cluster: ClusterSpec, *, flag: str) -> str:
+    """The largest tier that would fit in this flag's place, all else as asked."""
+
+    def with_(tier: HardwareTier) -> ClusterSpec:
+        if flag == "--tier":
+            return replace(cluster, tier=tier)
+        return replace(cluster, head_tier=tier)
+
+    fitting = [
+        tier
+        for tier in catalog.tiers
+        if tier.pool == cluster.pool.name
+        and tier.allows(cluster.framework)
+        and with_(tier).first_ask.fits_in(cluster.pool.capacity)
+    ]
+    if not fitting:
+        return ""
+    best = max(fitting, key=lambda tier: tier.resources)
+    return f"{flag} {best.name} ({best.resources}) is the largest that fits"
+
+
+def _fewer(cluster: ClusterSpec) -> str:
+    """How many workers of this tier would fit beside the head."""
+    room, one = cluster.pool.capacity - cluster.head_tier.resources, cluster.tier.resources
+    count = min(room.cpu_millis // one.cpu_millis, room.memory_bytes // one.memory_bytes)
+    return f"--workers {count} at most" if count > 0 else ""
