@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from infra.catalog import Catalog, load_catalog
-from infra.errors import ConfigurationError
-from infra.models.hardware import HardwareTier
-from infra.models.keep import Keep
-from infra.models.resources import Resources
+from ebbtide.infra.errors import ConfigurationError
+from ebbtide.infra.models.hardware import HardwareTier
+from ebbtide.infra.models.keep import Keep
+from ebbtide.infra.models.resources import Resources
+from ebbtide.infra.request.catalog import Catalog, load_catalog
 
 GI = 2**30
 MACHINE = Resources(4000, 10 * GI)

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from infra.diagnosis import Diagnosis, Story, diagnose, fix_for
-from infra.models.phases import Phase, Reason
+from ebbtide.infra.models.phases import Phase, Reason
+from ebbtide.infra.policy.diagnosis import Diagnosis, Story, diagnose, fix_for
 
 
 def event(kind: str, at: float = 0.0, step: str = "", **more: Any) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from infra.supervisor.lease import LeaseJudge
+from ebbtide.infra.policy.lease import LeaseJudge
 
 DAY_S = 86_400.0
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from infra.models.job import Limits
-from infra.supervisor.limits import LimitsWatch, Verdict
+from ebbtide.infra.models.job import Limits
+from ebbtide.infra.policy.limits import LimitsWatch, Verdict
 
 IDLE, WORK = (False, 0.0), (True, 0.0)
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from infra.machine import this_machine
-from infra.models.resources import Resources
+from ebbtide.infra.models.resources import Resources
+from ebbtide.infra.request.machine import this_machine
 
 PAGE, PAGES = 4096, 2**20
 GROUP = "sys/fs/cgroup/box"

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from infra.errors import Problem
-from infra.options import did_you_mean, merge, nearest
+from ebbtide.infra.errors import Problem
+from ebbtide.infra.request.options import did_you_mean, merge, nearest
 
 MIB = 2**20
 

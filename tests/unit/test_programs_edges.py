@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from infra.errors import Problem
-from infra.programs import check_program, check_workdir
+from ebbtide.infra.errors import Problem
+from ebbtide.infra.request.program_check import check_program, check_workdir
 
 Check = Callable[..., list[Problem]]
 

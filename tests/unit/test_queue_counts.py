@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from infra.platforms.local.queue import Entry, Place, places
+from ebbtide.infra.policy.queue import Entry, Place, places
 
 
 def entry(run: str, **more: Any) -> Entry:

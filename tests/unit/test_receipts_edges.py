@@ -8,13 +8,14 @@ from typing import Any
 
 import pytest
 
-from infra import receipts, usage
-from infra.ledger import Ledger
-from infra.models.cluster import AutoscalePolicy
-from infra.models.codec import to_json
-from infra.models.job import JobSpec
-from infra.models.usage import Sample, Span
-from infra.receipts import Receipt, Record, Sum, Use
+from ebbtide.infra.accounting import receipts
+from ebbtide.infra.accounting.receipts import Receipt, Record, Sum, Use
+from ebbtide.infra.models.cluster import AutoscalePolicy
+from ebbtide.infra.models.codec import to_json
+from ebbtide.infra.models.job import JobSpec
+from ebbtide.infra.models.usage import Sample, Span
+from ebbtide.infra.records import usage
+from ebbtide.infra.records.ledger import Ledger
 from tests.clusters import TIER, cluster_spec, run_spec
 
 CREATED = 1000.0

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from infra.catalog import Catalog
-from infra.errors import ConfigurationError, Problem
-from infra.models.hardware import HardwareTier, NodePool
-from infra.models.job import RunSpec
-from infra.models.resources import Resources
-from infra.request import Ask, build_run_spec
+from ebbtide.infra.errors import ConfigurationError, Problem
+from ebbtide.infra.models.hardware import HardwareTier, NodePool
+from ebbtide.infra.models.job import RunSpec
+from ebbtide.infra.models.resources import Resources
+from ebbtide.infra.request.catalog import Catalog
+from ebbtide.infra.request.spec import Ask, build_run_spec
 
 GI = 2**30
 ROOM = Resources(8000, 32 * GI)

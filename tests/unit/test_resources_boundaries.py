@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from infra.models.resources import (
+from ebbtide.infra.models.resources import (
     NOTHING,
     Resources,
     format_duration,

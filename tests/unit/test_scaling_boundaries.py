@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from infra.models.cluster import AutoscalePolicy, WorkerFigures
-from infra.scaling import Decision, ScalingState, choose_leavers, decide
+from ebbtide.infra.models.cluster import AutoscalePolicy, WorkerFigures
+from ebbtide.infra.policy.scaling import Decision, ScalingState, choose_leavers, decide
 
 POLICY = AutoscalePolicy(min_workers=1, max_workers=1000, target_cpu_percent=100)
 OLD = ScalingState(recommendations=((-1e6, 0),))
