@@ -78,9 +78,12 @@ def test_step_that_took_no_time_has_none() -> None:
     assert made.steps == (("start_head", Use()), ("start_workers", Use()))
 
 
-def test_step_that_ended_before_the_one_before_it_has_no_time() -> None:
-    made = receipt(span("worker-0", 0, 100), marks=marks(("start_head", 20), ("start_workers", 10)))
-    assert [use.seconds for _, use in made.steps] == [20, 0]
+def test_step_that_ended_before_the_one_before_it_took_and_used_nothing() -> None:
+    made = receipt(
+        span("worker-0", 0, 100, cpu_s=40.0),
+        marks=marks(("start_head", 50), ("start_workers", 10), ("run_user_job", -5)),
+    )
+    assert made.steps[1:] == (("start_workers", Use()), ("run_user_job", Use()))
 
 
 # Use of steps ---------------------------------------------------------------------------------
