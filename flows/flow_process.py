@@ -21,6 +21,7 @@ from ebbtide.infra.lifecycle import steps
 from ebbtide.infra.lifecycle.attempts import carry_out
 from ebbtide.infra.lifecycle.heartbeat import Heartbeat
 from ebbtide.infra.lifecycle.stop import stop_run
+from ebbtide.infra.models.cluster import ClusterView
 from ebbtide.infra.models.codec import from_json
 from ebbtide.infra.models.job import RunSpec
 from ebbtide.infra.models.phases import ExitCode, Reason
@@ -91,20 +92,26 @@ def _let_the_program_start(settings: Settings, spec: RunSpec) -> None:
     platform = load_platform(spec.platform, settings)
     output = settings.run_folder(spec.name) / "stdout.log"
 
+    cluster = runs.cluster_id(spec.name, 1)
+
+    def look() -> ClusterView | None:
+        platform.reap(cluster)  # what nobody takes care of will never get any further
+        return platform.observe(cluster)
+
     def near_its_turn() -> bool:
-        view = platform.observe(runs.cluster_id(spec.name, 1))
+        view = look()
         if view is None or view.queue is None or view.released_at or view.failure:
             return True
         return view.queue.position <= _SHOWN_WAITING
 
     def started_or_stuck() -> bool:
-        view = platform.observe(runs.cluster_id(spec.name, 1))
+        view = look()
         if view is None or view.released_at is not None:
             return True
         return bool(view.job.started_at or view.failure or view.queue)
 
     def said_something() -> bool:
-        view = platform.observe(runs.cluster_id(spec.name, 1))
+        view = look()
         over = view is None or view.job.started_at is None or view.job.ended_at is not None
         return over or (output.exists() and output.stat().st_size > 0)
 

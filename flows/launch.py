@@ -33,8 +33,8 @@ def launch(settings: Settings, ledger: Ledger, spec: RunSpec, *, detach: bool) -
         detach: the run goes on when the caller ends; else it is stopped then.
 
     Raises:
-        EbbError: when it cannot be started: it names the run, which has ended with it, and what
-            was made is released.
+        EbbError: when it cannot be started: it names the run, and says whether that has ended
+            with it and what was made is released.
     """
     cluster = runs.cluster_id(spec.name, 1)
     platform = load_platform(spec.platform, settings)
@@ -47,11 +47,13 @@ def launch(settings: Settings, ledger: Ledger, spec: RunSpec, *, detach: bool) -
             flow.let_go()
     except BaseException as failure:
         error = runs.launch_error(failure)
+        error.run = spec.name
+        left = True
         with contextlib.suppress(EbbError):
-            platform.sweep(cluster)
+            left = bool(platform.sweep(cluster))
         with contextlib.suppress(EbbError):
             runs.end(ledger, spec.name, error, error.exit_code)
-        error.run = spec.name
+            error.released = not left
         if error is failure or not isinstance(failure, Exception):
             raise
         raise error from failure

@@ -37,7 +37,9 @@ class EbbError(Exception):
         self.detail = detail
         self.hint = hint
         self.run = ""
-        """The run that has begun and was ended with this error; empty when none had begun."""
+        """The run that had begun; empty when none had."""
+        self.released = False
+        """Whether that run has ended with this error, and all that it held is given back."""
         super().__init__(f"{reason}: {self.summary}" + (f" ({detail})" if detail else ""))
 
     @property

@@ -72,7 +72,7 @@ def tell_member_to_leave(name: str) -> None:
 
 def _pids_of(name: str) -> list[int]:
     cluster = os.environ["EBB_CLUSTER"]
-    mine = {f"EBB_CLUSTER={cluster}".encode(), f"EBB_NAME={name}".encode()}
+    mine = {f"EBB_CLUSTER={cluster}".encode(), f"EBB_PROCESS={name}".encode()}
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):

@@ -129,6 +129,7 @@ def _adopted(settings: Settings, ledger: Ledger, key: str) -> RunSpec | None:
         return None
     spec = from_json(RunSpec, row["spec"])
     scene = _scene(settings, spec)
+    scene.platform.reap(scene.cluster)  # what nobody takes care of cannot be adopted
     view = scene.platform.observe(scene.cluster)
     if view is None or (view.released_at is None and view.failure is None):
         return spec

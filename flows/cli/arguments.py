@@ -6,9 +6,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ebbtide.infra.errors import Problem
+from ebbtide.infra.frameworks.base import known_frameworks
 from ebbtide.infra.models.phases import Reason
-from ebbtide.infra.request.options import OPTIONS, did_you_mean
+from ebbtide.infra.platforms.base import known_platforms
+from ebbtide.infra.request.options import OPTIONS, Option, did_you_mean
 
+_KNOWN = {"framework": known_frameworks, "platform": known_platforms}
 _SWITCHES = ("detach", "plan", "json", "help")
 
 
@@ -76,7 +79,7 @@ def _take_option(word: str, queue: list[str], found: RunArguments) -> None:
     elif queue:
         _keep(name, queue.pop(0), found)
     else:
-        problem = Problem(Reason.OPTION_INVALID, f"--{name} wants a value", OPTIONS[name].help)
+        problem = Problem(Reason.OPTION_INVALID, f"--{name} wants a value", _help_of(OPTIONS[name]))
         found.problems.append(problem)
 
 
@@ -98,6 +101,14 @@ def _unknown(word: str, name: str) -> Problem:
     return Problem(Reason.OPTION_INVALID, f"there is no option {word}", hint)
 
 
+def _help_of(option: Option) -> str:
+    """With the words it takes, where a registry knows them, and its default."""
+    known = _KNOWN[option.name]() if option.name in _KNOWN else ()
+    default = f"default {option.default}" if option.default else ""
+    more = "; ".join(part for part in (", ".join(known), default) if part)
+    return f"{option.help} ({more})" if more else option.help
+
+
 def usage() -> str:
     """The help of ``ebb run``."""
     lines = [
@@ -110,8 +121,7 @@ def usage() -> str:
         "",
     ]
     for option in OPTIONS.values():
-        default = f" (default {option.default})" if option.default else ""
-        lines.append(f"  {f'--{option.name} {option.metavar}':<32} {option.help}{default}")
+        lines.append(f"  {f'--{option.name} {option.metavar}':<32} {_help_of(option)}")
     lines += [
         f"  {'--detach':<32} come back as soon as the run is under way",
         f"  {'--plan':<32} say what would be made, make nothing",

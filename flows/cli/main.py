@@ -71,8 +71,12 @@ COMMANDS = {
     ),
 }
 
-_UNSWEPT = ("doctor", "held", "status", "restore")
-"""Commands that show what is there before anything is put in order."""
+_WITHOUT_LEDGER = ("doctor", "held", "status", "restore")
+"""Commands that say by themselves what is wrong with the ledger, or begin without one."""
+_PUT_IN_ORDER = ("run", "stop", "up", "down", "prune")
+"""Commands that change things: what nobody owns any more is released first. Others only look."""
+_ONLY_LOOK = {"-h", "--help", "--plan", "--dry-run"}
+"""With one of these none of them changes anything."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -109,25 +113,29 @@ def _dispatch(words: list[str]) -> int:
         hint = did_you_mean(name, list(COMMANDS), prefix="ebb ", otherwise="see ebb --help")
         problem = Problem(Reason.OPTION_INVALID, f"there is no command {name!r}", hint)
         raise ConfigurationError([problem])
-    if name not in _UNSWEPT:
-        _last_net(load_settings())
+    if name not in _WITHOUT_LEDGER:
+        ours = args[: args.index("--")] if "--" in args else args
+        changes = name in _PUT_IN_ORDER and _ONLY_LOOK.isdisjoint(ours)
+        _check_ledger(load_settings(), put_in_order=changes)
     return int(importlib.import_module(f"{_ROOM}.{COMMANDS[name][0]}").main(args))
 
 
-def _last_net(settings: Settings) -> None:
-    """Release what nobody owns any more; say what was found, and what became of the ledger."""
+def _check_ledger(settings: Settings, *, put_in_order: bool) -> None:
+    """Say what became of the ledger; where asked, release what nobody owns any more."""
     if not settings.home.exists():
         return
     ledger = Ledger(settings.home)
     try:
         ledger.rows("SELECT 1 FROM runs LIMIT 1")
     except ProvisioningError as error:  # a full disk: what only looks can go on without
-        say(f"! nothing can be put in order: {error.detail or error.summary}; {error.hint}")
+        if put_in_order:
+            words = f"{error.detail or error.summary}; {error.hint}"
+            say(f"! nothing can be put in order: {words}")
         return
     if ledger.moved_aside is not None:
         say(f"! the ledger was corrupt and is now {ledger.moved_aside}; living runs sign in again")
-    found = reaper.reap(settings)
-    if found.clusters:
+    found = reaper.reap(settings) if put_in_order else None
+    if found is not None and found.clusters:
         say(f"! released what nobody owned any more: {', '.join(found.clusters)}")
 
 
@@ -156,8 +164,10 @@ def _show_error(error: EbbError, *, command: str, as_json: bool) -> None:
 
 def _what_became_of_it(error: EbbError, command: str) -> str:
     """Only what is so: a run that has begun is in the ledger, with its end."""
-    if error.run:
+    if error.run and error.released:
         return f" · run {error.run} has ended, what it held is released: ebb why {error.run}"
+    if error.run:
+        return f" · run {error.run} had begun, and may hold something yet: ebb held"
     return " · nothing was started" if command == "run" else ""
 
 

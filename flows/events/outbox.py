@@ -5,11 +5,8 @@ A double send is one event, because the server tells events apart by their ids. 
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import json
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +14,7 @@ from ebbtide.flows.events.prefect_events import send
 from ebbtide.flows.prefect_server import api, server
 from ebbtide.flows.prefect_server.api import Api
 from ebbtide.infra.errors import ConfigurationError
-from ebbtide.infra.files.private import private_folder, private_opener, write_private
+from ebbtide.infra.files.private import locked, private_folder, write_whole
 from ebbtide.infra.models.phases import Reason
 from ebbtide.infra.settings import Settings, load_settings
 from ebbtide.infra.waiting import wall_s
@@ -38,9 +35,7 @@ def keep(settings: Settings, event: dict[str, Any]) -> Path:
     """Write an event down for later."""
     folder = private_folder(settings.home, _NAME)
     path = folder / f"{wall_s():.6f}-{event['id']}.json"
-    draft = path.with_suffix(".draft")
-    write_private(draft, json.dumps(event))
-    draft.rename(path)
+    write_whole(path, json.dumps(event))
     return path
 
 
@@ -62,7 +57,7 @@ def flush(to: Api, settings: Settings | None = None) -> list[str]:
     if not waiting(settings):
         return []
     sent = []
-    with _alone(settings):
+    with locked(_folder(settings) / "lock"):
         for path in waiting(settings):
             event = json.loads(path.read_text())
             try:
@@ -79,10 +74,3 @@ def flush(to: Api, settings: Settings | None = None) -> list[str]:
 
 def _folder(settings: Settings) -> Path:
     return settings.home / _NAME
-
-
-@contextlib.contextmanager
-def _alone(settings: Settings) -> Iterator[None]:
-    with open(_folder(settings) / "lock", "w", opener=private_opener) as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield

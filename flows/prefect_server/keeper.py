@@ -8,7 +8,6 @@ is killed, the kernel ends the server. It imports no Prefect.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import json
 import os
 import shutil
@@ -29,9 +28,11 @@ from ebbtide.flows.prefect_server.doorkeeper import HOSTS
 from ebbtide.flows.prefect_server.retention import retention
 from ebbtide.flows.prefect_server.template import ensure_template
 from ebbtide.infra.errors import EbbError
+from ebbtide.infra.files.private import write_whole
 from ebbtide.infra.files.rotation import rotate
 from ebbtide.infra.files.telling import since, size_of
 from ebbtide.infra.platforms.local import marks
+from ebbtide.infra.platforms.local.processes import end_with_parent
 from ebbtide.infra.records.ledger import Ledger
 from ebbtide.infra.waiting import wait_until, wall_s
 
@@ -42,7 +43,6 @@ _START_TIMEOUT_S = 180.0
 _HEALTH_TIMEOUT_S = 2.0
 _END_GRACE_S = 5.0
 _PORT_TAKEN = "address already in use"
-_PR_SET_PDEATHSIG = 1
 
 
 class Keeper:
@@ -147,7 +147,7 @@ class Keeper:
             env=environment,
             cwd="/",
             stdin=subprocess.DEVNULL,
-            preexec_fn=_die_with_parent,  # noqa: PLW1509  one prctl; the keeper has no threads
+            preexec_fn=end_with_parent(signal.SIGTERM),  # noqa: PLW1509  no threads here
         )
 
     def _announce(self, port: int) -> None:
@@ -163,9 +163,7 @@ class Keeper:
             certificates=self._bind.trusted_by,
         )
         (self._folder / "port").write_text(str(port))
-        draft = self._folder / "server.json.draft"
-        draft.write_text(json.dumps(asdict(info)))
-        draft.rename(self._folder / "server.json")
+        write_whole(self._folder / "server.json", json.dumps(asdict(info)))
         server.write_profile(self._home)
 
     def _stay(self) -> None:
@@ -203,10 +201,6 @@ def _copy_database(folder: Path) -> None:
         shutil.copyfile(ensure_template(os.environ), draft)
         draft.chmod(0o600)
         draft.rename(database)
-
-
-def _die_with_parent() -> None:
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
 
 
 def _last_port(folder: Path) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import signal
@@ -16,7 +15,13 @@ from ebbtide.flows.prefect_server.api import Api, basic, own_auth_string
 from ebbtide.flows.prefect_server.bind import Bind
 from ebbtide.flows.prefect_server.doorkeeper import OPEN_PATH
 from ebbtide.infra.errors import ProvisioningError
-from ebbtide.infra.files.private import private_folder, private_opener, touch_private, write_private
+from ebbtide.infra.files.private import (
+    locked,
+    private_folder,
+    touch_private,
+    write_private,
+    write_whole,
+)
 from ebbtide.infra.models.phases import Reason
 from ebbtide.infra.platforms.local import marks
 from ebbtide.infra.platforms.local.processes import Ours, our_environment
@@ -168,11 +173,7 @@ def write_profile(home: Path) -> None:
         return
     lines = ['active = "ebb"', "", "[profiles.ebb]"]
     lines += [f"{name} = {json.dumps(value)}" for name, value in _access(info).items()]
-    draft = _folder(home) / "profiles.toml.draft"
-    draft.unlink(missing_ok=True)
-    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write("\n".join([*lines, ""]))
-    draft.rename(_folder(home) / "profiles.toml")
+    write_whole(_folder(home) / "profiles.toml", "\n".join([*lines, ""]))
 
 
 def _access(info: ServerInfo) -> dict[str, str]:
@@ -190,13 +191,8 @@ def _folder(home: Path) -> Path:
 def _locked(home: Path) -> Iterator[bool]:
     """Only one process at a time may start a server; the others wait for it, not for the lock."""
     folder = private_folder(home, "prefect")
-    with open(folder / "server.lock", "w", opener=private_opener) as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-            return
-        yield True
+    with locked(folder / "server.lock", wait=False) as mine:
+        yield mine
 
 
 def _start_keeper(home: Path, idle_s: float, bind: Bind) -> None:

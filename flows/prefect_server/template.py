@@ -5,7 +5,6 @@ The 116 migrations cost more than everything else in a server's first start (mea
 
 from __future__ import annotations
 
-import fcntl
 import os
 import subprocess
 import sys
@@ -14,7 +13,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from ebbtide.infra.errors import ConfigurationError
-from ebbtide.infra.files.private import UMASK, private_home, private_opener
+from ebbtide.infra.files.private import UMASK, locked, private_home
 
 _NAMES = ("prefect-*",)
 """What may lie in our cache: it becomes a server's database, so it must be ours."""
@@ -37,8 +36,7 @@ def ensure_template(environ: Mapping[str, str]) -> Path:
         private_home(path.parent, setting="XDG_CACHE_HOME", names=_NAMES)
     except ConfigurationError as error:
         raise RuntimeError(f"{error.summary}; {error.hint}") from error
-    with open(path.with_suffix(".lock"), "w", opener=private_opener) as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with locked(path.with_suffix(".lock")):
         if not path.exists():
             _migrate(path, environ)
     return path

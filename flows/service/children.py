@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import signal
 import subprocess
 import sys
@@ -10,13 +9,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ebbtide.infra.files import telling
+from ebbtide.infra.platforms.local.processes import end_with_parent
 from ebbtide.infra.waiting import now_s, wait_until
 
 _FIRST_PAUSE_S = 1.0
 _LONGEST_PAUSE_S = 60.0
 _LIVED_LONG_S = 300.0
 _END_GRACE_S = 20.0
-_PR_SET_PDEATHSIG = 1
 
 
 class Child:
@@ -56,7 +55,7 @@ class Child:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                preexec_fn=_die_with_parent,  # noqa: PLW1509  one prctl; called from our only thread
+                preexec_fn=end_with_parent(signal.SIGKILL),  # noqa: PLW1509  our only thread
             )
         self._again_at_s = 0.0
 
@@ -91,7 +90,3 @@ class Child:
         if not wait_until(lambda: not self.alive, timeout_s=_END_GRACE_S):
             self._process.kill()
         self._process.wait()
-
-
-def _die_with_parent() -> None:
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)

@@ -30,6 +30,7 @@ from prefect.exceptions import PrefectHTTPStatusError
 from pydantic import TypeAdapter
 
 from ebbtide.flows.service.definitions import Known, Schedule, Standing, changes, key_of, merged
+from ebbtide.infra.files.private import write_whole
 from ebbtide.infra.settings import Settings
 
 _TIMEOUT_S = 150
@@ -228,10 +229,8 @@ def _load(settings: Settings) -> dict[str, Known]:
 
 
 def _save(settings: Settings, known: dict[str, Known]) -> None:
-    draft = _file(settings).with_suffix(".draft")
     words = {key: {"said": one.said, "stood": one.stood} for key, one in known.items()}
-    draft.write_text(json.dumps(words))
-    draft.rename(_file(settings))
+    write_whole(_file(settings), json.dumps(words))
 
 
 def _file(settings: Settings) -> Path:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TypedDict
 
 from ebbtide.flows.prefect_server.bind import Bind
-from ebbtide.infra.files.private import private_folder, write_private
+from ebbtide.infra.files.private import private_folder, write_whole
 from ebbtide.infra.platforms.local import marks
 from ebbtide.infra.platforms.local.processes import USER_TMPDIR, Ours, our_environment
 from ebbtide.infra.settings import Settings
@@ -79,9 +79,7 @@ class StackInfo:
         """Whole or not at all."""
         path = _file(settings)
         private_folder(settings.home, "stack")
-        draft = path.with_suffix(".draft")
-        write_private(draft, json.dumps(asdict(self)))
-        draft.rename(path)
+        write_whole(path, json.dumps(asdict(self)))
 
 
 def last(settings: Settings) -> StackInfo | None:

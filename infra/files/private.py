@@ -8,6 +8,7 @@ Does not belong here: what is kept in them. Standard library, and errors.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import pwd
 import stat
@@ -26,7 +27,7 @@ _FOLDER, _FILE = 0o700, 0o600
 _OTHERS, _OTHERS_WRITE = 0o077, 0o022
 OURS = (
     *("ledger.sqlite*", "ledger.corrupt-*", "runs", "clusters", "prefect", "stack", "outbox"),
-    *("claims.lock", "prune.lock", "reaper.json", "reaper.draft", "crash-*.log"),
+    *("claims.lock", "prune.lock", "reaper.json", "reaper.json.draft", "crash-*.log"),
 )
 """Names that may lie in a home. One that holds others is somebody's folder and stays as it is."""
 
@@ -101,6 +102,33 @@ def write_private(path: Path, text: str) -> None:
     """A file for this user only."""
     with open(path, "w", opener=private_opener) as file:
         file.write(text)
+
+
+def write_whole(path: Path, text: str) -> None:
+    """A file for this user only, all at once: a reader finds what was there before, or all of it.
+
+    Raises:
+        OSError: it could not be written; what was there before still is.
+    """
+    draft = path.with_name(f"{path.name}.draft")
+    draft.unlink(missing_ok=True)
+    write_private(draft, text)
+    draft.replace(path)
+
+
+@contextlib.contextmanager
+def locked(path: Path, *, wait: bool = True) -> Iterator[bool]:
+    """Inside there is one process at a time; the file is made for this user only.
+
+    Without ``wait`` it gives False at once, and no lock, when another process is inside.
+    """
+    with open(path, "a", opener=private_opener) as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+            return
+        yield True
 
 
 def touch_private(path: Path) -> None:

@@ -6,18 +6,17 @@ Dask's head does the same by its own server; see there.
 from __future__ import annotations
 
 import json
-import os
 import urllib.request
 from pathlib import Path
 
+from ebbtide.infra.files.private import write_whole
 from ebbtide.infra.frameworks.base import FrameworkStatus, HeadInfo, WorkerStatus
+from ebbtide.infra.frameworks.direct import DIRECT
 from ebbtide.infra.frameworks.door import basic, read_secret
 
 _ANSWER_TIMEOUT_S = 1.0
 STATUS_PATH = "/ebb/status"
 _FILE = "head.json"
-
-_DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # never through a proxy
 
 
 def published(folder: Path) -> HeadInfo | None:
@@ -35,7 +34,7 @@ def ask_status(head: HeadInfo) -> FrameworkStatus | None:
         head.status_url, headers={"Authorization": basic(head.secret)}
     )
     try:
-        with _DIRECT.open(question, timeout=_ANSWER_TIMEOUT_S) as answer:
+        with DIRECT.open(question, timeout=_ANSWER_TIMEOUT_S) as answer:
             data = json.load(answer)
     except (OSError, ValueError):
         return None
@@ -47,6 +46,4 @@ def publish(folder: Path, *, address: str, front_port: int) -> None:
     """Write where this head answers, all at once."""
     front = f"http://127.0.0.1:{front_port}"
     ready = {"address": address, "dashboard": front, "status_url": front + STATUS_PATH}
-    draft = folder / f"{_FILE}.{os.getpid()}"
-    draft.write_text(json.dumps(ready))
-    draft.rename(folder / _FILE)
+    write_whole(folder / _FILE, json.dumps(ready))

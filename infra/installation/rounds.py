@@ -7,6 +7,7 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from ebbtide.infra.files.private import write_whole
 from ebbtide.infra.settings import Settings
 from ebbtide.infra.waiting import wall_s
 
@@ -27,9 +28,7 @@ class Round:
 def note(settings: Settings, error: str = "") -> None:
     """A round is over. On a full disk it is simply not noted."""
     with contextlib.suppress(OSError):
-        draft = _file(settings).with_suffix(".draft")
-        draft.write_text(json.dumps(asdict(Round(wall_s(), error))))
-        draft.rename(_file(settings))
+        write_whole(_file(settings), json.dumps(asdict(Round(wall_s(), error))))
 
 
 def last(settings: Settings) -> Round | None:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
-from collections.abc import Iterator
 
-from ebbtide.infra.files.private import private_home, private_opener
+from ebbtide.infra.files.private import locked, private_home
 from ebbtide.infra.lifecycle.once import begin, take_over
 from ebbtide.infra.lifecycle.submission import Request
 from ebbtide.infra.models.phases import Phase
@@ -30,7 +28,8 @@ def claim(
         ConfigurationError: with everything that is wrong with the request; nothing was made.
     """
     ledger = Ledger(settings.home)
-    with _alone(settings), contextlib.closing(ledger):
+    lock = private_home(settings.home) / "claims.lock"
+    with locked(lock), contextlib.closing(ledger):
         row = ledger.run_of(key)
         if row is not None and row["ended"] is None:
             if marks.alive(row["flow_pid"], row["flow_started"]):
@@ -43,11 +42,3 @@ def claim(
             ledger.update_run(row["name"], job_key=f"{key}#{row['name']}")
         begin(ledger, request, key=key, flow_run_id=flow_run_id)
     return None
-
-
-@contextlib.contextmanager
-def _alone(settings: Settings) -> Iterator[None]:
-    home = private_home(settings.home)
-    with open(home / "claims.lock", "w", opener=private_opener) as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 from pathlib import Path
 
-from ebbtide.infra.files.private import private_opener
+from ebbtide.infra.files.private import locked, write_private
 from ebbtide.infra.installation.keeping import beyond, prune
 from ebbtide.infra.lifecycle.submission import catalog_for
 from ebbtide.infra.models.resources import format_memory
@@ -26,16 +25,13 @@ def keep_to_limits(settings: Settings, *, every_s: float = _EVERY_S) -> str:
     Raises:
         EbbError: ebb.yaml is not valid, or the ledger cannot be written.
     """
-    with open(settings.home / "prune.lock", "a", opener=private_opener) as lock:
-        done_at = os.fstat(lock.fileno()).st_mtime if lock.tell() else 0.0
-        if wall_s() - done_at < every_s:
+    lock = settings.home / "prune.lock"
+    with locked(lock, wait=False) as mine:
+        found = lock.stat()
+        done_at = found.st_mtime if found.st_size else 0.0
+        if not mine or wall_s() - done_at < every_s:
             return ""
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return ""
-        lock.truncate(0)
-        lock.write(".")  # its time is that of the last round
+        write_private(lock, ".")  # its time is that of the last round
         return _delete(settings)
 
 

@@ -6,6 +6,7 @@ Guards and supervisors release within the lease's time. This finds what even the
 
 from __future__ import annotations
 
+import sqlite3
 from dataclasses import dataclass
 
 from ebbtide.infra.errors import error_for
@@ -36,20 +37,25 @@ class Reaped:
 def reap(settings: Settings) -> Reaped:
     """One round. Cheap when there is nothing to do."""
     platform = LocalPlatform(settings)
-    clusters = tuple(cluster for cluster in platform.orphans() if not platform.sweep(cluster))
-    return Reaped(clusters, _settle(platform.ledger))
+    ledger = platform.ledger
+    orphans = tuple(cluster for cluster in platform.orphans() if not platform.sweep(cluster))
+    hanging = tuple(row["id"] for row in ledger.living_clusters() if platform.reap(row["id"]))
+    ended = tuple(run for run in lost_runs(ledger) if settle(ledger, run))
+    return Reaped((*orphans, *hanging), ended)
 
 
-def _settle(ledger: Ledger) -> tuple[str, ...]:
-    """End runs that nobody can end any more: no flow, no living cluster."""
-    settled = []
-    for row in ledger.rows("SELECT * FROM runs WHERE ended IS NULL"):
-        born = row["flow_pid"] is not None or wall_s() - row["created"] > _BIRTH_S
-        if not born or marks.alive(row["flow_pid"], row["flow_started"]):
-            continue
-        if not ledger.living_clusters(row["name"]) and settle(ledger, row["name"]):
-            settled.append(row["name"])
-    return tuple(settled)
+def lost_runs(ledger: Ledger) -> tuple[str, ...]:
+    """Runs that nobody can end any more: their flow is dead, and no cluster of theirs lives."""
+    rows = ledger.rows("SELECT * FROM runs WHERE ended IS NULL")
+    return tuple(row["name"] for row in rows if is_lost(ledger, row))
+
+
+def is_lost(ledger: Ledger, row: sqlite3.Row) -> bool:
+    """Whether nobody can end this run, which has not ended, any more. Only looks."""
+    born = row["flow_pid"] is not None or wall_s() - row["created"] > _BIRTH_S
+    if not born or marks.alive(row["flow_pid"], row["flow_started"]):
+        return False
+    return not ledger.living_clusters(row["name"])
 
 
 def settle(ledger: Ledger, run: str, lost: Reason = Reason.FLOW_LOST) -> bool:

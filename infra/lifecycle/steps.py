@@ -82,7 +82,7 @@ def run_user_job(scene: Scene) -> ClusterView:
         ProvisioningError: when its cluster was lost below it.
     """
     scene.platform.start_job(scene.cluster)
-    view = _observe(scene)
+    view = _look(scene)
     while view.job.ended_at is None:
         error = runs.cluster_error(view)
         if error is not None:
@@ -103,7 +103,7 @@ def run_program(scene: Scene, name: str, job: JobSpec) -> None:
         ProvisioningError: when its cluster was lost below it.
     """
     scene.platform.start_program(scene.cluster, name, job)
-    view = _observe(scene)
+    view = _look(scene)
     while name not in view.programs or view.programs[name].ended_at is None:
         error = runs.cluster_error(view)
         if error is not None:
@@ -134,8 +134,8 @@ def tear_down(scene: Scene, reason: Reason | None, *, at_once: bool = False) -> 
 
 
 def _reached(scene: Scene, reached: Callable[[ClusterView], bool]) -> ClusterView:
-    def look() -> ClusterView | None:
-        view = _observe(scene)
+    def arrived() -> ClusterView | None:
+        view = _look(scene)
         if reached(view):
             return view
         error = runs.job_error(view) or runs.cluster_error(view)
@@ -144,20 +144,22 @@ def _reached(scene: Scene, reached: Callable[[ClusterView], bool]) -> ClusterVie
         return None
 
     timeout_s = scene.spec.limits.start_within_s + _START_SLACK_S
-    view = wait_until(look, timeout_s=timeout_s)
+    view = wait_until(arrived, timeout_s=timeout_s)
     if view is None:
         allowed = format_duration(scene.spec.limits.start_within_s)
         raise CapacityError(Reason.NOT_IN_TIME, detail=f"{allowed} allowed by --start-within")
     return view
 
 
-def _observe(scene: Scene) -> ClusterView:
+def _look(scene: Scene) -> ClusterView:
+    """What is now. One that nobody takes care of is released: no wait outlives its cluster."""
+    scene.platform.reap(scene.cluster)
     view = scene.platform.observe(scene.cluster)
     return view or ClusterView(cluster=scene.cluster)
 
 
 def _changed(scene: Scene, before: ClusterView) -> ClusterView | None:
-    view = _observe(scene)
+    view = _look(scene)
     return view if view != before else None
 
 

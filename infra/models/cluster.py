@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from ebbtide.infra.models.hardware import HardwareTier, NodePool
 from ebbtide.infra.models.phases import Reason, Step
-from ebbtide.infra.models.resources import NOTHING, Resources
+from ebbtide.infra.models.resources import Resources
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,5 +143,3 @@ class ClusterView:
     failure: Failure | None = None
     released_at: float | None = None
     released_by: str = ""
-    room: Resources = NOTHING
-    """Free in its pool when last looked."""

@@ -82,7 +82,17 @@ class Platform(Protocol):
         ...
 
     def observe(self, cluster: str) -> ClusterView | None:
-        """What is now; None when the cluster was never declared or has been forgotten."""
+        """What is now; None when the cluster was never declared or has been forgotten.
+
+        Only looks: neither records nor processes change by it.
+        """
+        ...
+
+    def reap(self, cluster: str) -> bool:
+        """Release it if nobody living takes care of it any more; gives whether that was done now.
+
+        Cheap when somebody does, so that whoever waits for the cluster can call it at every look.
+        """
         ...
 
     def login(self, cluster: str) -> Login | None:

@@ -189,10 +189,6 @@ class Ledger:
             wall_s(),
         )
 
-    def sign_out(self, flow_run_id: str, pid: int) -> None:
-        """That process is gone; one that has taken the flow run over since stays signed in."""
-        self.write("DELETE FROM flow_runs WHERE id = ? AND pid = ?", flow_run_id, pid)
-
     # Clusters ------------------------------------------------------------------------------
 
     def add_cluster(
@@ -309,6 +305,8 @@ class Ledger:
     def _guarded(self) -> Iterator[sqlite3.Connection]:
         try:
             yield self._open()
+        except sqlite3.IntegrityError:
+            raise  # a name that is taken, say: nothing is wrong with the file or its disk
         except sqlite3.DatabaseError as error:
             self.close()
             if any(sign in str(error) for sign in _CORRUPT):

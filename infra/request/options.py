@@ -18,7 +18,14 @@ from ebbtide.infra.errors import Problem
 from ebbtide.infra.models.phases import Reason
 from ebbtide.infra.models.resources import parse_duration_s, parse_memory, parse_worker_range
 
-RESERVED_VARIABLES = ("EBB_CLUSTER", "EBB_HOME", "EBB_OUTPUT_DIR", "EBB_ROLE", "EBB_RUN")
+RESERVED_VARIABLES = (
+    "EBB_CLUSTER",
+    "EBB_HOME",
+    "EBB_OUTPUT_DIR",
+    "EBB_PROCESS",
+    "EBB_ROLE",
+    "EBB_RUN",
+)
 """Ebb marks and finds its processes by these; a program's ``--env`` must not overwrite them."""
 
 _LEAST_OUTPUT_BYTES = 2**20
@@ -302,7 +309,7 @@ def _option(
 
 
 _TABLE = (
-    _option("framework", _word, "dask", "NAME", "dask, or none for a program on its own"),
+    _option("framework", _word, "dask", "NAME", "what the cluster is; none: no cluster"),
     _option("tier", _word, None, "NAME", "hardware tier of a worker; `ebb tiers` lists them"),
     _option("head-tier", _word, None, "NAME", "hardware tier of the head"),
     Option(

@@ -74,11 +74,6 @@ class Census:
             runs=self._query("SELECT name FROM runs WHERE ended IS NULL"),
         )
 
-    @property
-    def met_ports(self) -> int:
-        """How many listening sockets there have been: a count of nothing proves nothing."""
-        return len(self._sockets)
-
     def on_machine(self) -> Count:
         """Count without the ledger, for when that cannot be written."""
         now = self.take()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import signal
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ import pytest
 from ebbtide.infra.models.job import Limits, RetryPolicy
 from ebbtide.infra.models.phases import ExitCode, Reason
 from ebbtide.infra.platforms.local import marks
+from ebbtide.infra.request.options import RESERVED_VARIABLES, merge
 from tests.clusters import Outcome, carried_out, cluster_spec, run_spec, script
 
 PLAIN = cluster_spec("none")
@@ -63,6 +66,16 @@ def test_variables_arrive_and_a_secret_is_written_nowhere(
     assert outcome.output() == "0.5 job 15\n"
     files = [path for path in ebb_home.rglob("*") if path.is_file()]
     assert [path for path in files if b"hunter2" in path.read_bytes()] == []
+
+
+def test_a_run_that_it_starts_takes_no_option_from_what_ebb_has_given_it(
+    ebb_home: Path, tmp_path: Path
+) -> None:
+    text = "import json, os; print(json.dumps(dict(os.environ)))"
+    given = json.loads(run(ebb_home, tmp_path, text).output())
+    added = {name for name in given.keys() - os.environ.keys() if name.startswith("EBB_")}
+    assert added == set(RESERVED_VARIABLES) - {"EBB_HOME"}  # this test has that one too
+    assert merge({}, given, file={}) == merge({}, os.environ, file={})
 
 
 def test_time_limit_ends_even_one_that_ignores_sigterm(ebb_home: Path, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import pytest
 from ebbtide import cluster, run
 from ebbtide.flows import launch as launching
 from ebbtide.flows.cli import main as cli
+from ebbtide.flows.cli.runs.viewer import Viewer
 from ebbtide.infra.errors import EbbError, ProvisioningError
 from ebbtide.infra.lifecycle import steps
 from ebbtide.infra.lifecycle.once import run_once
@@ -23,6 +24,7 @@ from ebbtide.infra.records import runs
 from ebbtide.infra.records.ledger import Ledger
 from ebbtide.infra.settings import Settings
 from tests.clusters import cluster_spec, run_spec, script
+from tests.helpers import wait_until
 
 STEPS = {
     "folders": (LocalPlatform, "_make_folders"),
@@ -146,6 +148,35 @@ def test_an_error_before_the_run_begins_started_nothing(
 ) -> None:
     assert cli.main(["run", "--framework", "none", "no-such.py"]) == 64
     assert "nothing was started" in capsys.readouterr().err
+
+
+def test_an_error_while_a_run_goes_on_does_not_say_that_nothing_was_started(
+    ebb_home: Path,
+    program: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def unreadable(*_: Any) -> Any:
+        raise ProvisioningError(Reason.LEDGER_UNWRITABLE)
+
+    monkeypatch.setattr(Viewer, "follow", unreadable)
+    assert cli.main(["run", "--name", "one", "--framework", "none", str(program)]) == 75
+    said = capsys.readouterr().err
+    assert "nothing was started" not in said
+    assert "run one had begun, and may hold something yet: ebb held" in said
+    wait_until(lambda: not LocalPlatform(Settings(ebb_home)).held(), 30, "it was stopped")
+
+
+def test_what_cannot_be_released_is_not_said_to_be(
+    ebb_home: Path,
+    program: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(*STEPS["folders"], fails)
+    monkeypatch.setattr(LocalPlatform, "sweep", lambda *_: ["something"])
+    assert cli.main(["run", "--name", "one", "--framework", "none", str(program)]) == 70
+    assert "run one had begun, and may hold something yet" in capsys.readouterr().err
 
 
 def test_other_commands_do_not_speak_of_starting(

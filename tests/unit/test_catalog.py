@@ -12,7 +12,7 @@ from ebbtide.infra.models.hardware import NodePool
 from ebbtide.infra.models.resources import Resources, parse_cpu, parse_memory
 from ebbtide.infra.request.catalog import Catalog, derive_tiers, find_file, load_catalog
 
-MI, GI = 2**20, 2**30
+GI = 2**30
 MACHINE = Resources(4000, 10 * GI)
 FULL = """
 pools:

@@ -104,10 +104,20 @@ def test_home_that_cannot_be_made_is_a_problem_with_a_fix(tmp_path: Path) -> Non
     )
 
 
-def test_busy_disk_is_a_temporary_infrastructure_error(ledger: Ledger) -> None:
-    with pytest.raises(ProvisioningError) as error:
-        ledger.write("INSERT INTO runs (name) VALUES ('no spec')")
+def test_ledger_that_another_locks_is_a_temporary_infrastructure_error(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ebbtide.infra.records.ledger._BUSY_TIMEOUT_S", 0.01)
+    with ledger.transaction(), pytest.raises(ProvisioningError) as error:
+        Ledger(ledger.path.parent).renew("heron-1")
     assert error.value.reason is Reason.LEDGER_UNWRITABLE
+    assert "another process is writing to it" in error.value.hint
+
+
+def test_name_that_is_taken_is_not_told_as_a_full_disk(ledger: Ledger) -> None:
+    assert not ledger.add_run("heron", "{}")
+    with pytest.raises(sqlite3.IntegrityError):
+        ledger.write("INSERT INTO runs SELECT * FROM runs")
 
 
 def test_ledger_of_the_version_before_is_brought_up_to_date(tmp_path: Path) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ebbtide.infra.errors import Problem
-from ebbtide.infra.request.options import OPTIONS, merge, nearest
+from ebbtide.infra.platforms.local import marks
+from ebbtide.infra.request.options import OPTIONS, RESERVED_VARIABLES, merge, nearest
 
 
 def cli(**values: Any) -> tuple[dict[str, Any], list[Problem]]:
@@ -158,6 +160,14 @@ def test_an_unknown_name_is_a_problem(given: dict[str, Any], summary: str, hint:
 )
 def test_other_variables_of_ebb_are_ignored(name: str) -> None:
     assert merge({}, {name: "???"}, file={}) == cli()
+
+
+def test_no_variable_that_ebb_gives_to_a_program_is_one_of_an_option() -> None:
+    assert not {option.variable for option in OPTIONS.values()} & set(RESERVED_VARIABLES)
+
+
+def test_no_program_may_overwrite_a_mark_of_its_process() -> None:
+    assert set(marks.mark(Path("/home"), "run", "run-1", "driver", "job")) < set(RESERVED_VARIABLES)
 
 
 def test_underscores_are_accepted() -> None:

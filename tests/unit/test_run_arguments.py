@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 
 from ebbtide.flows.cli.arguments import parse_run, usage
+from ebbtide.infra.frameworks.base import known_frameworks
+from ebbtide.infra.platforms.base import known_platforms
 from ebbtide.infra.request.options import OPTIONS
 
 
@@ -47,3 +49,11 @@ def test_all_mistakes_are_reported_at_once_with_the_nearest_word() -> None:
 @pytest.mark.parametrize("name", list(OPTIONS))
 def test_help_names_every_option(name: str) -> None:
     assert f"--{name} " in usage()
+
+
+@pytest.mark.parametrize(
+    ("name", "known"), [("framework", known_frameworks()), ("platform", known_platforms())]
+)
+def test_help_names_all_that_is_registered(name: str, known: tuple[str, ...]) -> None:
+    (line,) = (line for line in usage().splitlines() if line.startswith(f"  --{name} "))
+    assert f"({', '.join(known)}; default {OPTIONS[name].default})" in line

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ebbtide.flows.cli.output import Parser, known_run, print_json
 from ebbtide.infra.errors import ConfigurationError, Problem
+from ebbtide.infra.lifecycle.reaper import is_lost
 from ebbtide.infra.models.phases import ExitCode, Reason
 from ebbtide.infra.platforms.local.tails import Tail
 from ebbtide.infra.records.salvage import LastKnown
@@ -44,7 +45,7 @@ def main(args: list[str]) -> int:
     _print(tails, options.tail)
     while options.follow:
         row = ledger.run(options.run)
-        ended = row is None or row["ended"] is not None
+        ended = row is None or row["ended"] is not None or is_lost(ledger, row)
         _print(tails, None)
         if ended:
             break

@@ -6,10 +6,12 @@ from typing import Any
 
 from ebbtide.flows.cli.output import Parser, print_json, print_table, say, wait_for_change
 from ebbtide.infra.lifecycle.inventory import last_view
+from ebbtide.infra.lifecycle.reaper import lost_runs
 from ebbtide.infra.models.codec import from_json
 from ebbtide.infra.models.job import RunSpec
 from ebbtide.infra.models.phases import ExitCode
 from ebbtide.infra.models.resources import format_duration
+from ebbtide.infra.platforms.local.platform import LocalPlatform
 from ebbtide.infra.records.ledger import Ledger
 from ebbtide.infra.records.salvage import LastKnown
 from ebbtide.infra.settings import load_settings
@@ -26,11 +28,15 @@ def main(args: list[str]) -> int:
     parser.add_argument("-a", "--all", action="store_true", help="ended runs too")
     parser.add_argument("-w", "--watch", action="store_true", help="again whenever it changes")
     options = parser.take(args)
-    ledger = LastKnown(load_settings().home)
+    settings = load_settings()
+    ledger = LastKnown(settings.home)
     while True:
         facts = [_facts(ledger, row) for row in _rows(ledger, everything=options.all)]
         if ledger.stale:
             say(f"! {ledger.stale}; ebb held shows what is alive")
+        unowned = (*LocalPlatform(settings, ledger).orphans(), *lost_runs(ledger))
+        if unowned:
+            say(f"! nobody takes care of {', '.join(unowned)} any more: ebb held --release")
         if options.json:
             print_json(facts)
         else:

@@ -15,7 +15,7 @@ from ebbtide.flows.cli.runs.viewer import Viewer
 from ebbtide.flows.cli.screen import JsonScreen, Screen, TextScreen
 from ebbtide.flows.launch import launch
 from ebbtide.flows.prefect_server import api
-from ebbtide.infra.errors import ConfigurationError
+from ebbtide.infra.errors import ConfigurationError, EbbError
 from ebbtide.infra.escaping import json_text
 from ebbtide.infra.lifecycle.submission import Request, spec_for
 from ebbtide.infra.models.codec import to_data
@@ -71,7 +71,12 @@ def _run(settings: Settings, ledger: Ledger, spec: RunSpec, arguments: RunArgume
         if arguments.detach:
             screen.detached(spec.name)
             return ExitCode.OK
-        return Viewer(settings, ledger, spec, flow, screen).follow(interrupts.pending)
+        try:
+            return Viewer(settings, ledger, spec, flow, screen).follow(interrupts.pending)
+        except EbbError as error:  # the ledger cannot be read any more, say
+            error.run = spec.name
+            flow.close()  # stops the run, as a terminal that is closed does
+            raise
 
 
 class _Interrupts:

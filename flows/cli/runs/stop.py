@@ -30,7 +30,7 @@ def main(args: list[str]) -> int:
 
     def released() -> bool:
         for row in rows:
-            platform.observe(row["id"])  # a supervisor that hangs is not waited for
+            platform.reap(row["id"])  # a supervisor that hangs is not waited for
         return not any(platform.held(row["id"]) for row in rows)
 
     wait_until(released, timeout_s=_TIMEOUT_S)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ebbtide.infra.errors import Problem
+from ebbtide.infra.files.private import write_whole
 from ebbtide.infra.frameworks.base import (
     ClusterPlan,
     FrameworkStatus,
@@ -58,9 +59,7 @@ class Ray:
         write_secret(plan.folder)
         token = plan.folder / "ray.token"
         if not token.exists():
-            draft = plan.folder / "ray.token.draft"
-            draft.write_text(secrets.token_hex(32))
-            draft.rename(token)
+            write_whole(token, secrets.token_hex(32))
         for name in ("spill", "tmp"):
             (plan.folder / name).mkdir(exist_ok=True)
 

@@ -17,6 +17,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ebbtide.infra.errors import Problem
+from ebbtide.infra.files.private import write_whole
 from ebbtide.infra.frameworks.base import (
     ClusterPlan,
     FrameworkStatus,
@@ -113,9 +114,8 @@ class Spark:
             **pages.settings(),
             "spark.authenticate.secret": secrets.token_hex(32),
         }
-        draft = conf / "spark-defaults.draft"
-        draft.write_text("".join(f"{key} {value}\n" for key, value in settings.items()))
-        draft.rename(conf / "spark-defaults.conf")
+        lines = "".join(f"{key} {value}\n" for key, value in settings.items())
+        write_whole(conf / "spark-defaults.conf", lines)
 
     def head(self, plan: ClusterPlan) -> ProcessSpec:
         """The master, with our front on the usual port of its page when that is free."""

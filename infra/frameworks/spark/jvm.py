@@ -16,9 +16,10 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
+from ebbtide.infra.frameworks.direct import DIRECT
+
 ANSWER_TIMEOUT_S = 2.0
 
-_DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 _PR_SET_PDEATHSIG = 1
 
 # Spark's own list for Java 17 (its build documentation, "Java module options").
@@ -81,7 +82,7 @@ def ask(url: str, authorization: str) -> Any:
     """The JSON at a URL; None when there is no answer."""
     question = urllib.request.Request(url, headers={"Authorization": authorization})
     try:
-        with _DIRECT.open(question, timeout=ANSWER_TIMEOUT_S) as answer:
+        with DIRECT.open(question, timeout=ANSWER_TIMEOUT_S) as answer:
             return json.load(answer)
     except (OSError, ValueError):
         return None

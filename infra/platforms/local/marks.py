@@ -16,7 +16,8 @@ from pathlib import Path
 
 from ebbtide.infra.platforms.local import tree
 
-CLUSTER, HOME, ROLE, NAME, RUN = "EBB_CLUSTER", "EBB_HOME", "EBB_ROLE", "EBB_NAME", "EBB_RUN"
+CLUSTER, HOME, RUN, ROLE, PROCESS = "EBB_CLUSTER", "EBB_HOME", "EBB_RUN", "EBB_ROLE", "EBB_PROCESS"
+"""A program inherits them, so none may be the variable of an option of a nested ``ebb run``."""
 
 _PATIENCE_S = 15.0
 
@@ -42,7 +43,7 @@ class Marked:
 
 def mark(home: Path, run: str, cluster: str, role: str, name: str) -> dict[str, str]:
     """The environment variables that make a process findable."""
-    return {HOME: str(home), RUN: run, CLUSTER: cluster, ROLE: role, NAME: name}
+    return {HOME: str(home), RUN: run, CLUSTER: cluster, ROLE: role, PROCESS: name}
 
 
 def marked(home: Path, cluster: str | None = None) -> list[Marked]:
@@ -56,7 +57,7 @@ def marked(home: Path, cluster: str | None = None) -> list[Marked]:
             continue
         stat = _stat(pid)
         if stat is not None:
-            role, name = environment.get(ROLE, ""), environment.get(NAME, "")
+            role, name = environment.get(ROLE, ""), environment.get(PROCESS, "")
             found.append(Marked(pid, stat[2], environment[CLUSTER], role, name, stat[1]))
     return found
 

@@ -125,17 +125,21 @@ class LocalPlatform:
             self.sweep(cluster)
 
     def observe(self, cluster: str) -> ClusterView | None:
-        """The supervisor's last word. A cluster that nobody takes care of is released here."""
+        """The supervisor's last word."""
         row = self.ledger.cluster(cluster)
-        if row is not None and row["released_at"] is None and self._forsaken(row):
-            self.sweep(cluster)
-            row = self.ledger.cluster(cluster)
         if row is None:
             return None
         view = from_json(ClusterView, row["view"] if row["view"] != "{}" else _nothing_yet(cluster))
         if row["released_at"] is None:
             return view
         return replace(view, released_at=row["released_at"], released_by=row["released_by"])
+
+    def reap(self, cluster: str) -> bool:
+        """When its supervisor and its guard are dead, or do not do what they were told."""
+        row = self.ledger.cluster(cluster)
+        if row is None or row["released_at"] is not None or not self._forsaken(row):
+            return False
+        return not self.sweep(cluster)
 
     def login(self, cluster: str) -> Login | None:
         """From the cluster's folder."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +20,14 @@ USER_UMASK = "EBB_USER_UMASK"
 """The umask of whoever started us, in octal: ours is another one, the program's is this."""
 USER_TMPDIR = "EBB_USER_TMPDIR"
 """The user's TMPDIR (empty for none) where processes of ours have one of their own."""
+USER_WORKDIR = "EBB_USER_WORKDIR"
+"""The user's EBB_WORKDIR (empty for none) where `ebb up` has set one for the flows it runs."""
+
+_REPLACED = {"TMPDIR": USER_TMPDIR, "EBB_WORKDIR": USER_WORKDIR}
+"""What processes of ours have instead of the user's, and where the user's is noted."""
+
+
+_PR_SET_PDEATHSIG = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,11 +63,12 @@ def member_environment(environ: Mapping[str, str]) -> dict[str, str]:
     """For head and workers, which get their PYTHONPATH otherwise: see ``ClusterPlan``."""
     environment = dict(environ)
     environment.pop(USER_UMASK, None)
-    temporary = environment.pop(USER_TMPDIR, None)
-    if temporary is not None:
-        environment.pop("TMPDIR", None)
-    if temporary:
-        environment["TMPDIR"] = temporary
+    for name, note in _REPLACED.items():
+        users = environment.pop(note, None)
+        if users is not None:
+            environment.pop(name, None)
+        if users:
+            environment[name] = users
     return environment
 
 
@@ -70,6 +80,19 @@ def user_umask(environ: Mapping[str, str] = os.environ) -> int:
     # os.umask() can only be asked by changing it, and other threads would see that.
     lines = Path("/proc/self/status").read_text().splitlines()
     return next((int(line.split()[1], 8) for line in lines if line.startswith("Umask:")), UMASK)
+
+
+def end_with_parent(number: signal.Signals) -> Callable[[], None]:
+    """For ``preexec_fn``: the kernel sends the child this signal when its parent is gone.
+
+    Only where the parent has no other threads; the signal comes when the thread that forked ends.
+    """
+    libc = ctypes.CDLL(None)  # now: between fork and exec nothing is to be loaded
+
+    def ask_the_kernel() -> None:
+        libc.prctl(_PR_SET_PDEATHSIG, number, 0, 0, 0)
+
+    return ask_the_kernel
 
 
 def become_private() -> None:

@@ -14,6 +14,7 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
+from ebbtide.infra.files.private import write_whole
 from ebbtide.infra.models.cluster import JobView
 from ebbtide.infra.models.job import JobSpec
 from ebbtide.infra.models.phases import Reason
@@ -92,10 +93,6 @@ class Driver:
         self._signal(signal.SIGKILL)
         process.wait()
 
-    def kill_for_memory(self, detail: str) -> None:
-        """End the program for being over its limit."""
-        self.end(Reason.OUT_OF_MEMORY, detail, at_once=True)
-
     def ask_to_end(self) -> None:
         """SIGTERM only: whoever sweeps the cluster next does not wait for an answer."""
         if self.running:
@@ -122,7 +119,6 @@ class Driver:
         return self.place.logs / f"exit-{self.place.cluster}.json"
 
     def _remember(self) -> None:
-        draft = self._memory.with_suffix(".draft")
         view = self.view
         facts = {
             "started_at": view.started_at,
@@ -132,8 +128,7 @@ class Driver:
             "detail": view.detail,
         }
         with contextlib.suppress(OSError):  # a full disk must not keep the cluster
-            draft.write_text(json.dumps(facts))
-            draft.rename(self._memory)
+            write_whole(self._memory, json.dumps(facts))
 
     def _remembered(self) -> bool:
         try:

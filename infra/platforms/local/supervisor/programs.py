@@ -31,11 +31,6 @@ class Programs:
         self._environment = environment
         self._drivers: dict[str, Driver] = {}
 
-    @property
-    def running(self) -> bool:
-        """Whether one runs now."""
-        return any(driver.running for driver in self._drivers.values())
-
     def tick(self, orders: dict[str, Any], out_of_memory: str) -> None:
         """Start what was ordered, end what shall end, and say what has ended."""
         for order, facts in orders.items():
