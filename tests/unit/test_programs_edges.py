@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from ebbtide.infra.errors import Problem
-from ebbtide.infra.request.program_check import check_program, check_workdir
+from ebbtide.infra.request.program_check import check_program, check_workdir, folder_of
 
 Check = Callable[..., list[Problem]]
 
@@ -182,3 +182,25 @@ def test_our_own_python_is_not_asked_twice(
     monkeypatch.setattr("subprocess.run", lambda *words, **more: pytest.fail("it was asked"))
     (workdir / "bad.py").write_text("(")
     assert len(check("bad.py")) == 1
+
+
+# The script's folder --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("words", "folder"),
+    [
+        (("/jobs/train.py",), "/jobs"),
+        (("/jobs/train.py", "/data/other.py"), "/jobs"),
+        (("python", "/jobs/train.py"), "/jobs"),
+        (("python", "-u", "/jobs/train.py"), None),
+        (("train.py",), None),
+        (("python", "jobs/train.py"), None),
+        (("/usr/bin/make", "all"), None),
+        ((), None),
+    ],
+)
+def test_folder_is_that_of_a_script_with_an_absolute_path(
+    words: tuple[str, ...], folder: str | None
+) -> None:
+    assert folder_of(words) == folder

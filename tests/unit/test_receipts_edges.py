@@ -254,13 +254,15 @@ def test_time_in_which_nobody_had_joined_says_nothing_about_the_minimum() -> Non
     assert receipt(span("worker-0", 0, 100, cpu_s=100.0), samples=samples).advice == ""
 
 
-def test_time_between_two_clusters_is_nobodys() -> None:
-    """The first idles for 10 s; then comes a pause of 60 s, then 20 s of work."""
+@pytest.mark.parametrize(
+    ("numbers", "first_s"), [((0, 1, 1, 2), 10), ((0, 0, 0, 1), 0)], ids=["two each", "one"]
+)
+def test_time_between_two_clusters_is_nobodys(numbers: tuple[int, ...], first_s: float) -> None:
+    """The first idles until its last sample; then comes a pause, then 20 s of work."""
+    moments = (0.0, first_s, 70.0, 90.0)
+    use = (5, 5, 80, 80)
     samples = [
-        sample(0, 0, cpu_percent=5),
-        sample(1, 10, cpu_percent=5),
-        sample(1, 70, cpu_percent=80),
-        sample(2, 90, cpu_percent=80),
+        sample(n, at, cpu_percent=cpu) for n, at, cpu in zip(numbers, moments, use, strict=True)
     ]
     spans = [
         span("worker-0", 0, 50, cpu_s=40.0),

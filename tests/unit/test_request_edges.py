@@ -87,6 +87,20 @@ def test_other_words_are_not_the_built_in_job(tmp_path: Path) -> None:
     assert job.argv[1:] == ("train.py",)
 
 
+# Where it runs --------------------------------------------------------------------------------
+
+
+def test_session_without_a_program_has_its_workdir_in_the_run(tmp_path: Path) -> None:
+    spec = build(tmp_path, words=None, cli={"workdir": "data"})
+    assert (spec.job, spec.workdir) == (None, str(tmp_path / "data"))
+
+
+def test_program_has_its_workdir_with_itself(tmp_path: Path) -> None:
+    spec = build(tmp_path)
+    assert spec.job is not None
+    assert (spec.job.workdir, spec.workdir) == (str(tmp_path), "")
+
+
 # Room -----------------------------------------------------------------------------------------
 
 

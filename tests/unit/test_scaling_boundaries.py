@@ -81,6 +81,12 @@ def test_growth_by_one_worker_counts_in_the_next_fifteen_seconds() -> None:
     assert (first.desired, again.desired) == (9, 16)
 
 
+def test_growth_at_its_limit_takes_nobody_away() -> None:
+    """Eight came at once (the minimum was raised), and from three only four would have been due."""
+    state = ScalingState(recommendations=((-1e6, 0),), additions=((0.0, 8),))
+    assert decide(POLICY, crew(*[500.0] * 11), 11, state, 5.0).desired == 11
+
+
 def test_only_growth_is_remembered_as_growth() -> None:
     for cpu in (100, 10):
         assert once(crew(cpu, cpu)).state.additions == ()
@@ -101,8 +107,12 @@ def test_first_look_takes_what_is_declared_as_a_proposal() -> None:
 
 
 def test_averages_are_those_of_the_ready_workers() -> None:
-    decision = once(crew(100, 50, unready=2, unready_cpu=900))
-    assert (decision.cpu_percent, decision.memory_percent) == (75, 0)
+    ready = [
+        WorkerFigures(name=f"worker-{n}", ready=True, cpu_percent=cpu, memory_percent=memory)
+        for n, (cpu, memory) in enumerate([(100, 20), (50, 40)])
+    ]
+    decision = once(ready + crew(unready=2, unready_cpu=900))
+    assert (decision.cpu_percent, decision.memory_percent) == (75, 30)
 
 
 @pytest.mark.parametrize("workers", [[], crew(unready=2)], ids=["nobody", "nobody ready"])
@@ -113,6 +123,12 @@ def test_without_ready_workers_the_averages_are_zero(workers: list[WorkerFigures
 
 def test_metric_is_named_only_by_a_decision() -> None:
     assert [once(crew(cpu)).metric for cpu in (100, 200)] == ["", "cpu"]
+
+
+def test_growth_for_memory_says_so() -> None:
+    full = WorkerFigures(name="worker-0", ready=True, memory_percent=160)
+    decision = once([full])
+    assert (decision.reason, decision.metric) == ("memory 160 %", "memory")
 
 
 @pytest.mark.parametrize(
