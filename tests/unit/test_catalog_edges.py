@@ -152,6 +152,15 @@ def test_keep_that_is_no_limit_is_refused(problems: Any) -> None:
     assert problems("keep: [for ever]") == ["keep: 'for ever' is not what to keep"]
 
 
+# Platforms ------------------------------------------------------------------------------------
+
+
+def test_platform_that_is_like_none_is_answered_with_all(load: Any) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        load("pools: {a: {platform: xyz, cpu: 1, memory: 1Gi}}")
+    assert caught.value.problems[0].hint == "platforms: local, kubernetes"
+
+
 # Derived tiers --------------------------------------------------------------------------------
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -186,6 +187,12 @@ def test_nothing_has_no_sums() -> None:
     assert receipts.sums_by([], "tier") == ()
 
 
+@pytest.mark.parametrize(("by", "key"), [("job", "session"), ("tier", "tiny"), ("tag", "(none)")])
+def test_runs_are_summed_by_what_was_asked(by: str, key: str) -> None:
+    (one,) = receipts.sums_by([receipt(span("worker-0", 0, 9))] * 2, by)
+    assert (one.key, one.runs) == (key, 2)
+
+
 def test_runs_of_two_days_have_two_sums_in_order() -> None:
     later = replace(receipt(span("worker-0", 0, 9)), created=CREATED + 48 * 3600)
     first, second = receipts.sums_by([later, receipt(span("worker-0", 0, 9))], "day")
@@ -275,12 +282,13 @@ def test_time_between_two_clusters_is_nobodys(numbers: tuple[int, ...], first_s:
 
 
 @pytest.fixture
-def ledger(tmp_path: Path) -> Ledger:
+def ledger(tmp_path: Path) -> Iterator[Ledger]:
     ledger = Ledger(tmp_path)
     ledger.add_run("heron", to_json(SPEC))
     ledger.add_cluster("heron-1", "heron", attempt=1, pool="test", lease_s=5)
     ledger.update_run("heron", created=CREATED, ended=CREATED + 100, phase="Succeeded")
-    return ledger
+    yield ledger
+    ledger.close()
 
 
 def test_run_that_nobody_knows_has_no_receipt(ledger: Ledger) -> None:
