@@ -122,7 +122,8 @@ def test_request_may_take_all_of_the_pool(tmp_path: Path) -> None:
 def test_only_what_does_not_fit_is_named(
     tmp_path: Path, millis: int, gib: float, said: str
 ) -> None:
-    assert problem(tmp_path, tier("big", millis, gib)).summary == said
+    found = problem(tmp_path, tier("big", millis, gib))
+    assert (found.summary, found.hint) == (said, "")
 
 
 @pytest.mark.parametrize(
