@@ -105,3 +105,15 @@ def test_word_is_known_by_its_beginning() -> None:
 )
 def test_hint_names_the_nearest_word_or_says_otherwise(word: str, hint: str) -> None:
     assert did_you_mean(word, ["workers"], prefix="--", otherwise="write one") == hint
+
+
+@pytest.mark.parametrize("name", ["TOKEN", "token", "_t", "T1", "a_B_2"])
+def test_variable_may_have_letters_of_both_cases_digits_and_underscores(name: str) -> None:
+    values, problems = merge({"env": [f"{name}=x"], "secret": [name]}, {}, file={})
+    assert (values["env"], values["secret"], problems) == ({name: "x"}, (name,), [])
+
+
+@pytest.mark.parametrize("name", ["1T", "a-b", "a b", "ä", ""])
+def test_variable_with_anything_else_is_refused(name: str) -> None:
+    _, (problem,) = merge({"secret": [name]}, {}, file={})
+    assert problem.hint == "write letters, digits and _"

@@ -82,6 +82,11 @@ def test_script_is_found_behind_pythons_flags(check: Check, flags: list[str]) ->
     assert (problem.summary, problem.hint) == ("trian.py does not exist", "did you mean train.py?")
 
 
+@pytest.mark.parametrize("flag", ["-W", "-X", "--check-hash-based-pycs"])
+def test_flag_whose_argument_is_missing_is_left_to_python(check: Check, flag: str) -> None:
+    assert check("python", flag) == []
+
+
 def test_words_behind_the_script_are_its_own(check: Check) -> None:
     assert check("python", "train.py", "missing.py") == []
 
