@@ -239,7 +239,7 @@ def _steps(record: Record) -> tuple[tuple[str, Use], ...]:
     start = record.created
     for step, end in record.marks:
         asked_s = sum(_held_s(span, start, end) for span in workers)
-        used_s = min(asked_s, (_at(curve, end) - _at(curve, start)) / cores)
+        used_s = min(asked_s, max(0.0, _at(curve, end) - _at(curve, start)) / cores)
         cost = _cost(record.spans, start, end)
         use = Use(seconds=max(0.0, end - start), asked_s=asked_s, used_s=used_s, cost=cost)
         found[step] = found.get(step, Use()) + use

@@ -137,7 +137,8 @@ def format_memory(bytes_: float) -> str:
     """Bytes with the largest binary unit that leaves at least one: ``1.5 GiB``."""
     for unit in ("Ti", "Gi", "Mi", "Ki"):
         if bytes_ >= _BINARY[unit]:
-            return f"{bytes_ / _BINARY[unit]:.3g} {unit}B"
+            amount = bytes_ / _BINARY[unit]
+            return f"{amount:.3g} {unit}B" if amount < 999.5 else f"{amount:.0f} {unit}B"
     return f"{bytes_:.0f} B"
 
 

@@ -161,7 +161,7 @@ def _propose(
         # The HPA would multiply by the ready ones only and shrink to less than the load needs; its
         # five minutes of stabilisation hide that. Windows here may be short, so: wait for them.
         replicas = declared
-    elif abs(ratio - 1) > tolerance:
+    elif not 1 - tolerance <= ratio <= 1 + tolerance:
         replicas = math.ceil(_tidy(ratio * len(use)))
     return _Proposal(replicas, metric, label, percent)
 

@@ -1,0 +1,191 @@
+"""Why a run waits, failed or took its time: worked cases of cause, evidence and fix."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ebbtide.infra.models.phases import Phase, Reason
+from ebbtide.infra.policy.diagnosis import Diagnosis, Story, diagnose, fix_for
+
+
+def event(kind: str, at: float = 0.0, step: str = "", **more: Any) -> dict[str, Any]:
+    fixed: dict[str, Any] = {"reason": None, "message": f"a {kind}", "data": {}}
+    return {"kind": kind, "at": at, "step": step, **fixed, **more}
+
+
+def waiting(reason: str | None, message: str) -> dict[str, Any]:
+    return event("step_waiting", step="wait_for_nodes", reason=reason, message=message)
+
+
+def failed(
+    message: str = "the head did not answer", at: float = 0.0, **data: str
+) -> dict[str, Any]:
+    return event("step_failed", at, "start_head", message=message, data=data)
+
+
+def told(*events: dict[str, Any], phase: Phase = Phase.FAILED, **more: Any) -> Diagnosis:
+    known: dict[str, Any] = {"reason": None, "detail": "", "exit_code": None, "created": 0.0}
+    return diagnose(Story(phase=phase, events=events, **{**known, **more}))
+
+
+# It waits -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("phase", [Phase.QUEUED, Phase.PROVISIONING])
+def test_run_that_waits_says_for_what(phase: Phase) -> None:
+    found = told(waiting("CAPACITY:RUNS_AT_MAX", "2 are ahead"), phase=phase)
+    assert found.cause == "it waits: a limit of runs at once is reached"
+    assert (found.reason, found.evidence) == (Reason.RUNS_AT_MAX, ("2 are ahead",))
+    assert found.fix == fix_for(Reason.RUNS_AT_MAX)
+
+
+def test_wait_without_a_reason_is_for_room() -> None:
+    found = told(waiting(None, "no room"), phase=Phase.QUEUED)
+    assert found.reason is Reason.POOL_AT_MAX
+
+
+def test_newest_wait_counts() -> None:
+    events = waiting("CAPACITY:POOL_AT_MAX", "3 ahead"), waiting("CAPACITY:RUNS_AT_MAX", "1 ahead")
+    assert told(*events, phase=Phase.QUEUED).evidence == ("1 ahead",)
+
+
+@pytest.mark.parametrize(
+    ("phase", "cause"),
+    [(Phase.STARTING, "it is starting; "), (Phase.RUNNING, "it is running; ")],
+)
+def test_run_that_has_waited_no_longer_waits(phase: Phase, cause: str) -> None:
+    found = told(waiting("CAPACITY:POOL_AT_MAX", "no room"), phase=phase)
+    assert found.cause.startswith(cause)
+    assert found.reason is None
+
+
+def test_queued_run_of_which_nothing_is_known_yet_waits_for_nothing() -> None:
+    found = told(phase=Phase.QUEUED)
+    assert found == Diagnosis("it is queued; nothing has happened yet", None, (), "")
+
+
+def test_run_that_waited_until_it_failed_tells_the_failure() -> None:
+    found = told(waiting("CAPACITY:POOL_AT_MAX", "no room"), reason=Reason.NOT_IN_TIME)
+    assert (found.cause, found.reason) == ("it did not start within its time", Reason.NOT_IN_TIME)
+
+
+# It failed ------------------------------------------------------------------------------------
+
+
+def test_cause_of_a_failure_is_the_sentence_of_its_reason() -> None:
+    found = told(reason=Reason.HEAD_LOST)
+    assert found == Diagnosis("the head died", Reason.HEAD_LOST, (), fix_for(Reason.HEAD_LOST))
+
+
+def test_evidence_goes_from_the_detail_to_the_programs_last_words() -> None:
+    events = [
+        event("step_done", 1.0, "request_hardware_tier"),
+        event("warning", message="the disk is nearly full"),
+        event("attempt", message="attempt 2 of 3"),
+        failed(at=5.0, detail="port 8786 is closed"),
+    ]
+    words = ("Traceback", "OSError: no")
+    found = told(*events, reason=Reason.HEAD_NOT_READY, detail="after 120 s", last_words=words)
+    assert found.evidence == (
+        "after 120 s",
+        "step head: the head did not answer, port 8786 is closed",
+        "the disk is nearly full",
+        "attempt 2 of 3",
+        "stderr: Traceback",
+        "stderr: OSError: no",
+        "hardware tier took 1.0s",
+        "head took 4.0s",
+    )
+
+
+def test_failed_step_without_a_detail_is_told_by_its_message_alone() -> None:
+    found = told(failed(), reason=Reason.HEAD_NOT_READY)
+    assert found.evidence[0] == "step head: the head did not answer"
+
+
+def test_last_failed_step_counts() -> None:
+    found = told(failed("first"), failed("second"), reason=Reason.HEAD_NOT_READY)
+    assert found.evidence[0] == "step head: second"
+
+
+def test_evidence_said_twice_is_shown_once() -> None:
+    warning = event("warning", message="the lease was late")
+    found = told(warning, warning, reason=Reason.LEASE_LAPSED, detail="the lease was late")
+    assert found.evidence == ("the lease was late",)
+
+
+def test_what_merely_happened_is_no_evidence() -> None:
+    assert told(event("scaled"), event("job_started"), reason=Reason.EXIT_CODE).evidence == ()
+
+
+def test_hint_of_the_failed_step_is_better_than_the_usual_fix() -> None:
+    assert told(failed(hint="open the port"), reason=Reason.HEAD_NOT_READY).fix == "open the port"
+
+
+@pytest.mark.parametrize("events", [(), (failed(),), (failed(hint=""),)])
+def test_without_a_hint_the_fix_is_the_usual_one(events: tuple[dict[str, Any], ...]) -> None:
+    found = told(*events, reason=Reason.HEAD_NOT_READY)
+    assert found.fix == fix_for(Reason.HEAD_NOT_READY)
+
+
+@pytest.mark.parametrize("reason", [r for r in Reason if r.family == "misconfiguration"])
+def test_wrong_request_is_to_be_corrected(reason: Reason) -> None:
+    assert fix_for(reason).startswith("correct the request")
+
+
+@pytest.mark.parametrize("reason", [r for r in Reason if r.family in ("capacity", "infra")])
+def test_what_is_not_the_requests_fault_has_a_fix_of_its_own(reason: Reason) -> None:
+    assert not fix_for(reason).startswith("correct the request")
+
+
+# Where the time went --------------------------------------------------------------------------
+
+
+def test_run_that_ended_well_tells_where_its_time_went() -> None:
+    events = [
+        event("step_done", 101.0, "request_hardware_tier"),
+        event("step_done", 110.0, "run_user_job"),
+        event("step_done", 111.0, "tear_down"),
+    ]
+    found = told(*events, phase=Phase.SUCCEEDED, created=100.0)
+    assert found.cause == "it went well; 82 % of its time was step job"
+    assert found.evidence == ("hardware tier took 1.0s", "job took 9.0s", "released took 1.0s")
+    assert (found.reason, found.fix) == (None, "")
+
+
+def test_only_step_has_all_of_the_time() -> None:
+    found = told(event("step_done", 7.0, "start_head"), phase=Phase.RUNNING)
+    assert found.cause == "it is running; 100 % of its time was step head"
+
+
+def test_steps_that_took_no_time_at_all_are_no_error() -> None:
+    found = told(event("step_done", 0.0, "start_head"), phase=Phase.SUCCEEDED)
+    assert found.cause == "it went well; 0 % of its time was step head"
+
+
+def test_step_done_in_two_attempts_is_summed() -> None:
+    events = [
+        failed(at=10.0),
+        event("step_done", 12.0, "request_hardware_tier"),
+        event("step_done", 17.0, "start_head"),
+    ]
+    assert told(*events, phase=Phase.SUCCEEDED).evidence == (
+        "head took 15s",
+        "hardware tier took 2.0s",
+    )
+
+
+def test_only_ends_of_steps_divide_the_time() -> None:
+    events = [
+        event("step_waiting", 3.0, "wait_for_nodes"),
+        event("step_done", 4.0),
+        event("step_done", 6.0, "wait_for_nodes"),
+    ]
+    assert told(*events, phase=Phase.SUCCEEDED).evidence == ("nodes took 6.0s",)
+
+
+def test_clock_set_back_makes_no_negative_time() -> None:
+    found = told(event("step_done", 95.0, "start_head"), phase=Phase.SUCCEEDED, created=100.0)
+    assert found.evidence == ("head took 0.0s",)
