@@ -35,7 +35,6 @@ from ebbtide.infra.models.resources import format_memory
 from ebbtide.infra.platforms.local.tails import Tail
 from ebbtide.infra.presentation.plot import svg_plot
 from ebbtide.infra.presentation.receipt_text import receipt_markdown
-from ebbtide.infra.records import usage
 from ebbtide.infra.records.ledger import Ledger
 from ebbtide.infra.settings import Settings
 from ebbtide.infra.waiting import now_s
@@ -179,7 +178,7 @@ class _Round:
             self._artifacts.put("receipt", "markdown", page, advice)
 
     def _show_plot(self) -> None:
-        svg = svg_plot(usage.samples_of(self._ledger, self._subject.run))
+        svg = svg_plot(self._ledger.samples(self._subject.run))
         if svg:
             image = base64.b64encode(svg.encode()).decode()
             words = f"![workers](data:image/svg+xml;base64,{image})"
@@ -213,9 +212,7 @@ class _Round:
             self._artifacts.put("dashboard", "markdown", link, "The framework's own dashboard")
 
     def _view(self) -> ClusterView | None:
-        row = self._ledger.row(
-            "SELECT view FROM clusters WHERE run = ? ORDER BY seq DESC LIMIT 1", self._subject.run
-        )
+        row = self._ledger.last_cluster(self._subject.run)
         return from_json(ClusterView, row["view"]) if row and row["view"] != "{}" else None
 
 

@@ -7,7 +7,6 @@ A suspended flow is not there to want its cluster, so it is released and made an
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
@@ -192,10 +191,7 @@ def _keep(ledger: Ledger, scene: Scene, key: str, keep_s: float | None) -> bool:
 
 
 def _kept_before(ledger: Ledger, key: str) -> bool:
-    rows = ledger.rows(
-        "SELECT c.orders FROM clusters c JOIN runs r ON r.name = c.run WHERE r.job_key = ?", key
-    )
-    return any(json.loads(row["orders"]).get("kept") for row in rows)
+    return any(orders.get("kept") for orders in ledger.orders_of(key))
 
 
 def _keep_s(text: str | None) -> float | None:

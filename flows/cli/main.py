@@ -120,7 +120,7 @@ def _last_net(settings: Settings) -> None:
         return
     ledger = Ledger(settings.home)
     try:
-        ledger.rows("SELECT 1 FROM runs LIMIT 1")
+        ledger.check()
     except ProvisioningError as error:  # a full disk: what only looks can go on without
         say(f"! nothing can be put in order: {error.detail or error.summary}; {error.hint}")
         return

@@ -86,8 +86,7 @@ def known_run(ledger: Ledger, name: str) -> Any:
     row = ledger.run(name)
     if row is not None:
         return row
-    names = [run["name"] for run in ledger.rows("SELECT name FROM runs ORDER BY created DESC")]
-    hint = did_you_mean(name, names, otherwise="ebb ps -a lists all runs")
+    hint = did_you_mean(name, ledger.run_names(), otherwise="ebb ps -a lists all runs")
     raise ConfigurationError([Problem(Reason.RUN_UNKNOWN, f"there is no run {name!r}", hint)])
 
 

@@ -23,9 +23,7 @@ def release(flow: Any, flow_run: Any, state: Any) -> None:  # noqa: ARG001  Pref
     settings = load_settings()
     ledger = Ledger(settings.home)
     reason = Reason.CANCELLED if state.is_cancelled() or state.is_cancelling() else Reason.FLOW_LOST
-    id_ = str(flow_run.id)
-    of_it = "SELECT name FROM runs WHERE flow_run_id = ? OR job_key LIKE ?"
-    names = [row["name"] for row in ledger.rows(of_it, id_, f"{id_}/%")]
+    names = ledger.runs_of_flow(str(flow_run.id))
     living = [run for run in names if ledger.living_clusters(run)]
     for run in living:
         stop_run(settings, run, reason)

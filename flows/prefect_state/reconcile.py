@@ -81,14 +81,12 @@ def reconcile(settings: Settings, *, worker: Worker | None = None) -> Reconciled
     found = Reconciled(reaped.clusters, reaped.runs)
     ledger = Ledger(settings.home)
     with get_client(sync_client=True) as client:
-        for row in ledger.rows("SELECT * FROM flow_runs"):
+        for row in ledger.registered():
             if not marks.alive(row["pid"], row["started"]):
                 _end(client, row["id"], found)
-                ledger.write(
-                    "DELETE FROM flow_runs WHERE id = ? AND pid = ?", row["id"], row["pid"]
-                )
+                ledger.unregister_process(row["id"], row["pid"])
         for flow_run in _unborn(client, worker) if worker else ():
-            if ledger.row("SELECT 1 FROM flow_runs WHERE id = ?", str(flow_run.id)) is None:
+            if not ledger.is_registered(str(flow_run.id)):
                 _end(client, str(flow_run.id), found)
     ledger.close()
     try:

@@ -27,7 +27,6 @@ from ebbtide.infra.models.codec import from_json
 from ebbtide.infra.models.job import RunSpec
 from ebbtide.infra.models.usage import Sample, Span
 from ebbtide.infra.policy.advice import Figures, advise
-from ebbtide.infra.records import usage
 from ebbtide.infra.records.ledger import Ledger
 from ebbtide.infra.waiting import wall_s
 
@@ -136,18 +135,18 @@ class Record:
 def receipt_of(ledger: Ledger, run: str) -> Receipt | None:
     """The receipt of a run, also while it goes on; None when it is unknown or held nothing."""
     row = ledger.run(run)
-    spans = usage.spans_of(ledger, run)
+    spans = ledger.spans(run)
     if row is None or not spans:
         return None
     events = [e for e in ledger.events(run) if e["kind"] in ("step_done", "step_failed")]
     marks = [(event["step"], event["at"]) for event in events if event["step"]]
-    return settle(_record(row, spans, usage.samples_of(ledger, run), marks))
+    return settle(_record(row, spans, ledger.samples(run), marks))
 
 
 def receipts_since(ledger: Ledger, at: float) -> list[Receipt]:
     """Of all runs that were asked for since then (Unix time) and held something; without steps."""
-    rows = ledger.rows("SELECT * FROM runs WHERE created >= ? ORDER BY created", at)
-    found = [(row, usage.spans_of(ledger, row["name"])) for row in rows]
+    rows = ledger.runs_since(at)
+    found = [(row, ledger.spans(row["name"])) for row in rows]
     return [settle(_record(row, spans)) for row, spans in found if spans]
 
 

@@ -91,10 +91,10 @@ def run_on(scene: Scene, folder: Path, program: Program) -> RunResult:
 
 def done_before(settings: Settings, ledger: Ledger, key: str, program: Program) -> RunResult | None:
     """The result of an earlier start that ended well, under any run of this key."""
-    for row in ledger.rows("SELECT name FROM runs WHERE job_key = ? ORDER BY rowid DESC", key):
-        for folder in sorted(_programs(settings, row["name"]).glob("*")):
+    for run in ledger.runs_of(key):
+        for folder in sorted(_programs(settings, run).glob("*")):
             if _read(folder / _FACTS) == program.facts and _ended_well(folder):
-                return result_in(folder, row["name"])
+                return result_in(folder, run)
     return None
 
 

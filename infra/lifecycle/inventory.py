@@ -140,10 +140,10 @@ def gather(settings: Settings, catalog: Catalog) -> Overview:
     """What is now, from the platforms and the ledger."""
     ledger = Ledger(settings.home)
     try:
-        rows = ledger.rows(_LIVING)
+        rows = ledger.living_with_runs()
         specs = {row["run"]: from_json(RunSpec, row["spec"]) for row in rows}
         pools = _pools(settings, catalog, specs.values())
-        shares = tuple(_share(row, pools) for row in ledger.rows(_SHARES))
+        shares = tuple(_share(row, pools) for row in ledger.shares())
     finally:
         ledger.close()
     return Overview(
@@ -193,26 +193,14 @@ def waiting_in(rows: Iterable[sqlite3.Row], specs: dict[str, RunSpec]) -> tuple[
 
 def lease_of(ledger: Ledger, cluster: str) -> Lease | None:
     """The lease of one cluster; None when it is not in the ledger."""
-    row = ledger.row(f"{_CLUSTERS} WHERE c.id = ?", cluster)
+    row = ledger.cluster_with_run(cluster)
     return None if row is None else _lease(row)
 
 
 def last_view(ledger: Ledger, run: str) -> ClusterView:
     """What was last seen of the run's latest cluster; empty when there is none yet."""
-    row = ledger.row("SELECT id, view FROM clusters WHERE run = ? ORDER BY seq DESC LIMIT 1", run)
+    row = ledger.last_cluster(run)
     return ClusterView(cluster="") if row is None else _view(row)
-
-
-_CLUSTERS = (
-    "SELECT c.id, c.run, c.pool, c.state, c.view, c.created, c.lease_s,"
-    " max(c.beat_at, c.created) AS renewed, r.spec, r.phase, r.owner, r.flow_pid, r.flow_started"
-    " FROM clusters c JOIN runs r ON r.name = c.run"
-)
-_LIVING = f"{_CLUSTERS} WHERE c.released_at IS NULL ORDER BY c.seq"
-_SHARES = (
-    "SELECT c.run, s.* FROM shares s JOIN clusters c ON c.id = s.cluster"
-    " ORDER BY c.seq, s.owner != 'head', length(s.owner), s.owner"  # worker-2 before worker-10
-)
 
 
 def _pools(settings: Settings, catalog: Catalog, specs: Iterable[RunSpec]) -> tuple[PoolState, ...]:

@@ -43,7 +43,7 @@ def reap(settings: Settings) -> Reaped:
 def _settle(ledger: Ledger) -> tuple[str, ...]:
     """End runs that nobody can end any more: no flow, no living cluster."""
     settled = []
-    for row in ledger.rows("SELECT * FROM runs WHERE ended IS NULL"):
+    for row in ledger.runs(open_only=True):
         born = row["flow_pid"] is not None or wall_s() - row["created"] > _BIRTH_S
         if not born or marks.alive(row["flow_pid"], row["flow_started"]):
             continue
@@ -60,7 +60,7 @@ def settle(ledger: Ledger, run: str, lost: Reason = Reason.FLOW_LOST) -> bool:
         run: its name.
         lost: why it ended, unless its program had ended before.
     """
-    last = ledger.row("SELECT view FROM clusters WHERE run = ? ORDER BY seq DESC LIMIT 1", run)
+    last = ledger.last_cluster(run)
     view = from_json(ClusterView, last["view"]) if last and last["view"] != "{}" else None
     ours = (Reason.LEASE_LAPSED, Reason.FLOW_LOST)
     if view is None or view.job.ended_at is None or view.job.reason in ours:

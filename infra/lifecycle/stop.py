@@ -15,12 +15,10 @@ def stop_run(settings: Settings, run: str, reason: Reason, *, at_once: bool = Fa
         Whether there was anything to stop.
     """
     ledger = Ledger(settings.home)
-    stopped = ledger.write(
-        "UPDATE runs SET stop_reason = ? WHERE name = ? AND ended IS NULL", reason.value, run
-    )
+    stopped = ledger.request_stop(run, reason)
     platform = load_platform("local", settings)
     clusters = ledger.living_clusters(run)
     for row in clusters:
         platform.release(row["id"], reason, at_once=at_once)
     ledger.close()
-    return bool(stopped or clusters)
+    return stopped or bool(clusters)

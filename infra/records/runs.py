@@ -15,14 +15,9 @@ from typing import Any
 from ebbtide.infra.errors import CapacityError, EbbError, JobError, ProvisioningError, error_for
 from ebbtide.infra.models.cluster import ClusterView
 from ebbtide.infra.models.codec import to_json
-from ebbtide.infra.models.hardware import NodePool
 from ebbtide.infra.models.job import RunSpec
 from ebbtide.infra.models.phases import Phase, Reason
 from ebbtide.infra.records.ledger import Ledger
-from ebbtide.infra.waiting import wall_s
-
-_BEING_BORN = 200
-"""So many of the newest runs are looked at for those whose cluster is not written down yet."""
 
 
 def begin(ledger: Ledger, spec: RunSpec, **more: Any) -> RunSpec:
@@ -44,7 +39,7 @@ def begin(ledger: Ledger, spec: RunSpec, **more: Any) -> RunSpec:
     more = {"owner": spec.owner, "tags": json.dumps(spec.tags), **more}
 
     def full() -> bool:
-        return pool.runs_waiting is not None and waiting(ledger, pool) >= pool.runs_waiting
+        return pool.runs_waiting is not None and ledger.runs_waiting(pool.name) >= pool.runs_waiting
 
     # Asked first without the lock: a crowd that is refused disturbs nobody who runs.
     while full() or not ledger.add_run(spec.name, to_json(spec), unless=full, **more):
@@ -59,20 +54,6 @@ def begin(ledger: Ledger, spec: RunSpec, **more: Any) -> RunSpec:
     return spec
 
 
-def waiting(ledger: Ledger, pool: NodePool) -> int:
-    """Runs that wait for room in a pool, and those that have no cluster yet but soon will."""
-    row = ledger.row(
-        "SELECT (SELECT count(*) FROM clusters WHERE released_at IS NULL AND pool = ?"
-        " AND state = 'queued') + (SELECT count(*) FROM"
-        " (SELECT name, ended FROM runs ORDER BY rowid DESC LIMIT ?) r WHERE r.ended IS NULL"
-        " AND NOT EXISTS (SELECT 1 FROM clusters c WHERE c.run = r.name))",
-        pool.name,
-        _BEING_BORN,
-    )
-    assert row is not None
-    return int(row[0])
-
-
 def cluster_id(run: str, attempt: int) -> str:
     """The name of a run's nth cluster."""
     return f"{run}-{attempt}"
@@ -80,13 +61,7 @@ def cluster_id(run: str, attempt: int) -> str:
 
 def free_name(ledger: Ledger, wanted: str) -> str:
     """``wanted``, or ``wanted-2`` and so on when a run of that name is in the ledger."""
-    rows = ledger.rows(
-        "SELECT name FROM runs WHERE name = ? OR (name > ? AND name < ?)",
-        wanted,
-        f"{wanted}-",
-        f"{wanted}.",  # the sign after the dash
-    )
-    taken = {row["name"] for row in rows}
+    taken = set(ledger.run_names(wanted))
     name, number = wanted, 1
     while name in taken:
         number += 1
@@ -99,18 +74,13 @@ def end(ledger: Ledger, run: str, error: EbbError | None, exit_code: int) -> boo
     phase = Phase.SUCCEEDED if error is None else error.reason.info.phase
     if not phase.ended:
         phase = Phase.FAILED
-    reason = error.reason.value if error else None
+    reason = error.reason if error else None
     detail = _detail(error)
-    with ledger.transaction() as connection:
-        changed = connection.execute(
-            "UPDATE runs SET phase = ?, reason = ?, detail = ?, exit_code = ?, ended = ?"
-            " WHERE name = ? AND ended IS NULL",
-            (phase.value, reason, detail, exit_code, wall_s(), run),
-        ).rowcount
-    if changed:
+    ended = ledger.end_run(run, phase, reason, detail, exit_code)
+    if ended:
         hint = error.hint if error else ""
         ledger.emit(run, "run_ended", detail, reason=reason, phase=phase.value, hint=hint)
-    return changed > 0
+    return ended
 
 
 @contextlib.contextmanager

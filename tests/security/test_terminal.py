@@ -26,7 +26,7 @@ from ebbtide.infra.models.usage import Span
 from ebbtide.infra.platforms.local.neighbours import Claim, Neighbours
 from ebbtide.infra.presentation.receipt_text import receipt_markdown
 from ebbtide.infra.presentation.tables import tables
-from ebbtide.infra.records import runs, usage
+from ebbtide.infra.records import runs
 from ebbtide.infra.records.ledger import Ledger
 from ebbtide.infra.settings import Settings
 from ebbtide.tasks.words import words_of
@@ -64,7 +64,7 @@ def ledger(ebb_home: Path) -> Ledger:
         began=1.0,
         ended=2.0,
     )
-    usage.write(ledger, "heron-1", [span], [], 1)
+    ledger.write_usage("heron-1", [span], [], 1)
     ledger.emit("heron", "step_waiting", text, reason=Reason.POOL_AT_MAX.value)
     ledger.emit("heron", "note", text)
     runs.end(ledger, "heron", error_for(Reason.NOT_STARTED, detail=text, hint=text), 64)

@@ -10,7 +10,8 @@ import pytest
 
 from ebbtide.infra.errors import ConfigurationError, ProvisioningError
 from ebbtide.infra.models.phases import Reason
-from ebbtide.infra.records.ledger import _SCHEMA, Ledger
+from ebbtide.infra.records.ledger import Ledger
+from ebbtide.infra.records.sqlite.schema import SCHEMA
 
 
 @pytest.fixture
@@ -112,7 +113,7 @@ def test_busy_disk_is_a_temporary_infrastructure_error(ledger: Ledger) -> None:
 
 def test_ledger_of_the_version_before_is_brought_up_to_date(tmp_path: Path) -> None:
     old = sqlite3.connect(tmp_path / "ledger.sqlite")
-    for statement in _SCHEMA.split(";"):
+    for statement in SCHEMA.split(";"):
         old.execute(statement)
     old.execute("INSERT INTO runs (name, spec, phase, created) VALUES ('egret', '{}', 'Queued', 1)")
     old.execute("PRAGMA user_version = 1")

@@ -27,7 +27,7 @@ def main(args: list[str]) -> int:
             detail=f"the manager (pid {info.pid}) still lives",
             hint=f"see {stack.log_of(settings)}",
         )
-    ours = {row["id"] for row in Ledger(settings.home).rows("SELECT id FROM clusters")}
+    ours = set(Ledger(settings.home).clusters_of())
     held = [item for item in load_platform("local", settings).held() if item.cluster in ours]
     if options.json:
         print_json({"was_up": info is not None, "held": len(held)})

@@ -24,7 +24,8 @@ from ebbtide.infra.models.phases import ExitCode
 from ebbtide.infra.models.resources import format_memory
 from ebbtide.infra.platforms.local import marks
 from ebbtide.infra.platforms.local.neighbours import HIDDEN, neighbours
-from ebbtide.infra.records.ledger import VERSION, Ledger
+from ebbtide.infra.records.ledger import Ledger
+from ebbtide.infra.records.sqlite.schema import VERSION
 from ebbtide.infra.settings import load_settings
 
 _DESCRIPTION = """Checks this machine; exit 64 when something essential is missing. JSON: a list of
@@ -81,7 +82,7 @@ def _python() -> list[Finding]:
 def _home() -> list[Finding]:
     home = load_settings().home
     try:
-        Ledger(home).rows("SELECT 1 FROM runs LIMIT 1")
+        Ledger(home).check()
     except EbbError as error:
         return [Finding("ledger", "missing", error.summary, error.hint)]
     free = shutil.disk_usage(home).free

@@ -69,10 +69,9 @@ def _until(ledger: Ledger, cluster: str) -> str:
 
 
 def _flows(ledger: Ledger) -> list[dict[str, Any]]:
-    rows = ledger.rows("SELECT name, flow_pid, flow_started, created FROM runs WHERE ended IS NULL")
     return [
         {"run": row["name"], "pid": row["flow_pid"], "age_s": round(wall_s() - row["created"], 1)}
-        for row in rows
+        for row in ledger.runs(open_only=True)
         if marks.alive(row["flow_pid"], row["flow_started"])
     ]
 

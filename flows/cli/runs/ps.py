@@ -28,7 +28,7 @@ def main(args: list[str]) -> int:
     options = parser.take(args)
     ledger = LastKnown(load_settings().home)
     while True:
-        facts = [_facts(ledger, row) for row in _rows(ledger, everything=options.all)]
+        facts = [_facts(ledger, row) for row in ledger.runs(open_only=not options.all)]
         if ledger.stale:
             say(f"! {ledger.stale}; ebb held shows what is alive")
         if options.json:
@@ -38,11 +38,6 @@ def main(args: list[str]) -> int:
         if not options.watch:
             return ExitCode.OK
         wait_for_change(ledger)
-
-
-def _rows(ledger: Ledger, *, everything: bool) -> list[Any]:
-    which = "" if everything else "WHERE ended IS NULL"
-    return ledger.rows(f"SELECT * FROM runs {which} ORDER BY created")
 
 
 def _facts(ledger: Ledger, row: Any) -> dict[str, Any]:

@@ -26,15 +26,15 @@ def main(args: list[str]) -> int:
     known_run(ledger, options.run)
     stopped = stop_run(settings, options.run, Reason.CANCELLED, at_once=options.now)
     platform = load_platform("local", settings)
-    rows = ledger.rows("SELECT id FROM clusters WHERE run = ?", options.run)
+    clusters = ledger.clusters_of(options.run)
 
     def released() -> bool:
-        for row in rows:
-            platform.observe(row["id"])  # a supervisor that hangs is not waited for
-        return not any(platform.held(row["id"]) for row in rows)
+        for cluster in clusters:
+            platform.observe(cluster)  # a supervisor that hangs is not waited for
+        return not any(platform.held(cluster) for cluster in clusters)
 
     wait_until(released, timeout_s=_TIMEOUT_S)
-    held = [f"{h.role} {h.name} {h.where}" for row in rows for h in platform.held(row["id"])]
+    held = [f"{h.role} {h.name} {h.where}" for cluster in clusters for h in platform.held(cluster)]
     if options.json:
         print_json({"run": options.run, "stopped": stopped, "held": held})
     else:

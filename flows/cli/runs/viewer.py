@@ -119,9 +119,7 @@ class Viewer:
         self._screen.event(event, took_s)
 
     def _show_waiting(self) -> None:
-        row = self._ledger.row(
-            "SELECT view FROM clusters WHERE run = ? ORDER BY seq DESC LIMIT 1", self._spec.name
-        )
+        row = self._ledger.last_cluster(self._spec.name)
         if row is None or row["view"] == "{}":
             return
         view = from_json(ClusterView, row["view"])
@@ -211,17 +209,14 @@ class Viewer:
 
     def _held(self) -> list[Held]:
         platform = load_platform(self._spec.platform, self._settings)
-        rows = self._ledger.rows("SELECT id FROM clusters WHERE run = ?", self._spec.name)
-        return [held for row in rows for held in platform.held(row["id"])]
+        clusters = self._ledger.clusters_of(self._spec.name)
+        return [held for cluster in clusters for held in platform.held(cluster)]
 
     def _held_words(self) -> str:
         """Counted now: on the machine, and the pool's shares in the ledger."""
         left = self._held()
-        shares = self._ledger.rows(
-            "SELECT owner FROM shares JOIN clusters ON shares.cluster = clusters.id WHERE run = ?",
-            self._spec.name,
-        )
+        shares = self._ledger.shares_of(self._spec.name)
         if left or shares:
             words = [f"{held.role} {held.name} {held.where}".replace("  ", " ") for held in left]
-            return ", ".join([*words, *(f"share {row['owner']}" for row in shares)])
+            return ", ".join([*words, *(f"share {owner}" for owner in shares)])
         return "nothing (0 processes, 0 folders, 0 shares)"

@@ -19,7 +19,6 @@ from pathlib import Path
 from ebbtide.infra.errors import EbbError
 from ebbtide.infra.models.phases import Reason
 from ebbtide.infra.platforms.local import marks
-from ebbtide.infra.platforms.local.pool import mark_released
 from ebbtide.infra.records.ledger import Ledger
 
 _PR_SET_CHILD_SUBREAPER = 36
@@ -46,10 +45,9 @@ def main(home: Path, run: str, cluster: str) -> None:
     left = marks.sweep(home, cluster, folder, spare=me, my_children=True)
     if left:
         sys.exit(f"still alive after the release: {[process.pid for process in left]}")
-    with contextlib.suppress(
-        EbbError
-    ):  # the reaper will say it when the ledger can be written again
-        mark_released(Ledger(home), cluster, by="guard", reason=Reason.SUPERVISOR_LOST)
+    # The reaper will say it when the ledger can be written again.
+    with contextlib.suppress(EbbError):
+        Ledger(home).mark_released(cluster, by="guard", reason=Reason.SUPERVISOR_LOST)
 
 
 def _wait_for(pid: int) -> None:

@@ -20,7 +20,7 @@ from ebbtide.infra.models.job import JobSpec, RunSpec
 from ebbtide.infra.models.phases import Reason, Step
 from ebbtide.infra.platforms.base import Held, Login
 from ebbtide.infra.platforms.local import marks
-from ebbtide.infra.platforms.local.pool import free_room, mark_released
+from ebbtide.infra.platforms.local.pool import free_room
 from ebbtide.infra.platforms.local.processes import Ours, our_environment
 from ebbtide.infra.records import runs
 from ebbtide.infra.records.ledger import Ledger
@@ -66,12 +66,13 @@ class LocalPlatform:
         claimed = False
         try:
             folder = self._make_folders(spec, cluster)
-            claimed = self._claim(cluster)
+            claimed = self.ledger.claim_cluster(cluster)
             if claimed:
                 self._start_guard(spec.name, cluster, folder)
         except (OSError, EbbError) as failure:
             with contextlib.suppress(EbbError):
-                if claimed or self._claim(cluster):  # else it is another process's by now
+                # Else it is another process's by now.
+                if claimed or self.ledger.claim_cluster(cluster):
                     self.sweep(cluster)
             error = runs.launch_error(failure)
             if error is failure:
@@ -86,15 +87,6 @@ class LocalPlatform:
         write_private(folder / "spec.json", to_json(spec))
         _lay_ballast(self.settings.cluster_folder(cluster))
         return folder
-
-    def _claim(self, cluster: str) -> bool:
-        """Whether it is this process that gives the cluster its supervisor."""
-        changed = self.ledger.write(
-            "UPDATE clusters SET supervisor_pid = ? WHERE id = ? AND supervisor_pid IS NULL",
-            _CLAIMED,
-            cluster,
-        )
-        return changed > 0
 
     def attach_autoscaler(self, cluster: str) -> None:
         """The supervisor begins to scale when the workers are there."""
@@ -186,7 +178,7 @@ class LocalPlatform:
             row = self.ledger.cluster(cluster)
             order = _release_order(row["orders"]) if row else {}
             reason = Reason(order.get("reason") or Reason.SUPERVISOR_LOST)
-            mark_released(self.ledger, cluster, by="reaper", reason=reason)
+            self.ledger.mark_released(cluster, by="reaper", reason=reason)
         return left
 
     def _forsaken(self, row: sqlite3.Row) -> bool:

@@ -13,7 +13,6 @@ from ebbtide.infra.models.job import JobSpec, RunSpec
 from ebbtide.infra.models.phases import Reason, Step
 from ebbtide.infra.models.resources import format_duration, format_memory
 from ebbtide.infra.platforms.local.metrics import TreeMeter
-from ebbtide.infra.platforms.local.pool import give_back
 from ebbtide.infra.platforms.local.processes import Place, member_environment, user_environment
 from ebbtide.infra.platforms.local.supervisor.bounds import Bounds
 from ebbtide.infra.platforms.local.supervisor.members import Exit, Members
@@ -209,7 +208,7 @@ class ClusterController:
         if self.members is None or self.scaler is None:
             return
         for gone in self.members.exited_workers():
-            give_back(self.context.ledger, self.context.plan.cluster, gone.name)
+            self.context.ledger.give_back(self.context.plan.cluster, gone.name)
             self._say_gone(gone)
             if not gone.expected and not self._job_over:
                 self.scaler.replace_lost()

@@ -13,7 +13,6 @@ from ebbtide.infra.errors import EbbError, error_for
 from ebbtide.infra.models.cluster import ClusterView
 from ebbtide.infra.models.phases import Phase, Reason, Step
 from ebbtide.infra.platforms.local import marks
-from ebbtide.infra.platforms.local.pool import mark_released
 from ebbtide.infra.platforms.local.supervisor.cluster import ClusterContext
 from ebbtide.infra.records import runs
 from ebbtide.infra.records.ledger import Ledger
@@ -64,7 +63,7 @@ def _recorded(ledger: Ledger, context: ClusterContext, reason: Reason | None) ->
     try:
         context.reporter.flush()
         context.recorder.flush()
-        mark_released(ledger, context.plan.cluster, by="supervisor", reason=reason)
+        ledger.mark_released(context.plan.cluster, by="supervisor", reason=reason)
     except EbbError:
         return False
     return True

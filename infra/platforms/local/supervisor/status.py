@@ -67,9 +67,7 @@ class StatusReporter:
     def phase(self, phase: Phase) -> None:
         """The run's phase, for ``ebb ps``."""
         with contextlib.suppress(EbbError):
-            self._ledger.write(
-                "UPDATE runs SET phase = ? WHERE name = ? AND ended IS NULL", phase.value, self._run
-            )
+            self._ledger.set_phase(self._run, phase)
 
     def flush(self) -> bool:
         """Write what is new; gives whether all of it is written."""

@@ -16,7 +16,6 @@ from ebbtide.infra.models.cluster import WorkerFigures
 from ebbtide.infra.models.hardware import HardwareTier
 from ebbtide.infra.models.usage import Sample, Span
 from ebbtide.infra.platforms.local.metrics import TreeMeter
-from ebbtide.infra.records import usage
 from ebbtide.infra.records.ledger import Ledger
 from ebbtide.infra.waiting import now_s, wall_s
 
@@ -122,7 +121,7 @@ class UsageRecorder:
         if not changed and not self._samples:
             return True
         try:
-            usage.write(self._ledger, self._cluster, changed, self._samples, self._every)
+            self._ledger.write_usage(self._cluster, changed, self._samples, self._every)
         except EbbError:
             return False
         self._written = spans

@@ -1,0 +1,155 @@
+"""The table of clusters: each a lease, with what is wanted of it and what its owner saw last."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from typing import Any
+
+from ebbtide.infra.models.phases import Reason
+from ebbtide.infra.records.sqlite.database import Database
+from ebbtide.infra.waiting import wall_s
+
+_CLAIMED = -1
+"""Stands for the process id of a supervisor that is being started."""
+_WITH_RUNS = (
+    "SELECT c.id, c.run, c.pool, c.state, c.view, c.created, c.lease_s,"
+    " max(c.beat_at, c.created) AS renewed, r.spec, r.phase, r.owner, r.flow_pid, r.flow_started"
+    " FROM clusters c JOIN runs r ON r.name = c.run"
+)
+
+
+class ClusterTable(Database):
+    """Leases, orders and views."""
+
+    def add_cluster(
+        self, cluster: str, run: str, *, attempt: int, pool: str, lease_s: float
+    ) -> None:
+        """A new cluster at the end of its pool's queue. Adding it again changes nothing."""
+        self.write(
+            "INSERT OR IGNORE INTO clusters (id, run, attempt, pool, state, beat, lease_s, orders,"
+            " view, created) VALUES (?, ?, ?, ?, 'queued', 0, ?, '{}', '{}', ?)",
+            cluster,
+            run,
+            attempt,
+            pool,
+            lease_s,
+            wall_s(),
+        )
+
+    def cluster(self, cluster: str) -> sqlite3.Row | None:
+        """One cluster."""
+        return self.row("SELECT * FROM clusters WHERE id = ?", cluster)
+
+    def last_cluster(self, run: str) -> sqlite3.Row | None:
+        """The latest cluster of a run."""
+        return self.row("SELECT * FROM clusters WHERE run = ? ORDER BY seq DESC LIMIT 1", run)
+
+    def clusters_of(self, run: str | None = None) -> list[str]:
+        """The ids of all clusters of a run, or of all runs, oldest first; also released ones."""
+        if run is None:
+            rows = self.rows("SELECT id FROM clusters ORDER BY seq")
+        else:
+            rows = self.rows("SELECT id FROM clusters WHERE run = ? ORDER BY seq", run)
+        return [row["id"] for row in rows]
+
+    def living_clusters(self, run: str | None = None) -> list[sqlite3.Row]:
+        """Clusters that are not released yet, oldest first."""
+        if run is None:
+            return self.rows("SELECT * FROM clusters WHERE released_at IS NULL ORDER BY seq")
+        return self.rows(
+            "SELECT * FROM clusters WHERE released_at IS NULL AND run = ? ORDER BY seq", run
+        )
+
+    def living_with_runs(self) -> list[sqlite3.Row]:
+        """Clusters that are not released yet, oldest first, each with what its run says."""
+        return self.rows(f"{_WITH_RUNS} WHERE c.released_at IS NULL ORDER BY c.seq")
+
+    def cluster_with_run(self, cluster: str) -> sqlite3.Row | None:
+        """One cluster, with what its run says."""
+        return self.row(f"{_WITH_RUNS} WHERE c.id = ?", cluster)
+
+    def orders_of(self, job_key: str) -> list[dict[str, Any]]:
+        """The orders to each cluster of the runs of a job that is told apart by this key."""
+        rows = self.rows(
+            "SELECT c.orders FROM clusters c JOIN runs r ON r.name = c.run WHERE r.job_key = ?",
+            job_key,
+        )
+        return [json.loads(row["orders"]) for row in rows]
+
+    def update_cluster(self, cluster: str, **fields: Any) -> int:
+        """Set columns of a cluster; gives 0 when there is no such cluster."""
+        settings = ", ".join(f"{column} = ?" for column in fields)
+        return self.write(f"UPDATE clusters SET {settings} WHERE id = ?", *fields.values(), cluster)
+
+    def claim_cluster(self, cluster: str) -> bool:
+        """Whether it is the caller who gives the cluster its supervisor: the first who asks."""
+        sql = "UPDATE clusters SET supervisor_pid = ? WHERE id = ? AND supervisor_pid IS NULL"
+        return self.write(sql, _CLAIMED, cluster) > 0
+
+    def renew(self, cluster: str) -> bool:
+        """One heartbeat of the lease. False when the cluster is not in the ledger (any more)."""
+        changed = self.write(
+            "UPDATE clusters SET beat = beat + 1, beat_at = ? WHERE id = ? AND released_at IS NULL",
+            wall_s(),  # for people to read; a lease is judged by the beat on the judge's own clock
+            cluster,
+        )
+        return changed > 0
+
+    def extend_lease(self, cluster: str, lease_s: float, **orders: Any) -> bool:
+        """A heartbeat that says how long the lease lasts from now on.
+
+        Both in one statement: a judge never measures the old silence with the new duration.
+        ``orders`` are given with it. False when there is no such living cluster.
+        """
+        with self.transaction() as connection:
+            row = connection.execute(
+                "SELECT orders FROM clusters WHERE id = ? AND released_at IS NULL", (cluster,)
+            ).fetchone()
+            if row is None:
+                return False
+            merged = json.dumps({**json.loads(row["orders"]), **orders})
+            connection.execute(
+                "UPDATE clusters SET beat = beat + 1, beat_at = ?, lease_s = ?, orders = ?"
+                " WHERE id = ?",
+                (wall_s(), lease_s, merged, cluster),
+            )
+        return True
+
+    def order(self, cluster: str, **orders: Any) -> None:
+        """Tell the cluster's owner what is wanted. Orders add up; the same one twice is one."""
+        with self.transaction() as connection:
+            row = connection.execute(
+                "SELECT orders FROM clusters WHERE id = ?", (cluster,)
+            ).fetchone()
+            if row is None:
+                return
+            merged = {**json.loads(row["orders"]), **orders}
+            connection.execute(
+                "UPDATE clusters SET orders = ? WHERE id = ?", (json.dumps(merged), cluster)
+            )
+
+    def mark_released(self, cluster: str, *, by: str, reason: Reason | None = None) -> bool:
+        """Record that nothing of the cluster is left, its shares neither.
+
+        The first to say so is remembered; gives whether that was us.
+        """
+        with self.transaction() as connection:
+            connection.execute("DELETE FROM shares WHERE cluster = ?", (cluster,))
+            changed = connection.execute(
+                "UPDATE clusters SET released_at = ?, released_by = ?, state = 'released'"
+                " WHERE id = ? AND released_at IS NULL",
+                (wall_s(), by if reason is None else f"{by} {reason}", cluster),
+            )
+            return changed.rowcount > 0
+
+    def restore(self, run: dict[str, Any], cluster: dict[str, Any], shares: list[Any]) -> None:
+        """Write the rows of a living cluster again, after the file was lost or moved aside."""
+        with self.transaction() as connection:
+            for table, row in (("runs", run), ("clusters", cluster)):
+                marks = ", ".join("?" * len(row))
+                connection.execute(
+                    f"INSERT OR IGNORE INTO {table} ({', '.join(row)}) VALUES ({marks})",
+                    tuple(row.values()),
+                )
+            connection.executemany("INSERT OR IGNORE INTO shares VALUES (?, ?, ?, ?, ?)", shares)

@@ -1,0 +1,140 @@
+"""The table of runs."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from typing import Any
+
+from ebbtide.infra.models.phases import Phase, Reason
+from ebbtide.infra.records.sqlite.database import Database
+from ebbtide.infra.waiting import wall_s
+
+Test = Callable[[], bool]
+
+_BEING_BORN = 200
+"""So many of the newest runs are looked at for those whose cluster is not written down yet."""
+
+
+class RunTable(Database):
+    """What was asked for, who drives it, and how it ended."""
+
+    def add_run(self, name: str, spec: str, *, unless: Test = bool, **more: Any) -> bool:
+        """A new run, queued.
+
+        Args:
+            name: of the run.
+            spec: as JSON.
+            unless: nothing is added when it says so, asked while no other process can write.
+            more: other columns.
+
+        Returns:
+            False when nothing was added: ``unless`` said so, or another run has its name.
+        """
+        row = {"name": name, "spec": spec, "phase": "Queued", "created": wall_s(), **more}
+        columns, values = ", ".join(row), ", ".join("?" * len(row))
+        sql = f"INSERT INTO runs ({columns}) VALUES ({values}) ON CONFLICT (name) DO NOTHING"
+        with self.transaction() as connection:
+            return not unless() and connection.execute(sql, tuple(row.values())).rowcount > 0
+
+    def run(self, name: str) -> sqlite3.Row | None:
+        """One run."""
+        return self.row("SELECT * FROM runs WHERE name = ?", name)
+
+    def run_of(self, job_key: str) -> sqlite3.Row | None:
+        """The latest run of a job that is told apart by this key."""
+        return self.row(
+            "SELECT * FROM runs WHERE job_key = ? ORDER BY created DESC, rowid DESC LIMIT 1",
+            job_key,
+        )
+
+    def runs_of(self, job_key: str) -> list[str]:
+        """The names of all runs of a job that is told apart by this key, latest first."""
+        rows = self.rows("SELECT name FROM runs WHERE job_key = ? ORDER BY rowid DESC", job_key)
+        return [row["name"] for row in rows]
+
+    def runs_of_flow(self, flow_run_id: str) -> list[str]:
+        """The names of the runs that a flow run drives, and of those of its jobs."""
+        rows = self.rows(
+            "SELECT name FROM runs WHERE flow_run_id = ? OR job_key LIKE ?",
+            flow_run_id,
+            f"{flow_run_id}/%",
+        )
+        return [row["name"] for row in rows]
+
+    def runs(self, *, open_only: bool = False) -> list[sqlite3.Row]:
+        """All of them, or those that have not ended, in the order they were asked for."""
+        which = "WHERE ended IS NULL" if open_only else ""
+        return self.rows(f"SELECT * FROM runs {which} ORDER BY created")
+
+    def runs_since(self, at: float) -> list[sqlite3.Row]:
+        """Those that were asked for since then (Unix time, seconds), in order."""
+        return self.rows("SELECT * FROM runs WHERE created >= ? ORDER BY created", at)
+
+    def run_names(self, beginning: str = "") -> list[str]:
+        """All names, latest first; or only ``beginning`` itself and those ``beginning-…``."""
+        if not beginning:
+            rows = self.rows("SELECT name FROM runs ORDER BY created DESC")
+        else:
+            rows = self.rows(
+                "SELECT name FROM runs WHERE name = ? OR (name > ? AND name < ?)",
+                beginning,
+                f"{beginning}-",
+                f"{beginning}.",  # the sign after the dash
+            )
+        return [row["name"] for row in rows]
+
+    def runs_waiting(self, pool: str) -> int:
+        """Runs that wait for room in a pool, and those that have no cluster yet but soon will."""
+        row = self.row(
+            "SELECT (SELECT count(*) FROM clusters WHERE released_at IS NULL AND pool = ?"
+            " AND state = 'queued') + (SELECT count(*) FROM"
+            " (SELECT name, ended FROM runs ORDER BY rowid DESC LIMIT ?) r WHERE r.ended IS NULL"
+            " AND NOT EXISTS (SELECT 1 FROM clusters c WHERE c.run = r.name))",
+            pool,
+            _BEING_BORN,
+        )
+        assert row is not None
+        return int(row[0])
+
+    def count_runs(self, since: float) -> tuple[int, int, float | None]:
+        """How many there are, how many of them since then, and when the first was asked for.
+
+        ``since`` and the last are Unix time in seconds; the last is None without any run.
+        """
+        row = self.row(
+            "SELECT count(*) AS n, min(created) AS first, sum(created > ?) AS recent FROM runs",
+            since,
+        )
+        assert row is not None
+        return row["n"], row["recent"] or 0, row["first"]
+
+    def update_run(self, name: str, **fields: Any) -> int:
+        """Set columns of a run; gives 0 when there is no such run."""
+        settings = ", ".join(f"{column} = ?" for column in fields)
+        return self.write(f"UPDATE runs SET {settings} WHERE name = ?", *fields.values(), name)
+
+    def set_phase(self, run: str, phase: Phase) -> None:
+        """What it is at, unless it has ended."""
+        self.write("UPDATE runs SET phase = ? WHERE name = ? AND ended IS NULL", phase.value, run)
+
+    def request_stop(self, run: str, reason: Reason) -> bool:
+        """Ask for its end: no fresh attempt from now on. False when it has ended, or is unknown."""
+        sql = "UPDATE runs SET stop_reason = ? WHERE name = ? AND ended IS NULL"
+        return self.write(sql, reason.value, run) > 0
+
+    def end_run(
+        self, run: str, phase: Phase, reason: Reason | None, detail: str, exit_code: int
+    ) -> bool:
+        """Record how it ended. The first to say so is believed; gives whether that was us."""
+        changed = self.write(
+            "UPDATE runs SET phase = ?, reason = ?, detail = ?, exit_code = ?, ended = ?"
+            " WHERE name = ? AND ended IS NULL",
+            phase.value,
+            reason.value if reason else None,
+            detail,
+            exit_code,
+            wall_s(),
+            run,
+        )
+        return changed > 0

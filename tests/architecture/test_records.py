@@ -1,0 +1,37 @@
+"""Only the store of runs knows how it keeps them."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+
+from tests.architecture.sources import Module, modules
+
+_ROOM = "ebbtide.infra.records"
+_SQL = re.compile(
+    r"\b(SELECT\s.+\sFROM|SELECT 1|INSERT (OR \w+ )?INTO|UPDATE \w+ SET|DELETE FROM|PRAGMA \w)",
+    re.DOTALL,
+)
+
+
+def test_only_the_records_have_sql() -> None:
+    found = [f"{module.name}:{line}" for module in _others() for line in _sql(module)]
+    assert found == []
+
+
+def test_the_records_have_sql_that_is_found() -> None:
+    rooms = {module.name for module in modules() if any(_sql(module))}
+    assert {f"{_ROOM}.sqlite.runs", f"{_ROOM}.sqlite.shares"} <= rooms
+
+
+def _others() -> Iterator[Module]:
+    return (module for module in modules() if not module.name.startswith(_ROOM))
+
+
+def _sql(module: Module) -> Iterator[int]:
+    """Lines with SQL in a string, also in one put together."""
+    for node in ast.walk(module.tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            if _SQL.search(node.value):
+                yield node.lineno
