@@ -21,7 +21,6 @@ from ebbtide.infra.lifecycle import steps
 from ebbtide.infra.lifecycle.attempts import carry_out
 from ebbtide.infra.lifecycle.heartbeat import Heartbeat
 from ebbtide.infra.lifecycle.stop import stop_run
-from ebbtide.infra.models.codec import from_json
 from ebbtide.infra.models.job import RunSpec
 from ebbtide.infra.models.phases import ExitCode, Reason
 from ebbtide.infra.platforms.base import load_platform
@@ -45,13 +44,12 @@ def main(run: str) -> int:
     """Run the flow of a run that is in the ledger. Gives the run's exit code."""
     settings = load_settings()
     ledger = Ledger(settings.home)
-    row = ledger.run(run)
-    if row is None:
+    found = ledger.run(run)
+    if found is None:
         print(f"no run {run} in {ledger.path}", file=sys.stderr)
         return ExitCode.MISCONFIGURATION
-    spec = from_json(RunSpec, row["spec"])
-    pid = os.getpid()
-    ledger.update_run(run, flow_pid=pid, flow_started=marks.started_ticks(pid))
+    spec = found.spec
+    ledger.register_driver(run, marks.this_process(), found.flow_run_id)
     signal.signal(signal.SIGTERM, lambda *_: stop_run(settings, run, Reason.CANCELLED))
     threading.Thread(target=_watch_starter, args=(settings, run), daemon=True).start()
     first = runs.cluster_id(run, 1)
@@ -74,8 +72,8 @@ def _run_flow(settings: Settings, ledger: Ledger, spec: RunSpec) -> None:
         flow.with_options(flow_run_name=spec.name)(run=spec.name)
     except BaseException as error:
         traceback.print_exc()
-        row = ledger.run(spec.name)
-        if row is None or row["ended"] is not None:
+        run = ledger.run(spec.name)
+        if run is None or run.over:
             return
         why = _why_not_recorded(error)
         ledger.emit(spec.name, "warning", f"not recorded in Prefect: {why}")
@@ -121,7 +119,7 @@ def _prefect_environment(settings: Settings, ledger: Ledger, run: str) -> dict[s
         api.check(named, os.environ, timeout_s=_CHECK_TIMEOUT_S)
         return {}
     info = server.ensure(settings.home, deadline_s=_SERVER_TIMEOUT_S, idle_s=_SERVER_IDLE_S)
-    ledger.update_run(run, prefect_url=info.ui_url)
+    ledger.set_prefect_url(run, info.ui_url)
     server.touch(settings.home)
     return server.client_environment(info)
 
@@ -147,10 +145,10 @@ def _watch_starter(settings: Settings, run: str) -> None:
 
 
 def _exit_code(ledger: Ledger, run: str) -> int:
-    row = ledger.run(run)
-    if row is None or row["exit_code"] is None:
+    found = ledger.run(run)
+    if found is None or found.exit_code is None:
         return ExitCode.INFRASTRUCTURE
-    return int(row["exit_code"])
+    return found.exit_code
 
 
 if __name__ == "__main__":

@@ -79,12 +79,12 @@ def keyed_job(
 def _job(request: Request, key: str) -> RunResult:
     settings = load_settings()
     ledger = Ledger(settings.home)
-    row = ledger.run_of(key)
-    if row is not None and row["phase"] == Phase.SUCCEEDED.value:
-        get_run_logger().info("done before, by run %s", row["name"])
-        return result_of(settings, row)
-    open_ = row is not None and row["ended"] is None
-    name = row["name"] if row is not None and open_ else begin(ledger, request, key=key).name
+    found = ledger.run_of(key)
+    if found is not None and found.phase is Phase.SUCCEEDED:
+        get_run_logger().info("done before, by run %s", found.name)
+        return result_of(settings, found)
+    goes_on = found is not None and not found.over
+    name = found.name if found and goes_on else begin(ledger, request, key=key).name
     ledger.close()
     with stoppable(partial(stop_run, settings, name, Reason.CANCELLED)):
         _as_flow_run(name, request, key)
@@ -106,16 +106,17 @@ def _as_flow_run(run: str, request: Request, key: str) -> None:
 
 def _end_flow_run_of(run: str) -> None:
     """The parent's suspension leaves a child's flow run as it was, Running for ever: end it."""
-    row = Ledger(load_settings().home).run(run)
-    if row is None or row["flow_run_id"] is None:
+    found = Ledger(load_settings().home).run(run)
+    if found is None or found.flow_run_id is None:
         return
+    id_ = UUID(found.flow_run_id)
     words = "its flow was suspended; the job is run when that is resumed"
-    done = row["phase"] == Phase.SUCCEEDED.value
+    done = found.phase is Phase.SUCCEEDED
     state: State[None] = Completed() if done else Cancelled(message=words)
     with get_client(sync_client=True) as client:
-        now = client.read_flow_run(UUID(row["flow_run_id"])).state
+        now = client.read_flow_run(id_).state
         if now is None or now.type is not state.type:  # the same again would be an event of its own
-            client.set_flow_run_state(UUID(row["flow_run_id"]), state, force=True)
+            client.set_flow_run_state(id_, state, force=True)
 
 
 @flow(name="job", validate_parameters=False, persist_result=False)

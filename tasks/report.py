@@ -29,7 +29,6 @@ from prefect.client.schemas.objects import StateType
 from ebbtide.infra.accounting.receipts import receipt_of
 from ebbtide.infra.escaping import markdown, visible
 from ebbtide.infra.models.cluster import ClusterView
-from ebbtide.infra.models.codec import from_json
 from ebbtide.infra.models.phases import STEP_LABELS, Step
 from ebbtide.infra.models.resources import format_memory
 from ebbtide.infra.platforms.local.tails import Tail
@@ -212,8 +211,8 @@ class _Round:
             self._artifacts.put("dashboard", "markdown", link, "The framework's own dashboard")
 
     def _view(self) -> ClusterView | None:
-        row = self._ledger.last_cluster(self._subject.run)
-        return from_json(ClusterView, row["view"]) if row and row["view"] != "{}" else None
+        found = self._ledger.last_cluster(self._subject.run)
+        return found.view if found is not None else None
 
 
 class _Output:

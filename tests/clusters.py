@@ -18,6 +18,7 @@ from ebbtide.infra.lifecycle.steps import Scene
 from ebbtide.infra.models.cluster import AutoscalePolicy, ClusterSpec, ClusterView
 from ebbtide.infra.models.hardware import HardwareTier, NodePool
 from ebbtide.infra.models.job import JobSpec, Limits, RetryPolicy, RunSpec
+from ebbtide.infra.models.records import Run
 from ebbtide.infra.models.resources import Resources
 from ebbtide.infra.platforms.local.platform import LocalPlatform
 from ebbtide.infra.records import runs
@@ -100,7 +101,7 @@ class Outcome:
 
     folder: Path
     error: EbbError | None
-    run: dict[str, Any]
+    run: Run
     events: list[dict[str, Any]]
 
     def output(self) -> str:
@@ -127,11 +128,11 @@ def carried_out(home: Path, spec: RunSpec) -> Outcome:
         carry_out(settings, ledger, spec, steps)
     except EbbError as caught:
         error = caught
-    row = ledger.run(spec.name)
-    assert row is not None
+    run = ledger.run(spec.name)
+    assert run is not None
     events = [dict(event) for event in ledger.events(spec.name)]
     ledger.close()
-    return Outcome(settings.run_folder(spec.name), error, dict(row), events)
+    return Outcome(settings.run_folder(spec.name), error, run, events)
 
 
 def script(folder: Path, text: str) -> Path:

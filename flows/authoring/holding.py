@@ -34,7 +34,6 @@ from ebbtide.infra.lifecycle.steps import Scene
 from ebbtide.infra.lifecycle.stop import stop_run
 from ebbtide.infra.lifecycle.submission import session_request
 from ebbtide.infra.models.cluster import ClusterView
-from ebbtide.infra.models.codec import from_json
 from ebbtide.infra.models.job import RunSpec
 from ebbtide.infra.models.phases import Reason
 from ebbtide.infra.models.resources import format_duration, parse_duration_s
@@ -122,10 +121,10 @@ def _stand(ledger: Ledger, scene: Scene) -> ClusterView:
 
 def _adopted(settings: Settings, ledger: Ledger, key: str) -> RunSpec | None:
     """What an earlier process of the same flow run left standing. What is broken is released."""
-    row = ledger.run_of(key)
-    if row is None or row["ended"] is not None:
+    found = ledger.run_of(key)
+    if found is None or found.over:
         return None
-    spec = from_json(RunSpec, row["spec"])
+    spec = found.spec
     scene = _scene(settings, spec)
     view = scene.platform.observe(scene.cluster)
     if view is None or (view.released_at is None and view.failure is None):

@@ -13,6 +13,7 @@ from rich.table import Table
 from ebbtide.infra.errors import ConfigurationError, Problem
 from ebbtide.infra.escaping import json_text, visible
 from ebbtide.infra.models.phases import Reason
+from ebbtide.infra.models.records import Run
 from ebbtide.infra.records.ledger import Ledger
 from ebbtide.infra.request.options import did_you_mean
 from ebbtide.infra.waiting import pause
@@ -77,15 +78,15 @@ def print_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     console.print(table)
 
 
-def known_run(ledger: Ledger, name: str) -> Any:
-    """The run's row.
+def known_run(ledger: Ledger, name: str) -> Run:
+    """The run of this name.
 
     Raises:
         ConfigurationError: RUN_UNKNOWN, with the nearest name.
     """
-    row = ledger.run(name)
-    if row is not None:
-        return row
+    run = ledger.run(name)
+    if run is not None:
+        return run
     hint = did_you_mean(name, ledger.run_names(), otherwise="ebb ps -a lists all runs")
     raise ConfigurationError([Problem(Reason.RUN_UNKNOWN, f"there is no run {name!r}", hint)])
 

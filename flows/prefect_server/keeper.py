@@ -248,8 +248,7 @@ def _healthy(api: Api) -> bool:
 def _in_use(ledger: Ledger) -> bool:
     """Whether a flow process lives whose run has not ended. A ledger that fails us keeps nobody."""
     with contextlib.suppress(EbbError):
-        runs = ledger.runs(open_only=True)
-        return any(marks.alive(run["flow_pid"], run["flow_started"]) for run in runs)
+        return any(marks.lives(run.driver) for run in ledger.runs(open_only=True))
     return False
 
 

@@ -81,10 +81,10 @@ def reconcile(settings: Settings, *, worker: Worker | None = None) -> Reconciled
     found = Reconciled(reaped.clusters, reaped.runs)
     ledger = Ledger(settings.home)
     with get_client(sync_client=True) as client:
-        for row in ledger.registered():
-            if not marks.alive(row["pid"], row["started"]):
-                _end(client, row["id"], found)
-                ledger.unregister_process(row["id"], row["pid"])
+        for one in ledger.registered():
+            if not marks.lives(one.process):
+                _end(client, one.flow_run_id, found)
+                ledger.unregister_process(one)
         for flow_run in _unborn(client, worker) if worker else ():
             if not ledger.is_registered(str(flow_run.id)):
                 _end(client, str(flow_run.id), found)

@@ -63,8 +63,8 @@ def footprint(settings: Settings, ledger: Ledger) -> Footprint:
     """
     home = settings.home
     now = wall_s()
-    count, recent, first = ledger.count_runs(since=now - _WINDOW_DAYS * _DAY_S)
-    days = min(_WINDOW_DAYS, max(1.0, (now - (first or now)) / _DAY_S))
+    count = ledger.count_runs(since=now - _WINDOW_DAYS * _DAY_S)
+    days = min(_WINDOW_DAYS, max(1.0, (now - (count.first or now)) / _DAY_S))
     prefect = home / "prefect"
     return Footprint(
         free=shutil.disk_usage(home).free,
@@ -73,8 +73,8 @@ def footprint(settings: Settings, ledger: Ledger) -> Footprint:
         ledger=sum(size_of(path) for path in home.glob("ledger.sqlite*")),
         prefect_db=sum(size_of(path) for path in prefect.glob("prefect.db*")),
         logs=sum(size_of(p) for p in (*prefect.glob("*.log*"), *home.glob("stack/*.log*"))),
-        run_count=count,
-        runs_per_day=recent / days,
+        run_count=count.total,
+        runs_per_day=count.recent / days,
     )
 
 

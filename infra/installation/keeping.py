@@ -38,18 +38,16 @@ def beyond(settings: Settings, ledger: Ledger, keep: Keep) -> list[Old]:
     """Runs that ``keep`` does not want any more, latest first."""
     if not keep:
         return []
-    flows = {row["id"] for row in ledger.registered() if marks.alive(row["pid"], row["started"])}
+    flows = {one.flow_run_id for one in ledger.registered() if marks.lives(one.process)}
     found, kept, bytes_ = [], 0, 0
-    for row in ledger.runs_over():
-        size = size_of(settings.run_folder(row["name"]))
-        too_old = keep.age_s is not None and wall_s() - row["ended"] > keep.age_s
+    for run, ended in ((run, run.ended or 0.0) for run in ledger.runs_over()):
+        size = size_of(settings.run_folder(run.name))
+        too_old = keep.age_s is not None and wall_s() - ended > keep.age_s
         too_many = keep.runs is not None and kept >= keep.runs
         too_large = keep.bytes_ is not None and bytes_ + size > keep.bytes_
-        in_use = marks.alive(row["flow_pid"], row["flow_started"]) or (
-            (row["job_key"] or "").partition("/")[0] in flows
-        )
+        in_use = marks.lives(run.driver) or (run.key or "").partition("/")[0] in flows
         if (too_old or too_many or too_large) and not in_use:
-            found.append(Old(row["name"], row["ended"], size))
+            found.append(Old(run.name, ended, size))
         else:
             kept, bytes_ = kept + 1, bytes_ + size
     return found

@@ -86,15 +86,15 @@ def _attempts(settings: Settings, ledger: Ledger, spec: RunSpec, seven: SevenSte
 
 def _first_attempt(ledger: Ledger, spec: RunSpec) -> int:
     """Where an earlier flow process of the same run had got to."""
-    row = ledger.run(spec.name)
-    return int(row["attempt"]) if row is not None else 1
+    run = ledger.run(spec.name)
+    return run.attempt if run is not None else 1
 
 
 def _wait_before_next(ledger: Ledger, spec: RunSpec, attempt: int, error: EbbError) -> None:
     delay_s = error.reason.info.retry_delay_s or 0.0
     words = f"{error.summary}; attempt {attempt + 1} of {spec.retry.attempts} in {delay_s:.0f}s"
     ledger.emit(spec.name, "attempt", words, reason=error.reason.value, detail=error.detail)
-    ledger.update_run(spec.name, attempt=attempt + 1)
+    ledger.set_attempt(spec.name, attempt + 1)
     if wait_until(lambda: _stopped(ledger, spec.name), timeout_s=delay_s):
         raise JobError(Reason.CANCELLED) from error
 
@@ -136,5 +136,5 @@ def _release(scene: Scene, failure: BaseException | None, seven: SevenSteps) -> 
 
 
 def _stopped(ledger: Ledger, run: str) -> bool:
-    row = ledger.run(run)
-    return row is not None and row["stop_reason"] is not None
+    found = ledger.run(run)
+    return found is not None and found.stop_reason is not None

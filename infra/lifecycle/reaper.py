@@ -9,8 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ebbtide.infra.errors import error_for
-from ebbtide.infra.models.cluster import ClusterView
-from ebbtide.infra.models.codec import from_json
 from ebbtide.infra.models.phases import Reason
 from ebbtide.infra.platforms.local import marks
 from ebbtide.infra.platforms.local.platform import LocalPlatform
@@ -43,12 +41,12 @@ def reap(settings: Settings) -> Reaped:
 def _settle(ledger: Ledger) -> tuple[str, ...]:
     """End runs that nobody can end any more: no flow, no living cluster."""
     settled = []
-    for row in ledger.runs(open_only=True):
-        born = row["flow_pid"] is not None or wall_s() - row["created"] > _BIRTH_S
-        if not born or marks.alive(row["flow_pid"], row["flow_started"]):
+    for run in ledger.runs(open_only=True):
+        born = run.driver is not None or wall_s() - run.created > _BIRTH_S
+        if not born or marks.lives(run.driver):
             continue
-        if not ledger.living_clusters(row["name"]) and settle(ledger, row["name"]):
-            settled.append(row["name"])
+        if not ledger.living_clusters(run.name) and settle(ledger, run.name):
+            settled.append(run.name)
     return tuple(settled)
 
 
@@ -61,7 +59,7 @@ def settle(ledger: Ledger, run: str, lost: Reason = Reason.FLOW_LOST) -> bool:
         lost: why it ended, unless its program had ended before.
     """
     last = ledger.last_cluster(run)
-    view = from_json(ClusterView, last["view"]) if last and last["view"] != "{}" else None
+    view = last.view if last is not None else None
     ours = (Reason.LEASE_LAPSED, Reason.FLOW_LOST)
     if view is None or view.job.ended_at is None or view.job.reason in ours:
         error = error_for(lost)

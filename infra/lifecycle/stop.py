@@ -18,7 +18,7 @@ def stop_run(settings: Settings, run: str, reason: Reason, *, at_once: bool = Fa
     stopped = ledger.request_stop(run, reason)
     platform = load_platform("local", settings)
     clusters = ledger.living_clusters(run)
-    for row in clusters:
-        platform.release(row["id"], reason, at_once=at_once)
+    for cluster in clusters:
+        platform.release(cluster.id, reason, at_once=at_once)
     ledger.close()
     return stopped or bool(clusters)

@@ -17,16 +17,26 @@ from ebbtide.infra.models.cluster import ClusterView
 from ebbtide.infra.models.codec import to_json
 from ebbtide.infra.models.job import RunSpec
 from ebbtide.infra.models.phases import Phase, Reason
+from ebbtide.infra.models.records import ProcessRef
 from ebbtide.infra.records.ledger import Ledger
 
 
-def begin(ledger: Ledger, spec: RunSpec, **more: Any) -> RunSpec:
+def begin(
+    ledger: Ledger,
+    spec: RunSpec,
+    *,
+    key: str | None = None,
+    driver: ProcessRef | None = None,
+    flow_run_id: str | None = None,
+) -> RunSpec:
     """Write the run down, before anything is made.
 
     Args:
         ledger: where.
         spec: of the run.
-        more: other columns of its row, so that there is no moment without them.
+        key: what tells its job apart.
+        driver: the process that drives it from its first moment; None: one that registers later.
+        flow_run_id: Prefect's id of the flow run that this process is.
 
     Returns:
         The spec, under the next free name when another run has taken this one meanwhile.
@@ -36,7 +46,14 @@ def begin(ledger: Ledger, spec: RunSpec, **more: Any) -> RunSpec:
             written then.
     """
     pool = spec.cluster.pool
-    more = {"owner": spec.owner, "tags": json.dumps(spec.tags), **more}
+    more: dict[str, Any] = {
+        "owner": spec.owner,
+        "tags": json.dumps(spec.tags),
+        "job_key": key,
+        "flow_run_id": flow_run_id,
+    }
+    if driver is not None:
+        more |= {"flow_pid": driver.pid, "flow_started": driver.started}
 
     def full() -> bool:
         return pool.runs_waiting is not None and ledger.runs_waiting(pool.name) >= pool.runs_waiting

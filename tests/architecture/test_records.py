@@ -32,6 +32,7 @@ def _others() -> Iterator[Module]:
 def _sql(module: Module) -> Iterator[int]:
     """Lines with SQL in a string, also in one put together."""
     for node in ast.walk(module.tree):
-        if isinstance(node, ast.Constant) and isinstance(node.value, str):
-            if _SQL.search(node.value):
-                yield node.lineno
+        if not isinstance(node, ast.Constant) or not isinstance(node.value, str):
+            continue
+        if _SQL.search(node.value):
+            yield node.lineno

@@ -61,7 +61,7 @@ def test_shares_count_from_admission_to_release_with_their_cpu(
     assert {span.owner for span in spans} == owners
     for span in spans:
         assert span.began == pytest.approx(happened(outcome, "wait_for_nodes"), abs=1)
-        assert span.ended == cluster["released_at"]
+        assert span.ended == cluster.released_at
     used_s = sum(span.cpu_s for span in spans if span.is_worker)
     assert BURN_S - 0.1 <= used_s <= BURN_S + 10, "what starting took is in it"
 

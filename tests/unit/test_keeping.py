@@ -73,7 +73,7 @@ def test_old_ones_go_and_those_that_live_or_hold_something_never(settings: Setti
 def test_job_of_a_flow_that_lives_is_kept_for_its_retry(settings: Settings) -> None:
     ledger = add(settings, "job", days_ago=40)
     ledger.update_run("job", job_key="flow-1/prepare")
-    ledger.register_process("flow-1", "mine", os.getpid(), marks.started_ticks(os.getpid()))
+    ledger.register_process("flow-1", "mine", marks.this_process())
     assert names(settings, Keep(runs=0)) == []
 
 

@@ -34,9 +34,9 @@ def test_cluster_added_twice_is_one(ledger: Ledger) -> None:
 def test_orders_add_up(ledger: Ledger) -> None:
     ledger.order("heron-1", autoscale=True)
     ledger.order("heron-1", job=True)
-    row = ledger.cluster("heron-1")
-    assert row is not None
-    assert row["orders"] == '{"autoscale": true, "job": true}'
+    cluster = ledger.cluster("heron-1")
+    assert cluster is not None
+    assert cluster.orders == {"autoscale": True, "job": True}
 
 
 def test_renewing_an_unknown_cluster_says_so(ledger: Ledger) -> None:
@@ -119,6 +119,7 @@ def test_ledger_of_the_version_before_is_brought_up_to_date(tmp_path: Path) -> N
     old.execute("PRAGMA user_version = 1")
     old.commit()
     old.close()
-    row = Ledger(tmp_path).run("egret")
-    assert row is not None
-    assert (row["flow_run_id"], row["owner"], row["tags"]) == (None, "", "[]")
+    run = Ledger(tmp_path).run("egret")
+    assert run is not None
+    assert (run.flow_run_id, run.owner) == (None, "")
+    assert [tuple(row) for row in Ledger(tmp_path).rows("SELECT tags FROM runs")] == [("[]",)]

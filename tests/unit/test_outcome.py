@@ -40,6 +40,7 @@ def result(tmp_path: Path) -> RunResult:
         detail="",
         exit_code=0,
         output_dir=output,
+        home=tmp_path,
     )
 
 

@@ -70,9 +70,9 @@ def _until(ledger: Ledger, cluster: str) -> str:
 
 def _flows(ledger: Ledger) -> list[dict[str, Any]]:
     return [
-        {"run": row["name"], "pid": row["flow_pid"], "age_s": round(wall_s() - row["created"], 1)}
-        for row in ledger.runs(open_only=True)
-        if marks.alive(row["flow_pid"], row["flow_started"])
+        {"run": run.name, "pid": run.driver.pid, "age_s": round(wall_s() - run.created, 1)}
+        for run in ledger.runs(open_only=True)
+        if run.driver is not None and marks.lives(run.driver)
     ]
 
 

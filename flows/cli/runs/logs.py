@@ -43,8 +43,8 @@ def main(args: list[str]) -> int:
     tails = {name: Tail(path) for name, path in files.items()}
     _print(tails, options.tail)
     while options.follow:
-        row = ledger.run(options.run)
-        ended = row is None or row["ended"] is not None
+        run = ledger.run(options.run)
+        ended = run is None or run.over
         _print(tails, None)
         if ended:
             break

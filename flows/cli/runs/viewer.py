@@ -16,8 +16,6 @@ from ebbtide.flows.service import stack
 from ebbtide.infra.accounting.receipts import receipt_of
 from ebbtide.infra.lifecycle import reaper
 from ebbtide.infra.lifecycle.stop import stop_run
-from ebbtide.infra.models.cluster import ClusterView
-from ebbtide.infra.models.codec import from_json
 from ebbtide.infra.models.job import RunSpec
 from ebbtide.infra.models.phases import ExitCode, Reason, Step
 from ebbtide.infra.models.resources import format_duration
@@ -72,8 +70,8 @@ class Viewer:
             pause(look_s)
 
     def _over(self) -> bool:
-        row = self._ledger.run(self._spec.name)
-        if row is not None and row["ended"] is not None:
+        run = self._ledger.run(self._spec.name)
+        if run is not None and run.over:
             return True
         if not self._flow.ended:
             return False
@@ -83,8 +81,8 @@ class Viewer:
     def _settle(self) -> None:
         """The flow process died without ending the run: release, and say how it ended."""
         run = self._spec.name
-        row = self._ledger.run(run)
-        if row is not None and row["ended"] is not None:
+        found = self._ledger.run(run)
+        if found is not None and found.over:
             return
         stop_run(self._settings, run, Reason.FLOW_LOST)
         wait_until(lambda: not self._ledger.living_clusters(run), timeout_s=_SETTLE_TIMEOUT_S)
@@ -119,10 +117,10 @@ class Viewer:
         self._screen.event(event, took_s)
 
     def _show_waiting(self) -> None:
-        row = self._ledger.last_cluster(self._spec.name)
-        if row is None or row["view"] == "{}":
+        found = self._ledger.last_cluster(self._spec.name)
+        view = found.view if found is not None else None
+        if view is None:
             return
-        view = from_json(ClusterView, row["view"])
         waited = format_duration(wall_s() - self._last_step_at)
         if view.queue is not None:
             allowed = format_duration(self._spec.limits.start_within_s)
@@ -163,17 +161,17 @@ class Viewer:
         return answer[:1] if answer[:1] in ("d", "c") else "s"
 
     def _finish(self) -> int:
-        row = self._ledger.run(self._spec.name)
-        assert row is not None
+        run = self._ledger.run(self._spec.name)
+        assert run is not None
         wait_until(lambda: self._flow.ended and not self._held(), timeout_s=_FLOW_END_TIMEOUT_S)
         self._flow.close()
         held = self._held_words()
-        code = ExitCode.OK if row["exit_code"] is None else int(row["exit_code"])
+        code = ExitCode.OK if run.exit_code is None else run.exit_code
         facts = {
             "run": self._spec.name,
-            "phase": row["phase"],
-            "reason": row["reason"],
-            "detail": row["detail"],
+            "phase": run.phase.value,
+            "reason": run.reason.value if run.reason else None,
+            "detail": run.detail,
             "exit_code": code,
             "seconds": round(wall_s() - self._started_at, 2),
             "output": str(self._settings.run_folder(self._spec.name) / "output"),

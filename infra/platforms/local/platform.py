@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
-import sqlite3
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,10 +12,11 @@ from ebbtide.infra.errors import EbbError
 from ebbtide.infra.files.private import private_folder, private_opener, write_private
 from ebbtide.infra.frameworks import door
 from ebbtide.infra.models.cluster import ClusterView
-from ebbtide.infra.models.codec import from_json, to_data, to_json
+from ebbtide.infra.models.codec import to_data, to_json
 from ebbtide.infra.models.hardware import Node, NodePool
 from ebbtide.infra.models.job import JobSpec, RunSpec
 from ebbtide.infra.models.phases import Reason, Step
+from ebbtide.infra.models.records import Cluster
 from ebbtide.infra.platforms.base import Held, Login
 from ebbtide.infra.platforms.local import marks
 from ebbtide.infra.platforms.local.pool import free_room
@@ -30,7 +29,6 @@ from ebbtide.infra.waiting import wall_s
 PROGRAM, STOP_PROGRAM = "program ", "stop-program "
 """Orders that name a program of a cluster that a flow holds."""
 
-_CLAIMED = -1
 _BALLAST_BYTES = 2**19
 """SQLite's log grows by a few pages (4 KiB) for each of the last rows."""
 _OBEY_S = 20.0
@@ -60,8 +58,8 @@ class LocalPlatform:
             tier_most=spec.cluster.tier.runs_at_once,
             owner_most=spec.cluster.pool.runs_per_owner,
         )
-        row = self.ledger.cluster(cluster)
-        if row is not None and row["supervisor_pid"] is not None:
+        found = self.ledger.cluster(cluster)
+        if found is not None and found.claimed:
             return  # it has its supervisor: adopted as it is, also on a disk that is full by now
         claimed = False
         try:
@@ -118,16 +116,16 @@ class LocalPlatform:
 
     def observe(self, cluster: str) -> ClusterView | None:
         """The supervisor's last word. A cluster that nobody takes care of is released here."""
-        row = self.ledger.cluster(cluster)
-        if row is not None and row["released_at"] is None and self._forsaken(row):
+        found = self.ledger.cluster(cluster)
+        if found is not None and not found.released and self._forsaken(found):
             self.sweep(cluster)
-            row = self.ledger.cluster(cluster)
-        if row is None:
+            found = self.ledger.cluster(cluster)
+        if found is None:
             return None
-        view = from_json(ClusterView, row["view"] if row["view"] != "{}" else _nothing_yet(cluster))
-        if row["released_at"] is None:
+        view = found.last_view
+        if not found.released:
             return view
-        return replace(view, released_at=row["released_at"], released_by=row["released_by"])
+        return replace(view, released_at=found.released_at, released_by=found.released_by)
 
     def login(self, cluster: str) -> Login | None:
         """From the cluster's folder."""
@@ -145,15 +143,15 @@ class LocalPlatform:
 
     def supervised(self, cluster: str) -> bool:
         """Whether somebody living owns it: its supervisor, its guard, or one being born."""
-        row = self.ledger.cluster(cluster)
-        if row is None or row["released_at"] is not None:
+        found = self.ledger.cluster(cluster)
+        if found is None or found.released:
             return False
-        if marks.alive(row["supervisor_pid"], row["supervisor_started"]):
+        if marks.lives(found.supervisor):
             return True
-        if row["supervisor_pid"] in (None, _CLAIMED) and wall_s() - row["created"] < _BIRTH_S:
+        if found.supervisor is None and wall_s() - found.created < _BIRTH_S:
             return True
-        found = marks.marked(self.settings.home, cluster)
-        return any(process.role == "guard" for process in found)
+        living = marks.marked(self.settings.home, cluster)
+        return any(process.role == "guard" for process in living)
 
     def held(self, cluster: str | None = None) -> list[Held]:
         """By the marks on this machine, never by the ledger."""
@@ -175,21 +173,21 @@ class LocalPlatform:
         marks.sweep(self.settings.home, cluster, folder, spare=frozenset({os.getpid()}))
         left = [held for held in self.held(cluster) if held.where != f"pid {os.getpid()}"]
         if not left:  # the first who says so is remembered
-            row = self.ledger.cluster(cluster)
-            order = _release_order(row["orders"]) if row else {}
+            found = self.ledger.cluster(cluster)
+            order = _release_order(found) if found else {}
             reason = Reason(order.get("reason") or Reason.SUPERVISOR_LOST)
             self.ledger.mark_released(cluster, by="reaper", reason=reason)
         return left
 
-    def _forsaken(self, row: sqlite3.Row) -> bool:
+    def _forsaken(self, cluster: Cluster) -> bool:
         """Its owner is dead, or was told to release it and hangs."""
-        order = _release_order(row["orders"])
+        order = _release_order(cluster)
         overdue = bool(order) and wall_s() - order["at"] > _OBEY_S
-        return overdue or not self.supervised(row["id"])
+        return overdue or not self.supervised(cluster.id)
 
     def orphans(self) -> tuple[str, ...]:
         """Clusters with something alive, or a row, and nobody living who will release them."""
-        in_ledger = {row["id"] for row in self.ledger.living_clusters()}
+        in_ledger = {found.id for found in self.ledger.living_clusters()}
         on_machine = {held.cluster for held in self.held()}
         owned = {
             process.cluster
@@ -230,9 +228,9 @@ class LocalPlatform:
         ).start()
 
 
-def _release_order(orders: str) -> dict[str, Any]:
+def _release_order(cluster: Cluster) -> dict[str, Any]:
     """Empty until somebody has said that the cluster shall be released."""
-    found: dict[str, Any] = json.loads(orders).get("release", {})
+    found: dict[str, Any] = cluster.orders.get("release", {})
     return found
 
 
@@ -241,7 +239,3 @@ def _lay_ballast(folder: Path) -> None:
     ballast = folder / "ballast"
     with contextlib.suppress(OSError), open(ballast, "wb", opener=private_opener) as file:
         file.write(bytes(_BALLAST_BYTES))
-
-
-def _nothing_yet(cluster: str) -> str:
-    return to_json(ClusterView(cluster=cluster))

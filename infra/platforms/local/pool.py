@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 from ebbtide.infra.models.cluster import QueueView
 from ebbtide.infra.models.hardware import NodePool
-from ebbtide.infra.models.records import PoolUse
+from ebbtide.infra.models.records import LeaseState, PoolUse
 from ebbtide.infra.models.resources import NOTHING, Resources
 from ebbtide.infra.policy.queue import Place, places
 from ebbtide.infra.records.ledger import Ledger
@@ -73,8 +73,8 @@ def _look(
     ledger: Ledger, cluster: str, pool: NodePool, shares: Mapping[str, Resources]
 ) -> QueueView | None:
     """Without taking the write lock, so that many may wait cheaply."""
-    row = ledger.cluster(cluster)
-    if row is not None and row["state"] != "queued":
+    found = ledger.cluster(cluster)
+    if found is not None and found.state is not LeaseState.QUEUED:
         return None
     holders = ledger.pool_holders(pool.name)
     use = ledger.pool_use(pool.name)

@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 import json
-import sqlite3
+from collections.abc import Iterable
 from typing import Any
 
 from ebbtide.infra.models.phases import Reason
+from ebbtide.infra.models.records import Cluster, ProcessRef, Run, Share
 from ebbtide.infra.records.sqlite.database import Database
+from ebbtide.infra.records.sqlite.rows import CLAIMED, cluster_of, run_of
 from ebbtide.infra.waiting import wall_s
-
-_CLAIMED = -1
-"""Stands for the process id of a supervisor that is being started."""
-_WITH_RUNS = (
-    "SELECT c.id, c.run, c.pool, c.state, c.view, c.created, c.lease_s,"
-    " max(c.beat_at, c.created) AS renewed, r.spec, r.phase, r.owner, r.flow_pid, r.flow_started"
-    " FROM clusters c JOIN runs r ON r.name = c.run"
-)
 
 
 class ClusterTable(Database):
@@ -37,13 +31,15 @@ class ClusterTable(Database):
             wall_s(),
         )
 
-    def cluster(self, cluster: str) -> sqlite3.Row | None:
+    def cluster(self, cluster: str) -> Cluster | None:
         """One cluster."""
-        return self.row("SELECT * FROM clusters WHERE id = ?", cluster)
+        row = self.row("SELECT * FROM clusters WHERE id = ?", cluster)
+        return None if row is None else cluster_of(row)
 
-    def last_cluster(self, run: str) -> sqlite3.Row | None:
+    def last_cluster(self, run: str) -> Cluster | None:
         """The latest cluster of a run."""
-        return self.row("SELECT * FROM clusters WHERE run = ? ORDER BY seq DESC LIMIT 1", run)
+        row = self.row("SELECT * FROM clusters WHERE run = ? ORDER BY seq DESC LIMIT 1", run)
+        return None if row is None else cluster_of(row)
 
     def clusters_of(self, run: str | None = None) -> list[str]:
         """The ids of all clusters of a run, or of all runs, oldest first; also released ones."""
@@ -53,21 +49,27 @@ class ClusterTable(Database):
             rows = self.rows("SELECT id FROM clusters WHERE run = ? ORDER BY seq", run)
         return [row["id"] for row in rows]
 
-    def living_clusters(self, run: str | None = None) -> list[sqlite3.Row]:
+    def living_clusters(self, run: str | None = None) -> list[Cluster]:
         """Clusters that are not released yet, oldest first."""
         if run is None:
-            return self.rows("SELECT * FROM clusters WHERE released_at IS NULL ORDER BY seq")
-        return self.rows(
-            "SELECT * FROM clusters WHERE released_at IS NULL AND run = ? ORDER BY seq", run
-        )
+            rows = self.rows("SELECT * FROM clusters WHERE released_at IS NULL ORDER BY seq")
+        else:
+            rows = self.rows(
+                "SELECT * FROM clusters WHERE released_at IS NULL AND run = ? ORDER BY seq", run
+            )
+        return [cluster_of(row) for row in rows]
 
-    def living_with_runs(self) -> list[sqlite3.Row]:
-        """Clusters that are not released yet, oldest first, each with what its run says."""
-        return self.rows(f"{_WITH_RUNS} WHERE c.released_at IS NULL ORDER BY c.seq")
-
-    def cluster_with_run(self, cluster: str) -> sqlite3.Row | None:
-        """One cluster, with what its run says."""
-        return self.row(f"{_WITH_RUNS} WHERE c.id = ?", cluster)
+    def living_with_runs(self) -> list[tuple[Cluster, Run]]:
+        """Clusters that are not released yet, oldest first, each with its run."""
+        runs = {
+            row["name"]: run_of(row)
+            for row in self.rows(
+                "SELECT * FROM runs WHERE name IN"
+                " (SELECT run FROM clusters WHERE released_at IS NULL)"
+            )
+        }
+        living = self.living_clusters()
+        return [(cluster, runs[cluster.run]) for cluster in living if cluster.run in runs]
 
     def orders_of(self, job_key: str) -> list[dict[str, Any]]:
         """The orders to each cluster of the runs of a job that is told apart by this key."""
@@ -82,10 +84,18 @@ class ClusterTable(Database):
         settings = ", ".join(f"{column} = ?" for column in fields)
         return self.write(f"UPDATE clusters SET {settings} WHERE id = ?", *fields.values(), cluster)
 
+    def write_view(self, cluster: str, view: str) -> None:
+        """What its owner sees now, a ``ClusterView`` as JSON."""
+        self.update_cluster(cluster, view=view)
+
+    def register_supervisor(self, cluster: str, process: ProcessRef) -> None:
+        """This process owns the cluster from now on."""
+        self.update_cluster(cluster, supervisor_pid=process.pid, supervisor_started=process.started)
+
     def claim_cluster(self, cluster: str) -> bool:
         """Whether it is the caller who gives the cluster its supervisor: the first who asks."""
         sql = "UPDATE clusters SET supervisor_pid = ? WHERE id = ? AND supervisor_pid IS NULL"
-        return self.write(sql, _CLAIMED, cluster) > 0
+        return self.write(sql, CLAIMED, cluster) > 0
 
     def renew(self, cluster: str) -> bool:
         """One heartbeat of the lease. False when the cluster is not in the ledger (any more)."""
@@ -143,13 +153,45 @@ class ClusterTable(Database):
             )
             return changed.rowcount > 0
 
-    def restore(self, run: dict[str, Any], cluster: dict[str, Any], shares: list[Any]) -> None:
-        """Write the rows of a living cluster again, after the file was lost or moved aside."""
+    def restore(self, run: Run, cluster: Cluster, shares: Iterable[Share]) -> None:
+        """Write down again a living cluster and its run, after the file was lost or moved aside.
+
+        What is there already stays as it is.
+        """
+        supervisor = cluster.supervisor or ProcessRef(CLAIMED)
+        tables: dict[str, dict[str, Any]] = {
+            "runs": {
+                "name": run.name,
+                "spec": run.spec_json,
+                "phase": run.phase.value,
+                "created": run.created,
+            },
+            "clusters": {
+                "id": cluster.id,
+                "run": cluster.run,
+                "attempt": cluster.attempt,
+                "pool": cluster.pool,
+                "state": cluster.state.value,
+                "beat": cluster.beat,
+                "lease_s": cluster.lease_s,
+                "supervisor_pid": supervisor.pid,
+                "supervisor_started": supervisor.started,
+                "orders": cluster.orders_json,
+                "view": cluster.view_json,
+                "created": cluster.created,
+            },
+        }
         with self.transaction() as connection:
-            for table, row in (("runs", run), ("clusters", cluster)):
+            for table, row in tables.items():
                 marks = ", ".join("?" * len(row))
                 connection.execute(
                     f"INSERT OR IGNORE INTO {table} ({', '.join(row)}) VALUES ({marks})",
                     tuple(row.values()),
                 )
-            connection.executemany("INSERT OR IGNORE INTO shares VALUES (?, ?, ?, ?, ?)", shares)
+            connection.executemany(
+                "INSERT OR IGNORE INTO shares VALUES (?, ?, ?, ?, ?)",
+                [
+                    (s.cluster, s.owner, s.pool, s.amount.cpu_millis, s.amount.memory_bytes)
+                    for s in shares
+                ],
+            )

@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 
+from ebbtide.infra.models.records import Run
 from ebbtide.infra.records.sqlite.database import Database
+from ebbtide.infra.records.sqlite.rows import run_of
 
 _MUCH_AIR = 0.25
 """A ledger of which so much is free pages is written anew."""
 _ENDED = """
-SELECT name, ended, job_key, flow_pid, flow_started FROM runs WHERE ended IS NOT NULL
+SELECT * FROM runs WHERE ended IS NOT NULL
 AND NOT EXISTS (SELECT 1 FROM clusters WHERE run = runs.name AND released_at IS NULL)
 ORDER BY ended DESC, rowid DESC"""
 _ROWS = (
@@ -26,9 +28,9 @@ _ROWS = (
 class PrunedTables(Database):
     """All tables, as far as they know of runs that have ended."""
 
-    def runs_over(self) -> list[sqlite3.Row]:
+    def runs_over(self) -> list[Run]:
         """Those that have ended and hold nothing any more, the latest first."""
-        return self.rows(_ENDED)
+        return [run_of(row) for row in self.rows(_ENDED)]
 
     def forget_run(self, run: str) -> bool:
         """Forget all about a run that is over; False when it is not, or lives again by now."""

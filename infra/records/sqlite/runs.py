@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable
 from typing import Any
 
 from ebbtide.infra.models.phases import Phase, Reason
+from ebbtide.infra.models.records import ProcessRef, Run, RunCount
 from ebbtide.infra.records.sqlite.database import Database
+from ebbtide.infra.records.sqlite.rows import run_of
 from ebbtide.infra.waiting import wall_s
 
 Test = Callable[[], bool]
@@ -37,20 +38,21 @@ class RunTable(Database):
         with self.transaction() as connection:
             return not unless() and connection.execute(sql, tuple(row.values())).rowcount > 0
 
-    def run(self, name: str) -> sqlite3.Row | None:
+    def run(self, name: str) -> Run | None:
         """One run."""
-        return self.row("SELECT * FROM runs WHERE name = ?", name)
+        row = self.row("SELECT * FROM runs WHERE name = ?", name)
+        return None if row is None else run_of(row)
 
-    def run_of(self, job_key: str) -> sqlite3.Row | None:
-        """The latest run of a job that is told apart by this key."""
-        return self.row(
-            "SELECT * FROM runs WHERE job_key = ? ORDER BY created DESC, rowid DESC LIMIT 1",
-            job_key,
+    def run_of(self, key: str) -> Run | None:
+        """The latest run of the job that this key tells apart."""
+        row = self.row(
+            "SELECT * FROM runs WHERE job_key = ? ORDER BY created DESC, rowid DESC LIMIT 1", key
         )
+        return None if row is None else run_of(row)
 
-    def runs_of(self, job_key: str) -> list[str]:
-        """The names of all runs of a job that is told apart by this key, latest first."""
-        rows = self.rows("SELECT name FROM runs WHERE job_key = ? ORDER BY rowid DESC", job_key)
+    def runs_of(self, key: str) -> list[str]:
+        """The names of all runs of the job that this key tells apart, latest first."""
+        rows = self.rows("SELECT name FROM runs WHERE job_key = ? ORDER BY rowid DESC", key)
         return [row["name"] for row in rows]
 
     def runs_of_flow(self, flow_run_id: str) -> list[str]:
@@ -62,14 +64,15 @@ class RunTable(Database):
         )
         return [row["name"] for row in rows]
 
-    def runs(self, *, open_only: bool = False) -> list[sqlite3.Row]:
+    def runs(self, *, open_only: bool = False) -> list[Run]:
         """All of them, or those that have not ended, in the order they were asked for."""
         which = "WHERE ended IS NULL" if open_only else ""
-        return self.rows(f"SELECT * FROM runs {which} ORDER BY created")
+        return [run_of(row) for row in self.rows(f"SELECT * FROM runs {which} ORDER BY created")]
 
-    def runs_since(self, at: float) -> list[sqlite3.Row]:
+    def runs_since(self, at: float) -> list[Run]:
         """Those that were asked for since then (Unix time, seconds), in order."""
-        return self.rows("SELECT * FROM runs WHERE created >= ? ORDER BY created", at)
+        rows = self.rows("SELECT * FROM runs WHERE created >= ? ORDER BY created", at)
+        return [run_of(row) for row in rows]
 
     def run_names(self, beginning: str = "") -> list[str]:
         """All names, latest first; or only ``beginning`` itself and those ``beginning-…``."""
@@ -97,22 +100,37 @@ class RunTable(Database):
         assert row is not None
         return int(row[0])
 
-    def count_runs(self, since: float) -> tuple[int, int, float | None]:
-        """How many there are, how many of them since then, and when the first was asked for.
-
-        ``since`` and the last are Unix time in seconds; the last is None without any run.
-        """
+    def count_runs(self, since: float) -> RunCount:
+        """How many there are, and how many of them since then (Unix time, seconds)."""
         row = self.row(
             "SELECT count(*) AS n, min(created) AS first, sum(created > ?) AS recent FROM runs",
             since,
         )
         assert row is not None
-        return row["n"], row["recent"] or 0, row["first"]
+        return RunCount(total=row["n"], recent=row["recent"] or 0, first=row["first"])
 
     def update_run(self, name: str, **fields: Any) -> int:
         """Set columns of a run; gives 0 when there is no such run."""
         settings = ", ".join(f"{column} = ?" for column in fields)
         return self.write(f"UPDATE runs SET {settings} WHERE name = ?", *fields.values(), name)
+
+    def register_driver(self, run: str, driver: ProcessRef, flow_run_id: str | None) -> None:
+        """This process drives the run from now on, for this flow run (None: for none)."""
+        self.update_run(
+            run, flow_pid=driver.pid, flow_started=driver.started, flow_run_id=flow_run_id
+        )
+
+    def set_key(self, run: str, key: str | None) -> None:
+        """What its job is told apart by from now on; None: it is not found by a key any more."""
+        self.update_run(run, job_key=key)
+
+    def set_attempt(self, run: str, attempt: int) -> None:
+        """The attempt it has got to; 1 = the first."""
+        self.update_run(run, attempt=attempt)
+
+    def set_prefect_url(self, run: str, url: str) -> None:
+        """Where the user interface of the Prefect server is that records it."""
+        self.update_run(run, prefect_url=url)
 
     def set_phase(self, run: str, phase: Phase) -> None:
         """What it is at, unless it has ended."""

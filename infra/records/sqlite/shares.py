@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 
-from ebbtide.infra.models.records import Entry, PoolUse
+from ebbtide.infra.models.records import PoolUse, Share
 from ebbtide.infra.models.resources import Resources
 from ebbtide.infra.records.sqlite.database import Database
+from ebbtide.infra.records.sqlite.rows import pool_use_of, share_of
 
 _USED = (
     "SELECT coalesce(sum(cpu_millis), 0), coalesce(sum(memory_bytes), 0) FROM shares WHERE pool = ?"
@@ -28,7 +29,7 @@ class ShareTable(Database):
 
     def pool_use(self, pool: str) -> PoolUse:
         """Who waits for room in a pool and who has some. Takes no lock: many may look cheaply."""
-        return _pool_use(self.rows(_LINE, pool), self.used_of(pool))
+        return pool_use_of(self.rows(_LINE, pool), self._used(pool))
 
     def pool_holders(self, pool: str) -> tuple[str, ...]:
         """The runs that hold shares of a pool."""
@@ -36,9 +37,8 @@ class ShareTable(Database):
 
     def used_of(self, pool: str) -> Resources:
         """What is held of a pool, all together."""
-        row = self.row(_USED, pool)
-        assert row is not None
-        return Resources(row[0], row[1])
+        used = self._used(pool)
+        return Resources(used[0], used[1])
 
     def take_shares(
         self,
@@ -65,7 +65,7 @@ class ShareTable(Database):
         with self.transaction() as connection:
             line = connection.execute(_LINE, (pool,)).fetchall()
             used = connection.execute(_USED, (pool,)).fetchone()
-            if not allowed(_pool_use(line, Resources(used[0], used[1]))):
+            if not allowed(pool_use_of(line, used)):
                 return False
             connection.executemany(
                 "INSERT OR REPLACE INTO shares VALUES (?, ?, ?, ?, ?)",
@@ -92,26 +92,16 @@ class ShareTable(Database):
         )
         return [row["owner"] for row in rows]
 
-    def shares(self) -> list[sqlite3.Row]:
+    def shares(self) -> list[Share]:
         """All of them with their runs: the oldest cluster first, its head before its workers."""
-        return self.rows(
+        rows = self.rows(
             "SELECT c.run, s.* FROM shares s JOIN clusters c ON c.id = s.cluster"
             # worker-2 before worker-10
             " ORDER BY c.seq, s.owner != 'head', length(s.owner), s.owner"
         )
+        return [share_of(row) for row in rows]
 
-
-def _pool_use(line: Iterable[sqlite3.Row], used: Resources) -> PoolUse:
-    waiting: list[Entry] = []
-    holding: list[Entry] = []
-    for row in line:
-        entry = Entry(
-            cluster=row["id"],
-            run=row["run"],
-            tier=row["tier"],
-            owner=row["owner"] or "",
-            tier_most=row["tier_most"],
-            owner_most=row["owner_most"],
-        )
-        (waiting if row["state"] == "queued" else holding).append(entry)
-    return PoolUse(waiting=tuple(waiting), holding=tuple(holding), used=used)
+    def _used(self, pool: str) -> sqlite3.Row:
+        row = self.row(_USED, pool)
+        assert row is not None
+        return row

@@ -93,8 +93,8 @@ class Admission:
             return
         self._cleared_s = now_s()
         if view.ahead and all(
-            self._platform.supervised(row["id"])
-            for row in self._ledger.living_clusters(view.ahead[0])
+            self._platform.supervised(cluster.id)
+            for cluster in self._ledger.living_clusters(view.ahead[0])
         ):
             return
         for cluster in self._platform.orphans():

@@ -11,6 +11,7 @@ from ebbtide.infra.models.cluster import Failure, WorkerFigures
 from ebbtide.infra.models.hardware import HardwareTier
 from ebbtide.infra.models.job import JobSpec, RunSpec
 from ebbtide.infra.models.phases import Reason, Step
+from ebbtide.infra.models.records import Share
 from ebbtide.infra.models.resources import format_duration, format_memory
 from ebbtide.infra.platforms.local.metrics import TreeMeter
 from ebbtide.infra.platforms.local.processes import Place, member_environment, user_environment
@@ -114,11 +115,17 @@ class ClusterController:
             self.members.reset_failures()
             self.members.start_head()
 
-    def shares(self) -> list[tuple[str, str, str, int, int]]:
-        """Rows for a ledger that was lost."""
+    def shares(self) -> list[Share]:
+        """What it has of its pool."""
         cluster, pool = self.context.plan.cluster, self.spec.cluster.pool.name
         return [
-            (cluster, owner, pool, tier.resources.cpu_millis, tier.resources.memory_bytes)
+            Share(
+                run=self.spec.name,
+                cluster=cluster,
+                owner=owner,
+                pool=pool,
+                amount=tier.resources,
+            )
             for owner, tier in self._owners().items()
         ]
 

@@ -20,7 +20,8 @@ from ebbtide.infra.frameworks.base import ClusterPlan
 from ebbtide.infra.models.codec import from_json, to_json
 from ebbtide.infra.models.job import RunSpec
 from ebbtide.infra.models.phases import Phase, Reason
-from ebbtide.infra.models.resources import NOTHING, Resources
+from ebbtide.infra.models.records import Cluster, LeaseState, Run
+from ebbtide.infra.models.resources import NOTHING
 from ebbtide.infra.platforms.local import marks, processes
 from ebbtide.infra.platforms.local.neighbours import say_what_is_held
 from ebbtide.infra.platforms.local.platform import LocalPlatform
@@ -102,8 +103,7 @@ class Supervisor:
         self.reporter.flush()
 
     def _say_what_is_held(self) -> None:
-        shares = self.controller.shares()
-        held = Resources(sum(share[3] for share in shares), sum(share[4] for share in shares))
+        held = sum((share.amount for share in self.controller.shares()), start=NOTHING)
         if held != self._held:
             self._held = held
             say_what_is_held(held)
@@ -113,17 +113,17 @@ class Supervisor:
         if version == self._version and now_s() - self._read_s < _READ_AT_LEAST_S:
             return
         self._version, self._read_s = version, now_s()
-        row = self.ledger.cluster(self.cluster)
-        if row is None:
+        found = self.ledger.cluster(self.cluster)
+        if found is None:
             self._restore()
             return
-        self.orders = json.loads(row["orders"])
-        if row["released_at"] is not None:
+        self.orders = found.orders
+        if found.released:
             self.release_order = {"reason": "", "at_once": True}
-        self.lease.agree(row["lease_s"])
+        self.lease.agree(found.lease_s)
         if "release" in self.orders:
             self.release_order = self.orders["release"]
-        elif self.lease.lapsed(row["beat"], now_s()):
+        elif self.lease.lapsed(found.beat, now_s()):
             kept = self.lease.duration_s > self.spec.lease_s
             words = "its flow stayed suspended for longer than it was to be kept" if kept else ""
             self.release_order = {
@@ -141,11 +141,8 @@ class Supervisor:
             self.controller.reset_failures()
 
     def _sign_in(self) -> None:
-        pid = os.getpid()
         with contextlib.suppress(EbbError):
-            self.ledger.update_cluster(
-                self.cluster, supervisor_pid=pid, supervisor_started=marks.started_ticks(pid)
-            )
+            self.ledger.register_supervisor(self.cluster, marks.this_process())
         signal.signal(signal.SIGTERM, self._told_to_stop)
 
     def _told_to_stop(self, *_: object) -> None:
@@ -153,27 +150,27 @@ class Supervisor:
 
     def _restore(self) -> None:
         """The ledger was lost: write down again what lives."""
-        pid, job_runs = os.getpid(), self.driver is not None and self.driver.running
-        run = {
-            "name": self.run,
-            "spec": to_json(self.spec),
-            "phase": (Phase.RUNNING if job_runs else Phase.STARTING).value,
-            "created": wall_s(),
-        }
-        cluster = {
-            "id": self.cluster,
-            "run": self.run,
-            "attempt": int(self.cluster.rsplit("-", 1)[1]),
-            "pool": self.spec.cluster.pool.name,
-            "state": "admitted" if self.admission.admitted else "queued",
-            "beat": 0,
-            "lease_s": self.lease.duration_s,
-            "supervisor_pid": pid,
-            "supervisor_started": marks.started_ticks(pid),
-            "orders": json.dumps(self.orders),
-            "view": to_json(self.reporter.view),
-            "created": wall_s(),
-        }
+        job_runs = self.driver is not None and self.driver.running
+        run = Run(
+            name=self.run,
+            spec_json=to_json(self.spec),
+            phase=Phase.RUNNING if job_runs else Phase.STARTING,
+            created=wall_s(),
+        )
+        cluster = Cluster(
+            id=self.cluster,
+            run=self.run,
+            attempt=int(self.cluster.rsplit("-", 1)[1]),
+            pool=self.spec.cluster.pool.name,
+            state=LeaseState.ADMITTED if self.admission.admitted else LeaseState.QUEUED,
+            beat=0,
+            beat_at=0.0,
+            lease_s=self.lease.duration_s,
+            created=wall_s(),
+            orders_json=json.dumps(self.orders),
+            view_json=to_json(self.reporter.view),
+            supervisor=marks.this_process(),
+        )
         self.ledger.restore(run, cluster, self.controller.shares())
         self.context.recorder.forget_written()
 

@@ -78,7 +78,7 @@ class StatusReporter:
                 self._unsent.pop(0)
             text = to_json(self.view)
             if text != self._written:
-                self._ledger.update_cluster(self.view.cluster, view=text)
+                self._ledger.write_view(self.view.cluster, text)
                 self._written = text
         except EbbError:
             return False
