@@ -23,6 +23,7 @@ from ebbtide.infra.lifecycle.heartbeat import Heartbeat
 from ebbtide.infra.lifecycle.stop import stop_run
 from ebbtide.infra.models.job import RunSpec
 from ebbtide.infra.models.phases import ExitCode, Reason
+from ebbtide.infra.models.records import Event, EventKind
 from ebbtide.infra.platforms.base import load_platform
 from ebbtide.infra.platforms.local import marks
 from ebbtide.infra.records import runs
@@ -76,7 +77,8 @@ def _run_flow(settings: Settings, ledger: Ledger, spec: RunSpec) -> None:
         if run is None or run.over:
             return
         why = _why_not_recorded(error)
-        ledger.emit(spec.name, "warning", f"not recorded in Prefect: {why}")
+        message = f"not recorded in Prefect: {why}"
+        ledger.append(Event(run=spec.name, kind=EventKind.WARNING, message=message))
         with contextlib.suppress(EbbError):  # recorded where it was raised
             carry_out(settings, ledger, spec, steps)
 

@@ -11,7 +11,6 @@ and starts the automations on Running again. What the run is at stands in the lo
 from __future__ import annotations
 
 import base64
-import json
 import logging
 import sys
 import threading
@@ -30,6 +29,7 @@ from ebbtide.infra.accounting.receipts import receipt_of
 from ebbtide.infra.escaping import markdown, visible
 from ebbtide.infra.models.cluster import ClusterView
 from ebbtide.infra.models.phases import STEP_LABELS, Step
+from ebbtide.infra.models.records import Event, EventKind
 from ebbtide.infra.models.resources import format_memory
 from ebbtide.infra.platforms.local.tails import Tail
 from ebbtide.infra.presentation.plot import svg_plot
@@ -52,12 +52,17 @@ _LAST_LINES = 20
 """Shown at the end, though the program has printed too much to show."""
 _ENDS = (StateType.CANCELLING, StateType.CANCELLED)
 
-_STATES = ("step_done", "step_failed", "step_waiting", "attempt")
+_STATES = (
+    EventKind.STEP_DONE,
+    EventKind.STEP_FAILED,
+    EventKind.STEP_WAITING,
+    EventKind.ATTEMPT,
+)
 """Events that say what the run does now: the words above its progress."""
 _LEVELS = {
     **dict.fromkeys(_STATES, logging.INFO),
-    **dict.fromkeys(("scaled", "left", "note"), logging.INFO),
-    **dict.fromkeys(("step_failed", "attempt", "warning"), logging.WARNING),
+    **dict.fromkeys((EventKind.SCALED, EventKind.LEFT, EventKind.NOTE), logging.INFO),
+    **dict.fromkeys((EventKind.STEP_FAILED, EventKind.ATTEMPT, EventKind.WARNING), logging.WARNING),
 }
 """Events that are logged, and how loud."""
 
@@ -141,9 +146,9 @@ class _Round:
         version = self._ledger.version()
         if version == self._version:
             return
-        for row in self._ledger.events(self._subject.run, self._seen):
-            self._seen = row["id"]
-            self._note({**dict(row), "data": json.loads(row["data"])})
+        for event in self._ledger.events(self._subject.run, self._seen):
+            self._seen = event.id
+            self._note(event)
         self._show_progress()
         self._version = version
 
@@ -183,20 +188,20 @@ class _Round:
             words = f"![workers](data:image/svg+xml;base64,{image})"
             self._artifacts.put("workers", "markdown", words, "Workers and their load over time")
 
-    def _note(self, event: dict[str, Any]) -> None:
-        if event["kind"] not in _LEVELS:
+    def _note(self, event: Event) -> None:
+        if event.kind not in _LEVELS:
             return
-        words = event["message"]
-        if event["step"]:
-            words = f"{STEP_LABELS[Step(event['step'])]}: {words}"
-        if event["reason"]:
-            words = f"{event['reason']} {words}"
+        words = event.message
+        if event.step:
+            words = f"{STEP_LABELS[event.step]}: {words}"
+        if event.reason:
+            words = f"{event.reason} {words}"
         words = visible(words)
-        self._subject.logger.log(_LEVELS[event["kind"]], words)
-        if event["kind"] in _STATES:
+        self._subject.logger.log(_LEVELS[event.kind], words)
+        if event.kind in _STATES:
             self._words = words
-        if event["kind"] == "step_done":
-            self._steps_done = list(Step).index(Step(event["step"])) + 1
+        if event.kind is EventKind.STEP_DONE and event.step:
+            self._steps_done = list(Step).index(event.step) + 1
 
     def _show_progress(self) -> None:
         view = self._view()

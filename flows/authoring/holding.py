@@ -36,6 +36,7 @@ from ebbtide.infra.lifecycle.submission import session_request
 from ebbtide.infra.models.cluster import ClusterView
 from ebbtide.infra.models.job import RunSpec
 from ebbtide.infra.models.phases import Reason
+from ebbtide.infra.models.records import Event, EventKind
 from ebbtide.infra.models.resources import format_duration, parse_duration_s
 from ebbtide.infra.platforms.base import load_platform
 from ebbtide.infra.records import runs
@@ -181,12 +182,17 @@ def _keep(ledger: Ledger, scene: Scene, key: str, keep_s: float | None) -> bool:
     """Let the lease last while the flow is suspended. Gives whether the cluster stays."""
     if keep_s is None or _kept_before(ledger, key):
         words = "released: its flow is suspended; it is made anew on resume"
-        ledger.emit(scene.spec.name, "note", words, cluster=scene.cluster)
+        _note(ledger, scene, words)
         return False
     stays = ledger.extend_lease(scene.cluster, keep_s, kept=True)
     words = f"kept for {format_duration(keep_s)} at most: its flow is suspended"
-    ledger.emit(scene.spec.name, "note", words, cluster=scene.cluster)
+    _note(ledger, scene, words)
     return stays
+
+
+def _note(ledger: Ledger, scene: Scene, words: str) -> None:
+    run, cluster = scene.spec.name, scene.cluster
+    ledger.append(Event(run=run, cluster=cluster, kind=EventKind.NOTE, message=words))
 
 
 def _kept_before(ledger: Ledger, key: str) -> bool:

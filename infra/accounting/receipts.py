@@ -23,7 +23,7 @@ from itertools import pairwise
 from pathlib import PurePath
 
 from ebbtide.infra.models.job import RunSpec
-from ebbtide.infra.models.records import Run
+from ebbtide.infra.models.records import EventKind, Run
 from ebbtide.infra.models.usage import Sample, Span
 from ebbtide.infra.policy.advice import Figures, advise
 from ebbtide.infra.records.ledger import Ledger
@@ -33,6 +33,8 @@ BY = ("day", "tier", "job", "tag")
 """What runs can be summed by."""
 
 _HOUR_S = 3600.0
+
+_STEP_ENDS = (EventKind.STEP_DONE, EventKind.STEP_FAILED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,8 +139,8 @@ def receipt_of(ledger: Ledger, run: str) -> Receipt | None:
     spans = ledger.spans(run)
     if found is None or not spans:
         return None
-    events = [e for e in ledger.events(run) if e["kind"] in ("step_done", "step_failed")]
-    marks = [(event["step"], event["at"]) for event in events if event["step"]]
+    events = [e for e in ledger.events(run) if e.kind in _STEP_ENDS]
+    marks = [(event.step, event.at) for event in events if event.step]
     return settle(_record(found, spans, ledger.samples(run), marks))
 
 

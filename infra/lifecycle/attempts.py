@@ -15,6 +15,7 @@ from ebbtide.infra.lifecycle.heartbeat import Heartbeat
 from ebbtide.infra.lifecycle.steps import Scene
 from ebbtide.infra.models.job import RunSpec
 from ebbtide.infra.models.phases import Reason
+from ebbtide.infra.models.records import Event, EventKind
 from ebbtide.infra.platforms.base import load_platform
 from ebbtide.infra.records import runs
 from ebbtide.infra.records.ledger import Ledger
@@ -93,7 +94,15 @@ def _first_attempt(ledger: Ledger, spec: RunSpec) -> int:
 def _wait_before_next(ledger: Ledger, spec: RunSpec, attempt: int, error: EbbError) -> None:
     delay_s = error.reason.info.retry_delay_s or 0.0
     words = f"{error.summary}; attempt {attempt + 1} of {spec.retry.attempts} in {delay_s:.0f}s"
-    ledger.emit(spec.name, "attempt", words, reason=error.reason.value, detail=error.detail)
+    ledger.append(
+        Event(
+            run=spec.name,
+            kind=EventKind.ATTEMPT,
+            message=words,
+            reason=error.reason,
+            data={"detail": error.detail},
+        )
+    )
     ledger.set_attempt(spec.name, attempt + 1)
     if wait_until(lambda: _stopped(ledger, spec.name), timeout_s=delay_s):
         raise JobError(Reason.CANCELLED) from error

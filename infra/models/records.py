@@ -6,14 +6,14 @@ What is seldom read and costs time to build (a spec, a view) stays JSON until it
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
 from ebbtide.infra.models.cluster import ClusterView
 from ebbtide.infra.models.codec import from_json
 from ebbtide.infra.models.job import RunSpec
-from ebbtide.infra.models.phases import Phase, Reason
+from ebbtide.infra.models.phases import Phase, Reason, Step
 from ebbtide.infra.models.resources import Resources
 
 
@@ -131,6 +131,41 @@ class Cluster:
     def last_view(self) -> ClusterView:
         """The same; empty until its owner has said something."""
         return self.view or ClusterView(cluster=self.id)
+
+
+class EventKind(StrEnum):
+    """What sort of thing happened."""
+
+    STEP_DONE = "step_done"
+    STEP_FAILED = "step_failed"
+    STEP_WAITING = "step_waiting"
+    JOB_STARTED = "job_started"
+    SCALED = "scaled"
+    LEFT = "left"
+    """A worker left, as it was asked to."""
+    NOTE = "note"
+    WARNING = "warning"
+    ATTEMPT = "attempt"
+    """An attempt failed and another follows."""
+    RUN_ENDED = "run_ended"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """Something that happened to a run. Its fields, in this order, are also its JSON."""
+
+    id: int = 0
+    """Given by the store: counts up, so that one can ask for those after it."""
+    run: str
+    cluster: str | None = None
+    at: float = 0.0
+    """Unix time, seconds. 0 in one that is appended: now."""
+    kind: EventKind
+    step: Step | None = None
+    reason: Reason | None = None
+    message: str
+    data: dict[str, Any] = field(default_factory=dict)
+    """More of it, for machines; JSON can hold it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

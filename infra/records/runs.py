@@ -17,7 +17,7 @@ from ebbtide.infra.models.cluster import ClusterView
 from ebbtide.infra.models.codec import to_json
 from ebbtide.infra.models.job import RunSpec
 from ebbtide.infra.models.phases import Phase, Reason
-from ebbtide.infra.models.records import ProcessRef
+from ebbtide.infra.models.records import Event, EventKind, ProcessRef
 from ebbtide.infra.records.ledger import Ledger
 
 
@@ -96,7 +96,15 @@ def end(ledger: Ledger, run: str, error: EbbError | None, exit_code: int) -> boo
     ended = ledger.end_run(run, phase, reason, detail, exit_code)
     if ended:
         hint = error.hint if error else ""
-        ledger.emit(run, "run_ended", detail, reason=reason, phase=phase.value, hint=hint)
+        ledger.append(
+            Event(
+                run=run,
+                kind=EventKind.RUN_ENDED,
+                message=detail,
+                reason=reason,
+                data={"phase": phase.value, "hint": hint},
+            )
+        )
     return ended
 
 

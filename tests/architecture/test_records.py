@@ -25,6 +25,22 @@ def test_the_records_have_sql_that_is_found() -> None:
     assert {f"{_ROOM}.sqlite.runs", f"{_ROOM}.sqlite.shares"} <= rooms
 
 
+def test_only_the_records_know_sqlite_and_its_rows() -> None:
+    """What leaves them is a typed value, whose fields mypy knows."""
+    found = [
+        f"{module.name}:{line}"
+        for module in _others()
+        for line, name in (*module.imports(), *_subscripts(module))
+        if name == "sqlite3" or name.startswith("row['")
+    ]
+    assert found == []
+
+
+def _subscripts(module: Module) -> Iterator[tuple[int, str]]:
+    nodes = (node for node in ast.walk(module.tree) if isinstance(node, ast.Subscript))
+    return ((node.lineno, ast.unparse(node)) for node in nodes)
+
+
 def _others() -> Iterator[Module]:
     return (module for module in modules() if not module.name.startswith(_ROOM))
 

@@ -120,7 +120,7 @@ def test_run_does_not_fail_when_prefect_cannot_be_used(
     monkeypatch.setenv("PREFECT_CLIENT_MAX_RETRIES", "0")
     run = run_to_the_end(ebb_home, (str(program),))
     assert (run.phase, run.exit_code) == ("Succeeded", 0)
-    messages = [row["message"] for row in Ledger(ebb_home).events(run.name)]
+    messages = [event.message for event in Ledger(ebb_home).events(run.name)]
     assert any(message.startswith("not recorded in Prefect") for message in messages)
 
 

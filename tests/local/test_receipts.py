@@ -43,7 +43,7 @@ DASK = ("dask", CLUSTER_BURNS, {"head", "worker-0"})
 
 def happened(outcome: Outcome, step: str) -> float:
     """When the step was done, Unix time."""
-    done = [e["at"] for e in outcome.events if (e["kind"], e["step"]) == ("step_done", step)]
+    done = [e.at for e in outcome.events if (e.kind, e.step) == ("step_done", step)]
     return float(done[0])
 
 

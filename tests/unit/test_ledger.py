@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from ebbtide.infra.errors import ConfigurationError, ProvisioningError
 from ebbtide.infra.models.phases import Reason
+from ebbtide.infra.models.records import Event, EventKind
 from ebbtide.infra.records.ledger import Ledger
 from ebbtide.infra.records.sqlite.schema import SCHEMA
+
+NOTE = Event(run="heron", kind=EventKind.NOTE, message="from elsewhere")
 
 
 @pytest.fixture
@@ -45,11 +49,11 @@ def test_renewing_an_unknown_cluster_says_so(ledger: Ledger) -> None:
 
 
 def test_events_come_in_order_and_only_once(ledger: Ledger) -> None:
-    ledger.emit("heron", "note", "one", cluster="heron-1", extra=1)
-    ledger.emit("heron", "note", "two")
+    ledger.append(replace(NOTE, message="one", cluster="heron-1", data={"extra": 1}))
+    ledger.append(replace(NOTE, message="two"))
     first = ledger.events("heron")
-    assert [row["message"] for row in first] == ["one", "two"]
-    assert ledger.events("heron", after=first[-1]["id"]) == []
+    assert [event.message for event in first] == ["one", "two"]
+    assert ledger.events("heron", after=first[-1].id) == []
 
 
 def forget_all_and_fail(ledger: Ledger) -> None:
@@ -66,7 +70,7 @@ def test_transaction_that_fails_changes_nothing(ledger: Ledger) -> None:
 
 def test_version_changes_when_another_writes(ledger: Ledger) -> None:
     before = ledger.version()
-    Ledger(ledger.path.parent).emit("heron", "note", "from elsewhere")
+    Ledger(ledger.path.parent).append(NOTE)
     assert ledger.version() != before
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import signal
 import sys
 from collections.abc import Callable
@@ -18,6 +17,7 @@ from ebbtide.infra.lifecycle import reaper
 from ebbtide.infra.lifecycle.stop import stop_run
 from ebbtide.infra.models.job import RunSpec
 from ebbtide.infra.models.phases import ExitCode, Reason, Step
+from ebbtide.infra.models.records import Event, EventKind
 from ebbtide.infra.models.resources import format_duration
 from ebbtide.infra.platforms.base import Held, load_platform
 from ebbtide.infra.platforms.local.tails import Tail
@@ -49,7 +49,7 @@ class Viewer:
         self._seen = 0
         self._last_step_at = wall_s()
         self._started_at = wall_s()
-        self._times: dict[str, float] = {}
+        self._times: dict[Step, float] = {}
         self._peak_workers = 0
         self._interrupts = 0
         self._last_reason = ""
@@ -90,10 +90,10 @@ class Viewer:
 
     def _show_news(self) -> bool:
         news = False
-        for row in self._ledger.events(self._spec.name, self._seen):
-            self._seen, news = row["id"], True
+        for event in self._ledger.events(self._spec.name, self._seen):
+            self._seen, news = event.id, True
             self._show_output()  # what was printed before an event is shown before it
-            self._show_event({**dict(row), "data": json.loads(row["data"])})
+            self._show_event(event)
         return self._show_output() or news
 
     def _show_output(self) -> bool:
@@ -104,16 +104,16 @@ class Viewer:
                 self._screen.output(stream, data)
         return shown
 
-    def _show_event(self, event: dict[str, Any]) -> None:
+    def _show_event(self, event: Event) -> None:
         took_s = None
-        if event["kind"] in ("step_done", "step_failed"):
-            took_s = max(0.0, event["at"] - self._last_step_at)
-            self._last_step_at = event["at"]
-            self._times[event["step"]] = self._times.get(event["step"], 0.0) + took_s
-        if event["kind"] == "step_waiting":
-            self._last_reason = event["message"]
-        if event["kind"] == "scaled":
-            self._peak_workers = max(self._peak_workers, event["data"]["after"])
+        if event.kind in (EventKind.STEP_DONE, EventKind.STEP_FAILED) and event.step:
+            took_s = max(0.0, event.at - self._last_step_at)
+            self._last_step_at = event.at
+            self._times[event.step] = self._times.get(event.step, 0.0) + took_s
+        if event.kind is EventKind.STEP_WAITING:
+            self._last_reason = event.message
+        if event.kind is EventKind.SCALED:
+            self._peak_workers = max(self._peak_workers, event.data["after"])
         self._screen.event(event, took_s)
 
     def _show_waiting(self) -> None:
@@ -182,7 +182,7 @@ class Viewer:
 
     def _last_words(self, facts: dict[str, Any], held: str) -> list[str]:
         total = facts["seconds"]
-        job_s = self._times.get(Step.RUN_USER_JOB.value, 0.0)
+        job_s = self._times.get(Step.RUN_USER_JOB, 0.0)
         if facts["reason"] is None:
             share = round(100 * job_s / total) if total else 0
             peak = max(self._peak_workers, self._spec.cluster.policy.min_workers)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from ebbtide.flows.cli.output import Parser, known_run, print_json, show
@@ -32,7 +31,7 @@ def main(args: list[str]) -> int:
         detail=run.detail,
         exit_code=run.exit_code,
         created=run.created,
-        events=[{**dict(e), "data": json.loads(e["data"])} for e in ledger.events(options.run)],
+        events=ledger.events(options.run),
         last_words=_last_words(
             settings.run_folder(options.run) / "stderr.log", run.reason is not None
         ),

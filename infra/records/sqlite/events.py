@@ -3,30 +3,32 @@
 from __future__ import annotations
 
 import json
-import sqlite3
-from typing import Any
 
+from ebbtide.infra.models.records import Event
 from ebbtide.infra.records.sqlite.database import Database
+from ebbtide.infra.records.sqlite.rows import event_of
 from ebbtide.infra.waiting import wall_s
 
 
 class EventTable(Database):
     """Appended, never changed."""
 
-    def emit(self, run: str, kind: str, message: str, **more: Any) -> None:
-        """Record that something happened. ``more``: cluster, step, reason; the rest is data."""
-        columns = [more.pop(name, None) for name in ("cluster", "step", "reason")]
+    def append(self, event: Event) -> None:
+        """Record that something happened. Its id is given here, and its time where it has none."""
         self.write(
             "INSERT INTO events (run, kind, message, at, cluster, step, reason, data)"
             " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            run,
-            kind,
-            message,
-            more.pop("at", None) or wall_s(),
-            *columns,
-            json.dumps(more),
+            event.run,
+            event.kind.value,
+            event.message,
+            event.at or wall_s(),
+            event.cluster,
+            event.step.value if event.step else None,
+            event.reason.value if event.reason else None,
+            json.dumps(event.data),
         )
 
-    def events(self, run: str, after: int = 0) -> list[sqlite3.Row]:
+    def events(self, run: str, after: int = 0) -> list[Event]:
         """Events of a run in order, those with an id above ``after``."""
-        return self.rows("SELECT * FROM events WHERE run = ? AND id > ? ORDER BY id", run, after)
+        rows = self.rows("SELECT * FROM events WHERE run = ? AND id > ? ORDER BY id", run, after)
+        return [event_of(row) for row in rows]

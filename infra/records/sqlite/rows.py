@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 
-from ebbtide.infra.models.phases import Phase, Reason
+from ebbtide.infra.models.phases import Phase, Reason, Step
 from ebbtide.infra.models.records import (
     Cluster,
     Entry,
+    Event,
+    EventKind,
     LeaseState,
     PoolUse,
     ProcessRef,
@@ -19,6 +22,7 @@ from ebbtide.infra.models.resources import Resources
 
 CLAIMED = -1
 """Stands for the process id of a supervisor that is being started."""
+_KINDS = {kind.value: kind for kind in EventKind}
 
 
 def run_of(row: sqlite3.Row) -> Run:
@@ -61,6 +65,21 @@ def cluster_of(row: sqlite3.Row) -> Cluster:
         supervisor=None if pid == CLAIMED else _process(pid, row["supervisor_started"]),
         released_at=row["released_at"],
         released_by=row["released_by"] or "",
+    )
+
+
+def event_of(row: sqlite3.Row) -> Event:
+    """One event; of a kind that this version does not know, a note."""
+    return Event(
+        id=row["id"],
+        run=row["run"],
+        cluster=row["cluster"],
+        at=row["at"],
+        kind=_KINDS.get(row["kind"], EventKind.NOTE),
+        step=Step(row["step"]) if row["step"] else None,
+        reason=_reason(row["reason"]),
+        message=row["message"],
+        data=json.loads(row["data"]),
     )
 
 

@@ -11,7 +11,7 @@ from ebbtide.infra.models.cluster import Failure, WorkerFigures
 from ebbtide.infra.models.hardware import HardwareTier
 from ebbtide.infra.models.job import JobSpec, RunSpec
 from ebbtide.infra.models.phases import Reason, Step
-from ebbtide.infra.models.records import Share
+from ebbtide.infra.models.records import EventKind, Share
 from ebbtide.infra.models.resources import format_duration, format_memory
 from ebbtide.infra.platforms.local.metrics import TreeMeter
 from ebbtide.infra.platforms.local.processes import Place, member_environment, user_environment
@@ -191,7 +191,9 @@ class ClusterController:
             driver.start(self._environment(driver.job, self.context.place))
             self.reporter.update(job=driver.view)
             if driver.view.ended_at is None:
-                self.reporter.event("job_started", "the program runs", step=Step.RUN_USER_JOB.value)
+                self.reporter.event(
+                    EventKind.JOB_STARTED, "the program runs", step=Step.RUN_USER_JOB
+                )
             else:
                 self._say_job_ended(driver)
         elif driver.poll(self._out_of_memory):
@@ -206,9 +208,13 @@ class ClusterController:
         reason = job.reason or Reason.EXIT_CODE
         code = f"exit code {job.exit_code}" if reason is Reason.EXIT_CODE else ""
         words = ", ".join(filter(None, (code, job.detail)))
-        more = {"step": Step.RUN_USER_JOB.value, "exit_code": job.exit_code}
         self.reporter.event(
-            "step_failed", reason.info.sentence, reason=reason, detail=words, **more
+            EventKind.STEP_FAILED,
+            reason.info.sentence,
+            step=Step.RUN_USER_JOB,
+            reason=reason,
+            detail=words,
+            exit_code=job.exit_code,
         )
 
     def _collect_exited(self) -> None:
@@ -222,16 +228,17 @@ class ClusterController:
 
     def _say_gone(self, gone: Exit) -> None:
         if gone.expected:
-            self.reporter.event("left", f"{gone.name} left after {format_duration(gone.seconds)}")
+            words = f"{gone.name} left after {format_duration(gone.seconds)}"
+            self.reporter.event(EventKind.LEFT, words)
         elif gone.out_of_memory:
             self._say_out_of_memory("worker", gone.out_of_memory)
         else:
-            self.reporter.event("warning", f"{gone.name} died and is replaced")
+            self.reporter.event(EventKind.WARNING, f"{gone.name} died and is replaced")
 
     def _say_out_of_memory(self, who: str, where: str) -> None:
         self._out_of_memory = where
         words = f"{who} was killed: out of memory ({where})"
-        self.reporter.event("warning", words, reason=Reason.OUT_OF_MEMORY.value)
+        self.reporter.event(EventKind.WARNING, words, reason=Reason.OUT_OF_MEMORY)
 
     def _failure(self) -> Failure | None:
         members = self.members
@@ -252,7 +259,7 @@ class ClusterController:
         """Whether the run had to be ended for taking too much of the machine."""
         words = self.bounds.output.look()
         if words:
-            self.reporter.event("note", words)
+            self.reporter.event(EventKind.NOTE, words)
         exceeded = self.bounds.exceeded()
         if exceeded is None or self._job_over:
             return False
@@ -312,9 +319,11 @@ class ClusterController:
             driver.end(Reason.TIME_LIMIT, f"{allowed} allowed; raise it with --time-limit")
         elif verdict is Verdict.WARN_IDLE:
             allowed = format_duration(limits.idle_release_s or 0)
-            self.reporter.event("warning", f"no work for {idle}; idle limit is {allowed}")
+            self.reporter.event(EventKind.WARNING, f"no work for {idle}; idle limit is {allowed}")
         elif verdict is Verdict.IDLE and limits.idle_action == "warn":
-            self.reporter.event("warning", f"no work for {idle}; kept, as --idle-action warn says")
+            self.reporter.event(
+                EventKind.WARNING, f"no work for {idle}; kept, as --idle-action warn says"
+            )
         elif verdict is Verdict.IDLE:
             driver.end(Reason.IDLE, f"no work for {idle}; --idle-release never keeps it")
 

@@ -14,6 +14,7 @@ from ebbtide.infra.files.private import private_folder
 from ebbtide.infra.models.codec import from_data
 from ebbtide.infra.models.job import JobSpec
 from ebbtide.infra.models.phases import Reason
+from ebbtide.infra.models.records import EventKind
 from ebbtide.infra.platforms.local.platform import PROGRAM, STOP_PROGRAM
 from ebbtide.infra.platforms.local.processes import Place
 from ebbtide.infra.platforms.local.supervisor.program import Driver
@@ -67,7 +68,7 @@ class Programs:
         place = replace(self._place, logs=folder)
         driver = self._drivers[name] = Driver(job, place)
         driver.start(self._environment(job, place))
-        self._reporter.event("note", f"program {name} runs")
+        self._reporter.event(EventKind.NOTE, f"program {name} runs")
 
     def _tell(self) -> None:
         before = self._reporter.view.programs
@@ -79,4 +80,4 @@ class Programs:
             if view.ended_at is not None and before.get(name) != view:
                 well = view.exit_code == 0 and view.reason is None
                 words = "ended well" if well else f"failed: {view.detail or view.exit_code}"
-                self._reporter.event("note", f"program {name} {words}")
+                self._reporter.event(EventKind.NOTE, f"program {name} {words}")

@@ -12,6 +12,7 @@ from typing import Any
 from ebbtide.infra.errors import EbbError, error_for
 from ebbtide.infra.models.cluster import ClusterView
 from ebbtide.infra.models.phases import Phase, Reason, Step
+from ebbtide.infra.models.records import EventKind
 from ebbtide.infra.platforms.local import marks
 from ebbtide.infra.platforms.local.supervisor.cluster import ClusterContext
 from ebbtide.infra.records import runs
@@ -41,10 +42,11 @@ def release(context: ClusterContext, order: dict[str, Any], workers: int) -> Non
     left = marks.sweep(place.home, place.cluster, folder, spare=spare, my_children=True)
     words = context.output.finish()
     if words:
-        reporter.event("note", words)
+        reporter.event(EventKind.NOTE, words)
     if left:
         pids = [process.pid for process in left]
-        reporter.event("warning", f"still alive: {pids}", reason=Reason.RELEASE_INCOMPLETE.value)
+        words = f"still alive: {pids}"
+        reporter.event(EventKind.WARNING, words, reason=Reason.RELEASE_INCOMPLETE)
     else:
         reporter.done(Step.TEAR_DOWN, _words(workers, context))
     wait_until(lambda: _recorded(ledger, context, reason), timeout_s=_RECORD_TIMEOUT_S)
