@@ -35,6 +35,7 @@ from ebbtide.infra.lifecycle.stop import stop_run
 from ebbtide.infra.lifecycle.submission import session_request
 from ebbtide.infra.models.cluster import ClusterView
 from ebbtide.infra.models.job import RunSpec
+from ebbtide.infra.models.orders import Keep
 from ebbtide.infra.models.phases import Reason
 from ebbtide.infra.models.records import Event, EventKind
 from ebbtide.infra.models.resources import format_duration, parse_duration_s
@@ -184,7 +185,7 @@ def _keep(ledger: Ledger, scene: Scene, key: str, keep_s: float | None) -> bool:
         words = "released: its flow is suspended; it is made anew on resume"
         _note(ledger, scene, words)
         return False
-    stays = ledger.extend_lease(scene.cluster, keep_s, kept=True)
+    stays = ledger.extend_lease(scene.cluster, keep_s, Keep())
     words = f"kept for {format_duration(keep_s)} at most: its flow is suspended"
     _note(ledger, scene, words)
     return stays
@@ -196,7 +197,7 @@ def _note(ledger: Ledger, scene: Scene, words: str) -> None:
 
 
 def _kept_before(ledger: Ledger, key: str) -> bool:
-    return any(orders.get("kept") for orders in ledger.orders_of(key))
+    return any(orders.kept for orders in ledger.orders_of(key))
 
 
 def _keep_s(text: str | None) -> float | None:

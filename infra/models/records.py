@@ -5,7 +5,6 @@ What is seldom read and costs time to build (a spec, a view) stays JSON until it
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -13,6 +12,7 @@ from typing import Any
 from ebbtide.infra.models.cluster import ClusterView
 from ebbtide.infra.models.codec import from_json
 from ebbtide.infra.models.job import RunSpec
+from ebbtide.infra.models.orders import Orders
 from ebbtide.infra.models.phases import Phase, Reason, Step
 from ebbtide.infra.models.resources import Resources
 
@@ -96,6 +96,7 @@ class Cluster:
     created: float
     """Unix time, seconds."""
     orders_json: str = "{}"
+    """The ``Orders``; see ``orders``."""
     view_json: str = "{}"
     """The ``ClusterView``; see ``view``."""
     claimed: bool = False
@@ -105,6 +106,9 @@ class Cluster:
     released_at: float | None = None
     """Unix time, seconds; None until nothing of it is left."""
     released_by: str = ""
+    """Who said so: supervisor, guard, reaper, restore."""
+    release_reason: Reason | None = None
+    """None when all went well."""
 
     @property
     def released(self) -> bool:
@@ -117,10 +121,9 @@ class Cluster:
         return max(self.beat_at, self.created)
 
     @property
-    def orders(self) -> dict[str, Any]:
-        """What is wanted of it."""
-        found: dict[str, Any] = json.loads(self.orders_json)
-        return found
+    def orders(self) -> Orders:
+        """What is wanted of it. Built anew each time."""
+        return from_json(Orders, self.orders_json)
 
     @property
     def view(self) -> ClusterView | None:
@@ -180,6 +183,18 @@ class Share:
     amount: Resources
     node: str = ""
     """Empty when its pool has several and nobody has said which."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunLimits:
+    """What holds a cluster back in its pool beside room."""
+
+    tier: str = ""
+    """Its workers' tier, by which runs are counted."""
+    tier_most: int | None = None
+    """Runs at once with its tier; None: as many as there is room for."""
+    owner_most: int | None = None
+    """Runs at once of its owner; None: as many as there is room for."""
 
 
 @dataclass(frozen=True, slots=True)

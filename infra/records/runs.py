@@ -158,10 +158,11 @@ def cluster_error(view: ClusterView, *, expected_release: bool = False) -> EbbEr
         return error_for(failure.reason, detail=failure.detail, hint=failure.hint)
     if view.released_at is None or expected_release:
         return None
-    words = view.released_by.split()
-    reason = Reason(words[1]) if len(words) > 1 else Reason.SUPERVISOR_LOST
+    reason = view.release_reason or Reason.SUPERVISOR_LOST
     if reason.family == "infra":
-        return ProvisioningError(reason, detail=f"the cluster was released by its {words[0]}")
+        return ProvisioningError(
+            reason, detail=f"the cluster was released by its {view.released_by}"
+        )
     return error_for(reason)
 
 

@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 
 from ebbtide.infra.errors import ConfigurationError, ProvisioningError
+from ebbtide.infra.models.orders import Autoscale, Orders, Release, StartJob
 from ebbtide.infra.models.phases import Reason
 from ebbtide.infra.models.records import Event, EventKind
 from ebbtide.infra.records.ledger import Ledger
-from ebbtide.infra.records.sqlite.schema import SCHEMA
+from ebbtide.infra.records.sqlite.schema import SCHEMA, UPGRADES
 
 NOTE = Event(run="heron", kind=EventKind.NOTE, message="from elsewhere")
 
@@ -36,11 +37,11 @@ def test_cluster_added_twice_is_one(ledger: Ledger) -> None:
 
 
 def test_orders_add_up(ledger: Ledger) -> None:
-    ledger.order("heron-1", autoscale=True)
-    ledger.order("heron-1", job=True)
+    ledger.order("heron-1", Autoscale())
+    ledger.order("heron-1", StartJob())
     cluster = ledger.cluster("heron-1")
     assert cluster is not None
-    assert cluster.orders == {"autoscale": True, "job": True}
+    assert cluster.orders == Orders(autoscale=True, job=True)
 
 
 def test_renewing_an_unknown_cluster_says_so(ledger: Ledger) -> None:
@@ -127,3 +128,28 @@ def test_ledger_of_the_version_before_is_brought_up_to_date(tmp_path: Path) -> N
     assert run is not None
     assert (run.flow_run_id, run.owner) == (None, "")
     assert [tuple(row) for row in Ledger(tmp_path).rows("SELECT tags FROM runs")] == [("[]",)]
+
+
+def test_who_released_a_cluster_and_why_are_told_apart_in_an_older_ledger(tmp_path: Path) -> None:
+    old = sqlite3.connect(tmp_path / "ledger.sqlite")
+    for statement in (*SCHEMA.split(";"), *UPGRADES[1].split(";")):
+        old.execute(statement)
+    old.executemany(
+        "INSERT INTO clusters (id, run, attempt, pool, state, beat, lease_s, orders, view, created,"
+        " released_at, released_by) VALUES (?, 'r', 1, 'p', 'released', 0, 5, ?, '{}', 1, 2, ?)",
+        [
+            ("r-1", '{"release": {"reason": "", "at_once": false, "at": 2.0}}', "supervisor"),
+            ("r-2", '{"autoscale": true}', "guard INFRA:SUPERVISOR_LOST"),
+        ],
+    )
+    old.execute("PRAGMA user_version = 2")
+    old.commit()
+    old.close()
+    ledger = Ledger(tmp_path)
+    well, lost = ledger.cluster("r-1"), ledger.cluster("r-2")
+    assert well is not None
+    assert lost is not None
+    assert (well.released_by, well.release_reason) == ("supervisor", None)
+    assert well.orders == Orders(release=Release(at=2.0))
+    assert (lost.released_by, lost.release_reason) == ("guard", Reason.SUPERVISOR_LOST)
+    assert lost.orders == Orders(autoscale=True)

@@ -6,17 +6,24 @@ import contextlib
 import os
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from ebbtide.infra.errors import EbbError
 from ebbtide.infra.files.private import private_folder, private_opener, write_private
 from ebbtide.infra.frameworks import door
 from ebbtide.infra.models.cluster import ClusterView
-from ebbtide.infra.models.codec import to_data, to_json
+from ebbtide.infra.models.codec import to_json
 from ebbtide.infra.models.hardware import Node, NodePool
 from ebbtide.infra.models.job import JobSpec, RunSpec
+from ebbtide.infra.models.orders import (
+    Autoscale,
+    Release,
+    Repeat,
+    StartJob,
+    StartProgram,
+    StopProgram,
+)
 from ebbtide.infra.models.phases import Reason, Step
-from ebbtide.infra.models.records import Cluster
+from ebbtide.infra.models.records import Cluster, RunLimits
 from ebbtide.infra.platforms.base import Held, Login
 from ebbtide.infra.platforms.local import marks
 from ebbtide.infra.platforms.local.pool import free_room
@@ -25,9 +32,6 @@ from ebbtide.infra.records import runs
 from ebbtide.infra.records.ledger import Ledger
 from ebbtide.infra.settings import Settings
 from ebbtide.infra.waiting import wall_s
-
-PROGRAM, STOP_PROGRAM = "program ", "stop-program "
-"""Orders that name a program of a cluster that a flow holds."""
 
 _BALLAST_BYTES = 2**19
 """SQLite's log grows by a few pages (4 KiB) for each of the last rows."""
@@ -48,15 +52,16 @@ class LocalPlatform:
 
     def declare(self, spec: RunSpec, cluster: str, attempt: int) -> None:
         """Add the cluster to its pool's queue and give it a supervisor."""
-        pool = spec.cluster.pool.name
+        tier, pool = spec.cluster.tier, spec.cluster.pool
         self.ledger.add_cluster(
-            cluster, spec.name, attempt=attempt, pool=pool, lease_s=spec.lease_s
-        )
-        self.ledger.update_cluster(
             cluster,
-            tier=spec.cluster.tier.name,
-            tier_most=spec.cluster.tier.runs_at_once,
-            owner_most=spec.cluster.pool.runs_per_owner,
+            spec.name,
+            attempt=attempt,
+            pool=pool.name,
+            lease_s=spec.lease_s,
+            limits=RunLimits(
+                tier=tier.name, tier_most=tier.runs_at_once, owner_most=pool.runs_per_owner
+            ),
         )
         found = self.ledger.cluster(cluster)
         if found is not None and found.claimed:
@@ -66,7 +71,7 @@ class LocalPlatform:
             folder = self._make_folders(spec, cluster)
             claimed = self.ledger.claim_cluster(cluster)
             if claimed:
-                self._start_guard(spec.name, cluster, folder)
+                self._start_guard(spec.name, cluster, attempt, folder)
         except (OSError, EbbError) as failure:
             with contextlib.suppress(EbbError):
                 # Else it is another process's by now.
@@ -88,29 +93,27 @@ class LocalPlatform:
 
     def attach_autoscaler(self, cluster: str) -> None:
         """The supervisor begins to scale when the workers are there."""
-        self.ledger.order(cluster, autoscale=True)
+        self.ledger.order(cluster, Autoscale())
 
     def start_job(self, cluster: str, *, then_release: bool = False) -> None:
         """The supervisor starts the program when the workers are there."""
-        after = {"release_after_job": True} if then_release else {}
-        self.ledger.order(cluster, job=True, **after)
+        self.ledger.order(cluster, StartJob(then_release=then_release))
 
     def start_program(self, cluster: str, name: str, job: JobSpec) -> None:
         """The supervisor starts it beside what runs already."""
-        self.ledger.order(cluster, **{PROGRAM + name: to_data(job)})
+        self.ledger.order(cluster, StartProgram(name=name, job=job))
 
     def stop_program(self, cluster: str, name: str) -> None:
         """The supervisor ends it: SIGTERM, and SIGKILL three seconds later."""
-        self.ledger.order(cluster, **{STOP_PROGRAM + name: True})
+        self.ledger.order(cluster, StopProgram(name=name))
 
     def repeat(self, cluster: str, step: Step) -> None:
         """The supervisor forgets the failure and tries again."""
-        self.ledger.order(cluster, repeat={"step": step.value, "at": wall_s()})
+        self.ledger.order(cluster, Repeat(step=step, at=wall_s()))
 
     def release(self, cluster: str, reason: Reason | None, *, at_once: bool = False) -> None:
         """Ask the supervisor; where there is none, do it here."""
-        order = {"reason": reason.value if reason else "", "at_once": at_once, "at": wall_s()}
-        self.ledger.order(cluster, release=order)
+        self.ledger.order(cluster, Release(reason=reason, at_once=at_once, at=wall_s()))
         if not self.supervised(cluster):
             self.sweep(cluster)
 
@@ -125,7 +128,12 @@ class LocalPlatform:
         view = found.last_view
         if not found.released:
             return view
-        return replace(view, released_at=found.released_at, released_by=found.released_by)
+        return replace(
+            view,
+            released_at=found.released_at,
+            released_by=found.released_by,
+            release_reason=found.release_reason,
+        )
 
     def login(self, cluster: str) -> Login | None:
         """From the cluster's folder."""
@@ -174,15 +182,15 @@ class LocalPlatform:
         left = [held for held in self.held(cluster) if held.where != f"pid {os.getpid()}"]
         if not left:  # the first who says so is remembered
             found = self.ledger.cluster(cluster)
-            order = _release_order(found) if found else {}
-            reason = Reason(order.get("reason") or Reason.SUPERVISOR_LOST)
+            order = found.orders.release if found else None
+            reason = (order.reason if order else None) or Reason.SUPERVISOR_LOST
             self.ledger.mark_released(cluster, by="reaper", reason=reason)
         return left
 
     def _forsaken(self, cluster: Cluster) -> bool:
         """Its owner is dead, or was told to release it and hangs."""
-        order = _release_order(cluster)
-        overdue = bool(order) and wall_s() - order["at"] > _OBEY_S
+        order = cluster.orders.release
+        overdue = order is not None and wall_s() - order.at > _OBEY_S
         return overdue or not self.supervised(cluster.id)
 
     def orphans(self) -> tuple[str, ...]:
@@ -217,21 +225,15 @@ class LocalPlatform:
                     found.append(entry)
         return found
 
-    def _start_guard(self, run: str, cluster: str, folder: Path) -> None:
+    def _start_guard(self, run: str, cluster: str, attempt: int, folder: Path) -> None:
         environment = our_environment(os.environ)
         environment.update(marks.mark(self.settings.home, run, cluster, "guard", "guard"))
         Ours(
             module="ebbtide.infra.platforms.local.guard",
-            words=(str(self.settings.home), run, cluster),
+            words=(str(self.settings.home), run, cluster, str(attempt)),
             environment=environment,
             log=folder / "supervisor.log",
         ).start()
-
-
-def _release_order(cluster: Cluster) -> dict[str, Any]:
-    """Empty until somebody has said that the cluster shall be released."""
-    found: dict[str, Any] = cluster.orders.get("release", {})
-    return found
 
 
 def _lay_ballast(folder: Path) -> None:

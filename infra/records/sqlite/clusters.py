@@ -2,31 +2,45 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from typing import Any
 
+from ebbtide.infra.models.codec import from_json, to_json
+from ebbtide.infra.models.orders import Order, Orders
 from ebbtide.infra.models.phases import Reason
-from ebbtide.infra.models.records import Cluster, ProcessRef, Run, Share
+from ebbtide.infra.models.records import Cluster, ProcessRef, Run, RunLimits, Share
 from ebbtide.infra.records.sqlite.database import Database
 from ebbtide.infra.records.sqlite.rows import CLAIMED, cluster_of, run_of
 from ebbtide.infra.waiting import wall_s
+
+_NO_LIMITS = RunLimits()
 
 
 class ClusterTable(Database):
     """Leases, orders and views."""
 
     def add_cluster(
-        self, cluster: str, run: str, *, attempt: int, pool: str, lease_s: float
+        self,
+        cluster: str,
+        run: str,
+        *,
+        attempt: int,
+        pool: str,
+        lease_s: float,
+        limits: RunLimits = _NO_LIMITS,
     ) -> None:
         """A new cluster at the end of its pool's queue. Adding it again changes nothing."""
         self.write(
-            "INSERT OR IGNORE INTO clusters (id, run, attempt, pool, state, beat, lease_s, orders,"
-            " view, created) VALUES (?, ?, ?, ?, 'queued', 0, ?, '{}', '{}', ?)",
+            "INSERT OR IGNORE INTO clusters (id, run, attempt, pool, tier, tier_most, owner_most,"
+            " state, beat, lease_s, orders, view, created)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, 'queued', 0, ?, '{}', '{}', ?)",
             cluster,
             run,
             attempt,
             pool,
+            limits.tier,
+            limits.tier_most,
+            limits.owner_most,
             lease_s,
             wall_s(),
         )
@@ -71,13 +85,13 @@ class ClusterTable(Database):
         living = self.living_clusters()
         return [(cluster, runs[cluster.run]) for cluster in living if cluster.run in runs]
 
-    def orders_of(self, job_key: str) -> list[dict[str, Any]]:
-        """The orders to each cluster of the runs of a job that is told apart by this key."""
+    def orders_of(self, key: str) -> list[Orders]:
+        """The orders to each cluster of the runs of the job that this key tells apart."""
         rows = self.rows(
             "SELECT c.orders FROM clusters c JOIN runs r ON r.name = c.run WHERE r.job_key = ?",
-            job_key,
+            key,
         )
-        return [json.loads(row["orders"]) for row in rows]
+        return [from_json(Orders, row["orders"]) for row in rows]
 
     def update_cluster(self, cluster: str, **fields: Any) -> int:
         """Set columns of a cluster; gives 0 when there is no such cluster."""
@@ -106,11 +120,11 @@ class ClusterTable(Database):
         )
         return changed > 0
 
-    def extend_lease(self, cluster: str, lease_s: float, **orders: Any) -> bool:
+    def extend_lease(self, cluster: str, lease_s: float, order: Order | None = None) -> bool:
         """A heartbeat that says how long the lease lasts from now on.
 
         Both in one statement: a judge never measures the old silence with the new duration.
-        ``orders`` are given with it. False when there is no such living cluster.
+        An order is given with it. False when there is no such living cluster.
         """
         with self.transaction() as connection:
             row = connection.execute(
@@ -118,7 +132,7 @@ class ClusterTable(Database):
             ).fetchone()
             if row is None:
                 return False
-            merged = json.dumps({**json.loads(row["orders"]), **orders})
+            merged = row["orders"] if order is None else _plus(row["orders"], order)
             connection.execute(
                 "UPDATE clusters SET beat = beat + 1, beat_at = ?, lease_s = ?, orders = ?"
                 " WHERE id = ?",
@@ -126,7 +140,7 @@ class ClusterTable(Database):
             )
         return True
 
-    def order(self, cluster: str, **orders: Any) -> None:
+    def order(self, cluster: str, order: Order) -> None:
         """Tell the cluster's owner what is wanted. Orders add up; the same one twice is one."""
         with self.transaction() as connection:
             row = connection.execute(
@@ -134,9 +148,9 @@ class ClusterTable(Database):
             ).fetchone()
             if row is None:
                 return
-            merged = {**json.loads(row["orders"]), **orders}
             connection.execute(
-                "UPDATE clusters SET orders = ? WHERE id = ?", (json.dumps(merged), cluster)
+                "UPDATE clusters SET orders = ? WHERE id = ?",
+                (_plus(row["orders"], order), cluster),
             )
 
     def mark_released(self, cluster: str, *, by: str, reason: Reason | None = None) -> bool:
@@ -147,9 +161,9 @@ class ClusterTable(Database):
         with self.transaction() as connection:
             connection.execute("DELETE FROM shares WHERE cluster = ?", (cluster,))
             changed = connection.execute(
-                "UPDATE clusters SET released_at = ?, released_by = ?, state = 'released'"
-                " WHERE id = ? AND released_at IS NULL",
-                (wall_s(), by if reason is None else f"{by} {reason}", cluster),
+                "UPDATE clusters SET released_at = ?, released_by = ?, release_reason = ?,"
+                " state = 'released' WHERE id = ? AND released_at IS NULL",
+                (wall_s(), by, reason.value if reason else None, cluster),
             )
             return changed.rowcount > 0
 
@@ -195,3 +209,7 @@ class ClusterTable(Database):
                     for s in shares
                 ],
             )
+
+
+def _plus(orders: str, order: Order) -> str:
+    return to_json(from_json(Orders, orders).plus(order))

@@ -16,7 +16,7 @@ from typing import Any
 from ebbtide.infra.errors import ConfigurationError, Problem, ProvisioningError
 from ebbtide.infra.files.private import own_file, private_home
 from ebbtide.infra.models.phases import Reason
-from ebbtide.infra.records.sqlite.schema import SCHEMA, UPGRADES, VERSION
+from ebbtide.infra.records.sqlite.schema import VERSION, upgrade, version_of
 from ebbtide.infra.waiting import wall_s
 
 _BUSY_TIMEOUT_S = 10.0
@@ -146,14 +146,11 @@ class Database:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("BEGIN IMMEDIATE")
         if not self._check_version(connection):
-            for version in range(_version_of(connection), VERSION):
-                for statement in (UPGRADES[version] if version else SCHEMA).split(";"):
-                    connection.execute(statement)
-            connection.execute(f"PRAGMA user_version = {VERSION}")
+            upgrade(connection)
         connection.execute("COMMIT")
 
     def _check_version(self, connection: sqlite3.Connection) -> bool:
-        version = _version_of(connection)
+        version = version_of(connection)
         if version > VERSION:
             problem = Problem(
                 Reason.LEDGER_NEWER,
@@ -170,11 +167,6 @@ class Database:
             self.moved_aside = aside
         for suffix in ("-wal", "-shm"):
             self.path.with_name(self.path.name + suffix).unlink(missing_ok=True)
-
-
-def _version_of(connection: sqlite3.Connection) -> int:
-    """0 for a new file."""
-    return int(connection.execute("PRAGMA user_version").fetchone()[0])
 
 
 def _unwritable(path: Path, why: str) -> ProvisioningError:

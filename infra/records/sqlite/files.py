@@ -8,6 +8,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from ebbtide.infra.models.phases import Phase, Reason
+from ebbtide.infra.records.sqlite.schema import upgrade
 
 _COPY_TIMEOUT_S = 60.0
 
@@ -54,14 +55,19 @@ def end_what_went_on(ledger: Path, at: float, words: str) -> None:
         OSError: it cannot be written.
     """
     lost = Reason.FLOW_LOST
-    with _as_os_error(), closing(sqlite3.connect(ledger)) as connection, connection:
+    with (
+        _as_os_error(),
+        closing(sqlite3.connect(ledger, isolation_level=None)) as connection,
+        connection,
+    ):
+        connection.execute("BEGIN IMMEDIATE")
+        upgrade(connection)
         connection.execute("UPDATE spans SET ended = ? WHERE ended IS NULL", (at,))
         connection.execute("DELETE FROM shares")
         connection.execute(
-            "UPDATE clusters SET released_at = ?, released_by = ?, state = 'released',"
-            " supervisor_pid = NULL"
-            " WHERE released_at IS NULL",
-            (at, f"restore {Reason.SUPERVISOR_LOST.value}"),
+            "UPDATE clusters SET released_at = ?, released_by = 'restore', release_reason = ?,"
+            " state = 'released', supervisor_pid = NULL WHERE released_at IS NULL",
+            (at, Reason.SUPERVISOR_LOST.value),
         )
         connection.execute(
             "UPDATE runs SET phase = ?, reason = ?, detail = ?, exit_code = ?, ended = ?"

@@ -65,6 +65,7 @@ def cluster_of(row: sqlite3.Row) -> Cluster:
         supervisor=None if pid == CLAIMED else _process(pid, row["supervisor_started"]),
         released_at=row["released_at"],
         released_by=row["released_by"] or "",
+        release_reason=_reason(row["release_reason"]),
     )
 
 

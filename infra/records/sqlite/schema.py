@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-VERSION = 2
+import sqlite3
+
+VERSION = 3
 """Of the schema below. A ledger with a higher one is refused, never guessed at."""
 
 SCHEMA = """
@@ -50,5 +52,29 @@ CREATE TABLE samples (
     joined INTEGER NOT NULL, cpu_percent REAL NOT NULL, memory_percent REAL NOT NULL,
     worker_cpu_s REAL NOT NULL, PRIMARY KEY (cluster, number))
 """,
+    2: """
+ALTER TABLE clusters ADD COLUMN release_reason TEXT;
+UPDATE clusters SET release_reason = substr(released_by, instr(released_by, ' ') + 1),
+    released_by = substr(released_by, 1, instr(released_by, ' ') - 1)
+    WHERE instr(released_by, ' ') > 0;
+UPDATE clusters SET orders = json_set(orders, '$.release.reason', NULL)
+    WHERE json_extract(orders, '$.release.reason') = ''
+""",
 }
 """What makes a ledger of this version one of the next; a new file takes the same way."""
+
+
+def version_of(connection: sqlite3.Connection) -> int:
+    """Of the ledger that is open; 0 for a new file."""
+    return int(connection.execute("PRAGMA user_version").fetchone()[0])
+
+
+def upgrade(connection: sqlite3.Connection) -> None:
+    """Make the tables of this version, or those of an older version into them.
+
+    To be called inside of a transaction: everything happens or nothing.
+    """
+    for version in range(version_of(connection), VERSION):
+        for statement in (UPGRADES[version] if version else SCHEMA).split(";"):
+            connection.execute(statement)
+    connection.execute(f"PRAGMA user_version = {VERSION}")

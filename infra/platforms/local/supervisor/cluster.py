@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import Any
 
 from ebbtide.infra.frameworks.base import ClusterPlan, load_framework
 from ebbtide.infra.models.cluster import Failure, WorkerFigures
 from ebbtide.infra.models.hardware import HardwareTier
 from ebbtide.infra.models.job import JobSpec, RunSpec
+from ebbtide.infra.models.orders import Orders
 from ebbtide.infra.models.phases import Reason, Step
 from ebbtide.infra.models.records import EventKind, Share
 from ebbtide.infra.models.resources import format_duration, format_memory
@@ -69,7 +69,7 @@ class ClusterController:
             self.driver is not None and not self.driver.running and not self._job_over
         )
 
-    def tick(self, orders: dict[str, Any]) -> None:
+    def tick(self, orders: Orders) -> None:
         """Look at everything once and do what is due."""
         try:
             self._advance(orders)
@@ -86,7 +86,7 @@ class ClusterController:
             self.driver.meter.sample(now_s())
         self.context.recorder.look(self._load(), last=True)
 
-    def _advance(self, orders: dict[str, Any]) -> None:
+    def _advance(self, orders: Orders) -> None:
         if not self._opened_s:
             self._open()
         if self._stay_in_bounds():
@@ -100,9 +100,9 @@ class ClusterController:
             self._look(self.members)
         if self.reporter.view.workers_ready_at is None:
             return
-        if orders.get("autoscale"):
+        if orders.autoscale:
             self._attach()
-        if orders.get("job") and self.driver is not None:
+        if orders.job and self.driver is not None:
             self._run(self.driver)
         self.programs.tick(orders, self._out_of_memory)
         self._measure()

@@ -1,13 +1,12 @@
-"""The supervisor's loop, as a program: its arguments are HOME RUN CLUSTER; the guard starts it.
+"""The supervisor's loop, as a program: its arguments are HOME RUN CLUSTER ATTEMPT.
 
-It renews nothing itself. It makes the cluster what the orders in the ledger say, tells what is, and
-releases everything when its orders say so or the lease lapses.
+The guard starts it. It renews nothing itself. It makes the cluster what the orders in the ledger
+say, tells what is, and releases everything when its orders say so or the lease lapses.
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import select
 import signal
@@ -19,6 +18,7 @@ from ebbtide.infra.errors import EbbError
 from ebbtide.infra.frameworks.base import ClusterPlan
 from ebbtide.infra.models.codec import from_json, to_json
 from ebbtide.infra.models.job import RunSpec
+from ebbtide.infra.models.orders import Orders, Release
 from ebbtide.infra.models.phases import Phase, Reason
 from ebbtide.infra.models.records import Cluster, LeaseState, Run
 from ebbtide.infra.models.resources import NOTHING
@@ -44,8 +44,8 @@ _READ_AT_LEAST_S = 1.0
 class Supervisor:
     """Owns one cluster from admission to release."""
 
-    def __init__(self, settings: Settings, run: str, cluster: str):
-        self.run, self.cluster = run, cluster
+    def __init__(self, settings: Settings, run: str, cluster: str, attempt: int):
+        self.run, self.cluster, self.attempt = run, cluster, attempt
         platform = LocalPlatform(settings)
         self.ledger = platform.ledger
         self.spec = from_json(RunSpec, (settings.run_folder(run) / "spec.json").read_text())
@@ -66,8 +66,9 @@ class Supervisor:
             output=OutputWatch(logs, self.spec.limits.max_output_bytes),
         )
         self.controller = ClusterController(self.context)
-        self.release_order: dict[str, Any] | None = None
-        self.orders: dict[str, Any] = {}
+        self.release_order: Release | None = None
+        self.orders = Orders()
+        self._lapsed: str | None = None
         self._held = NOTHING
         self._version = -1
         self._read_s = -_READ_AT_LEAST_S
@@ -86,7 +87,8 @@ class Supervisor:
         self.controller.last_look()
         members = self.controller.members
         self.controller.programs.ask_to_end()
-        release(self.context, self.release_order, len(members.workers) if members else 0)
+        workers = len(members.workers) if members else 0
+        release(self.context, self.release_order, workers, lapsed=self._lapsed)
 
     def _tick(self) -> None:
         with contextlib.suppress(EbbError):  # judged again at the next tick; the lease goes on
@@ -98,8 +100,8 @@ class Supervisor:
                 if self.admission.admitted or self.admission.try_now():
                     self.controller.tick(self.orders)
                     self._say_what_is_held()
-        if self.orders.get("release_after_job") and self.reporter.view.job.ended_at is not None:
-            self.release_order = {"reason": ""}
+        if self.orders.release_after_job and self.reporter.view.job.ended_at is not None:
+            self.release_order = Release()
         self.reporter.flush()
 
     def _say_what_is_held(self) -> None:
@@ -119,24 +121,21 @@ class Supervisor:
             return
         self.orders = found.orders
         if found.released:
-            self.release_order = {"reason": "", "at_once": True}
+            self.release_order = Release(at_once=True)
         self.lease.agree(found.lease_s)
-        if "release" in self.orders:
-            self.release_order = self.orders["release"]
+        if self.orders.release is not None:
+            self.release_order = self.orders.release
         elif self.lease.lapsed(found.beat, now_s()):
             kept = self.lease.duration_s > self.spec.lease_s
             words = "its flow stayed suspended for longer than it was to be kept" if kept else ""
-            self.release_order = {
-                "reason": Reason.LEASE_LAPSED.value,
-                "lapsed": True,
-                "because": words,
-            }
+            self._lapsed = words
+            self.release_order = Release(reason=Reason.LEASE_LAPSED)
         self._obey_repeat()
 
     def _obey_repeat(self) -> None:
-        repeat = self.orders.get("repeat")
-        if repeat and repeat["at"] > self._repeated_at:
-            self._repeated_at = repeat["at"]
+        repeat = self.orders.repeat
+        if repeat is not None and repeat.at > self._repeated_at:
+            self._repeated_at = repeat.at
             self.reporter.update(failure=None)
             self.controller.reset_failures()
 
@@ -146,7 +145,7 @@ class Supervisor:
         signal.signal(signal.SIGTERM, self._told_to_stop)
 
     def _told_to_stop(self, *_: object) -> None:
-        self.release_order = {"reason": Reason.CANCELLED.value}
+        self.release_order = Release(reason=Reason.CANCELLED)
 
     def _restore(self) -> None:
         """The ledger was lost: write down again what lives."""
@@ -160,14 +159,14 @@ class Supervisor:
         cluster = Cluster(
             id=self.cluster,
             run=self.run,
-            attempt=int(self.cluster.rsplit("-", 1)[1]),
+            attempt=self.attempt,
             pool=self.spec.cluster.pool.name,
             state=LeaseState.ADMITTED if self.admission.admitted else LeaseState.QUEUED,
             beat=0,
             beat_at=0.0,
             lease_s=self.lease.duration_s,
             created=wall_s(),
-            orders_json=json.dumps(self.orders),
+            orders_json=to_json(self.orders),
             view_json=to_json(self.reporter.view),
             supervisor=marks.this_process(),
         )
@@ -230,11 +229,11 @@ def _drain_pipe(read_end: int) -> None:
         os.read(read_end, 4096)
 
 
-def main(home: Path, run: str, cluster: str) -> None:
+def main(home: Path, run: str, cluster: str, attempt: int) -> None:
     """Serve one cluster."""
     os.umask(0o077)
-    Supervisor(Settings(home=home), run, cluster).serve()
+    Supervisor(Settings(home=home), run, cluster, attempt).serve()
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2], sys.argv[3])
+    main(Path(sys.argv[1]), sys.argv[2], sys.argv[3], int(sys.argv[4]))

@@ -11,11 +11,10 @@ from dataclasses import replace
 from typing import Any
 
 from ebbtide.infra.files.private import private_folder
-from ebbtide.infra.models.codec import from_data
 from ebbtide.infra.models.job import JobSpec
+from ebbtide.infra.models.orders import Orders
 from ebbtide.infra.models.phases import Reason
 from ebbtide.infra.models.records import EventKind
-from ebbtide.infra.platforms.local.platform import PROGRAM, STOP_PROGRAM
 from ebbtide.infra.platforms.local.processes import Place
 from ebbtide.infra.platforms.local.supervisor.program import Driver
 from ebbtide.infra.platforms.local.supervisor.status import StatusReporter
@@ -37,15 +36,14 @@ class Programs:
         """Whether one runs now."""
         return any(driver.running for driver in self._drivers.values())
 
-    def tick(self, orders: dict[str, Any], out_of_memory: str) -> None:
+    def tick(self, orders: Orders, out_of_memory: str) -> None:
         """Start what was ordered, end what shall end, and say what has ended."""
-        for order, facts in orders.items():
-            name = order.removeprefix(PROGRAM)
-            if name != order and name not in self._drivers:
-                self._start(name, from_data(JobSpec, facts))
-            stopped = order.removeprefix(STOP_PROGRAM)
-            if stopped != order and stopped in self._drivers:
-                self._drivers[stopped].end(Reason.CANCELLED, Reason.CANCELLED.info.sentence)
+        for name, job in orders.programs.items():
+            if name not in self._drivers:
+                self._start(name, job)
+        for name in orders.stopped:
+            if name in self._drivers:
+                self._drivers[name].end(Reason.CANCELLED, Reason.CANCELLED.info.sentence)
         for driver in self._drivers.values():
             driver.poll(out_of_memory)
         self._tell()

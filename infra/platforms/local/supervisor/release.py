@@ -7,10 +7,10 @@ lose any more and are killed.
 from __future__ import annotations
 
 import os
-from typing import Any
 
 from ebbtide.infra.errors import EbbError, error_for
 from ebbtide.infra.models.cluster import ClusterView
+from ebbtide.infra.models.orders import Release
 from ebbtide.infra.models.phases import Phase, Reason, Step
 from ebbtide.infra.models.records import EventKind
 from ebbtide.infra.platforms.local import marks
@@ -22,20 +22,24 @@ from ebbtide.infra.waiting import wait_until
 _RECORD_TIMEOUT_S = 60.0
 
 
-def release(context: ClusterContext, order: dict[str, Any], workers: int) -> None:
+def release(
+    context: ClusterContext, order: Release, workers: int, *, lapsed: str | None = None
+) -> None:
     """Give everything back.
 
     Args:
         context: whose.
-        order: ``reason`` (a Reason or empty), ``at_once``, ``lapsed``, ``because``.
+        order: why and how.
         workers: how many there were, for the last line.
+        lapsed: set when nobody renewed the lease, so that nobody is there to end the run: why, in
+            words; may be empty.
     """
     ledger, reporter, place = context.ledger, context.reporter, context.place
-    reason = Reason(order["reason"]) if order.get("reason") else None
+    reason = order.reason
     reporter.phase(Phase.RELEASING)
     if context.driver is not None:
         ended_for = reason or Reason.CANCELLED
-        context.driver.end(ended_for, ended_for.info.sentence, at_once=order.get("at_once", False))
+        context.driver.end(ended_for, ended_for.info.sentence, at_once=order.at_once)
         reporter.update(job=context.driver.view)
     spare = frozenset({os.getpid(), os.getppid()})
     folder = context.plan.folder
@@ -50,8 +54,8 @@ def release(context: ClusterContext, order: dict[str, Any], workers: int) -> Non
     else:
         reporter.done(Step.TEAR_DOWN, _words(workers, context))
     wait_until(lambda: _recorded(ledger, context, reason), timeout_s=_RECORD_TIMEOUT_S)
-    if order.get("lapsed"):
-        _end_run(ledger, reporter.view, place.run, order.get("because", ""))
+    if lapsed is not None:
+        _end_run(ledger, reporter.view, place.run, lapsed)
 
 
 def _words(workers: int, context: ClusterContext) -> str:
