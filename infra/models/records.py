@@ -33,9 +33,9 @@ class Run:
     name: str
     spec_json: str
     """The ``RunSpec``; see ``spec``."""
-    phase: Phase
-    created: float
-    """Unix time, seconds."""
+    phase: Phase = Phase.QUEUED
+    created: float = 0.0
+    """Unix time, seconds. 0 in one that is reserved: now."""
     reason: Reason | None = None
     """Why it ended; None while it goes on, or when it succeeded."""
     detail: str = ""
@@ -57,6 +57,8 @@ class Run:
     """What tells its job apart, when that is asked for again."""
     owner: str = ""
     """Who asked for it."""
+    tags: tuple[str, ...] = ()
+    """Words to find it by."""
 
     @property
     def spec(self) -> RunSpec:
@@ -67,6 +69,14 @@ class Run:
     def over(self) -> bool:
         """Whether it has ended."""
         return self.ended is not None
+
+
+class Reserved(StrEnum):
+    """What came of reserving a name for a run."""
+
+    DONE = "done"
+    NAME_TAKEN = "name_taken"
+    QUEUE_FULL = "queue_full"
 
 
 class LeaseState(StrEnum):

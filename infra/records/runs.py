@@ -1,4 +1,4 @@
-"""A run's beginning and end in the ledger, and what its end means.
+"""A run's beginning and end in the store, and what its end means.
 
 Belongs here: the one way to end a run, and reading an outcome from what was observed.
 Does not belong here: doing anything about it.
@@ -7,22 +7,21 @@ Does not belong here: doing anything about it.
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
 
 from ebbtide.infra.errors import CapacityError, EbbError, JobError, ProvisioningError, error_for
 from ebbtide.infra.models.cluster import ClusterView
 from ebbtide.infra.models.codec import to_json
+from ebbtide.infra.models.hardware import NodePool
 from ebbtide.infra.models.job import RunSpec
 from ebbtide.infra.models.phases import Phase, Reason
-from ebbtide.infra.models.records import Event, EventKind, ProcessRef
-from ebbtide.infra.records.ledger import Ledger
+from ebbtide.infra.models.records import Event, EventKind, ProcessRef, Reserved, Run
+from ebbtide.infra.records.store import RunStore
 
 
 def begin(
-    ledger: Ledger,
+    store: RunStore,
     spec: RunSpec,
     *,
     key: str | None = None,
@@ -32,7 +31,7 @@ def begin(
     """Write the run down, before anything is made.
 
     Args:
-        ledger: where.
+        store: where.
         spec: of the run.
         key: what tells its job apart.
         driver: the process that drives it from its first moment; None: one that registers later.
@@ -46,29 +45,36 @@ def begin(
             written then.
     """
     pool = spec.cluster.pool
-    more: dict[str, Any] = {
-        "owner": spec.owner,
-        "tags": json.dumps(spec.tags),
-        "job_key": key,
-        "flow_run_id": flow_run_id,
-    }
-    if driver is not None:
-        more |= {"flow_pid": driver.pid, "flow_started": driver.started}
+    while True:
+        run = Run(
+            name=spec.name,
+            spec_json=to_json(spec),
+            owner=spec.owner,
+            tags=spec.tags,
+            key=key,
+            driver=driver,
+            flow_run_id=flow_run_id,
+        )
+        match _reserved(store, run, pool):
+            case Reserved.DONE:
+                return spec
+            case Reserved.NAME_TAKEN:
+                spec = replace(spec, name=free_name(store, spec.name))
+            case Reserved.QUEUE_FULL:
+                raise CapacityError(
+                    Reason.QUEUE_FULL,
+                    detail=f"pool {pool.name} lets {pool.runs_waiting} runs wait",
+                    hint="try again when some have run (ebb ps), stop some (ebb stop RUN), or set a"
+                    " larger runs-waiting for the pool in ebb.yaml; a waiting run takes memory",
+                )
 
-    def full() -> bool:
-        return pool.runs_waiting is not None and ledger.runs_waiting(pool.name) >= pool.runs_waiting
 
-    # Asked first without the lock: a crowd that is refused disturbs nobody who runs.
-    while full() or not ledger.add_run(spec.name, to_json(spec), unless=full, **more):
-        if full():
-            raise CapacityError(
-                Reason.QUEUE_FULL,
-                detail=f"pool {pool.name} lets {pool.runs_waiting} runs wait",
-                hint="try again when some have run (ebb ps), stop some (ebb stop RUN), or set a"
-                " larger runs-waiting for the pool in ebb.yaml; a waiting run takes memory",
-            )
-        spec = replace(spec, name=free_name(ledger, spec.name))
-    return spec
+def _reserved(store: RunStore, run: Run, pool: NodePool) -> Reserved:
+    """Asked first without the lock: a crowd that is refused disturbs nobody who runs."""
+    most = pool.runs_waiting
+    if most is not None and store.runs_waiting(pool.name) >= most:
+        return Reserved.QUEUE_FULL
+    return store.reserve(run, pool=pool.name, max_waiting=most)
 
 
 def cluster_id(run: str, attempt: int) -> str:
@@ -76,9 +82,9 @@ def cluster_id(run: str, attempt: int) -> str:
     return f"{run}-{attempt}"
 
 
-def free_name(ledger: Ledger, wanted: str) -> str:
-    """``wanted``, or ``wanted-2`` and so on when a run of that name is in the ledger."""
-    taken = set(ledger.run_names(wanted))
+def free_name(store: RunStore, wanted: str) -> str:
+    """``wanted``, or ``wanted-2`` and so on when a run of that name is in the store."""
+    taken = set(store.run_names(wanted))
     name, number = wanted, 1
     while name in taken:
         number += 1
@@ -86,17 +92,17 @@ def free_name(ledger: Ledger, wanted: str) -> str:
     return name
 
 
-def end(ledger: Ledger, run: str, error: EbbError | None, exit_code: int) -> bool:
+def end(store: RunStore, run: str, error: EbbError | None, exit_code: int) -> bool:
     """Record how a run ended. The first to say so is believed; gives whether that was us."""
     phase = Phase.SUCCEEDED if error is None else error.reason.info.phase
     if not phase.ended:
         phase = Phase.FAILED
     reason = error.reason if error else None
     detail = _detail(error)
-    ended = ledger.end_run(run, phase, reason, detail, exit_code)
+    ended = store.end_run(run, phase, reason, detail, exit_code)
     if ended:
         hint = error.hint if error else ""
-        ledger.append(
+        store.append(
             Event(
                 run=run,
                 kind=EventKind.RUN_ENDED,
@@ -109,7 +115,7 @@ def end(ledger: Ledger, run: str, error: EbbError | None, exit_code: int) -> boo
 
 
 @contextlib.contextmanager
-def ended_when_it_fails(ledger: Ledger, run: str) -> Iterator[None]:
+def ended_when_it_fails(store: RunStore, run: str) -> Iterator[None]:
     """What goes wrong inside ends the run, with its real reason; the error goes on.
 
     Raises:
@@ -120,7 +126,7 @@ def ended_when_it_fails(ledger: Ledger, run: str) -> Iterator[None]:
     except Exception as failure:
         error = launch_error(failure)
         with contextlib.suppress(EbbError):
-            end(ledger, run, error, error.exit_code)
+            end(store, run, error, error.exit_code)
         if error is failure:
             raise
         raise error from failure

@@ -10,7 +10,7 @@ import pytest
 from ebbtide.infra.installation.keeping import beyond, prune
 from ebbtide.infra.lifecycle.keeping import keep_to_limits
 from ebbtide.infra.models.keep import Keep, parse_keep
-from ebbtide.infra.models.records import Event, EventKind
+from ebbtide.infra.models.records import Event, EventKind, Run
 from ebbtide.infra.platforms.local import marks
 from ebbtide.infra.records.ledger import Ledger
 from ebbtide.infra.settings import Settings
@@ -27,7 +27,7 @@ def settings(tmp_path: Path) -> Settings:
 def add(settings: Settings, run: str, *, days_ago: float | None, size: int = 4096) -> Ledger:
     """A run with a cluster, rows and a folder; it has ended unless ``days_ago`` is None."""
     ledger = Ledger(settings.home)
-    ledger.add_run(run, "{}")
+    ledger.reserve(Run(name=run, spec_json="{}"))
     ledger.add_cluster(f"{run}-1", run, attempt=1, pool="local", lease_s=30)
     ledger.append(Event(run=run, kind=EventKind.NOTE, message="x" * 1000))
     folder = settings.run_folder(run)

@@ -12,7 +12,7 @@ import pytest
 from ebbtide.infra.errors import ConfigurationError, ProvisioningError
 from ebbtide.infra.models.orders import Autoscale, Orders, Release, StartJob
 from ebbtide.infra.models.phases import Reason
-from ebbtide.infra.models.records import Event, EventKind
+from ebbtide.infra.models.records import Event, EventKind, Run
 from ebbtide.infra.records.ledger import Ledger
 from ebbtide.infra.records.sqlite.schema import SCHEMA, UPGRADES
 
@@ -22,7 +22,7 @@ NOTE = Event(run="heron", kind=EventKind.NOTE, message="from elsewhere")
 @pytest.fixture
 def ledger(tmp_path: Path) -> Ledger:
     ledger = Ledger(tmp_path / "home")
-    ledger.add_run("heron", "{}")
+    ledger.reserve(Run(name="heron", spec_json="{}"))
     ledger.add_cluster("heron-1", "heron", attempt=1, pool="local", lease_s=5)
     return ledger
 
@@ -76,7 +76,7 @@ def test_version_changes_when_another_writes(ledger: Ledger) -> None:
 
 
 def test_newer_ledger_is_refused_and_left_alone(tmp_path: Path) -> None:
-    Ledger(tmp_path).add_run("heron", "{}")
+    Ledger(tmp_path).reserve(Run(name="heron", spec_json="{}"))
     with sqlite3.connect(tmp_path / "ledger.sqlite") as connection:
         connection.execute("PRAGMA user_version = 99")
     with pytest.raises(ConfigurationError) as error:

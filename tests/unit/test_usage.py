@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from ebbtide.infra.models.records import Run
 from ebbtide.infra.models.usage import Sample, Span
 from ebbtide.infra.records.ledger import Ledger
 
@@ -27,7 +28,7 @@ SAMPLE = Sample(
 @pytest.fixture
 def ledger(tmp_path: Path) -> Ledger:
     ledger = Ledger(tmp_path)
-    ledger.add_run("heron", "{}")
+    ledger.reserve(Run(name="heron", spec_json="{}"))
     ledger.add_cluster("heron-1", "heron", attempt=1, pool="local", lease_s=5)
     return ledger
 

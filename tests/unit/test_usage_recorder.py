@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from ebbtide.infra.models.cluster import WorkerFigures
+from ebbtide.infra.models.records import Run
 from ebbtide.infra.models.usage import Span
 from ebbtide.infra.platforms.local.metrics import TreeMeter
 from ebbtide.infra.platforms.local.supervisor import usage as usage_module
@@ -26,7 +27,7 @@ class Stage:
     def __init__(self, home: Path):
         self.now_s = 0.0
         self.ledger = Ledger(home)
-        self.ledger.add_run("heron", "{}")
+        self.ledger.reserve(Run(name="heron", spec_json="{}"))
         self.ledger.add_cluster("heron-1", "heron", attempt=1, pool="local", lease_s=5)
         self.recorder: UsageRecorder
 

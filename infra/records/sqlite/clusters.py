@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from ebbtide.infra.models.cluster import ClusterView
 from ebbtide.infra.models.codec import from_json, to_json
 from ebbtide.infra.models.orders import Order, Orders
 from ebbtide.infra.models.phases import Reason
 from ebbtide.infra.models.records import Cluster, ProcessRef, Run, RunLimits, Share
 from ebbtide.infra.records.sqlite.database import Database
 from ebbtide.infra.records.sqlite.rows import CLAIMED, cluster_of, run_of
+from ebbtide.infra.records.store import NO_LIMITS
 from ebbtide.infra.waiting import wall_s
-
-_NO_LIMITS = RunLimits()
 
 
 class ClusterTable(Database):
@@ -27,7 +27,7 @@ class ClusterTable(Database):
         attempt: int,
         pool: str,
         lease_s: float,
-        limits: RunLimits = _NO_LIMITS,
+        limits: RunLimits = NO_LIMITS,
     ) -> None:
         """A new cluster at the end of its pool's queue. Adding it again changes nothing."""
         self.write(
@@ -98,9 +98,9 @@ class ClusterTable(Database):
         settings = ", ".join(f"{column} = ?" for column in fields)
         return self.write(f"UPDATE clusters SET {settings} WHERE id = ?", *fields.values(), cluster)
 
-    def write_view(self, cluster: str, view: str) -> None:
-        """What its owner sees now, a ``ClusterView`` as JSON."""
-        self.update_cluster(cluster, view=view)
+    def write_view(self, view: ClusterView) -> None:
+        """What the cluster's owner sees now; it names its cluster."""
+        self.update_cluster(view.cluster, view=to_json(view))
 
     def register_supervisor(self, cluster: str, process: ProcessRef) -> None:
         """This process owns the cluster from now on."""

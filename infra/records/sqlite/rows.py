@@ -43,6 +43,7 @@ def run_of(row: sqlite3.Row) -> Run:
         prefect_url=row["prefect_url"],
         key=row["job_key"],
         owner=row["owner"],
+        tags=tuple(json.loads(row["tags"])),
     )
 
 

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
 from typing import Any
 
 from ebbtide.infra.models.phases import Phase, Reason
-from ebbtide.infra.models.records import ProcessRef, Run, RunCount
+from ebbtide.infra.models.records import ProcessRef, Reserved, Run, RunCount
 from ebbtide.infra.records.sqlite.database import Database
 from ebbtide.infra.records.sqlite.rows import run_of
 from ebbtide.infra.waiting import wall_s
-
-Test = Callable[[], bool]
 
 _BEING_BORN = 200
 """So many of the newest runs are looked at for those whose cluster is not written down yet."""
@@ -20,23 +18,27 @@ _BEING_BORN = 200
 class RunTable(Database):
     """What was asked for, who drives it, and how it ended."""
 
-    def add_run(self, name: str, spec: str, *, unless: Test = bool, **more: Any) -> bool:
-        """A new run, queued.
-
-        Args:
-            name: of the run.
-            spec: as JSON.
-            unless: nothing is added when it says so, asked while no other process can write.
-            more: other columns.
-
-        Returns:
-            False when nothing was added: ``unless`` said so, or another run has its name.
-        """
-        row = {"name": name, "spec": spec, "phase": "Queued", "created": wall_s(), **more}
+    def reserve(self, run: Run, *, pool: str = "", max_waiting: int | None = None) -> Reserved:
+        """Write a new run down under its name; see ``RunStore``."""
+        row = {
+            "name": run.name,
+            "spec": run.spec_json,
+            "phase": run.phase.value,
+            "created": run.created or wall_s(),
+            "owner": run.owner,
+            "tags": json.dumps(run.tags),
+            "job_key": run.key,
+            "flow_run_id": run.flow_run_id,
+            "flow_pid": run.driver.pid if run.driver else None,
+            "flow_started": run.driver.started if run.driver else None,
+        }
         columns, values = ", ".join(row), ", ".join("?" * len(row))
         sql = f"INSERT INTO runs ({columns}) VALUES ({values}) ON CONFLICT (name) DO NOTHING"
         with self.transaction() as connection:
-            return not unless() and connection.execute(sql, tuple(row.values())).rowcount > 0
+            if max_waiting is not None and self.runs_waiting(pool) >= max_waiting:
+                return Reserved.QUEUE_FULL
+            added = connection.execute(sql, tuple(row.values())).rowcount > 0
+        return Reserved.DONE if added else Reserved.NAME_TAKEN
 
     def run(self, name: str) -> Run | None:
         """One run."""

@@ -12,7 +12,6 @@ from typing import Any
 
 from ebbtide.infra.errors import EbbError
 from ebbtide.infra.models.cluster import ClusterView, Failure
-from ebbtide.infra.models.codec import to_json
 from ebbtide.infra.models.phases import Phase, Reason, Step
 from ebbtide.infra.models.records import Event, EventKind
 from ebbtide.infra.records.ledger import Ledger
@@ -32,7 +31,7 @@ class StatusReporter:
         self.view = ClusterView(cluster=cluster)
         self._ledger = ledger
         self._run = run
-        self._written = ""
+        self._written: ClusterView | None = None
         self._unsent: list[Event] = []
 
     @staticmethod
@@ -105,10 +104,9 @@ class StatusReporter:
             while self._unsent:
                 self._ledger.append(self._unsent[0])
                 self._unsent.pop(0)
-            text = to_json(self.view)
-            if text != self._written:
-                self._ledger.write_view(self.view.cluster, text)
-                self._written = text
+            if self.view != self._written:
+                self._ledger.write_view(self.view)
+                self._written = self.view
         except EbbError:
             return False
         return True
