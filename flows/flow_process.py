@@ -27,7 +27,8 @@ from ebbtide.infra.models.records import Event, EventKind
 from ebbtide.infra.platforms.base import load_platform
 from ebbtide.infra.platforms.local import marks
 from ebbtide.infra.records import runs
-from ebbtide.infra.records.ledger import Ledger
+from ebbtide.infra.records.opening import open_store
+from ebbtide.infra.records.store import RunStore
 from ebbtide.infra.settings import Settings, load_settings
 from ebbtide.infra.waiting import wait_until
 
@@ -44,10 +45,10 @@ _CHECK_TIMEOUT_S = 10.0
 def main(run: str) -> int:
     """Run the flow of a run that is in the ledger. Gives the run's exit code."""
     settings = load_settings()
-    ledger = Ledger(settings.home)
+    ledger = open_store(settings)
     found = ledger.run(run)
     if found is None:
-        print(f"no run {run} in {ledger.path}", file=sys.stderr)
+        print(f"no run {run} in {settings.home}", file=sys.stderr)
         return ExitCode.MISCONFIGURATION
     spec = found.spec
     ledger.register_driver(run, marks.this_process(), found.flow_run_id)
@@ -59,7 +60,7 @@ def main(run: str) -> int:
     return _exit_code(ledger, run)
 
 
-def _run_flow(settings: Settings, ledger: Ledger, spec: RunSpec) -> None:
+def _run_flow(settings: Settings, ledger: RunStore, spec: RunSpec) -> None:
     """With Prefect, or without where it cannot be used: no run fails for its bookkeeping."""
     if not settings.prefect_server and api.named(os.environ) is None:
         with contextlib.suppress(EbbError):  # recorded where it was raised
@@ -115,7 +116,7 @@ def _let_the_program_start(settings: Settings, spec: RunSpec) -> None:
     wait_until(said_something, timeout_s=_FIRST_WORDS_S, longest_s=0.05)
 
 
-def _prefect_environment(settings: Settings, ledger: Ledger, run: str) -> dict[str, str]:
+def _prefect_environment(settings: Settings, ledger: RunStore, run: str) -> dict[str, str]:
     named = api.named(os.environ)
     if named is not None:
         api.check(named, os.environ, timeout_s=_CHECK_TIMEOUT_S)
@@ -146,7 +147,7 @@ def _watch_starter(settings: Settings, run: str) -> None:
         stop_run(settings, run, Reason.CANCELLED)
 
 
-def _exit_code(ledger: Ledger, run: str) -> int:
+def _exit_code(ledger: RunStore, run: str) -> int:
     found = ledger.run(run)
     if found is None or found.exit_code is None:
         return ExitCode.INFRASTRUCTURE

@@ -36,7 +36,7 @@ from ebbtide.infra.lifecycle.steps import Scene
 from ebbtide.infra.lifecycle.stop import stop_run
 from ebbtide.infra.lifecycle.submission import Request
 from ebbtide.infra.models.phases import Phase, Reason, Step
-from ebbtide.infra.records.ledger import Ledger
+from ebbtide.infra.records.opening import open_store
 from ebbtide.infra.request.program_check import folder_of
 from ebbtide.infra.settings import load_settings
 from ebbtide.tasks import steps
@@ -78,7 +78,7 @@ def keyed_job(
 @task(name="job", cache_policy=NO_CACHE, persist_result=False)
 def _job(request: Request, key: str) -> RunResult:
     settings = load_settings()
-    ledger = Ledger(settings.home)
+    ledger = open_store(settings)
     found = ledger.run_of(key)
     if found is not None and found.phase is Phase.SUCCEEDED:
         get_run_logger().info("done before, by run %s", found.name)
@@ -106,7 +106,7 @@ def _as_flow_run(run: str, request: Request, key: str) -> None:
 
 def _end_flow_run_of(run: str) -> None:
     """The parent's suspension leaves a child's flow run as it was, Running for ever: end it."""
-    found = Ledger(load_settings().home).run(run)
+    found = open_store(load_settings()).run(run)
     if found is None or found.flow_run_id is None:
         return
     id_ = UUID(found.flow_run_id)

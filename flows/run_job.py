@@ -18,7 +18,7 @@ from ebbtide.infra.errors import EbbError, error_for
 from ebbtide.infra.lifecycle.attempts import carry_out
 from ebbtide.infra.lifecycle.once import run_once, take_over
 from ebbtide.infra.models.phases import Reason
-from ebbtide.infra.records.ledger import Ledger
+from ebbtide.infra.records.opening import open_store
 from ebbtide.infra.settings import load_settings
 from ebbtide.tasks import steps
 
@@ -82,7 +82,7 @@ def adopt_run(run: str) -> str | State[Any]:
         EbbError: what the run failed with.
     """
     settings = load_settings()
-    ledger = Ledger(settings.home)
+    ledger = open_store(settings)
     found = ledger.run(run)
     if found is None:
         raise error_for(Reason.RUN_UNKNOWN, detail=run)

@@ -34,7 +34,7 @@ from ebbtide.infra.models.resources import format_memory
 from ebbtide.infra.platforms.local.tails import Tail
 from ebbtide.infra.presentation.plot import svg_plot
 from ebbtide.infra.presentation.receipt_text import receipt_markdown
-from ebbtide.infra.records.ledger import Ledger
+from ebbtide.infra.records.opening import open_store
 from ebbtide.infra.settings import Settings
 from ebbtide.infra.waiting import now_s
 from ebbtide.tasks.artifacts import Artifacts
@@ -128,7 +128,7 @@ class _Round:
     def __init__(self, subject: Subject, client: SyncPrefectClient):
         self._subject = subject
         self._client = client
-        self._ledger = Ledger(subject.settings.home)
+        self._ledger = open_store(subject.settings)
         self._artifacts = Artifacts(client, subject.flow_run_id)
         self._output = _Output(subject)
         self._version = -1

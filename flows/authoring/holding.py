@@ -41,7 +41,8 @@ from ebbtide.infra.models.records import Event, EventKind
 from ebbtide.infra.models.resources import format_duration, parse_duration_s
 from ebbtide.infra.platforms.base import load_platform
 from ebbtide.infra.records import runs
-from ebbtide.infra.records.ledger import Ledger
+from ebbtide.infra.records.opening import open_store
+from ebbtide.infra.records.store import RunStore
 from ebbtide.infra.settings import Settings, load_settings
 from ebbtide.tasks import steps
 
@@ -87,7 +88,7 @@ def cluster(
     keep_s = _keep_s(keep_while_suspended)
     key = cluster_key(name)
     settings = load_settings()
-    ledger = Ledger(settings.home)
+    ledger = open_store(settings)
     asked = {"framework": framework, **options}
     spec = _adopted(settings, ledger, key)
     spec = spec or begin(ledger, session_request(asked), key=key)
@@ -106,7 +107,7 @@ def cluster(
             held.close_client()
 
 
-def _stand(ledger: Ledger, scene: Scene) -> ClusterView:
+def _stand(ledger: RunStore, scene: Scene) -> ClusterView:
     """Steps 1 to 5, seen in the UI as tasks of the flow."""
     steps.request_hardware_tier(scene)
     ledger.extend_lease(
@@ -121,7 +122,7 @@ def _stand(ledger: Ledger, scene: Scene) -> ClusterView:
     return view
 
 
-def _adopted(settings: Settings, ledger: Ledger, key: str) -> RunSpec | None:
+def _adopted(settings: Settings, ledger: RunStore, key: str) -> RunSpec | None:
     """What an earlier process of the same flow run left standing. What is broken is released."""
     found = ledger.run_of(key)
     if found is None or found.over:
@@ -143,7 +144,7 @@ def _scene(settings: Settings, spec: RunSpec) -> Scene:
 
 
 @contextlib.contextmanager
-def _released(ledger: Ledger, scene: Scene, keep: Callable[[], bool]) -> Iterator[None]:
+def _released(ledger: RunStore, scene: Scene, keep: Callable[[], bool]) -> Iterator[None]:
     """Release and record the end, whatever it was; a suspension may keep the cluster instead."""
     error: EbbError | None = None
     kept = False
@@ -179,7 +180,7 @@ def _tear_down(scene: Scene, reason: Reason | None) -> None:
         plain.tear_down(scene, reason)
 
 
-def _keep(ledger: Ledger, scene: Scene, key: str, keep_s: float | None) -> bool:
+def _keep(ledger: RunStore, scene: Scene, key: str, keep_s: float | None) -> bool:
     """Let the lease last while the flow is suspended. Gives whether the cluster stays."""
     if keep_s is None or _kept_before(ledger, key):
         words = "released: its flow is suspended; it is made anew on resume"
@@ -191,12 +192,12 @@ def _keep(ledger: Ledger, scene: Scene, key: str, keep_s: float | None) -> bool:
     return stays
 
 
-def _note(ledger: Ledger, scene: Scene, words: str) -> None:
+def _note(ledger: RunStore, scene: Scene, words: str) -> None:
     run, cluster = scene.spec.name, scene.cluster
     ledger.append(Event(run=run, cluster=cluster, kind=EventKind.NOTE, message=words))
 
 
-def _kept_before(ledger: Ledger, key: str) -> bool:
+def _kept_before(ledger: RunStore, key: str) -> bool:
     return any(orders.kept for orders in ledger.orders_of(key))
 
 
@@ -213,7 +214,7 @@ def _keep_s(text: str | None) -> float | None:
 
 @task(name="run_program", cache_policy=NO_CACHE, persist_result=False)
 def _run_program(scene: Scene, settings: Settings, key: str, program: Program) -> RunResult:
-    ledger = Ledger(settings.home)
+    ledger = open_store(settings)
     done = done_before(settings, ledger, key, program)
     ledger.close()
     if done is not None:

@@ -14,7 +14,7 @@ from ebbtide.infra.errors import ConfigurationError, Problem
 from ebbtide.infra.escaping import json_text, visible
 from ebbtide.infra.models.phases import Reason
 from ebbtide.infra.models.records import Run
-from ebbtide.infra.records.ledger import Ledger
+from ebbtide.infra.records.store import RunStore
 from ebbtide.infra.request.options import did_you_mean
 from ebbtide.infra.waiting import pause
 
@@ -78,7 +78,7 @@ def print_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     console.print(table)
 
 
-def known_run(ledger: Ledger, name: str) -> Run:
+def known_run(ledger: RunStore, name: str) -> Run:
     """The run of this name.
 
     Raises:
@@ -91,7 +91,7 @@ def known_run(ledger: Ledger, name: str) -> Run:
     raise ConfigurationError([Problem(Reason.RUN_UNKNOWN, f"there is no run {name!r}", hint)])
 
 
-def wait_for_change(ledger: Ledger) -> None:
+def wait_for_change(ledger: RunStore) -> None:
     """Until somebody else has written to the ledger."""
     before = ledger.version()
     while ledger.version() == before:

@@ -29,7 +29,7 @@ from ebbtide.infra.lifecycle import reaper
 from ebbtide.infra.lifecycle.keeping import keep_to_limits
 from ebbtide.infra.models.phases import Reason
 from ebbtide.infra.platforms.local import marks
-from ebbtide.infra.records.ledger import Ledger
+from ebbtide.infra.records.opening import open_store
 from ebbtide.infra.settings import Settings
 
 _LIVING = [StateType.RUNNING, StateType.PENDING, StateType.CANCELLING]
@@ -79,7 +79,7 @@ def reconcile(settings: Settings, *, worker: Worker | None = None) -> Reconciled
     """
     reaped = reaper.reap(settings)
     found = Reconciled(reaped.clusters, reaped.runs)
-    ledger = Ledger(settings.home)
+    ledger = open_store(settings)
     with get_client(sync_client=True) as client:
         for one in ledger.registered():
             if not marks.lives(one.process):

@@ -26,7 +26,7 @@ from ebbtide.infra.models.job import RunSpec
 from ebbtide.infra.models.records import EventKind, Run
 from ebbtide.infra.models.usage import Sample, Span
 from ebbtide.infra.policy.advice import Figures, advise
-from ebbtide.infra.records.ledger import Ledger
+from ebbtide.infra.records.store import RunStore
 from ebbtide.infra.waiting import wall_s
 
 BY = ("day", "tier", "job", "tag")
@@ -133,7 +133,7 @@ class Record:
     """Step and Unix time of each step that was done or failed, in order."""
 
 
-def receipt_of(ledger: Ledger, run: str) -> Receipt | None:
+def receipt_of(ledger: RunStore, run: str) -> Receipt | None:
     """The receipt of a run, also while it goes on; None when it is unknown or held nothing."""
     found = ledger.run(run)
     spans = ledger.spans(run)
@@ -144,7 +144,7 @@ def receipt_of(ledger: Ledger, run: str) -> Receipt | None:
     return settle(_record(found, spans, ledger.samples(run), marks))
 
 
-def receipts_since(ledger: Ledger, at: float) -> list[Receipt]:
+def receipts_since(ledger: RunStore, at: float) -> list[Receipt]:
     """Of all runs that were asked for since then (Unix time) and held something; without steps."""
     found = [(run, ledger.spans(run.name)) for run in ledger.runs_since(at)]
     return [settle(_record(run, spans)) for run, spans in found if spans]

@@ -13,7 +13,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from ebbtide.infra.records.ledger import Ledger
+from ebbtide.infra.records.store import RunStore
 from ebbtide.infra.settings import Settings
 from ebbtide.infra.waiting import wall_s
 
@@ -55,7 +55,7 @@ class Footprint:
         return self.free / self.bytes_per_day if self.bytes_per_day else None
 
 
-def footprint(settings: Settings, ledger: Ledger) -> Footprint:
+def footprint(settings: Settings, ledger: RunStore) -> Footprint:
     """Now. Looks at each file of the home once.
 
     Raises:

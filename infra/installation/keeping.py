@@ -15,7 +15,7 @@ from pathlib import Path
 from ebbtide.infra.installation.footprint import size_of
 from ebbtide.infra.models.keep import Keep
 from ebbtide.infra.platforms.local import marks
-from ebbtide.infra.records.ledger import Ledger
+from ebbtide.infra.records.store import RunStore
 from ebbtide.infra.settings import Settings
 from ebbtide.infra.waiting import wall_s
 
@@ -34,7 +34,7 @@ class Old:
     """Of its folder."""
 
 
-def beyond(settings: Settings, ledger: Ledger, keep: Keep) -> list[Old]:
+def beyond(settings: Settings, ledger: RunStore, keep: Keep) -> list[Old]:
     """Runs that ``keep`` does not want any more, latest first."""
     if not keep:
         return []
@@ -53,7 +53,7 @@ def beyond(settings: Settings, ledger: Ledger, keep: Keep) -> list[Old]:
     return found
 
 
-def prune(settings: Settings, ledger: Ledger, old: Iterable[Old]) -> int:
+def prune(settings: Settings, ledger: RunStore, old: Iterable[Old]) -> int:
     """Delete them; gives the bytes that are free now, those of the ledger among them.
 
     Killed in the middle, it leaves nothing that a later call does not find.

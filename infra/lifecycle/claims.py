@@ -11,7 +11,7 @@ from ebbtide.infra.lifecycle.once import begin, take_over
 from ebbtide.infra.lifecycle.submission import Request
 from ebbtide.infra.models.phases import Phase
 from ebbtide.infra.platforms.local import marks
-from ebbtide.infra.records.ledger import Ledger
+from ebbtide.infra.records.opening import open_store
 from ebbtide.infra.settings import Settings
 from ebbtide.infra.waiting import wall_s
 
@@ -29,7 +29,7 @@ def claim(
     Raises:
         ConfigurationError: with everything that is wrong with the request; nothing was made.
     """
-    ledger = Ledger(settings.home)
+    ledger = open_store(settings)
     with _alone(settings), contextlib.closing(ledger):
         run = ledger.run_of(key)
         if run is not None and run.ended is None:

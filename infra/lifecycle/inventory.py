@@ -18,7 +18,8 @@ from ebbtide.infra.models.resources import NOTHING, Resources, format_duration
 from ebbtide.infra.platforms.base import known_platforms, load_platform
 from ebbtide.infra.platforms.local import marks
 from ebbtide.infra.platforms.local.neighbours import Neighbours, neighbours
-from ebbtide.infra.records.ledger import Ledger
+from ebbtide.infra.records.opening import open_store
+from ebbtide.infra.records.store import RunStore
 from ebbtide.infra.request.catalog import Catalog
 from ebbtide.infra.settings import Settings
 from ebbtide.infra.waiting import wall_s
@@ -123,7 +124,7 @@ class Overview:
 
 def gather(settings: Settings, catalog: Catalog) -> Overview:
     """What is now, from the platforms and the ledger."""
-    ledger = Ledger(settings.home)
+    ledger = open_store(settings)
     try:
         living = ledger.living_with_runs()
         specs = {run.name: run.spec for _, run in living}
@@ -175,14 +176,14 @@ def waiting_in(clusters: Iterable[Cluster], specs: dict[str, RunSpec]) -> tuple[
     return tuple(found)
 
 
-def lease_of(ledger: Ledger, cluster: str) -> Lease | None:
+def lease_of(ledger: RunStore, cluster: str) -> Lease | None:
     """The lease of one cluster; None when it, or its run, is not in the ledger."""
     found = ledger.cluster(cluster)
     run = ledger.run(found.run) if found is not None else None
     return None if found is None or run is None else _lease(found, run)
 
 
-def last_view(ledger: Ledger, run: str) -> ClusterView:
+def last_view(ledger: RunStore, run: str) -> ClusterView:
     """What was last seen of the run's latest cluster; empty when there is none yet."""
     found = ledger.last_cluster(run)
     return ClusterView(cluster="") if found is None else found.last_view

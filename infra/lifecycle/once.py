@@ -19,7 +19,8 @@ from ebbtide.infra.models.job import RunSpec
 from ebbtide.infra.models.phases import Phase
 from ebbtide.infra.platforms.local import marks
 from ebbtide.infra.records import runs
-from ebbtide.infra.records.ledger import Ledger
+from ebbtide.infra.records.opening import open_store
+from ebbtide.infra.records.store import RunStore
 from ebbtide.infra.settings import Settings
 from ebbtide.infra.waiting import wait_until
 
@@ -52,7 +53,7 @@ def run_once(
         ConfigurationError: with everything that is wrong with the request; nothing was made.
         EbbError: what the run failed with.
     """
-    ledger = Ledger(settings.home)
+    ledger = open_store(settings)
     found = ledger.run_of(key)
     if found is not None and found.phase is Phase.SUCCEEDED:
         return result_of(settings, found)
@@ -68,7 +69,7 @@ def run_once(
     return result_of(settings, ended)
 
 
-def begin(ledger: Ledger, request: Request, *, key: str, flow_run_id: str = "") -> RunSpec:
+def begin(ledger: RunStore, request: Request, *, key: str, flow_run_id: str = "") -> RunSpec:
     """A new run of the job with this key, written down before anything is made.
 
     With ``flow_run_id`` this process drives it from its first moment. A flow is there anyway, so
@@ -99,6 +100,6 @@ def begin(ledger: Ledger, request: Request, *, key: str, flow_run_id: str = "") 
     return found
 
 
-def take_over(ledger: Ledger, run: str, flow_run_id: str) -> None:
+def take_over(ledger: RunStore, run: str, flow_run_id: str) -> None:
     """This process drives the run from now on: the reaper looks whether it lives."""
     ledger.register_driver(run, marks.this_process(), flow_run_id or None)

@@ -11,7 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 from ebbtide.infra.errors import JobError
 from ebbtide.infra.models.phases import ExitCode, Phase, Reason
 from ebbtide.infra.models.records import Run
-from ebbtide.infra.records.ledger import Ledger
+from ebbtide.infra.records.opening import open_store
 from ebbtide.infra.settings import Settings
 
 T = TypeVar("T")
@@ -77,7 +77,7 @@ class RunResult:
         if self.remembered is not None:
             self.remembered.unlink(missing_ok=True)
         elif self.home is not None:
-            ledger = Ledger(self.home)
+            ledger = open_store(Settings(home=self.home))
             ledger.set_key(self.run, None)
             ledger.close()
 

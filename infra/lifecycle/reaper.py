@@ -13,7 +13,7 @@ from ebbtide.infra.models.phases import Reason
 from ebbtide.infra.platforms.local import marks
 from ebbtide.infra.platforms.local.platform import LocalPlatform
 from ebbtide.infra.records import runs
-from ebbtide.infra.records.ledger import Ledger
+from ebbtide.infra.records.store import RunStore
 from ebbtide.infra.settings import Settings
 from ebbtide.infra.waiting import wall_s
 
@@ -38,7 +38,7 @@ def reap(settings: Settings) -> Reaped:
     return Reaped(clusters, _settle(platform.ledger))
 
 
-def _settle(ledger: Ledger) -> tuple[str, ...]:
+def _settle(ledger: RunStore) -> tuple[str, ...]:
     """End runs that nobody can end any more: no flow, no living cluster."""
     settled = []
     for run in ledger.runs(open_only=True):
@@ -50,7 +50,7 @@ def _settle(ledger: Ledger) -> tuple[str, ...]:
     return tuple(settled)
 
 
-def settle(ledger: Ledger, run: str, lost: Reason = Reason.FLOW_LOST) -> bool:
+def settle(ledger: RunStore, run: str, lost: Reason = Reason.FLOW_LOST) -> bool:
     """End a run from what its last cluster saw. Gives whether it was still open.
 
     Args:

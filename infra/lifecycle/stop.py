@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ebbtide.infra.models.phases import Reason
 from ebbtide.infra.platforms.base import load_platform
-from ebbtide.infra.records.ledger import Ledger
+from ebbtide.infra.records.opening import open_store
 from ebbtide.infra.settings import Settings
 
 
@@ -14,7 +14,7 @@ def stop_run(settings: Settings, run: str, reason: Reason, *, at_once: bool = Fa
     Returns:
         Whether there was anything to stop.
     """
-    ledger = Ledger(settings.home)
+    ledger = open_store(settings)
     stopped = ledger.request_stop(run, reason)
     platform = load_platform("local", settings)
     clusters = ledger.living_clusters(run)

@@ -290,6 +290,10 @@ class RunStore(Runs, Clusters, Events, Usage, Registrations, Protocol):
         """Read something: raises when the store cannot be used."""
         ...
 
+    def compact(self) -> None:
+        """Give back the room of what was forgotten; another time where that is in others' way."""
+        ...
+
     def close(self) -> None:
         """Let go of what is open; the next use opens it again."""
         ...

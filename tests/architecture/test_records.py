@@ -9,6 +9,13 @@ from collections.abc import Iterator
 from tests.architecture.sources import Module, modules
 
 _ROOM = "ebbtide.infra.records"
+_VALUES = (
+    # A backup of this machine's files is made by those who know them.
+    f"{_ROOM}.sqlite.files.copy_database",
+    f"{_ROOM}.sqlite.files.count_runs",
+    f"{_ROOM}.sqlite.files.end_what_went_on",
+    f"{_ROOM}.sqlite.schema.VERSION",
+)
 _SQL = re.compile(
     r"\b(SELECT\s.+\sFROM|SELECT 1|INSERT (OR \w+ )?INTO|UPDATE \w+ SET|DELETE FROM|PRAGMA \w)",
     re.DOTALL,
@@ -32,6 +39,19 @@ def test_only_the_records_know_sqlite_and_its_rows() -> None:
         for module in _others()
         for line, name in (*module.imports(), *_subscripts(module))
         if name == "sqlite3" or name.startswith("row['")
+    ]
+    assert found == []
+
+
+def test_only_its_own_platform_knows_which_store_it_is() -> None:
+    """All others have a ``RunStore``, so that another one needs no change of theirs."""
+    may = (_ROOM, "ebbtide.infra.platforms.local", "ebbtide.flows.cli.main")
+    found = [
+        f"{module.name}:{line}"
+        for module in modules()
+        if not module.name.startswith(may)
+        for line, name in module.imports()
+        if name.startswith((f"{_ROOM}.ledger", f"{_ROOM}.sqlite")) and name not in _VALUES
     ]
     assert found == []
 

@@ -14,7 +14,7 @@ from ebbtide.infra.frameworks.door import OPEN_PATH
 from ebbtide.infra.lifecycle.inventory import last_view
 from ebbtide.infra.models.phases import ExitCode, Reason
 from ebbtide.infra.platforms.base import Login, load_platform
-from ebbtide.infra.records.ledger import Ledger
+from ebbtide.infra.records.opening import open_store
 from ebbtide.infra.settings import load_settings
 
 _DESCRIPTION = """Opens the dashboard of a run's cluster in your browser, already signed in; without
@@ -51,7 +51,7 @@ def _dashboard(run: str) -> tuple[str, Login]:
         ConfigurationError: NO_DASHBOARD, with what there is instead.
     """
     settings = load_settings()
-    ledger = Ledger(settings.home)
+    ledger = open_store(settings)
     found = known_run(ledger, run)
     view, spec = last_view(ledger, run), found.spec
     login = load_platform(spec.platform, settings).login(view.cluster) if view.dashboard else None

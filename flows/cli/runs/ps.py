@@ -9,8 +9,8 @@ from ebbtide.infra.lifecycle.inventory import last_view
 from ebbtide.infra.models.phases import ExitCode
 from ebbtide.infra.models.records import Run
 from ebbtide.infra.models.resources import format_duration
-from ebbtide.infra.records.ledger import Ledger
 from ebbtide.infra.records.salvage import LastKnown
+from ebbtide.infra.records.store import RunStore
 from ebbtide.infra.settings import load_settings
 from ebbtide.infra.waiting import wall_s
 
@@ -39,7 +39,7 @@ def main(args: list[str]) -> int:
         wait_for_change(ledger)
 
 
-def _facts(ledger: Ledger, run: Run) -> dict[str, Any]:
+def _facts(ledger: RunStore, run: Run) -> dict[str, Any]:
     spec = run.spec
     view = last_view(ledger, run.name)
     queue = view.queue

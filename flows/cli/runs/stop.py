@@ -6,7 +6,7 @@ from ebbtide.flows.cli.output import Parser, known_run, print_json, say
 from ebbtide.infra.lifecycle.stop import stop_run
 from ebbtide.infra.models.phases import ExitCode, Reason
 from ebbtide.infra.platforms.base import load_platform
-from ebbtide.infra.records.ledger import Ledger
+from ebbtide.infra.records.opening import open_store
 from ebbtide.infra.settings import load_settings
 from ebbtide.infra.waiting import wait_until
 
@@ -22,7 +22,7 @@ def main(args: list[str]) -> int:
     parser.add_argument("--now", action="store_true", help="leave the program no time")
     options = parser.take(args)
     settings = load_settings()
-    ledger = Ledger(settings.home)
+    ledger = open_store(settings)
     known_run(ledger, options.run)
     stopped = stop_run(settings, options.run, Reason.CANCELLED, at_once=options.now)
     platform = load_platform("local", settings)

@@ -22,7 +22,7 @@ from ebbtide.infra.models.resources import format_duration
 from ebbtide.infra.platforms.base import Held, load_platform
 from ebbtide.infra.platforms.local.tails import Tail
 from ebbtide.infra.presentation.receipt_text import short_line
-from ebbtide.infra.records.ledger import Ledger
+from ebbtide.infra.records.store import RunStore
 from ebbtide.infra.settings import Settings
 from ebbtide.infra.waiting import pause, wait_until, wall_s
 
@@ -37,7 +37,7 @@ class Viewer:
     """Shows one run until it has ended."""
 
     def __init__(
-        self, settings: Settings, ledger: Ledger, spec: RunSpec, flow: Flow, screen: Screen
+        self, settings: Settings, ledger: RunStore, spec: RunSpec, flow: Flow, screen: Screen
     ):
         self._settings = settings
         self._ledger = ledger

@@ -16,7 +16,7 @@ from ebbtide.infra.models.records import EventKind
 from ebbtide.infra.platforms.local import marks
 from ebbtide.infra.platforms.local.supervisor.cluster import ClusterContext
 from ebbtide.infra.records import runs
-from ebbtide.infra.records.ledger import Ledger
+from ebbtide.infra.records.store import RunStore
 from ebbtide.infra.waiting import wait_until
 
 _RECORD_TIMEOUT_S = 60.0
@@ -64,7 +64,7 @@ def _words(workers: int, context: ClusterContext) -> str:
     return f"head, {workers} worker{'s' * (workers != 1)}"
 
 
-def _recorded(ledger: Ledger, context: ClusterContext, reason: Reason | None) -> bool:
+def _recorded(ledger: RunStore, context: ClusterContext, reason: Reason | None) -> bool:
     """The spill is gone by now, so even a disk that was full has room for this row."""
     try:
         context.reporter.flush()
@@ -75,7 +75,7 @@ def _recorded(ledger: Ledger, context: ClusterContext, reason: Reason | None) ->
     return True
 
 
-def _end_run(ledger: Ledger, view: ClusterView, run: str, because: str) -> None:
+def _end_run(ledger: RunStore, view: ClusterView, run: str, because: str) -> None:
     """Nobody is there to say how the run ended: say it, from what the program did."""
     program_ended = view.job.ended_at is not None and view.job.reason is not Reason.LEASE_LAPSED
     lost = Reason.LEASE_LAPSED if because else Reason.FLOW_LOST

@@ -14,7 +14,7 @@ from ebbtide.infra.errors import EbbError
 from ebbtide.infra.models.cluster import ClusterView, Failure
 from ebbtide.infra.models.phases import Phase, Reason, Step
 from ebbtide.infra.models.records import Event, EventKind
-from ebbtide.infra.records.ledger import Ledger
+from ebbtide.infra.records.store import RunStore
 from ebbtide.infra.waiting import wall_s
 
 _PHASES = {
@@ -27,7 +27,7 @@ _PHASES = {
 class StatusReporter:
     """Holds the view and writes it when it has changed."""
 
-    def __init__(self, ledger: Ledger, run: str, cluster: str):
+    def __init__(self, ledger: RunStore, run: str, cluster: str):
         self.view = ClusterView(cluster=cluster)
         self._ledger = ledger
         self._run = run
