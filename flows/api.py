@@ -28,7 +28,8 @@ from ebbtide.infra.models.cluster import ClusterView
 from ebbtide.infra.models.phases import Reason
 from ebbtide.infra.platforms.base import load_platform
 from ebbtide.infra.records import runs
-from ebbtide.infra.records.ledger import Ledger
+from ebbtide.infra.records.opening import open_store
+from ebbtide.infra.records.store import RunStore
 from ebbtide.infra.request.keywords import ClusterOptions, RunOptions, documented
 from ebbtide.infra.request.program_check import folder_of
 from ebbtide.infra.settings import Settings, load_settings
@@ -50,7 +51,7 @@ def run(*program: object, **options: Unpack[RunOptions]) -> RunResult:
     """
     argv = tuple(str(word) for word in program)
     settings = load_settings()
-    ledger = Ledger(settings.home)
+    ledger = open_store(settings)
     spec = spec_for(Request(words=argv, options=dict(options)), ledger, os.environ, Path.cwd())
     spec = runs.begin(ledger, spec)
     screen = TextScreen()
@@ -164,7 +165,7 @@ def cluster(
         ProvisioningError: head or workers did not come.
     """
     settings = load_settings()
-    ledger = Ledger(settings.home)
+    ledger = open_store(settings)
     asked = {"framework": framework, "name": name or None, **options}
     spec = spec_for(session_request(asked), ledger, os.environ, Path.cwd())
     spec = runs.begin(ledger, spec)
@@ -185,7 +186,7 @@ def cluster(
 
 
 @contextlib.contextmanager
-def _recorded(ledger: Ledger, scene: Scene) -> Iterator[None]:
+def _recorded(ledger: RunStore, scene: Scene) -> Iterator[None]:
     """Release and record the end, whatever it was."""
     error: EbbError | None = None
     try:

@@ -22,13 +22,14 @@ from ebbtide.infra.lifecycle.attempts import carry_out
 from ebbtide.infra.lifecycle.heartbeat import Heartbeat
 from ebbtide.infra.lifecycle.stop import stop_run
 from ebbtide.infra.models.cluster import ClusterView
-from ebbtide.infra.models.codec import from_json
 from ebbtide.infra.models.job import RunSpec
 from ebbtide.infra.models.phases import ExitCode, Reason
+from ebbtide.infra.models.records import Event, EventKind
 from ebbtide.infra.platforms.base import load_platform
 from ebbtide.infra.platforms.local import marks
 from ebbtide.infra.records import runs
-from ebbtide.infra.records.ledger import Ledger
+from ebbtide.infra.records.opening import open_store
+from ebbtide.infra.records.store import RunStore
 from ebbtide.infra.settings import Settings, load_settings
 from ebbtide.infra.waiting import wait_until
 
@@ -45,14 +46,13 @@ _CHECK_TIMEOUT_S = 10.0
 def main(run: str) -> int:
     """Run the flow of a run that is in the ledger. Gives the run's exit code."""
     settings = load_settings()
-    ledger = Ledger(settings.home)
-    row = ledger.run(run)
-    if row is None:
-        print(f"no run {run} in {ledger.path}", file=sys.stderr)
+    ledger = open_store(settings)
+    found = ledger.run(run)
+    if found is None:
+        print(f"no run {run} in {settings.home}", file=sys.stderr)
         return ExitCode.MISCONFIGURATION
-    spec = from_json(RunSpec, row["spec"])
-    pid = os.getpid()
-    ledger.update_run(run, flow_pid=pid, flow_started=marks.started_ticks(pid))
+    spec = found.spec
+    ledger.register_driver(run, marks.this_process(), found.flow_run_id)
     signal.signal(signal.SIGTERM, lambda *_: stop_run(settings, run, Reason.CANCELLED))
     threading.Thread(target=_watch_starter, args=(settings, run), daemon=True).start()
     first = runs.cluster_id(run, 1)
@@ -61,7 +61,7 @@ def main(run: str) -> int:
     return _exit_code(ledger, run)
 
 
-def _run_flow(settings: Settings, ledger: Ledger, spec: RunSpec) -> None:
+def _run_flow(settings: Settings, ledger: RunStore, spec: RunSpec) -> None:
     """With Prefect, or without where it cannot be used: no run fails for its bookkeeping."""
     if not settings.prefect_server and api.named(os.environ) is None:
         with contextlib.suppress(EbbError):  # recorded where it was raised
@@ -75,11 +75,12 @@ def _run_flow(settings: Settings, ledger: Ledger, spec: RunSpec) -> None:
         flow.with_options(flow_run_name=spec.name)(run=spec.name)
     except BaseException as error:
         traceback.print_exc()
-        row = ledger.run(spec.name)
-        if row is None or row["ended"] is not None:
+        run = ledger.run(spec.name)
+        if run is None or run.over:
             return
         why = _why_not_recorded(error)
-        ledger.emit(spec.name, "warning", f"not recorded in Prefect: {why}")
+        message = f"not recorded in Prefect: {why}"
+        ledger.append(Event(run=spec.name, kind=EventKind.WARNING, message=message))
         with contextlib.suppress(EbbError):  # recorded where it was raised
             carry_out(settings, ledger, spec, steps)
 
@@ -122,13 +123,13 @@ def _let_the_program_start(settings: Settings, spec: RunSpec) -> None:
     wait_until(said_something, timeout_s=_FIRST_WORDS_S, longest_s=0.05)
 
 
-def _prefect_environment(settings: Settings, ledger: Ledger, run: str) -> dict[str, str]:
+def _prefect_environment(settings: Settings, ledger: RunStore, run: str) -> dict[str, str]:
     named = api.named(os.environ)
     if named is not None:
         api.check(named, os.environ, timeout_s=_CHECK_TIMEOUT_S)
         return {}
     info = server.ensure(settings.home, deadline_s=_SERVER_TIMEOUT_S, idle_s=_SERVER_IDLE_S)
-    ledger.update_run(run, prefect_url=info.ui_url)
+    ledger.set_prefect_url(run, info.ui_url)
     server.touch(settings.home)
     return server.client_environment(info)
 
@@ -153,11 +154,11 @@ def _watch_starter(settings: Settings, run: str) -> None:
         stop_run(settings, run, Reason.CANCELLED)
 
 
-def _exit_code(ledger: Ledger, run: str) -> int:
-    row = ledger.run(run)
-    if row is None or row["exit_code"] is None:
+def _exit_code(ledger: RunStore, run: str) -> int:
+    found = ledger.run(run)
+    if found is None or found.exit_code is None:
         return ExitCode.INFRASTRUCTURE
-    return int(row["exit_code"])
+    return found.exit_code
 
 
 if __name__ == "__main__":

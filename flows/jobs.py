@@ -36,7 +36,7 @@ from ebbtide.infra.lifecycle.steps import Scene
 from ebbtide.infra.lifecycle.stop import stop_run
 from ebbtide.infra.lifecycle.submission import Request
 from ebbtide.infra.models.phases import Phase, Reason, Step
-from ebbtide.infra.records.ledger import Ledger
+from ebbtide.infra.records.opening import open_store
 from ebbtide.infra.request.keywords import JobOptions, documented
 from ebbtide.infra.request.program_check import folder_of
 from ebbtide.infra.settings import load_settings
@@ -83,13 +83,13 @@ def keyed_job(
 @task(name="job", cache_policy=NO_CACHE, persist_result=False)
 def _job(request: Request, key: str) -> RunResult:
     settings = load_settings()
-    ledger = Ledger(settings.home)
-    row = ledger.run_of(key)
-    if row is not None and row["phase"] == Phase.SUCCEEDED.value:
-        get_run_logger().info("done before, by run %s", row["name"])
-        return result_of(settings, row)
-    open_ = row is not None and row["ended"] is None
-    name = row["name"] if row is not None and open_ else begin(ledger, request, key=key).name
+    ledger = open_store(settings)
+    found = ledger.run_of(key)
+    if found is not None and found.phase is Phase.SUCCEEDED:
+        get_run_logger().info("done before, by run %s", found.name)
+        return result_of(settings, found)
+    goes_on = found is not None and not found.over
+    name = found.name if found and goes_on else begin(ledger, request, key=key).name
     ledger.close()
     with stoppable(partial(stop_run, settings, name, Reason.CANCELLED)):
         _as_flow_run(name, request, key)
@@ -111,16 +111,17 @@ def _as_flow_run(run: str, request: Request, key: str) -> None:
 
 def _end_flow_run_of(run: str) -> None:
     """The parent's suspension leaves a child's flow run as it was, Running for ever: end it."""
-    row = Ledger(load_settings().home).run(run)
-    if row is None or row["flow_run_id"] is None:
+    found = open_store(load_settings()).run(run)
+    if found is None or found.flow_run_id is None:
         return
+    id_ = UUID(found.flow_run_id)
     words = "its flow was suspended; the job is run when that is resumed"
-    done = row["phase"] == Phase.SUCCEEDED.value
+    done = found.phase is Phase.SUCCEEDED
     state: State[None] = Completed() if done else Cancelled(message=words)
     with get_client(sync_client=True) as client:
-        now = client.read_flow_run(UUID(row["flow_run_id"])).state
+        now = client.read_flow_run(id_).state
         if now is None or now.type is not state.type:  # the same again would be an event of its own
-            client.set_flow_run_state(UUID(row["flow_run_id"]), state, force=True)
+            client.set_flow_run_state(id_, state, force=True)
 
 
 @flow(name="job", validate_parameters=False, persist_result=False)

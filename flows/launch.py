@@ -16,14 +16,14 @@ from ebbtide.infra.models.job import RunSpec
 from ebbtide.infra.platforms.base import load_platform
 from ebbtide.infra.platforms.local.processes import Ours, our_environment
 from ebbtide.infra.records import runs
-from ebbtide.infra.records.ledger import Ledger
+from ebbtide.infra.records.store import RunStore
 from ebbtide.infra.settings import Settings
 
 KEEP = b"keep\n"
 """Written to a flow's standard input before letting go of it: the run goes on without us."""
 
 
-def launch(settings: Settings, ledger: Ledger, spec: RunSpec, *, detach: bool) -> Flow:
+def launch(settings: Settings, ledger: RunStore, spec: RunSpec, *, detach: bool) -> Flow:
     """Start a run that has begun, and give its flow process.
 
     Args:

@@ -17,10 +17,8 @@ from ebbtide.flows.prefect_state.registration import ended_by, register_process,
 from ebbtide.infra.errors import EbbError, error_for
 from ebbtide.infra.lifecycle.attempts import carry_out
 from ebbtide.infra.lifecycle.once import run_once, take_over
-from ebbtide.infra.models.codec import from_json
-from ebbtide.infra.models.job import RunSpec
 from ebbtide.infra.models.phases import Reason
-from ebbtide.infra.records.ledger import Ledger
+from ebbtide.infra.records.opening import open_store
 from ebbtide.infra.settings import load_settings
 from ebbtide.tasks import steps
 
@@ -84,14 +82,14 @@ def adopt_run(run: str) -> str | State[Any]:
         EbbError: what the run failed with.
     """
     settings = load_settings()
-    ledger = Ledger(settings.home)
-    row = ledger.run(run)
-    if row is None:
+    ledger = open_store(settings)
+    found = ledger.run(run)
+    if found is None:
         raise error_for(Reason.RUN_UNKNOWN, detail=run)
     take_over(ledger, run, register_process(settings))
     try:
         with reporting(settings)(run):
-            carry_out(settings, ledger, from_json(RunSpec, row["spec"]), steps)
+            carry_out(settings, ledger, found.spec, steps)
     except EbbError as error:
         return ended_by(error)
     return run

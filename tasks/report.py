@@ -11,7 +11,6 @@ and starts the automations on Running again. What the run is at stands in the lo
 from __future__ import annotations
 
 import base64
-import json
 import logging
 import sys
 import threading
@@ -29,14 +28,13 @@ from prefect.client.schemas.objects import StateType
 from ebbtide.infra.accounting.receipts import receipt_of
 from ebbtide.infra.escaping import markdown, visible
 from ebbtide.infra.models.cluster import ClusterView
-from ebbtide.infra.models.codec import from_json
 from ebbtide.infra.models.phases import STEP_LABELS, Step
+from ebbtide.infra.models.records import Event, EventKind
 from ebbtide.infra.models.resources import format_memory
 from ebbtide.infra.platforms.local.tails import Tail
 from ebbtide.infra.presentation.plot import svg_plot
 from ebbtide.infra.presentation.receipt_text import receipt_markdown
-from ebbtide.infra.records import usage
-from ebbtide.infra.records.ledger import Ledger
+from ebbtide.infra.records.opening import open_store
 from ebbtide.infra.settings import Settings
 from ebbtide.infra.waiting import now_s
 from ebbtide.tasks.artifacts import Artifacts
@@ -54,12 +52,17 @@ _LAST_LINES = 20
 """Shown at the end, though the program has printed too much to show."""
 _ENDS = (StateType.CANCELLING, StateType.CANCELLED)
 
-_STATES = ("step_done", "step_failed", "step_waiting", "attempt")
+_STATES = (
+    EventKind.STEP_DONE,
+    EventKind.STEP_FAILED,
+    EventKind.STEP_WAITING,
+    EventKind.ATTEMPT,
+)
 """Events that say what the run does now: the words above its progress."""
 _LEVELS = {
     **dict.fromkeys(_STATES, logging.INFO),
-    **dict.fromkeys(("scaled", "left", "note"), logging.INFO),
-    **dict.fromkeys(("step_failed", "attempt", "warning"), logging.WARNING),
+    **dict.fromkeys((EventKind.SCALED, EventKind.LEFT, EventKind.NOTE), logging.INFO),
+    **dict.fromkeys((EventKind.STEP_FAILED, EventKind.ATTEMPT, EventKind.WARNING), logging.WARNING),
 }
 """Events that are logged, and how loud."""
 
@@ -125,7 +128,7 @@ class _Round:
     def __init__(self, subject: Subject, client: SyncPrefectClient):
         self._subject = subject
         self._client = client
-        self._ledger = Ledger(subject.settings.home)
+        self._ledger = open_store(subject.settings)
         self._artifacts = Artifacts(client, subject.flow_run_id)
         self._output = _Output(subject)
         self._version = -1
@@ -143,9 +146,9 @@ class _Round:
         version = self._ledger.version()
         if version == self._version:
             return
-        for row in self._ledger.events(self._subject.run, self._seen):
-            self._seen = row["id"]
-            self._note({**dict(row), "data": json.loads(row["data"])})
+        for event in self._ledger.events(self._subject.run, self._seen):
+            self._seen = event.id
+            self._note(event)
         self._show_progress()
         self._version = version
 
@@ -179,26 +182,26 @@ class _Round:
             self._artifacts.put("receipt", "markdown", page, advice)
 
     def _show_plot(self) -> None:
-        svg = svg_plot(usage.samples_of(self._ledger, self._subject.run))
+        svg = svg_plot(self._ledger.samples(self._subject.run))
         if svg:
             image = base64.b64encode(svg.encode()).decode()
             words = f"![workers](data:image/svg+xml;base64,{image})"
             self._artifacts.put("workers", "markdown", words, "Workers and their load over time")
 
-    def _note(self, event: dict[str, Any]) -> None:
-        if event["kind"] not in _LEVELS:
+    def _note(self, event: Event) -> None:
+        if event.kind not in _LEVELS:
             return
-        words = event["message"]
-        if event["step"]:
-            words = f"{STEP_LABELS[Step(event['step'])]}: {words}"
-        if event["reason"]:
-            words = f"{event['reason']} {words}"
+        words = event.message
+        if event.step:
+            words = f"{STEP_LABELS[event.step]}: {words}"
+        if event.reason:
+            words = f"{event.reason} {words}"
         words = visible(words)
-        self._subject.logger.log(_LEVELS[event["kind"]], words)
-        if event["kind"] in _STATES:
+        self._subject.logger.log(_LEVELS[event.kind], words)
+        if event.kind in _STATES:
             self._words = words
-        if event["kind"] == "step_done":
-            self._steps_done = list(Step).index(Step(event["step"])) + 1
+        if event.kind is EventKind.STEP_DONE and event.step:
+            self._steps_done = list(Step).index(event.step) + 1
 
     def _show_progress(self) -> None:
         view = self._view()
@@ -213,10 +216,8 @@ class _Round:
             self._artifacts.put("dashboard", "markdown", link, "The framework's own dashboard")
 
     def _view(self) -> ClusterView | None:
-        row = self._ledger.row(
-            "SELECT view FROM clusters WHERE run = ? ORDER BY seq DESC LIMIT 1", self._subject.run
-        )
-        return from_json(ClusterView, row["view"]) if row and row["view"] != "{}" else None
+        found = self._ledger.last_cluster(self._subject.run)
+        return found.view if found is not None else None
 
 
 class _Output:

@@ -18,6 +18,7 @@ from ebbtide.infra.lifecycle.steps import Scene
 from ebbtide.infra.models.cluster import AutoscalePolicy, ClusterSpec, ClusterView
 from ebbtide.infra.models.hardware import HardwareTier, NodePool
 from ebbtide.infra.models.job import JobSpec, Limits, RetryPolicy, RunSpec
+from ebbtide.infra.models.records import Event, Run
 from ebbtide.infra.models.resources import Resources
 from ebbtide.infra.platforms.local.platform import LocalPlatform
 from ebbtide.infra.records import runs
@@ -68,8 +69,8 @@ class Stand:
 
     def messages(self, kind: str) -> list[str]:
         """What was recorded of one kind."""
-        rows = self.ledger.events(self.scene.spec.name)
-        return [row["message"] for row in rows if row["kind"] == kind]
+        events = self.ledger.events(self.scene.spec.name)
+        return [event.message for event in events if event.kind == kind]
 
 
 @contextlib.contextmanager
@@ -100,8 +101,8 @@ class Outcome:
 
     folder: Path
     error: EbbError | None
-    run: dict[str, Any]
-    events: list[dict[str, Any]]
+    run: Run
+    events: list[Event]
 
     def output(self) -> str:
         """What the program printed."""
@@ -115,7 +116,7 @@ class Outcome:
 
     def messages(self, kind: str) -> list[str]:
         """What was recorded of one kind."""
-        return [event["message"] for event in self.events if event["kind"] == kind]
+        return [event.message for event in self.events if event.kind == kind]
 
 
 def carried_out(home: Path, spec: RunSpec) -> Outcome:
@@ -127,11 +128,11 @@ def carried_out(home: Path, spec: RunSpec) -> Outcome:
         carry_out(settings, ledger, spec, steps)
     except EbbError as caught:
         error = caught
-    row = ledger.run(spec.name)
-    assert row is not None
-    events = [dict(event) for event in ledger.events(spec.name)]
+    run = ledger.run(spec.name)
+    assert run is not None
+    events = ledger.events(spec.name)
     ledger.close()
-    return Outcome(settings.run_folder(spec.name), error, dict(row), events)
+    return Outcome(settings.run_folder(spec.name), error, run, events)
 
 
 def script(folder: Path, text: str) -> Path:

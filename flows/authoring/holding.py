@@ -7,7 +7,6 @@ A suspended flow is not there to want its cluster, so it is released and made an
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Unpack
@@ -35,13 +34,15 @@ from ebbtide.infra.lifecycle.steps import Scene
 from ebbtide.infra.lifecycle.stop import stop_run
 from ebbtide.infra.lifecycle.submission import session_request
 from ebbtide.infra.models.cluster import ClusterView
-from ebbtide.infra.models.codec import from_json
 from ebbtide.infra.models.job import RunSpec
+from ebbtide.infra.models.orders import Keep
 from ebbtide.infra.models.phases import Reason
+from ebbtide.infra.models.records import Event, EventKind
 from ebbtide.infra.models.resources import format_duration, parse_duration_s
 from ebbtide.infra.platforms.base import load_platform
 from ebbtide.infra.records import runs
-from ebbtide.infra.records.ledger import Ledger
+from ebbtide.infra.records.opening import open_store
+from ebbtide.infra.records.store import RunStore
 from ebbtide.infra.request.keywords import ClusterOptions
 from ebbtide.infra.settings import Settings, load_settings
 from ebbtide.tasks import steps
@@ -88,7 +89,7 @@ def cluster(
     keep_s = _keep_s(keep_while_suspended)
     key = cluster_key(name)
     settings = load_settings()
-    ledger = Ledger(settings.home)
+    ledger = open_store(settings)
     asked = {"framework": framework, **options}
     spec = _adopted(settings, ledger, key)
     spec = spec or begin(ledger, session_request(asked), key=key)
@@ -107,7 +108,7 @@ def cluster(
             held.close_client()
 
 
-def _stand(ledger: Ledger, scene: Scene) -> ClusterView:
+def _stand(ledger: RunStore, scene: Scene) -> ClusterView:
     """Steps 1 to 5, seen in the UI as tasks of the flow."""
     steps.request_hardware_tier(scene)
     ledger.extend_lease(
@@ -122,12 +123,12 @@ def _stand(ledger: Ledger, scene: Scene) -> ClusterView:
     return view
 
 
-def _adopted(settings: Settings, ledger: Ledger, key: str) -> RunSpec | None:
+def _adopted(settings: Settings, ledger: RunStore, key: str) -> RunSpec | None:
     """What an earlier process of the same flow run left standing. What is broken is released."""
-    row = ledger.run_of(key)
-    if row is None or row["ended"] is not None:
+    found = ledger.run_of(key)
+    if found is None or found.over:
         return None
-    spec = from_json(RunSpec, row["spec"])
+    spec = found.spec
     scene = _scene(settings, spec)
     scene.platform.reap(scene.cluster)  # what nobody takes care of cannot be adopted
     view = scene.platform.observe(scene.cluster)
@@ -145,7 +146,7 @@ def _scene(settings: Settings, spec: RunSpec) -> Scene:
 
 
 @contextlib.contextmanager
-def _released(ledger: Ledger, scene: Scene, keep: Callable[[], bool]) -> Iterator[None]:
+def _released(ledger: RunStore, scene: Scene, keep: Callable[[], bool]) -> Iterator[None]:
     """Release and record the end, whatever it was; a suspension may keep the cluster instead."""
     error: EbbError | None = None
     kept = False
@@ -181,23 +182,25 @@ def _tear_down(scene: Scene, reason: Reason | None) -> None:
         plain.tear_down(scene, reason)
 
 
-def _keep(ledger: Ledger, scene: Scene, key: str, keep_s: float | None) -> bool:
+def _keep(ledger: RunStore, scene: Scene, key: str, keep_s: float | None) -> bool:
     """Let the lease last while the flow is suspended. Gives whether the cluster stays."""
     if keep_s is None or _kept_before(ledger, key):
         words = "released: its flow is suspended; it is made anew on resume"
-        ledger.emit(scene.spec.name, "note", words, cluster=scene.cluster)
+        _note(ledger, scene, words)
         return False
-    stays = ledger.extend_lease(scene.cluster, keep_s, kept=True)
+    stays = ledger.extend_lease(scene.cluster, keep_s, Keep())
     words = f"kept for {format_duration(keep_s)} at most: its flow is suspended"
-    ledger.emit(scene.spec.name, "note", words, cluster=scene.cluster)
+    _note(ledger, scene, words)
     return stays
 
 
-def _kept_before(ledger: Ledger, key: str) -> bool:
-    rows = ledger.rows(
-        "SELECT c.orders FROM clusters c JOIN runs r ON r.name = c.run WHERE r.job_key = ?", key
-    )
-    return any(json.loads(row["orders"]).get("kept") for row in rows)
+def _note(ledger: RunStore, scene: Scene, words: str) -> None:
+    run, cluster = scene.spec.name, scene.cluster
+    ledger.append(Event(run=run, cluster=cluster, kind=EventKind.NOTE, message=words))
+
+
+def _kept_before(ledger: RunStore, key: str) -> bool:
+    return any(orders.kept for orders in ledger.orders_of(key))
 
 
 def _keep_s(text: str | None) -> float | None:
@@ -213,7 +216,7 @@ def _keep_s(text: str | None) -> float | None:
 
 @task(name="run_program", cache_policy=NO_CACHE, persist_result=False)
 def _run_program(scene: Scene, settings: Settings, key: str, program: Program) -> RunResult:
-    ledger = Ledger(settings.home)
+    ledger = open_store(settings)
     done = done_before(settings, ledger, key, program)
     ledger.close()
     if done is not None:

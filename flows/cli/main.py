@@ -126,7 +126,7 @@ def _check_ledger(settings: Settings, *, put_in_order: bool) -> None:
         return
     ledger = Ledger(settings.home)
     try:
-        ledger.rows("SELECT 1 FROM runs LIMIT 1")
+        ledger.check()
     except ProvisioningError as error:  # a full disk: what only looks can go on without
         if put_in_order:
             words = f"{error.detail or error.summary}; {error.hint}"

@@ -13,7 +13,8 @@ from rich.table import Table
 from ebbtide.infra.errors import ConfigurationError, Problem
 from ebbtide.infra.escaping import json_text, visible
 from ebbtide.infra.models.phases import Reason
-from ebbtide.infra.records.ledger import Ledger
+from ebbtide.infra.models.records import Run
+from ebbtide.infra.records.store import RunStore
 from ebbtide.infra.request.options import did_you_mean
 from ebbtide.infra.waiting import pause
 
@@ -77,21 +78,20 @@ def print_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     console.print(table)
 
 
-def known_run(ledger: Ledger, name: str) -> Any:
-    """The run's row.
+def known_run(ledger: RunStore, name: str) -> Run:
+    """The run of this name.
 
     Raises:
         ConfigurationError: RUN_UNKNOWN, with the nearest name.
     """
-    row = ledger.run(name)
-    if row is not None:
-        return row
-    names = [run["name"] for run in ledger.rows("SELECT name FROM runs ORDER BY created DESC")]
-    hint = did_you_mean(name, names, otherwise="ebb ps -a lists all runs")
+    run = ledger.run(name)
+    if run is not None:
+        return run
+    hint = did_you_mean(name, ledger.run_names(), otherwise="ebb ps -a lists all runs")
     raise ConfigurationError([Problem(Reason.RUN_UNKNOWN, f"there is no run {name!r}", hint)])
 
 
-def wait_for_change(ledger: Ledger) -> None:
+def wait_for_change(ledger: RunStore) -> None:
     """Until somebody else has written to the ledger."""
     before = ledger.version()
     while ledger.version() == before:

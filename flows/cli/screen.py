@@ -14,8 +14,10 @@ from rich.text import Text
 
 from ebbtide.infra.escaping import json_text, visible
 from ebbtide.infra.frameworks.base import load_framework
+from ebbtide.infra.models.codec import to_data
 from ebbtide.infra.models.job import RunSpec
-from ebbtide.infra.models.phases import STEP_LABELS, Step
+from ebbtide.infra.models.phases import STEP_LABELS
+from ebbtide.infra.models.records import Event, EventKind
 from ebbtide.infra.models.resources import format_duration
 from ebbtide.infra.waiting import wall_s
 
@@ -34,7 +36,7 @@ class Screen(Protocol):
         """The run goes on without us."""
         ...
 
-    def event(self, event: dict[str, Any], took_s: float | None) -> None:
+    def event(self, event: Event, took_s: float | None) -> None:
         """Something happened; for a finished step, how long it took."""
         ...
 
@@ -62,9 +64,9 @@ class JsonScreen:
         """A script knows the way back by the run's name."""
         self._line({"kind": "detached", "run": run, "message": f"ebb logs -f {run}", "data": {}})
 
-    def event(self, event: dict[str, Any], took_s: float | None) -> None:
+    def event(self, event: Event, took_s: float | None) -> None:
         """As recorded."""
-        self._line({**event, "took_s": took_s})
+        self._line({**to_data(event), "took_s": took_s})
 
     def waiting(self, words: str) -> None:
         """Nothing: what is waited for comes as events."""
@@ -121,20 +123,20 @@ class TextScreen:
         words = f"Detached. The run goes on.   Back   ebb logs -f {run}   Stop   ebb stop {run}"
         self._print(f"  {words}")
 
-    def event(self, event: dict[str, Any], took_s: float | None) -> None:
+    def event(self, event: Event, took_s: float | None) -> None:
         """One line for what matters to a person."""
         self._quiet()
-        kind, message = event["kind"], event["message"]
-        if kind in ("step_done", "step_failed"):
-            label = STEP_LABELS[Step(event["step"])]
-            self._step("done" if kind == "step_done" else "failed", label, message, took_s)
+        kind, message = event.kind, event.message
+        if kind in (EventKind.STEP_DONE, EventKind.STEP_FAILED) and event.step:
+            mark = "done" if kind is EventKind.STEP_DONE else "failed"
+            self._step(mark, STEP_LABELS[event.step], message, took_s)
             for name, key in (("why", "detail"), ("fix", "hint"), ("open", "open")):
-                if event["data"].get(key):
-                    self._print(f"      {name}   {event['data'][key]}")
-        elif kind in ("scaled", "left", "note"):
-            minutes, seconds = divmod(int(event["at"] - self._began_at), 60)
+                if event.data.get(key):
+                    self._print(f"      {name}   {event.data[key]}")
+        elif kind in (EventKind.SCALED, EventKind.LEFT, EventKind.NOTE):
+            minutes, seconds = divmod(int(event.at - self._began_at), 60)
             self._print(f"      {minutes:02}:{seconds:02}  {message}")
-        elif kind in ("warning", "attempt"):
+        elif kind in (EventKind.WARNING, EventKind.ATTEMPT):
             mark, style = _MARKS["warning"]
             self._print(f"  {mark} {message}", style)
 

@@ -33,7 +33,9 @@ from ebbtide.infra.files.rotation import rotate
 from ebbtide.infra.files.telling import since, size_of
 from ebbtide.infra.platforms.local import marks
 from ebbtide.infra.platforms.local.processes import end_with_parent
-from ebbtide.infra.records.ledger import Ledger
+from ebbtide.infra.records.opening import open_store
+from ebbtide.infra.records.store import RunStore
+from ebbtide.infra.settings import Settings
 from ebbtide.infra.waiting import wait_until, wall_s
 
 _DATABASE = "PREFECT_API_DATABASE_CONNECTION_URL"
@@ -171,7 +173,7 @@ class Keeper:
         assert self._child is not None
         last_use = self._folder / "last-use"
         last_use.touch()
-        ledger = Ledger(self._home)
+        ledger = open_store(Settings(home=self._home))
         while self._child.poll() is None:
             rotate(self._folder / "server.log")
             left_s = last_use.stat().st_mtime + self._idle_s - wall_s()
@@ -239,11 +241,10 @@ def _healthy(api: Api) -> bool:
         return False
 
 
-def _in_use(ledger: Ledger) -> bool:
+def _in_use(ledger: RunStore) -> bool:
     """Whether a flow process lives whose run has not ended. A ledger that fails us keeps nobody."""
     with contextlib.suppress(EbbError):
-        runs = ledger.rows("SELECT flow_pid, flow_started FROM runs WHERE ended IS NULL")
-        return any(marks.alive(run["flow_pid"], run["flow_started"]) for run in runs)
+        return any(marks.lives(run.driver) for run in ledger.runs(open_only=True))
     return False
 
 

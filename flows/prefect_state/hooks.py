@@ -11,7 +11,8 @@ from typing import Any
 from ebbtide.infra.lifecycle import reaper
 from ebbtide.infra.lifecycle.stop import stop_run
 from ebbtide.infra.models.phases import Reason
-from ebbtide.infra.records.ledger import Ledger
+from ebbtide.infra.records.opening import open_store
+from ebbtide.infra.records.store import RunStore
 from ebbtide.infra.settings import load_settings
 from ebbtide.infra.waiting import wait_until
 
@@ -21,11 +22,9 @@ _RELEASE_TIMEOUT_S = 25.0
 def release(flow: Any, flow_run: Any, state: Any) -> None:  # noqa: ARG001  Prefect's names
     """Release what its runs, and those of its jobs, still hold. Usually there is nothing to do."""
     settings = load_settings()
-    ledger = Ledger(settings.home)
+    ledger = open_store(settings)
     reason = Reason.CANCELLED if state.is_cancelled() or state.is_cancelling() else Reason.FLOW_LOST
-    id_ = str(flow_run.id)
-    of_it = "SELECT name FROM runs WHERE flow_run_id = ? OR job_key LIKE ?"
-    names = [row["name"] for row in ledger.rows(of_it, id_, f"{id_}/%")]
+    names = ledger.runs_of_flow(str(flow_run.id))
     living = [run for run in names if ledger.living_clusters(run)]
     for run in living:
         stop_run(settings, run, reason)
@@ -35,5 +34,5 @@ def release(flow: Any, flow_run: Any, state: Any) -> None:  # noqa: ARG001  Pref
         reaper.settle(ledger, run, reason)
 
 
-def _released(ledger: Ledger, run: str) -> bool:
+def _released(ledger: RunStore, run: str) -> bool:
     return not ledger.living_clusters(run)

@@ -29,7 +29,7 @@ from ebbtide.infra.lifecycle import reaper
 from ebbtide.infra.lifecycle.keeping import keep_to_limits
 from ebbtide.infra.models.phases import Reason
 from ebbtide.infra.platforms.local import marks
-from ebbtide.infra.records.ledger import Ledger
+from ebbtide.infra.records.opening import open_store
 from ebbtide.infra.settings import Settings
 
 _LIVING = [StateType.RUNNING, StateType.PENDING, StateType.CANCELLING]
@@ -79,16 +79,14 @@ def reconcile(settings: Settings, *, worker: Worker | None = None) -> Reconciled
     """
     reaped = reaper.reap(settings)
     found = Reconciled(reaped.clusters, reaped.runs)
-    ledger = Ledger(settings.home)
+    ledger = open_store(settings)
     with get_client(sync_client=True) as client:
-        for row in ledger.rows("SELECT * FROM flow_runs"):
-            if not marks.alive(row["pid"], row["started"]):
-                _end(client, row["id"], found)
-                ledger.write(
-                    "DELETE FROM flow_runs WHERE id = ? AND pid = ?", row["id"], row["pid"]
-                )
+        for one in ledger.registered():
+            if not marks.lives(one.process):
+                _end(client, one.flow_run_id, found)
+                ledger.unregister_process(one)
         for flow_run in _unborn(client, worker) if worker else ():
-            if ledger.row("SELECT 1 FROM flow_runs WHERE id = ?", str(flow_run.id)) is None:
+            if not ledger.is_registered(str(flow_run.id)):
                 _end(client, str(flow_run.id), found)
     ledger.close()
     try:

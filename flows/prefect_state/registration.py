@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -18,7 +17,7 @@ from ebbtide.infra.escaping import visible
 from ebbtide.infra.lifecycle.stop import stop_run
 from ebbtide.infra.models.phases import Reason
 from ebbtide.infra.platforms.local import marks
-from ebbtide.infra.records.ledger import Ledger
+from ebbtide.infra.records.opening import open_store
 from ebbtide.infra.settings import Settings
 from ebbtide.tasks.report import Report, Subject
 from ebbtide.tasks.words import speak_plainly, words_of
@@ -27,9 +26,9 @@ from ebbtide.tasks.words import speak_plainly, words_of
 def register_process(settings: Settings) -> str:
     """Note that this process is the flow run that calls; gives the flow run's id."""
     speak_plainly()
-    id_, pid = flow_run.get_id() or "", os.getpid()
-    ledger = Ledger(settings.home)
-    ledger.register_process(id_, flow_run.get_name() or "", pid, marks.started_ticks(pid))
+    id_ = flow_run.get_id() or ""
+    ledger = open_store(settings)
+    ledger.register_process(id_, flow_run.get_name() or "", marks.this_process())
     ledger.close()
     return id_
 

@@ -32,7 +32,7 @@ from ebbtide.flows.prefect_state.reconcile import Worker, process_lives, reconci
 from ebbtide.flows.service import stack, work_pool
 from ebbtide.flows.service.deploying import deploy_file
 from ebbtide.infra.installation import rounds
-from ebbtide.infra.records.ledger import Ledger
+from ebbtide.infra.records.opening import open_store
 from ebbtide.infra.settings import Settings, load_settings
 from ebbtide.infra.waiting import wait_until
 
@@ -67,7 +67,7 @@ def reap(pool: str) -> int:
     settings, over = load_settings(), threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: over.set())
-    ledger, shown = Ledger(settings.home), -1
+    ledger, shown = open_store(settings), -1
     while not over.wait(rounds.EVERY_S):
         try:
             for line in reconcile(settings, worker=_worker(settings, pool)).lines:

@@ -16,25 +16,25 @@ Does not belong here: printing, drawing, deciding what to advise.
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import pairwise
 from pathlib import PurePath
 
-from ebbtide.infra.models.codec import from_json
 from ebbtide.infra.models.job import RunSpec
+from ebbtide.infra.models.records import EventKind, Run
 from ebbtide.infra.models.usage import Sample, Span
 from ebbtide.infra.policy.advice import Figures, advise
-from ebbtide.infra.records import usage
-from ebbtide.infra.records.ledger import Ledger
+from ebbtide.infra.records.store import RunStore
 from ebbtide.infra.waiting import wall_s
 
 BY = ("day", "tier", "job", "tag")
 """What runs can be summed by."""
 
 _HOUR_S = 3600.0
+
+_STEP_ENDS = (EventKind.STEP_DONE, EventKind.STEP_FAILED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,22 +133,21 @@ class Record:
     """Step and Unix time of each step that was done or failed, in order."""
 
 
-def receipt_of(ledger: Ledger, run: str) -> Receipt | None:
+def receipt_of(ledger: RunStore, run: str) -> Receipt | None:
     """The receipt of a run, also while it goes on; None when it is unknown or held nothing."""
-    row = ledger.run(run)
-    spans = usage.spans_of(ledger, run)
-    if row is None or not spans:
+    found = ledger.run(run)
+    spans = ledger.spans(run)
+    if found is None or not spans:
         return None
-    events = [e for e in ledger.events(run) if e["kind"] in ("step_done", "step_failed")]
-    marks = [(event["step"], event["at"]) for event in events if event["step"]]
-    return settle(_record(row, spans, usage.samples_of(ledger, run), marks))
+    events = [e for e in ledger.events(run) if e.kind in _STEP_ENDS]
+    marks = [(event.step, event.at) for event in events if event.step]
+    return settle(_record(found, spans, ledger.samples(run), marks))
 
 
-def receipts_since(ledger: Ledger, at: float) -> list[Receipt]:
+def receipts_since(ledger: RunStore, at: float) -> list[Receipt]:
     """Of all runs that were asked for since then (Unix time) and held something; without steps."""
-    rows = ledger.rows("SELECT * FROM runs WHERE created >= ? ORDER BY created", at)
-    found = [(row, usage.spans_of(ledger, row["name"])) for row in rows]
-    return [settle(_record(row, spans)) for row, spans in found if spans]
+    found = [(run, ledger.spans(run.name)) for run in ledger.runs_since(at)]
+    return [settle(_record(run, spans)) for run, spans in found if spans]
 
 
 def settle(record: Record) -> Receipt:
@@ -340,18 +339,17 @@ def _timed(record: Record) -> list[tuple[Sample, float]]:
 
 
 def _record(
-    row: sqlite3.Row,
+    run: Run,
     spans: Sequence[Span],
     samples: Sequence[Sample] = (),
     marks: Sequence[tuple[str, float]] = (),
 ) -> Record:
-    spec = from_json(RunSpec, row["spec"])
     ends = [wall_s() if span.ended is None else span.ended for span in spans]
     return Record(
-        spec=spec,
-        phase=row["phase"],
-        created=row["created"],
-        ended=max(row["ended"] or wall_s(), *ends),
+        spec=run.spec,
+        phase=run.phase.value,
+        created=run.created,
+        ended=max(run.ended or wall_s(), *ends),
         spans=spans,
         samples=samples,
         marks=marks,

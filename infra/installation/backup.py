@@ -10,14 +10,13 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import sqlite3
 from collections.abc import Iterable
-from contextlib import closing
 from pathlib import Path
 
 from ebbtide.infra.errors import ConfigurationError, Problem
-from ebbtide.infra.models.phases import Phase, Reason
-from ebbtide.infra.records.ledger import VERSION
+from ebbtide.infra.models.phases import Reason
+from ebbtide.infra.records.sqlite.files import copy_database, count_runs, end_what_went_on
+from ebbtide.infra.records.sqlite.schema import VERSION
 from ebbtide.infra.settings import Settings
 from ebbtide.infra.waiting import wall_s
 
@@ -28,6 +27,7 @@ _LEFT_OUT = (
     "clusters", "prefect/server.json", "prefect/keeper.json", "prefect/last-use", "prefect/failed",
     "prefect/server.log", "stack/stack.json", "stack/stack.log", "reaper.json",
 )  # fmt: skip
+_WENT_ON = "it was going on when the backup was made"
 _SHORT_LIVED = (".draft", ".lock", "-wal", "-shm", "-journal", ".sock", ".tmp")
 
 
@@ -48,11 +48,11 @@ def backup(settings: Settings, folder: Path) -> int:
         _copy_tree(settings.home, folder)
         for name in _DATABASES:
             if (settings.home / name).is_file():
-                _copy_database(settings.home / name, folder / name)
-        runs = _count_runs(folder / "ledger.sqlite")
+                copy_database(settings.home / name, folder / name)
+        runs = count_runs(folder / "ledger.sqlite")
         manifest = {"format": _FORMAT, "ledger": VERSION, "at": wall_s(), "runs": runs}
         (folder / _MANIFEST).write_text(json.dumps(manifest))  # last: without it there is no backup
-    except (OSError, sqlite3.Error) as error:
+    except OSError as error:
         hint = "delete the folder, free some space, and try again"
         raise _problem(f"the backup in {folder} is not complete: {error}", hint) from error
     return runs
@@ -78,11 +78,11 @@ def restore(settings: Settings, folder: Path, *, overwrite: bool) -> int:
         draft.chmod(0o700)
         (draft / _MANIFEST).unlink()
         if (draft / "ledger.sqlite").exists():
-            _end_what_went_on(draft / "ledger.sqlite", float(manifest["at"]))
+            end_what_went_on(draft / "ledger.sqlite", float(manifest["at"]), _WENT_ON)
         if home.exists() and any(home.iterdir()):
             home.rename(home.with_name(f"{home.name}.before-restore-{int(wall_s())}"))
         draft.rename(home)
-    except (OSError, shutil.Error, sqlite3.Error) as error:
+    except (OSError, shutil.Error) as error:
         shutil.rmtree(draft, ignore_errors=True)
         raise _problem(f"{home} could not be restored: {error}", "see what it says") from error
     return int(manifest["runs"])
@@ -132,45 +132,6 @@ def _copy_file(source: str, target: str) -> None:
         shutil.copy2(source, target, follow_symlinks=False)
     except FileNotFoundError:
         return
-
-
-def _copy_database(source: Path, target: Path) -> None:
-    target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with (
-        closing(sqlite3.connect(f"file:{source}?mode=ro", uri=True, timeout=60)) as there,
-        closing(sqlite3.connect(target)) as here,
-    ):
-        there.backup(here)
-        here.execute("PRAGMA journal_mode = DELETE")
-    target.chmod(0o600)
-
-
-def _count_runs(ledger: Path) -> int:
-    if not ledger.exists():
-        return 0
-    with closing(sqlite3.connect(ledger)) as connection:
-        return int(connection.execute("SELECT count(*) FROM runs").fetchone()[0])
-
-
-def _end_what_went_on(ledger: Path, at: float) -> None:
-    """The processes are those of another installation, or gone: none of them is ours."""
-    lost, words = Reason.FLOW_LOST, "it was going on when the backup was made"
-    with closing(sqlite3.connect(ledger)) as connection, connection:
-        connection.execute("UPDATE spans SET ended = ? WHERE ended IS NULL", (at,))
-        connection.execute("DELETE FROM shares")
-        connection.execute(
-            "UPDATE clusters SET released_at = ?, released_by = ?, state = 'released',"
-            " supervisor_pid = NULL"
-            " WHERE released_at IS NULL",
-            (at, f"restore {Reason.SUPERVISOR_LOST.value}"),
-        )
-        connection.execute(
-            "UPDATE runs SET phase = ?, reason = ?, detail = ?, exit_code = ?, ended = ?"
-            " WHERE ended IS NULL",
-            (Phase.FAILED.value, lost.value, words, lost.info.exit_code, at),
-        )
-        connection.execute("UPDATE runs SET flow_pid = NULL")
-        connection.execute("UPDATE flow_runs SET pid = 0")  # the reaper says so in Prefect
 
 
 def _problem(summary: str, hint: str) -> ConfigurationError:

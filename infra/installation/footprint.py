@@ -13,7 +13,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from ebbtide.infra.records.ledger import Ledger
+from ebbtide.infra.records.store import RunStore
 from ebbtide.infra.settings import Settings
 from ebbtide.infra.waiting import wall_s
 
@@ -55,7 +55,7 @@ class Footprint:
         return self.free / self.bytes_per_day if self.bytes_per_day else None
 
 
-def footprint(settings: Settings, ledger: Ledger) -> Footprint:
+def footprint(settings: Settings, ledger: RunStore) -> Footprint:
     """Now. Looks at each file of the home once.
 
     Raises:
@@ -63,12 +63,8 @@ def footprint(settings: Settings, ledger: Ledger) -> Footprint:
     """
     home = settings.home
     now = wall_s()
-    row = ledger.row(
-        "SELECT count(*) AS n, min(created) AS first, sum(created > ?) AS recent FROM runs",
-        now - _WINDOW_DAYS * _DAY_S,
-    )
-    assert row is not None
-    days = min(_WINDOW_DAYS, max(1.0, (now - (row["first"] or now)) / _DAY_S))
+    count = ledger.count_runs(since=now - _WINDOW_DAYS * _DAY_S)
+    days = min(_WINDOW_DAYS, max(1.0, (now - (count.first or now)) / _DAY_S))
     prefect = home / "prefect"
     return Footprint(
         free=shutil.disk_usage(home).free,
@@ -77,8 +73,8 @@ def footprint(settings: Settings, ledger: Ledger) -> Footprint:
         ledger=sum(size_of(path) for path in home.glob("ledger.sqlite*")),
         prefect_db=sum(size_of(path) for path in prefect.glob("prefect.db*")),
         logs=sum(size_of(p) for p in (*prefect.glob("*.log*"), *home.glob("stack/*.log*"))),
-        run_count=row["n"],
-        runs_per_day=(row["recent"] or 0) / days,
+        run_count=count.total,
+        runs_per_day=count.recent / days,
     )
 
 

@@ -15,9 +15,10 @@ from ebbtide.infra.lifecycle.heartbeat import Heartbeat
 from ebbtide.infra.lifecycle.steps import Scene
 from ebbtide.infra.models.job import RunSpec
 from ebbtide.infra.models.phases import Reason
+from ebbtide.infra.models.records import Event, EventKind
 from ebbtide.infra.platforms.base import load_platform
 from ebbtide.infra.records import runs
-from ebbtide.infra.records.ledger import Ledger
+from ebbtide.infra.records.store import RunStore
 from ebbtide.infra.settings import Settings
 from ebbtide.infra.waiting import wait_until
 
@@ -54,7 +55,7 @@ class SevenSteps(Protocol):
         ...
 
 
-def carry_out(settings: Settings, ledger: Ledger, spec: RunSpec, seven: SevenSteps) -> None:
+def carry_out(settings: Settings, ledger: RunStore, spec: RunSpec, seven: SevenSteps) -> None:
     """Run until it has succeeded, failed for good, or was stopped; recorded either way.
 
     Raises:
@@ -73,7 +74,7 @@ def carry_out(settings: Settings, ledger: Ledger, spec: RunSpec, seven: SevenSte
     runs.end(ledger, spec.name, None, 0)
 
 
-def _attempts(settings: Settings, ledger: Ledger, spec: RunSpec, seven: SevenSteps) -> None:
+def _attempts(settings: Settings, ledger: RunStore, spec: RunSpec, seven: SevenSteps) -> None:
     for attempt in range(_first_attempt(ledger, spec), spec.retry.attempts + 1):
         try:
             return _attempt(settings, spec, attempt, seven)
@@ -84,17 +85,25 @@ def _attempts(settings: Settings, ledger: Ledger, spec: RunSpec, seven: SevenSte
     return None
 
 
-def _first_attempt(ledger: Ledger, spec: RunSpec) -> int:
+def _first_attempt(ledger: RunStore, spec: RunSpec) -> int:
     """Where an earlier flow process of the same run had got to."""
-    row = ledger.run(spec.name)
-    return int(row["attempt"]) if row is not None else 1
+    run = ledger.run(spec.name)
+    return run.attempt if run is not None else 1
 
 
-def _wait_before_next(ledger: Ledger, spec: RunSpec, attempt: int, error: EbbError) -> None:
+def _wait_before_next(ledger: RunStore, spec: RunSpec, attempt: int, error: EbbError) -> None:
     delay_s = error.reason.info.retry_delay_s or 0.0
     words = f"{error.summary}; attempt {attempt + 1} of {spec.retry.attempts} in {delay_s:.0f}s"
-    ledger.emit(spec.name, "attempt", words, reason=error.reason.value, detail=error.detail)
-    ledger.update_run(spec.name, attempt=attempt + 1)
+    ledger.append(
+        Event(
+            run=spec.name,
+            kind=EventKind.ATTEMPT,
+            message=words,
+            reason=error.reason,
+            data={"detail": error.detail},
+        )
+    )
+    ledger.set_attempt(spec.name, attempt + 1)
     if wait_until(lambda: _stopped(ledger, spec.name), timeout_s=delay_s):
         raise JobError(Reason.CANCELLED) from error
 
@@ -135,6 +144,6 @@ def _release(scene: Scene, failure: BaseException | None, seven: SevenSteps) -> 
         raise
 
 
-def _stopped(ledger: Ledger, run: str) -> bool:
-    row = ledger.run(run)
-    return row is not None and row["stop_reason"] is not None
+def _stopped(ledger: RunStore, run: str) -> bool:
+    found = ledger.run(run)
+    return found is not None and found.stop_reason is not None

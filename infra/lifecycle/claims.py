@@ -9,7 +9,7 @@ from ebbtide.infra.lifecycle.once import begin, take_over
 from ebbtide.infra.lifecycle.submission import Request
 from ebbtide.infra.models.phases import Phase
 from ebbtide.infra.platforms.local import marks
-from ebbtide.infra.records.ledger import Ledger
+from ebbtide.infra.records.opening import open_store
 from ebbtide.infra.settings import Settings
 from ebbtide.infra.waiting import wall_s
 
@@ -27,18 +27,18 @@ def claim(
     Raises:
         ConfigurationError: with everything that is wrong with the request; nothing was made.
     """
-    ledger = Ledger(settings.home)
+    ledger = open_store(settings)
     lock = private_home(settings.home) / "claims.lock"
     with locked(lock), contextlib.closing(ledger):
-        row = ledger.run_of(key)
-        if row is not None and row["ended"] is None:
-            if marks.alive(row["flow_pid"], row["flow_started"]):
-                return f"already being done by run {row['name']}"
-            take_over(ledger, row["name"], flow_run_id)
+        run = ledger.run_of(key)
+        if run is not None and run.ended is None:
+            if marks.lives(run.driver):
+                return f"already being done by run {run.name}"
+            take_over(ledger, run.name, flow_run_id)
             return None
-        if row is not None and row["phase"] == Phase.SUCCEEDED.value:
-            if wall_s() - row["ended"] < window_s:
-                return f"done already by run {row['name']}"
-            ledger.update_run(row["name"], job_key=f"{key}#{row['name']}")
+        if run is not None and run.ended is not None and run.phase is Phase.SUCCEEDED:
+            if wall_s() - run.ended < window_s:
+                return f"done already by run {run.name}"
+            ledger.set_key(run.name, f"{key}#{run.name}")
         begin(ledger, request, key=key, flow_run_id=flow_run_id)
     return None

@@ -19,7 +19,7 @@ from ebbtide.infra.lifecycle.outcome import RunResult
 from ebbtide.infra.lifecycle.steps import Scene
 from ebbtide.infra.models.job import JobSpec
 from ebbtide.infra.models.phases import ExitCode, Phase, Reason
-from ebbtide.infra.records.ledger import Ledger
+from ebbtide.infra.records.store import RunStore
 from ebbtide.infra.request.program_check import check_program
 from ebbtide.infra.settings import Settings
 
@@ -89,12 +89,14 @@ def run_on(scene: Scene, folder: Path, program: Program) -> RunResult:
     return result_in(folder, scene.spec.name)
 
 
-def done_before(settings: Settings, ledger: Ledger, key: str, program: Program) -> RunResult | None:
+def done_before(
+    settings: Settings, ledger: RunStore, key: str, program: Program
+) -> RunResult | None:
     """The result of an earlier start that ended well, under any run of this key."""
-    for row in ledger.rows("SELECT name FROM runs WHERE job_key = ? ORDER BY rowid DESC", key):
-        for folder in sorted(_programs(settings, row["name"]).glob("*")):
+    for run in ledger.runs_of(key):
+        for folder in sorted(_programs(settings, run).glob("*")):
             if _read(folder / _FACTS) == program.facts and _ended_well(folder):
-                return result_in(folder, row["name"])
+                return result_in(folder, run)
     return None
 
 

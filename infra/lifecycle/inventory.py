@@ -6,20 +6,20 @@ Does not belong here: how it is shown, and doing anything about it.
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ebbtide.infra.models.cluster import ClusterView
-from ebbtide.infra.models.codec import from_json
 from ebbtide.infra.models.hardware import HardwareTier, Node, NodePool
 from ebbtide.infra.models.job import RunSpec
 from ebbtide.infra.models.phases import Phase
+from ebbtide.infra.models.records import Cluster, LeaseState, Run, Share
 from ebbtide.infra.models.resources import NOTHING, Resources, format_duration
 from ebbtide.infra.platforms.base import known_platforms, load_platform
 from ebbtide.infra.platforms.local import marks
 from ebbtide.infra.platforms.local.neighbours import Neighbours, neighbours
-from ebbtide.infra.records.ledger import Ledger
+from ebbtide.infra.records.opening import open_store
+from ebbtide.infra.records.store import RunStore
 from ebbtide.infra.request.catalog import Catalog
 from ebbtide.infra.settings import Settings
 from ebbtide.infra.waiting import wall_s
@@ -50,20 +50,6 @@ class TierState:
     tier: HardwareTier
     default: bool
     fit_now: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Share:
-    """A part of a pool that something running has."""
-
-    run: str
-    cluster: str
-    owner: str
-    """head (with the driver in it), worker-0, …, or driver where there is no cluster."""
-    pool: str
-    node: str
-    """Empty when its pool has several and nobody has said which."""
-    amount: Resources
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,12 +124,12 @@ class Overview:
 
 def gather(settings: Settings, catalog: Catalog) -> Overview:
     """What is now, from the platforms and the ledger."""
-    ledger = Ledger(settings.home)
+    ledger = open_store(settings)
     try:
-        rows = ledger.rows(_LIVING)
-        specs = {row["run"]: from_json(RunSpec, row["spec"]) for row in rows}
+        living = ledger.living_with_runs()
+        specs = {run.name: run.spec for _, run in living}
         pools = _pools(settings, catalog, specs.values())
-        shares = tuple(_share(row, pools) for row in ledger.rows(_SHARES))
+        shares = tuple(_share(share, pools) for share in ledger.shares())
     finally:
         ledger.close()
     return Overview(
@@ -152,8 +138,8 @@ def gather(settings: Settings, catalog: Catalog) -> Overview:
         pools=pools,
         tiers=tier_states(catalog, pools),
         shares=shares,
-        queue=waiting_in(rows, specs),
-        clusters=tuple(_cluster(row, specs[row["run"]]) for row in rows),
+        queue=waiting_in((cluster for cluster, _ in living), specs),
+        clusters=tuple(_cluster(cluster, run, specs[run.name]) for cluster, run in living),
         neighbours=neighbours(settings.home),
     )
 
@@ -171,48 +157,36 @@ def tier_states(catalog: Catalog, pools: Iterable[PoolState]) -> tuple[TierState
     )
 
 
-def waiting_in(rows: Iterable[sqlite3.Row], specs: dict[str, RunSpec]) -> tuple[Waiting, ...]:
+def waiting_in(clusters: Iterable[Cluster], specs: dict[str, RunSpec]) -> tuple[Waiting, ...]:
     """The queues of all pools, from living clusters in their order."""
     last: dict[str, int] = {}
     found = []
-    for row in rows:
-        if row["state"] == "queued":
-            pool = row["pool"]
-            last[pool] = last.get(pool, 0) + 1
+    for cluster in clusters:
+        if cluster.state is LeaseState.QUEUED:
+            last[cluster.pool] = last.get(cluster.pool, 0) + 1
             entry = Waiting(
-                run=row["run"],
-                cluster=row["id"],
-                pool=pool,
-                position=last[pool],
-                asked=specs[row["run"]].cluster.first_ask,
-                since=row["created"],
+                run=cluster.run,
+                cluster=cluster.id,
+                pool=cluster.pool,
+                position=last[cluster.pool],
+                asked=specs[cluster.run].cluster.first_ask,
+                since=cluster.created,
             )
             found.append(entry)
     return tuple(found)
 
 
-def lease_of(ledger: Ledger, cluster: str) -> Lease | None:
-    """The lease of one cluster; None when it is not in the ledger."""
-    row = ledger.row(f"{_CLUSTERS} WHERE c.id = ?", cluster)
-    return None if row is None else _lease(row)
+def lease_of(ledger: RunStore, cluster: str) -> Lease | None:
+    """The lease of one cluster; None when it, or its run, is not in the ledger."""
+    found = ledger.cluster(cluster)
+    run = ledger.run(found.run) if found is not None else None
+    return None if found is None or run is None else _lease(found, run)
 
 
-def last_view(ledger: Ledger, run: str) -> ClusterView:
+def last_view(ledger: RunStore, run: str) -> ClusterView:
     """What was last seen of the run's latest cluster; empty when there is none yet."""
-    row = ledger.row("SELECT id, view FROM clusters WHERE run = ? ORDER BY seq DESC LIMIT 1", run)
-    return ClusterView(cluster="") if row is None else _view(row)
-
-
-_CLUSTERS = (
-    "SELECT c.id, c.run, c.pool, c.state, c.view, c.created, c.lease_s,"
-    " max(c.beat_at, c.created) AS renewed, r.spec, r.phase, r.owner, r.flow_pid, r.flow_started"
-    " FROM clusters c JOIN runs r ON r.name = c.run"
-)
-_LIVING = f"{_CLUSTERS} WHERE c.released_at IS NULL ORDER BY c.seq"
-_SHARES = (
-    "SELECT c.run, s.* FROM shares s JOIN clusters c ON c.id = s.cluster"
-    " ORDER BY c.seq, s.owner != 'head', length(s.owner), s.owner"  # worker-2 before worker-10
-)
+    found = ledger.last_cluster(run)
+    return ClusterView(cluster="") if found is None else found.last_view
 
 
 def _pools(settings: Settings, catalog: Catalog, specs: Iterable[RunSpec]) -> tuple[PoolState, ...]:
@@ -229,44 +203,29 @@ def _pool(settings: Settings, pool: NodePool) -> PoolState:
     return PoolState(pool=pool, nodes=nodes)
 
 
-def _share(row: sqlite3.Row, pools: Iterable[PoolState]) -> Share:
-    nodes = [node for state in pools if state.pool.name == row["pool"] for node in state.nodes]
-    return Share(
-        run=row["run"],
-        cluster=row["cluster"],
-        owner=row["owner"],
-        pool=row["pool"],
-        node=nodes[0].name if len(nodes) == 1 else "",
-        amount=Resources(row["cpu_millis"], row["memory_bytes"]),
-    )
+def _share(share: Share, pools: Iterable[PoolState]) -> Share:
+    nodes = [node for state in pools if state.pool.name == share.pool for node in state.nodes]
+    return replace(share, node=nodes[0].name) if len(nodes) == 1 else share
 
 
-def _cluster(row: sqlite3.Row, spec: RunSpec) -> ClusterState:
-    view = _view(row)
+def _cluster(cluster: Cluster, run: Run, spec: RunSpec) -> ClusterState:
+    view = cluster.last_view
     return ClusterState(
-        run=row["run"],
-        cluster=row["id"],
-        pool=row["pool"],
+        run=run.name,
+        cluster=cluster.id,
+        pool=cluster.pool,
         framework=spec.cluster.framework,
-        phase=Phase(row["phase"]),
+        phase=run.phase,
         workers_wanted=view.workers_wanted,
         workers_joined=view.workers_joined,
-        lease=_lease(row),
-        owner=row["owner"],
+        lease=_lease(cluster, run),
+        owner=run.owner,
     )
 
 
-def _lease(row: sqlite3.Row) -> Lease:
-    lives = marks.alive(row["flow_pid"], row["flow_started"])
+def _lease(cluster: Cluster, run: Run) -> Lease:
     return Lease(
-        duration_s=row["lease_s"],
-        left_s=max(0.0, row["lease_s"] - (wall_s() - row["renewed"])),
-        renewed_by=row["flow_pid"] if lives else None,
+        duration_s=cluster.lease_s,
+        left_s=max(0.0, cluster.lease_s - (wall_s() - cluster.renewed_at)),
+        renewed_by=run.driver.pid if run.driver and marks.lives(run.driver) else None,
     )
-
-
-def _view(row: sqlite3.Row) -> ClusterView:
-    """Its owner's last word; empty until it has said one."""
-    if row["view"] == "{}":
-        return ClusterView(cluster=row["id"])
-    return from_json(ClusterView, row["view"])

@@ -9,7 +9,7 @@ from ebbtide.infra.files.private import locked, write_private
 from ebbtide.infra.installation.keeping import beyond, prune
 from ebbtide.infra.lifecycle.submission import catalog_for
 from ebbtide.infra.models.resources import format_memory
-from ebbtide.infra.records.ledger import Ledger
+from ebbtide.infra.records.opening import open_store
 from ebbtide.infra.settings import Settings
 from ebbtide.infra.waiting import wall_s
 
@@ -37,7 +37,7 @@ def keep_to_limits(settings: Settings, *, every_s: float = _EVERY_S) -> str:
 
 def _delete(settings: Settings) -> str:
     keep = catalog_for(os.environ, Path.cwd())[0].keep
-    ledger = Ledger(settings.home)
+    ledger = open_store(settings)
     try:
         old = beyond(settings, ledger, keep)
         freed = prune(settings, ledger, old) if old else 0

@@ -10,18 +10,17 @@ import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any
 
 from ebbtide.infra.errors import CapacityError
 from ebbtide.infra.lifecycle.attempts import SevenSteps, carry_out
 from ebbtide.infra.lifecycle.outcome import RunResult, result_of
 from ebbtide.infra.lifecycle.submission import Request, spec_for
-from ebbtide.infra.models.codec import from_json
 from ebbtide.infra.models.job import RunSpec
 from ebbtide.infra.models.phases import Phase
 from ebbtide.infra.platforms.local import marks
 from ebbtide.infra.records import runs
-from ebbtide.infra.records.ledger import Ledger
+from ebbtide.infra.records.opening import open_store
+from ebbtide.infra.records.store import RunStore
 from ebbtide.infra.settings import Settings
 from ebbtide.infra.waiting import wait_until
 
@@ -54,11 +53,11 @@ def run_once(
         ConfigurationError: with everything that is wrong with the request; nothing was made.
         EbbError: what the run failed with.
     """
-    ledger = Ledger(settings.home)
-    row = ledger.run_of(key)
-    if row is not None and row["phase"] == Phase.SUCCEEDED.value:
-        return result_of(settings, row)
-    spec = _living(row)
+    ledger = open_store(settings)
+    found = ledger.run_of(key)
+    if found is not None and found.phase is Phase.SUCCEEDED:
+        return result_of(settings, found)
+    spec = None if found is None or found.over else found.spec
     if spec is None:
         spec = begin(ledger, request, key=key, flow_run_id=flow_run_id)
     else:
@@ -70,7 +69,7 @@ def run_once(
     return result_of(settings, ended)
 
 
-def begin(ledger: Ledger, request: Request, *, key: str, flow_run_id: str = "") -> RunSpec:
+def begin(ledger: RunStore, request: Request, *, key: str, flow_run_id: str = "") -> RunSpec:
     """A new run of the job with this key, written down before anything is made.
 
     With ``flow_run_id`` this process drives it from its first moment. A flow is there anyway, so
@@ -81,13 +80,13 @@ def begin(ledger: Ledger, request: Request, *, key: str, flow_run_id: str = "") 
         CapacityError: QUEUE_FULL, all the time.
     """
     spec = spec_for(request, ledger, os.environ, Path.cwd())
-    driver = _driver(flow_run_id) if flow_run_id else {}
+    driver = marks.this_process() if flow_run_id else None
     refused: CapacityError | None = None
 
     def begun() -> RunSpec | None:
         nonlocal refused
         try:
-            return runs.begin(ledger, spec, job_key=key, **driver)
+            return runs.begin(ledger, spec, key=key, driver=driver, flow_run_id=flow_run_id or None)
         except CapacityError as error:
             refused = error
             return None
@@ -101,18 +100,6 @@ def begin(ledger: Ledger, request: Request, *, key: str, flow_run_id: str = "") 
     return found
 
 
-def take_over(ledger: Ledger, run: str, flow_run_id: str) -> None:
+def take_over(ledger: RunStore, run: str, flow_run_id: str) -> None:
     """This process drives the run from now on: the reaper looks whether it lives."""
-    ledger.update_run(run, **_driver(flow_run_id))
-
-
-def _driver(flow_run_id: str) -> dict[str, Any]:
-    pid = os.getpid()
-    started = marks.started_ticks(pid)
-    return {"flow_pid": pid, "flow_started": started, "flow_run_id": flow_run_id or None}
-
-
-def _living(row: Any) -> RunSpec | None:
-    if row is None or row["ended"] is not None:
-        return None
-    return from_json(RunSpec, row["spec"])
+    ledger.register_driver(run, marks.this_process(), flow_run_id or None)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
@@ -11,7 +10,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from ebbtide.infra.errors import JobError
 from ebbtide.infra.models.phases import ExitCode, Phase, Reason
-from ebbtide.infra.records.ledger import Ledger
+from ebbtide.infra.models.records import Run
+from ebbtide.infra.records.opening import open_store
 from ebbtide.infra.settings import Settings
 
 T = TypeVar("T")
@@ -34,6 +34,8 @@ class RunResult:
     """The program's ``EBB_OUTPUT_DIR``; kept."""
     remembered: Path | None = field(default=None, repr=False)
     """Where it is written down that the work is done; None: in the ledger."""
+    home: Path | None = field(default=None, repr=False)
+    """Of the installation whose ledger that is."""
 
     @property
     def succeeded(self) -> bool:
@@ -74,22 +76,22 @@ class RunResult:
         """Done work with the wrong output would else be skipped, and fail, at every retry."""
         if self.remembered is not None:
             self.remembered.unlink(missing_ok=True)
-            return
-        ledger = Ledger(self.output_dir.parents[2])
-        ledger.update_run(self.run, job_key=None)
-        ledger.close()
+        elif self.home is not None:
+            ledger = open_store(Settings(home=self.home))
+            ledger.set_key(self.run, None)
+            ledger.close()
 
 
-def result_of(settings: Settings, row: sqlite3.Row) -> RunResult:
-    """The outcome of a run that has ended, from its row of the ledger."""
-    code = row["exit_code"]
+def result_of(settings: Settings, run: Run) -> RunResult:
+    """The outcome of a run that has ended."""
     return RunResult(
-        run=row["name"],
-        phase=Phase(row["phase"]),
-        reason=Reason(row["reason"]) if row["reason"] else None,
-        detail=row["detail"] or "",
-        exit_code=ExitCode.INFRASTRUCTURE if code is None else int(code),
-        output_dir=settings.run_folder(row["name"]) / "output",
+        run=run.name,
+        phase=run.phase,
+        reason=run.reason,
+        detail=run.detail,
+        exit_code=ExitCode.INFRASTRUCTURE if run.exit_code is None else run.exit_code,
+        output_dir=settings.run_folder(run.name) / "output",
+        home=settings.home,
     )
 
 

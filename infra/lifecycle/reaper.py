@@ -6,17 +6,15 @@ Guards and supervisors release within the lease's time. This finds what even the
 
 from __future__ import annotations
 
-import sqlite3
 from dataclasses import dataclass
 
 from ebbtide.infra.errors import error_for
-from ebbtide.infra.models.cluster import ClusterView
-from ebbtide.infra.models.codec import from_json
 from ebbtide.infra.models.phases import Reason
+from ebbtide.infra.models.records import Run
 from ebbtide.infra.platforms.local import marks
 from ebbtide.infra.platforms.local.platform import LocalPlatform
 from ebbtide.infra.records import runs
-from ebbtide.infra.records.ledger import Ledger
+from ebbtide.infra.records.store import RunStore
 from ebbtide.infra.settings import Settings
 from ebbtide.infra.waiting import wall_s
 
@@ -39,26 +37,25 @@ def reap(settings: Settings) -> Reaped:
     platform = LocalPlatform(settings)
     ledger = platform.ledger
     orphans = tuple(cluster for cluster in platform.orphans() if not platform.sweep(cluster))
-    hanging = tuple(row["id"] for row in ledger.living_clusters() if platform.reap(row["id"]))
+    hanging = tuple(each.id for each in ledger.living_clusters() if platform.reap(each.id))
     ended = tuple(run for run in lost_runs(ledger) if settle(ledger, run))
     return Reaped((*orphans, *hanging), ended)
 
 
-def lost_runs(ledger: Ledger) -> tuple[str, ...]:
+def lost_runs(ledger: RunStore) -> tuple[str, ...]:
     """Runs that nobody can end any more: their flow is dead, and no cluster of theirs lives."""
-    rows = ledger.rows("SELECT * FROM runs WHERE ended IS NULL")
-    return tuple(row["name"] for row in rows if is_lost(ledger, row))
+    return tuple(run.name for run in ledger.runs(open_only=True) if is_lost(ledger, run))
 
 
-def is_lost(ledger: Ledger, row: sqlite3.Row) -> bool:
+def is_lost(ledger: RunStore, run: Run) -> bool:
     """Whether nobody can end this run, which has not ended, any more. Only looks."""
-    born = row["flow_pid"] is not None or wall_s() - row["created"] > _BIRTH_S
-    if not born or marks.alive(row["flow_pid"], row["flow_started"]):
+    born = run.driver is not None or wall_s() - run.created > _BIRTH_S
+    if not born or marks.lives(run.driver):
         return False
-    return not ledger.living_clusters(row["name"])
+    return not ledger.living_clusters(run.name)
 
 
-def settle(ledger: Ledger, run: str, lost: Reason = Reason.FLOW_LOST) -> bool:
+def settle(ledger: RunStore, run: str, lost: Reason = Reason.FLOW_LOST) -> bool:
     """End a run from what its last cluster saw. Gives whether it was still open.
 
     Args:
@@ -66,8 +63,8 @@ def settle(ledger: Ledger, run: str, lost: Reason = Reason.FLOW_LOST) -> bool:
         run: its name.
         lost: why it ended, unless its program had ended before.
     """
-    last = ledger.row("SELECT view FROM clusters WHERE run = ? ORDER BY seq DESC LIMIT 1", run)
-    view = from_json(ClusterView, last["view"]) if last and last["view"] != "{}" else None
+    last = ledger.last_cluster(run)
+    view = last.view if last is not None else None
     ours = (Reason.LEASE_LAPSED, Reason.FLOW_LOST)
     if view is None or view.job.ended_at is None or view.job.reason in ours:
         error = error_for(lost)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ebbtide.infra.models.phases import Reason
 from ebbtide.infra.platforms.base import load_platform
-from ebbtide.infra.records.ledger import Ledger
+from ebbtide.infra.records.opening import open_store
 from ebbtide.infra.settings import Settings
 
 
@@ -14,13 +14,11 @@ def stop_run(settings: Settings, run: str, reason: Reason, *, at_once: bool = Fa
     Returns:
         Whether there was anything to stop.
     """
-    ledger = Ledger(settings.home)
-    stopped = ledger.write(
-        "UPDATE runs SET stop_reason = ? WHERE name = ? AND ended IS NULL", reason.value, run
-    )
+    ledger = open_store(settings)
+    stopped = ledger.request_stop(run, reason)
     platform = load_platform("local", settings)
     clusters = ledger.living_clusters(run)
-    for row in clusters:
-        platform.release(row["id"], reason, at_once=at_once)
+    for cluster in clusters:
+        platform.release(cluster.id, reason, at_once=at_once)
     ledger.close()
-    return bool(stopped or clusters)
+    return stopped or bool(clusters)

@@ -20,7 +20,7 @@ from ebbtide.infra.frameworks.base import WITHOUT_CLUSTER, known_frameworks, loa
 from ebbtide.infra.models.job import RunSpec
 from ebbtide.infra.platforms.base import known_platforms
 from ebbtide.infra.records import runs
-from ebbtide.infra.records.ledger import Ledger
+from ebbtide.infra.records.store import RunStore
 from ebbtide.infra.request.catalog import Catalog, find_file, load_catalog
 from ebbtide.infra.request.machine import this_machine
 from ebbtide.infra.request.spec import Ask, build_run_spec
@@ -79,7 +79,7 @@ def session_request(options: Mapping[str, Any]) -> Request:
     return Request(words=None, options=options, import_path=own_modules(sys.path, installed))
 
 
-def spec_for(request: Request, ledger: Ledger, environ: Mapping[str, str], cwd: Path) -> RunSpec:
+def spec_for(request: Request, ledger: RunStore, environ: Mapping[str, str], cwd: Path) -> RunSpec:
     """The checked spec, under a name that is free.
 
     Raises:

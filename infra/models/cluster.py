@@ -143,3 +143,6 @@ class ClusterView:
     failure: Failure | None = None
     released_at: float | None = None
     released_by: str = ""
+    """Who said so: supervisor, guard, reaper, restore."""
+    release_reason: Reason | None = None
+    """None when nobody gave one."""

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from ebbtide.infra.models.phases import STEP_LABELS, Phase, Reason, Step
+from ebbtide.infra.models.records import Event, EventKind
 from ebbtide.infra.models.resources import format_duration
 
 _FIXES: dict[Reason, str] = {
@@ -37,6 +37,9 @@ _FIXES: dict[Reason, str] = {
     Reason.RELEASE_INCOMPLETE: "ebb held --release",
 }
 
+_TROUBLE = (EventKind.WARNING, EventKind.ATTEMPT)
+_STEP_ENDS = (EventKind.STEP_DONE, EventKind.STEP_FAILED)
+
 
 @dataclass(frozen=True, slots=True)
 class Story:
@@ -48,8 +51,8 @@ class Story:
     exit_code: int | None
     created: float
     """Unix time, seconds."""
-    events: Sequence[dict[str, Any]]
-    """In order: at, kind, step, reason, message, data."""
+    events: Sequence[Event]
+    """In order."""
     last_words: Sequence[str] = field(default=())
     """The last lines the program wrote to stderr."""
 
@@ -66,10 +69,10 @@ class Diagnosis:
 
 def diagnose(story: Story) -> Diagnosis:
     """The answer to ``ebb why``."""
-    waiting = _last(story, "step_waiting")
+    waiting = _last(story, EventKind.STEP_WAITING)
     if story.phase in (Phase.QUEUED, Phase.PROVISIONING) and waiting is not None:
-        reason = Reason(waiting["reason"] or Reason.POOL_AT_MAX)
-        evidence = (waiting["message"],)
+        reason = waiting.reason or Reason.POOL_AT_MAX
+        evidence = (waiting.message,)
         return Diagnosis(f"it waits: {reason.info.sentence}", reason, evidence, fix_for(reason))
     if story.reason is not None:
         return _failed(story, story.reason)
@@ -83,37 +86,36 @@ def fix_for(reason: Reason) -> str:
 
 
 def _failed(story: Story, reason: Reason) -> Diagnosis:
-    failure = _last(story, "step_failed")
+    failure = _last(story, EventKind.STEP_FAILED)
     evidence = [story.detail] if story.detail else []
-    if failure is not None:
-        step = STEP_LABELS[Step(failure["step"])]
-        detail = failure["data"].get("detail", "")
-        evidence.append(f"step {step}: {failure['message']}" + (f", {detail}" if detail else ""))
-    evidence += [e["message"] for e in story.events if e["kind"] in ("warning", "attempt")]
+    if failure is not None and failure.step is not None:
+        step, detail = STEP_LABELS[failure.step], failure.data.get("detail", "")
+        evidence.append(f"step {step}: {failure.message}" + (f", {detail}" if detail else ""))
+    evidence += [event.message for event in story.events if event.kind in _TROUBLE]
     evidence += [f"stderr: {line}" for line in story.last_words]
-    hint = failure["data"].get("hint", "") if failure is not None else ""
+    hint = failure.data.get("hint", "") if failure is not None else ""
     unique = tuple(dict.fromkeys([*evidence, *_times(story)]))
     return Diagnosis(reason.info.sentence, reason, unique, hint or fix_for(reason))
 
 
-def _last(story: Story, kind: str) -> dict[str, Any] | None:
-    return next((event for event in reversed(story.events) if event["kind"] == kind), None)
+def _last(story: Story, kind: EventKind) -> Event | None:
+    return next((event for event in reversed(story.events) if event.kind is kind), None)
 
 
-def _durations(story: Story) -> dict[str, float]:
+def _durations(story: Story) -> dict[Step, float]:
     """Seconds from each step's end back to the step before it."""
-    found: dict[str, float] = {}
+    found: dict[Step, float] = {}
     before = story.created
     for event in story.events:
-        if event["kind"] in ("step_done", "step_failed") and event["step"]:
-            found[event["step"]] = found.get(event["step"], 0.0) + event["at"] - before
-            before = event["at"]
+        if event.kind in _STEP_ENDS and event.step is not None:
+            found[event.step] = found.get(event.step, 0.0) + event.at - before
+            before = event.at
     return found
 
 
 def _times(story: Story) -> tuple[str, ...]:
     return tuple(
-        f"{STEP_LABELS[Step(step)]} took {format_duration(max(0.0, seconds))}"
+        f"{STEP_LABELS[step]} took {format_duration(max(0.0, seconds))}"
         for step, seconds in _durations(story).items()
     )
 
@@ -124,4 +126,4 @@ def _where_time_went(story: Story) -> str:
         return "nothing has happened yet"
     step, seconds = max(durations.items(), key=lambda item: item[1])
     total = sum(durations.values()) or 1.0
-    return f"{100 * seconds / total:.0f} % of its time was step {STEP_LABELS[Step(step)]}"
+    return f"{100 * seconds / total:.0f} % of its time was step {STEP_LABELS[step]}"

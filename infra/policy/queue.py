@@ -11,19 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One cluster that waits for room or has it."""
-
-    cluster: str
-    run: str
-    tier: str
-    owner: str
-    tier_most: int | None = None
-    """Runs at once with its tier."""
-    owner_most: int | None = None
-    """Runs at once of its owner."""
+from ebbtide.infra.models.records import Entry
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from ebbtide.infra.lifecycle.inventory import Overview, PoolState, Share, TierState, Waiting
+from ebbtide.infra.lifecycle.inventory import Overview, PoolState, TierState, Waiting
+from ebbtide.infra.models.records import Share
 from ebbtide.infra.models.resources import Resources, format_cpu, format_duration, format_memory
 from ebbtide.infra.platforms.local.neighbours import HIDDEN, Neighbours
 

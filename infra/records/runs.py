@@ -1,4 +1,4 @@
-"""A run's beginning and end in the ledger, and what its end means.
+"""A run's beginning and end in the store, and what its end means.
 
 Belongs here: the one way to end a run, and reading an outcome from what was observed.
 Does not belong here: doing anything about it.
@@ -7,10 +7,8 @@ Does not belong here: doing anything about it.
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
 
 from ebbtide.infra.errors import CapacityError, EbbError, JobError, ProvisioningError, error_for
 from ebbtide.infra.models.cluster import ClusterView
@@ -18,20 +16,26 @@ from ebbtide.infra.models.codec import to_json
 from ebbtide.infra.models.hardware import NodePool
 from ebbtide.infra.models.job import RunSpec
 from ebbtide.infra.models.phases import Phase, Reason
-from ebbtide.infra.records.ledger import Ledger
-from ebbtide.infra.waiting import wall_s
-
-_BEING_BORN = 200
-"""So many of the newest runs are looked at for those whose cluster is not written down yet."""
+from ebbtide.infra.models.records import Event, EventKind, ProcessRef, Reserved, Run
+from ebbtide.infra.records.store import RunStore
 
 
-def begin(ledger: Ledger, spec: RunSpec, **more: Any) -> RunSpec:
+def begin(
+    store: RunStore,
+    spec: RunSpec,
+    *,
+    key: str | None = None,
+    driver: ProcessRef | None = None,
+    flow_run_id: str | None = None,
+) -> RunSpec:
     """Write the run down, before anything is made.
 
     Args:
-        ledger: where.
+        store: where.
         spec: of the run.
-        more: other columns of its row, so that there is no moment without them.
+        key: what tells its job apart.
+        driver: the process that drives it from its first moment; None: one that registers later.
+        flow_run_id: Prefect's id of the flow run that this process is.
 
     Returns:
         The spec, under the next free name when another run has taken this one meanwhile.
@@ -41,36 +45,36 @@ def begin(ledger: Ledger, spec: RunSpec, **more: Any) -> RunSpec:
             written then.
     """
     pool = spec.cluster.pool
-    more = {"owner": spec.owner, "tags": json.dumps(spec.tags), **more}
+    while True:
+        run = Run(
+            name=spec.name,
+            spec_json=to_json(spec),
+            owner=spec.owner,
+            tags=spec.tags,
+            key=key,
+            driver=driver,
+            flow_run_id=flow_run_id,
+        )
+        match _reserved(store, run, pool):
+            case Reserved.DONE:
+                return spec
+            case Reserved.NAME_TAKEN:
+                spec = replace(spec, name=free_name(store, spec.name))
+            case Reserved.QUEUE_FULL:
+                raise CapacityError(
+                    Reason.QUEUE_FULL,
+                    detail=f"pool {pool.name} lets {pool.runs_waiting} runs wait",
+                    hint="try again when some have run (ebb ps), stop some (ebb stop RUN), or set a"
+                    " larger runs-waiting for the pool in ebb.yaml; a waiting run takes memory",
+                )
 
-    def full() -> bool:
-        return pool.runs_waiting is not None and waiting(ledger, pool) >= pool.runs_waiting
 
-    # Asked first without the lock: a crowd that is refused disturbs nobody who runs.
-    while full() or not ledger.add_run(spec.name, to_json(spec), unless=full, **more):
-        if full():
-            raise CapacityError(
-                Reason.QUEUE_FULL,
-                detail=f"pool {pool.name} lets {pool.runs_waiting} runs wait",
-                hint="try again when some have run (ebb ps), stop some (ebb stop RUN), or set a"
-                " larger runs-waiting for the pool in ebb.yaml; a waiting run takes memory",
-            )
-        spec = replace(spec, name=free_name(ledger, spec.name))
-    return spec
-
-
-def waiting(ledger: Ledger, pool: NodePool) -> int:
-    """Runs that wait for room in a pool, and those that have no cluster yet but soon will."""
-    row = ledger.row(
-        "SELECT (SELECT count(*) FROM clusters WHERE released_at IS NULL AND pool = ?"
-        " AND state = 'queued') + (SELECT count(*) FROM"
-        " (SELECT name, ended FROM runs ORDER BY rowid DESC LIMIT ?) r WHERE r.ended IS NULL"
-        " AND NOT EXISTS (SELECT 1 FROM clusters c WHERE c.run = r.name))",
-        pool.name,
-        _BEING_BORN,
-    )
-    assert row is not None
-    return int(row[0])
+def _reserved(store: RunStore, run: Run, pool: NodePool) -> Reserved:
+    """Asked first without the lock: a crowd that is refused disturbs nobody who runs."""
+    most = pool.runs_waiting
+    if most is not None and store.runs_waiting(pool.name) >= most:
+        return Reserved.QUEUE_FULL
+    return store.reserve(run, pool=pool.name, max_waiting=most)
 
 
 def cluster_id(run: str, attempt: int) -> str:
@@ -78,15 +82,9 @@ def cluster_id(run: str, attempt: int) -> str:
     return f"{run}-{attempt}"
 
 
-def free_name(ledger: Ledger, wanted: str) -> str:
-    """``wanted``, or ``wanted-2`` and so on when a run of that name is in the ledger."""
-    rows = ledger.rows(
-        "SELECT name FROM runs WHERE name = ? OR (name > ? AND name < ?)",
-        wanted,
-        f"{wanted}-",
-        f"{wanted}.",  # the sign after the dash
-    )
-    taken = {row["name"] for row in rows}
+def free_name(store: RunStore, wanted: str) -> str:
+    """``wanted``, or ``wanted-2`` and so on when a run of that name is in the store."""
+    taken = set(store.run_names(wanted))
     name, number = wanted, 1
     while name in taken:
         number += 1
@@ -94,27 +92,30 @@ def free_name(ledger: Ledger, wanted: str) -> str:
     return name
 
 
-def end(ledger: Ledger, run: str, error: EbbError | None, exit_code: int) -> bool:
+def end(store: RunStore, run: str, error: EbbError | None, exit_code: int) -> bool:
     """Record how a run ended. The first to say so is believed; gives whether that was us."""
     phase = Phase.SUCCEEDED if error is None else error.reason.info.phase
     if not phase.ended:
         phase = Phase.FAILED
-    reason = error.reason.value if error else None
+    reason = error.reason if error else None
     detail = _detail(error)
-    with ledger.transaction() as connection:
-        changed = connection.execute(
-            "UPDATE runs SET phase = ?, reason = ?, detail = ?, exit_code = ?, ended = ?"
-            " WHERE name = ? AND ended IS NULL",
-            (phase.value, reason, detail, exit_code, wall_s(), run),
-        ).rowcount
-    if changed:
+    ended = store.end_run(run, phase, reason, detail, exit_code)
+    if ended:
         hint = error.hint if error else ""
-        ledger.emit(run, "run_ended", detail, reason=reason, phase=phase.value, hint=hint)
-    return changed > 0
+        store.append(
+            Event(
+                run=run,
+                kind=EventKind.RUN_ENDED,
+                message=detail,
+                reason=reason,
+                data={"phase": phase.value, "hint": hint},
+            )
+        )
+    return ended
 
 
 @contextlib.contextmanager
-def ended_when_it_fails(ledger: Ledger, run: str) -> Iterator[None]:
+def ended_when_it_fails(store: RunStore, run: str) -> Iterator[None]:
     """What goes wrong inside ends the run, with its real reason; the error goes on.
 
     Raises:
@@ -125,7 +126,7 @@ def ended_when_it_fails(ledger: Ledger, run: str) -> Iterator[None]:
     except Exception as failure:
         error = launch_error(failure)
         with contextlib.suppress(EbbError):
-            end(ledger, run, error, error.exit_code)
+            end(store, run, error, error.exit_code)
         if error is failure:
             raise
         raise error from failure
@@ -163,10 +164,11 @@ def cluster_error(view: ClusterView, *, expected_release: bool = False) -> EbbEr
         return error_for(failure.reason, detail=failure.detail, hint=failure.hint)
     if view.released_at is None or expected_release:
         return None
-    words = view.released_by.split()
-    reason = Reason(words[1]) if len(words) > 1 else Reason.SUPERVISOR_LOST
+    reason = view.release_reason or Reason.SUPERVISOR_LOST
     if reason.family == "infra":
-        return ProvisioningError(reason, detail=f"the cluster was released by its {words[0]}")
+        return ProvisioningError(
+            reason, detail=f"the cluster was released by its {view.released_by}"
+        )
     return error_for(reason)
 
 

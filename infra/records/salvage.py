@@ -15,6 +15,7 @@ from pathlib import Path
 
 from ebbtide.infra.errors import ConfigurationError
 from ebbtide.infra.records.ledger import Ledger
+from ebbtide.infra.records.sqlite.schema import VERSION, upgrade, version_of
 
 _ELSEWHERE = (None, "/dev/shm")
 """The usual folder for temporary files, then memory."""
@@ -66,5 +67,9 @@ class LastKnown(Ledger):
                 connection = sqlite3.connect(f"file:{copy}?mode=rw", uri=True, isolation_level=None)
                 connection.row_factory = sqlite3.Row
                 connection.execute("SELECT count(*) FROM runs").fetchone()
+                if version_of(connection) < VERSION:
+                    connection.execute("BEGIN IMMEDIATE")
+                    upgrade(connection)
+                    connection.execute("COMMIT")
                 return connection
         return None

@@ -135,8 +135,8 @@ def test_out_of_memory_names_the_worker_its_peak_and_its_limit(
 ) -> None:
     spec = run_spec("hog", small(framework), script(tmp_path, HOGS[framework]))
     outcome = carried_out(ebb_home, spec)
-    assert outcome.run["reason"] == Reason.OUT_OF_MEMORY, outcome.errors()
-    assert re.search(r"worker-\d+: peak .* of ", outcome.run["detail"])
+    assert outcome.run.reason == Reason.OUT_OF_MEMORY, outcome.errors()
+    assert re.search(r"worker-\d+: peak .* of ", outcome.run.detail)
 
 
 @pytest.mark.parametrize("framework", FRAMEWORKS)
@@ -146,7 +146,7 @@ def test_lost_head_is_a_fresh_attempt(framework: str, ebb_home: Path, tmp_path: 
     spec = run_spec("headless", small(framework), program, retry=retry)
     outcome = carried_out(ebb_home, spec)
     assert outcome.error is None, outcome.errors()
-    assert outcome.run["attempt"] == 2
+    assert outcome.run.attempt == 2
 
 
 WORKS = {
@@ -185,7 +185,7 @@ def test_idle_cluster_is_warned_about_and_then_released(
         "idle", small(framework), script(tmp_path, text), limits=Limits(idle_release_s=6)
     )
     outcome = carried_out(ebb_home, spec)
-    assert (outcome.run["reason"], outcome.run["exit_code"]) == (Reason.IDLE, ExitCode.TIMEOUT)
+    assert (outcome.run.reason, outcome.run.exit_code) == (Reason.IDLE, ExitCode.TIMEOUT)
     assert outcome.output().endswith("3\n")
     assert any("no work for" in words for words in outcome.messages("warning"))
 

@@ -151,9 +151,9 @@ def test_lease_that_nobody_renews_releases_it(bench: Bench) -> None:
 
     wait_until(released, 30, "the lease lapsed")
     wait_until(lambda: not bench.platform.held(other), 30, "nothing is left of it")
-    row = bench.ledger.cluster(other)
-    assert row is not None
-    assert Reason.LEASE_LAPSED in row["released_by"]
+    found = bench.ledger.cluster(other)
+    assert found is not None
+    assert found.release_reason is Reason.LEASE_LAPSED
 
 
 def test_sweep_ends_what_still_carries_the_mark(bench: Bench) -> None:

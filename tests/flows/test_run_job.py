@@ -15,6 +15,7 @@ from ebbtide.flows.launch import launch
 from ebbtide.flows.prefect_server.server import ServerInfo
 from ebbtide.infra.lifecycle.submission import Request, spec_for
 from ebbtide.infra.models.phases import Step
+from ebbtide.infra.models.records import Run
 from ebbtide.infra.records import runs
 from ebbtide.infra.records.ledger import Ledger
 from ebbtide.infra.settings import Settings
@@ -35,7 +36,7 @@ def ask(info: ServerInfo, path: str, body: dict[str, Any]) -> Any:
     return json.loads(info.api.call(path, body, timeout_s=30))
 
 
-def run_to_the_end(home: Path, words: tuple[str, ...], **options: Any) -> dict[str, Any]:
+def run_to_the_end(home: Path, words: tuple[str, ...], **options: Any) -> Run:
     """As ``ebb run`` does: launch, and wait until the flow process has ended."""
     settings, ledger = Settings(home=home), Ledger(home)
     request = Request(words=words, options={"framework": "none", **options})
@@ -43,9 +44,9 @@ def run_to_the_end(home: Path, words: tuple[str, ...], **options: Any) -> dict[s
     spec = runs.begin(ledger, spec)
     flow = launch(settings, ledger, spec, detach=True)
     wait_until(lambda: flow.ended, 120, "the flow process ends")
-    row = ledger.run(spec.name)
-    assert row is not None
-    return dict(row)
+    run = ledger.run(spec.name)
+    assert run is not None
+    return run
 
 
 @pytest.fixture
@@ -59,7 +60,7 @@ def test_flow_run_is_named_like_the_run_and_has_seven_tasks(
     prefect_api: ServerInfo, ebb_home: Path, program: Path
 ) -> None:
     run = run_to_the_end(ebb_home, (str(program),))
-    named = {"flow_runs": {"name": {"any_": [run["name"]]}}}
+    named = {"flow_runs": {"name": {"any_": [run.name]}}}
     (flow_run,) = ask(prefect_api, "flow_runs/filter", named)
     assert flow_run["state_name"] == "Completed"
 
@@ -75,8 +76,8 @@ def test_failed_program_is_a_failed_flow_run_that_carries_the_reason(
 ) -> None:
     program.write_text("raise SystemExit(3)\n")
     run = run_to_the_end(ebb_home, (str(program),), retry="never")
-    assert (run["phase"], run["reason"], run["exit_code"]) == ("Failed", "JOB:EXIT_CODE", 3)
-    named = {"flow_runs": {"name": {"any_": [run["name"]]}}}
+    assert (run.phase, run.reason, run.exit_code) == ("Failed", "JOB:EXIT_CODE", 3)
+    named = {"flow_runs": {"name": {"any_": [run.name]}}}
     (flow_run,) = ask(prefect_api, "flow_runs/filter", named)
     assert flow_run["state_type"] == "FAILED"
     assert "JOB:EXIT_CODE" in flow_run["state"]["message"]
@@ -93,9 +94,9 @@ def test_flow_runs_without_a_front_door(ebb_home: Path, program: Path) -> None:
         timeout=120,
         check=True,
     )
-    row = Ledger(ebb_home).run(done.stdout.strip())
-    assert row is not None
-    assert (row["phase"], row["exit_code"]) == ("Succeeded", 0)
+    run = Ledger(ebb_home).run(done.stdout.strip())
+    assert run is not None
+    assert (run.phase, run.exit_code) == ("Succeeded", 0)
 
 
 @pytest.mark.usefixtures("prefect_api")
@@ -118,8 +119,8 @@ def test_run_does_not_fail_when_prefect_cannot_be_used(
     monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
     monkeypatch.setenv("PREFECT_CLIENT_MAX_RETRIES", "0")
     run = run_to_the_end(ebb_home, (str(program),))
-    assert (run["phase"], run["exit_code"]) == ("Succeeded", 0)
-    messages = [row["message"] for row in Ledger(ebb_home).events(run["name"])]
+    assert (run.phase, run.exit_code) == ("Succeeded", 0)
+    messages = [event.message for event in Ledger(ebb_home).events(run.name)]
     assert any(message.startswith("not recorded in Prefect") for message in messages)
 
 
@@ -129,5 +130,5 @@ def test_no_server_is_started_where_it_is_off(
     monkeypatch.setenv("EBB_PREFECT_SERVER", "off")
     monkeypatch.delenv("PREFECT_API_URL", raising=False)
     run = run_to_the_end(ebb_home, (str(program),))
-    assert (run["phase"], run["exit_code"]) == ("Succeeded", 0)
+    assert (run.phase, run.exit_code) == ("Succeeded", 0)
     assert not (ebb_home / "prefect").exists()

@@ -64,7 +64,7 @@ def test_a_program_that_is_stopped_leaves_the_others_and_the_cluster(
         wait_until(lambda: drivers(stand) == 2, 20, "both run")
         stand.scene.platform.stop_program(stand.scene.cluster, "one")
         wait_until(lambda: drivers(stand) == 1, 20, "one has ended")
-        wait_until(lambda: stand.observe().programs["one"].ended_at, 20, "it is written down")
+        wait_until(lambda: stand.observe().programs["one"].ended_at, 20, "the supervisor says so")
         assert stand.observe().programs["one"].reason is Reason.CANCELLED
         assert stand.observe().programs["two"].ended_at is None
 

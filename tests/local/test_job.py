@@ -36,8 +36,8 @@ def run(home: Path, folder: Path, text: str, framework: str = "none", **more: An
 )
 def test_its_exit_code_is_the_runs(ebb_home: Path, tmp_path: Path, ending: str, code: int) -> None:
     outcome = run(ebb_home, tmp_path, f"import os, sys\n{ending}")
-    assert outcome.run["exit_code"] == code
-    assert outcome.run["phase"] == ("Failed" if code else "Succeeded")
+    assert outcome.run.exit_code == code
+    assert outcome.run.phase == ("Failed" if code else "Succeeded")
 
 
 def test_its_output_its_words_and_its_files_are_kept(ebb_home: Path, tmp_path: Path) -> None:
@@ -81,14 +81,14 @@ def test_a_run_that_it_starts_takes_no_option_from_what_ebb_has_given_it(
 def test_time_limit_ends_even_one_that_ignores_sigterm(ebb_home: Path, tmp_path: Path) -> None:
     text = f"import signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n{BUSY}"
     outcome = run(ebb_home, tmp_path, text, limits=Limits(time_limit_s=1))
-    assert (outcome.run["reason"], outcome.run["exit_code"]) == (Reason.TIME_LIMIT, 124)
+    assert (outcome.run.reason, outcome.run.exit_code) == (Reason.TIME_LIMIT, 124)
 
 
 def test_out_of_memory_names_who_the_peak_and_the_limit(ebb_home: Path, tmp_path: Path) -> None:
     outcome = run(ebb_home, tmp_path, f"held = bytearray(700 * 2**20)\n{BUSY}")
-    assert outcome.run["reason"] == Reason.OUT_OF_MEMORY
-    assert "the program: peak" in outcome.run["detail"]
-    assert "of 600 MiB" in outcome.run["detail"]
+    assert outcome.run.reason == Reason.OUT_OF_MEMORY
+    assert "the program: peak" in outcome.run.detail
+    assert "of 600 MiB" in outcome.run.detail
 
 
 def test_program_that_is_not_there_is_said_in_one_sentence(ebb_home: Path, tmp_path: Path) -> None:
@@ -96,8 +96,8 @@ def test_program_that_is_not_there_is_said_in_one_sentence(ebb_home: Path, tmp_p
     assert spec.job is not None
     object.__setattr__(spec.job, "argv", ("no-such-command",))
     outcome = carried_out(ebb_home, spec)
-    assert outcome.run["reason"] == Reason.NOT_STARTED
-    assert outcome.run["exit_code"] == ExitCode.MISCONFIGURATION
+    assert outcome.run.reason == Reason.NOT_STARTED
+    assert outcome.run.exit_code == ExitCode.MISCONFIGURATION
 
 
 def test_grandchild_that_dropped_the_mark_is_gone_afterwards(
@@ -128,7 +128,7 @@ def test_program_is_tried_again_only_if_asked(ebb_home: Path, tmp_path: Path) ->
         """
     asked = run(ebb_home, tmp_path, text, retry=RetryPolicy(reasons=("job",)))
     assert (asked.error, (tmp_path / "starts").read_text()) == (None, "xx")
-    assert asked.run["attempt"] == 2
+    assert asked.run.attempt == 2
 
 
 SLEEPS = """
@@ -166,7 +166,7 @@ def test_worker_that_dies_is_replaced_and_the_program_goes_on(
     outcome = run(ebb_home, tmp_path, KILLS.format(victim=kill), "dask")
     assert outcome.error is None
     assert outcome.output() == "3\n"
-    assert outcome.run["attempt"] == 1
+    assert outcome.run.attempt == 1
 
 
 @pytest.mark.parametrize(("reasons", "attempts"), [(("infra",), 2), ((), 1)])
@@ -176,5 +176,5 @@ def test_lost_head_is_a_fresh_attempt_if_the_policy_says_so(
     kill = "client.run_on_scheduler(os._exit, 9)"
     text, retry = KILLS.format(victim=kill), RetryPolicy(reasons=reasons)
     outcome = run(ebb_home, tmp_path, text, "dask", retry=retry)
-    assert outcome.run["attempt"] == attempts
-    assert outcome.run["reason"] == (None if reasons else Reason.HEAD_LOST)
+    assert outcome.run.attempt == attempts
+    assert outcome.run.reason == (None if reasons else Reason.HEAD_LOST)

@@ -75,8 +75,8 @@ def queue(ebb_home: Path) -> Iterator[Queue]:
     with contextlib.ExitStack() as beats:
         made = Queue(ebb_home, beats)
         yield made
-        for row in made.ledger.living_clusters():
-            made.platform.release(row["id"], None)
+        for cluster in made.ledger.living_clusters():
+            made.platform.release(cluster.id, None)
         wait_until(lambda: not made.ledger.living_clusters(), 30, "all are released")
         made.ledger.close()
 
@@ -124,7 +124,7 @@ def test_dead_run_in_front_blocks_nobody(queue: Queue) -> None:
         if process.cluster in ("first-1", "second-1"):
             os.kill(process.pid, signal.SIGKILL)
     wait_until(
-        lambda: (row := queue.ledger.cluster("third-1")) and row["state"] == "admitted",
+        lambda: (found := queue.ledger.cluster("third-1")) and found.state == "admitted",
         30,
         "the third is admitted without anybody asking for the dead",
     )
@@ -137,8 +137,8 @@ def test_no_room_in_time_says_who_holds_it(queue: Queue, tmp_path: Path) -> None
     spec = run_spec("late", queue.spec(), program, limits=Limits(start_within_s=1))
     outcome = carried_out(queue.settings.home, spec)
     assert isinstance(outcome.error, CapacityError)
-    assert (outcome.run["reason"], outcome.run["exit_code"]) == (Reason.NOT_IN_TIME, 69)
-    assert "held by first" in outcome.run["detail"]
+    assert (outcome.run.reason, outcome.run.exit_code) == (Reason.NOT_IN_TIME, 69)
+    assert "held by first" in outcome.run.detail
 
 
 def test_growth_stops_at_the_pools_edge_and_says_so(ebb_home: Path) -> None:

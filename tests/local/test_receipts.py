@@ -11,7 +11,6 @@ import pytest
 
 from ebbtide.infra.accounting.receipts import receipt_of
 from ebbtide.infra.platforms.local import marks
-from ebbtide.infra.records import usage
 from ebbtide.infra.records.ledger import Ledger
 from tests.clusters import (
     QUICK,
@@ -44,7 +43,7 @@ DASK = ("dask", CLUSTER_BURNS, {"head", "worker-0"})
 
 def happened(outcome: Outcome, step: str) -> float:
     """When the step was done, Unix time."""
-    done = [e["at"] for e in outcome.events if (e["kind"], e["step"]) == ("step_done", step)]
+    done = [e.at for e in outcome.events if (e.kind, e.step) == ("step_done", step)]
     return float(done[0])
 
 
@@ -56,13 +55,13 @@ def test_shares_count_from_admission_to_release_with_their_cpu(
     outcome = carried_out(ebb_home, spec)
     assert outcome.error is None, outcome.errors()
     ledger = Ledger(ebb_home)
-    spans, cluster = usage.spans_of(ledger, "job"), ledger.cluster("job-1")
+    spans, cluster = ledger.spans("job"), ledger.cluster("job-1")
     ledger.close()
     assert cluster is not None
     assert {span.owner for span in spans} == owners
     for span in spans:
         assert span.began == pytest.approx(happened(outcome, "wait_for_nodes"), abs=1)
-        assert span.ended == cluster["released_at"]
+        assert span.ended == cluster.released_at
     used_s = sum(span.cpu_s for span in spans if span.is_worker)
     assert BURN_S - 0.1 <= used_s <= BURN_S + 10, "what starting took is in it"
 
@@ -87,7 +86,7 @@ def test_a_killed_supervisor_leaves_a_receipt_that_ends_with_the_release(ebb_hom
     with standing(ebb_home, run_spec("job", cluster_spec(policy=policy))) as stand:
 
         def figures_are_written() -> bool:
-            spans = usage.spans_of(stand.ledger, "job")
+            spans = stand.ledger.spans("job")
             return all(span.cpu_s > 0 for span in spans if span.is_worker) and len(spans) > 2
 
         wait_until(figures_are_written, 30, "what starting took is in the book")
@@ -96,7 +95,7 @@ def test_a_killed_supervisor_leaves_a_receipt_that_ends_with_the_release(ebb_hom
                 os.kill(process.pid, signal.SIGKILL)
         wait_until(lambda: stand.observe().released_at, 30, "it is released")
         released_at = stand.observe().released_at
-        spans = usage.spans_of(stand.ledger, "job")
+        spans = stand.ledger.spans("job")
         assert [span.owner for span in spans] == ["head", "worker-0", "worker-1"]
         assert {span.ended for span in spans} == {released_at}
         receipt = receipt_of(stand.ledger, "job")

@@ -139,7 +139,7 @@ def test_why_a_run_waits_names_who_else_holds_the_machine(
         stand.scene.platform.declare(spec, waiting, 1)
         ledger = Ledger(ebb_home)
         wait_until(
-            lambda: [e for e in ledger.events("second") if e["kind"] == "step_waiting"],
+            lambda: [e for e in ledger.events("second") if e.kind == "step_waiting"],
             20,
             "it says why it waits",
         )

@@ -18,6 +18,7 @@ from ebbtide.infra.lifecycle import steps
 from ebbtide.infra.lifecycle.once import run_once
 from ebbtide.infra.lifecycle.submission import Request
 from ebbtide.infra.models.phases import Reason
+from ebbtide.infra.models.records import ProcessRef
 from ebbtide.infra.platforms.local.platform import LocalPlatform
 from ebbtide.infra.platforms.local.processes import Ours
 from ebbtide.infra.records import runs
@@ -137,10 +138,10 @@ def test_a_name_taken_meanwhile_is_followed_by_the_next(ebb_home: Path) -> None:
 
 def test_a_job_is_begun_with_its_key_and_its_driver_at_once(ebb_home: Path) -> None:
     ledger = Ledger(ebb_home)
-    runs.begin(ledger, run_spec("heron", cluster_spec("none")), job_key="key", flow_pid=7)
-    row = ledger.run_of("key")
-    assert row is not None
-    assert (row["name"], row["flow_pid"]) == ("heron", 7)
+    runs.begin(ledger, run_spec("heron", cluster_spec("none")), key="key", driver=ProcessRef(7))
+    run = ledger.run_of("key")
+    assert run is not None
+    assert (run.name, run.driver) == ("heron", ProcessRef(7))
 
 
 def test_an_error_before_the_run_begins_started_nothing(

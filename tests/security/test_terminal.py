@@ -22,11 +22,12 @@ from ebbtide.infra.escaping import json_text, markdown, visible
 from ebbtide.infra.lifecycle.inventory import gather
 from ebbtide.infra.models.job import JobSpec
 from ebbtide.infra.models.phases import Reason
+from ebbtide.infra.models.records import Event, EventKind
 from ebbtide.infra.models.usage import Span
 from ebbtide.infra.platforms.local.neighbours import Claim, Neighbours
 from ebbtide.infra.presentation.receipt_text import receipt_markdown
 from ebbtide.infra.presentation.tables import tables
-from ebbtide.infra.records import runs, usage
+from ebbtide.infra.records import runs
 from ebbtide.infra.records.ledger import Ledger
 from ebbtide.infra.settings import Settings
 from ebbtide.tasks.words import words_of
@@ -64,9 +65,10 @@ def ledger(ebb_home: Path) -> Ledger:
         began=1.0,
         ended=2.0,
     )
-    usage.write(ledger, "heron-1", [span], [], 1)
-    ledger.emit("heron", "step_waiting", text, reason=Reason.POOL_AT_MAX.value)
-    ledger.emit("heron", "note", text)
+    ledger.write_usage("heron-1", [span], [], 1)
+    waiting = Event(run="heron", kind=EventKind.STEP_WAITING, message=text)
+    ledger.append(replace(waiting, reason=Reason.POOL_AT_MAX))
+    ledger.append(Event(run="heron", kind=EventKind.NOTE, message=text))
     runs.end(ledger, "heron", error_for(Reason.NOT_STARTED, detail=text, hint=text), 64)
     folder = ebb_home / "runs" / "heron"
     folder.mkdir(parents=True)
@@ -122,15 +124,13 @@ def test_json_means_the_same() -> None:
 
 
 def test_the_screen_of_a_run(ledger: Ledger, tmp_path: Path) -> None:
-    row = ledger.run("heron")
-    assert row is not None
     with (tmp_path / "screen").open("w") as file:
         screen = TextScreen(file)
         screen.waiting(NASTY)
         screen.detached(NASTY)
         screen.ended([NASTY], {})
         for event in ledger.events("heron"):
-            screen.event({**dict(event), "step": None, "data": {"detail": NASTY}}, 1.0)
+            screen.event(replace(event, step=None, data={"detail": NASTY}), 1.0)
     assert unseen((tmp_path / "screen").read_text()) == set()
 
 

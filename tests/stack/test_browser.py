@@ -78,13 +78,14 @@ def test_filled_form_starts_a_run_that_is_watched_to_its_end(stack: Stack, page:
 def test_artifacts_of_the_run_are_its_receipt_its_plot_and_its_dashboard(
     stack: Stack, page: Page
 ) -> None:
-    row = stack.ledger.run("typed-in-the-form")
-    assert row is not None
-    page.goto(f"{stack.info.ui_url}/runs/flow-run/{row['flow_run_id']}")
+    run = stack.ledger.run("typed-in-the-form")
+    assert run is not None
+    assert run.flow_run_id is not None
+    page.goto(f"{stack.info.ui_url}/runs/flow-run/{run.flow_run_id}")
     page.get_by_text("Artifacts", exact=True).first.click()
     for name in ("receipt", "workers", "dashboard", "progress"):
         page.get_by_text(name, exact=True).first.wait_for()
-    artifacts = stack.artifacts(row["flow_run_id"])
+    artifacts = stack.artifacts(run.flow_run_id)
     page.goto(f"{stack.info.ui_url}/artifacts/artifact/{artifacts['workers']['id']}")
     plot = page.locator("img[alt=workers]")
     plot.wait_for()

@@ -96,8 +96,8 @@ def test_run_of_the_command_line_is_cancelled_from_prefect(stack: Stack, tmp_pat
     )
 
     def flow_run() -> str | None:
-        row = stack.ledger.run("typed")
-        return row["flow_run_id"] if row else None
+        run = stack.ledger.run("typed")
+        return run.flow_run_id if run else None
 
     id_ = wait_until(flow_run, 60, "its flow run is known")
     assert id_ is not None

@@ -10,6 +10,7 @@ import pytest
 from ebbtide.infra.installation.keeping import beyond, prune
 from ebbtide.infra.lifecycle.keeping import keep_to_limits
 from ebbtide.infra.models.keep import Keep, parse_keep
+from ebbtide.infra.models.records import Event, EventKind, Run
 from ebbtide.infra.platforms.local import marks
 from ebbtide.infra.records.ledger import Ledger
 from ebbtide.infra.settings import Settings
@@ -26,9 +27,9 @@ def settings(tmp_path: Path) -> Settings:
 def add(settings: Settings, run: str, *, days_ago: float | None, size: int = 4096) -> Ledger:
     """A run with a cluster, rows and a folder; it has ended unless ``days_ago`` is None."""
     ledger = Ledger(settings.home)
-    ledger.add_run(run, "{}")
+    ledger.reserve(Run(name=run, spec_json="{}"))
     ledger.add_cluster(f"{run}-1", run, attempt=1, pool="local", lease_s=30)
-    ledger.emit(run, "note", "x" * 1000)
+    ledger.append(Event(run=run, kind=EventKind.NOTE, message="x" * 1000))
     folder = settings.run_folder(run)
     folder.mkdir(parents=True)
     (folder / "stdout.log").write_bytes(os.urandom(size))
@@ -73,7 +74,7 @@ def test_old_ones_go_and_those_that_live_or_hold_something_never(settings: Setti
 def test_job_of_a_flow_that_lives_is_kept_for_its_retry(settings: Settings) -> None:
     ledger = add(settings, "job", days_ago=40)
     ledger.update_run("job", job_key="flow-1/prepare")
-    ledger.register_process("flow-1", "mine", os.getpid(), marks.started_ticks(os.getpid()))
+    ledger.register_process("flow-1", "mine", marks.this_process())
     assert names(settings, Keep(runs=0)) == []
 
 
@@ -94,7 +95,7 @@ def test_prune_deletes_folder_and_rows_and_says_what_it_freed(settings: Settings
         ledger = add(settings, f"old-{number}", days_ago=40, size=2**16)
     add(settings, "new", days_ago=0)
     for _ in range(5000):
-        ledger.emit("old-1", "note", "x" * 500)
+        ledger.append(Event(run="old-1", kind=EventKind.NOTE, message="x" * 500))
     before = (settings.home / "ledger.sqlite").stat().st_size
     old = beyond(settings, ledger, Keep(age_s=DAY_S))
     freed = prune(settings, ledger, old)

@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from ebbtide.infra.errors import ConfigurationError, ProvisioningError
+from ebbtide.infra.models.orders import Autoscale, Orders, Release, StartJob
 from ebbtide.infra.models.phases import Reason
-from ebbtide.infra.records.ledger import _SCHEMA, Ledger
+from ebbtide.infra.models.records import Event, EventKind, Run
+from ebbtide.infra.records.ledger import Ledger
+from ebbtide.infra.records.sqlite.schema import SCHEMA, UPGRADES
+
+NOTE = Event(run="heron", kind=EventKind.NOTE, message="from elsewhere")
 
 
 @pytest.fixture
 def ledger(tmp_path: Path) -> Ledger:
     ledger = Ledger(tmp_path / "home")
-    ledger.add_run("heron", "{}")
+    ledger.reserve(Run(name="heron", spec_json="{}"))
     ledger.add_cluster("heron-1", "heron", attempt=1, pool="local", lease_s=5)
     return ledger
 
@@ -31,11 +37,11 @@ def test_cluster_added_twice_is_one(ledger: Ledger) -> None:
 
 
 def test_orders_add_up(ledger: Ledger) -> None:
-    ledger.order("heron-1", autoscale=True)
-    ledger.order("heron-1", job=True)
-    row = ledger.cluster("heron-1")
-    assert row is not None
-    assert row["orders"] == '{"autoscale": true, "job": true}'
+    ledger.order("heron-1", Autoscale())
+    ledger.order("heron-1", StartJob())
+    cluster = ledger.cluster("heron-1")
+    assert cluster is not None
+    assert cluster.orders == Orders(autoscale=True, job=True)
 
 
 def test_renewing_an_unknown_cluster_says_so(ledger: Ledger) -> None:
@@ -44,11 +50,11 @@ def test_renewing_an_unknown_cluster_says_so(ledger: Ledger) -> None:
 
 
 def test_events_come_in_order_and_only_once(ledger: Ledger) -> None:
-    ledger.emit("heron", "note", "one", cluster="heron-1", extra=1)
-    ledger.emit("heron", "note", "two")
+    ledger.append(replace(NOTE, message="one", cluster="heron-1", data={"extra": 1}))
+    ledger.append(replace(NOTE, message="two"))
     first = ledger.events("heron")
-    assert [row["message"] for row in first] == ["one", "two"]
-    assert ledger.events("heron", after=first[-1]["id"]) == []
+    assert [event.message for event in first] == ["one", "two"]
+    assert ledger.events("heron", after=first[-1].id) == []
 
 
 def forget_all_and_fail(ledger: Ledger) -> None:
@@ -65,12 +71,12 @@ def test_transaction_that_fails_changes_nothing(ledger: Ledger) -> None:
 
 def test_version_changes_when_another_writes(ledger: Ledger) -> None:
     before = ledger.version()
-    Ledger(ledger.path.parent).emit("heron", "note", "from elsewhere")
+    Ledger(ledger.path.parent).append(NOTE)
     assert ledger.version() != before
 
 
 def test_newer_ledger_is_refused_and_left_alone(tmp_path: Path) -> None:
-    Ledger(tmp_path).add_run("heron", "{}")
+    Ledger(tmp_path).reserve(Run(name="heron", spec_json="{}"))
     with sqlite3.connect(tmp_path / "ledger.sqlite") as connection:
         connection.execute("PRAGMA user_version = 99")
     with pytest.raises(ConfigurationError) as error:
@@ -122,12 +128,38 @@ def test_name_that_is_taken_is_not_told_as_a_full_disk(ledger: Ledger) -> None:
 
 def test_ledger_of_the_version_before_is_brought_up_to_date(tmp_path: Path) -> None:
     old = sqlite3.connect(tmp_path / "ledger.sqlite")
-    for statement in _SCHEMA.split(";"):
+    for statement in SCHEMA.split(";"):
         old.execute(statement)
     old.execute("INSERT INTO runs (name, spec, phase, created) VALUES ('egret', '{}', 'Queued', 1)")
     old.execute("PRAGMA user_version = 1")
     old.commit()
     old.close()
-    row = Ledger(tmp_path).run("egret")
-    assert row is not None
-    assert (row["flow_run_id"], row["owner"], row["tags"]) == (None, "", "[]")
+    run = Ledger(tmp_path).run("egret")
+    assert run is not None
+    assert (run.flow_run_id, run.owner) == (None, "")
+    assert [tuple(row) for row in Ledger(tmp_path).rows("SELECT tags FROM runs")] == [("[]",)]
+
+
+def test_who_released_a_cluster_and_why_are_told_apart_in_an_older_ledger(tmp_path: Path) -> None:
+    old = sqlite3.connect(tmp_path / "ledger.sqlite")
+    for statement in (*SCHEMA.split(";"), *UPGRADES[1].split(";")):
+        old.execute(statement)
+    old.executemany(
+        "INSERT INTO clusters (id, run, attempt, pool, state, beat, lease_s, orders, view, created,"
+        " released_at, released_by) VALUES (?, 'r', 1, 'p', 'released', 0, 5, ?, '{}', 1, 2, ?)",
+        [
+            ("r-1", '{"release": {"reason": "", "at_once": false, "at": 2.0}}', "supervisor"),
+            ("r-2", '{"autoscale": true}', "guard INFRA:SUPERVISOR_LOST"),
+        ],
+    )
+    old.execute("PRAGMA user_version = 2")
+    old.commit()
+    old.close()
+    ledger = Ledger(tmp_path)
+    well, lost = ledger.cluster("r-1"), ledger.cluster("r-2")
+    assert well is not None
+    assert lost is not None
+    assert (well.released_by, well.release_reason) == ("supervisor", None)
+    assert well.orders == Orders(release=Release(at=2.0))
+    assert (lost.released_by, lost.release_reason) == ("guard", Reason.SUPERVISOR_LOST)
+    assert lost.orders == Orders(autoscale=True)

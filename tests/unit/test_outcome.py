@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from ebbtide.infra.errors import JobError
 from ebbtide.infra.lifecycle.outcome import RunResult
 from ebbtide.infra.models.phases import Phase, Reason
+from ebbtide.infra.models.records import Run
 from ebbtide.infra.records.ledger import Ledger
 
 
@@ -30,7 +31,7 @@ def result(tmp_path: Path) -> RunResult:
     output = tmp_path / "runs" / "calm-otter" / "output"
     output.mkdir(parents=True)
     ledger = Ledger(tmp_path)
-    ledger.add_run("calm-otter", "{}")
+    ledger.reserve(Run(name="calm-otter", spec_json="{}"))
     ledger.update_run("calm-otter", job_key="flow/train")
     ledger.close()
     return RunResult(
@@ -40,6 +41,7 @@ def result(tmp_path: Path) -> RunResult:
         detail="",
         exit_code=0,
         output_dir=output,
+        home=tmp_path,
     )
 
 

@@ -93,9 +93,9 @@ def test_queue_is_in_order_and_says_what_is_asked(ledger: Ledger) -> None:
     queue = look(ledger).queue
     assert [(entry.position, entry.run) for entry in queue] == [(1, "egret"), (2, "stork")]
     assert queue[0].asked == TIER.resources.times(3)
-    row = ledger.cluster("egret-1")
-    assert row is not None
-    assert queue[0].since == row["created"]
+    found = ledger.cluster("egret-1")
+    assert found is not None
+    assert queue[0].since == found.created
 
 
 def test_released_cluster_is_not_there(ledger: Ledger) -> None:

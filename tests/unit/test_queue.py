@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from ebbtide.infra.policy.queue import Entry, Place, places
+from ebbtide.infra.models.records import Entry
+from ebbtide.infra.policy.queue import Place, places
 
 
 def entry(run: str, tier: str = "small", owner: str = "ada", **most: int) -> Entry:

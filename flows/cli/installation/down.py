@@ -7,7 +7,7 @@ from ebbtide.flows.service import stack
 from ebbtide.infra.errors import ReleaseError
 from ebbtide.infra.models.phases import ExitCode, Reason
 from ebbtide.infra.platforms.base import load_platform
-from ebbtide.infra.records.ledger import Ledger
+from ebbtide.infra.records.opening import open_store
 from ebbtide.infra.settings import load_settings
 
 _DESCRIPTION = """Ends worker, reaper and server of `ebb up`. Runs of its work pool that are going
@@ -27,7 +27,7 @@ def main(args: list[str]) -> int:
             detail=f"the manager (pid {info.pid}) still lives",
             hint=f"see {stack.log_of(settings)}",
         )
-    ours = {row["id"] for row in Ledger(settings.home).rows("SELECT id FROM clusters")}
+    ours = set(open_store(settings).clusters_of())
     held = [item for item in load_platform("local", settings).held() if item.cluster in ours]
     if options.json:
         print_json({"was_up": info is not None, "held": len(held)})

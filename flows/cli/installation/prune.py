@@ -12,7 +12,7 @@ from ebbtide.infra.lifecycle.submission import catalog_for
 from ebbtide.infra.models.keep import Keep
 from ebbtide.infra.models.phases import ExitCode, Reason
 from ebbtide.infra.models.resources import format_memory, parse_duration_s
-from ebbtide.infra.records.ledger import Ledger
+from ebbtide.infra.records.opening import open_store
 from ebbtide.infra.request.options import problem_from
 from ebbtide.infra.settings import load_settings
 
@@ -32,7 +32,7 @@ def main(args: list[str]) -> int:
     options = parser.take(args)
     keep = _keep(options.older_than)
     settings = load_settings()
-    ledger = Ledger(settings.home)
+    ledger = open_store(settings)
     old = beyond(settings, ledger, keep)
     freed = sum(one.bytes_ for one in old) if options.dry_run else prune(settings, ledger, old)
     if options.json:

@@ -24,7 +24,8 @@ from ebbtide.infra.models.phases import ExitCode
 from ebbtide.infra.models.resources import format_memory
 from ebbtide.infra.platforms.local import marks
 from ebbtide.infra.platforms.local.neighbours import HIDDEN, neighbours
-from ebbtide.infra.records.ledger import VERSION, Ledger
+from ebbtide.infra.records.opening import open_store
+from ebbtide.infra.records.sqlite.schema import VERSION
 from ebbtide.infra.settings import load_settings
 
 _DESCRIPTION = """Checks this machine; exit 64 when something essential is missing. JSON: a list of
@@ -79,9 +80,10 @@ def _python() -> list[Finding]:
 
 
 def _home() -> list[Finding]:
-    home = load_settings().home
+    settings = load_settings()
+    home = settings.home
     try:
-        Ledger(home).rows("SELECT 1 FROM runs LIMIT 1")
+        open_store(settings).check()
     except EbbError as error:
         return [Finding("ledger", "missing", error.summary, error.hint)]
     free = shutil.disk_usage(home).free

@@ -14,8 +14,8 @@ from ebbtide.infra.models.resources import format_duration
 from ebbtide.infra.platforms.base import Held
 from ebbtide.infra.platforms.local import marks
 from ebbtide.infra.platforms.local.platform import LocalPlatform
-from ebbtide.infra.records.ledger import Ledger
 from ebbtide.infra.records.salvage import LastKnown
+from ebbtide.infra.records.store import RunStore
 from ebbtide.infra.settings import Settings, load_settings
 from ebbtide.infra.waiting import wall_s
 
@@ -49,7 +49,7 @@ def main(args: list[str]) -> int:
     return 1 if orphans else ExitCode.OK
 
 
-def _fact(ledger: Ledger, held: Held, orphans: set[str]) -> dict[str, Any]:
+def _fact(ledger: RunStore, held: Held, orphans: set[str]) -> dict[str, Any]:
     orphan = held.cluster in orphans
     return {
         "cluster": held.cluster,
@@ -62,18 +62,17 @@ def _fact(ledger: Ledger, held: Held, orphans: set[str]) -> dict[str, Any]:
     }
 
 
-def _until(ledger: Ledger, cluster: str) -> str:
+def _until(ledger: RunStore, cluster: str) -> str:
     """The lease in words: who renews it, or how long it lasts unless somebody does."""
     lease = lease_of(ledger, cluster)
     return lease.words if lease else "not in the ledger"
 
 
-def _flows(ledger: Ledger) -> list[dict[str, Any]]:
-    rows = ledger.rows("SELECT name, flow_pid, flow_started, created FROM runs WHERE ended IS NULL")
+def _flows(ledger: RunStore) -> list[dict[str, Any]]:
     return [
-        {"run": row["name"], "pid": row["flow_pid"], "age_s": round(wall_s() - row["created"], 1)}
-        for row in rows
-        if marks.alive(row["flow_pid"], row["flow_started"])
+        {"run": run.name, "pid": run.driver.pid, "age_s": round(wall_s() - run.created, 1)}
+        for run in ledger.runs(open_only=True)
+        if run.driver is not None and marks.lives(run.driver)
     ]
 
 

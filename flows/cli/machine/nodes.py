@@ -15,7 +15,7 @@ from ebbtide.infra.models.phases import ExitCode
 from ebbtide.infra.models.resources import Resources
 from ebbtide.infra.platforms.local.neighbours import HIDDEN
 from ebbtide.infra.presentation.tables import tables
-from ebbtide.infra.records.ledger import Ledger
+from ebbtide.infra.records.opening import open_store
 from ebbtide.infra.settings import load_settings
 
 _DESCRIPTION = """The infrastructure now: pools and nodes, used and free; what runs where; the
@@ -30,7 +30,7 @@ def main(args: list[str]) -> int:
     parser.add_argument("-w", "--watch", action="store_true", help="again whenever it changes")
     options = parser.take(args)
     settings = load_settings()
-    ledger = Ledger(settings.home)
+    ledger = open_store(settings)
     while True:
         catalog, _ = catalog_for(os.environ, Path.cwd())
         overview = gather(settings, catalog)

@@ -18,8 +18,8 @@ from ebbtide.infra.presentation.receipt_text import (
     receipt_lines,
     use_data,
 )
-from ebbtide.infra.records.ledger import Ledger
 from ebbtide.infra.records.salvage import LastKnown
+from ebbtide.infra.records.store import RunStore
 from ebbtide.infra.request.options import problem_from
 from ebbtide.infra.settings import load_settings
 from ebbtide.infra.waiting import wall_s
@@ -57,7 +57,7 @@ def main(args: list[str]) -> int:
     return ExitCode.OK
 
 
-def _show_one(ledger: Ledger, run: str, *, as_json: bool) -> int:
+def _show_one(ledger: RunStore, run: str, *, as_json: bool) -> int:
     known_run(ledger, run)
     receipt = receipt_of(ledger, run)
     if as_json:

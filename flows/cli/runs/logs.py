@@ -44,8 +44,8 @@ def main(args: list[str]) -> int:
     tails = {name: Tail(path) for name, path in files.items()}
     _print(tails, options.tail)
     while options.follow:
-        row = ledger.run(options.run)
-        ended = row is None or row["ended"] is not None or is_lost(ledger, row)
+        run = ledger.run(options.run)
+        ended = run is None or run.over or is_lost(ledger, run)
         _print(tails, None)
         if ended:
             break

@@ -12,11 +12,9 @@ from ebbtide.flows.cli.runs.private_page import has_browser, leads_to
 from ebbtide.infra.errors import ConfigurationError, Problem
 from ebbtide.infra.frameworks.door import OPEN_PATH
 from ebbtide.infra.lifecycle.inventory import last_view
-from ebbtide.infra.models.codec import from_json
-from ebbtide.infra.models.job import RunSpec
 from ebbtide.infra.models.phases import ExitCode, Reason
 from ebbtide.infra.platforms.base import Login, load_platform
-from ebbtide.infra.records.ledger import Ledger
+from ebbtide.infra.records.opening import open_store
 from ebbtide.infra.settings import load_settings
 
 _DESCRIPTION = """Opens the dashboard of a run's cluster in your browser, already signed in; without
@@ -53,15 +51,15 @@ def _dashboard(run: str) -> tuple[str, Login]:
         ConfigurationError: NO_DASHBOARD, with what there is instead.
     """
     settings = load_settings()
-    ledger = Ledger(settings.home)
-    row = known_run(ledger, run)
-    view, spec = last_view(ledger, run), from_json(RunSpec, row["spec"])
+    ledger = open_store(settings)
+    found = known_run(ledger, run)
+    view, spec = last_view(ledger, run), found.spec
     login = load_platform(spec.platform, settings).login(view.cluster) if view.dashboard else None
     if login is not None:
         return view.dashboard, login
     if not spec.cluster.has_workers:
         summary, hint = f"{run} has no cluster, and so no dashboard", f"ebb logs -f {run}"
-    elif row["ended"] is None and not view.dashboard:
+    elif not found.over and not view.dashboard:
         summary, hint = f"{run} has no head yet", f"ebb why {run} says what it waits for"
     else:
         summary = f"the cluster of {run} is gone, and its dashboard with it"

@@ -7,13 +7,12 @@ from typing import Any
 from ebbtide.flows.cli.output import Parser, print_json, print_table, say, wait_for_change
 from ebbtide.infra.lifecycle.inventory import last_view
 from ebbtide.infra.lifecycle.reaper import lost_runs
-from ebbtide.infra.models.codec import from_json
-from ebbtide.infra.models.job import RunSpec
 from ebbtide.infra.models.phases import ExitCode
+from ebbtide.infra.models.records import Run
 from ebbtide.infra.models.resources import format_duration
 from ebbtide.infra.platforms.local.platform import LocalPlatform
-from ebbtide.infra.records.ledger import Ledger
 from ebbtide.infra.records.salvage import LastKnown
+from ebbtide.infra.records.store import RunStore
 from ebbtide.infra.settings import load_settings
 from ebbtide.infra.waiting import wall_s
 
@@ -31,7 +30,7 @@ def main(args: list[str]) -> int:
     settings = load_settings()
     ledger = LastKnown(settings.home)
     while True:
-        facts = [_facts(ledger, row) for row in _rows(ledger, everything=options.all)]
+        facts = [_facts(ledger, run) for run in ledger.runs(open_only=not options.all)]
         if ledger.stale:
             say(f"! {ledger.stale}; ebb held shows what is alive")
         unowned = (*LocalPlatform(settings, ledger).orphans(), *lost_runs(ledger))
@@ -46,33 +45,28 @@ def main(args: list[str]) -> int:
         wait_for_change(ledger)
 
 
-def _rows(ledger: Ledger, *, everything: bool) -> list[Any]:
-    which = "" if everything else "WHERE ended IS NULL"
-    return ledger.rows(f"SELECT * FROM runs {which} ORDER BY created")
-
-
-def _facts(ledger: Ledger, row: Any) -> dict[str, Any]:
-    spec = from_json(RunSpec, row["spec"])
-    view = last_view(ledger, row["name"])
+def _facts(ledger: RunStore, run: Run) -> dict[str, Any]:
+    spec = run.spec
+    view = last_view(ledger, run.name)
     queue = view.queue
     waits = f"position {queue.position} in pool {queue.pool}" if queue else ""
     if queue and queue.limit:
         waits = f"{queue.limit}; {waits}"
     return {
-        "run": row["name"],
-        "phase": row["phase"],
-        "reason": row["reason"] or (queue.reason.value if queue else None),
-        "why": row["detail"] or waits,
+        "run": run.name,
+        "phase": run.phase.value,
+        "reason": run.reason.value if run.reason else (queue.reason.value if queue else None),
+        "why": run.detail or waits,
         "framework": spec.cluster.framework,
         "tier": spec.cluster.tier.name,
         "workers_joined": view.workers_joined,
         "workers_wanted": view.workers_wanted,
         "min_workers": spec.cluster.policy.min_workers,
         "max_workers": spec.cluster.policy.max_workers,
-        "age_s": round((row["ended"] or wall_s()) - row["created"], 1),
-        "exit_code": row["exit_code"],
+        "age_s": round((run.ended or wall_s()) - run.created, 1),
+        "exit_code": run.exit_code,
         "dashboard": view.dashboard or None,
-        "prefect": row["prefect_url"],
+        "prefect": run.prefect_url,
     }
 
 

@@ -22,7 +22,8 @@ from ebbtide.infra.models.codec import to_data
 from ebbtide.infra.models.job import RunSpec
 from ebbtide.infra.models.phases import ExitCode
 from ebbtide.infra.records import runs
-from ebbtide.infra.records.ledger import Ledger
+from ebbtide.infra.records.opening import open_store
+from ebbtide.infra.records.store import RunStore
 from ebbtide.infra.settings import Settings, load_settings
 
 _SERVER_TIMEOUT_S = 5.0
@@ -35,7 +36,7 @@ def main(args: list[str]) -> int:
         print(usage())
         return ExitCode.OK
     settings = load_settings()
-    ledger = Ledger(settings.home)
+    ledger = open_store(settings)
     spec = _checked_spec(arguments, ledger)
     if arguments.plan:
         return _print_plan(spec, as_json=arguments.json)
@@ -43,7 +44,7 @@ def main(args: list[str]) -> int:
     return _run(settings, ledger, spec, arguments)
 
 
-def _checked_spec(arguments: RunArguments, ledger: Ledger) -> RunSpec:
+def _checked_spec(arguments: RunArguments, ledger: RunStore) -> RunSpec:
     """One error for all that is wrong: on the command line, in the file, with the program."""
     try:
         request = Request(words=arguments.words, options=arguments.options)
@@ -62,7 +63,7 @@ def _check_prefect(environ: Mapping[str, str]) -> None:
         api.check(named, environ, timeout_s=_SERVER_TIMEOUT_S)
 
 
-def _run(settings: Settings, ledger: Ledger, spec: RunSpec, arguments: RunArguments) -> int:
+def _run(settings: Settings, ledger: RunStore, spec: RunSpec, arguments: RunArguments) -> int:
     screen: Screen = JsonScreen() if arguments.json else TextScreen()
     with _Interrupts() as interrupts:
         spec = runs.begin(ledger, spec)

@@ -6,7 +6,7 @@ from ebbtide.flows.cli.output import Parser, known_run, print_json, say
 from ebbtide.infra.lifecycle.stop import stop_run
 from ebbtide.infra.models.phases import ExitCode, Reason
 from ebbtide.infra.platforms.base import load_platform
-from ebbtide.infra.records.ledger import Ledger
+from ebbtide.infra.records.opening import open_store
 from ebbtide.infra.settings import load_settings
 from ebbtide.infra.waiting import wait_until
 
@@ -22,19 +22,19 @@ def main(args: list[str]) -> int:
     parser.add_argument("--now", action="store_true", help="leave the program no time")
     options = parser.take(args)
     settings = load_settings()
-    ledger = Ledger(settings.home)
+    ledger = open_store(settings)
     known_run(ledger, options.run)
     stopped = stop_run(settings, options.run, Reason.CANCELLED, at_once=options.now)
     platform = load_platform("local", settings)
-    rows = ledger.rows("SELECT id FROM clusters WHERE run = ?", options.run)
+    clusters = ledger.clusters_of(options.run)
 
     def released() -> bool:
-        for row in rows:
-            platform.reap(row["id"])  # a supervisor that hangs is not waited for
-        return not any(platform.held(row["id"]) for row in rows)
+        for cluster in clusters:
+            platform.reap(cluster)  # a supervisor that hangs is not waited for
+        return not any(platform.held(cluster) for cluster in clusters)
 
     wait_until(released, timeout_s=_TIMEOUT_S)
-    held = [f"{h.role} {h.name} {h.where}" for row in rows for h in platform.held(row["id"])]
+    held = [f"{h.role} {h.name} {h.where}" for cluster in clusters for h in platform.held(cluster)]
     if options.json:
         print_json({"run": options.run, "stopped": stopped, "held": held})
     else:

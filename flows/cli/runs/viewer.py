@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import signal
 import sys
 from collections.abc import Callable
@@ -16,15 +15,14 @@ from ebbtide.flows.service import stack
 from ebbtide.infra.accounting.receipts import receipt_of
 from ebbtide.infra.lifecycle import reaper
 from ebbtide.infra.lifecycle.stop import stop_run
-from ebbtide.infra.models.cluster import ClusterView
-from ebbtide.infra.models.codec import from_json
 from ebbtide.infra.models.job import RunSpec
 from ebbtide.infra.models.phases import ExitCode, Reason, Step
+from ebbtide.infra.models.records import Event, EventKind
 from ebbtide.infra.models.resources import format_duration
 from ebbtide.infra.platforms.base import Held, load_platform
 from ebbtide.infra.platforms.local.tails import Tail
 from ebbtide.infra.presentation.receipt_text import short_line
-from ebbtide.infra.records.ledger import Ledger
+from ebbtide.infra.records.store import RunStore
 from ebbtide.infra.settings import Settings
 from ebbtide.infra.waiting import pause, wait_until, wall_s
 
@@ -39,7 +37,7 @@ class Viewer:
     """Shows one run until it has ended."""
 
     def __init__(
-        self, settings: Settings, ledger: Ledger, spec: RunSpec, flow: Flow, screen: Screen
+        self, settings: Settings, ledger: RunStore, spec: RunSpec, flow: Flow, screen: Screen
     ):
         self._settings = settings
         self._ledger = ledger
@@ -51,7 +49,7 @@ class Viewer:
         self._seen = 0
         self._last_step_at = wall_s()
         self._started_at = wall_s()
-        self._times: dict[str, float] = {}
+        self._times: dict[Step, float] = {}
         self._peak_workers = 0
         self._interrupts = 0
         self._last_reason = ""
@@ -72,8 +70,8 @@ class Viewer:
             pause(look_s)
 
     def _over(self) -> bool:
-        row = self._ledger.run(self._spec.name)
-        if row is not None and row["ended"] is not None:
+        run = self._ledger.run(self._spec.name)
+        if run is not None and run.over:
             return True
         if not self._flow.ended:
             return False
@@ -83,8 +81,8 @@ class Viewer:
     def _settle(self) -> None:
         """The flow process died without ending the run: release, and say how it ended."""
         run = self._spec.name
-        row = self._ledger.run(run)
-        if row is not None and row["ended"] is not None:
+        found = self._ledger.run(run)
+        if found is not None and found.over:
             return
         stop_run(self._settings, run, Reason.FLOW_LOST)
         wait_until(lambda: not self._ledger.living_clusters(run), timeout_s=_SETTLE_TIMEOUT_S)
@@ -92,10 +90,10 @@ class Viewer:
 
     def _show_news(self) -> bool:
         news = False
-        for row in self._ledger.events(self._spec.name, self._seen):
-            self._seen, news = row["id"], True
+        for event in self._ledger.events(self._spec.name, self._seen):
+            self._seen, news = event.id, True
             self._show_output()  # what was printed before an event is shown before it
-            self._show_event({**dict(row), "data": json.loads(row["data"])})
+            self._show_event(event)
         return self._show_output() or news
 
     def _show_output(self) -> bool:
@@ -106,25 +104,23 @@ class Viewer:
                 self._screen.output(stream, data)
         return shown
 
-    def _show_event(self, event: dict[str, Any]) -> None:
+    def _show_event(self, event: Event) -> None:
         took_s = None
-        if event["kind"] in ("step_done", "step_failed"):
-            took_s = max(0.0, event["at"] - self._last_step_at)
-            self._last_step_at = event["at"]
-            self._times[event["step"]] = self._times.get(event["step"], 0.0) + took_s
-        if event["kind"] == "step_waiting":
-            self._last_reason = event["message"]
-        if event["kind"] == "scaled":
-            self._peak_workers = max(self._peak_workers, event["data"]["after"])
+        if event.kind in (EventKind.STEP_DONE, EventKind.STEP_FAILED) and event.step:
+            took_s = max(0.0, event.at - self._last_step_at)
+            self._last_step_at = event.at
+            self._times[event.step] = self._times.get(event.step, 0.0) + took_s
+        if event.kind is EventKind.STEP_WAITING:
+            self._last_reason = event.message
+        if event.kind is EventKind.SCALED:
+            self._peak_workers = max(self._peak_workers, event.data["after"])
         self._screen.event(event, took_s)
 
     def _show_waiting(self) -> None:
-        row = self._ledger.row(
-            "SELECT view FROM clusters WHERE run = ? ORDER BY seq DESC LIMIT 1", self._spec.name
-        )
-        if row is None or row["view"] == "{}":
+        found = self._ledger.last_cluster(self._spec.name)
+        view = found.view if found is not None else None
+        if view is None:
             return
-        view = from_json(ClusterView, row["view"])
         waited = format_duration(wall_s() - self._last_step_at)
         if view.queue is not None:
             allowed = format_duration(self._spec.limits.start_within_s)
@@ -165,17 +161,17 @@ class Viewer:
         return answer[:1] if answer[:1] in ("d", "c") else "s"
 
     def _finish(self) -> int:
-        row = self._ledger.run(self._spec.name)
-        assert row is not None
+        run = self._ledger.run(self._spec.name)
+        assert run is not None
         wait_until(lambda: self._flow.ended and not self._held(), timeout_s=_FLOW_END_TIMEOUT_S)
         self._flow.close()
         held = self._held_words()
-        code = ExitCode.OK if row["exit_code"] is None else int(row["exit_code"])
+        code = ExitCode.OK if run.exit_code is None else run.exit_code
         facts = {
             "run": self._spec.name,
-            "phase": row["phase"],
-            "reason": row["reason"],
-            "detail": row["detail"],
+            "phase": run.phase.value,
+            "reason": run.reason.value if run.reason else None,
+            "detail": run.detail,
             "exit_code": code,
             "seconds": round(wall_s() - self._started_at, 2),
             "output": str(self._settings.run_folder(self._spec.name) / "output"),
@@ -186,7 +182,7 @@ class Viewer:
 
     def _last_words(self, facts: dict[str, Any], held: str) -> list[str]:
         total = facts["seconds"]
-        job_s = self._times.get(Step.RUN_USER_JOB.value, 0.0)
+        job_s = self._times.get(Step.RUN_USER_JOB, 0.0)
         if facts["reason"] is None:
             share = round(100 * job_s / total) if total else 0
             peak = max(self._peak_workers, self._spec.cluster.policy.min_workers)
@@ -211,17 +207,14 @@ class Viewer:
 
     def _held(self) -> list[Held]:
         platform = load_platform(self._spec.platform, self._settings)
-        rows = self._ledger.rows("SELECT id FROM clusters WHERE run = ?", self._spec.name)
-        return [held for row in rows for held in platform.held(row["id"])]
+        clusters = self._ledger.clusters_of(self._spec.name)
+        return [held for cluster in clusters for held in platform.held(cluster)]
 
     def _held_words(self) -> str:
         """Counted now: on the machine, and the pool's shares in the ledger."""
         left = self._held()
-        shares = self._ledger.rows(
-            "SELECT owner FROM shares JOIN clusters ON shares.cluster = clusters.id WHERE run = ?",
-            self._spec.name,
-        )
+        shares = self._ledger.shares_of(self._spec.name)
         if left or shares:
             words = [f"{held.role} {held.name} {held.where}".replace("  ", " ") for held in left]
-            return ", ".join([*words, *(f"share {row['owner']}" for row in shares)])
+            return ", ".join([*words, *(f"share {owner}" for owner in shares)])
         return "nothing (0 processes, 0 folders, 0 shares)"

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from ebbtide.flows.cli.output import Parser, known_run, print_json, show
-from ebbtide.infra.models.phases import ExitCode, Phase, Reason
+from ebbtide.infra.models.phases import ExitCode
 from ebbtide.infra.platforms.local.tails import last_bytes
 from ebbtide.infra.policy.diagnosis import Story, diagnose
 from ebbtide.infra.records.salvage import LastKnown
@@ -25,16 +24,16 @@ def main(args: list[str]) -> int:
     options = parser.take(args)
     settings = load_settings()
     ledger = LastKnown(settings.home)
-    row = known_run(ledger, options.run)
+    run = known_run(ledger, options.run)
     story = Story(
-        phase=Phase(row["phase"]),
-        reason=Reason(row["reason"]) if row["reason"] else None,
-        detail=row["detail"] or "",
-        exit_code=row["exit_code"],
-        created=row["created"],
-        events=[{**dict(e), "data": json.loads(e["data"])} for e in ledger.events(options.run)],
+        phase=run.phase,
+        reason=run.reason,
+        detail=run.detail,
+        exit_code=run.exit_code,
+        created=run.created,
+        events=ledger.events(options.run),
         last_words=_last_words(
-            settings.run_folder(options.run) / "stderr.log", bool(row["reason"])
+            settings.run_folder(options.run) / "stderr.log", run.reason is not None
         ),
     )
     found = diagnose(story)

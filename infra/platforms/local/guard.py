@@ -1,6 +1,6 @@
 """The parent of a cluster's supervisor: when that is gone, for whatever reason, so is all the rest.
 
-``python -m ebbtide.infra.platforms.local.guard HOME RUN CLUSTER`` starts the supervisor and waits.
+``python -m ebbtide.infra.platforms.local.guard HOME RUN CLUSTER ATTEMPT`` starts the supervisor.
 It is the nearest subreaper above all of the cluster's processes, so those that lost their parent
 come to it and even one that dropped the mark is found. Standard library only, and as little of it
 as possible: nothing may be left that could fail.
@@ -19,13 +19,12 @@ from pathlib import Path
 from ebbtide.infra.errors import EbbError
 from ebbtide.infra.models.phases import Reason
 from ebbtide.infra.platforms.local import marks
-from ebbtide.infra.platforms.local.pool import mark_released
 from ebbtide.infra.records.ledger import Ledger
 
 _PR_SET_CHILD_SUBREAPER = 36
 
 
-def main(home: Path, run: str, cluster: str) -> None:
+def main(home: Path, run: str, cluster: str, attempt: int) -> None:
     """Start the supervisor, wait for its end, then leave nothing behind."""
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     environment = {**os.environ, **marks.mark(home, run, cluster, "supervisor", "supervisor")}
@@ -37,6 +36,7 @@ def main(home: Path, run: str, cluster: str) -> None:
         str(home),
         run,
         cluster,
+        str(attempt),
     ]
     supervisor = subprocess.Popen(argv, env=environment, start_new_session=True)
     # A polite end is the supervisor's to carry out: it knows what the user's program still needs.
@@ -46,10 +46,9 @@ def main(home: Path, run: str, cluster: str) -> None:
     left = marks.sweep(home, cluster, folder, spare=me, my_children=True)
     if left:
         sys.exit(f"still alive after the release: {[process.pid for process in left]}")
-    with contextlib.suppress(
-        EbbError
-    ):  # the reaper will say it when the ledger can be written again
-        mark_released(Ledger(home), cluster, by="guard", reason=Reason.SUPERVISOR_LOST)
+    # The reaper will say it when the ledger can be written again.
+    with contextlib.suppress(EbbError):
+        Ledger(home).mark_released(cluster, by="guard", reason=Reason.SUPERVISOR_LOST)
 
 
 def _wait_for(pid: int) -> None:
@@ -66,4 +65,4 @@ def _wait_for(pid: int) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2], sys.argv[3])
+    main(Path(sys.argv[1]), sys.argv[2], sys.argv[3], int(sys.argv[4]))

@@ -1,7 +1,7 @@
 """Finding and ending processes by the mark they carry, independently of any record of ours.
 
 Every process of a cluster has ``EBB_CLUSTER`` and ``EBB_HOME`` in its environment, and so have its
-children and theirs. Standard library only: the guard uses it when all else has died.
+children and theirs. Standard library and values only: the guard uses it when all else has died.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from ebbtide.infra.models.records import ProcessRef
 from ebbtide.infra.platforms.local import tree
 
 CLUSTER, HOME, RUN, ROLE, PROCESS = "EBB_CLUSTER", "EBB_HOME", "EBB_RUN", "EBB_ROLE", "EBB_PROCESS"
@@ -84,6 +85,17 @@ def alive(pid: int | None, started: float | None = None) -> bool:
         return False
     stat = _stat(pid)
     return stat is not None and (started is None or stat[2] == int(started))
+
+
+def lives(process: ProcessRef | None) -> bool:
+    """Whether this very process lives; None does not."""
+    return process is not None and alive(process.pid, process.started)
+
+
+def this_process() -> ProcessRef:
+    """The process that calls."""
+    pid = os.getpid()
+    return ProcessRef(pid, started_ticks(pid))
 
 
 def started_ticks(pid: int) -> int:

@@ -3,34 +3,36 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
-import sqlite3
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from ebbtide.infra.errors import EbbError
 from ebbtide.infra.files.private import private_folder, private_opener, write_private
 from ebbtide.infra.frameworks import door
 from ebbtide.infra.models.cluster import ClusterView
-from ebbtide.infra.models.codec import from_json, to_data, to_json
+from ebbtide.infra.models.codec import to_json
 from ebbtide.infra.models.hardware import Node, NodePool
 from ebbtide.infra.models.job import JobSpec, RunSpec
+from ebbtide.infra.models.orders import (
+    Autoscale,
+    Release,
+    Repeat,
+    StartJob,
+    StartProgram,
+    StopProgram,
+)
 from ebbtide.infra.models.phases import Reason, Step
+from ebbtide.infra.models.records import Cluster, RunLimits
 from ebbtide.infra.platforms.base import Held, Login
 from ebbtide.infra.platforms.local import marks
-from ebbtide.infra.platforms.local.pool import free_room, mark_released
+from ebbtide.infra.platforms.local.pool import free_room
 from ebbtide.infra.platforms.local.processes import Ours, our_environment
 from ebbtide.infra.records import runs
 from ebbtide.infra.records.ledger import Ledger
 from ebbtide.infra.settings import Settings
 from ebbtide.infra.waiting import wall_s
 
-PROGRAM, STOP_PROGRAM = "program ", "stop-program "
-"""Orders that name a program of a cluster that a flow holds."""
-
-_CLAIMED = -1
 _BALLAST_BYTES = 2**19
 """SQLite's log grows by a few pages (4 KiB) for each of the last rows."""
 _OBEY_S = 20.0
@@ -50,28 +52,30 @@ class LocalPlatform:
 
     def declare(self, spec: RunSpec, cluster: str, attempt: int) -> None:
         """Add the cluster to its pool's queue and give it a supervisor."""
-        pool = spec.cluster.pool.name
+        tier, pool = spec.cluster.tier, spec.cluster.pool
         self.ledger.add_cluster(
-            cluster, spec.name, attempt=attempt, pool=pool, lease_s=spec.lease_s
-        )
-        self.ledger.update_cluster(
             cluster,
-            tier=spec.cluster.tier.name,
-            tier_most=spec.cluster.tier.runs_at_once,
-            owner_most=spec.cluster.pool.runs_per_owner,
+            spec.name,
+            attempt=attempt,
+            pool=pool.name,
+            lease_s=spec.lease_s,
+            limits=RunLimits(
+                tier=tier.name, tier_most=tier.runs_at_once, owner_most=pool.runs_per_owner
+            ),
         )
-        row = self.ledger.cluster(cluster)
-        if row is not None and row["supervisor_pid"] is not None:
+        found = self.ledger.cluster(cluster)
+        if found is not None and found.claimed:
             return  # it has its supervisor: adopted as it is, also on a disk that is full by now
         claimed = False
         try:
             folder = self._make_folders(spec, cluster)
-            claimed = self._claim(cluster)
+            claimed = self.ledger.claim_cluster(cluster)
             if claimed:
-                self._start_guard(spec.name, cluster, folder)
+                self._start_guard(spec.name, cluster, attempt, folder)
         except (OSError, EbbError) as failure:
             with contextlib.suppress(EbbError):
-                if claimed or self._claim(cluster):  # else it is another process's by now
+                # Else it is another process's by now.
+                if claimed or self.ledger.claim_cluster(cluster):
                     self.sweep(cluster)
             error = runs.launch_error(failure)
             if error is failure:
@@ -87,57 +91,51 @@ class LocalPlatform:
         _lay_ballast(self.settings.cluster_folder(cluster))
         return folder
 
-    def _claim(self, cluster: str) -> bool:
-        """Whether it is this process that gives the cluster its supervisor."""
-        changed = self.ledger.write(
-            "UPDATE clusters SET supervisor_pid = ? WHERE id = ? AND supervisor_pid IS NULL",
-            _CLAIMED,
-            cluster,
-        )
-        return changed > 0
-
     def attach_autoscaler(self, cluster: str) -> None:
         """The supervisor begins to scale when the workers are there."""
-        self.ledger.order(cluster, autoscale=True)
+        self.ledger.order(cluster, Autoscale())
 
     def start_job(self, cluster: str, *, then_release: bool = False) -> None:
         """The supervisor starts the program when the workers are there."""
-        after = {"release_after_job": True} if then_release else {}
-        self.ledger.order(cluster, job=True, **after)
+        self.ledger.order(cluster, StartJob(then_release=then_release))
 
     def start_program(self, cluster: str, name: str, job: JobSpec) -> None:
         """The supervisor starts it beside what runs already."""
-        self.ledger.order(cluster, **{PROGRAM + name: to_data(job)})
+        self.ledger.order(cluster, StartProgram(name=name, job=job))
 
     def stop_program(self, cluster: str, name: str) -> None:
         """The supervisor ends it: SIGTERM, and SIGKILL three seconds later."""
-        self.ledger.order(cluster, **{STOP_PROGRAM + name: True})
+        self.ledger.order(cluster, StopProgram(name=name))
 
     def repeat(self, cluster: str, step: Step) -> None:
         """The supervisor forgets the failure and tries again."""
-        self.ledger.order(cluster, repeat={"step": step.value, "at": wall_s()})
+        self.ledger.order(cluster, Repeat(step=step, at=wall_s()))
 
     def release(self, cluster: str, reason: Reason | None, *, at_once: bool = False) -> None:
         """Ask the supervisor; where there is none, do it here."""
-        order = {"reason": reason.value if reason else "", "at_once": at_once, "at": wall_s()}
-        self.ledger.order(cluster, release=order)
+        self.ledger.order(cluster, Release(reason=reason, at_once=at_once, at=wall_s()))
         if not self.supervised(cluster):
             self.sweep(cluster)
 
     def observe(self, cluster: str) -> ClusterView | None:
         """The supervisor's last word."""
-        row = self.ledger.cluster(cluster)
-        if row is None:
+        found = self.ledger.cluster(cluster)
+        if found is None:
             return None
-        view = from_json(ClusterView, row["view"] if row["view"] != "{}" else _nothing_yet(cluster))
-        if row["released_at"] is None:
+        view = found.last_view
+        if not found.released:
             return view
-        return replace(view, released_at=row["released_at"], released_by=row["released_by"])
+        return replace(
+            view,
+            released_at=found.released_at,
+            released_by=found.released_by,
+            release_reason=found.release_reason,
+        )
 
     def reap(self, cluster: str) -> bool:
         """When its supervisor and its guard are dead, or do not do what they were told."""
-        row = self.ledger.cluster(cluster)
-        if row is None or row["released_at"] is not None or not self._forsaken(row):
+        found = self.ledger.cluster(cluster)
+        if found is None or found.released or not self._forsaken(found):
             return False
         return not self.sweep(cluster)
 
@@ -157,15 +155,15 @@ class LocalPlatform:
 
     def supervised(self, cluster: str) -> bool:
         """Whether somebody living owns it: its supervisor, its guard, or one being born."""
-        row = self.ledger.cluster(cluster)
-        if row is None or row["released_at"] is not None:
+        found = self.ledger.cluster(cluster)
+        if found is None or found.released:
             return False
-        if marks.alive(row["supervisor_pid"], row["supervisor_started"]):
+        if marks.lives(found.supervisor):
             return True
-        if row["supervisor_pid"] in (None, _CLAIMED) and wall_s() - row["created"] < _BIRTH_S:
+        if found.supervisor is None and wall_s() - found.created < _BIRTH_S:
             return True
-        found = marks.marked(self.settings.home, cluster)
-        return any(process.role == "guard" for process in found)
+        living = marks.marked(self.settings.home, cluster)
+        return any(process.role == "guard" for process in living)
 
     def held(self, cluster: str | None = None) -> list[Held]:
         """By the marks on this machine, never by the ledger."""
@@ -187,21 +185,21 @@ class LocalPlatform:
         marks.sweep(self.settings.home, cluster, folder, spare=frozenset({os.getpid()}))
         left = [held for held in self.held(cluster) if held.where != f"pid {os.getpid()}"]
         if not left:  # the first who says so is remembered
-            row = self.ledger.cluster(cluster)
-            order = _release_order(row["orders"]) if row else {}
-            reason = Reason(order.get("reason") or Reason.SUPERVISOR_LOST)
-            mark_released(self.ledger, cluster, by="reaper", reason=reason)
+            found = self.ledger.cluster(cluster)
+            order = found.orders.release if found else None
+            reason = (order.reason if order else None) or Reason.SUPERVISOR_LOST
+            self.ledger.mark_released(cluster, by="reaper", reason=reason)
         return left
 
-    def _forsaken(self, row: sqlite3.Row) -> bool:
+    def _forsaken(self, cluster: Cluster) -> bool:
         """Its owner is dead, or was told to release it and hangs."""
-        order = _release_order(row["orders"])
-        overdue = bool(order) and wall_s() - order["at"] > _OBEY_S
-        return overdue or not self.supervised(row["id"])
+        order = cluster.orders.release
+        overdue = order is not None and wall_s() - order.at > _OBEY_S
+        return overdue or not self.supervised(cluster.id)
 
     def orphans(self) -> tuple[str, ...]:
         """Clusters with something alive, or a row, and nobody living who will release them."""
-        in_ledger = {row["id"] for row in self.ledger.living_clusters()}
+        in_ledger = {found.id for found in self.ledger.living_clusters()}
         on_machine = {held.cluster for held in self.held()}
         owned = {
             process.cluster
@@ -231,21 +229,15 @@ class LocalPlatform:
                     found.append(entry)
         return found
 
-    def _start_guard(self, run: str, cluster: str, folder: Path) -> None:
+    def _start_guard(self, run: str, cluster: str, attempt: int, folder: Path) -> None:
         environment = our_environment(os.environ)
         environment.update(marks.mark(self.settings.home, run, cluster, "guard", "guard"))
         Ours(
             module="ebbtide.infra.platforms.local.guard",
-            words=(str(self.settings.home), run, cluster),
+            words=(str(self.settings.home), run, cluster, str(attempt)),
             environment=environment,
             log=folder / "supervisor.log",
         ).start()
-
-
-def _release_order(orders: str) -> dict[str, Any]:
-    """Empty until somebody has said that the cluster shall be released."""
-    found: dict[str, Any] = json.loads(orders).get("release", {})
-    return found
 
 
 def _lay_ballast(folder: Path) -> None:
@@ -253,7 +245,3 @@ def _lay_ballast(folder: Path) -> None:
     ballast = folder / "ballast"
     with contextlib.suppress(OSError), open(ballast, "wb", opener=private_opener) as file:
         file.write(bytes(_BALLAST_BYTES))
-
-
-def _nothing_yet(cluster: str) -> str:
-    return to_json(ClusterView(cluster=cluster))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from ebbtide.infra.models.cluster import Failure, QueueView
 from ebbtide.infra.models.job import RunSpec
 from ebbtide.infra.models.phases import Reason, Step
+from ebbtide.infra.models.records import EventKind
 from ebbtide.infra.models.resources import Resources, format_duration
 from ebbtide.infra.platforms.local.neighbours import neighbours
 from ebbtide.infra.platforms.local.platform import LocalPlatform
@@ -74,7 +75,7 @@ class Admission:
         self._reporter.done(Step.WAIT_FOR_NODES, words)
         beside = neighbours(self._platform.settings.home).words
         if beside:
-            self._reporter.event("note", beside)
+            self._reporter.event(EventKind.NOTE, beside)
         return True
 
     def _say_requested(self) -> None:
@@ -93,8 +94,8 @@ class Admission:
             return
         self._cleared_s = now_s()
         if view.ahead and all(
-            self._platform.supervised(row["id"])
-            for row in self._ledger.living_clusters(view.ahead[0])
+            self._platform.supervised(cluster.id)
+            for cluster in self._ledger.living_clusters(view.ahead[0])
         ):
             return
         for cluster in self._platform.orphans():
@@ -105,12 +106,11 @@ class Admission:
             self._reporter.update(queue=view)
             beside = neighbours(self._platform.settings.home).words
             why = _why(view) + (f"; besides, {beside}" if beside else "")
-            reason = view.reason.value
             self._reporter.event(
-                "step_waiting",
+                EventKind.STEP_WAITING,
                 why,
-                step=Step.WAIT_FOR_NODES.value,
-                reason=reason,
+                step=Step.WAIT_FOR_NODES,
+                reason=view.reason,
                 position=view.position,
                 ahead=list(view.ahead),
                 held_by=list(view.held_by),

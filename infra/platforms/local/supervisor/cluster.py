@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import Any
 
 from ebbtide.infra.frameworks.base import ClusterPlan, load_framework
 from ebbtide.infra.models.cluster import Failure, WorkerFigures
 from ebbtide.infra.models.hardware import HardwareTier
 from ebbtide.infra.models.job import JobSpec, RunSpec
+from ebbtide.infra.models.orders import Orders
 from ebbtide.infra.models.phases import Reason, Step
+from ebbtide.infra.models.records import EventKind, Share
 from ebbtide.infra.models.resources import format_duration, format_memory
 from ebbtide.infra.platforms.local.metrics import TreeMeter
-from ebbtide.infra.platforms.local.pool import give_back
 from ebbtide.infra.platforms.local.processes import Place, member_environment, user_environment
 from ebbtide.infra.platforms.local.supervisor.bounds import Bounds
 from ebbtide.infra.platforms.local.supervisor.members import Exit, Members
@@ -69,7 +69,7 @@ class ClusterController:
             self.driver is not None and not self.driver.running and not self._job_over
         )
 
-    def tick(self, orders: dict[str, Any]) -> None:
+    def tick(self, orders: Orders) -> None:
         """Look at everything once and do what is due."""
         try:
             self._advance(orders)
@@ -86,7 +86,7 @@ class ClusterController:
             self.driver.meter.sample(now_s())
         self.context.recorder.look(self._load(), last=True)
 
-    def _advance(self, orders: dict[str, Any]) -> None:
+    def _advance(self, orders: Orders) -> None:
         if not self._opened_s:
             self._open()
         if self._stay_in_bounds():
@@ -100,9 +100,9 @@ class ClusterController:
             self._look(self.members)
         if self.reporter.view.workers_ready_at is None:
             return
-        if orders.get("autoscale"):
+        if orders.autoscale:
             self._attach()
-        if orders.get("job") and self.driver is not None:
+        if orders.job and self.driver is not None:
             self._run(self.driver)
         self.programs.tick(orders, self._out_of_memory)
         self._measure()
@@ -115,11 +115,17 @@ class ClusterController:
             self.members.reset_failures()
             self.members.start_head()
 
-    def shares(self) -> list[tuple[str, str, str, int, int]]:
-        """Rows for a ledger that was lost."""
+    def shares(self) -> list[Share]:
+        """What it has of its pool."""
         cluster, pool = self.context.plan.cluster, self.spec.cluster.pool.name
         return [
-            (cluster, owner, pool, tier.resources.cpu_millis, tier.resources.memory_bytes)
+            Share(
+                run=self.spec.name,
+                cluster=cluster,
+                owner=owner,
+                pool=pool,
+                amount=tier.resources,
+            )
             for owner, tier in self._owners().items()
         ]
 
@@ -185,7 +191,9 @@ class ClusterController:
             driver.start(self._environment(driver.job, self.context.place))
             self.reporter.update(job=driver.view)
             if driver.view.ended_at is None:
-                self.reporter.event("job_started", "the program runs", step=Step.RUN_USER_JOB.value)
+                self.reporter.event(
+                    EventKind.JOB_STARTED, "the program runs", step=Step.RUN_USER_JOB
+                )
             else:
                 self._say_job_ended(driver)
         elif driver.poll(self._out_of_memory):
@@ -200,32 +208,37 @@ class ClusterController:
         reason = job.reason or Reason.EXIT_CODE
         code = f"exit code {job.exit_code}" if reason is Reason.EXIT_CODE else ""
         words = ", ".join(filter(None, (code, job.detail)))
-        more = {"step": Step.RUN_USER_JOB.value, "exit_code": job.exit_code}
         self.reporter.event(
-            "step_failed", reason.info.sentence, reason=reason, detail=words, **more
+            EventKind.STEP_FAILED,
+            reason.info.sentence,
+            step=Step.RUN_USER_JOB,
+            reason=reason,
+            detail=words,
+            exit_code=job.exit_code,
         )
 
     def _collect_exited(self) -> None:
         if self.members is None or self.scaler is None:
             return
         for gone in self.members.exited_workers():
-            give_back(self.context.ledger, self.context.plan.cluster, gone.name)
+            self.context.ledger.give_back(self.context.plan.cluster, gone.name)
             self._say_gone(gone)
             if not gone.expected and not self._job_over:
                 self.scaler.replace_lost()
 
     def _say_gone(self, gone: Exit) -> None:
         if gone.expected:
-            self.reporter.event("left", f"{gone.name} left after {format_duration(gone.seconds)}")
+            words = f"{gone.name} left after {format_duration(gone.seconds)}"
+            self.reporter.event(EventKind.LEFT, words)
         elif gone.out_of_memory:
             self._say_out_of_memory("worker", gone.out_of_memory)
         else:
-            self.reporter.event("warning", f"{gone.name} died and is replaced")
+            self.reporter.event(EventKind.WARNING, f"{gone.name} died and is replaced")
 
     def _say_out_of_memory(self, who: str, where: str) -> None:
         self._out_of_memory = where
         words = f"{who} was killed: out of memory ({where})"
-        self.reporter.event("warning", words, reason=Reason.OUT_OF_MEMORY.value)
+        self.reporter.event(EventKind.WARNING, words, reason=Reason.OUT_OF_MEMORY)
 
     def _failure(self) -> Failure | None:
         members = self.members
@@ -246,7 +259,7 @@ class ClusterController:
         """Whether the run had to be ended for taking too much of the machine."""
         words = self.bounds.output.look()
         if words:
-            self.reporter.event("note", words)
+            self.reporter.event(EventKind.NOTE, words)
         exceeded = self.bounds.exceeded()
         if exceeded is None or self._job_over:
             return False
@@ -306,9 +319,11 @@ class ClusterController:
             driver.end(Reason.TIME_LIMIT, f"{allowed} allowed; raise it with --time-limit")
         elif verdict is Verdict.WARN_IDLE:
             allowed = format_duration(limits.idle_release_s or 0)
-            self.reporter.event("warning", f"no work for {idle}; idle limit is {allowed}")
+            self.reporter.event(EventKind.WARNING, f"no work for {idle}; idle limit is {allowed}")
         elif verdict is Verdict.IDLE and limits.idle_action == "warn":
-            self.reporter.event("warning", f"no work for {idle}; kept, as --idle-action warn says")
+            self.reporter.event(
+                EventKind.WARNING, f"no work for {idle}; kept, as --idle-action warn says"
+            )
         elif verdict is Verdict.IDLE:
             driver.end(Reason.IDLE, f"no work for {idle}; --idle-release never keeps it")
 

@@ -1,13 +1,12 @@
-"""The supervisor's loop, as a program: its arguments are HOME RUN CLUSTER; the guard starts it.
+"""The supervisor's loop, as a program: its arguments are HOME RUN CLUSTER ATTEMPT.
 
-It renews nothing itself. It makes the cluster what the orders in the ledger say, tells what is, and
-releases everything when its orders say so or the lease lapses.
+The guard starts it. It renews nothing itself. It makes the cluster what the orders in the ledger
+say, tells what is, and releases everything when its orders say so or the lease lapses.
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import select
 import signal
@@ -19,8 +18,10 @@ from ebbtide.infra.errors import EbbError
 from ebbtide.infra.frameworks.base import ClusterPlan
 from ebbtide.infra.models.codec import from_json, to_json
 from ebbtide.infra.models.job import RunSpec
+from ebbtide.infra.models.orders import Orders, Release
 from ebbtide.infra.models.phases import Phase, Reason
-from ebbtide.infra.models.resources import NOTHING, Resources
+from ebbtide.infra.models.records import Cluster, LeaseState, Run
+from ebbtide.infra.models.resources import NOTHING
 from ebbtide.infra.platforms.local import marks, processes
 from ebbtide.infra.platforms.local.neighbours import say_what_is_held
 from ebbtide.infra.platforms.local.platform import LocalPlatform
@@ -43,8 +44,8 @@ _READ_AT_LEAST_S = 1.0
 class Supervisor:
     """Owns one cluster from admission to release."""
 
-    def __init__(self, settings: Settings, run: str, cluster: str):
-        self.run, self.cluster = run, cluster
+    def __init__(self, settings: Settings, run: str, cluster: str, attempt: int):
+        self.run, self.cluster, self.attempt = run, cluster, attempt
         platform = LocalPlatform(settings)
         self.ledger = platform.ledger
         self.spec = from_json(RunSpec, (settings.run_folder(run) / "spec.json").read_text())
@@ -65,8 +66,9 @@ class Supervisor:
             output=OutputWatch(logs, self.spec.limits.max_output_bytes),
         )
         self.controller = ClusterController(self.context)
-        self.release_order: dict[str, Any] | None = None
-        self.orders: dict[str, Any] = {}
+        self.release_order: Release | None = None
+        self.orders = Orders()
+        self._lapsed: str | None = None
         self._held = NOTHING
         self._version = -1
         self._read_s = -_READ_AT_LEAST_S
@@ -85,7 +87,8 @@ class Supervisor:
         self.controller.last_look()
         members = self.controller.members
         self.controller.programs.ask_to_end()
-        release(self.context, self.release_order, len(members.workers) if members else 0)
+        workers = len(members.workers) if members else 0
+        release(self.context, self.release_order, workers, lapsed=self._lapsed)
 
     def _tick(self) -> None:
         with contextlib.suppress(EbbError):  # judged again at the next tick; the lease goes on
@@ -97,13 +100,12 @@ class Supervisor:
                 if self.admission.admitted or self.admission.try_now():
                     self.controller.tick(self.orders)
                     self._say_what_is_held()
-        if self.orders.get("release_after_job") and self.reporter.view.job.ended_at is not None:
-            self.release_order = {"reason": ""}
+        if self.orders.release_after_job and self.reporter.view.job.ended_at is not None:
+            self.release_order = Release()
         self.reporter.flush()
 
     def _say_what_is_held(self) -> None:
-        shares = self.controller.shares()
-        held = Resources(sum(share[3] for share in shares), sum(share[4] for share in shares))
+        held = sum((share.amount for share in self.controller.shares()), start=NOTHING)
         if held != self._held:
             self._held = held
             say_what_is_held(held)
@@ -113,67 +115,61 @@ class Supervisor:
         if version == self._version and now_s() - self._read_s < _READ_AT_LEAST_S:
             return
         self._version, self._read_s = version, now_s()
-        row = self.ledger.cluster(self.cluster)
-        if row is None:
+        found = self.ledger.cluster(self.cluster)
+        if found is None:
             self._restore()
             return
-        self.orders = json.loads(row["orders"])
-        if row["released_at"] is not None:
-            self.release_order = {"reason": "", "at_once": True}
-        self.lease.agree(row["lease_s"])
-        if "release" in self.orders:
-            self.release_order = self.orders["release"]
-        elif self.lease.lapsed(row["beat"], now_s()):
+        self.orders = found.orders
+        if found.released:
+            self.release_order = Release(at_once=True)
+        self.lease.agree(found.lease_s)
+        if self.orders.release is not None:
+            self.release_order = self.orders.release
+        elif self.lease.lapsed(found.beat, now_s()):
             kept = self.lease.duration_s > self.spec.lease_s
             words = "its flow stayed suspended for longer than it was to be kept" if kept else ""
-            self.release_order = {
-                "reason": Reason.LEASE_LAPSED.value,
-                "lapsed": True,
-                "because": words,
-            }
+            self._lapsed = words
+            self.release_order = Release(reason=Reason.LEASE_LAPSED)
         self._obey_repeat()
 
     def _obey_repeat(self) -> None:
-        repeat = self.orders.get("repeat")
-        if repeat and repeat["at"] > self._repeated_at:
-            self._repeated_at = repeat["at"]
+        repeat = self.orders.repeat
+        if repeat is not None and repeat.at > self._repeated_at:
+            self._repeated_at = repeat.at
             self.reporter.update(failure=None)
             self.controller.reset_failures()
 
     def _sign_in(self) -> None:
-        pid = os.getpid()
         with contextlib.suppress(EbbError):
-            self.ledger.update_cluster(
-                self.cluster, supervisor_pid=pid, supervisor_started=marks.started_ticks(pid)
-            )
+            self.ledger.register_supervisor(self.cluster, marks.this_process())
         signal.signal(signal.SIGTERM, self._told_to_stop)
 
     def _told_to_stop(self, *_: object) -> None:
-        self.release_order = {"reason": Reason.CANCELLED.value}
+        self.release_order = Release(reason=Reason.CANCELLED)
 
     def _restore(self) -> None:
         """The ledger was lost: write down again what lives."""
-        pid, job_runs = os.getpid(), self.driver is not None and self.driver.running
-        run = {
-            "name": self.run,
-            "spec": to_json(self.spec),
-            "phase": (Phase.RUNNING if job_runs else Phase.STARTING).value,
-            "created": wall_s(),
-        }
-        cluster = {
-            "id": self.cluster,
-            "run": self.run,
-            "attempt": int(self.cluster.rsplit("-", 1)[1]),
-            "pool": self.spec.cluster.pool.name,
-            "state": "admitted" if self.admission.admitted else "queued",
-            "beat": 0,
-            "lease_s": self.lease.duration_s,
-            "supervisor_pid": pid,
-            "supervisor_started": marks.started_ticks(pid),
-            "orders": json.dumps(self.orders),
-            "view": to_json(self.reporter.view),
-            "created": wall_s(),
-        }
+        job_runs = self.driver is not None and self.driver.running
+        run = Run(
+            name=self.run,
+            spec_json=to_json(self.spec),
+            phase=Phase.RUNNING if job_runs else Phase.STARTING,
+            created=wall_s(),
+        )
+        cluster = Cluster(
+            id=self.cluster,
+            run=self.run,
+            attempt=self.attempt,
+            pool=self.spec.cluster.pool.name,
+            state=LeaseState.ADMITTED if self.admission.admitted else LeaseState.QUEUED,
+            beat=0,
+            beat_at=0.0,
+            lease_s=self.lease.duration_s,
+            created=wall_s(),
+            orders_json=to_json(self.orders),
+            view_json=to_json(self.reporter.view),
+            supervisor=marks.this_process(),
+        )
         self.ledger.restore(run, cluster, self.controller.shares())
         self.context.recorder.forget_written()
 
@@ -233,11 +229,11 @@ def _drain_pipe(read_end: int) -> None:
         os.read(read_end, 4096)
 
 
-def main(home: Path, run: str, cluster: str) -> None:
+def main(home: Path, run: str, cluster: str, attempt: int) -> None:
     """Serve one cluster."""
     os.umask(0o077)
-    Supervisor(Settings(home=home), run, cluster).serve()
+    Supervisor(Settings(home=home), run, cluster, attempt).serve()
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2], sys.argv[3])
+    main(Path(sys.argv[1]), sys.argv[2], sys.argv[3], int(sys.argv[4]))

@@ -11,10 +11,10 @@ from dataclasses import replace
 from typing import Any
 
 from ebbtide.infra.files.private import private_folder
-from ebbtide.infra.models.codec import from_data
 from ebbtide.infra.models.job import JobSpec
+from ebbtide.infra.models.orders import Orders
 from ebbtide.infra.models.phases import Reason
-from ebbtide.infra.platforms.local.platform import PROGRAM, STOP_PROGRAM
+from ebbtide.infra.models.records import EventKind
 from ebbtide.infra.platforms.local.processes import Place
 from ebbtide.infra.platforms.local.supervisor.program import Driver
 from ebbtide.infra.platforms.local.supervisor.status import StatusReporter
@@ -31,15 +31,14 @@ class Programs:
         self._environment = environment
         self._drivers: dict[str, Driver] = {}
 
-    def tick(self, orders: dict[str, Any], out_of_memory: str) -> None:
+    def tick(self, orders: Orders, out_of_memory: str) -> None:
         """Start what was ordered, end what shall end, and say what has ended."""
-        for order, facts in orders.items():
-            name = order.removeprefix(PROGRAM)
-            if name != order and name not in self._drivers:
-                self._start(name, from_data(JobSpec, facts))
-            stopped = order.removeprefix(STOP_PROGRAM)
-            if stopped != order and stopped in self._drivers:
-                self._drivers[stopped].end(Reason.CANCELLED, Reason.CANCELLED.info.sentence)
+        for name, job in orders.programs.items():
+            if name not in self._drivers:
+                self._start(name, job)
+        for name in orders.stopped:
+            if name in self._drivers:
+                self._drivers[name].end(Reason.CANCELLED, Reason.CANCELLED.info.sentence)
         for driver in self._drivers.values():
             driver.poll(out_of_memory)
         self._tell()
@@ -62,7 +61,7 @@ class Programs:
         place = replace(self._place, logs=folder)
         driver = self._drivers[name] = Driver(job, place)
         driver.start(self._environment(job, place))
-        self._reporter.event("note", f"program {name} runs")
+        self._reporter.event(EventKind.NOTE, f"program {name} runs")
 
     def _tell(self) -> None:
         before = self._reporter.view.programs
@@ -74,4 +73,4 @@ class Programs:
             if view.ended_at is not None and before.get(name) != view:
                 well = view.exit_code == 0 and view.reason is None
                 words = "ended well" if well else f"failed: {view.detail or view.exit_code}"
-                self._reporter.event("note", f"program {name} {words}")
+                self._reporter.event(EventKind.NOTE, f"program {name} {words}")

@@ -7,50 +7,55 @@ lose any more and are killed.
 from __future__ import annotations
 
 import os
-from typing import Any
 
 from ebbtide.infra.errors import EbbError, error_for
 from ebbtide.infra.models.cluster import ClusterView
+from ebbtide.infra.models.orders import Release
 from ebbtide.infra.models.phases import Phase, Reason, Step
+from ebbtide.infra.models.records import EventKind
 from ebbtide.infra.platforms.local import marks
-from ebbtide.infra.platforms.local.pool import mark_released
 from ebbtide.infra.platforms.local.supervisor.cluster import ClusterContext
 from ebbtide.infra.records import runs
-from ebbtide.infra.records.ledger import Ledger
+from ebbtide.infra.records.store import RunStore
 from ebbtide.infra.waiting import wait_until
 
 _RECORD_TIMEOUT_S = 60.0
 
 
-def release(context: ClusterContext, order: dict[str, Any], workers: int) -> None:
+def release(
+    context: ClusterContext, order: Release, workers: int, *, lapsed: str | None = None
+) -> None:
     """Give everything back.
 
     Args:
         context: whose.
-        order: ``reason`` (a Reason or empty), ``at_once``, ``lapsed``, ``because``.
+        order: why and how.
         workers: how many there were, for the last line.
+        lapsed: set when nobody renewed the lease, so that nobody is there to end the run: why, in
+            words; may be empty.
     """
     ledger, reporter, place = context.ledger, context.reporter, context.place
-    reason = Reason(order["reason"]) if order.get("reason") else None
+    reason = order.reason
     reporter.phase(Phase.RELEASING)
     if context.driver is not None:
         ended_for = reason or Reason.CANCELLED
-        context.driver.end(ended_for, ended_for.info.sentence, at_once=order.get("at_once", False))
+        context.driver.end(ended_for, ended_for.info.sentence, at_once=order.at_once)
         reporter.update(job=context.driver.view)
     spare = frozenset({os.getpid(), os.getppid()})
     folder = context.plan.folder
     left = marks.sweep(place.home, place.cluster, folder, spare=spare, my_children=True)
     words = context.output.finish()
     if words:
-        reporter.event("note", words)
+        reporter.event(EventKind.NOTE, words)
     if left:
         pids = [process.pid for process in left]
-        reporter.event("warning", f"still alive: {pids}", reason=Reason.RELEASE_INCOMPLETE.value)
+        words = f"still alive: {pids}"
+        reporter.event(EventKind.WARNING, words, reason=Reason.RELEASE_INCOMPLETE)
     else:
         reporter.done(Step.TEAR_DOWN, _words(workers, context))
     wait_until(lambda: _recorded(ledger, context, reason), timeout_s=_RECORD_TIMEOUT_S)
-    if order.get("lapsed"):
-        _end_run(ledger, reporter.view, place.run, order.get("because", ""))
+    if lapsed is not None:
+        _end_run(ledger, reporter.view, place.run, lapsed)
 
 
 def _words(workers: int, context: ClusterContext) -> str:
@@ -59,18 +64,18 @@ def _words(workers: int, context: ClusterContext) -> str:
     return f"head, {workers} worker{'s' * (workers != 1)}"
 
 
-def _recorded(ledger: Ledger, context: ClusterContext, reason: Reason | None) -> bool:
+def _recorded(ledger: RunStore, context: ClusterContext, reason: Reason | None) -> bool:
     """The spill is gone by now, so even a disk that was full has room for this row."""
     try:
         context.reporter.flush()
         context.recorder.flush()
-        mark_released(ledger, context.plan.cluster, by="supervisor", reason=reason)
+        ledger.mark_released(context.plan.cluster, by="supervisor", reason=reason)
     except EbbError:
         return False
     return True
 
 
-def _end_run(ledger: Ledger, view: ClusterView, run: str, because: str) -> None:
+def _end_run(ledger: RunStore, view: ClusterView, run: str, because: str) -> None:
     """Nobody is there to say how the run ended: say it, from what the program did."""
     program_ended = view.job.ended_at is not None and view.job.reason is not Reason.LEASE_LAPSED
     lost = Reason.LEASE_LAPSED if because else Reason.FLOW_LOST

@@ -5,6 +5,7 @@ from __future__ import annotations
 from ebbtide.infra.models.cluster import AutoscalePolicy
 from ebbtide.infra.models.hardware import NodePool
 from ebbtide.infra.models.phases import Reason
+from ebbtide.infra.models.records import EventKind
 from ebbtide.infra.platforms.local.pool import try_grow
 from ebbtide.infra.platforms.local.supervisor.members import Members
 from ebbtide.infra.platforms.local.supervisor.status import StatusReporter
@@ -83,7 +84,7 @@ class Scaler:
         self._said = ""
         self._reporter.update(workers_wanted=after)
         self._reporter.event(
-            "scaled",
+            EventKind.SCALED,
             f"workers {before} → {after}   {decision.reason}",
             before=before,
             after=after,
@@ -95,9 +96,9 @@ class Scaler:
 
     def _say_no_room(self, wanted: int, got: int) -> None:
         words = f"{wanted} workers wanted, pool {self._pool.name} has room for {got}"
-        self._say_once(words, reason=Reason.POOL_AT_MAX.value)
+        self._say_once(words, reason=Reason.POOL_AT_MAX)
 
-    def _say_once(self, words: str, reason: str | None = None) -> None:
+    def _say_once(self, words: str, reason: Reason | None = None) -> None:
         if words != self._said:
             self._said = words
-            self._reporter.event("note", words, reason=reason)
+            self._reporter.event(EventKind.NOTE, words, reason=reason)

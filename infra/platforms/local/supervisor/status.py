@@ -12,9 +12,9 @@ from typing import Any
 
 from ebbtide.infra.errors import EbbError
 from ebbtide.infra.models.cluster import ClusterView, Failure
-from ebbtide.infra.models.codec import to_json
-from ebbtide.infra.models.phases import Phase, Step
-from ebbtide.infra.records.ledger import Ledger
+from ebbtide.infra.models.phases import Phase, Reason, Step
+from ebbtide.infra.models.records import Event, EventKind
+from ebbtide.infra.records.store import RunStore
 from ebbtide.infra.waiting import wall_s
 
 _PHASES = {
@@ -27,12 +27,12 @@ _PHASES = {
 class StatusReporter:
     """Holds the view and writes it when it has changed."""
 
-    def __init__(self, ledger: Ledger, run: str, cluster: str):
+    def __init__(self, ledger: RunStore, run: str, cluster: str):
         self.view = ClusterView(cluster=cluster)
         self._ledger = ledger
         self._run = run
-        self._written = ""
-        self._unsent: list[tuple[str, str, dict[str, Any]]] = []
+        self._written: ClusterView | None = None
+        self._unsent: list[Event] = []
 
     @staticmethod
     def now() -> float:
@@ -45,43 +45,68 @@ class StatusReporter:
 
     def done(self, step: Step, message: str, **data: Any) -> None:
         """A step has been reached."""
-        self.event("step_done", message, step=step.value, **data)
+        self.event(EventKind.STEP_DONE, message, step=step, **data)
         if step in _PHASES:
             self.phase(_PHASES[step])
 
     def fail(self, failure: Failure) -> None:
         """A step has failed; the flow decides what follows."""
         self.update(failure=failure)
-        message = failure.reason.info.sentence
-        more = {"detail": failure.detail, "hint": failure.hint}
         self.event(
-            "step_failed", message, step=failure.step.value, reason=failure.reason.value, **more
+            EventKind.STEP_FAILED,
+            failure.reason.info.sentence,
+            step=failure.step,
+            reason=failure.reason,
+            detail=failure.detail,
+            hint=failure.hint,
         )
 
-    def event(self, kind: str, message: str, **data: Any) -> None:
-        """Something happened, now."""
-        event = {"cluster": self.view.cluster, "at": wall_s(), **data}
-        self._unsent.append((kind, message, event))
+    def event(
+        self,
+        kind: EventKind,
+        message: str,
+        *,
+        step: Step | None = None,
+        reason: Reason | None = None,
+        **data: Any,
+    ) -> None:
+        """Something happened, now.
+
+        Args:
+            kind: what sort of thing.
+            message: one line, for people.
+            step: which step it belongs to.
+            reason: why it happened.
+            data: more of it, for machines.
+        """
+        self._unsent.append(
+            Event(
+                run=self._run,
+                cluster=self.view.cluster,
+                at=wall_s(),
+                kind=kind,
+                step=step,
+                reason=reason,
+                message=message,
+                data=data,
+            )
+        )
         self.flush()
 
     def phase(self, phase: Phase) -> None:
         """The run's phase, for ``ebb ps``."""
         with contextlib.suppress(EbbError):
-            self._ledger.write(
-                "UPDATE runs SET phase = ? WHERE name = ? AND ended IS NULL", phase.value, self._run
-            )
+            self._ledger.set_phase(self._run, phase)
 
     def flush(self) -> bool:
         """Write what is new; gives whether all of it is written."""
         try:
             while self._unsent:
-                kind, message, event = self._unsent[0]
-                self._ledger.emit(self._run, kind, message, **event)
+                self._ledger.append(self._unsent[0])
                 self._unsent.pop(0)
-            text = to_json(self.view)
-            if text != self._written:
-                self._ledger.update_cluster(self.view.cluster, view=text)
-                self._written = text
+            if self.view != self._written:
+                self._ledger.write_view(self.view)
+                self._written = self.view
         except EbbError:
             return False
         return True

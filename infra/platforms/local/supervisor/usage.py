@@ -16,8 +16,7 @@ from ebbtide.infra.models.cluster import WorkerFigures
 from ebbtide.infra.models.hardware import HardwareTier
 from ebbtide.infra.models.usage import Sample, Span
 from ebbtide.infra.platforms.local.metrics import TreeMeter
-from ebbtide.infra.records import usage
-from ebbtide.infra.records.ledger import Ledger
+from ebbtide.infra.records.store import RunStore
 from ebbtide.infra.waiting import now_s, wall_s
 
 PERIOD_S = 2.0
@@ -62,7 +61,7 @@ class _OpenSpan:
 class UsageRecorder:
     """Spans and samples of one cluster."""
 
-    def __init__(self, ledger: Ledger, cluster: str):
+    def __init__(self, ledger: RunStore, cluster: str):
         self._ledger = ledger
         self._cluster = cluster
         self._open_spans: dict[str, _OpenSpan] = {}
@@ -122,7 +121,7 @@ class UsageRecorder:
         if not changed and not self._samples:
             return True
         try:
-            usage.write(self._ledger, self._cluster, changed, self._samples, self._every)
+            self._ledger.write_usage(self._cluster, changed, self._samples, self._every)
         except EbbError:
             return False
         self._written = spans

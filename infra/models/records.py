@@ -1,0 +1,253 @@
+"""What a store of runs gives back and takes: values, whatever keeps them.
+
+What is seldom read and costs time to build (a spec, a view) stays JSON until it is asked for.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from ebbtide.infra.models.cluster import ClusterView
+from ebbtide.infra.models.codec import from_json
+from ebbtide.infra.models.job import RunSpec
+from ebbtide.infra.models.orders import Orders
+from ebbtide.infra.models.phases import Phase, Reason, Step
+from ebbtide.infra.models.resources import Resources
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessRef:
+    """A process, told apart from a later one with the same number."""
+
+    pid: int
+    started: float | None = None
+    """When it began, in clock ticks since boot; None where that was not noted."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """One run: what was asked for, who drives it, and how it ended."""
+
+    name: str
+    spec_json: str
+    """The ``RunSpec``; see ``spec``."""
+    phase: Phase = Phase.QUEUED
+    created: float = 0.0
+    """Unix time, seconds. 0 in one that is reserved: now."""
+    reason: Reason | None = None
+    """Why it ended; None while it goes on, or when it succeeded."""
+    detail: str = ""
+    exit_code: int | None = None
+    """None until it has ended."""
+    ended: float | None = None
+    """Unix time, seconds; None while it goes on."""
+    attempt: int = 1
+    """The one it has got to; 1 = the first."""
+    driver: ProcessRef | None = None
+    """The flow process; None until one has registered."""
+    flow_run_id: str | None = None
+    """Prefect's id of the flow run that drives it."""
+    stop_reason: Reason | None = None
+    """Set when its end was asked for."""
+    prefect_url: str | None = None
+    """Of the user interface of the Prefect server that records it."""
+    key: str | None = None
+    """What tells its job apart, when that is asked for again."""
+    owner: str = ""
+    """Who asked for it."""
+    tags: tuple[str, ...] = ()
+    """Words to find it by."""
+
+    @property
+    def spec(self) -> RunSpec:
+        """All that was asked for. Built anew each time."""
+        return from_json(RunSpec, self.spec_json)
+
+    @property
+    def over(self) -> bool:
+        """Whether it has ended."""
+        return self.ended is not None
+
+
+class Reserved(StrEnum):
+    """What came of reserving a name for a run."""
+
+    DONE = "done"
+    NAME_TAKEN = "name_taken"
+    QUEUE_FULL = "queue_full"
+
+
+class LeaseState(StrEnum):
+    """Where a cluster stands with its pool."""
+
+    QUEUED = "queued"
+    ADMITTED = "admitted"
+    RELEASED = "released"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cluster:
+    """One cluster: its lease, what is wanted of it, and what its owner saw last."""
+
+    id: str
+    run: str
+    attempt: int
+    """Of its run; 1 = the first."""
+    pool: str
+    state: LeaseState
+    beat: int
+    """Counts the renewals of its lease."""
+    beat_at: float
+    """When it was last renewed; Unix time in seconds, 0 when never. For people to read."""
+    lease_s: float
+    """How long it outlives the last renewal."""
+    created: float
+    """Unix time, seconds."""
+    orders_json: str = "{}"
+    """The ``Orders``; see ``orders``."""
+    view_json: str = "{}"
+    """The ``ClusterView``; see ``view``."""
+    claimed: bool = False
+    """Whether somebody has begun to give it a supervisor."""
+    supervisor: ProcessRef | None = None
+    """None until it has registered."""
+    released_at: float | None = None
+    """Unix time, seconds; None until nothing of it is left."""
+    released_by: str = ""
+    """Who said so: supervisor, guard, reaper, restore."""
+    release_reason: Reason | None = None
+    """None when all went well."""
+
+    @property
+    def released(self) -> bool:
+        """Whether nothing of it is left."""
+        return self.released_at is not None
+
+    @property
+    def renewed_at(self) -> float:
+        """When somebody last wanted it; Unix time, seconds."""
+        return max(self.beat_at, self.created)
+
+    @property
+    def orders(self) -> Orders:
+        """What is wanted of it. Built anew each time."""
+        return from_json(Orders, self.orders_json)
+
+    @property
+    def view(self) -> ClusterView | None:
+        """Its owner's last word; None until it has said one. Built anew each time."""
+        return None if self.view_json == "{}" else from_json(ClusterView, self.view_json)
+
+    @property
+    def last_view(self) -> ClusterView:
+        """The same; empty until its owner has said something."""
+        return self.view or ClusterView(cluster=self.id)
+
+
+class EventKind(StrEnum):
+    """What sort of thing happened."""
+
+    STEP_DONE = "step_done"
+    STEP_FAILED = "step_failed"
+    STEP_WAITING = "step_waiting"
+    JOB_STARTED = "job_started"
+    SCALED = "scaled"
+    LEFT = "left"
+    """A worker left, as it was asked to."""
+    NOTE = "note"
+    WARNING = "warning"
+    ATTEMPT = "attempt"
+    """An attempt failed and another follows."""
+    RUN_ENDED = "run_ended"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """Something that happened to a run. Its fields, in this order, are also its JSON."""
+
+    id: int = 0
+    """Given by the store: counts up, so that one can ask for those after it."""
+    run: str
+    cluster: str | None = None
+    at: float = 0.0
+    """Unix time, seconds. 0 in one that is appended: now."""
+    kind: EventKind
+    step: Step | None = None
+    reason: Reason | None = None
+    message: str
+    data: dict[str, Any] = field(default_factory=dict)
+    """More of it, for machines; JSON can hold it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Share:
+    """A part of a pool that a cluster has."""
+
+    run: str
+    cluster: str
+    owner: str
+    """``head`` (with the driver in it), ``worker-0``, …; ``driver`` where there is no cluster."""
+    pool: str
+    amount: Resources
+    node: str = ""
+    """Empty when its pool has several and nobody has said which."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunLimits:
+    """What holds a cluster back in its pool beside room."""
+
+    tier: str = ""
+    """Its workers' tier, by which runs are counted."""
+    tier_most: int | None = None
+    """Runs at once with its tier; None: as many as there is room for."""
+    owner_most: int | None = None
+    """Runs at once of its owner; None: as many as there is room for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One cluster that waits for room or has it."""
+
+    cluster: str
+    run: str
+    tier: str
+    owner: str
+    tier_most: int | None = None
+    """Runs at once with its tier."""
+    owner_most: int | None = None
+    """Runs at once of its owner."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolUse:
+    """A pool at one moment."""
+
+    waiting: tuple[Entry, ...]
+    """Clusters that wait for room, first come first."""
+    holding: tuple[Entry, ...]
+    """Clusters that have room."""
+    used: Resources
+    """Held by all of them together."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Registration:
+    """A flow run and the process that is it."""
+
+    flow_run_id: str
+    name: str
+    process: ProcessRef
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunCount:
+    """How many runs there are."""
+
+    total: int
+    recent: int
+    """Of them, those asked for since the moment that was named."""
+    first: float | None
+    """When the first was asked for, Unix time in seconds; None without any."""

@@ -1,0 +1,12 @@
+"""Which store an installation has."""
+
+from __future__ import annotations
+
+from ebbtide.infra.records.ledger import Ledger
+from ebbtide.infra.records.store import RunStore
+from ebbtide.infra.settings import Settings
+
+
+def open_store(settings: Settings) -> RunStore:
+    """The store of this installation, for the thread that calls; nothing is read yet."""
+    return Ledger(settings.home)

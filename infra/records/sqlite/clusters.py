@@ -1,0 +1,215 @@
+"""The table of clusters: each a lease, with what is wanted of it and what its owner saw last."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from ebbtide.infra.models.cluster import ClusterView
+from ebbtide.infra.models.codec import from_json, to_json
+from ebbtide.infra.models.orders import Order, Orders
+from ebbtide.infra.models.phases import Reason
+from ebbtide.infra.models.records import Cluster, ProcessRef, Run, RunLimits, Share
+from ebbtide.infra.records.sqlite.database import Database
+from ebbtide.infra.records.sqlite.rows import CLAIMED, cluster_of, run_of
+from ebbtide.infra.records.store import NO_LIMITS
+from ebbtide.infra.waiting import wall_s
+
+
+class ClusterTable(Database):
+    """Leases, orders and views."""
+
+    def add_cluster(
+        self,
+        cluster: str,
+        run: str,
+        *,
+        attempt: int,
+        pool: str,
+        lease_s: float,
+        limits: RunLimits = NO_LIMITS,
+    ) -> None:
+        """A new cluster at the end of its pool's queue. Adding it again changes nothing."""
+        self.write(
+            "INSERT OR IGNORE INTO clusters (id, run, attempt, pool, tier, tier_most, owner_most,"
+            " state, beat, lease_s, orders, view, created)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, 'queued', 0, ?, '{}', '{}', ?)",
+            cluster,
+            run,
+            attempt,
+            pool,
+            limits.tier,
+            limits.tier_most,
+            limits.owner_most,
+            lease_s,
+            wall_s(),
+        )
+
+    def cluster(self, cluster: str) -> Cluster | None:
+        """One cluster."""
+        row = self.row("SELECT * FROM clusters WHERE id = ?", cluster)
+        return None if row is None else cluster_of(row)
+
+    def last_cluster(self, run: str) -> Cluster | None:
+        """The latest cluster of a run."""
+        row = self.row("SELECT * FROM clusters WHERE run = ? ORDER BY seq DESC LIMIT 1", run)
+        return None if row is None else cluster_of(row)
+
+    def clusters_of(self, run: str | None = None) -> list[str]:
+        """The ids of all clusters of a run, or of all runs, oldest first; also released ones."""
+        if run is None:
+            rows = self.rows("SELECT id FROM clusters ORDER BY seq")
+        else:
+            rows = self.rows("SELECT id FROM clusters WHERE run = ? ORDER BY seq", run)
+        return [row["id"] for row in rows]
+
+    def living_clusters(self, run: str | None = None) -> list[Cluster]:
+        """Clusters that are not released yet, oldest first."""
+        if run is None:
+            rows = self.rows("SELECT * FROM clusters WHERE released_at IS NULL ORDER BY seq")
+        else:
+            rows = self.rows(
+                "SELECT * FROM clusters WHERE released_at IS NULL AND run = ? ORDER BY seq", run
+            )
+        return [cluster_of(row) for row in rows]
+
+    def living_with_runs(self) -> list[tuple[Cluster, Run]]:
+        """Clusters that are not released yet, oldest first, each with its run."""
+        runs = {
+            row["name"]: run_of(row)
+            for row in self.rows(
+                "SELECT * FROM runs WHERE name IN"
+                " (SELECT run FROM clusters WHERE released_at IS NULL)"
+            )
+        }
+        living = self.living_clusters()
+        return [(cluster, runs[cluster.run]) for cluster in living if cluster.run in runs]
+
+    def orders_of(self, key: str) -> list[Orders]:
+        """The orders to each cluster of the runs of the job that this key tells apart."""
+        rows = self.rows(
+            "SELECT c.orders FROM clusters c JOIN runs r ON r.name = c.run WHERE r.job_key = ?",
+            key,
+        )
+        return [from_json(Orders, row["orders"]) for row in rows]
+
+    def update_cluster(self, cluster: str, **fields: Any) -> int:
+        """Set columns of a cluster; gives 0 when there is no such cluster."""
+        settings = ", ".join(f"{column} = ?" for column in fields)
+        return self.write(f"UPDATE clusters SET {settings} WHERE id = ?", *fields.values(), cluster)
+
+    def write_view(self, view: ClusterView) -> None:
+        """What the cluster's owner sees now; it names its cluster."""
+        self.update_cluster(view.cluster, view=to_json(view))
+
+    def register_supervisor(self, cluster: str, process: ProcessRef) -> None:
+        """This process owns the cluster from now on."""
+        self.update_cluster(cluster, supervisor_pid=process.pid, supervisor_started=process.started)
+
+    def claim_cluster(self, cluster: str) -> bool:
+        """Whether it is the caller who gives the cluster its supervisor: the first who asks."""
+        sql = "UPDATE clusters SET supervisor_pid = ? WHERE id = ? AND supervisor_pid IS NULL"
+        return self.write(sql, CLAIMED, cluster) > 0
+
+    def renew(self, cluster: str) -> bool:
+        """One heartbeat of the lease. False when the cluster is not in the ledger (any more)."""
+        changed = self.write(
+            "UPDATE clusters SET beat = beat + 1, beat_at = ? WHERE id = ? AND released_at IS NULL",
+            wall_s(),  # for people to read; a lease is judged by the beat on the judge's own clock
+            cluster,
+        )
+        return changed > 0
+
+    def extend_lease(self, cluster: str, lease_s: float, order: Order | None = None) -> bool:
+        """A heartbeat that says how long the lease lasts from now on.
+
+        Both in one statement: a judge never measures the old silence with the new duration.
+        An order is given with it. False when there is no such living cluster.
+        """
+        with self.transaction() as connection:
+            row = connection.execute(
+                "SELECT orders FROM clusters WHERE id = ? AND released_at IS NULL", (cluster,)
+            ).fetchone()
+            if row is None:
+                return False
+            merged = row["orders"] if order is None else _plus(row["orders"], order)
+            connection.execute(
+                "UPDATE clusters SET beat = beat + 1, beat_at = ?, lease_s = ?, orders = ?"
+                " WHERE id = ?",
+                (wall_s(), lease_s, merged, cluster),
+            )
+        return True
+
+    def order(self, cluster: str, order: Order) -> None:
+        """Tell the cluster's owner what is wanted. Orders add up; the same one twice is one."""
+        with self.transaction() as connection:
+            row = connection.execute(
+                "SELECT orders FROM clusters WHERE id = ?", (cluster,)
+            ).fetchone()
+            if row is None:
+                return
+            connection.execute(
+                "UPDATE clusters SET orders = ? WHERE id = ?",
+                (_plus(row["orders"], order), cluster),
+            )
+
+    def mark_released(self, cluster: str, *, by: str, reason: Reason | None = None) -> bool:
+        """Record that nothing of the cluster is left, its shares neither.
+
+        The first to say so is remembered; gives whether that was us.
+        """
+        with self.transaction() as connection:
+            connection.execute("DELETE FROM shares WHERE cluster = ?", (cluster,))
+            changed = connection.execute(
+                "UPDATE clusters SET released_at = ?, released_by = ?, release_reason = ?,"
+                " state = 'released' WHERE id = ? AND released_at IS NULL",
+                (wall_s(), by, reason.value if reason else None, cluster),
+            )
+            return changed.rowcount > 0
+
+    def restore(self, run: Run, cluster: Cluster, shares: Iterable[Share]) -> None:
+        """Write down again a living cluster and its run, after the file was lost or moved aside.
+
+        What is there already stays as it is.
+        """
+        supervisor = cluster.supervisor or ProcessRef(CLAIMED)
+        tables: dict[str, dict[str, Any]] = {
+            "runs": {
+                "name": run.name,
+                "spec": run.spec_json,
+                "phase": run.phase.value,
+                "created": run.created,
+            },
+            "clusters": {
+                "id": cluster.id,
+                "run": cluster.run,
+                "attempt": cluster.attempt,
+                "pool": cluster.pool,
+                "state": cluster.state.value,
+                "beat": cluster.beat,
+                "lease_s": cluster.lease_s,
+                "supervisor_pid": supervisor.pid,
+                "supervisor_started": supervisor.started,
+                "orders": cluster.orders_json,
+                "view": cluster.view_json,
+                "created": cluster.created,
+            },
+        }
+        with self.transaction() as connection:
+            for table, row in tables.items():
+                marks = ", ".join("?" * len(row))
+                connection.execute(
+                    f"INSERT OR IGNORE INTO {table} ({', '.join(row)}) VALUES ({marks})",
+                    tuple(row.values()),
+                )
+            connection.executemany(
+                "INSERT OR IGNORE INTO shares VALUES (?, ?, ?, ?, ?)",
+                [
+                    (s.cluster, s.owner, s.pool, s.amount.cpu_millis, s.amount.memory_bytes)
+                    for s in shares
+                ],
+            )
+
+
+def _plus(orders: str, order: Order) -> str:
+    return to_json(from_json(Orders, orders).plus(order))

@@ -1,0 +1,127 @@
+"""From rows of the tables to records."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+
+from ebbtide.infra.models.phases import Phase, Reason, Step
+from ebbtide.infra.models.records import (
+    Cluster,
+    Entry,
+    Event,
+    EventKind,
+    LeaseState,
+    PoolUse,
+    ProcessRef,
+    Registration,
+    Run,
+    Share,
+)
+from ebbtide.infra.models.resources import Resources
+
+CLAIMED = -1
+"""Stands for the process id of a supervisor that is being started."""
+_KINDS = {kind.value: kind for kind in EventKind}
+
+
+def run_of(row: sqlite3.Row) -> Run:
+    """One run."""
+    return Run(
+        name=row["name"],
+        spec_json=row["spec"],
+        phase=Phase(row["phase"]),
+        created=row["created"],
+        reason=_reason(row["reason"]),
+        detail=row["detail"] or "",
+        exit_code=row["exit_code"],
+        ended=row["ended"],
+        attempt=row["attempt"],
+        driver=_process(row["flow_pid"], row["flow_started"]),
+        flow_run_id=row["flow_run_id"],
+        stop_reason=_reason(row["stop_reason"]),
+        prefect_url=row["prefect_url"],
+        key=row["job_key"],
+        owner=row["owner"],
+        tags=tuple(json.loads(row["tags"])),
+    )
+
+
+def cluster_of(row: sqlite3.Row) -> Cluster:
+    """One cluster."""
+    pid = row["supervisor_pid"]
+    return Cluster(
+        id=row["id"],
+        run=row["run"],
+        attempt=row["attempt"],
+        pool=row["pool"],
+        state=LeaseState(row["state"]),
+        beat=row["beat"],
+        beat_at=row["beat_at"],
+        lease_s=row["lease_s"],
+        created=row["created"],
+        orders_json=row["orders"],
+        view_json=row["view"],
+        claimed=pid is not None,
+        supervisor=None if pid == CLAIMED else _process(pid, row["supervisor_started"]),
+        released_at=row["released_at"],
+        released_by=row["released_by"] or "",
+        release_reason=_reason(row["release_reason"]),
+    )
+
+
+def event_of(row: sqlite3.Row) -> Event:
+    """One event; of a kind that this version does not know, a note."""
+    return Event(
+        id=row["id"],
+        run=row["run"],
+        cluster=row["cluster"],
+        at=row["at"],
+        kind=_KINDS.get(row["kind"], EventKind.NOTE),
+        step=Step(row["step"]) if row["step"] else None,
+        reason=_reason(row["reason"]),
+        message=row["message"],
+        data=json.loads(row["data"]),
+    )
+
+
+def share_of(row: sqlite3.Row) -> Share:
+    """One share, with its run."""
+    return Share(
+        run=row["run"],
+        cluster=row["cluster"],
+        owner=row["owner"],
+        pool=row["pool"],
+        amount=Resources(row["cpu_millis"], row["memory_bytes"]),
+    )
+
+
+def pool_use_of(line: list[sqlite3.Row], used: sqlite3.Row) -> PoolUse:
+    """A pool, from its living clusters in order and the sum of what they hold."""
+    waiting: list[Entry] = []
+    holding: list[Entry] = []
+    for row in line:
+        entry = Entry(
+            cluster=row["id"],
+            run=row["run"],
+            tier=row["tier"],
+            owner=row["owner"] or "",
+            tier_most=row["tier_most"],
+            owner_most=row["owner_most"],
+        )
+        (waiting if row["state"] == LeaseState.QUEUED else holding).append(entry)
+    return PoolUse(waiting=tuple(waiting), holding=tuple(holding), used=Resources(used[0], used[1]))
+
+
+def registration_of(row: sqlite3.Row) -> Registration:
+    """One flow run."""
+    process = ProcessRef(row["pid"], row["started"])
+    return Registration(flow_run_id=row["id"], name=row["name"], process=process)
+
+
+def _reason(text: str | None) -> Reason | None:
+    return Reason(text) if text else None
+
+
+def _process(pid: int | None, started: float | None) -> ProcessRef | None:
+    return None if pid is None else ProcessRef(pid, started)
