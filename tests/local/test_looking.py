@@ -15,7 +15,9 @@ from ebbtide.flows.cli import main as cli
 from ebbtide.infra.errors import ProvisioningError
 from ebbtide.infra.lifecycle import reaper, steps
 from ebbtide.infra.lifecycle.steps import Scene
+from ebbtide.infra.models.orders import Release
 from ebbtide.infra.models.phases import Reason
+from ebbtide.infra.models.records import ProcessRef
 from ebbtide.infra.platforms.local import marks
 from ebbtide.infra.platforms.local.platform import LocalPlatform
 from ebbtide.infra.records import runs
@@ -26,6 +28,7 @@ from tests.clusters import cluster_spec, run_spec, script
 from tests.helpers import wait_until
 
 CLUSTER = "heron-1"
+DEAD = ProcessRef(2**22, 1)
 COMMANDS = [
     *("ps", "ps -a", "why heron", "logs heron", "nodes", "tiers", "cost", "held", "status"),
     *("run --plan --framework none -- true", "prune --older-than 1d --dry-run", "stop --help"),
@@ -42,7 +45,7 @@ def _kill(platform: LocalPlatform) -> None:
 def _stop(platform: LocalPlatform) -> None:
     (pid,) = _pids(platform, "supervisor")
     os.kill(pid, signal.SIGSTOP)
-    platform.ledger.order(CLUSTER, release={"reason": "", "at_once": False, "at": wall_s() - 60})
+    platform.ledger.order(CLUSTER, Release(at=wall_s() - 60))
 
 
 STATES = {"dead": _kill, "hanging": _stop}
@@ -59,7 +62,7 @@ def scene(request: pytest.FixtureRequest, ebb_home: Path, tmp_path: Path) -> Ite
     platform = LocalPlatform(Settings(ebb_home))
     program = script(tmp_path, "import time; time.sleep(600)")
     spec = run_spec("heron", cluster_spec("none"), program, lease_s=600)
-    runs.begin(platform.ledger, spec, flow_pid=2**22, flow_started=1)
+    runs.begin(platform.ledger, spec, driver=DEAD)
     platform.declare(spec, CLUSTER, 1)
     platform.start_job(CLUSTER)
     wait_until(lambda: _pids(platform, "driver"), 30, "the program runs")
@@ -122,7 +125,7 @@ def test_ps_names_what_nobody_takes_care_of(
     ebb_home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     ledger = Ledger(ebb_home)
-    runs.begin(ledger, run_spec("egret", cluster_spec("none")), flow_pid=2**22, flow_started=1)
+    runs.begin(ledger, run_spec("egret", cluster_spec("none")), driver=DEAD)
     cli.main(["ps"])
     said = capsys.readouterr()
     assert "! nobody takes care of egret any more: ebb held --release" in said.err

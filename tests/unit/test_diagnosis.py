@@ -6,26 +6,27 @@ from typing import Any
 
 import pytest
 
-from ebbtide.infra.models.phases import Phase, Reason
+from ebbtide.infra.models.phases import Phase, Reason, Step
+from ebbtide.infra.models.records import Event, EventKind
 from ebbtide.infra.policy.diagnosis import Diagnosis, Story, diagnose, fix_for
 
 
-def event(kind: str, at: float = 0.0, step: str = "", **more: Any) -> dict[str, Any]:
-    fixed: dict[str, Any] = {"reason": None, "message": f"a {kind}", "data": {}}
-    return {"kind": kind, "at": at, "step": step, **fixed, **more}
+def event(kind: str, at: float = 0.0, step: str = "", **more: Any) -> Event:
+    fixed: dict[str, Any] = {"message": f"a {kind}", **more}
+    fixed["reason"] = Reason(fixed["reason"]) if fixed.get("reason") else None
+    where = Step(step) if step else None
+    return Event(run="heron", kind=EventKind(kind), at=at, step=where, **fixed)
 
 
-def waiting(reason: str | None, message: str) -> dict[str, Any]:
+def waiting(reason: str | None, message: str) -> Event:
     return event("step_waiting", step="wait_for_nodes", reason=reason, message=message)
 
 
-def failed(
-    message: str = "the head did not answer", at: float = 0.0, **data: str
-) -> dict[str, Any]:
+def failed(message: str = "the head did not answer", at: float = 0.0, **data: str) -> Event:
     return event("step_failed", at, "start_head", message=message, data=data)
 
 
-def told(*events: dict[str, Any], phase: Phase = Phase.FAILED, **more: Any) -> Diagnosis:
+def told(*events: Event, phase: Phase = Phase.FAILED, **more: Any) -> Diagnosis:
     known: dict[str, Any] = {"reason": None, "detail": "", "exit_code": None, "created": 0.0}
     return diagnose(Story(phase=phase, events=events, **{**known, **more}))
 
@@ -125,7 +126,7 @@ def test_hint_of_the_failed_step_is_better_than_the_usual_fix() -> None:
 
 
 @pytest.mark.parametrize("events", [(), (failed(),), (failed(hint=""),)])
-def test_without_a_hint_the_fix_is_the_usual_one(events: tuple[dict[str, Any], ...]) -> None:
+def test_without_a_hint_the_fix_is_the_usual_one(events: tuple[Event, ...]) -> None:
     found = told(*events, reason=Reason.HEAD_NOT_READY)
     assert found.fix == fix_for(Reason.HEAD_NOT_READY)
 

@@ -12,7 +12,7 @@ import pytest
 from ebbtide.infra.errors import ConfigurationError, ProvisioningError
 from ebbtide.infra.models.orders import Autoscale, Orders, Release, StartJob
 from ebbtide.infra.models.phases import Reason
-from ebbtide.infra.models.records import Event, EventKind, Run
+from ebbtide.infra.models.records import Event, EventKind, Reserved, Run
 from ebbtide.infra.records.ledger import Ledger
 from ebbtide.infra.records.sqlite.schema import SCHEMA, UPGRADES
 
@@ -113,7 +113,7 @@ def test_home_that_cannot_be_made_is_a_problem_with_a_fix(tmp_path: Path) -> Non
 def test_ledger_that_another_locks_is_a_temporary_infrastructure_error(
     ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ebbtide.infra.records.ledger._BUSY_TIMEOUT_S", 0.01)
+    monkeypatch.setattr("ebbtide.infra.records.sqlite.database._BUSY_TIMEOUT_S", 0.01)
     with ledger.transaction(), pytest.raises(ProvisioningError) as error:
         Ledger(ledger.path.parent).renew("heron-1")
     assert error.value.reason is Reason.LEDGER_UNWRITABLE
@@ -121,7 +121,7 @@ def test_ledger_that_another_locks_is_a_temporary_infrastructure_error(
 
 
 def test_name_that_is_taken_is_not_told_as_a_full_disk(ledger: Ledger) -> None:
-    assert not ledger.add_run("heron", "{}")
+    assert ledger.reserve(Run(name="heron", spec_json="{}")) is Reserved.NAME_TAKEN
     with pytest.raises(sqlite3.IntegrityError):
         ledger.write("INSERT INTO runs SELECT * FROM runs")
 

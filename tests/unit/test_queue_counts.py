@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from ebbtide.infra.policy.queue import Entry, Place, places
+from ebbtide.infra.models.records import Entry
+from ebbtide.infra.policy.queue import Place, places
 
 
 def entry(run: str, **more: Any) -> Entry:

@@ -14,8 +14,9 @@ from ebbtide.infra.accounting.receipts import Receipt, Record, Sum, Use
 from ebbtide.infra.models.cluster import AutoscalePolicy
 from ebbtide.infra.models.codec import to_json
 from ebbtide.infra.models.job import JobSpec
+from ebbtide.infra.models.phases import Step
+from ebbtide.infra.models.records import Event, EventKind, Run
 from ebbtide.infra.models.usage import Sample, Span
-from ebbtide.infra.records import usage
 from ebbtide.infra.records.ledger import Ledger
 from tests.clusters import TIER, cluster_spec, run_spec
 
@@ -284,7 +285,7 @@ def test_time_between_two_clusters_is_nobodys(numbers: tuple[int, ...], first_s:
 @pytest.fixture
 def ledger(tmp_path: Path) -> Iterator[Ledger]:
     ledger = Ledger(tmp_path)
-    ledger.add_run("heron", to_json(SPEC))
+    ledger.reserve(Run(name="heron", spec_json=to_json(SPEC)))
     ledger.add_cluster("heron-1", "heron", attempt=1, pool="test", lease_s=5)
     ledger.update_run("heron", created=CREATED, ended=CREATED + 100, phase="Succeeded")
     yield ledger
@@ -302,14 +303,16 @@ def test_run_that_held_nothing_has_no_receipt(ledger: Ledger) -> None:
 
 def test_receipt_is_of_the_runs_own_spans_samples_and_steps(ledger: Ledger) -> None:
     samples = [sample(0, 0), sample(1, 50, 40.0)]
-    usage.write(ledger, "heron-1", [span("worker-0", 0, 100, cpu_s=40.0)], samples)
+    ledger.write_usage("heron-1", [span("worker-0", 0, 100, cpu_s=40.0)], samples)
     for kind, step, at in [
         ("step_done", "start_head", 10.0),
         ("step_waiting", "start_workers", 20.0),
         ("step_done", None, 30.0),
         ("step_failed", "run_user_job", 50.0),
     ]:
-        ledger.emit("heron", kind, "", step=step, at=CREATED + at)
+        where = Step(step) if step else None
+        told = Event(run="heron", kind=EventKind(kind), message="", step=where, at=CREATED + at)
+        ledger.append(told)
     made = receipts.receipt_of(ledger, "heron")
     assert made is not None
     assert (made.run, made.phase, made.total.seconds) == ("heron", "Succeeded", 100)
@@ -320,7 +323,7 @@ def test_receipt_is_of_the_runs_own_spans_samples_and_steps(ledger: Ledger) -> N
 
 
 def test_run_ends_when_its_last_share_is_given_back(ledger: Ledger) -> None:
-    usage.write(ledger, "heron-1", [span("worker-0", 0, 130), span("worker-1", 0, 120)], [])
+    ledger.write_usage("heron-1", [span("worker-0", 0, 130), span("worker-1", 0, 120)], [])
     made = receipts.receipt_of(ledger, "heron")
     assert made is not None
     assert made.total.seconds == 130
@@ -332,7 +335,7 @@ def test_run_that_holds_something_lasts_until_now(
 ) -> None:
     monkeypatch.setattr(receipts, "wall_s", lambda: CREATED + 77)
     ledger.update_run("heron", ended=None if ended is None else CREATED + ended)
-    usage.write(ledger, "heron-1", [span("worker-0", 0, None)], [])
+    ledger.write_usage("heron-1", [span("worker-0", 0, None)], [])
     made = receipts.receipt_of(ledger, "heron")
     assert made is not None
     assert (made.total.seconds, made.total.asked_s) == (77, 77)
@@ -343,7 +346,7 @@ def test_run_without_a_share_goes_on_until_it_is_ended(
 ) -> None:
     monkeypatch.setattr(receipts, "wall_s", lambda: CREATED + 77)
     ledger.update_run("heron", ended=None)
-    usage.write(ledger, "heron-1", [span("worker-0", 0, 20)], [])
+    ledger.write_usage("heron-1", [span("worker-0", 0, 20)], [])
     made = receipts.receipt_of(ledger, "heron")
     assert made is not None
     assert (made.total.seconds, made.total.asked_s) == (77, 20)
@@ -353,5 +356,5 @@ def test_run_without_a_share_goes_on_until_it_is_ended(
 def test_receipts_are_of_runs_asked_for_since_then(
     ledger: Ledger, since: float, runs: list[str]
 ) -> None:
-    usage.write(ledger, "heron-1", [span("worker-0", 0, 100)], [])
+    ledger.write_usage("heron-1", [span("worker-0", 0, 100)], [])
     assert [one.run for one in receipts.receipts_since(ledger, since)] == runs
