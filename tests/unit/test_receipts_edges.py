@@ -268,7 +268,7 @@ def test_time_in_which_nobody_had_joined_says_nothing_about_the_minimum() -> Non
 def test_time_between_two_clusters_is_nobodys(numbers: tuple[int, ...], first_s: float) -> None:
     """The first idles until its last sample; then comes a pause, then 20 s of work."""
     moments = (0.0, first_s, 70.0, 90.0)
-    use = (5, 5, 80, 80)
+    use = (1, 1, 80, 80)
     samples = [
         sample(n, at, cpu_percent=cpu) for n, at, cpu in zip(numbers, moments, use, strict=True)
     ]
