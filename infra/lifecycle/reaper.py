@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ebbtide.infra.errors import error_for
+from ebbtide.infra.models.ids import RunName
 from ebbtide.infra.models.phases import Reason
 from ebbtide.infra.platforms.local import marks
 from ebbtide.infra.platforms.local.platform import LocalPlatform
@@ -50,7 +51,7 @@ def _settle(ledger: RunStore) -> tuple[str, ...]:
     return tuple(settled)
 
 
-def settle(ledger: RunStore, run: str, lost: Reason = Reason.FLOW_LOST) -> bool:
+def settle(ledger: RunStore, run: RunName, lost: Reason = Reason.FLOW_LOST) -> bool:
     """End a run from what its last cluster saw. Gives whether it was still open.
 
     Args:

@@ -11,6 +11,7 @@ from typing import Any
 
 from ebbtide.infra.models.cluster import ClusterView
 from ebbtide.infra.models.codec import from_json
+from ebbtide.infra.models.ids import ClusterId, RunName
 from ebbtide.infra.models.job import RunSpec
 from ebbtide.infra.models.orders import Orders
 from ebbtide.infra.models.phases import Phase, Reason, Step
@@ -30,7 +31,7 @@ class ProcessRef:
 class Run:
     """One run: what was asked for, who drives it, and how it ended."""
 
-    name: str
+    name: RunName
     spec_json: str
     """The ``RunSpec``; see ``spec``."""
     phase: Phase = Phase.QUEUED
@@ -91,8 +92,8 @@ class LeaseState(StrEnum):
 class Cluster:
     """One cluster: its lease, what is wanted of it, and what its owner saw last."""
 
-    id: str
-    run: str
+    id: ClusterId
+    run: RunName
     attempt: int
     """Of its run; 1 = the first."""
     pool: str
@@ -169,8 +170,8 @@ class Event:
 
     id: int = 0
     """Given by the store: counts up, so that one can ask for those after it."""
-    run: str
-    cluster: str | None = None
+    run: RunName
+    cluster: ClusterId | None = None
     at: float = 0.0
     """Unix time, seconds. 0 in one that is appended: now."""
     kind: EventKind
@@ -185,8 +186,8 @@ class Event:
 class Share:
     """A part of a pool that a cluster has."""
 
-    run: str
-    cluster: str
+    run: RunName
+    cluster: ClusterId
     owner: str
     """``head`` (with the driver in it), ``worker-0``, …; ``driver`` where there is no cluster."""
     pool: str
@@ -211,8 +212,8 @@ class RunLimits:
 class Entry:
     """One cluster that waits for room or has it."""
 
-    cluster: str
-    run: str
+    cluster: ClusterId
+    run: RunName
     tier: str
     owner: str
     tier_most: int | None = None
