@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from ebbtide.infra.models.cluster import ClusterView
+from ebbtide.infra.models.cluster import ClusterSpec, ClusterView
 from ebbtide.infra.models.codec import from_json
 from ebbtide.infra.models.ids import ClusterId, RunName
 from ebbtide.infra.models.job import RunSpec
@@ -89,6 +89,30 @@ class LeaseState(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RunLimits:
+    """What holds a cluster back in its pool beside room."""
+
+    tier: str = ""
+    """Its workers' tier, by which runs are counted."""
+    tier_most: int | None = None
+    """Runs at once with its tier; None: as many as there is room for."""
+    owner_most: int | None = None
+    """Runs at once of its owner; None: as many as there is room for."""
+
+    @classmethod
+    def of(cls, spec: ClusterSpec) -> RunLimits:
+        """Those that a cluster's tier and pool set."""
+        return cls(
+            tier=spec.tier.name,
+            tier_most=spec.tier.runs_at_once,
+            owner_most=spec.pool.runs_per_owner,
+        )
+
+
+NO_LIMITS = RunLimits()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Cluster:
     """One cluster: its lease, what is wanted of it, and what its owner saw last."""
 
@@ -106,6 +130,7 @@ class Cluster:
     """How long it outlives the last renewal."""
     created: float
     """Unix time, seconds."""
+    limits: RunLimits = NO_LIMITS
     orders_json: str = "{}"
     """The ``Orders``; see ``orders``."""
     view_json: str = "{}"
@@ -194,18 +219,6 @@ class Share:
     amount: Resources
     node: str = ""
     """Empty when its pool has several and nobody has said which."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunLimits:
-    """What holds a cluster back in its pool beside room."""
-
-    tier: str = ""
-    """Its workers' tier, by which runs are counted."""
-    tier_most: int | None = None
-    """Runs at once with its tier; None: as many as there is room for."""
-    owner_most: int | None = None
-    """Runs at once of its owner; None: as many as there is room for."""
 
 
 @dataclass(frozen=True, slots=True)

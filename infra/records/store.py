@@ -18,6 +18,7 @@ from ebbtide.infra.models.ids import ClusterId, RunName
 from ebbtide.infra.models.orders import Order, Orders
 from ebbtide.infra.models.phases import Phase, Reason
 from ebbtide.infra.models.records import (
+    NO_LIMITS,
     Cluster,
     Event,
     ProcessRef,
@@ -29,8 +30,6 @@ from ebbtide.infra.models.records import (
     Share,
 )
 from ebbtide.infra.models.usage import Sample, Span
-
-NO_LIMITS = RunLimits()
 
 
 class Runs(Protocol):

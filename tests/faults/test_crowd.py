@@ -105,7 +105,7 @@ def test_ebb_run_says_what_to_do_and_exits_as_for_no_capacity(stage: Stage) -> N
 BEGIN = """
 import json, sys
 from pathlib import Path
-from ebbtide.infra import runs
+from ebbtide.infra.records import runs
 from ebbtide.infra.errors import CapacityError
 from ebbtide.infra.records.ledger import Ledger
 from ebbtide.infra.models.codec import from_json

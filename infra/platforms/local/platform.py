@@ -53,16 +53,13 @@ class LocalPlatform:
 
     def declare(self, spec: RunSpec, cluster: ClusterId, attempt: int) -> None:
         """Add the cluster to its pool's queue and give it a supervisor."""
-        tier, pool = spec.cluster.tier, spec.cluster.pool
         self.ledger.add_cluster(
             cluster,
             spec.name,
             attempt=attempt,
-            pool=pool.name,
+            pool=spec.cluster.pool.name,
             lease_s=spec.lease_s,
-            limits=RunLimits(
-                tier=tier.name, tier_most=tier.runs_at_once, owner_most=pool.runs_per_owner
-            ),
+            limits=RunLimits.of(spec.cluster),
         )
         found = self.ledger.cluster(cluster)
         if found is not None and found.claimed:

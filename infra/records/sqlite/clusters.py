@@ -10,10 +10,9 @@ from ebbtide.infra.models.codec import from_json, to_json
 from ebbtide.infra.models.ids import ClusterId, RunName
 from ebbtide.infra.models.orders import Order, Orders
 from ebbtide.infra.models.phases import Reason
-from ebbtide.infra.models.records import Cluster, ProcessRef, Run, RunLimits, Share
+from ebbtide.infra.models.records import NO_LIMITS, Cluster, ProcessRef, Run, RunLimits, Share
 from ebbtide.infra.records.sqlite.database import Database
 from ebbtide.infra.records.sqlite.rows import CLAIMED, cluster_of, run_of
-from ebbtide.infra.records.store import NO_LIMITS
 from ebbtide.infra.waiting import wall_s
 
 
@@ -189,6 +188,9 @@ class ClusterTable(Database):
                 "state": cluster.state.value,
                 "beat": cluster.beat,
                 "lease_s": cluster.lease_s,
+                "tier": cluster.limits.tier,
+                "tier_most": cluster.limits.tier_most,
+                "owner_most": cluster.limits.owner_most,
                 "supervisor_pid": supervisor.pid,
                 "supervisor_started": supervisor.started,
                 "orders": cluster.orders_json,

@@ -21,7 +21,7 @@ from ebbtide.infra.models.ids import ClusterId, RunName
 from ebbtide.infra.models.job import RunSpec
 from ebbtide.infra.models.orders import Orders, Release
 from ebbtide.infra.models.phases import Phase, Reason
-from ebbtide.infra.models.records import Cluster, LeaseState, Run
+from ebbtide.infra.models.records import Cluster, LeaseState, Run, RunLimits
 from ebbtide.infra.models.resources import NOTHING
 from ebbtide.infra.platforms.local import marks, processes
 from ebbtide.infra.platforms.local.neighbours import say_what_is_held
@@ -166,6 +166,7 @@ class Supervisor:
             beat=0,
             beat_at=0.0,
             lease_s=self.lease.duration_s,
+            limits=RunLimits.of(self.spec.cluster),
             created=wall_s(),
             orders_json=to_json(self.orders),
             view_json=to_json(self.reporter.view),
