@@ -45,7 +45,8 @@ import os
 from pathlib import Path
 from ebbtide.infra.lifecycle.submission import Request, spec_for
 from ebbtide.infra.lifecycle.attempts import carry_out
-from ebbtide.infra import runs, steps
+from ebbtide.infra.lifecycle import steps
+from ebbtide.infra.records import runs
 from ebbtide.infra.records.ledger import Ledger
 from ebbtide.infra.settings import load_settings
 settings = load_settings()

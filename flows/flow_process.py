@@ -22,6 +22,7 @@ from ebbtide.infra.lifecycle.attempts import carry_out
 from ebbtide.infra.lifecycle.heartbeat import Heartbeat
 from ebbtide.infra.lifecycle.stop import stop_run
 from ebbtide.infra.models.cluster import ClusterView
+from ebbtide.infra.models.ids import RunName
 from ebbtide.infra.models.job import RunSpec
 from ebbtide.infra.models.phases import ExitCode, Reason
 from ebbtide.infra.models.records import Event, EventKind
@@ -43,7 +44,7 @@ _SERVER_IDLE_S = 900.0
 _CHECK_TIMEOUT_S = 10.0
 
 
-def main(run: str) -> int:
+def main(run: RunName) -> int:
     """Run the flow of a run that is in the ledger. Gives the run's exit code."""
     settings = load_settings()
     ledger = open_store(settings)
@@ -123,7 +124,7 @@ def _let_the_program_start(settings: Settings, spec: RunSpec) -> None:
     wait_until(said_something, timeout_s=_FIRST_WORDS_S, longest_s=0.05)
 
 
-def _prefect_environment(settings: Settings, ledger: RunStore, run: str) -> dict[str, str]:
+def _prefect_environment(settings: Settings, ledger: RunStore, run: RunName) -> dict[str, str]:
     named = api.named(os.environ)
     if named is not None:
         api.check(named, os.environ, timeout_s=_CHECK_TIMEOUT_S)
@@ -143,7 +144,7 @@ def _why_not_recorded(error: BaseException) -> str:
     return traceback.format_exception_only(error)[-1].strip()[:200]
 
 
-def _watch_starter(settings: Settings, run: str) -> None:
+def _watch_starter(settings: Settings, run: RunName) -> None:
     """Stop the run when our standard input ends without the word that it shall go on."""
     said = b""
     with contextlib.suppress(OSError):
@@ -154,7 +155,7 @@ def _watch_starter(settings: Settings, run: str) -> None:
         stop_run(settings, run, Reason.CANCELLED)
 
 
-def _exit_code(ledger: RunStore, run: str) -> int:
+def _exit_code(ledger: RunStore, run: RunName) -> int:
     found = ledger.run(run)
     if found is None or found.exit_code is None:
         return ExitCode.INFRASTRUCTURE
@@ -162,4 +163,4 @@ def _exit_code(ledger: RunStore, run: str) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1]))
+    sys.exit(main(RunName(sys.argv[1])))

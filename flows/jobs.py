@@ -35,6 +35,7 @@ from ebbtide.infra.lifecycle.outcome import RunResult, result_of
 from ebbtide.infra.lifecycle.steps import Scene
 from ebbtide.infra.lifecycle.stop import stop_run
 from ebbtide.infra.lifecycle.submission import Request
+from ebbtide.infra.models.ids import RunName
 from ebbtide.infra.models.phases import Phase, Reason, Step
 from ebbtide.infra.records.opening import open_store
 from ebbtide.infra.request.keywords import JobOptions, documented
@@ -98,7 +99,7 @@ def _job(request: Request, key: str) -> RunResult:
     return result_of(settings, ended)
 
 
-def _as_flow_run(run: str, request: Request, key: str) -> None:
+def _as_flow_run(run: RunName, request: Request, key: str) -> None:
     carry = _carry_out.with_options(flow_run_name=run)
     try:
         carry(list(request.words or ()), dict(request.options), key)
@@ -109,7 +110,7 @@ def _as_flow_run(run: str, request: Request, key: str) -> None:
         raise
 
 
-def _end_flow_run_of(run: str) -> None:
+def _end_flow_run_of(run: RunName) -> None:
     """The parent's suspension leaves a child's flow run as it was, Running for ever: end it."""
     found = open_store(load_settings()).run(run)
     if found is None or found.flow_run_id is None:

@@ -12,6 +12,7 @@ import subprocess
 from pathlib import Path
 
 from ebbtide.infra.errors import EbbError
+from ebbtide.infra.models.ids import RunName
 from ebbtide.infra.models.job import RunSpec
 from ebbtide.infra.platforms.base import load_platform
 from ebbtide.infra.platforms.local.processes import Ours, our_environment
@@ -63,7 +64,7 @@ def launch(settings: Settings, ledger: RunStore, spec: RunSpec, *, detach: bool)
 class Flow:
     """The flow process of a run, as the process that started it sees it."""
 
-    def __init__(self, settings: Settings, run: str):
+    def __init__(self, settings: Settings, run: RunName):
         process = Ours(
             module="ebbtide.flows.flow_process",
             words=(run,),

@@ -17,6 +17,7 @@ from ebbtide.flows.prefect_state.registration import ended_by, register_process,
 from ebbtide.infra.errors import EbbError, error_for
 from ebbtide.infra.lifecycle.attempts import carry_out
 from ebbtide.infra.lifecycle.once import run_once, take_over
+from ebbtide.infra.models.ids import RunName
 from ebbtide.infra.models.phases import Reason
 from ebbtide.infra.records.opening import open_store
 from ebbtide.infra.settings import load_settings
@@ -81,14 +82,14 @@ def adopt_run(run: str) -> str | State[Any]:
     Raises:
         EbbError: what the run failed with.
     """
-    settings = load_settings()
+    settings, name = load_settings(), RunName(run)
     ledger = open_store(settings)
-    found = ledger.run(run)
+    found = ledger.run(name)
     if found is None:
         raise error_for(Reason.RUN_UNKNOWN, detail=run)
-    take_over(ledger, run, register_process(settings))
+    take_over(ledger, name, register_process(settings))
     try:
-        with reporting(settings)(run):
+        with reporting(settings)(name):
             carry_out(settings, ledger, found.spec, steps)
     except EbbError as error:
         return ended_by(error)

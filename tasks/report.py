@@ -28,6 +28,7 @@ from prefect.client.schemas.objects import StateType
 from ebbtide.infra.accounting.receipts import receipt_of
 from ebbtide.infra.escaping import markdown, visible
 from ebbtide.infra.models.cluster import ClusterView
+from ebbtide.infra.models.ids import RunName
 from ebbtide.infra.models.phases import STEP_LABELS, Step
 from ebbtide.infra.models.records import Event, EventKind
 from ebbtide.infra.models.resources import format_memory
@@ -72,7 +73,7 @@ class Subject:
     """Whose report it is."""
 
     settings: Settings
-    run: str
+    run: RunName
     flow_run_id: UUID
     logger: logging.Logger | logging.LoggerAdapter[Any]
     stop: Callable[[], object]

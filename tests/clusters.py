@@ -17,6 +17,7 @@ from ebbtide.infra.lifecycle.heartbeat import Heartbeat
 from ebbtide.infra.lifecycle.steps import Scene
 from ebbtide.infra.models.cluster import AutoscalePolicy, ClusterSpec, ClusterView
 from ebbtide.infra.models.hardware import HardwareTier, NodePool
+from ebbtide.infra.models.ids import RunName
 from ebbtide.infra.models.job import JobSpec, Limits, RetryPolicy, RunSpec
 from ebbtide.infra.models.records import Event, Run
 from ebbtide.infra.models.resources import Resources
@@ -47,7 +48,7 @@ def run_spec(name: str, cluster: ClusterSpec, program: Path | None = None, **mor
     if program is not None:
         argv = (sys.executable, str(program), *words)
         job = JobSpec(argv=argv, workdir=str(program.parent), env=env, secrets=())
-    base = RunSpec(name=name, platform="local", cluster=cluster, job=job)
+    base = RunSpec(name=RunName(name), platform="local", cluster=cluster, job=job)
     settled: dict[str, Any] = {"limits": Limits(), "retry": RetryPolicy(reasons=()), "lease_s": 20}
     return replace(base, **{**settled, **more})
 

@@ -12,6 +12,7 @@ from rich.table import Table
 
 from ebbtide.infra.errors import ConfigurationError, Problem
 from ebbtide.infra.escaping import json_text, visible
+from ebbtide.infra.models.ids import RunName
 from ebbtide.infra.models.phases import Reason
 from ebbtide.infra.models.records import Run
 from ebbtide.infra.records.store import RunStore
@@ -84,7 +85,7 @@ def known_run(ledger: RunStore, name: str) -> Run:
     Raises:
         ConfigurationError: RUN_UNKNOWN, with the nearest name.
     """
-    run = ledger.run(name)
+    run = ledger.run(RunName(name))
     if run is not None:
         return run
     hint = did_you_mean(name, ledger.run_names(), otherwise="ebb ps -a lists all runs")

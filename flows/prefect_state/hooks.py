@@ -10,6 +10,7 @@ from typing import Any
 
 from ebbtide.infra.lifecycle import reaper
 from ebbtide.infra.lifecycle.stop import stop_run
+from ebbtide.infra.models.ids import RunName
 from ebbtide.infra.models.phases import Reason
 from ebbtide.infra.records.opening import open_store
 from ebbtide.infra.records.store import RunStore
@@ -34,5 +35,5 @@ def release(flow: Any, flow_run: Any, state: Any) -> None:  # noqa: ARG001  Pref
         reaper.settle(ledger, run, reason)
 
 
-def _released(ledger: RunStore, run: str) -> bool:
+def _released(ledger: RunStore, run: RunName) -> bool:
     return not ledger.living_clusters(run)

@@ -15,6 +15,7 @@ from prefect.states import Cancelled, Failed
 from ebbtide.infra.errors import EbbError
 from ebbtide.infra.escaping import visible
 from ebbtide.infra.lifecycle.stop import stop_run
+from ebbtide.infra.models.ids import RunName
 from ebbtide.infra.models.phases import Reason
 from ebbtide.infra.platforms.local import marks
 from ebbtide.infra.records.opening import open_store
@@ -33,11 +34,11 @@ def register_process(settings: Settings) -> str:
     return id_
 
 
-def reporting(settings: Settings) -> Callable[[str], Report]:
+def reporting(settings: Settings) -> Callable[[RunName], Report]:
     """What shows a run in the flow run that calls; to be entered with the run's name."""
     id_, logger = UUID(flow_run.get_id()), get_run_logger()
 
-    def watch(run: str) -> Report:
+    def watch(run: RunName) -> Report:
         stop = partial(stop_run, settings, run, Reason.CANCELLED)
         return Report(Subject(settings, run, id_, logger, stop))
 

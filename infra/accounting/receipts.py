@@ -22,6 +22,7 @@ from datetime import datetime
 from itertools import pairwise
 from pathlib import PurePath
 
+from ebbtide.infra.models.ids import RunName
 from ebbtide.infra.models.job import RunSpec
 from ebbtide.infra.models.records import EventKind, Run
 from ebbtide.infra.models.usage import Sample, Span
@@ -65,7 +66,7 @@ class Use:
 class Receipt:
     """One run, all its clusters together."""
 
-    run: str
+    run: RunName
     job: str
     phase: str
     framework: str
@@ -133,7 +134,7 @@ class Record:
     """Step and Unix time of each step that was done or failed, in order."""
 
 
-def receipt_of(ledger: RunStore, run: str) -> Receipt | None:
+def receipt_of(ledger: RunStore, run: RunName) -> Receipt | None:
     """The receipt of a run, also while it goes on; None when it is unknown or held nothing."""
     found = ledger.run(run)
     spans = ledger.spans(run)

@@ -14,6 +14,7 @@ from typing import Any, Protocol, cast
 
 from ebbtide.infra.errors import Problem
 from ebbtide.infra.models.cluster import ClusterSpec
+from ebbtide.infra.models.ids import ClusterId
 from ebbtide.infra.models.job import JobSpec
 
 _REGISTRY = {
@@ -30,7 +31,7 @@ WITHOUT_CLUSTER = "none"
 class ClusterPlan:
     """What a framework must know to write its command lines."""
 
-    cluster: str
+    cluster: ClusterId
     spec: ClusterSpec
     folder: Path
     """The cluster's own folder, private to this user and gone after release."""

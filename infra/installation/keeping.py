@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ebbtide.infra.installation.footprint import size_of
+from ebbtide.infra.models.ids import RunName
 from ebbtide.infra.models.keep import Keep
 from ebbtide.infra.platforms.local import marks
 from ebbtide.infra.records.store import RunStore
@@ -27,7 +28,7 @@ _ASIDE = ".pruned-"
 class Old:
     """A run that may go."""
 
-    run: str
+    run: RunName
     ended: float
     """Unix time, seconds."""
     bytes_: int

@@ -13,6 +13,7 @@ from ebbtide.infra.errors import EbbError, JobError, ReleaseError
 from ebbtide.infra.lifecycle import steps
 from ebbtide.infra.lifecycle.heartbeat import Heartbeat
 from ebbtide.infra.lifecycle.steps import Scene
+from ebbtide.infra.models.ids import RunName
 from ebbtide.infra.models.job import RunSpec
 from ebbtide.infra.models.phases import Reason
 from ebbtide.infra.models.records import Event, EventKind
@@ -144,6 +145,6 @@ def _release(scene: Scene, failure: BaseException | None, seven: SevenSteps) -> 
         raise
 
 
-def _stopped(ledger: RunStore, run: str) -> bool:
+def _stopped(ledger: RunStore, run: RunName) -> bool:
     found = ledger.run(run)
     return found is not None and found.stop_reason is not None

@@ -7,6 +7,7 @@ import threading
 from types import TracebackType
 
 from ebbtide.infra.errors import EbbError
+from ebbtide.infra.models.ids import ClusterId
 from ebbtide.infra.platforms.base import load_platform
 from ebbtide.infra.settings import Settings
 
@@ -16,7 +17,7 @@ _BEATS_PER_LEASE = 5.0
 class Heartbeat:
     """``with Heartbeat(...)``: the lease is renewed inside and lapses after."""
 
-    def __init__(self, settings: Settings, platform: str, cluster: str, lease_s: float):
+    def __init__(self, settings: Settings, platform: str, cluster: ClusterId, lease_s: float):
         self._settings = settings
         self._platform = platform
         self._cluster = cluster

@@ -17,6 +17,7 @@ from ebbtide.infra.files.private import private_folder, write_private
 from ebbtide.infra.lifecycle import steps
 from ebbtide.infra.lifecycle.outcome import RunResult
 from ebbtide.infra.lifecycle.steps import Scene
+from ebbtide.infra.models.ids import RunName
 from ebbtide.infra.models.job import JobSpec
 from ebbtide.infra.models.phases import ExitCode, Phase, Reason
 from ebbtide.infra.records.store import RunStore
@@ -100,7 +101,7 @@ def done_before(
     return None
 
 
-def folder_for(settings: Settings, run: str, program: Program) -> Path:
+def folder_for(settings: Settings, run: RunName, program: Program) -> Path:
     """Its folder: that of the start that has not ended, or a new one."""
     private_folder(settings.home, "runs", run, "programs")
     number = 1
@@ -118,7 +119,7 @@ def folder_for(settings: Settings, run: str, program: Program) -> Path:
         return folder
 
 
-def result_in(folder: Path, run: str) -> RunResult:
+def result_in(folder: Path, run: RunName) -> RunResult:
     """The outcome of a program that ended well."""
     return RunResult(
         run=f"{run}/{folder.name}",
@@ -131,7 +132,7 @@ def result_in(folder: Path, run: str) -> RunResult:
     )
 
 
-def _programs(settings: Settings, run: str) -> Path:
+def _programs(settings: Settings, run: RunName) -> Path:
     return settings.run_folder(run) / "programs"
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 
 from ebbtide.infra.models.cluster import ClusterView
 from ebbtide.infra.models.hardware import HardwareTier, Node, NodePool
+from ebbtide.infra.models.ids import ClusterId, RunName
 from ebbtide.infra.models.job import RunSpec
 from ebbtide.infra.models.phases import Phase
 from ebbtide.infra.models.records import Cluster, LeaseState, Run, Share
@@ -56,8 +57,8 @@ class TierState:
 class Waiting:
     """A cluster that waits for room in its pool."""
 
-    run: str
-    cluster: str
+    run: RunName
+    cluster: ClusterId
     pool: str
     position: int
     """1 = next."""
@@ -93,8 +94,8 @@ class Lease:
 class ClusterState:
     """A cluster that is not released yet."""
 
-    run: str
-    cluster: str
+    run: RunName
+    cluster: ClusterId
     pool: str
     framework: str
     phase: Phase
@@ -157,7 +158,7 @@ def tier_states(catalog: Catalog, pools: Iterable[PoolState]) -> tuple[TierState
     )
 
 
-def waiting_in(clusters: Iterable[Cluster], specs: dict[str, RunSpec]) -> tuple[Waiting, ...]:
+def waiting_in(clusters: Iterable[Cluster], specs: dict[RunName, RunSpec]) -> tuple[Waiting, ...]:
     """The queues of all pools, from living clusters in their order."""
     last: dict[str, int] = {}
     found = []
@@ -176,17 +177,17 @@ def waiting_in(clusters: Iterable[Cluster], specs: dict[str, RunSpec]) -> tuple[
     return tuple(found)
 
 
-def lease_of(ledger: RunStore, cluster: str) -> Lease | None:
+def lease_of(ledger: RunStore, cluster: ClusterId) -> Lease | None:
     """The lease of one cluster; None when it, or its run, is not in the ledger."""
     found = ledger.cluster(cluster)
     run = ledger.run(found.run) if found is not None else None
     return None if found is None or run is None else _lease(found, run)
 
 
-def last_view(ledger: RunStore, run: str) -> ClusterView:
+def last_view(ledger: RunStore, run: RunName) -> ClusterView:
     """What was last seen of the run's latest cluster; empty when there is none yet."""
     found = ledger.last_cluster(run)
-    return ClusterView(cluster="") if found is None else found.last_view
+    return ClusterView(cluster=ClusterId("")) if found is None else found.last_view
 
 
 def _pools(settings: Settings, catalog: Catalog, specs: Iterable[RunSpec]) -> tuple[PoolState, ...]:

@@ -15,6 +15,7 @@ from ebbtide.infra.errors import CapacityError
 from ebbtide.infra.lifecycle.attempts import SevenSteps, carry_out
 from ebbtide.infra.lifecycle.outcome import RunResult, result_of
 from ebbtide.infra.lifecycle.submission import Request, spec_for
+from ebbtide.infra.models.ids import RunName
 from ebbtide.infra.models.job import RunSpec
 from ebbtide.infra.models.phases import Phase
 from ebbtide.infra.platforms.local import marks
@@ -34,7 +35,7 @@ def run_once(
     *,
     key: str,
     flow_run_id: str,
-    watching: Callable[[str], AbstractContextManager[object]] = nullcontext,
+    watching: Callable[[RunName], AbstractContextManager[object]] = nullcontext,
 ) -> RunResult:
     """Run the job of this key, unless it has succeeded before.
 
@@ -100,6 +101,6 @@ def begin(ledger: RunStore, request: Request, *, key: str, flow_run_id: str = ""
     return found
 
 
-def take_over(ledger: RunStore, run: str, flow_run_id: str) -> None:
+def take_over(ledger: RunStore, run: RunName, flow_run_id: str) -> None:
     """This process drives the run from now on: the reaper looks whether it lives."""
     ledger.register_driver(run, marks.this_process(), flow_run_id or None)

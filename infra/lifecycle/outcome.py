@@ -9,6 +9,7 @@ from typing import TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from ebbtide.infra.errors import JobError
+from ebbtide.infra.models.ids import RunName
 from ebbtide.infra.models.phases import ExitCode, Phase, Reason
 from ebbtide.infra.models.records import Run
 from ebbtide.infra.records.opening import open_store
@@ -24,6 +25,7 @@ class RunResult:
     """How a run ended."""
 
     run: str
+    """Its name; ``RUN/PROGRAM`` for a program on a cluster that a flow holds."""
     phase: Phase
     reason: Reason | None
     """None when it succeeded."""
@@ -78,7 +80,7 @@ class RunResult:
             self.remembered.unlink(missing_ok=True)
         elif self.home is not None:
             ledger = open_store(Settings(home=self.home))
-            ledger.set_key(self.run, None)
+            ledger.set_key(RunName(self.run), None)
             ledger.close()
 
 

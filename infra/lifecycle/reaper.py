@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ebbtide.infra.errors import error_for
+from ebbtide.infra.models.ids import RunName
 from ebbtide.infra.models.phases import Reason
 from ebbtide.infra.models.records import Run
 from ebbtide.infra.platforms.local import marks
@@ -42,7 +43,7 @@ def reap(settings: Settings) -> Reaped:
     return Reaped((*orphans, *hanging), ended)
 
 
-def lost_runs(ledger: RunStore) -> tuple[str, ...]:
+def lost_runs(ledger: RunStore) -> tuple[RunName, ...]:
     """Runs that nobody can end any more: their flow is dead, and no cluster of theirs lives."""
     return tuple(run.name for run in ledger.runs(open_only=True) if is_lost(ledger, run))
 
@@ -55,7 +56,7 @@ def is_lost(ledger: RunStore, run: Run) -> bool:
     return not ledger.living_clusters(run.name)
 
 
-def settle(ledger: RunStore, run: str, lost: Reason = Reason.FLOW_LOST) -> bool:
+def settle(ledger: RunStore, run: RunName, lost: Reason = Reason.FLOW_LOST) -> bool:
     """End a run from what its last cluster saw. Gives whether it was still open.
 
     Args:

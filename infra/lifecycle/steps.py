@@ -13,6 +13,7 @@ from functools import partial
 
 from ebbtide.infra.errors import CapacityError, EbbError, ProvisioningError, ReleaseError
 from ebbtide.infra.models.cluster import ClusterView
+from ebbtide.infra.models.ids import ClusterId
 from ebbtide.infra.models.job import JobSpec, RunSpec
 from ebbtide.infra.models.phases import Reason, Step
 from ebbtide.infra.models.resources import format_duration
@@ -32,7 +33,7 @@ class Scene:
 
     platform: Platform
     spec: RunSpec
-    cluster: str
+    cluster: ClusterId
     attempt: int
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from ebbtide.infra.models.ids import RunName
 from ebbtide.infra.models.phases import Reason
 from ebbtide.infra.platforms.base import load_platform
 from ebbtide.infra.records.opening import open_store
 from ebbtide.infra.settings import Settings
 
 
-def stop_run(settings: Settings, run: str, reason: Reason, *, at_once: bool = False) -> bool:
+def stop_run(settings: Settings, run: RunName, reason: Reason, *, at_once: bool = False) -> bool:
     """Ask for the end of a run: no fresh attempt, and its clusters released.
 
     Returns:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from ebbtide.infra.models.hardware import HardwareTier, NodePool
+from ebbtide.infra.models.ids import ClusterId, RunName
 from ebbtide.infra.models.phases import Reason, Step
 from ebbtide.infra.models.resources import Resources
 
@@ -89,12 +90,12 @@ class QueueView:
 
     position: int
     """1 = next."""
-    ahead: tuple[str, ...]
+    ahead: tuple[RunName, ...]
     """Runs that come before it."""
     pool: str
     free: Resources
     asked: Resources
-    held_by: tuple[str, ...] = ()
+    held_by: tuple[RunName, ...] = ()
     """Runs that hold shares of the pool now."""
     limit: str = ""
     """The rule that holds it back though there may be room, in words."""
@@ -123,7 +124,7 @@ class JobView:
 class ClusterView:
     """What is, as last observed. Every field that names a moment is Unix time in seconds."""
 
-    cluster: str
+    cluster: ClusterId
     queue: QueueView | None = None
     """Set while it waits for room."""
     admitted_at: float | None = None

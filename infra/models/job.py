@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from ebbtide.infra.models.cluster import ClusterSpec
+from ebbtide.infra.models.ids import RunName
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +54,7 @@ class RetryPolicy:
 class RunSpec:
     """All that one run asks for. ``job`` is None where a Python session drives the cluster."""
 
-    name: str
+    name: RunName
     platform: str
     cluster: ClusterSpec
     job: JobSpec | None

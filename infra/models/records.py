@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from ebbtide.infra.models.cluster import ClusterView
+from ebbtide.infra.models.cluster import ClusterSpec, ClusterView
 from ebbtide.infra.models.codec import from_json
+from ebbtide.infra.models.ids import ClusterId, RunName
 from ebbtide.infra.models.job import RunSpec
 from ebbtide.infra.models.orders import Orders
 from ebbtide.infra.models.phases import Phase, Reason, Step
@@ -30,7 +31,7 @@ class ProcessRef:
 class Run:
     """One run: what was asked for, who drives it, and how it ended."""
 
-    name: str
+    name: RunName
     spec_json: str
     """The ``RunSpec``; see ``spec``."""
     phase: Phase = Phase.QUEUED
@@ -88,11 +89,35 @@ class LeaseState(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RunLimits:
+    """What holds a cluster back in its pool beside room."""
+
+    tier: str = ""
+    """Its workers' tier, by which runs are counted."""
+    tier_most: int | None = None
+    """Runs at once with its tier; None: as many as there is room for."""
+    owner_most: int | None = None
+    """Runs at once of its owner; None: as many as there is room for."""
+
+    @classmethod
+    def of(cls, spec: ClusterSpec) -> RunLimits:
+        """Those that a cluster's tier and pool set."""
+        return cls(
+            tier=spec.tier.name,
+            tier_most=spec.tier.runs_at_once,
+            owner_most=spec.pool.runs_per_owner,
+        )
+
+
+NO_LIMITS = RunLimits()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Cluster:
     """One cluster: its lease, what is wanted of it, and what its owner saw last."""
 
-    id: str
-    run: str
+    id: ClusterId
+    run: RunName
     attempt: int
     """Of its run; 1 = the first."""
     pool: str
@@ -105,6 +130,7 @@ class Cluster:
     """How long it outlives the last renewal."""
     created: float
     """Unix time, seconds."""
+    limits: RunLimits = NO_LIMITS
     orders_json: str = "{}"
     """The ``Orders``; see ``orders``."""
     view_json: str = "{}"
@@ -169,8 +195,8 @@ class Event:
 
     id: int = 0
     """Given by the store: counts up, so that one can ask for those after it."""
-    run: str
-    cluster: str | None = None
+    run: RunName
+    cluster: ClusterId | None = None
     at: float = 0.0
     """Unix time, seconds. 0 in one that is appended: now."""
     kind: EventKind
@@ -185,8 +211,8 @@ class Event:
 class Share:
     """A part of a pool that a cluster has."""
 
-    run: str
-    cluster: str
+    run: RunName
+    cluster: ClusterId
     owner: str
     """``head`` (with the driver in it), ``worker-0``, …; ``driver`` where there is no cluster."""
     pool: str
@@ -195,24 +221,12 @@ class Share:
     """Empty when its pool has several and nobody has said which."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunLimits:
-    """What holds a cluster back in its pool beside room."""
-
-    tier: str = ""
-    """Its workers' tier, by which runs are counted."""
-    tier_most: int | None = None
-    """Runs at once with its tier; None: as many as there is room for."""
-    owner_most: int | None = None
-    """Runs at once of its owner; None: as many as there is room for."""
-
-
 @dataclass(frozen=True, slots=True)
 class Entry:
     """One cluster that waits for room or has it."""
 
-    cluster: str
-    run: str
+    cluster: ClusterId
+    run: RunName
     tier: str
     owner: str
     tier_most: int | None = None

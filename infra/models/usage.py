@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ebbtide.infra.models.ids import ClusterId
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Span:
     """One share of a cluster, from the moment it was taken to the moment it was given back."""
 
-    cluster: str
+    cluster: ClusterId
     owner: str
     """``head`` (the program's own use is in it), ``worker-0``, …; ``driver`` without a cluster."""
     tier: str

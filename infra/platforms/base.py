@@ -12,6 +12,7 @@ from typing import Protocol, cast
 
 from ebbtide.infra.models.cluster import ClusterView
 from ebbtide.infra.models.hardware import Node, NodePool
+from ebbtide.infra.models.ids import ClusterId
 from ebbtide.infra.models.job import JobSpec, RunSpec
 from ebbtide.infra.models.phases import Reason, Step
 from ebbtide.infra.settings import Settings
@@ -25,7 +26,7 @@ _REGISTRY = {
 class Held:
     """One thing that is alive on the platform, found by its mark and not by the ledger."""
 
-    cluster: str
+    cluster: ClusterId
     role: str
     """head, worker, driver, supervisor, guard, folder."""
     name: str
@@ -50,68 +51,68 @@ class Platform(Protocol):
 
     name: str
 
-    def declare(self, spec: RunSpec, cluster: str, attempt: int) -> None:
+    def declare(self, spec: RunSpec, cluster: ClusterId, attempt: int) -> None:
         """Steps 1 to 4: the lease, and head and first workers together, queueing for room."""
         ...
 
-    def attach_autoscaler(self, cluster: str) -> None:
+    def attach_autoscaler(self, cluster: ClusterId) -> None:
         """Step 5: from now on the policy of the spec decides the number of workers."""
         ...
 
-    def start_job(self, cluster: str, *, then_release: bool = False) -> None:
+    def start_job(self, cluster: ClusterId, *, then_release: bool = False) -> None:
         """Step 6: run the spec's program, once, when the workers are there.
 
         ``then_release``: its end is the cluster's end, without waiting for anybody to say so.
         """
         ...
 
-    def start_program(self, cluster: str, name: str, job: JobSpec) -> None:
+    def start_program(self, cluster: ClusterId, name: str, job: JobSpec) -> None:
         """Run one more program on a cluster that a flow holds; once for each name."""
         ...
 
-    def stop_program(self, cluster: str, name: str) -> None:
+    def stop_program(self, cluster: ClusterId, name: str) -> None:
         """End that program; the cluster stays."""
         ...
 
-    def repeat(self, cluster: str, step: Step) -> None:
+    def repeat(self, cluster: ClusterId, step: Step) -> None:
         """Clear the failure of a step and try it again on the same cluster."""
         ...
 
-    def release(self, cluster: str, reason: Reason | None, *, at_once: bool = False) -> None:
+    def release(self, cluster: ClusterId, reason: Reason | None, *, at_once: bool = False) -> None:
         """Step 7: give everything back. ``at_once`` leaves the program no time to say goodbye."""
         ...
 
-    def observe(self, cluster: str) -> ClusterView | None:
+    def observe(self, cluster: ClusterId) -> ClusterView | None:
         """What is now; None when the cluster was never declared or has been forgotten.
 
         Only looks: neither records nor processes change by it.
         """
         ...
 
-    def reap(self, cluster: str) -> bool:
+    def reap(self, cluster: ClusterId) -> bool:
         """Release it if nobody living takes care of it any more; gives whether that was done now.
 
         Cheap when somebody does, so that whoever waits for the cluster can call it at every look.
         """
         ...
 
-    def login(self, cluster: str) -> Login | None:
+    def login(self, cluster: ClusterId) -> Login | None:
         """How to sign in to its dashboard; None when it has none, or has been released."""
         ...
 
-    def renew(self, cluster: str) -> bool:
+    def renew(self, cluster: ClusterId) -> bool:
         """One heartbeat of the lease."""
         ...
 
-    def held(self, cluster: str | None = None) -> list[Held]:
+    def held(self, cluster: ClusterId | None = None) -> list[Held]:
         """Everything alive of one cluster, or of all clusters of this installation."""
         ...
 
-    def orphans(self) -> tuple[str, ...]:
+    def orphans(self) -> tuple[ClusterId, ...]:
         """Clusters of which something is left and that nobody living will release."""
         ...
 
-    def sweep(self, cluster: str) -> list[Held]:
+    def sweep(self, cluster: ClusterId) -> list[Held]:
         """End whatever still carries the cluster's mark; gives what is left even so."""
         ...
 

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from ebbtide.infra.models.ids import RunName
 from ebbtide.infra.models.records import Entry
 
 
@@ -18,7 +19,7 @@ from ebbtide.infra.models.records import Entry
 class Place:
     """Where one of those that wait stands."""
 
-    ahead: tuple[str, ...]
+    ahead: tuple[RunName, ...]
     """Runs that come before it, in order."""
     limit: str = ""
     """The rule that holds it back; empty when only room and those before it do."""
@@ -40,7 +41,7 @@ def places(waiting: Sequence[Entry], holding: Iterable[Entry]) -> dict[str, Plac
         tiers[entry.tier] += 1
         owners[entry.owner] += 1
     found: dict[str, Place] = {}
-    lines: dict[str, list[str]] = {}
+    lines: dict[str, list[RunName]] = {}
     for entry in waiting:
         limit = _limit(entry, tiers, owners)
         line = lines.setdefault(limit, [])

@@ -14,6 +14,7 @@ from ebbtide.infra.errors import CapacityError, EbbError, JobError, Provisioning
 from ebbtide.infra.models.cluster import ClusterView
 from ebbtide.infra.models.codec import to_json
 from ebbtide.infra.models.hardware import NodePool
+from ebbtide.infra.models.ids import ClusterId, RunName
 from ebbtide.infra.models.job import RunSpec
 from ebbtide.infra.models.phases import Phase, Reason
 from ebbtide.infra.models.records import Event, EventKind, ProcessRef, Reserved, Run
@@ -77,22 +78,22 @@ def _reserved(store: RunStore, run: Run, pool: NodePool) -> Reserved:
     return store.reserve(run, pool=pool.name, max_waiting=most)
 
 
-def cluster_id(run: str, attempt: int) -> str:
+def cluster_id(run: RunName, attempt: int) -> ClusterId:
     """The name of a run's nth cluster."""
-    return f"{run}-{attempt}"
+    return ClusterId(f"{run}-{attempt}")
 
 
-def free_name(store: RunStore, wanted: str) -> str:
+def free_name(store: RunStore, wanted: RunName) -> RunName:
     """``wanted``, or ``wanted-2`` and so on when a run of that name is in the store."""
     taken = set(store.run_names(wanted))
     name, number = wanted, 1
     while name in taken:
         number += 1
-        name = f"{wanted}-{number}"
+        name = RunName(f"{wanted}-{number}")
     return name
 
 
-def end(store: RunStore, run: str, error: EbbError | None, exit_code: int) -> bool:
+def end(store: RunStore, run: RunName, error: EbbError | None, exit_code: int) -> bool:
     """Record how a run ended. The first to say so is believed; gives whether that was us."""
     phase = Phase.SUCCEEDED if error is None else error.reason.info.phase
     if not phase.ended:
@@ -115,7 +116,7 @@ def end(store: RunStore, run: str, error: EbbError | None, exit_code: int) -> bo
 
 
 @contextlib.contextmanager
-def ended_when_it_fails(store: RunStore, run: str) -> Iterator[None]:
+def ended_when_it_fails(store: RunStore, run: RunName) -> Iterator[None]:
     """What goes wrong inside ends the run, with its real reason; the error goes on.
 
     Raises:

@@ -14,9 +14,11 @@ from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from ebbtide.infra.models.cluster import ClusterView
+from ebbtide.infra.models.ids import ClusterId, RunName
 from ebbtide.infra.models.orders import Order, Orders
 from ebbtide.infra.models.phases import Phase, Reason
 from ebbtide.infra.models.records import (
+    NO_LIMITS,
     Cluster,
     Event,
     ProcessRef,
@@ -28,8 +30,6 @@ from ebbtide.infra.models.records import (
     Share,
 )
 from ebbtide.infra.models.usage import Sample, Span
-
-NO_LIMITS = RunLimits()
 
 
 class Runs(Protocol):
@@ -46,7 +46,7 @@ class Runs(Protocol):
         """
         ...
 
-    def run(self, name: str) -> Run | None:
+    def run(self, name: RunName) -> Run | None:
         """The run of this name; None when there is none."""
         ...
 
@@ -54,11 +54,11 @@ class Runs(Protocol):
         """The latest run of the job that this key tells apart; None when there is none."""
         ...
 
-    def runs_of(self, key: str) -> list[str]:
+    def runs_of(self, key: str) -> list[RunName]:
         """The names of all runs of the job that this key tells apart, latest first."""
         ...
 
-    def runs_of_flow(self, flow_run_id: str) -> list[str]:
+    def runs_of_flow(self, flow_run_id: str) -> list[RunName]:
         """The names of the runs that a Prefect flow run drives, and of those of its jobs."""
         ...
 
@@ -70,7 +70,7 @@ class Runs(Protocol):
         """Those that were asked for since then (Unix time, seconds), in order."""
         ...
 
-    def run_names(self, beginning: str = "") -> list[str]:
+    def run_names(self, beginning: str = "") -> list[RunName]:
         """All names, latest first; or only ``beginning`` itself and those ``beginning-…``."""
         ...
 
@@ -82,7 +82,7 @@ class Runs(Protocol):
         """How many there are, and how many of them since then (Unix time, seconds)."""
         ...
 
-    def register_driver(self, run: str, driver: ProcessRef, flow_run_id: str | None) -> None:
+    def register_driver(self, run: RunName, driver: ProcessRef, flow_run_id: str | None) -> None:
         """The process that drives the run from now on.
 
         Args:
@@ -92,28 +92,28 @@ class Runs(Protocol):
         """
         ...
 
-    def set_key(self, run: str, key: str | None) -> None:
+    def set_key(self, run: RunName, key: str | None) -> None:
         """What its job is told apart by from now on; None: it is not found by a key any more."""
         ...
 
-    def set_attempt(self, run: str, attempt: int) -> None:
+    def set_attempt(self, run: RunName, attempt: int) -> None:
         """The attempt it has got to; 1 = the first."""
         ...
 
-    def set_prefect_url(self, run: str, url: str) -> None:
+    def set_prefect_url(self, run: RunName, url: str) -> None:
         """Where the user interface of the Prefect server is that records it."""
         ...
 
-    def set_phase(self, run: str, phase: Phase) -> None:
+    def set_phase(self, run: RunName, phase: Phase) -> None:
         """What it is at. A run that has ended stays as it is: atomic."""
         ...
 
-    def request_stop(self, run: str, reason: Reason) -> bool:
+    def request_stop(self, run: RunName, reason: Reason) -> bool:
         """Ask for its end: no fresh attempt from now on. False when it has ended, or is unknown."""
         ...
 
     def end_run(
-        self, run: str, phase: Phase, reason: Reason | None, detail: str, exit_code: int
+        self, run: RunName, phase: Phase, reason: Reason | None, detail: str, exit_code: int
     ) -> bool:
         """Record how it ended. Atomic: the first to say so is believed.
 
@@ -126,7 +126,7 @@ class Runs(Protocol):
         """Those that have ended and hold no cluster any more, the latest end first."""
         ...
 
-    def forget_run(self, run: str) -> bool:
+    def forget_run(self, run: RunName) -> bool:
         """Forget all about a run that is over; False when it is not (any more). Atomic."""
         ...
 
@@ -136,8 +136,8 @@ class Clusters(Protocol):
 
     def add_cluster(
         self,
-        cluster: str,
-        run: str,
+        cluster: ClusterId,
+        run: RunName,
         *,
         attempt: int,
         pool: str,
@@ -156,19 +156,19 @@ class Clusters(Protocol):
         """
         ...
 
-    def cluster(self, cluster: str) -> Cluster | None:
+    def cluster(self, cluster: ClusterId) -> Cluster | None:
         """The cluster of this id; None when it was never added, or is forgotten."""
         ...
 
-    def last_cluster(self, run: str) -> Cluster | None:
+    def last_cluster(self, run: RunName) -> Cluster | None:
         """The latest cluster of a run; None when it has none yet."""
         ...
 
-    def clusters_of(self, run: str | None = None) -> list[str]:
+    def clusters_of(self, run: RunName | None = None) -> list[ClusterId]:
         """The ids of all clusters of a run, or of all runs, oldest first; also released ones."""
         ...
 
-    def living_clusters(self, run: str | None = None) -> list[Cluster]:
+    def living_clusters(self, run: RunName | None = None) -> list[Cluster]:
         """Clusters, of one run or of all, that are not released yet, oldest first."""
         ...
 
@@ -180,7 +180,7 @@ class Clusters(Protocol):
         """The orders to each cluster of the runs of the job that this key tells apart."""
         ...
 
-    def order(self, cluster: str, order: Order) -> None:
+    def order(self, cluster: ClusterId, order: Order) -> None:
         """Tell the cluster's owner what is wanted. Atomic: of two at once none is lost."""
         ...
 
@@ -188,11 +188,11 @@ class Clusters(Protocol):
         """What the cluster's owner sees now; it names its cluster."""
         ...
 
-    def renew(self, cluster: str) -> bool:
+    def renew(self, cluster: ClusterId) -> bool:
         """One heartbeat of the lease; False when there is no such living cluster."""
         ...
 
-    def extend_lease(self, cluster: str, lease_s: float, order: Order | None = None) -> bool:
+    def extend_lease(self, cluster: ClusterId, lease_s: float, order: Order | None = None) -> bool:
         """A heartbeat that says how long the lease lasts from now on. Atomic.
 
         Args:
@@ -205,7 +205,7 @@ class Clusters(Protocol):
         """
         ...
 
-    def mark_released(self, cluster: str, *, by: str, reason: Reason | None = None) -> bool:
+    def mark_released(self, cluster: ClusterId, *, by: str, reason: Reason | None = None) -> bool:
         """Record that nothing of the cluster is left. Atomic: the first to say so is believed.
 
         Returns:
@@ -217,7 +217,7 @@ class Clusters(Protocol):
         """All shares of pools: the oldest cluster first, its head before its workers."""
         ...
 
-    def shares_of(self, run: str) -> list[str]:
+    def shares_of(self, run: RunName) -> list[str]:
         """The owners (``head``, ``worker-0``, …) of the shares that a run's clusters hold."""
         ...
 
@@ -229,7 +229,7 @@ class Events(Protocol):
         """Record that something happened. Its id is given here, and its time where it has none."""
         ...
 
-    def events(self, run: str, after: int = 0) -> list[Event]:
+    def events(self, run: RunName, after: int = 0) -> list[Event]:
         """Events of a run in order, those with an id above ``after``."""
         ...
 
@@ -242,7 +242,7 @@ class Usage(Protocol):
     """What clusters held and used."""
 
     def write_usage(
-        self, cluster: str, spans: Iterable[Span], samples: Sequence[Sample], every: int = 1
+        self, cluster: ClusterId, spans: Iterable[Span], samples: Sequence[Sample], every: int = 1
     ) -> None:
         """Write spans (new or changed) and new samples, all or nothing.
 
@@ -254,11 +254,11 @@ class Usage(Protocol):
         """
         ...
 
-    def spans(self, run: str) -> list[Span]:
+    def spans(self, run: RunName) -> list[Span]:
         """All shares of a run's clusters, oldest first; none lasts longer than its cluster."""
         ...
 
-    def samples(self, run: str) -> list[Sample]:
+    def samples(self, run: RunName) -> list[Sample]:
         """The samples of a run's clusters, in order. A cluster after the first begins at 0."""
         ...
 

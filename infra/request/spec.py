@@ -16,6 +16,7 @@ from typing import Any
 from ebbtide.infra.errors import ConfigurationError, Problem
 from ebbtide.infra.models.cluster import AutoscalePolicy, ClusterSpec
 from ebbtide.infra.models.hardware import HardwareTier, NodePool
+from ebbtide.infra.models.ids import RunName
 from ebbtide.infra.models.job import JobSpec, Limits, RetryPolicy, RunSpec
 from ebbtide.infra.models.phases import Reason
 from ebbtide.infra.models.resources import Resources, format_cpu, format_memory
@@ -71,7 +72,7 @@ def build_run_spec(ask: Ask) -> RunSpec:
     if problems or not cluster:
         raise ConfigurationError(problems)
     return RunSpec(
-        name=options["name"] or generate(ask.random),
+        name=RunName(options["name"] or generate(ask.random)),
         platform=options["platform"],
         cluster=cluster,
         job=job,

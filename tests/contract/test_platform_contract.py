@@ -12,6 +12,7 @@ from ebbtide.infra.lifecycle import steps
 from ebbtide.infra.lifecycle.heartbeat import Heartbeat
 from ebbtide.infra.lifecycle.steps import Scene
 from ebbtide.infra.models.cluster import ClusterView
+from ebbtide.infra.models.ids import ClusterId, RunName
 from ebbtide.infra.models.job import RunSpec
 from ebbtide.infra.models.phases import Reason, Step
 from ebbtide.infra.models.resources import NOTHING, Resources
@@ -22,7 +23,9 @@ from ebbtide.infra.settings import Settings
 from tests.clusters import cluster_spec, run_spec, script
 from tests.helpers import wait_until
 
-CLUSTER = "contract-1"
+NOBODY_1 = ClusterId("nobody-1")
+
+CLUSTER = ClusterId("contract-1")
 PROGRAM = """
     import pathlib, sys, threading
     with open("starts", "a") as file:
@@ -76,9 +79,9 @@ def bench(request: pytest.FixtureRequest, ebb_home: Path, tmp_path: Path) -> Ite
 
 
 def test_nothing_is_known_of_a_cluster_that_was_never_declared(bench: Bench) -> None:
-    assert bench.platform.observe("nobody-1") is None
-    assert bench.platform.renew("nobody-1") is False
-    assert bench.platform.held("nobody-1") == []
+    assert bench.platform.observe(NOBODY_1) is None
+    assert bench.platform.renew(NOBODY_1) is False
+    assert bench.platform.held(NOBODY_1) == []
 
 
 def test_declared_twice_it_is_made_once(bench: Bench) -> None:
@@ -141,7 +144,7 @@ def test_end_of_the_program_is_the_clusters_end_where_asked(bench: Bench, tmp_pa
 
 
 def test_lease_that_nobody_renews_releases_it(bench: Bench) -> None:
-    other, spec = "left-1", replace(bench.spec, name="left", lease_s=1.0)
+    other, spec = ClusterId("left-1"), replace(bench.spec, name=RunName("left"), lease_s=1.0)
     runs.begin(bench.ledger, spec)
     bench.platform.declare(spec, other, 1)
 

@@ -23,6 +23,7 @@ from ebbtide.infra.errors import EbbError
 from ebbtide.infra.lifecycle import steps
 from ebbtide.infra.lifecycle.attempts import carry_out
 from ebbtide.infra.models.codec import from_json
+from ebbtide.infra.models.ids import ClusterId
 from ebbtide.infra.models.job import RunSpec
 from ebbtide.infra.models.phases import Step
 from ebbtide.infra.platforms.local import marks
@@ -81,7 +82,7 @@ def _strike(who: str, home: Path, cluster: str, place: Path) -> None:
     if who in ("supervisor", "both"):
 
         def born() -> list[int]:
-            found = marks.marked(home, cluster)
+            found = marks.marked(home, ClusterId(cluster))
             return [process.pid for process in found if process.role == "supervisor"]
 
         victims = wait_until(born, PLENTY_S, "the cluster has a supervisor")

@@ -18,6 +18,7 @@ from typing import Any
 from ebbtide.infra.models.cluster import AutoscalePolicy, ClusterSpec
 from ebbtide.infra.models.codec import to_json
 from ebbtide.infra.models.hardware import HardwareTier, NodePool
+from ebbtide.infra.models.ids import RunName
 from ebbtide.infra.models.job import JobSpec, RetryPolicy, RunSpec
 from ebbtide.infra.models.phases import Step
 from ebbtide.infra.models.resources import Resources
@@ -34,7 +35,7 @@ SLACK_S = 60.0
 PLENTY_S = 120.0
 ITS_CODE = 3
 """What the program exits with: a code that nobody gives by mistake."""
-RUN = "test-run"
+RUN = RunName("test-run")
 
 PROGRAM = f"""
 import os, pathlib, sys, time

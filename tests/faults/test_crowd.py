@@ -17,6 +17,7 @@ import pytest
 from ebbtide.flows.launch import launch
 from ebbtide.infra.errors import CapacityError
 from ebbtide.infra.models.codec import to_json
+from ebbtide.infra.models.ids import ClusterId, RunName
 from ebbtide.infra.models.job import RunSpec
 from ebbtide.infra.models.phases import ExitCode, Reason
 from ebbtide.infra.models.resources import Resources
@@ -35,7 +36,7 @@ def spec_of(stage: Stage, name: str, waiting: int = WAITING) -> RunSpec:
     """A run in a pool with room for one."""
     spec = stage.spec("none", "0")
     pool = replace(spec.cluster.pool, capacity=Resources(250, 2**30), runs_waiting=waiting)
-    return replace(spec, name=name, cluster=replace(spec.cluster, pool=pool), lease_s=30.0)
+    return replace(spec, name=RunName(name), cluster=replace(spec.cluster, pool=pool), lease_s=30.0)
 
 
 @pytest.fixture
@@ -84,7 +85,9 @@ def test_ebb_run_says_what_to_do_and_exits_as_for_no_capacity(stage: Stage) -> N
         waiting = spec_of(stage, "waits")
         pool = replace(waiting.cluster.pool, name="small")
         runs.begin(ledger, replace(waiting, cluster=replace(waiting.cluster, pool=pool)))
-        ledger.add_cluster("waits-1", "waits", attempt=1, pool="small", lease_s=60)
+        ledger.add_cluster(
+            ClusterId("waits-1"), RunName("waits"), attempt=1, pool="small", lease_s=60
+        )
     argv = [stage.ebb, "run", "--framework", "none", "program.py"]
     done = subprocess.run(
         argv, cwd=stage.work, env={**os.environ, **stage.environment}, text=True,
@@ -102,7 +105,7 @@ def test_ebb_run_says_what_to_do_and_exits_as_for_no_capacity(stage: Stage) -> N
 BEGIN = """
 import json, sys
 from pathlib import Path
-from ebbtide.infra import runs
+from ebbtide.infra.records import runs
 from ebbtide.infra.errors import CapacityError
 from ebbtide.infra.records.ledger import Ledger
 from ebbtide.infra.models.codec import from_json
@@ -145,7 +148,7 @@ def test_a_name_that_was_used_often_is_found_a_number_at_once(tmp_path: Path) ->
         row = "INSERT INTO runs (name, spec, phase, created) VALUES (?, '', 'Queued', 0)"
         connection.executemany(row, [*names, ("often.er",), ("oftentimes",)])
     began = time.monotonic()
-    assert runs.free_name(ledger, "often") == f"often-{CROWD}"
-    assert runs.free_name(ledger, "oftent") == "oftent"
+    assert runs.free_name(ledger, RunName("often")) == f"often-{CROWD}"
+    assert runs.free_name(ledger, RunName("oftent")) == "oftent"
     assert time.monotonic() - began < 1.0
     ledger.close()

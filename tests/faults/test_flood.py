@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from ebbtide.infra.models.ids import ClusterId
 from ebbtide.infra.platforms.local import marks, tree
 from tests.faults.conftest import Note
 from tests.faults.stage import ITS_CODE, Stage
@@ -101,5 +102,5 @@ def test_a_flood_is_shown_and_kept_and_disturbs_nobody(
 
 
 def _supervisor(stage: Stage) -> int:
-    found = marks.marked(stage.home, "flood-1")
+    found = marks.marked(stage.home, ClusterId("flood-1"))
     return next(each.pid for each in found if each.role == "supervisor")

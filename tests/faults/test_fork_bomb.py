@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from ebbtide.infra.models.ids import RunName
 from ebbtide.infra.models.job import JobSpec, Limits
 from ebbtide.infra.models.phases import Reason
 from ebbtide.infra.platforms.local import tree
@@ -45,7 +46,9 @@ def bomb(stage: Stage, how: str, allowed: int | None = ALLOWED) -> subprocess.Po
     program = stage.work / "bomb.py"
     program.write_text(BOMB)
     job = JobSpec(argv=(sys.executable, str(program), COMMAND, how), workdir=str(stage.work))
-    return stage.start(replace(spec, name="bomb", job=job, limits=Limits(max_processes=allowed)))
+    return stage.start(
+        replace(spec, name=RunName("bomb"), job=job, limits=Limits(max_processes=allowed))
+    )
 
 
 def bombs() -> list[int]:

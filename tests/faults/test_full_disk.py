@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from ebbtide.infra.models.ids import ClusterId, RunName
 from ebbtide.infra.platforms.local import marks
 from ebbtide.infra.records.ledger import Ledger
 from tests.faults.test_machine import DISK_BYTES, fill
@@ -58,7 +59,7 @@ def test_ps_why_logs_and_cost_answer_from_a_copy() -> None:
 def test_held_finds_what_lives_by_its_mark_without_any_ledger(small_home: Path) -> None:
     fill(small_home)
     assert not (small_home / "ledger.sqlite").exists()
-    mark = marks.mark(small_home, "lost", "lost-1", "worker", "worker-0")
+    mark = marks.mark(small_home, RunName("lost"), ClusterId("lost-1"), "worker", "worker-0")
     sleeper = subprocess.Popen(["sleep", "60"], env={**os.environ, **mark})
     try:
         done = ebb("held", "--json")
@@ -83,4 +84,4 @@ def test_what_would_write_says_to_free_space_and_loses_nothing(full: Path) -> No
     assert done.returncode != 0
     assert "free some disk space" in done.stderr
     (full / "filler").unlink()
-    assert Ledger(full).run("before") is not None
+    assert Ledger(full).run(RunName("before")) is not None

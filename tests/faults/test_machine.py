@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from ebbtide.infra.models.ids import RunName
 from ebbtide.infra.models.job import JobSpec, Limits, RunSpec
 from ebbtide.infra.models.phases import ExitCode
 from ebbtide.infra.platforms.local.cuts import cut_of
@@ -182,7 +183,7 @@ def flood(stage: Stage, name: str) -> RunSpec:
         "    time.sleep(0.005)\n"
     )
     job = JobSpec(argv=(sys.executable, str(program)), workdir=str(stage.work))
-    return replace(stage.spec(), name=name, job=job, limits=Limits(max_output_bytes=None))
+    return replace(stage.spec(), name=RunName(name), job=job, limits=Limits(max_output_bytes=None))
 
 
 def test_output_that_fills_the_disk_is_cut_and_others_go_on(disk_of_the_home: Stage) -> None:
@@ -196,7 +197,7 @@ def test_output_that_fills_the_disk_is_cut_and_others_go_on(disk_of_the_home: St
     assert cut is not None
     disk = os.statvfs(stage.home)
     assert disk.f_bavail * disk.f_frsize > 2**20, "there is room again"
-    later = stage.start(replace(stage.spec("none", "0"), name="later"))
+    later = stage.start(replace(stage.spec("none", "0"), name=RunName("later")))
     stage.let_program_end()
     assert stage.wait_for_end(neighbour) == ITS_CODE
     assert stage.wait_for_end(later) == ExitCode.OK

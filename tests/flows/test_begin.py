@@ -10,6 +10,7 @@ import pytest
 from ebbtide.infra.errors import CapacityError
 from ebbtide.infra.lifecycle.once import begin
 from ebbtide.infra.lifecycle.submission import Request
+from ebbtide.infra.models.ids import RunName
 from ebbtide.infra.models.phases import Reason
 from ebbtide.infra.records import runs
 from ebbtide.infra.records.ledger import Ledger
@@ -41,7 +42,7 @@ def test_it_waits_until_it_may_wait(full: tuple[Path, str]) -> None:
         second = pool.submit(job, home, "second", "1m")
         wait_until(second.running, 10, "it has begun to wait")
         assert not second.done()
-        runs.end(Ledger(home), first, None, 0)
+        runs.end(Ledger(home), RunName(first), None, 0)
         assert second.result(timeout=30)
 
 

@@ -13,6 +13,7 @@ import pytest
 from ebbtide.infra.errors import JobError
 from ebbtide.infra.lifecycle.claims import claim
 from ebbtide.infra.lifecycle.submission import Request
+from ebbtide.infra.models.ids import RunName
 from ebbtide.infra.models.phases import Reason
 from ebbtide.infra.records import runs
 from ebbtide.infra.records.ledger import Ledger
@@ -52,20 +53,20 @@ def test_of_many_at_once_one_has_the_job(ebb_home: Path, ledger: Ledger) -> None
 
 def test_what_was_done_within_the_window_is_not_done_again(ebb_home: Path, ledger: Ledger) -> None:
     ask(ebb_home)
-    runs.end(ledger, first_run(ledger), None, 0)
+    runs.end(ledger, RunName(first_run(ledger)), None, 0)
     assert ask(ebb_home) == f"done already by run {first_run(ledger)}"
 
 
 def test_after_the_window_it_is_done_again(ebb_home: Path, ledger: Ledger) -> None:
     ask(ebb_home)
-    runs.end(ledger, first_run(ledger), None, 0)
+    runs.end(ledger, RunName(first_run(ledger)), None, 0)
     assert ask(ebb_home, window_s=0) is None
     assert count(ledger) == 2
 
 
 def test_what_failed_is_done_again(ebb_home: Path, ledger: Ledger) -> None:
     ask(ebb_home)
-    runs.end(ledger, first_run(ledger), JobError(Reason.EXIT_CODE), 1)
+    runs.end(ledger, RunName(first_run(ledger)), JobError(Reason.EXIT_CODE), 1)
     assert ask(ebb_home) is None
     assert count(ledger) == 2
 
@@ -74,7 +75,7 @@ def test_a_run_whose_flow_has_died_is_taken_over(ebb_home: Path, ledger: Ledger)
     ask(ebb_home)
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
-    ledger.update_run(first_run(ledger), flow_pid=gone.pid)
+    ledger.update_run(RunName(first_run(ledger)), flow_pid=gone.pid)
     assert ask(ebb_home) is None
     (row,) = ledger.rows("SELECT flow_pid FROM runs")
     assert row["flow_pid"] == os.getpid()

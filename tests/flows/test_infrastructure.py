@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from ebbtide.flows.prefect_server.server import ServerInfo
+from ebbtide.infra.models.ids import ClusterId, RunName
 from ebbtide.infra.records import runs
 from ebbtide.infra.records.ledger import Ledger
 from tests.clusters import POOL, cluster_spec, run_spec
@@ -63,7 +64,9 @@ def test_page_is_changed_in_place_and_shows_what_waits(
     before = pages(prefect_api)
     ledger = Ledger(ebb_home)
     runs.begin(ledger, replace(run_spec("heron", cluster_spec()), owner="a|b"))
-    ledger.add_cluster("heron-1", "heron", attempt=1, pool=POOL.name, lease_s=20)
+    ledger.add_cluster(
+        ClusterId("heron-1"), RunName("heron"), attempt=1, pool=POOL.name, lease_s=20
+    )
     ledger.close()
     python(REFRESH, "3600")
     after = pages(prefect_api)

@@ -14,6 +14,7 @@ import pytest
 from ebbtide.flows.launch import launch
 from ebbtide.flows.prefect_server.server import ServerInfo
 from ebbtide.infra.lifecycle.submission import Request, spec_for
+from ebbtide.infra.models.ids import RunName
 from ebbtide.infra.models.phases import Step
 from ebbtide.infra.models.records import Run
 from ebbtide.infra.records import runs
@@ -94,7 +95,7 @@ def test_flow_runs_without_a_front_door(ebb_home: Path, program: Path) -> None:
         timeout=120,
         check=True,
     )
-    run = Ledger(ebb_home).run(done.stdout.strip())
+    run = Ledger(ebb_home).run(RunName(done.stdout.strip()))
     assert run is not None
     assert (run.phase, run.exit_code) == ("Succeeded", 0)
 

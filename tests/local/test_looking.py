@@ -15,6 +15,7 @@ from ebbtide.flows.cli import main as cli
 from ebbtide.infra.errors import ProvisioningError
 from ebbtide.infra.lifecycle import reaper, steps
 from ebbtide.infra.lifecycle.steps import Scene
+from ebbtide.infra.models.ids import ClusterId
 from ebbtide.infra.models.orders import Release
 from ebbtide.infra.models.phases import Reason
 from ebbtide.infra.models.records import ProcessRef
@@ -27,7 +28,7 @@ from ebbtide.infra.waiting import wall_s
 from tests.clusters import cluster_spec, run_spec, script
 from tests.helpers import wait_until
 
-CLUSTER = "heron-1"
+CLUSTER = ClusterId("heron-1")
 DEAD = ProcessRef(2**22, 1)
 COMMANDS = [
     *("ps", "ps -a", "why heron", "logs heron", "nodes", "tiers", "cost", "held", "status"),

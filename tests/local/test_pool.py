@@ -17,6 +17,7 @@ from ebbtide.infra.frameworks.base import load_framework
 from ebbtide.infra.lifecycle.heartbeat import Heartbeat
 from ebbtide.infra.models.cluster import ClusterSpec, ClusterView
 from ebbtide.infra.models.hardware import NodePool
+from ebbtide.infra.models.ids import ClusterId
 from ebbtide.infra.models.job import Limits
 from ebbtide.infra.models.phases import Reason
 from ebbtide.infra.models.resources import Resources
@@ -46,11 +47,11 @@ class Queue:
     def join(self, name: str, spec: ClusterSpec | None = None) -> None:
         run = run_spec(name, spec or self.spec())
         runs.begin(self.ledger, run)
-        self.platform.declare(run, f"{name}-1", 1)
-        self._beats.enter_context(Heartbeat(self.settings, "local", f"{name}-1", 20))
+        self.platform.declare(run, ClusterId(f"{name}-1"), 1)
+        self._beats.enter_context(Heartbeat(self.settings, "local", ClusterId(f"{name}-1"), 20))
 
     def view(self, name: str) -> ClusterView:
-        found = self.platform.observe(f"{name}-1")
+        found = self.platform.observe(ClusterId(f"{name}-1"))
         assert found is not None
         return found
 
@@ -89,7 +90,7 @@ def test_runs_are_served_in_order_and_told_what_they_wait_for(queue: Queue) -> N
     waiting = queue.wait_for("third", position=2).queue
     assert waiting is not None
     assert (waiting.ahead, waiting.held_by) == (("second",), ("first",))
-    queue.platform.release("first-1", None)
+    queue.platform.release(ClusterId("first-1"), None)
     queue.wait_for("second")
     assert queue.wait_for("third", position=1).queue
     assert not queue.admitted("third"), "small ones do not overtake"
@@ -110,7 +111,7 @@ def test_limit_of_runs_holds_back_though_there_is_room_and_is_in_nobodys_way(
     )
     queue.join("third", queue.spec(SMALL))
     queue.wait_for("third")
-    queue.platform.release("first-1", None)
+    queue.platform.release(ClusterId("first-1"), None)
     queue.wait_for("second")
 
 
@@ -124,7 +125,7 @@ def test_dead_run_in_front_blocks_nobody(queue: Queue) -> None:
         if process.cluster in ("first-1", "second-1"):
             os.kill(process.pid, signal.SIGKILL)
     wait_until(
-        lambda: (found := queue.ledger.cluster("third-1")) and found.state == "admitted",
+        lambda: (found := queue.ledger.cluster(ClusterId("third-1"))) and found.state == "admitted",
         30,
         "the third is admitted without anybody asking for the dead",
     )

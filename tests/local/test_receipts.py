@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from ebbtide.infra.accounting.receipts import receipt_of
+from ebbtide.infra.models.ids import ClusterId, RunName
 from ebbtide.infra.platforms.local import marks
 from ebbtide.infra.records.ledger import Ledger
 from tests.clusters import (
@@ -23,6 +24,8 @@ from tests.clusters import (
     standing,
 )
 from tests.helpers import wait_until
+
+JOB = RunName("job")
 
 BURN_S = 2
 BURNS = f"""
@@ -55,7 +58,7 @@ def test_shares_count_from_admission_to_release_with_their_cpu(
     outcome = carried_out(ebb_home, spec)
     assert outcome.error is None, outcome.errors()
     ledger = Ledger(ebb_home)
-    spans, cluster = ledger.spans("job"), ledger.cluster("job-1")
+    spans, cluster = ledger.spans(JOB), ledger.cluster(ClusterId("job-1"))
     ledger.close()
     assert cluster is not None
     assert {span.owner for span in spans} == owners
@@ -71,13 +74,13 @@ def test_a_receipt_stays_as_it_is_after_release(ebb_home: Path, tmp_path: Path) 
     spec = run_spec("job", cluster_spec("none", tier=tier), script(tmp_path, BURNS))
     outcome = carried_out(ebb_home, spec)
     ledger = Ledger(ebb_home)
-    receipt = receipt_of(ledger, "job")
+    receipt = receipt_of(ledger, JOB)
     assert receipt is not None
     held_s = happened(outcome, "tear_down") - happened(outcome, "wait_for_nodes")
     assert receipt.total.asked_s == pytest.approx(held_s, abs=1)
     assert receipt.total.cost == pytest.approx(receipt.total.asked_s)
     assert sum(use.cost for _, use in receipt.steps) == pytest.approx(receipt.total.cost, abs=1)
-    assert receipt == receipt_of(ledger, "job")
+    assert receipt == receipt_of(ledger, JOB)
     ledger.close()
 
 
@@ -86,7 +89,7 @@ def test_a_killed_supervisor_leaves_a_receipt_that_ends_with_the_release(ebb_hom
     with standing(ebb_home, run_spec("job", cluster_spec(policy=policy))) as stand:
 
         def figures_are_written() -> bool:
-            spans = stand.ledger.spans("job")
+            spans = stand.ledger.spans(JOB)
             return all(span.cpu_s > 0 for span in spans if span.is_worker) and len(spans) > 2
 
         wait_until(figures_are_written, 30, "what starting took is in the book")
@@ -95,9 +98,9 @@ def test_a_killed_supervisor_leaves_a_receipt_that_ends_with_the_release(ebb_hom
                 os.kill(process.pid, signal.SIGKILL)
         wait_until(lambda: stand.observe().released_at, 30, "it is released")
         released_at = stand.observe().released_at
-        spans = stand.ledger.spans("job")
+        spans = stand.ledger.spans(JOB)
         assert [span.owner for span in spans] == ["head", "worker-0", "worker-1"]
         assert {span.ended for span in spans} == {released_at}
-        receipt = receipt_of(stand.ledger, "job")
+        receipt = receipt_of(stand.ledger, JOB)
         assert receipt is not None
         assert (receipt.peak_workers, receipt.total.used_s > 0) == (2, True)

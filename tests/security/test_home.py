@@ -12,6 +12,7 @@ import pytest
 
 from ebbtide.infra.errors import ConfigurationError
 from ebbtide.infra.files.private import private_folder, private_home
+from ebbtide.infra.models.ids import RunName
 from ebbtide.infra.models.records import Event, EventKind
 from ebbtide.infra.records.ledger import Ledger
 from tests.security.conftest import OtherUser
@@ -53,7 +54,7 @@ def test_folders_that_were_open_are_closed(place: Path) -> None:
 def test_the_ledger_and_its_log_are_private(place: Path, umask: int) -> None:
     ledger = Ledger(place / "home")
     ledger.rows("SELECT 1 FROM runs")
-    ledger.append(Event(run="r", kind=EventKind.NOTE, message="words"))
+    ledger.append(Event(run=RunName("r"), kind=EventKind.NOTE, message="words"))
     modes = {path.name: mode(path) for path in ledger.path.parent.iterdir()}
     ledger.close()
     assert modes == dict.fromkeys(

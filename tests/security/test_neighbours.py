@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from ebbtide.flows.cli import main as cli
+from ebbtide.infra.models.ids import RunName
 from ebbtide.infra.models.resources import Resources
 from ebbtide.infra.platforms.local import neighbours as module
 from ebbtide.infra.platforms.local.neighbours import (
@@ -139,14 +140,14 @@ def test_why_a_run_waits_names_who_else_holds_the_machine(
         stand.scene.platform.declare(spec, waiting, 1)
         ledger = Ledger(ebb_home)
         wait_until(
-            lambda: [e for e in ledger.events("second") if e.kind == "step_waiting"],
+            lambda: [e for e in ledger.events(RunName("second")) if e.kind == "step_waiting"],
             20,
             "it says why it waits",
         )
         cli.main(["why", "second"])
         said = capsys.readouterr().out
         stand.scene.platform.release(waiting, None)
-        wait_until(lambda: not ledger.living_clusters("second"), 20, "it is released")
+        wait_until(lambda: not ledger.living_clusters(RunName("second")), 20, "it is released")
     assert "besides, " in said
     assert f"1.25 CPU, 4.6 GiB of this machine are held by user {other_user.name}" in said
 

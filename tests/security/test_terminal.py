@@ -20,6 +20,7 @@ from ebbtide.infra.accounting.receipts import receipt_of
 from ebbtide.infra.errors import error_for
 from ebbtide.infra.escaping import json_text, markdown, visible
 from ebbtide.infra.lifecycle.inventory import gather
+from ebbtide.infra.models.ids import ClusterId, RunName
 from ebbtide.infra.models.job import JobSpec
 from ebbtide.infra.models.phases import Reason
 from ebbtide.infra.models.records import Event, EventKind
@@ -34,6 +35,9 @@ from ebbtide.tasks.words import words_of
 from tests.clusters import TIER, cluster_spec, run_spec
 from tests.stack.prefect import EBB, ROOT
 from tests.unit.test_overview import CATALOG
+
+HERON = RunName("heron")
+HERON_1 = ClusterId("heron-1")
 
 NASTY = "\x1b]0;owned\x07\x1b[2J\x9b31m\u202eevil\u2066\n✓ done\r\x7f\u2028\udc9b"
 SHOWN = r"\x1b]0;owned\x07\x1b[2J\x9b31m\u202eevil\u2066\n✓ done\r\x7f\u2028\x9b"
@@ -54,9 +58,9 @@ def ledger(ebb_home: Path) -> Ledger:
     nasty = cluster_spec("none", tier=replace(TIER, name=text))
     spec = replace(run_spec("heron", nasty), job=job, owner=text, tags=(text, f"[x]({text})"))
     runs.begin(ledger, spec)
-    ledger.add_cluster("heron-1", "heron", attempt=1, pool="test", lease_s=20)
+    ledger.add_cluster(HERON_1, HERON, attempt=1, pool="test", lease_s=20)
     span = Span(
-        cluster="heron-1",
+        cluster=HERON_1,
         owner="driver",
         tier=text,
         cpu_millis=250,
@@ -65,11 +69,11 @@ def ledger(ebb_home: Path) -> Ledger:
         began=1.0,
         ended=2.0,
     )
-    ledger.write_usage("heron-1", [span], [], 1)
-    waiting = Event(run="heron", kind=EventKind.STEP_WAITING, message=text)
+    ledger.write_usage(HERON_1, [span], [], 1)
+    waiting = Event(run=HERON, kind=EventKind.STEP_WAITING, message=text)
     ledger.append(replace(waiting, reason=Reason.POOL_AT_MAX))
-    ledger.append(Event(run="heron", kind=EventKind.NOTE, message=text))
-    runs.end(ledger, "heron", error_for(Reason.NOT_STARTED, detail=text, hint=text), 64)
+    ledger.append(Event(run=HERON, kind=EventKind.NOTE, message=text))
+    runs.end(ledger, HERON, error_for(Reason.NOT_STARTED, detail=text, hint=text), 64)
     folder = ebb_home / "runs" / "heron"
     folder.mkdir(parents=True)
     (folder / "stderr.log").write_text(text)
@@ -129,7 +133,7 @@ def test_the_screen_of_a_run(ledger: Ledger, tmp_path: Path) -> None:
         screen.waiting(NASTY)
         screen.detached(NASTY)
         screen.ended([NASTY], {})
-        for event in ledger.events("heron"):
+        for event in ledger.events(HERON):
             screen.event(replace(event, step=None, data={"detail": NASTY}), 1.0)
     assert unseen((tmp_path / "screen").read_text()) == set()
 
@@ -193,12 +197,12 @@ def test_pages_in_prefect_hold_no_more_than_words(
 ) -> None:
     spec = replace(run_spec("stork", cluster_spec("none")), owner=text)
     runs.begin(ledger, spec)
-    ledger.add_cluster("stork-1", "stork", attempt=1, pool="test", lease_s=20)
+    ledger.add_cluster(ClusterId("stork-1"), RunName("stork"), attempt=1, pool="test", lease_s=20)
     tiers = (*CATALOG.tiers, replace(TIER, name=text))
     overview = gather(Settings(ebb_home), replace(CATALOG, tiers=tiers, source=text))
     overview = replace(overview, neighbours=Neighbours((Claim(text, 1, TIER.resources),)))
     page = page_of(overview)
-    receipt = receipt_of(ledger, "heron")
+    receipt = receipt_of(ledger, HERON)
     assert receipt is not None
     page += receipt_markdown(replace(receipt, tier=text, framework=text, advice=text))
     found = [

@@ -14,6 +14,7 @@ import pytest
 from playwright.sync_api import Locator, Page
 
 from ebbtide.flows.prefect_server import server
+from ebbtide.infra.models.ids import RunName
 from tests.browser import chromium
 from tests.helpers import wait_until
 from tests.stack.prefect import Stack
@@ -78,7 +79,7 @@ def test_filled_form_starts_a_run_that_is_watched_to_its_end(stack: Stack, page:
 def test_artifacts_of_the_run_are_its_receipt_its_plot_and_its_dashboard(
     stack: Stack, page: Page
 ) -> None:
-    run = stack.ledger.run("typed-in-the-form")
+    run = stack.ledger.run(RunName("typed-in-the-form"))
     assert run is not None
     assert run.flow_run_id is not None
     page.goto(f"{stack.info.ui_url}/runs/flow-run/{run.flow_run_id}")

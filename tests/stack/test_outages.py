@@ -11,6 +11,7 @@ from typing import Any
 import psutil
 import pytest
 
+from ebbtide.infra.models.ids import RunName
 from tests.helpers import wait_until
 from tests.stack.prefect import EBB, Stack
 
@@ -96,7 +97,7 @@ def test_run_of_the_command_line_is_cancelled_from_prefect(stack: Stack, tmp_pat
     )
 
     def flow_run() -> str | None:
-        run = stack.ledger.run("typed")
+        run = stack.ledger.run(RunName("typed"))
         return run.flow_run_id if run else None
 
     id_ = wait_until(flow_run, 60, "its flow run is known")

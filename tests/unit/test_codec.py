@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from ebbtide.infra.models.cluster import ClusterView, Failure, JobView, QueueView
 from ebbtide.infra.models.codec import from_data, from_json, to_data, to_json
+from ebbtide.infra.models.ids import ClusterId, RunName
 from ebbtide.infra.models.job import RunSpec
 from ebbtide.infra.models.phases import Reason, Step
 from ebbtide.infra.models.resources import Resources
@@ -29,13 +30,17 @@ def test_round_trip_gives_the_same_value(kind: type[typing.Any], data: st.DataOb
 
 def test_failure_inside_a_view_survives() -> None:
     failure = Failure(step=Step.START_HEAD, reason=Reason.HEAD_NOT_READY, detail="why")
-    view = ClusterView(cluster="a-1", failure=failure, job=JobView(exit_code=-9))
+    view = ClusterView(cluster=ClusterId("a-1"), failure=failure, job=JobView(exit_code=-9))
     assert from_json(ClusterView, to_json(view)) == view
 
 
 def test_tuples_stay_tuples() -> None:
     queue = QueueView(
-        position=1, ahead=("a", "b"), pool="p", free=Resources(1, 2), asked=Resources(3, 4)
+        position=1,
+        ahead=(RunName("a"), RunName("b")),
+        pool="p",
+        free=Resources(1, 2),
+        asked=Resources(3, 4),
     )
     assert from_data(QueueView, to_data(queue)).ahead == ("a", "b")
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from ebbtide.infra.models.ids import RunName
 from ebbtide.infra.models.phases import Phase, Reason, Step
 from ebbtide.infra.models.records import Event, EventKind
 from ebbtide.infra.policy.diagnosis import Diagnosis, Story, diagnose, fix_for
@@ -15,7 +16,7 @@ def event(kind: str, at: float = 0.0, step: str = "", **more: Any) -> Event:
     fixed: dict[str, Any] = {"message": f"a {kind}", **more}
     fixed["reason"] = Reason(fixed["reason"]) if fixed.get("reason") else None
     where = Step(step) if step else None
-    return Event(run="heron", kind=EventKind(kind), at=at, step=where, **fixed)
+    return Event(run=RunName("heron"), kind=EventKind(kind), at=at, step=where, **fixed)
 
 
 def waiting(reason: str | None, message: str) -> Event:

@@ -9,6 +9,7 @@ import pytest
 
 from ebbtide.infra.installation.keeping import beyond, prune
 from ebbtide.infra.lifecycle.keeping import keep_to_limits
+from ebbtide.infra.models.ids import ClusterId, RunName
 from ebbtide.infra.models.keep import Keep, parse_keep
 from ebbtide.infra.models.records import Event, EventKind, Run
 from ebbtide.infra.platforms.local import marks
@@ -27,15 +28,15 @@ def settings(tmp_path: Path) -> Settings:
 def add(settings: Settings, run: str, *, days_ago: float | None, size: int = 4096) -> Ledger:
     """A run with a cluster, rows and a folder; it has ended unless ``days_ago`` is None."""
     ledger = Ledger(settings.home)
-    ledger.reserve(Run(name=run, spec_json="{}"))
-    ledger.add_cluster(f"{run}-1", run, attempt=1, pool="local", lease_s=30)
-    ledger.append(Event(run=run, kind=EventKind.NOTE, message="x" * 1000))
+    ledger.reserve(Run(name=RunName(run), spec_json="{}"))
+    ledger.add_cluster(ClusterId(f"{run}-1"), RunName(run), attempt=1, pool="local", lease_s=30)
+    ledger.append(Event(run=RunName(run), kind=EventKind.NOTE, message="x" * 1000))
     folder = settings.run_folder(run)
     folder.mkdir(parents=True)
     (folder / "stdout.log").write_bytes(os.urandom(size))
     if days_ago is not None:
-        ledger.update_cluster(f"{run}-1", released_at=wall_s())
-        ledger.update_run(run, ended=wall_s() - days_ago * DAY_S, phase="Succeeded")
+        ledger.update_cluster(ClusterId(f"{run}-1"), released_at=wall_s())
+        ledger.update_run(RunName(run), ended=wall_s() - days_ago * DAY_S, phase="Succeeded")
     return ledger
 
 
@@ -65,15 +66,17 @@ def test_old_ones_go_and_those_that_live_or_hold_something_never(settings: Setti
     add(settings, "old", days_ago=40)
     add(settings, "new", days_ago=1)
     add(settings, "lives", days_ago=None)
-    add(settings, "holds", days_ago=40).update_cluster("holds-1", released_at=None)
+    add(settings, "holds", days_ago=40).update_cluster(ClusterId("holds-1"), released_at=None)
     flow = add(settings, "driven", days_ago=40)
-    flow.update_run("driven", flow_pid=os.getpid(), flow_started=marks.started_ticks(os.getpid()))
+    flow.update_run(
+        RunName("driven"), flow_pid=os.getpid(), flow_started=marks.started_ticks(os.getpid())
+    )
     assert names(settings, Keep(age_s=30 * DAY_S)) == ["old"]
 
 
 def test_job_of_a_flow_that_lives_is_kept_for_its_retry(settings: Settings) -> None:
     ledger = add(settings, "job", days_ago=40)
-    ledger.update_run("job", job_key="flow-1/prepare")
+    ledger.update_run(RunName("job"), job_key="flow-1/prepare")
     ledger.register_process("flow-1", "mine", marks.this_process())
     assert names(settings, Keep(runs=0)) == []
 
@@ -95,7 +98,7 @@ def test_prune_deletes_folder_and_rows_and_says_what_it_freed(settings: Settings
         ledger = add(settings, f"old-{number}", days_ago=40, size=2**16)
     add(settings, "new", days_ago=0)
     for _ in range(5000):
-        ledger.append(Event(run="old-1", kind=EventKind.NOTE, message="x" * 500))
+        ledger.append(Event(run=RunName("old-1"), kind=EventKind.NOTE, message="x" * 500))
     before = (settings.home / "ledger.sqlite").stat().st_size
     old = beyond(settings, ledger, Keep(age_s=DAY_S))
     freed = prune(settings, ledger, old)
@@ -111,10 +114,10 @@ def test_prune_deletes_folder_and_rows_and_says_what_it_freed(settings: Settings
 def test_run_that_came_to_life_since_it_was_chosen_is_left(settings: Settings) -> None:
     ledger = add(settings, "old", days_ago=40)
     old = beyond(settings, ledger, Keep(age_s=DAY_S))
-    ledger.update_cluster("old-1", released_at=None)
+    ledger.update_cluster(ClusterId("old-1"), released_at=None)
     prune(settings, ledger, old)
     assert settings.run_folder("old").is_dir()
-    assert ledger.run("old") is not None
+    assert ledger.run(RunName("old")) is not None
 
 
 def test_folder_that_a_killed_prune_left_goes_with_the_next(settings: Settings) -> None:

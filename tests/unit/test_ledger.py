@@ -10,20 +10,24 @@ from pathlib import Path
 import pytest
 
 from ebbtide.infra.errors import ConfigurationError, ProvisioningError
+from ebbtide.infra.models.ids import ClusterId, RunName
 from ebbtide.infra.models.orders import Autoscale, Orders, Release, StartJob
 from ebbtide.infra.models.phases import Reason
 from ebbtide.infra.models.records import Event, EventKind, Reserved, Run
 from ebbtide.infra.records.ledger import Ledger
 from ebbtide.infra.records.sqlite.schema import SCHEMA, UPGRADES
 
-NOTE = Event(run="heron", kind=EventKind.NOTE, message="from elsewhere")
+HERON = RunName("heron")
+HERON_1 = ClusterId("heron-1")
+
+NOTE = Event(run=HERON, kind=EventKind.NOTE, message="from elsewhere")
 
 
 @pytest.fixture
 def ledger(tmp_path: Path) -> Ledger:
     ledger = Ledger(tmp_path / "home")
-    ledger.reserve(Run(name="heron", spec_json="{}"))
-    ledger.add_cluster("heron-1", "heron", attempt=1, pool="local", lease_s=5)
+    ledger.reserve(Run(name=HERON, spec_json="{}"))
+    ledger.add_cluster(HERON_1, HERON, attempt=1, pool="local", lease_s=5)
     return ledger
 
 
@@ -32,29 +36,29 @@ def test_home_is_private(ledger: Ledger) -> None:
 
 
 def test_cluster_added_twice_is_one(ledger: Ledger) -> None:
-    ledger.add_cluster("heron-1", "heron", attempt=1, pool="local", lease_s=5)
-    assert len(ledger.living_clusters("heron")) == 1
+    ledger.add_cluster(HERON_1, HERON, attempt=1, pool="local", lease_s=5)
+    assert len(ledger.living_clusters(HERON)) == 1
 
 
 def test_orders_add_up(ledger: Ledger) -> None:
-    ledger.order("heron-1", Autoscale())
-    ledger.order("heron-1", StartJob())
-    cluster = ledger.cluster("heron-1")
+    ledger.order(HERON_1, Autoscale())
+    ledger.order(HERON_1, StartJob())
+    cluster = ledger.cluster(HERON_1)
     assert cluster is not None
     assert cluster.orders == Orders(autoscale=True, job=True)
 
 
 def test_renewing_an_unknown_cluster_says_so(ledger: Ledger) -> None:
-    assert ledger.renew("heron-1")
-    assert not ledger.renew("nobody-1")
+    assert ledger.renew(HERON_1)
+    assert not ledger.renew(ClusterId("nobody-1"))
 
 
 def test_events_come_in_order_and_only_once(ledger: Ledger) -> None:
-    ledger.append(replace(NOTE, message="one", cluster="heron-1", data={"extra": 1}))
+    ledger.append(replace(NOTE, message="one", cluster=HERON_1, data={"extra": 1}))
     ledger.append(replace(NOTE, message="two"))
-    first = ledger.events("heron")
+    first = ledger.events(HERON)
     assert [event.message for event in first] == ["one", "two"]
-    assert ledger.events("heron", after=first[-1].id) == []
+    assert ledger.events(HERON, after=first[-1].id) == []
 
 
 def forget_all_and_fail(ledger: Ledger) -> None:
@@ -66,7 +70,7 @@ def forget_all_and_fail(ledger: Ledger) -> None:
 def test_transaction_that_fails_changes_nothing(ledger: Ledger) -> None:
     with pytest.raises(ZeroDivisionError):
         forget_all_and_fail(ledger)
-    assert ledger.run("heron") is not None
+    assert ledger.run(HERON) is not None
 
 
 def test_version_changes_when_another_writes(ledger: Ledger) -> None:
@@ -76,11 +80,11 @@ def test_version_changes_when_another_writes(ledger: Ledger) -> None:
 
 
 def test_newer_ledger_is_refused_and_left_alone(tmp_path: Path) -> None:
-    Ledger(tmp_path).reserve(Run(name="heron", spec_json="{}"))
+    Ledger(tmp_path).reserve(Run(name=HERON, spec_json="{}"))
     with sqlite3.connect(tmp_path / "ledger.sqlite") as connection:
         connection.execute("PRAGMA user_version = 99")
     with pytest.raises(ConfigurationError) as error:
-        Ledger(tmp_path).run("heron")
+        Ledger(tmp_path).run(HERON)
     assert error.value.reason is Reason.LEDGER_NEWER
     assert len(list(tmp_path.glob("ledger*.sqlite"))) == 1
 
@@ -97,13 +101,13 @@ def test_ledger_that_was_replaced_is_opened_anew(ledger: Ledger) -> None:
     other = ledger.path.with_name("other.sqlite")
     Ledger(ledger.path.parent).close()
     os.rename(ledger.path, other)
-    assert ledger.run("heron") is None
+    assert ledger.run(HERON) is None
 
 
 def test_home_that_cannot_be_made_is_a_problem_with_a_fix(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigurationError) as error:
-        Ledger(tmp_path / "file" / "home").run("heron")
+        Ledger(tmp_path / "file" / "home").run(HERON)
     assert (error.value.reason, error.value.hint) == (
         Reason.NO_PERMISSION,
         "set EBB_HOME to a folder of yours",
@@ -115,13 +119,13 @@ def test_ledger_that_another_locks_is_a_temporary_infrastructure_error(
 ) -> None:
     monkeypatch.setattr("ebbtide.infra.records.sqlite.database._BUSY_TIMEOUT_S", 0.01)
     with ledger.transaction(), pytest.raises(ProvisioningError) as error:
-        Ledger(ledger.path.parent).renew("heron-1")
+        Ledger(ledger.path.parent).renew(ClusterId("heron-1"))
     assert error.value.reason is Reason.LEDGER_UNWRITABLE
     assert "another process is writing to it" in error.value.hint
 
 
 def test_name_that_is_taken_is_not_told_as_a_full_disk(ledger: Ledger) -> None:
-    assert ledger.reserve(Run(name="heron", spec_json="{}")) is Reserved.NAME_TAKEN
+    assert ledger.reserve(Run(name=RunName("heron"), spec_json="{}")) is Reserved.NAME_TAKEN
     with pytest.raises(sqlite3.IntegrityError):
         ledger.write("INSERT INTO runs SELECT * FROM runs")
 
@@ -134,7 +138,7 @@ def test_ledger_of_the_version_before_is_brought_up_to_date(tmp_path: Path) -> N
     old.execute("PRAGMA user_version = 1")
     old.commit()
     old.close()
-    run = Ledger(tmp_path).run("egret")
+    run = Ledger(tmp_path).run(RunName("egret"))
     assert run is not None
     assert (run.flow_run_id, run.owner) == (None, "")
     assert [tuple(row) for row in Ledger(tmp_path).rows("SELECT tags FROM runs")] == [("[]",)]
@@ -156,7 +160,7 @@ def test_who_released_a_cluster_and_why_are_told_apart_in_an_older_ledger(tmp_pa
     old.commit()
     old.close()
     ledger = Ledger(tmp_path)
-    well, lost = ledger.cluster("r-1"), ledger.cluster("r-2")
+    well, lost = ledger.cluster(ClusterId("r-1")), ledger.cluster(ClusterId("r-2"))
     assert well is not None
     assert lost is not None
     assert (well.released_by, well.release_reason) == ("supervisor", None)

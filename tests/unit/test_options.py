@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from ebbtide.infra.errors import Problem
+from ebbtide.infra.models.ids import ClusterId, RunName
 from ebbtide.infra.platforms.local import marks
 from ebbtide.infra.request.options import OPTIONS, RESERVED_VARIABLES, merge, nearest
 
@@ -167,7 +168,8 @@ def test_no_variable_that_ebb_gives_to_a_program_is_one_of_an_option() -> None:
 
 
 def test_no_program_may_overwrite_a_mark_of_its_process() -> None:
-    assert set(marks.mark(Path("/home"), "run", "run-1", "driver", "job")) < set(RESERVED_VARIABLES)
+    mark = marks.mark(Path("/home"), RunName("run"), ClusterId("run-1"), "driver", "job")
+    assert set(mark) < set(RESERVED_VARIABLES)
 
 
 def test_underscores_are_accepted() -> None:

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 
 from ebbtide.infra.errors import JobError
 from ebbtide.infra.lifecycle.outcome import RunResult
+from ebbtide.infra.models.ids import RunName
 from ebbtide.infra.models.phases import Phase, Reason
 from ebbtide.infra.models.records import Run
 from ebbtide.infra.records.ledger import Ledger
@@ -31,8 +32,8 @@ def result(tmp_path: Path) -> RunResult:
     output = tmp_path / "runs" / "calm-otter" / "output"
     output.mkdir(parents=True)
     ledger = Ledger(tmp_path)
-    ledger.reserve(Run(name="calm-otter", spec_json="{}"))
-    ledger.update_run("calm-otter", job_key="flow/train")
+    ledger.reserve(Run(name=RunName("calm-otter"), spec_json="{}"))
+    ledger.update_run(RunName("calm-otter"), job_key="flow/train")
     ledger.close()
     return RunResult(
         run="calm-otter",

@@ -12,6 +12,7 @@ import pytest
 from ebbtide.infra.lifecycle.inventory import Overview, gather, last_view, lease_of
 from ebbtide.infra.models.cluster import AutoscalePolicy, ClusterView
 from ebbtide.infra.models.codec import to_json
+from ebbtide.infra.models.ids import ClusterId, RunName
 from ebbtide.infra.models.resources import NOTHING, Resources
 from ebbtide.infra.platforms.local import marks
 from ebbtide.infra.platforms.local.neighbours import Claim, Neighbours
@@ -22,6 +23,9 @@ from ebbtide.infra.records.ledger import Ledger
 from ebbtide.infra.request.catalog import Catalog
 from ebbtide.infra.settings import Settings
 from tests.clusters import MIB, POOL, TIER, cluster_spec, run_spec
+
+HERON = RunName("heron")
+HERON_1 = ClusterId("heron-1")
 
 ASKED = {"head": TIER.resources, "worker-10": TIER.resources, "worker-2": TIER.resources}
 CATALOG = Catalog(
@@ -39,8 +43,10 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
     for name in ("heron", "egret", "stork"):
         spec = run_spec(name, cluster_spec(policy=AutoscalePolicy(min_workers=2)))
         runs.begin(ledger, replace(spec, owner="ada"))
-        ledger.add_cluster(f"{name}-1", name, attempt=1, pool=POOL.name, lease_s=20)
-    assert try_admit(ledger, "heron-1", POOL, ASKED) is None
+        ledger.add_cluster(
+            ClusterId(f"{name}-1"), RunName(name), attempt=1, pool=POOL.name, lease_s=20
+        )
+    assert try_admit(ledger, HERON_1, POOL, ASKED) is None
     yield ledger
     ledger.close()
 
@@ -93,22 +99,22 @@ def test_queue_is_in_order_and_says_what_is_asked(ledger: Ledger) -> None:
     queue = look(ledger).queue
     assert [(entry.position, entry.run) for entry in queue] == [(1, "egret"), (2, "stork")]
     assert queue[0].asked == TIER.resources.times(3)
-    found = ledger.cluster("egret-1")
+    found = ledger.cluster(ClusterId("egret-1"))
     assert found is not None
     assert queue[0].since == found.created
 
 
 def test_released_cluster_is_not_there(ledger: Ledger) -> None:
-    ledger.update_cluster("egret-1", released_at=1.0, state="released")
+    ledger.update_cluster(ClusterId("egret-1"), released_at=1.0, state="released")
     seen = look(ledger)
     assert [state.cluster for state in seen.clusters] == ["heron-1", "stork-1"]
     assert [entry.position for entry in seen.queue] == [1]
 
 
 def test_cluster_shows_workers_phase_and_owner(ledger: Ledger) -> None:
-    view = ClusterView(cluster="heron-1", workers_wanted=3, workers_joined=2)
-    ledger.update_cluster("heron-1", view=to_json(view))
-    ledger.update_run("heron", phase="Starting")
+    view = ClusterView(cluster=HERON_1, workers_wanted=3, workers_joined=2)
+    ledger.update_cluster(HERON_1, view=to_json(view))
+    ledger.update_run(HERON, phase="Starting")
     state = look(ledger).clusters[0]
     assert (state.workers_joined, state.workers_wanted) == (2, 3)
     assert (state.phase, state.framework, state.owner) == ("Starting", "dask", "ada")
@@ -116,22 +122,22 @@ def test_cluster_shows_workers_phase_and_owner(ledger: Ledger) -> None:
 
 def test_lease_that_a_living_flow_renews_names_it(ledger: Ledger) -> None:
     pid = os.getpid()
-    ledger.update_run("heron", flow_pid=pid, flow_started=marks.started_ticks(pid))
+    ledger.update_run(HERON, flow_pid=pid, flow_started=marks.started_ticks(pid))
     lease = look(ledger).clusters[0].lease
     assert lease.renewed_by == pid
     assert 0 < lease.left_s <= lease.duration_s == 20
 
 
 def test_lease_of_a_dead_flow_is_renewed_by_nobody(ledger: Ledger) -> None:
-    ledger.update_run("heron", flow_pid=2**22, flow_started=1)
-    lease = lease_of(ledger, "heron-1")
+    ledger.update_run(HERON, flow_pid=2**22, flow_started=1)
+    lease = lease_of(ledger, HERON_1)
     assert lease is not None
     assert (lease.renewed_by, lease.renewer) == (None, "nobody renews it")
 
 
 def test_cluster_that_was_never_seen_has_an_empty_view_and_no_lease(ledger: Ledger) -> None:
-    assert last_view(ledger, "nobody").workers_joined == 0
-    assert lease_of(ledger, "nobody-1") is None
+    assert last_view(ledger, RunName("nobody")).workers_joined == 0
+    assert lease_of(ledger, ClusterId("nobody-1")) is None
 
 
 def test_each_table_has_a_cell_for_each_header(ledger: Ledger) -> None:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from ebbtide.infra.models.ids import ClusterId, RunName
 from ebbtide.infra.models.records import Entry
 from ebbtide.infra.policy.queue import Place, places
 
 
 def entry(run: str, tier: str = "small", owner: str = "ada", **most: int) -> Entry:
-    return Entry(f"{run}-1", run, tier, owner, **most)
+    return Entry(ClusterId(f"{run}-1"), RunName(run), tier, owner, **most)
 
 
 def test_without_limits_it_is_first_come_first_served() -> None:
     found = places([entry("a"), entry("b"), entry("c")], [entry("x")])
-    assert found["c-1"] == Place(("a", "b"))
+    assert found["c-1"] == Place((RunName("a"), RunName("b")))
 
 
 def test_tier_at_its_limit_holds_back_and_says_so() -> None:
@@ -32,7 +33,7 @@ def test_owner_at_the_limit_stands_behind_own_runs_only() -> None:
         entry("c", owner_most=2),
     ]
     found = places(waiting, [entry("x"), entry("y")])
-    assert found["c-1"] == Place(("a",), "ada may have 2 runs at once")
+    assert found["c-1"] == Place((RunName("a"),), "ada may have 2 runs at once")
     assert found["b-1"] == Place(())
 
 

@@ -6,12 +6,14 @@ from typing import Any
 
 import pytest
 
+from ebbtide.infra.models.ids import ClusterId, RunName
 from ebbtide.infra.models.records import Entry
 from ebbtide.infra.policy.queue import Place, places
 
 
 def entry(run: str, **more: Any) -> Entry:
-    return Entry(f"{run}-1", run, **{"tier": "small", "owner": "ada", **more})
+    kind = {"tier": "small", "owner": "ada", **more}
+    return Entry(ClusterId(f"{run}-1"), RunName(run), **kind)
 
 
 LIMITS = pytest.mark.parametrize("limit", ["tier_most", "owner_most"])

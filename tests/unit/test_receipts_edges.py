@@ -13,6 +13,7 @@ from ebbtide.infra.accounting import receipts
 from ebbtide.infra.accounting.receipts import Receipt, Record, Sum, Use
 from ebbtide.infra.models.cluster import AutoscalePolicy
 from ebbtide.infra.models.codec import to_json
+from ebbtide.infra.models.ids import ClusterId, RunName
 from ebbtide.infra.models.job import JobSpec
 from ebbtide.infra.models.phases import Step
 from ebbtide.infra.models.records import Event, EventKind, Run
@@ -21,6 +22,7 @@ from ebbtide.infra.records.ledger import Ledger
 from tests.clusters import TIER, cluster_spec, run_spec
 
 CREATED = 1000.0
+RUN, CLUSTER = RunName("heron"), ClusterId("heron-1")
 WORKER_TIER = replace(TIER, resources=replace(TIER.resources, cpu_millis=2000))
 POLICY = AutoscalePolicy(min_workers=2, max_workers=4)
 SPEC = run_spec("heron", cluster_spec(tier=WORKER_TIER, policy=POLICY))
@@ -285,25 +287,25 @@ def test_time_between_two_clusters_is_nobodys(numbers: tuple[int, ...], first_s:
 @pytest.fixture
 def ledger(tmp_path: Path) -> Iterator[Ledger]:
     ledger = Ledger(tmp_path)
-    ledger.reserve(Run(name="heron", spec_json=to_json(SPEC)))
-    ledger.add_cluster("heron-1", "heron", attempt=1, pool="test", lease_s=5)
-    ledger.update_run("heron", created=CREATED, ended=CREATED + 100, phase="Succeeded")
+    ledger.reserve(Run(name=RUN, spec_json=to_json(SPEC)))
+    ledger.add_cluster(CLUSTER, RUN, attempt=1, pool="test", lease_s=5)
+    ledger.update_run(RUN, created=CREATED, ended=CREATED + 100, phase="Succeeded")
     yield ledger
     ledger.close()
 
 
 def test_run_that_nobody_knows_has_no_receipt(ledger: Ledger) -> None:
-    assert receipts.receipt_of(ledger, "egret") is None
+    assert receipts.receipt_of(ledger, RunName("egret")) is None
 
 
 def test_run_that_held_nothing_has_no_receipt(ledger: Ledger) -> None:
-    assert receipts.receipt_of(ledger, "heron") is None
+    assert receipts.receipt_of(ledger, RUN) is None
     assert receipts.receipts_since(ledger, 0.0) == []
 
 
 def test_receipt_is_of_the_runs_own_spans_samples_and_steps(ledger: Ledger) -> None:
     samples = [sample(0, 0), sample(1, 50, 40.0)]
-    ledger.write_usage("heron-1", [span("worker-0", 0, 100, cpu_s=40.0)], samples)
+    ledger.write_usage(CLUSTER, [span("worker-0", 0, 100, cpu_s=40.0)], samples)
     for kind, step, at in [
         ("step_done", "start_head", 10.0),
         ("step_waiting", "start_workers", 20.0),
@@ -311,9 +313,9 @@ def test_receipt_is_of_the_runs_own_spans_samples_and_steps(ledger: Ledger) -> N
         ("step_failed", "run_user_job", 50.0),
     ]:
         where = Step(step) if step else None
-        told = Event(run="heron", kind=EventKind(kind), message="", step=where, at=CREATED + at)
+        told = Event(run=RUN, kind=EventKind(kind), message="", step=where, at=CREATED + at)
         ledger.append(told)
-    made = receipts.receipt_of(ledger, "heron")
+    made = receipts.receipt_of(ledger, RUN)
     assert made is not None
     assert (made.run, made.phase, made.total.seconds) == ("heron", "Succeeded", 100)
     assert [(step, use.seconds, use.used_s) for step, use in made.steps] == [
@@ -323,8 +325,8 @@ def test_receipt_is_of_the_runs_own_spans_samples_and_steps(ledger: Ledger) -> N
 
 
 def test_run_ends_when_its_last_share_is_given_back(ledger: Ledger) -> None:
-    ledger.write_usage("heron-1", [span("worker-0", 0, 130), span("worker-1", 0, 120)], [])
-    made = receipts.receipt_of(ledger, "heron")
+    ledger.write_usage(CLUSTER, [span("worker-0", 0, 130), span("worker-1", 0, 120)], [])
+    made = receipts.receipt_of(ledger, RUN)
     assert made is not None
     assert made.total.seconds == 130
 
@@ -334,9 +336,9 @@ def test_run_that_holds_something_lasts_until_now(
     ledger: Ledger, monkeypatch: pytest.MonkeyPatch, ended: float | None
 ) -> None:
     monkeypatch.setattr(receipts, "wall_s", lambda: CREATED + 77)
-    ledger.update_run("heron", ended=None if ended is None else CREATED + ended)
-    ledger.write_usage("heron-1", [span("worker-0", 0, None)], [])
-    made = receipts.receipt_of(ledger, "heron")
+    ledger.update_run(RUN, ended=None if ended is None else CREATED + ended)
+    ledger.write_usage(CLUSTER, [span("worker-0", 0, None)], [])
+    made = receipts.receipt_of(ledger, RUN)
     assert made is not None
     assert (made.total.seconds, made.total.asked_s) == (77, 77)
 
@@ -345,16 +347,16 @@ def test_run_without_a_share_goes_on_until_it_is_ended(
     ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(receipts, "wall_s", lambda: CREATED + 77)
-    ledger.update_run("heron", ended=None)
-    ledger.write_usage("heron-1", [span("worker-0", 0, 20)], [])
-    made = receipts.receipt_of(ledger, "heron")
+    ledger.update_run(RUN, ended=None)
+    ledger.write_usage(CLUSTER, [span("worker-0", 0, 20)], [])
+    made = receipts.receipt_of(ledger, RUN)
     assert made is not None
     assert (made.total.seconds, made.total.asked_s) == (77, 20)
 
 
-@pytest.mark.parametrize(("since", "runs"), [(CREATED, ["heron"]), (CREATED + 0.1, [])])
+@pytest.mark.parametrize(("since", "runs"), [(CREATED, [RUN]), (CREATED + 0.1, [])])
 def test_receipts_are_of_runs_asked_for_since_then(
     ledger: Ledger, since: float, runs: list[str]
 ) -> None:
-    ledger.write_usage("heron-1", [span("worker-0", 0, 100)], [])
+    ledger.write_usage(CLUSTER, [span("worker-0", 0, 100)], [])
     assert [one.run for one in receipts.receipts_since(ledger, since)] == runs

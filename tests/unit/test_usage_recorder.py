@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from ebbtide.infra.models.cluster import WorkerFigures
+from ebbtide.infra.models.ids import ClusterId, RunName
 from ebbtide.infra.models.records import Run
 from ebbtide.infra.models.usage import Span
 from ebbtide.infra.platforms.local.metrics import TreeMeter
@@ -16,6 +17,8 @@ from ebbtide.infra.platforms.local.supervisor import usage as usage_module
 from ebbtide.infra.platforms.local.supervisor.usage import PERIOD_S, HeldShare, Load, UsageRecorder
 from ebbtide.infra.records.ledger import Ledger
 from tests.clusters import TIER
+
+HERON = RunName("heron")
 
 MOST_SAMPLES = 20
 LOAD = Load([WorkerFigures(name="worker-0", ready=True, cpu_percent=50)], wanted=1, joined=1)
@@ -27,13 +30,13 @@ class Stage:
     def __init__(self, home: Path):
         self.now_s = 0.0
         self.ledger = Ledger(home)
-        self.ledger.reserve(Run(name="heron", spec_json="{}"))
-        self.ledger.add_cluster("heron-1", "heron", attempt=1, pool="local", lease_s=5)
+        self.ledger.reserve(Run(name=HERON, spec_json="{}"))
+        self.ledger.add_cluster(ClusterId("heron-1"), HERON, attempt=1, pool="local", lease_s=5)
         self.recorder: UsageRecorder
 
     def span(self, owner: str) -> Span:
         self.recorder.flush()
-        return {span.owner: span for span in self.ledger.spans("heron")}[owner]
+        return {span.owner: span for span in self.ledger.spans(HERON)}[owner]
 
     def look_for(self, periods: int) -> None:
         for _ in range(periods):
@@ -47,7 +50,7 @@ def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stage:
     made = Stage(tmp_path)
     monkeypatch.setattr(usage_module, "now_s", lambda: made.now_s)
     monkeypatch.setattr(usage_module, "MOST_SAMPLES", MOST_SAMPLES)
-    made.recorder = UsageRecorder(made.ledger, "heron-1")
+    made.recorder = UsageRecorder(made.ledger, ClusterId("heron-1"))
     return made
 
 
@@ -88,7 +91,7 @@ def test_a_long_run_has_a_bounded_number_of_samples_over_all_its_time(stage: Sta
     stage.look_for(periods)
     stage.recorder.look(LOAD, last=True)
     stage.recorder.flush()
-    numbers = [sample.number for sample in stage.ledger.samples("heron")]
+    numbers = [sample.number for sample in stage.ledger.samples(HERON)]
     assert MOST_SAMPLES / 2 <= len(numbers) <= MOST_SAMPLES + 1
     assert (numbers[0], numbers[-1] >= periods) == (0, True)
 
@@ -98,7 +101,7 @@ def test_the_end_is_sampled_however_short_the_run(stage: Stage) -> None:
     stage.now_s = 0.5
     stage.recorder.look(LOAD, last=True)
     stage.recorder.flush()
-    assert len(stage.ledger.samples("heron")) == 2
+    assert len(stage.ledger.samples(HERON)) == 2
 
 
 def test_what_a_full_disk_did_not_take_is_written_later(stage: Stage) -> None:
@@ -107,10 +110,10 @@ def test_what_a_full_disk_did_not_take_is_written_later(stage: Stage) -> None:
     full = "CREATE TRIGGER full BEFORE INSERT ON samples BEGIN INSERT INTO nowhere VALUES (1); END"
     stage.ledger.write(full)
     assert not stage.recorder.flush()
-    assert stage.ledger.spans("heron") == []
+    assert stage.ledger.spans(HERON) == []
     stage.ledger.write("DROP TRIGGER full")
     assert stage.recorder.flush()
-    assert (stage.span("worker").cpu_s, len(stage.ledger.samples("heron"))) == (3.0, 1)
+    assert (stage.span("worker").cpu_s, len(stage.ledger.samples(HERON))) == (3.0, 1)
 
 
 def test_a_lost_ledger_gets_all_spans_again(stage: Stage) -> None:

@@ -9,6 +9,7 @@ from ebbtide.flows.prefect_server import server
 from ebbtide.flows.service import stack
 from ebbtide.infra.lifecycle import reaper
 from ebbtide.infra.lifecycle.inventory import lease_of
+from ebbtide.infra.models.ids import ClusterId
 from ebbtide.infra.models.phases import ExitCode
 from ebbtide.infra.models.resources import format_duration
 from ebbtide.infra.platforms.base import Held
@@ -49,7 +50,7 @@ def main(args: list[str]) -> int:
     return 1 if orphans else ExitCode.OK
 
 
-def _fact(ledger: RunStore, held: Held, orphans: set[str]) -> dict[str, Any]:
+def _fact(ledger: RunStore, held: Held, orphans: set[ClusterId]) -> dict[str, Any]:
     orphan = held.cluster in orphans
     return {
         "cluster": held.cluster,
@@ -62,7 +63,7 @@ def _fact(ledger: RunStore, held: Held, orphans: set[str]) -> dict[str, Any]:
     }
 
 
-def _until(ledger: RunStore, cluster: str) -> str:
+def _until(ledger: RunStore, cluster: ClusterId) -> str:
     """The lease in words: who renews it, or how long it lasts unless somebody does."""
     lease = lease_of(ledger, cluster)
     return lease.words if lease else "not in the ledger"
@@ -77,7 +78,7 @@ def _flows(ledger: RunStore) -> list[dict[str, Any]]:
 
 
 def _document(
-    settings: Settings, facts: list[dict[str, Any]], flows: list[Any], orphans: set[str]
+    settings: Settings, facts: list[dict[str, Any]], flows: list[Any], orphans: set[ClusterId]
 ) -> dict[str, Any]:
     info = server.running(settings.home)
     prefect = None if info is None else {"url": info.ui_url, "pid": info.pid, "idle_s": info.idle_s}

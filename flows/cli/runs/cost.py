@@ -9,6 +9,7 @@ from typing import Any
 from ebbtide.flows.cli.output import Parser, known_run, print_json, print_table, say, show
 from ebbtide.infra.accounting.receipts import BY, Receipt, Sum, receipt_of, receipts_since, sums_by
 from ebbtide.infra.errors import ConfigurationError
+from ebbtide.infra.models.ids import RunName
 from ebbtide.infra.models.phases import ExitCode, Reason
 from ebbtide.infra.models.resources import format_duration, parse_duration_s
 from ebbtide.infra.presentation.receipt_text import (
@@ -57,7 +58,7 @@ def main(args: list[str]) -> int:
     return ExitCode.OK
 
 
-def _show_one(ledger: RunStore, run: str, *, as_json: bool) -> int:
+def _show_one(ledger: RunStore, run: RunName, *, as_json: bool) -> int:
     known_run(ledger, run)
     receipt = receipt_of(ledger, run)
     if as_json:

@@ -12,6 +12,7 @@ from ebbtide.flows.cli.runs.private_page import has_browser, leads_to
 from ebbtide.infra.errors import ConfigurationError, Problem
 from ebbtide.infra.frameworks.door import OPEN_PATH
 from ebbtide.infra.lifecycle.inventory import last_view
+from ebbtide.infra.models.ids import RunName
 from ebbtide.infra.models.phases import ExitCode, Reason
 from ebbtide.infra.platforms.base import Login, load_platform
 from ebbtide.infra.records.opening import open_store
@@ -44,7 +45,7 @@ def main(args: list[str]) -> int:
     return ExitCode.OK
 
 
-def _dashboard(run: str) -> tuple[str, Login]:
+def _dashboard(run: RunName) -> tuple[str, Login]:
     """Where it is and what it wants to be told.
 
     Raises:

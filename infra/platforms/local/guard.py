@@ -17,6 +17,7 @@ import sys
 from pathlib import Path
 
 from ebbtide.infra.errors import EbbError
+from ebbtide.infra.models.ids import ClusterId, RunName
 from ebbtide.infra.models.phases import Reason
 from ebbtide.infra.platforms.local import marks
 from ebbtide.infra.records.ledger import Ledger
@@ -24,7 +25,7 @@ from ebbtide.infra.records.ledger import Ledger
 _PR_SET_CHILD_SUBREAPER = 36
 
 
-def main(home: Path, run: str, cluster: str, attempt: int) -> None:
+def main(home: Path, run: RunName, cluster: ClusterId, attempt: int) -> None:
     """Start the supervisor, wait for its end, then leave nothing behind."""
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     environment = {**os.environ, **marks.mark(home, run, cluster, "supervisor", "supervisor")}
@@ -65,4 +66,4 @@ def _wait_for(pid: int) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2], sys.argv[3], int(sys.argv[4]))
+    main(Path(sys.argv[1]), RunName(sys.argv[2]), ClusterId(sys.argv[3]), int(sys.argv[4]))

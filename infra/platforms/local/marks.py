@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from ebbtide.infra.models.ids import ClusterId, RunName
 from ebbtide.infra.models.records import ProcessRef
 from ebbtide.infra.platforms.local import tree
 
@@ -30,7 +31,7 @@ class Marked:
     pid: int
     started_ticks: int
     """Clock ticks since boot; with the pid it names one process for ever."""
-    cluster: str
+    cluster: ClusterId
     role: str
     name: str
     parent: int
@@ -42,12 +43,12 @@ class Marked:
         return uptime_s - self.started_ticks / os.sysconf("SC_CLK_TCK")
 
 
-def mark(home: Path, run: str, cluster: str, role: str, name: str) -> dict[str, str]:
+def mark(home: Path, run: RunName, cluster: ClusterId, role: str, name: str) -> dict[str, str]:
     """The environment variables that make a process findable."""
     return {HOME: str(home), RUN: run, CLUSTER: cluster, ROLE: role, PROCESS: name}
 
 
-def marked(home: Path, cluster: str | None = None) -> list[Marked]:
+def marked(home: Path, cluster: ClusterId | None = None) -> list[Marked]:
     """Living processes of this installation that belong to a cluster (or to any)."""
     found = []
     for pid in all_pids():
@@ -59,7 +60,8 @@ def marked(home: Path, cluster: str | None = None) -> list[Marked]:
         stat = _stat(pid)
         if stat is not None:
             role, name = environment.get(ROLE, ""), environment.get(PROCESS, "")
-            found.append(Marked(pid, stat[2], environment[CLUSTER], role, name, stat[1]))
+            id_ = ClusterId(environment[CLUSTER])
+            found.append(Marked(pid, stat[2], id_, role, name, stat[1]))
     return found
 
 
@@ -117,7 +119,12 @@ def signal_quietly(pid: int, number: signal.Signals) -> None:
 
 
 def sweep(
-    home: Path, cluster: str, folder: Path, *, spare: frozenset[int], my_children: bool = False
+    home: Path,
+    cluster: ClusterId,
+    folder: Path,
+    *,
+    spare: frozenset[int],
+    my_children: bool = False,
 ) -> list[Marked]:
     """Kill what carries the cluster's mark or descends from it, and delete its folder.
 

@@ -13,6 +13,7 @@ from ebbtide.infra.frameworks import door
 from ebbtide.infra.models.cluster import ClusterView
 from ebbtide.infra.models.codec import to_json
 from ebbtide.infra.models.hardware import Node, NodePool
+from ebbtide.infra.models.ids import ClusterId, RunName
 from ebbtide.infra.models.job import JobSpec, RunSpec
 from ebbtide.infra.models.orders import (
     Autoscale,
@@ -50,18 +51,15 @@ class LocalPlatform:
         self.settings = settings
         self.ledger = ledger or Ledger(settings.home)
 
-    def declare(self, spec: RunSpec, cluster: str, attempt: int) -> None:
+    def declare(self, spec: RunSpec, cluster: ClusterId, attempt: int) -> None:
         """Add the cluster to its pool's queue and give it a supervisor."""
-        tier, pool = spec.cluster.tier, spec.cluster.pool
         self.ledger.add_cluster(
             cluster,
             spec.name,
             attempt=attempt,
-            pool=pool.name,
+            pool=spec.cluster.pool.name,
             lease_s=spec.lease_s,
-            limits=RunLimits(
-                tier=tier.name, tier_most=tier.runs_at_once, owner_most=pool.runs_per_owner
-            ),
+            limits=RunLimits.of(spec.cluster),
         )
         found = self.ledger.cluster(cluster)
         if found is not None and found.claimed:
@@ -82,7 +80,7 @@ class LocalPlatform:
                 raise
             raise error from failure
 
-    def _make_folders(self, spec: RunSpec, cluster: str) -> Path:
+    def _make_folders(self, spec: RunSpec, cluster: ClusterId) -> Path:
         """The run's and the cluster's; gives the run's."""
         home, folder = self.settings.home, self.settings.run_folder(spec.name)
         private_folder(home, "runs", spec.name, "output")
@@ -91,33 +89,33 @@ class LocalPlatform:
         _lay_ballast(self.settings.cluster_folder(cluster))
         return folder
 
-    def attach_autoscaler(self, cluster: str) -> None:
+    def attach_autoscaler(self, cluster: ClusterId) -> None:
         """The supervisor begins to scale when the workers are there."""
         self.ledger.order(cluster, Autoscale())
 
-    def start_job(self, cluster: str, *, then_release: bool = False) -> None:
+    def start_job(self, cluster: ClusterId, *, then_release: bool = False) -> None:
         """The supervisor starts the program when the workers are there."""
         self.ledger.order(cluster, StartJob(then_release=then_release))
 
-    def start_program(self, cluster: str, name: str, job: JobSpec) -> None:
+    def start_program(self, cluster: ClusterId, name: str, job: JobSpec) -> None:
         """The supervisor starts it beside what runs already."""
         self.ledger.order(cluster, StartProgram(name=name, job=job))
 
-    def stop_program(self, cluster: str, name: str) -> None:
+    def stop_program(self, cluster: ClusterId, name: str) -> None:
         """The supervisor ends it: SIGTERM, and SIGKILL three seconds later."""
         self.ledger.order(cluster, StopProgram(name=name))
 
-    def repeat(self, cluster: str, step: Step) -> None:
+    def repeat(self, cluster: ClusterId, step: Step) -> None:
         """The supervisor forgets the failure and tries again."""
         self.ledger.order(cluster, Repeat(step=step, at=wall_s()))
 
-    def release(self, cluster: str, reason: Reason | None, *, at_once: bool = False) -> None:
+    def release(self, cluster: ClusterId, reason: Reason | None, *, at_once: bool = False) -> None:
         """Ask the supervisor; where there is none, do it here."""
         self.ledger.order(cluster, Release(reason=reason, at_once=at_once, at=wall_s()))
         if not self.supervised(cluster):
             self.sweep(cluster)
 
-    def observe(self, cluster: str) -> ClusterView | None:
+    def observe(self, cluster: ClusterId) -> ClusterView | None:
         """The supervisor's last word."""
         found = self.ledger.cluster(cluster)
         if found is None:
@@ -132,14 +130,14 @@ class LocalPlatform:
             release_reason=found.release_reason,
         )
 
-    def reap(self, cluster: str) -> bool:
+    def reap(self, cluster: ClusterId) -> bool:
         """When its supervisor and its guard are dead, or do not do what they were told."""
         found = self.ledger.cluster(cluster)
         if found is None or found.released or not self._forsaken(found):
             return False
         return not self.sweep(cluster)
 
-    def login(self, cluster: str) -> Login | None:
+    def login(self, cluster: ClusterId) -> Login | None:
         """From the cluster's folder."""
         folder = self.settings.cluster_folder(cluster)
         try:
@@ -149,11 +147,11 @@ class LocalPlatform:
         file = folder / door.SECRET_FILE
         return Login(user=door.USER, password=password, password_file=file)
 
-    def renew(self, cluster: str) -> bool:
+    def renew(self, cluster: ClusterId) -> bool:
         """One more beat."""
         return self.ledger.renew(cluster)
 
-    def supervised(self, cluster: str) -> bool:
+    def supervised(self, cluster: ClusterId) -> bool:
         """Whether somebody living owns it: its supervisor, its guard, or one being born."""
         found = self.ledger.cluster(cluster)
         if found is None or found.released:
@@ -165,7 +163,7 @@ class LocalPlatform:
         living = marks.marked(self.settings.home, cluster)
         return any(process.role == "guard" for process in living)
 
-    def held(self, cluster: str | None = None) -> list[Held]:
+    def held(self, cluster: ClusterId | None = None) -> list[Held]:
         """By the marks on this machine, never by the ledger."""
         processes = [
             Held(
@@ -179,7 +177,7 @@ class LocalPlatform:
         ]
         return processes + self._folders(cluster)
 
-    def sweep(self, cluster: str) -> list[Held]:
+    def sweep(self, cluster: ClusterId) -> list[Held]:
         """End it all here and now, and say so in the ledger."""
         folder = self.settings.cluster_folder(cluster)
         marks.sweep(self.settings.home, cluster, folder, spare=frozenset({os.getpid()}))
@@ -197,7 +195,7 @@ class LocalPlatform:
         overdue = order is not None and wall_s() - order.at > _OBEY_S
         return overdue or not self.supervised(cluster.id)
 
-    def orphans(self) -> tuple[str, ...]:
+    def orphans(self) -> tuple[ClusterId, ...]:
         """Clusters with something alive, or a row, and nobody living who will release them."""
         in_ledger = {found.id for found in self.ledger.living_clusters()}
         on_machine = {held.cluster for held in self.held()}
@@ -217,19 +215,23 @@ class LocalPlatform:
         used = pool.capacity - free_room(self.ledger, pool)
         return (Node(name=os.uname().nodename, capacity=pool.capacity, used=used),)
 
-    def _folders(self, cluster: str | None) -> list[Held]:
+    def _folders(self, cluster: ClusterId | None) -> list[Held]:
         found = []
         with contextlib.suppress(FileNotFoundError):
             for path in sorted(self.settings.clusters.iterdir()):
                 if cluster in (None, path.name):
                     age_s = wall_s() - path.stat().st_mtime
                     entry = Held(
-                        cluster=path.name, role="folder", name="", where=str(path), age_s=age_s
+                        cluster=ClusterId(path.name),
+                        role="folder",
+                        name="",
+                        where=str(path),
+                        age_s=age_s,
                     )
                     found.append(entry)
         return found
 
-    def _start_guard(self, run: str, cluster: str, attempt: int, folder: Path) -> None:
+    def _start_guard(self, run: RunName, cluster: ClusterId, attempt: int, folder: Path) -> None:
         environment = our_environment(os.environ)
         environment.update(marks.mark(self.settings.home, run, cluster, "guard", "guard"))
         Ours(

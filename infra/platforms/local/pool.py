@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 from ebbtide.infra.models.cluster import QueueView
 from ebbtide.infra.models.hardware import NodePool
+from ebbtide.infra.models.ids import ClusterId
 from ebbtide.infra.models.records import LeaseState, PoolUse
 from ebbtide.infra.models.resources import NOTHING, Resources
 from ebbtide.infra.policy.queue import Place, places
@@ -17,7 +18,7 @@ from ebbtide.infra.records.ledger import Ledger
 
 
 def try_admit(
-    ledger: Ledger, cluster: str, pool: NodePool, shares: Mapping[str, Resources]
+    ledger: Ledger, cluster: ClusterId, pool: NodePool, shares: Mapping[str, Resources]
 ) -> QueueView | None:
     """Take all the shares at once when it is this cluster's turn and there is room.
 
@@ -45,7 +46,7 @@ def try_admit(
 
 
 def try_grow(
-    ledger: Ledger, cluster: str, pool: NodePool, owner: str, amount: Resources
+    ledger: Ledger, cluster: ClusterId, pool: NodePool, owner: str, amount: Resources
 ) -> Resources | None:
     """Take one more share, unless others wait for room or there is none.
 
@@ -70,7 +71,7 @@ def free_room(ledger: Ledger, pool: NodePool) -> Resources:
 
 
 def _look(
-    ledger: Ledger, cluster: str, pool: NodePool, shares: Mapping[str, Resources]
+    ledger: Ledger, cluster: ClusterId, pool: NodePool, shares: Mapping[str, Resources]
 ) -> QueueView | None:
     """Without taking the write lock, so that many may wait cheaply."""
     found = ledger.cluster(cluster)

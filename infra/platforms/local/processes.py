@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ebbtide.infra.files.private import UMASK, private_opener
+from ebbtide.infra.models.ids import ClusterId, RunName
 from ebbtide.infra.platforms.local import marks
 
 USER_PYTHONPATH = "EBB_USER_PYTHONPATH"
@@ -35,8 +36,8 @@ class Place:
     """Whose process it is and where it writes."""
 
     home: Path
-    run: str
-    cluster: str
+    run: RunName
+    cluster: ClusterId
     logs: Path
 
 

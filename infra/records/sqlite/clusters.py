@@ -7,12 +7,12 @@ from typing import Any
 
 from ebbtide.infra.models.cluster import ClusterView
 from ebbtide.infra.models.codec import from_json, to_json
+from ebbtide.infra.models.ids import ClusterId, RunName
 from ebbtide.infra.models.orders import Order, Orders
 from ebbtide.infra.models.phases import Reason
-from ebbtide.infra.models.records import Cluster, ProcessRef, Run, RunLimits, Share
+from ebbtide.infra.models.records import NO_LIMITS, Cluster, ProcessRef, Run, RunLimits, Share
 from ebbtide.infra.records.sqlite.database import Database
 from ebbtide.infra.records.sqlite.rows import CLAIMED, cluster_of, run_of
-from ebbtide.infra.records.store import NO_LIMITS
 from ebbtide.infra.waiting import wall_s
 
 
@@ -21,8 +21,8 @@ class ClusterTable(Database):
 
     def add_cluster(
         self,
-        cluster: str,
-        run: str,
+        cluster: ClusterId,
+        run: RunName,
         *,
         attempt: int,
         pool: str,
@@ -45,17 +45,17 @@ class ClusterTable(Database):
             wall_s(),
         )
 
-    def cluster(self, cluster: str) -> Cluster | None:
+    def cluster(self, cluster: ClusterId) -> Cluster | None:
         """One cluster."""
         row = self.row("SELECT * FROM clusters WHERE id = ?", cluster)
         return None if row is None else cluster_of(row)
 
-    def last_cluster(self, run: str) -> Cluster | None:
+    def last_cluster(self, run: RunName) -> Cluster | None:
         """The latest cluster of a run."""
         row = self.row("SELECT * FROM clusters WHERE run = ? ORDER BY seq DESC LIMIT 1", run)
         return None if row is None else cluster_of(row)
 
-    def clusters_of(self, run: str | None = None) -> list[str]:
+    def clusters_of(self, run: RunName | None = None) -> list[ClusterId]:
         """The ids of all clusters of a run, or of all runs, oldest first; also released ones."""
         if run is None:
             rows = self.rows("SELECT id FROM clusters ORDER BY seq")
@@ -63,7 +63,7 @@ class ClusterTable(Database):
             rows = self.rows("SELECT id FROM clusters WHERE run = ? ORDER BY seq", run)
         return [row["id"] for row in rows]
 
-    def living_clusters(self, run: str | None = None) -> list[Cluster]:
+    def living_clusters(self, run: RunName | None = None) -> list[Cluster]:
         """Clusters that are not released yet, oldest first."""
         if run is None:
             rows = self.rows("SELECT * FROM clusters WHERE released_at IS NULL ORDER BY seq")
@@ -93,7 +93,7 @@ class ClusterTable(Database):
         )
         return [from_json(Orders, row["orders"]) for row in rows]
 
-    def update_cluster(self, cluster: str, **fields: Any) -> int:
+    def update_cluster(self, cluster: ClusterId, **fields: Any) -> int:
         """Set columns of a cluster; gives 0 when there is no such cluster."""
         settings = ", ".join(f"{column} = ?" for column in fields)
         return self.write(f"UPDATE clusters SET {settings} WHERE id = ?", *fields.values(), cluster)
@@ -102,16 +102,16 @@ class ClusterTable(Database):
         """What the cluster's owner sees now; it names its cluster."""
         self.update_cluster(view.cluster, view=to_json(view))
 
-    def register_supervisor(self, cluster: str, process: ProcessRef) -> None:
+    def register_supervisor(self, cluster: ClusterId, process: ProcessRef) -> None:
         """This process owns the cluster from now on."""
         self.update_cluster(cluster, supervisor_pid=process.pid, supervisor_started=process.started)
 
-    def claim_cluster(self, cluster: str) -> bool:
+    def claim_cluster(self, cluster: ClusterId) -> bool:
         """Whether it is the caller who gives the cluster its supervisor: the first who asks."""
         sql = "UPDATE clusters SET supervisor_pid = ? WHERE id = ? AND supervisor_pid IS NULL"
         return self.write(sql, CLAIMED, cluster) > 0
 
-    def renew(self, cluster: str) -> bool:
+    def renew(self, cluster: ClusterId) -> bool:
         """One heartbeat of the lease. False when the cluster is not in the ledger (any more)."""
         changed = self.write(
             "UPDATE clusters SET beat = beat + 1, beat_at = ? WHERE id = ? AND released_at IS NULL",
@@ -120,7 +120,7 @@ class ClusterTable(Database):
         )
         return changed > 0
 
-    def extend_lease(self, cluster: str, lease_s: float, order: Order | None = None) -> bool:
+    def extend_lease(self, cluster: ClusterId, lease_s: float, order: Order | None = None) -> bool:
         """A heartbeat that says how long the lease lasts from now on.
 
         Both in one statement: a judge never measures the old silence with the new duration.
@@ -140,7 +140,7 @@ class ClusterTable(Database):
             )
         return True
 
-    def order(self, cluster: str, order: Order) -> None:
+    def order(self, cluster: ClusterId, order: Order) -> None:
         """Tell the cluster's owner what is wanted. Orders add up; the same one twice is one."""
         with self.transaction() as connection:
             row = connection.execute(
@@ -153,7 +153,7 @@ class ClusterTable(Database):
                 (_plus(row["orders"], order), cluster),
             )
 
-    def mark_released(self, cluster: str, *, by: str, reason: Reason | None = None) -> bool:
+    def mark_released(self, cluster: ClusterId, *, by: str, reason: Reason | None = None) -> bool:
         """Record that nothing of the cluster is left, its shares neither.
 
         The first to say so is remembered; gives whether that was us.
@@ -188,6 +188,9 @@ class ClusterTable(Database):
                 "state": cluster.state.value,
                 "beat": cluster.beat,
                 "lease_s": cluster.lease_s,
+                "tier": cluster.limits.tier,
+                "tier_most": cluster.limits.tier_most,
+                "owner_most": cluster.limits.owner_most,
                 "supervisor_pid": supervisor.pid,
                 "supervisor_started": supervisor.started,
                 "orders": cluster.orders_json,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+from ebbtide.infra.models.ids import RunName
 from ebbtide.infra.models.records import Event
 from ebbtide.infra.records.sqlite.database import Database
 from ebbtide.infra.records.sqlite.rows import event_of
@@ -28,7 +29,7 @@ class EventTable(Database):
             json.dumps(event.data),
         )
 
-    def events(self, run: str, after: int = 0) -> list[Event]:
+    def events(self, run: RunName, after: int = 0) -> list[Event]:
         """Events of a run in order, those with an id above ``after``."""
         rows = self.rows("SELECT * FROM events WHERE run = ? AND id > ? ORDER BY id", run, after)
         return [event_of(row) for row in rows]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 
+from ebbtide.infra.models.ids import RunName
 from ebbtide.infra.models.records import Run
 from ebbtide.infra.records.sqlite.database import Database
 from ebbtide.infra.records.sqlite.rows import run_of
@@ -32,7 +33,7 @@ class PrunedTables(Database):
         """Those that have ended and hold nothing any more, the latest first."""
         return [run_of(row) for row in self.rows(_ENDED)]
 
-    def forget_run(self, run: str) -> bool:
+    def forget_run(self, run: RunName) -> bool:
         """Forget all about a run that is over; False when it is not, or lives again by now."""
         with self.transaction() as connection:
             chosen = f"SELECT 1 FROM ({_ENDED}) WHERE name = ?"

@@ -16,6 +16,7 @@ from ebbtide.infra.models.records import (
     ProcessRef,
     Registration,
     Run,
+    RunLimits,
     Share,
 )
 from ebbtide.infra.models.resources import Resources
@@ -60,6 +61,9 @@ def cluster_of(row: sqlite3.Row) -> Cluster:
         beat_at=row["beat_at"],
         lease_s=row["lease_s"],
         created=row["created"],
+        limits=RunLimits(
+            tier=row["tier"], tier_most=row["tier_most"], owner_most=row["owner_most"]
+        ),
         orders_json=row["orders"],
         view_json=row["view"],
         claimed=pid is not None,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from ebbtide.infra.models.ids import RunName
 from ebbtide.infra.models.phases import Phase, Reason
 from ebbtide.infra.models.records import ProcessRef, Reserved, Run, RunCount
 from ebbtide.infra.records.sqlite.database import Database
@@ -40,7 +41,7 @@ class RunTable(Database):
             added = connection.execute(sql, tuple(row.values())).rowcount > 0
         return Reserved.DONE if added else Reserved.NAME_TAKEN
 
-    def run(self, name: str) -> Run | None:
+    def run(self, name: RunName) -> Run | None:
         """One run."""
         row = self.row("SELECT * FROM runs WHERE name = ?", name)
         return None if row is None else run_of(row)
@@ -52,12 +53,12 @@ class RunTable(Database):
         )
         return None if row is None else run_of(row)
 
-    def runs_of(self, key: str) -> list[str]:
+    def runs_of(self, key: str) -> list[RunName]:
         """The names of all runs of the job that this key tells apart, latest first."""
         rows = self.rows("SELECT name FROM runs WHERE job_key = ? ORDER BY rowid DESC", key)
         return [row["name"] for row in rows]
 
-    def runs_of_flow(self, flow_run_id: str) -> list[str]:
+    def runs_of_flow(self, flow_run_id: str) -> list[RunName]:
         """The names of the runs that a flow run drives, and of those of its jobs."""
         rows = self.rows(
             "SELECT name FROM runs WHERE flow_run_id = ? OR job_key LIKE ?",
@@ -76,7 +77,7 @@ class RunTable(Database):
         rows = self.rows("SELECT * FROM runs WHERE created >= ? ORDER BY created", at)
         return [run_of(row) for row in rows]
 
-    def run_names(self, beginning: str = "") -> list[str]:
+    def run_names(self, beginning: str = "") -> list[RunName]:
         """All names, latest first; or only ``beginning`` itself and those ``beginning-…``."""
         if not beginning:
             rows = self.rows("SELECT name FROM runs ORDER BY created DESC")
@@ -111,40 +112,40 @@ class RunTable(Database):
         assert row is not None
         return RunCount(total=row["n"], recent=row["recent"] or 0, first=row["first"])
 
-    def update_run(self, name: str, **fields: Any) -> int:
+    def update_run(self, name: RunName, **fields: Any) -> int:
         """Set columns of a run; gives 0 when there is no such run."""
         settings = ", ".join(f"{column} = ?" for column in fields)
         return self.write(f"UPDATE runs SET {settings} WHERE name = ?", *fields.values(), name)
 
-    def register_driver(self, run: str, driver: ProcessRef, flow_run_id: str | None) -> None:
+    def register_driver(self, run: RunName, driver: ProcessRef, flow_run_id: str | None) -> None:
         """This process drives the run from now on, for this flow run (None: for none)."""
         self.update_run(
             run, flow_pid=driver.pid, flow_started=driver.started, flow_run_id=flow_run_id
         )
 
-    def set_key(self, run: str, key: str | None) -> None:
+    def set_key(self, run: RunName, key: str | None) -> None:
         """What its job is told apart by from now on; None: it is not found by a key any more."""
         self.update_run(run, job_key=key)
 
-    def set_attempt(self, run: str, attempt: int) -> None:
+    def set_attempt(self, run: RunName, attempt: int) -> None:
         """The attempt it has got to; 1 = the first."""
         self.update_run(run, attempt=attempt)
 
-    def set_prefect_url(self, run: str, url: str) -> None:
+    def set_prefect_url(self, run: RunName, url: str) -> None:
         """Where the user interface of the Prefect server is that records it."""
         self.update_run(run, prefect_url=url)
 
-    def set_phase(self, run: str, phase: Phase) -> None:
+    def set_phase(self, run: RunName, phase: Phase) -> None:
         """What it is at, unless it has ended."""
         self.write("UPDATE runs SET phase = ? WHERE name = ? AND ended IS NULL", phase.value, run)
 
-    def request_stop(self, run: str, reason: Reason) -> bool:
+    def request_stop(self, run: RunName, reason: Reason) -> bool:
         """Ask for its end: no fresh attempt from now on. False when it has ended, or is unknown."""
         sql = "UPDATE runs SET stop_reason = ? WHERE name = ? AND ended IS NULL"
         return self.write(sql, reason.value, run) > 0
 
     def end_run(
-        self, run: str, phase: Phase, reason: Reason | None, detail: str, exit_code: int
+        self, run: RunName, phase: Phase, reason: Reason | None, detail: str, exit_code: int
     ) -> bool:
         """Record how it ended. The first to say so is believed; gives whether that was us."""
         changed = self.write(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Mapping
 
+from ebbtide.infra.models.ids import ClusterId, RunName
 from ebbtide.infra.models.records import PoolUse, Share
 from ebbtide.infra.models.resources import Resources
 from ebbtide.infra.records.sqlite.database import Database
@@ -31,7 +32,7 @@ class ShareTable(Database):
         """Who waits for room in a pool and who has some. Takes no lock: many may look cheaply."""
         return pool_use_of(self.rows(_LINE, pool), self._used(pool))
 
-    def pool_holders(self, pool: str) -> tuple[str, ...]:
+    def pool_holders(self, pool: str) -> tuple[RunName, ...]:
         """The runs that hold shares of a pool."""
         return tuple(row["run"] for row in self.rows(_HOLDERS, pool))
 
@@ -42,7 +43,7 @@ class ShareTable(Database):
 
     def take_shares(
         self,
-        cluster: str,
+        cluster: ClusterId,
         pool: str,
         shares: Mapping[str, Resources],
         *,
@@ -80,11 +81,11 @@ class ShareTable(Database):
                 )
         return True
 
-    def give_back(self, cluster: str, owner: str) -> None:
+    def give_back(self, cluster: ClusterId, owner: str) -> None:
         """One share is free again."""
         self.write("DELETE FROM shares WHERE cluster = ? AND owner = ?", cluster, owner)
 
-    def shares_of(self, run: str) -> list[str]:
+    def shares_of(self, run: RunName) -> list[str]:
         """The owners of the shares that a run's clusters hold."""
         rows = self.rows(
             "SELECT owner FROM shares JOIN clusters ON shares.cluster = clusters.id WHERE run = ?",

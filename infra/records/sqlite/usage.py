@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import astuple, fields
 from typing import Any
 
+from ebbtide.infra.models.ids import ClusterId, RunName
 from ebbtide.infra.models.usage import Sample, Span
 from ebbtide.infra.records.sqlite.database import Database
 
@@ -22,7 +23,7 @@ class UsageTable(Database):
     """What clusters held and used."""
 
     def write_usage(
-        self, cluster: str, spans: Iterable[Span], samples: Sequence[Sample], every: int = 1
+        self, cluster: ClusterId, spans: Iterable[Span], samples: Sequence[Sample], every: int = 1
     ) -> None:
         """Write spans (new or changed) and new samples, in one transaction.
 
@@ -41,7 +42,7 @@ class UsageTable(Database):
                     "DELETE FROM samples WHERE cluster = ? AND number % ? != 0", (cluster, every)
                 )
 
-    def spans(self, run: str) -> list[Span]:
+    def spans(self, run: RunName) -> list[Span]:
         """All shares of a run's clusters, oldest first; none lasts longer than its cluster."""
         rows = self.rows(
             "SELECT spans.*, released_at FROM spans JOIN clusters ON clusters.id = spans.cluster"
@@ -50,7 +51,7 @@ class UsageTable(Database):
         )
         return [_span(row) for row in rows]
 
-    def samples(self, run: str) -> list[Sample]:
+    def samples(self, run: RunName) -> list[Sample]:
         """The samples of a run's clusters, in order. A cluster after the first begins at 0."""
         rows = self.rows(
             "SELECT samples.* FROM samples JOIN clusters ON clusters.id = samples.cluster"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ebbtide.infra.models.cluster import Failure, QueueView
+from ebbtide.infra.models.ids import ClusterId
 from ebbtide.infra.models.job import RunSpec
 from ebbtide.infra.models.phases import Reason, Step
 from ebbtide.infra.models.records import EventKind
@@ -22,7 +23,7 @@ class Admission:
     """Stands in the queue until the pool has room for the head and the minimum of workers."""
 
     def __init__(
-        self, spec: RunSpec, cluster: str, platform: LocalPlatform, reporter: StatusReporter
+        self, spec: RunSpec, cluster: ClusterId, platform: LocalPlatform, reporter: StatusReporter
     ):
         self.admitted = False
         self._spec = spec

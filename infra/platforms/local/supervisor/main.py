@@ -17,10 +17,11 @@ from typing import Any
 from ebbtide.infra.errors import EbbError
 from ebbtide.infra.frameworks.base import ClusterPlan
 from ebbtide.infra.models.codec import from_json, to_json
+from ebbtide.infra.models.ids import ClusterId, RunName
 from ebbtide.infra.models.job import RunSpec
 from ebbtide.infra.models.orders import Orders, Release
 from ebbtide.infra.models.phases import Phase, Reason
-from ebbtide.infra.models.records import Cluster, LeaseState, Run
+from ebbtide.infra.models.records import Cluster, LeaseState, Run, RunLimits
 from ebbtide.infra.models.resources import NOTHING
 from ebbtide.infra.platforms.local import marks, processes
 from ebbtide.infra.platforms.local.neighbours import say_what_is_held
@@ -44,7 +45,7 @@ _READ_AT_LEAST_S = 1.0
 class Supervisor:
     """Owns one cluster from admission to release."""
 
-    def __init__(self, settings: Settings, run: str, cluster: str, attempt: int):
+    def __init__(self, settings: Settings, run: RunName, cluster: ClusterId, attempt: int):
         self.run, self.cluster, self.attempt = run, cluster, attempt
         platform = LocalPlatform(settings)
         self.ledger = platform.ledger
@@ -165,6 +166,7 @@ class Supervisor:
             beat=0,
             beat_at=0.0,
             lease_s=self.lease.duration_s,
+            limits=RunLimits.of(self.spec.cluster),
             created=wall_s(),
             orders_json=to_json(self.orders),
             view_json=to_json(self.reporter.view),
@@ -174,7 +176,7 @@ class Supervisor:
         self.context.recorder.forget_written()
 
 
-def _plan(spec: RunSpec, cluster: str, settings: Settings) -> ClusterPlan:
+def _plan(spec: RunSpec, cluster: ClusterId, settings: Settings) -> ClusterPlan:
     workdir = spec.job.workdir if spec.job else spec.workdir
     return ClusterPlan(
         cluster=cluster,
@@ -229,11 +231,11 @@ def _drain_pipe(read_end: int) -> None:
         os.read(read_end, 4096)
 
 
-def main(home: Path, run: str, cluster: str, attempt: int) -> None:
+def main(home: Path, run: RunName, cluster: ClusterId, attempt: int) -> None:
     """Serve one cluster."""
     os.umask(0o077)
     Supervisor(Settings(home=home), run, cluster, attempt).serve()
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2], sys.argv[3], int(sys.argv[4]))
+    main(Path(sys.argv[1]), RunName(sys.argv[2]), ClusterId(sys.argv[3]), int(sys.argv[4]))

@@ -10,6 +10,7 @@ import os
 
 from ebbtide.infra.errors import EbbError, error_for
 from ebbtide.infra.models.cluster import ClusterView
+from ebbtide.infra.models.ids import RunName
 from ebbtide.infra.models.orders import Release
 from ebbtide.infra.models.phases import Phase, Reason, Step
 from ebbtide.infra.models.records import EventKind
@@ -75,7 +76,7 @@ def _recorded(ledger: RunStore, context: ClusterContext, reason: Reason | None) 
     return True
 
 
-def _end_run(ledger: RunStore, view: ClusterView, run: str, because: str) -> None:
+def _end_run(ledger: RunStore, view: ClusterView, run: RunName, because: str) -> None:
     """Nobody is there to say how the run ended: say it, from what the program did."""
     program_ended = view.job.ended_at is not None and view.job.reason is not Reason.LEASE_LAPSED
     lost = Reason.LEASE_LAPSED if because else Reason.FLOW_LOST

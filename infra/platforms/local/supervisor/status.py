@@ -12,6 +12,7 @@ from typing import Any
 
 from ebbtide.infra.errors import EbbError
 from ebbtide.infra.models.cluster import ClusterView, Failure
+from ebbtide.infra.models.ids import ClusterId, RunName
 from ebbtide.infra.models.phases import Phase, Reason, Step
 from ebbtide.infra.models.records import Event, EventKind
 from ebbtide.infra.records.store import RunStore
@@ -27,7 +28,7 @@ _PHASES = {
 class StatusReporter:
     """Holds the view and writes it when it has changed."""
 
-    def __init__(self, ledger: RunStore, run: str, cluster: str):
+    def __init__(self, ledger: RunStore, run: RunName, cluster: ClusterId):
         self.view = ClusterView(cluster=cluster)
         self._ledger = ledger
         self._run = run

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from ebbtide.infra.errors import EbbError
 from ebbtide.infra.models.cluster import WorkerFigures
 from ebbtide.infra.models.hardware import HardwareTier
+from ebbtide.infra.models.ids import ClusterId
 from ebbtide.infra.models.usage import Sample, Span
 from ebbtide.infra.platforms.local.metrics import TreeMeter
 from ebbtide.infra.records.store import RunStore
@@ -61,7 +62,7 @@ class _OpenSpan:
 class UsageRecorder:
     """Spans and samples of one cluster."""
 
-    def __init__(self, ledger: RunStore, cluster: str):
+    def __init__(self, ledger: RunStore, cluster: ClusterId):
         self._ledger = ledger
         self._cluster = cluster
         self._open_spans: dict[str, _OpenSpan] = {}
