@@ -10,7 +10,7 @@ STAMP := $(VENV)/.set-up
 OURS  := src/ebbtide
 
 .DEFAULT_GOAL := help
-.PHONY: help setup hello up down java chromium test test-all lint lock resolve bench bench-prefect lab lab-down lab-status clean
+.PHONY: help setup hello up down java chromium test test-quick test-all mutants lint lock resolve bench bench-prefect lab lab-down lab-status clean
 
 help: ## List what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,8 +42,19 @@ chromium: ## The browser that the tests of Prefect's UI drive, where it is missi
 test: setup java chromium lint ## Lint and all tests but the long ones (ARGS="-k name")
 	$(BIN)/python -m pytest -m "not long" $(ARGS)
 
+test-quick: setup ## While coding: lint, unit tests, and the contract on one framework (FRAMEWORK=ray)
+	@$(MAKE) --no-print-directory lint
+	$(BIN)/python -m pytest tests/architecture tests/unit
+	$(BIN)/python -m pytest tests/contract -k "$(FRAMEWORK) or not (dask or ray or spark)"
+
 test-all: setup java chromium lint ## The long tests too
 	$(BIN)/python -m pytest $(ARGS)
+
+mutants: setup ## Faults in the pure rooms that their unit tests let live (long; ARGS="'*policy.lease*'")
+	@python=$$(pwd)/$(BIN)/python && scratch=$$(mktemp -d) && trap 'rm -rf "$$scratch"' EXIT && \
+	cp -rL src tests benchmarks infra pyproject.toml requirements.lock "$$scratch" && cd "$$scratch" && \
+	"$$python" -m mutmut run $(ARGS) && { "$$python" -m mutmut results | grep -v "not checked" || true; } && \
+	"$$python" -m mutmut export-cicd-stats >/dev/null && cat mutants/mutmut-cicd-stats.json
 
 lint: setup ## ruff, mypy and the import contracts
 	$(BIN)/ruff check .
@@ -66,6 +77,14 @@ bench: setup ## What the README claims, measured again
 bench-prefect: setup ## What Prefect costs a run (ARGS="--rounds 3 --paths")
 	$(BIN)/python -m benchmarks.prefect_overhead $(ARGS)
 
+# uv itself comes from the lock, by pip. It does not read pip's settings: where packages are is handed on.
+QUICKLY = awk '/^uv==/ {ours = 1} ours && /^[^ ]/ && !/^uv==/ {exit} ours' requirements.lock > $(VENV)/uv.lock \
+	&& $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r $(VENV)/uv.lock \
+	&& index=$$($(BIN)/python -m pip config get global.index-url 2>/dev/null); \
+	links=$${PIP_FIND_LINKS-$$($(BIN)/python -m pip config get global.find-links 2>/dev/null)}; \
+	$${PIP_INDEX_URL:+env UV_DEFAULT_INDEX="$$PIP_INDEX_URL"} $${index:+env UV_DEFAULT_INDEX="$$index"} $${links:+env UV_FIND_LINKS="$$links"} \
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode --require-hashes -r requirements.lock
+
 # A stamp, so that this happens again only when the dependencies change.
 $(STAMP): pyproject.toml requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
@@ -77,7 +96,7 @@ $(STAMP): pyproject.toml requirements.lock
 	@echo "Setting up $(VENV): a few minutes the first time"
 	@$(BIN)/python -c 'import pip, sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
 	  || $(PYTHON) -m venv --clear $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --compile \
+	@$(QUICKLY) || $(BIN)/python -m pip install --quiet --disable-pip-version-check --compile \
 	  --require-hashes -r requirements.lock
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check \
 	  --no-deps --no-build-isolation --editable .

@@ -43,7 +43,7 @@ EBB = [str(Path(sys.executable).with_name("ebb")), "run", "--framework", "none",
 STEPS = """
 import os
 from pathlib import Path
-from ebbtide.infra.lifecycle.submission import Request, spec_for
+from ebbtide.infra.lifecycle.submission import RunRequest, spec_for
 from ebbtide.infra.lifecycle.attempts import carry_out
 from ebbtide.infra.lifecycle import steps
 from ebbtide.infra.records import runs
@@ -51,7 +51,7 @@ from ebbtide.infra.records.ledger import Ledger
 from ebbtide.infra.settings import load_settings
 settings = load_settings()
 ledger = Ledger(settings.home)
-request = Request(words=("true",), options={"framework": "none"})
+request = RunRequest(words=("true",), options={"framework": "none"})
 spec = spec_for(request, ledger, os.environ, Path.cwd())
 runs.begin(ledger, spec)
 carry_out(settings, ledger, spec, steps)

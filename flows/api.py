@@ -23,7 +23,7 @@ from ebbtide.infra.lifecycle.held_programs import Program, checked_program, fold
 from ebbtide.infra.lifecycle.once import take_over
 from ebbtide.infra.lifecycle.outcome import RunResult, result_of
 from ebbtide.infra.lifecycle.steps import Scene
-from ebbtide.infra.lifecycle.submission import Request, session_request, spec_for
+from ebbtide.infra.lifecycle.submission import RunRequest, session_request, spec_for
 from ebbtide.infra.models.cluster import ClusterView
 from ebbtide.infra.models.phases import Reason
 from ebbtide.infra.platforms.base import load_platform
@@ -52,7 +52,7 @@ def run(*program: object, **options: Unpack[RunOptions]) -> RunResult:
     argv = tuple(str(word) for word in program)
     settings = load_settings()
     ledger = open_store(settings)
-    spec = spec_for(Request(words=argv, options=dict(options)), ledger, os.environ, Path.cwd())
+    spec = spec_for(RunRequest(words=argv, options=dict(options)), ledger, os.environ, Path.cwd())
     spec = runs.begin(ledger, spec)
     screen = TextScreen()
     screen.plan(spec)

@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ebbtide.infra.errors import ConfigurationError, Problem
 from ebbtide.infra.frameworks.base import known_frameworks
-from ebbtide.infra.lifecycle.submission import Request, catalog_for
+from ebbtide.infra.lifecycle.submission import RunRequest, catalog_for
 from ebbtide.infra.models.phases import Reason
 from ebbtide.infra.request.options import OPTIONS
 
@@ -123,7 +123,7 @@ class Limits(BaseModel):
 
 def request_of(
     program: str, arguments: str, cluster: Any, limits: Any, options: Any, name: str | None
-) -> Request:
+) -> RunRequest:
     """What was filled in, as ``ebb run`` would have been told.
 
     Raises:
@@ -140,7 +140,7 @@ def request_of(
     if values["tier"] == "default":
         del values["tier"]
     given = {**values, "workers": f"{least}..{most}", **(options or {})}
-    return Request(words=words, options=given, name=_run_name(name or ""))
+    return RunRequest(words=words, options=given, name=_run_name(name or ""))
 
 
 def _values(model: type[BaseModel], given: Any, problems: list[Problem]) -> dict[str, Any]:

@@ -34,7 +34,7 @@ from ebbtide.infra.lifecycle.once import begin, run_once
 from ebbtide.infra.lifecycle.outcome import RunResult, result_of
 from ebbtide.infra.lifecycle.steps import Scene
 from ebbtide.infra.lifecycle.stop import stop_run
-from ebbtide.infra.lifecycle.submission import Request
+from ebbtide.infra.lifecycle.submission import RunRequest
 from ebbtide.infra.models.ids import RunName
 from ebbtide.infra.models.phases import Phase, Reason, Step
 from ebbtide.infra.records.opening import open_store
@@ -77,12 +77,12 @@ def keyed_job(
     words: tuple[str, ...], options: Mapping[str, Any], *, label: str, key: str
 ) -> RunResult:
     """The same for a job that is told apart by more than its flow run."""
-    request = Request(words=words, options=dict(options))
+    request = RunRequest(words=words, options=dict(options))
     return _job.with_options(task_run_name=label)(request, key)
 
 
 @task(name="job", cache_policy=NO_CACHE, persist_result=False)
-def _job(request: Request, key: str) -> RunResult:
+def _job(request: RunRequest, key: str) -> RunResult:
     settings = load_settings()
     ledger = open_store(settings)
     found = ledger.run_of(key)
@@ -99,7 +99,7 @@ def _job(request: Request, key: str) -> RunResult:
     return result_of(settings, ended)
 
 
-def _as_flow_run(run: RunName, request: Request, key: str) -> None:
+def _as_flow_run(run: RunName, request: RunRequest, key: str) -> None:
     carry = _carry_out.with_options(flow_run_name=run)
     try:
         carry(list(request.words or ()), dict(request.options), key)
@@ -134,7 +134,7 @@ def _carry_out(program: list[str], options: dict[str, Any], key: str) -> Any:
         options: those of ``ebb run``.
         key: what tells the job apart when its flow is run again.
     """
-    settings, request = load_settings(), Request(words=tuple(program), options=options)
+    settings, request = load_settings(), RunRequest(words=tuple(program), options=options)
     id_ = register_process(settings)
     try:
         run_once(settings, request, SEVEN, key=key, flow_run_id=id_, watching=reporting(settings))

@@ -23,7 +23,7 @@ from ebbtide.flows.prefect_state.registration import register_process
 from ebbtide.flows.programs import FOLDER
 from ebbtide.infra.settings import load_settings
 
-Place = Callable[..., RunResult]
+RunProgram = Callable[..., RunResult]
 """Where a program runs: ``job`` or the ``run`` of a cluster that is held."""
 
 
@@ -83,7 +83,7 @@ def nightly_pipeline(
     """
     register_process(load_settings())
     date = day or _day_before()
-    with _places(framework, shared=share_cluster) as (small, large):
+    with _runners(framework, shared=share_cluster) as (small, large):
         made = small(FOLDER / "prepare.py", date, shards, rows, name="prepare")
         prepared = made.output("prepared.json", Prepared)
         with parallel() as group:
@@ -103,7 +103,7 @@ def nightly_pipeline(
 
 
 @contextlib.contextmanager
-def _places(framework: str, *, shared: bool) -> Iterator[tuple[Place, Place]]:
+def _runners(framework: str, *, shared: bool) -> Iterator[tuple[RunProgram, RunProgram]]:
     """Where small and where large programs run."""
     if not shared:
         large = partial(job, framework=framework, workers=(1, 2))

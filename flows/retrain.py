@@ -23,7 +23,7 @@ from ebbtide.flows.prefect_state.registration import ended_by, register_process
 from ebbtide.flows.programs import FOLDER
 from ebbtide.infra.errors import ConfigurationError, Problem
 from ebbtide.infra.lifecycle.claims import claim
-from ebbtide.infra.lifecycle.submission import Request
+from ebbtide.infra.lifecycle.submission import RunRequest
 from ebbtide.infra.models.phases import Reason
 from ebbtide.infra.settings import load_settings
 
@@ -63,7 +63,7 @@ def retrain(
     key = f"retrain/{dataset}/{version}"
     words = (str(FOLDER / "train.py"), str(data), str(data))
     options = {"framework": framework, "workers": (1, 2), "workdir": str(FOLDER)}
-    request = Request(words=words, options=options)
+    request = RunRequest(words=words, options=options)
     window_s = window_minutes * 60.0
     taken = claim(settings, request, key=key, window_s=window_s, flow_run_id=me)
     if taken is not None:

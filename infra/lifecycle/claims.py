@@ -6,7 +6,7 @@ import contextlib
 
 from ebbtide.infra.files.private import locked, private_home
 from ebbtide.infra.lifecycle.once import begin, take_over
-from ebbtide.infra.lifecycle.submission import Request
+from ebbtide.infra.lifecycle.submission import RunRequest
 from ebbtide.infra.models.phases import Phase
 from ebbtide.infra.platforms.local import marks
 from ebbtide.infra.records.opening import open_store
@@ -15,7 +15,7 @@ from ebbtide.infra.waiting import wall_s
 
 
 def claim(
-    settings: Settings, request: Request, *, key: str, window_s: float, flow_run_id: str
+    settings: Settings, request: RunRequest, *, key: str, window_s: float, flow_run_id: str
 ) -> str | None:
     """Begin the job of this key unless somebody does it now, or has done it within the window.
 

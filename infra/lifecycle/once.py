@@ -14,7 +14,7 @@ from pathlib import Path
 from ebbtide.infra.errors import CapacityError
 from ebbtide.infra.lifecycle.attempts import SevenSteps, carry_out
 from ebbtide.infra.lifecycle.outcome import RunResult, result_of
-from ebbtide.infra.lifecycle.submission import Request, spec_for
+from ebbtide.infra.lifecycle.submission import RunRequest, spec_for
 from ebbtide.infra.models.ids import RunName
 from ebbtide.infra.models.job import RunSpec
 from ebbtide.infra.models.phases import Phase
@@ -30,7 +30,7 @@ _LOOK_EVERY_S = 5.0
 
 def run_once(
     settings: Settings,
-    request: Request,
+    request: RunRequest,
     seven: SevenSteps,
     *,
     key: str,
@@ -70,7 +70,7 @@ def run_once(
     return result_of(settings, ended)
 
 
-def begin(ledger: RunStore, request: Request, *, key: str, flow_run_id: str = "") -> RunSpec:
+def begin(ledger: RunStore, request: RunRequest, *, key: str, flow_run_id: str = "") -> RunSpec:
     """A new run of the job with this key, written down before anything is made.
 
     With ``flow_run_id`` this process drives it from its first moment. A flow is there anyway, so

@@ -17,7 +17,7 @@ from ebbtide.infra.models.ids import ClusterId
 from ebbtide.infra.models.job import JobSpec, RunSpec
 from ebbtide.infra.models.phases import Reason, Step
 from ebbtide.infra.models.resources import format_duration
-from ebbtide.infra.platforms.base import Held, Platform
+from ebbtide.infra.platforms.base import HeldResource, Platform
 from ebbtide.infra.records import runs
 from ebbtide.infra.waiting import wait_until
 
@@ -116,7 +116,7 @@ def run_program(scene: Scene, name: str, job: JobSpec) -> None:
         raise error
 
 
-def tear_down(scene: Scene, reason: Reason | None, *, at_once: bool = False) -> list[Held]:
+def tear_down(scene: Scene, reason: Reason | None, *, at_once: bool = False) -> list[HeldResource]:
     """Step 7. Until the list of what is left is empty.
 
     Raises:

@@ -23,14 +23,14 @@ from ebbtide.infra.records import runs
 from ebbtide.infra.records.store import RunStore
 from ebbtide.infra.request.catalog import Catalog, find_file, load_catalog
 from ebbtide.infra.request.machine import this_machine
-from ebbtide.infra.request.spec import Ask, build_run_spec
+from ebbtide.infra.request.spec import RequestContext, build_run_spec
 
 HELLO_DEFAULTS = {"scale-down-window": "10s", "workers": "1..4"}
 """The built-in job must show one growth and one shrink in half a minute."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
+class RunRequest:
     """What was typed."""
 
     words: tuple[str, ...] | None
@@ -71,15 +71,17 @@ def own_modules(path: Sequence[str], installed: Iterable[str]) -> tuple[str, ...
     return tuple(dict.fromkeys(str(folder) for folder in own))
 
 
-def session_request(options: Mapping[str, Any]) -> Request:
+def session_request(options: Mapping[str, Any]) -> RunRequest:
     """For a cluster that this Python process drives: its workers find the same modules."""
     environment = [sys.prefix] if sys.prefix != sys.base_prefix else []
     ours = str(Path(__file__).parents[3])
     installed = [*sysconfig.get_paths().values(), *site.getsitepackages(), *environment, ours]
-    return Request(words=None, options=options, import_path=own_modules(sys.path, installed))
+    return RunRequest(words=None, options=options, import_path=own_modules(sys.path, installed))
 
 
-def spec_for(request: Request, ledger: RunStore, environ: Mapping[str, str], cwd: Path) -> RunSpec:
+def spec_for(
+    request: RunRequest, ledger: RunStore, environ: Mapping[str, str], cwd: Path
+) -> RunSpec:
     """The checked spec, under a name that is free.
 
     Raises:
@@ -90,7 +92,7 @@ def spec_for(request: Request, ledger: RunStore, environ: Mapping[str, str], cwd
     if request.name:
         options.setdefault("name", request.name)
     hello = request.words == ("hello",)
-    ask = Ask(
+    ask = RequestContext(
         words=request.words,
         cli=options,
         environ=environ,

@@ -23,7 +23,7 @@ _REGISTRY = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Held:
+class HeldResource:
     """One thing that is alive on the platform, found by its mark and not by the ledger."""
 
     cluster: ClusterId
@@ -104,7 +104,7 @@ class Platform(Protocol):
         """One heartbeat of the lease."""
         ...
 
-    def held(self, cluster: ClusterId | None = None) -> list[Held]:
+    def held(self, cluster: ClusterId | None = None) -> list[HeldResource]:
         """Everything alive of one cluster, or of all clusters of this installation."""
         ...
 
@@ -112,7 +112,7 @@ class Platform(Protocol):
         """Clusters of which something is left and that nobody living will release."""
         ...
 
-    def sweep(self, cluster: ClusterId) -> list[Held]:
+    def sweep(self, cluster: ClusterId) -> list[HeldResource]:
         """End whatever still carries the cluster's mark; gives what is left even so."""
         ...
 

@@ -16,7 +16,7 @@ from ebbtide.infra.models.records import Entry
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class QueuePosition:
     """Where one of those that wait stands."""
 
     ahead: tuple[RunName, ...]
@@ -25,7 +25,7 @@ class Place:
     """The rule that holds it back; empty when only room and those before it do."""
 
 
-def places(waiting: Sequence[Entry], holding: Iterable[Entry]) -> dict[str, Place]:
+def places(waiting: Sequence[Entry], holding: Iterable[Entry]) -> dict[str, QueuePosition]:
     """The place of each cluster that waits.
 
     A cluster that is held back by a limit stands behind those the limit holds back before it, and
@@ -40,12 +40,12 @@ def places(waiting: Sequence[Entry], holding: Iterable[Entry]) -> dict[str, Plac
     for entry in holding:
         tiers[entry.tier] += 1
         owners[entry.owner] += 1
-    found: dict[str, Place] = {}
+    found: dict[str, QueuePosition] = {}
     lines: dict[str, list[RunName]] = {}
     for entry in waiting:
         limit = _limit(entry, tiers, owners)
         line = lines.setdefault(limit, [])
-        found[entry.cluster] = Place(tuple(line), limit)
+        found[entry.cluster] = QueuePosition(tuple(line), limit)
         line.append(entry.run)
         if not limit:  # those behind it must not count on a slot that it will take
             tiers[entry.tier] += 1

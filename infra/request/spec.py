@@ -32,7 +32,7 @@ _PROCESSES, _PROCESSES_A_MEMBER = 1000, 32
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ask:
+class RequestContext:
     """What a user said, and what is known about the place it was said in."""
 
     words: tuple[str, ...] | None
@@ -55,7 +55,7 @@ class Ask:
     """Of the Python session: absolute folders where it finds modules of its own."""
 
 
-def build_run_spec(ask: Ask) -> RunSpec:
+def build_run_spec(ask: RequestContext) -> RunSpec:
     """The run that was asked for.
 
     Raises:
@@ -86,7 +86,7 @@ def build_run_spec(ask: Ask) -> RunSpec:
     )
 
 
-def _check_framework(ask: Ask, framework: str) -> list[Problem]:
+def _check_framework(ask: RequestContext, framework: str) -> list[Problem]:
     if framework in ask.frameworks:
         return ask.installed(framework)
     listed = f"frameworks: {', '.join(ask.frameworks)}"
@@ -95,7 +95,7 @@ def _check_framework(ask: Ask, framework: str) -> list[Problem]:
 
 
 def _choose_tiers(
-    ask: Ask, options: Mapping[str, Any], problems: list[Problem]
+    ask: RequestContext, options: Mapping[str, Any], problems: list[Problem]
 ) -> tuple[HardwareTier, HardwareTier] | None:
     """The workers' and the head's tier; None when there is a problem with one of them."""
     platform = options["platform"]
@@ -119,7 +119,7 @@ def _choose_tiers(
     return None if wrong else (tier, head)
 
 
-def _check_platform(ask: Ask, platform: str, here: list[HardwareTier]) -> list[Problem]:
+def _check_platform(ask: RequestContext, platform: str, here: list[HardwareTier]) -> list[Problem]:
     if platform not in ask.platforms:
         listed = f"platforms: {', '.join(ask.platforms)}"
         hint = did_you_mean(platform, ask.platforms, otherwise=listed)
@@ -178,12 +178,14 @@ def _check_pair(
     return problems
 
 
-def _workdir(ask: Ask, options: Mapping[str, Any]) -> str:
+def _workdir(ask: RequestContext, options: Mapping[str, Any]) -> str:
     given: str = os.path.expanduser(options["workdir"])
     return os.path.abspath(ask.cwd / given)
 
 
-def _job(ask: Ask, options: Mapping[str, Any], problems: list[Problem]) -> JobSpec | None:
+def _job(
+    ask: RequestContext, options: Mapping[str, Any], problems: list[Problem]
+) -> JobSpec | None:
     workdir = Path(_workdir(ask, options))
     for name in options["secret"]:
         if name not in ask.environ:

@@ -9,7 +9,7 @@ import pytest
 
 from ebbtide.infra.errors import CapacityError
 from ebbtide.infra.lifecycle.once import begin
-from ebbtide.infra.lifecycle.submission import Request
+from ebbtide.infra.lifecycle.submission import RunRequest
 from ebbtide.infra.models.ids import RunName
 from ebbtide.infra.models.phases import Reason
 from ebbtide.infra.records import runs
@@ -23,7 +23,7 @@ def job(home: Path, key: str, start_within: str) -> str:
     options = {"framework": "none", "start-within": start_within}
     ledger = Ledger(home)
     try:
-        return begin(ledger, Request(words=("true",), options=options), key=key).name
+        return begin(ledger, RunRequest(words=("true",), options=options), key=key).name
     finally:
         ledger.close()
 

@@ -12,7 +12,7 @@ import pytest
 
 from ebbtide.infra.errors import JobError
 from ebbtide.infra.lifecycle.claims import claim
-from ebbtide.infra.lifecycle.submission import Request
+from ebbtide.infra.lifecycle.submission import RunRequest
 from ebbtide.infra.models.ids import RunName
 from ebbtide.infra.models.phases import Reason
 from ebbtide.infra.records import runs
@@ -29,7 +29,7 @@ def ledger(ebb_home: Path) -> Ledger:
 
 
 def ask(home: Path, *, window_s: float = HOUR_S) -> str | None:
-    request = Request(words=("true",), options={"framework": "none"})
+    request = RunRequest(words=("true",), options={"framework": "none"})
     settings = Settings(home=home)
     return claim(settings, request, key=KEY, window_s=window_s, flow_run_id="one")
 

@@ -13,7 +13,7 @@ import pytest
 
 from ebbtide.flows.launch import launch
 from ebbtide.flows.prefect_server.server import ServerInfo
-from ebbtide.infra.lifecycle.submission import Request, spec_for
+from ebbtide.infra.lifecycle.submission import RunRequest, spec_for
 from ebbtide.infra.models.ids import RunName
 from ebbtide.infra.models.phases import Step
 from ebbtide.infra.models.records import Run
@@ -40,7 +40,7 @@ def ask(info: ServerInfo, path: str, body: dict[str, Any]) -> Any:
 def run_to_the_end(home: Path, words: tuple[str, ...], **options: Any) -> Run:
     """As ``ebb run`` does: launch, and wait until the flow process has ended."""
     settings, ledger = Settings(home=home), Ledger(home)
-    request = Request(words=words, options={"framework": "none", **options})
+    request = RunRequest(words=words, options={"framework": "none", **options})
     spec = spec_for(request, ledger, os.environ, home)
     spec = runs.begin(ledger, spec)
     flow = launch(settings, ledger, spec, detach=True)

@@ -12,7 +12,7 @@ import pytest
 
 from ebbtide.infra.lifecycle import steps
 from ebbtide.infra.lifecycle.attempts import carry_out
-from ebbtide.infra.lifecycle.submission import Request, spec_for
+from ebbtide.infra.lifecycle.submission import RunRequest, spec_for
 from ebbtide.infra.records import runs
 from ebbtide.infra.records.ledger import Ledger
 from ebbtide.infra.settings import load_settings
@@ -85,7 +85,7 @@ def _run(name: str, home: Path) -> Path:
     settings, ledger = load_settings(), Ledger(home)
     framework = next(word for word in ("dask", "ray", "spark") if word in name)
     options = {"workers": "1..2", "framework": framework}
-    request = Request(words=(f"examples/{name}.py",), options=options)
+    request = RunRequest(words=(f"examples/{name}.py",), options=options)
     spec = spec_for(request, ledger, {}, ROOT)
     runs.begin(ledger, spec)
     carry_out(settings, ledger, spec, steps)

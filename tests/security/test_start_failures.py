@@ -16,7 +16,7 @@ from ebbtide.flows.cli.runs.viewer import Viewer
 from ebbtide.infra.errors import EbbError, ProvisioningError
 from ebbtide.infra.lifecycle import steps
 from ebbtide.infra.lifecycle.once import run_once
-from ebbtide.infra.lifecycle.submission import Request
+from ebbtide.infra.lifecycle.submission import RunRequest
 from ebbtide.infra.models.ids import RunName
 from ebbtide.infra.models.phases import Reason
 from ebbtide.infra.models.records import ProcessRef
@@ -107,14 +107,14 @@ def test_a_job_of_a_flow(
     ebb_home: Path, program: Path, step: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(*STEPS[step], fails)
-    request = Request(words=(str(program),), options={"framework": "none", "retry": "never"})
+    request = RunRequest(words=(str(program),), options={"framework": "none", "retry": "never"})
     with pytest.raises(ProvisioningError, match=Reason.LAUNCH_FAILED):
         run_once(Settings(ebb_home), request, steps, key="key", flow_run_id="id")
     assert_ended_with_its_reason(ebb_home)
 
 
 def test_what_watches_a_job_of_a_flow(ebb_home: Path, program: Path) -> None:
-    request = Request(words=(str(program),), options={"framework": "none"})
+    request = RunRequest(words=(str(program),), options={"framework": "none"})
     with pytest.raises(EbbError, match=Reason.LAUNCH_FAILED):
         run_once(Settings(ebb_home), request, steps, key="key", flow_run_id="id", watching=fails)
     assert_ended_with_its_reason(ebb_home)

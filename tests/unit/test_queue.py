@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ebbtide.infra.models.ids import ClusterId, RunName
 from ebbtide.infra.models.records import Entry
-from ebbtide.infra.policy.queue import Place, places
+from ebbtide.infra.policy.queue import QueuePosition, places
 
 
 def entry(run: str, tier: str = "small", owner: str = "ada", **most: int) -> Entry:
@@ -13,17 +13,17 @@ def entry(run: str, tier: str = "small", owner: str = "ada", **most: int) -> Ent
 
 def test_without_limits_it_is_first_come_first_served() -> None:
     found = places([entry("a"), entry("b"), entry("c")], [entry("x")])
-    assert found["c-1"] == Place((RunName("a"), RunName("b")))
+    assert found["c-1"] == QueuePosition((RunName("a"), RunName("b")))
 
 
 def test_tier_at_its_limit_holds_back_and_says_so() -> None:
     found = places([entry("a", tier_most=1)], [entry("x")])
-    assert found["a-1"] == Place((), "tier small allows 1 run at once")
+    assert found["a-1"] == QueuePosition((), "tier small allows 1 run at once")
 
 
 def test_limit_of_one_tier_is_in_nobody_elses_way() -> None:
     waiting = [entry("a", tier_most=1), entry("b", tier="large")]
-    assert places(waiting, [entry("x")])["b-1"] == Place(())
+    assert places(waiting, [entry("x")])["b-1"] == QueuePosition(())
 
 
 def test_owner_at_the_limit_stands_behind_own_runs_only() -> None:
@@ -33,8 +33,8 @@ def test_owner_at_the_limit_stands_behind_own_runs_only() -> None:
         entry("c", owner_most=2),
     ]
     found = places(waiting, [entry("x"), entry("y")])
-    assert found["c-1"] == Place((RunName("a"),), "ada may have 2 runs at once")
-    assert found["b-1"] == Place(())
+    assert found["c-1"] == QueuePosition((RunName("a"),), "ada may have 2 runs at once")
+    assert found["b-1"] == QueuePosition(())
 
 
 def test_slot_that_the_first_will_take_is_not_promised_twice() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from ebbtide.infra.models.ids import ClusterId, RunName
 from ebbtide.infra.models.records import Entry
-from ebbtide.infra.policy.queue import Place, places
+from ebbtide.infra.policy.queue import QueuePosition, places
 
 
 def entry(run: str, **more: Any) -> Entry:
@@ -21,7 +21,7 @@ LIMITS = pytest.mark.parametrize("limit", ["tier_most", "owner_most"])
 
 @LIMITS
 def test_one_below_the_limit_may_start(limit: str) -> None:
-    assert places([entry("a", **{limit: 2})], [entry("x")])["a-1"] == Place(())
+    assert places([entry("a", **{limit: 2})], [entry("x")])["a-1"] == QueuePosition(())
 
 
 @LIMITS
@@ -46,7 +46,7 @@ def test_held_back_stand_in_order_behind_each_other(limit: str) -> None:
 @LIMITS
 def test_one_that_is_held_back_takes_no_slot(limit: str) -> None:
     waiting = [entry("a", **{limit: 1}), entry("b", **{limit: 2})]
-    assert places(waiting, [entry("x")])["b-1"] == Place(())
+    assert places(waiting, [entry("x")])["b-1"] == QueuePosition(())
 
 
 def test_limit_of_the_tier_is_named_before_that_of_the_owner() -> None:
@@ -56,7 +56,7 @@ def test_limit_of_the_tier_is_named_before_that_of_the_owner() -> None:
 
 def test_other_tiers_and_owners_do_not_count() -> None:
     waiting = [entry("a", tier_most=1, owner_most=1)]
-    assert places(waiting, [entry("x", tier="large", owner="bob")])["a-1"] == Place(())
+    assert places(waiting, [entry("x", tier="large", owner="bob")])["a-1"] == QueuePosition(())
 
 
 def test_empty_queue_has_no_places() -> None:
@@ -64,4 +64,4 @@ def test_empty_queue_has_no_places() -> None:
 
 
 def test_run_that_waits_alone_has_nobody_ahead() -> None:
-    assert places([entry("a", tier_most=1, owner_most=1)], [])["a-1"] == Place(())
+    assert places([entry("a", tier_most=1, owner_most=1)], [])["a-1"] == QueuePosition(())

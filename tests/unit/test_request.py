@@ -16,7 +16,7 @@ from ebbtide.infra.models.job import RunSpec
 from ebbtide.infra.models.phases import Reason
 from ebbtide.infra.models.resources import Resources
 from ebbtide.infra.request.catalog import Catalog
-from ebbtide.infra.request.spec import Ask, build_run_spec
+from ebbtide.infra.request.spec import RequestContext, build_run_spec
 
 GI = 2**30
 Build = Callable[..., RunSpec]
@@ -71,7 +71,7 @@ def build(tmp_path: Path) -> Build:
             "cwd": tmp_path, "catalog": CATALOG, "file_options": {}, "installed": usable,
             "frameworks": ("none", "dask", "ray"), "random": Random(1),
         }  # fmt: skip
-        return build_run_spec(Ask(**{**known, **(ask or {})}))
+        return build_run_spec(RequestContext(**{**known, **(ask or {})}))
 
     return build_spec
 

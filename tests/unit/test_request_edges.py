@@ -13,7 +13,7 @@ from ebbtide.infra.models.hardware import HardwareTier, NodePool
 from ebbtide.infra.models.job import RunSpec
 from ebbtide.infra.models.resources import Resources
 from ebbtide.infra.request.catalog import Catalog
-from ebbtide.infra.request.spec import Ask, build_run_spec
+from ebbtide.infra.request.spec import RequestContext, build_run_spec
 
 GI = 2**30
 ROOM = Resources(8000, 32 * GI)
@@ -36,7 +36,7 @@ def build(tmp_path: Path, *tiers: HardwareTier, **more: Any) -> RunSpec:
         "catalog": catalog, "file_options": {}, "installed": lambda _: [],
         "frameworks": ("none", "dask"), "random": Random(1),
     }  # fmt: skip
-    return build_run_spec(Ask(**{**known, **more}))
+    return build_run_spec(RequestContext(**{**known, **more}))
 
 
 def problem(tmp_path: Path, *tiers: HardwareTier, **more: Any) -> Problem:

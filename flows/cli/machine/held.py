@@ -12,7 +12,7 @@ from ebbtide.infra.lifecycle.inventory import lease_of
 from ebbtide.infra.models.ids import ClusterId
 from ebbtide.infra.models.phases import ExitCode
 from ebbtide.infra.models.resources import format_duration
-from ebbtide.infra.platforms.base import Held
+from ebbtide.infra.platforms.base import HeldResource
 from ebbtide.infra.platforms.local import marks
 from ebbtide.infra.platforms.local.platform import LocalPlatform
 from ebbtide.infra.records.salvage import LastKnown
@@ -50,7 +50,7 @@ def main(args: list[str]) -> int:
     return 1 if orphans else ExitCode.OK
 
 
-def _fact(ledger: RunStore, held: Held, orphans: set[ClusterId]) -> dict[str, Any]:
+def _fact(ledger: RunStore, held: HeldResource, orphans: set[ClusterId]) -> dict[str, Any]:
     orphan = held.cluster in orphans
     return {
         "cluster": held.cluster,

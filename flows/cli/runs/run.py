@@ -17,7 +17,7 @@ from ebbtide.flows.launch import launch
 from ebbtide.flows.prefect_server import api
 from ebbtide.infra.errors import ConfigurationError, EbbError
 from ebbtide.infra.escaping import json_text
-from ebbtide.infra.lifecycle.submission import Request, spec_for
+from ebbtide.infra.lifecycle.submission import RunRequest, spec_for
 from ebbtide.infra.models.codec import to_data
 from ebbtide.infra.models.job import RunSpec
 from ebbtide.infra.models.phases import ExitCode
@@ -47,7 +47,7 @@ def main(args: list[str]) -> int:
 def _checked_spec(arguments: RunArguments, ledger: RunStore) -> RunSpec:
     """One error for all that is wrong: on the command line, in the file, with the program."""
     try:
-        request = Request(words=arguments.words, options=arguments.options)
+        request = RunRequest(words=arguments.words, options=arguments.options)
         spec = spec_for(request, ledger, os.environ, Path.cwd())
     except ConfigurationError as error:
         raise ConfigurationError([*arguments.problems, *error.problems]) from None

@@ -19,7 +19,7 @@ from ebbtide.infra.models.job import RunSpec
 from ebbtide.infra.models.phases import ExitCode, Reason, Step
 from ebbtide.infra.models.records import Event, EventKind
 from ebbtide.infra.models.resources import format_duration
-from ebbtide.infra.platforms.base import Held, load_platform
+from ebbtide.infra.platforms.base import HeldResource, load_platform
 from ebbtide.infra.platforms.local.tails import Tail
 from ebbtide.infra.presentation.receipt_text import short_line
 from ebbtide.infra.records.store import RunStore
@@ -205,7 +205,7 @@ class Viewer:
         until = "until ebb down" if up else "ends itself when idle; ebb held"
         return [f"Prefect server of this machine: {info.ui_url} ({until})"]
 
-    def _held(self) -> list[Held]:
+    def _held(self) -> list[HeldResource]:
         platform = load_platform(self._spec.platform, self._settings)
         clusters = self._ledger.clusters_of(self._spec.name)
         return [held for cluster in clusters for held in platform.held(cluster)]

@@ -25,7 +25,7 @@ from ebbtide.infra.models.orders import (
 )
 from ebbtide.infra.models.phases import Reason, Step
 from ebbtide.infra.models.records import Cluster, RunLimits
-from ebbtide.infra.platforms.base import Held, Login
+from ebbtide.infra.platforms.base import HeldResource, Login
 from ebbtide.infra.platforms.local import marks
 from ebbtide.infra.platforms.local.pool import free_room
 from ebbtide.infra.platforms.local.processes import Ours, our_environment
@@ -163,10 +163,10 @@ class LocalPlatform:
         living = marks.marked(self.settings.home, cluster)
         return any(process.role == "guard" for process in living)
 
-    def held(self, cluster: ClusterId | None = None) -> list[Held]:
+    def held(self, cluster: ClusterId | None = None) -> list[HeldResource]:
         """By the marks on this machine, never by the ledger."""
         processes = [
-            Held(
+            HeldResource(
                 cluster=process.cluster,
                 role=process.role,
                 name=process.name,
@@ -177,7 +177,7 @@ class LocalPlatform:
         ]
         return processes + self._folders(cluster)
 
-    def sweep(self, cluster: ClusterId) -> list[Held]:
+    def sweep(self, cluster: ClusterId) -> list[HeldResource]:
         """End it all here and now, and say so in the ledger."""
         folder = self.settings.cluster_folder(cluster)
         marks.sweep(self.settings.home, cluster, folder, spare=frozenset({os.getpid()}))
@@ -215,13 +215,13 @@ class LocalPlatform:
         used = pool.capacity - free_room(self.ledger, pool)
         return (Node(name=os.uname().nodename, capacity=pool.capacity, used=used),)
 
-    def _folders(self, cluster: ClusterId | None) -> list[Held]:
+    def _folders(self, cluster: ClusterId | None) -> list[HeldResource]:
         found = []
         with contextlib.suppress(FileNotFoundError):
             for path in sorted(self.settings.clusters.iterdir()):
                 if cluster in (None, path.name):
                     age_s = wall_s() - path.stat().st_mtime
-                    entry = Held(
+                    entry = HeldResource(
                         cluster=ClusterId(path.name),
                         role="folder",
                         name="",

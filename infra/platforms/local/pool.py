@@ -13,7 +13,7 @@ from ebbtide.infra.models.hardware import NodePool
 from ebbtide.infra.models.ids import ClusterId
 from ebbtide.infra.models.records import LeaseState, PoolUse
 from ebbtide.infra.models.resources import NOTHING, Resources
-from ebbtide.infra.policy.queue import Place, places
+from ebbtide.infra.policy.queue import QueuePosition, places
 from ebbtide.infra.records.ledger import Ledger
 
 
@@ -79,7 +79,7 @@ def _look(
         return None
     holders = ledger.pool_holders(pool.name)
     use = ledger.pool_use(pool.name)
-    place = places(use.waiting, use.holding).get(cluster, Place(()))
+    place = places(use.waiting, use.holding).get(cluster, QueuePosition(()))
     return QueueView(
         position=len(place.ahead) + 1,
         ahead=place.ahead,

@@ -32,7 +32,7 @@ _PR_SET_PDEATHSIG = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
+class ProcessContext:
     """Whose process it is and where it writes."""
 
     home: Path
@@ -129,7 +129,7 @@ class Ours:
 
 
 def start(
-    place: Place,
+    place: ProcessContext,
     role: str,
     name: str,
     argv: tuple[str, ...],
@@ -156,7 +156,7 @@ def start(
 
 
 def start_program(
-    place: Place, argv: tuple[str, ...], environment: Mapping[str, str], cwd: Path
+    place: ProcessContext, argv: tuple[str, ...], environment: Mapping[str, str], cwd: Path
 ) -> subprocess.Popen[bytes]:
     """Start the user's program; its two outputs go to files of their own and outlive everyone."""
     marked = {**environment, **marks.mark(place.home, place.run, place.cluster, "driver", "job")}
@@ -176,7 +176,7 @@ def start_program(
         )
 
 
-def end_all_of(place: Place, name: str) -> None:
+def end_all_of(place: ProcessContext, name: str) -> None:
     """Kill a member and whatever it started: a Ray node is ten processes, a Spark worker three."""
     mine = [p.pid for p in marks.marked(place.home, place.cluster) if p.name == name]
     for pid in {*mine, *marks.descendants(mine)}:

@@ -14,7 +14,11 @@ from ebbtide.infra.models.phases import Reason, Step
 from ebbtide.infra.models.records import EventKind, Share
 from ebbtide.infra.models.resources import format_duration, format_memory
 from ebbtide.infra.platforms.local.metrics import TreeMeter
-from ebbtide.infra.platforms.local.processes import Place, member_environment, user_environment
+from ebbtide.infra.platforms.local.processes import (
+    ProcessContext,
+    member_environment,
+    user_environment,
+)
 from ebbtide.infra.platforms.local.supervisor.bounds import Bounds
 from ebbtide.infra.platforms.local.supervisor.members import Exit, Members
 from ebbtide.infra.platforms.local.supervisor.output import OutputWatch
@@ -37,7 +41,7 @@ class ClusterContext:
 
     spec: RunSpec
     plan: ClusterPlan
-    place: Place
+    place: ProcessContext
     ledger: Ledger
     reporter: StatusReporter
     recorder: UsageRecorder
@@ -366,7 +370,7 @@ class ClusterController:
             memory_percent=100 * meter.memory_bytes / tier.memory_bytes if meter else 0.0,
         )
 
-    def _environment(self, job: JobSpec, place: Place) -> dict[str, str]:
+    def _environment(self, job: JobSpec, place: ProcessContext) -> dict[str, str]:
         environment = user_environment(os.environ)
         environment.update(job.env)
         environment.update(self.reporter.view.driver_env)

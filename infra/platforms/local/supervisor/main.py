@@ -51,7 +51,9 @@ class Supervisor:
         self.ledger = platform.ledger
         self.spec = from_json(RunSpec, (settings.run_folder(run) / "spec.json").read_text())
         logs = settings.run_folder(run)
-        self.place = processes.Place(home=settings.home, run=run, cluster=cluster, logs=logs)
+        self.place = processes.ProcessContext(
+            home=settings.home, run=run, cluster=cluster, logs=logs
+        )
         self.reporter = StatusReporter(self.ledger, run, cluster)
         self.lease = LeaseJudge(self.spec.lease_s)
         self.admission = Admission(self.spec, cluster, platform, self.reporter)

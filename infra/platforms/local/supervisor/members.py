@@ -63,7 +63,7 @@ class Members:
         self,
         plan: ClusterPlan,
         framework: Framework,
-        place: processes.Place,
+        place: processes.ProcessContext,
         environment: Mapping[str, str],
         reporter: StatusReporter,
     ):

@@ -31,7 +31,7 @@ _GRACE_S = 3.0
 class Driver:
     """At most one process."""
 
-    def __init__(self, job: JobSpec, place: processes.Place):
+    def __init__(self, job: JobSpec, place: processes.ProcessContext):
         self.job = job
         self.place = place
         self.view = JobView()

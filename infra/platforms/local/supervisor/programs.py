@@ -15,7 +15,7 @@ from ebbtide.infra.models.job import JobSpec
 from ebbtide.infra.models.orders import Orders
 from ebbtide.infra.models.phases import Reason
 from ebbtide.infra.models.records import EventKind
-from ebbtide.infra.platforms.local.processes import Place
+from ebbtide.infra.platforms.local.processes import ProcessContext
 from ebbtide.infra.platforms.local.supervisor.program import Driver
 from ebbtide.infra.platforms.local.supervisor.status import StatusReporter
 
@@ -24,7 +24,10 @@ class Programs:
     """All of one cluster, each started once."""
 
     def __init__(
-        self, place: Place, reporter: StatusReporter, environment: Callable[[JobSpec, Place], Any]
+        self,
+        place: ProcessContext,
+        reporter: StatusReporter,
+        environment: Callable[[JobSpec, ProcessContext], Any],
     ):
         self._place = place
         self._reporter = reporter
