@@ -34,7 +34,7 @@ from ebbtide.infra.settings import Settings
 from ebbtide.tasks.words import words_of
 from tests.clusters import TIER, cluster_spec, run_spec
 from tests.stack.prefect import EBB, ROOT
-from tests.unit.test_overview import CATALOG
+from tests.unit.lifecycle.test_inventory import CATALOG
 
 HERON = RunName("heron")
 HERON_1 = ClusterId("heron-1")

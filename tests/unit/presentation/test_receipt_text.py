@@ -15,7 +15,7 @@ from ebbtide.infra.presentation.receipt_text import (
     receipt_markdown,
     short_line,
 )
-from tests.unit.test_receipts import RECORD, sample, settled, span
+from tests.unit.accounting.test_receipts import RECORD, sample, settled, span
 
 UNPRICED = settle(replace(RECORD, spans=[replace(s, price_per_hour=0) for s in RECORD.spans]))
 
