@@ -15,7 +15,7 @@ _BEATS_PER_LEASE = 5.0
 
 
 class Heartbeat:
-    """``with Heartbeat(...)``: the lease is renewed inside and lapses after."""
+    """``with Heartbeat(...)``: the lease is renewed inside and expires after."""
 
     def __init__(self, settings: Settings, platform: str, cluster: ClusterId, lease_s: float):
         self._settings = settings

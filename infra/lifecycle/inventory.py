@@ -74,7 +74,7 @@ class Lease:
 
     duration_s: float
     left_s: float
-    """Until it lapses unless it is renewed; by this machine's clock, for people to read."""
+    """Until it expires unless it is renewed; by this machine's clock, for people to read."""
     renewed_by: int | None
     """The flow process; None when it is dead and nobody renews the lease."""
 

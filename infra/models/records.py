@@ -122,7 +122,7 @@ class Cluster:
     """Of its run; 1 = the first."""
     pool: str
     state: LeaseState
-    beat: int
+    renewals: int
     """Counts the renewals of its lease."""
     beat_at: float
     """When it was last renewed; Unix time in seconds, 0 when never. For people to read."""

@@ -33,6 +33,7 @@ _FIXES: dict[Reason, str] = {
     Reason.IDLE: "end the program when its work is done, or --idle-release never",
     Reason.OUTPUT_LIMIT: "print less, or a larger --max-output",
     Reason.TOO_MANY_PROCESSES: "let it start fewer, or a larger --max-processes",
+    Reason.OUTPUT_INVALID: "let the program write what its caller asked for, then run it again",
     Reason.CANCELLED: "nothing: somebody stopped it",
     Reason.RELEASE_INCOMPLETE: "ebb held --release",
 }
@@ -103,19 +104,19 @@ def _last(story: Story, kind: EventKind) -> Event | None:
 
 
 def _durations(story: Story) -> dict[Step, float]:
-    """Seconds from each step's end back to the step before it."""
+    """Seconds from each step's end back to the step before it; none where the clock was set."""
     found: dict[Step, float] = {}
     before = story.created
     for event in story.events:
         if event.kind in _STEP_ENDS and event.step is not None:
-            found[event.step] = found.get(event.step, 0.0) + event.at - before
+            found[event.step] = found.get(event.step, 0.0) + max(0.0, event.at - before)
             before = event.at
     return found
 
 
 def _times(story: Story) -> tuple[str, ...]:
     return tuple(
-        f"{STEP_LABELS[step]} took {format_duration(max(0.0, seconds))}"
+        f"{STEP_LABELS[step]} took {format_duration(seconds)}"
         for step, seconds in _durations(story).items()
     )
 

@@ -336,7 +336,7 @@ def _platform(text: str) -> str:
 
 
 def _count(text: str) -> int:
-    if not text.strip().isdigit() or int(text) < 1:
+    if not text.strip().isdecimal() or int(text) < 1:
         raise ValueError(f"{text!r} is not a number of runs; write 1 or more, or leave it out")
     return int(text)
 

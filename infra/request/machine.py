@@ -67,5 +67,5 @@ def _numbers(file: Path, count: int) -> list[int | None]:
         words = file.read_text().split()
     except OSError:
         words = []
-    numbers = [int(word) if word.isdigit() else None for word in words[:count]]
+    numbers = [int(word) if word.isdecimal() else None for word in words[:count]]
     return numbers + [None] * (count - len(numbers))

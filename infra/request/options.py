@@ -262,7 +262,7 @@ def _processes(text: str) -> int | str | None:
     word = text.strip()
     if word in ("auto", "none"):
         return None if word == "none" else word
-    if not word.isdigit() or int(word) < _LEAST_PROCESSES:
+    if not word.isdecimal() or int(word) < _LEAST_PROCESSES:
         rule = f"write {_LEAST_PROCESSES} or more, auto, or none"
         raise ValueError(f"{text!r} is not a number of processes; {rule}")
     return int(word)

@@ -246,7 +246,7 @@ def test_a_renewal_is_seen_and_a_released_cluster_is_not_renewed(store: RunStore
     after = store.cluster(HERON_1)
     assert before is not None
     assert after is not None
-    assert after.beat != before.beat
+    assert after.renewals != before.renewals
     store.mark_released(HERON_1, by="test")
     assert not store.renew(HERON_1)
     assert not store.renew(NOBODY_1)
@@ -259,7 +259,7 @@ def test_a_lease_is_extended_with_its_renewal_and_its_order(store: RunStore) -> 
     assert before is not None
     assert after is not None
     assert (after.lease_s, after.orders.kept) == (60.0, True)
-    assert after.beat != before.beat
+    assert after.renewals != before.renewals
     assert not store.extend_lease(NOBODY_1, 60.0)
 
 

@@ -148,7 +148,7 @@ class LocalPlatform:
         return Login(user=door.USER, password=password, password_file=file)
 
     def renew(self, cluster: ClusterId) -> bool:
-        """One more beat."""
+        """One more renewal."""
         return self.ledger.renew(cluster)
 
     def supervised(self, cluster: ClusterId) -> bool:

@@ -186,7 +186,7 @@ class ClusterTable(Database):
                 "attempt": cluster.attempt,
                 "pool": cluster.pool,
                 "state": cluster.state.value,
-                "beat": cluster.beat,
+                "beat": cluster.renewals,
                 "lease_s": cluster.lease_s,
                 "tier": cluster.limits.tier,
                 "tier_most": cluster.limits.tier_most,

@@ -57,7 +57,7 @@ def cluster_of(row: sqlite3.Row) -> Cluster:
         attempt=row["attempt"],
         pool=row["pool"],
         state=LeaseState(row["state"]),
-        beat=row["beat"],
+        renewals=row["beat"],
         beat_at=row["beat_at"],
         lease_s=row["lease_s"],
         created=row["created"],

@@ -9,39 +9,38 @@ from ebbtide.infra.policy.limits import LimitsWatch, Verdict
 
 def test_renewed_lease_never_lapses() -> None:
     judge = LeaseJudge(10)
-    assert not any(judge.lapsed(beat, beat * 9.0) for beat in range(100))
+    assert not any(judge.expired(renewals, renewals * 9.0) for renewals in range(100))
 
 
 def test_unchanged_lease_lapses_after_its_duration() -> None:
     judge = LeaseJudge(10)
-    assert [judge.lapsed(7, now_s) for now_s in (100.0, 109.9, 110.0)] == [False, False, True]
+    assert [judge.expired(7, now_s) for now_s in (100.0, 109.9, 110.0)] == [False, False, True]
 
 
 def test_lease_counts_from_the_first_read_not_from_any_clock_of_another() -> None:
     judge = LeaseJudge(10)
-    assert not judge.lapsed(3, 1e9)
+    assert not judge.expired(3, 1e9)
 
 
 def test_lease_that_comes_back_in_time_starts_anew() -> None:
     judge = LeaseJudge(10)
-    judge.lapsed(1, 0.0)
-    judge.lapsed(2, 9.0)
-    assert not judge.lapsed(2, 18.0)
-    assert judge.left_s(18.0) == 1.0
+    judge.expired(1, 0.0)
+    judge.expired(2, 9.0)
+    assert [judge.expired(2, now_s) for now_s in (18.0, 18.9, 19.0)] == [False, False, True]
 
 
-def test_lease_lasts_for_as_long_as_was_agreed_with_the_last_beat() -> None:
+def test_lease_lasts_for_as_long_as_was_agreed_with_the_last_renewal() -> None:
     judge = LeaseJudge(10)
-    judge.lapsed(1, 0.0)
+    judge.expired(1, 0.0)
     judge.agree(100)
-    assert [judge.lapsed(1, now_s) for now_s in (99.0, 100.0)] == [False, True]
+    assert [judge.expired(1, now_s) for now_s in (99.0, 100.0)] == [False, True]
 
 
 def test_lease_that_comes_with_a_beat_does_not_count_the_silence_before_it() -> None:
     judge = LeaseJudge(100)
-    judge.lapsed(1, 0.0)
+    judge.expired(1, 0.0)
     judge.agree(10)
-    assert not judge.lapsed(2, 50.0)
+    assert not judge.expired(2, 50.0)
 
 
 def test_no_lease_lasts_for_ever() -> None:

@@ -1,4 +1,4 @@
-"""The lease at its edges: a day, the moment it expires, and what is left of it."""
+"""The lease at its edges: a day, and the moment it expires."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ def test_lease_of_a_day_is_the_longest(asked_s: float, agreed_s: float) -> None:
     assert judge.duration_s == agreed_s
 
 
-def test_nothing_is_left_at_the_moment_it_lapses() -> None:
+def test_it_expires_at_the_moment_its_duration_is_over() -> None:
     judge = LeaseJudge(10)
-    judge.lapsed(1, 100.0)
-    assert (judge.left_s(100.0), judge.left_s(110.0), judge.lapsed(1, 110.0)) == (10.0, 0.0, True)
+    judge.expired(1, 100.0)
+    assert [judge.expired(1, now_s) for now_s in (109.9, 110.0)] == [False, True]
 
 
-def test_lapsed_lease_that_is_renewed_lives_again() -> None:
+def test_expired_lease_that_is_renewed_lives_again() -> None:
     judge = LeaseJudge(10)
-    judge.lapsed(1, 0.0)
-    assert judge.lapsed(1, 10.0)
-    assert not judge.lapsed(2, 11.0)
+    judge.expired(1, 0.0)
+    assert judge.expired(1, 10.0)
+    assert not judge.expired(2, 11.0)

@@ -102,7 +102,7 @@ def test_counts_are_taken_from_one_up(load: Any, count: int) -> None:
     assert (pool.runs_per_owner, pool.runs_waiting, tier.runs_at_once) == (count, count, count)
 
 
-@pytest.mark.parametrize("count", ["0", "-1", "1.5", "''"])
+@pytest.mark.parametrize("count", ["0", "-1", "1.5", "''", "²"])
 def test_count_below_one_is_refused(problems: Any, count: str) -> None:
     (said,) = problems(f"tiers: {{a: {{cpu: 1, memory: 1Gi, runs-at-once: {count}}}}}")
     assert said.startswith("tiers.a.runs-at-once: ")

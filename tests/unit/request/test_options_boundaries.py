@@ -46,6 +46,7 @@ def test_edge_of_what_is_allowed_belongs_to_it(name: str, text: str, value: Any)
         ("lease", "1999ms"),
         ("max-output", str(MIB - 1)),
         ("max-processes", "9"),
+        ("max-processes", "²"),
         ("name", "a" * 41),
         ("name", ""),
     ],

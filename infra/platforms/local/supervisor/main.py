@@ -1,7 +1,7 @@
 """The supervisor's loop, as a program: its arguments are HOME RUN CLUSTER ATTEMPT.
 
 The guard starts it. It renews nothing itself. It makes the cluster what the orders in the ledger
-say, tells what is, and releases everything when its orders say so or the lease lapses.
+say, tells what is, and releases everything when its orders say so or the lease expires.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class Supervisor:
         self.controller = ClusterController(self.context)
         self.release_order: Release | None = None
         self.orders = Orders()
-        self._lapsed: str | None = None
+        self._expired: str | None = None
         self._held = NOTHING
         self._version = -1
         self._read_s = -_READ_AT_LEAST_S
@@ -91,7 +91,7 @@ class Supervisor:
         members = self.controller.members
         self.controller.programs.ask_to_end()
         workers = len(members.workers) if members else 0
-        release(self.context, self.release_order, workers, lapsed=self._lapsed)
+        release(self.context, self.release_order, workers, expired=self._expired)
 
     def _tick(self) -> None:
         with contextlib.suppress(EbbError):  # judged again at the next tick; the lease goes on
@@ -128,10 +128,10 @@ class Supervisor:
         self.lease.agree(found.lease_s)
         if self.orders.release is not None:
             self.release_order = self.orders.release
-        elif self.lease.lapsed(found.beat, now_s()):
+        elif self.lease.expired(found.renewals, now_s()):
             kept = self.lease.duration_s > self.spec.lease_s
             words = "its flow stayed suspended for longer than it was to be kept" if kept else ""
-            self._lapsed = words
+            self._expired = words
             self.release_order = Release(reason=Reason.LEASE_LAPSED)
         self._obey_repeat()
 
@@ -165,7 +165,7 @@ class Supervisor:
             attempt=self.attempt,
             pool=self.spec.cluster.pool.name,
             state=LeaseState.ADMITTED if self.admission.admitted else LeaseState.QUEUED,
-            beat=0,
+            renewals=0,
             beat_at=0.0,
             lease_s=self.lease.duration_s,
             limits=RunLimits.of(self.spec.cluster),

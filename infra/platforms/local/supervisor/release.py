@@ -24,7 +24,7 @@ _RECORD_TIMEOUT_S = 60.0
 
 
 def release(
-    context: ClusterContext, order: Release, workers: int, *, lapsed: str | None = None
+    context: ClusterContext, order: Release, workers: int, *, expired: str | None = None
 ) -> None:
     """Give everything back.
 
@@ -32,7 +32,7 @@ def release(
         context: whose.
         order: why and how.
         workers: how many there were, for the last line.
-        lapsed: set when nobody renewed the lease, so that nobody is there to end the run: why, in
+        expired: set when nobody renewed the lease, so that nobody is there to end the run: why, in
             words; may be empty.
     """
     ledger, reporter, place = context.ledger, context.reporter, context.place
@@ -55,8 +55,8 @@ def release(
     else:
         reporter.done(Step.TEAR_DOWN, _words(workers, context))
     wait_until(lambda: _recorded(ledger, context, reason), timeout_s=_RECORD_TIMEOUT_S)
-    if lapsed is not None:
-        _end_run(ledger, reporter.view, place.run, lapsed)
+    if expired is not None:
+        _end_run(ledger, reporter.view, place.run, expired)
 
 
 def _words(workers: int, context: ClusterContext) -> str:
