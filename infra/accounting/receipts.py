@@ -317,7 +317,7 @@ def _figures(record: Record) -> Figures:
     min_s = sum(seconds for _, seconds in at_min)
     max_s = sum(seconds for s, seconds in timed if s.wanted >= spec.policy.max_workers)
     return Figures(
-        seconds=sum(_cluster_seconds(record)),
+        seconds=sum(_cluster_seconds(record)) if asked else 0.0,  # of no worker nothing is known
         tier=spec.tier.name,
         scales=spec.has_workers,
         min_workers=spec.policy.min_workers,

@@ -293,9 +293,9 @@ def _pool_of(file: _File, where: str, value: Any, names: list[str]) -> str:
     return str(value) if value is not None else names[0]
 
 
-def _names(file: _File, where: str, value: Any) -> tuple[str, ...]:
+def _names(file: _File, where: str, value: Any, like: str = "[dask]") -> tuple[str, ...]:
     if isinstance(value, dict):
-        file.add(where, "it must be a list of names", "write it like [dask]")
+        file.add(where, "it must be a list", f"write it like {like}")
         return ()
     names = value if isinstance(value, list) else str(value or "").split(",")
     return tuple(text for name in names if (text := str(name).strip()))
@@ -303,7 +303,7 @@ def _names(file: _File, where: str, value: Any) -> tuple[str, ...]:
 
 def _keep(file: _File, value: Any) -> Keep:
     try:
-        return parse_keep(_names(file, "keep", value))
+        return parse_keep(_names(file, "keep", value, "[30d, 1000 runs]"))
     except ValueError as error:
         file.problems.append(problem_from(Reason.CATALOG_INVALID, f"{file.source}: keep", error))
         return Keep()

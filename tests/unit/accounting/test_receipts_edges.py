@@ -281,6 +281,10 @@ def test_time_between_two_clusters_is_nobodys(numbers: tuple[int, ...], first_s:
     assert receipt(*spans, samples=samples).advice == ""
 
 
+def test_run_that_never_held_a_worker_is_given_no_advice() -> None:
+    assert receipt(span("head", 0, 100, cpu_s=1.0)).advice == ""
+
+
 # From the ledger ------------------------------------------------------------------------------
 
 

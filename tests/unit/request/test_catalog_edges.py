@@ -141,7 +141,13 @@ def test_names_are_a_list_or_words_with_commas(load: Any, text: str) -> None:
     ],
 )
 def test_names_are_no_pairs(problems: Any, text: str, where: str) -> None:
-    assert problems(text) == [f"{where}: it must be a list of names"]
+    assert problems(text) == [f"{where}: it must be a list"]
+
+
+def test_what_to_keep_is_shown_as_one_writes_it(load: Any) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        load("keep: {runs: 3}")
+    assert [problem.hint for problem in caught.value.problems] == ["write it like [30d, 1000 runs]"]
 
 
 def test_keep_is_read(load: Any) -> None:
