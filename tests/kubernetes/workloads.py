@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from typing import Any
 
 from kubernetes import client
+from kubernetes.client.exceptions import NotFoundException
 
 from tests.kubernetes.lab import images
 from tests.kubernetes.lab.metrics_api import CPU
@@ -108,7 +110,8 @@ def uses(api: client.ApiClient, space: str, cpu: str) -> None:
     core = client.CoreV1Api(api)
     body = {"metadata": {"annotations": {CPU: cpu}}}
     for pod in core.list_namespaced_pod(space).items:
-        core.patch_namespaced_pod(pod.metadata.name, space, body)
+        with contextlib.suppress(NotFoundException):  # it has left meanwhile
+            core.patch_namespaced_pod(pod.metadata.name, space, body)
 
 
 def nodes_of(api: client.ApiClient, pool: str) -> list[client.V1Node]:

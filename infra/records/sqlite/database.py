@@ -17,7 +17,7 @@ from ebbtide.infra.errors import ConfigurationError, Problem, ProvisioningError
 from ebbtide.infra.files.private import own_file, private_home
 from ebbtide.infra.models.phases import Reason
 from ebbtide.infra.records.sqlite.schema import VERSION, upgrade, version_of
-from ebbtide.infra.waiting import wall_s
+from ebbtide.infra.waiting import wait_until, wall_s
 
 _BUSY_TIMEOUT_S = 10.0
 _HINT = "see that EBB_HOME can be written, then try again"
@@ -145,7 +145,7 @@ class Database:
     def _migrate(self, connection: sqlite3.Connection) -> None:
         if self._check_version(connection):
             return
-        connection.execute("PRAGMA journal_mode = WAL")
+        _switch_to_wal(connection)
         connection.execute("BEGIN IMMEDIATE")
         if not self._check_version(connection):
             upgrade(connection)
@@ -169,6 +169,24 @@ class Database:
             self.moved_aside = aside
         for suffix in ("-wal", "-shm"):
             self.path.with_name(self.path.name + suffix).unlink(missing_ok=True)
+
+
+def _switch_to_wal(connection: sqlite3.Connection) -> None:
+    """Of two who open a new file at once, SQLite refuses one at once, whatever its time-out is."""
+    refused: list[sqlite3.OperationalError] = []
+
+    def switched() -> bool:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error):
+                raise
+            refused.append(error)
+            return False
+        return True
+
+    if not wait_until(switched, timeout_s=_BUSY_TIMEOUT_S):
+        raise refused[-1]
 
 
 def _unwritable(path: Path, why: str) -> ProvisioningError:

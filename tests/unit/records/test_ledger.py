@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from ebbtide.infra import waiting
 from ebbtide.infra.errors import ConfigurationError, ProvisioningError
 from ebbtide.infra.models.ids import ClusterId, RunName
 from ebbtide.infra.models.orders import Autoscale, Orders, Release, StartJob
 from ebbtide.infra.models.phases import Reason
 from ebbtide.infra.models.records import Event, EventKind, Reserved, Run
 from ebbtide.infra.records.ledger import Ledger
+from ebbtide.infra.records.sqlite import database
 from ebbtide.infra.records.sqlite.schema import SCHEMA, UPGRADES
 
 HERON = RunName("heron")
@@ -122,6 +125,25 @@ def test_ledger_that_another_locks_is_a_temporary_infrastructure_error(
         Ledger(ledger.path.parent).renew(ClusterId("heron-1"))
     assert error.value.reason is Reason.LEDGER_UNWRITABLE
     assert "another process is writing to it" in error.value.hint
+
+
+def test_new_ledger_that_another_makes_at_once_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SQLite refuses the switch to its write-ahead log at once, whatever its time-out is."""
+    other = sqlite3.connect(tmp_path / "ledger.sqlite", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+
+    def wait_until(probe: Callable[[], bool], *, timeout_s: float) -> bool:
+        assert not probe()
+        other.execute("COMMIT")
+        other.close()
+        return waiting.wait_until(probe, timeout_s=timeout_s)
+
+    monkeypatch.setattr(database, "wait_until", wait_until)
+    ledger = Ledger(tmp_path)
+    assert ledger.runs() == []
+    ledger.close()
 
 
 def test_name_that_is_taken_is_not_told_as_a_full_disk(ledger: Ledger) -> None:
