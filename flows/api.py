@@ -15,7 +15,7 @@ from typing import Any, Unpack
 from ebbtide.flows.cli.runs.viewer import Viewer
 from ebbtide.flows.cli.screen import TextScreen
 from ebbtide.flows.launch import launch
-from ebbtide.infra.errors import EbbError, error_for
+from ebbtide.infra.errors import EbbError
 from ebbtide.infra.frameworks.base import load_framework
 from ebbtide.infra.lifecycle import steps
 from ebbtide.infra.lifecycle.heartbeat import Heartbeat
@@ -23,9 +23,9 @@ from ebbtide.infra.lifecycle.held_programs import Program, checked_program, fold
 from ebbtide.infra.lifecycle.once import take_over
 from ebbtide.infra.lifecycle.outcome import RunResult, result_of
 from ebbtide.infra.lifecycle.steps import Scene
+from ebbtide.infra.lifecycle.stop import release_and_end
 from ebbtide.infra.lifecycle.submission import RunRequest, session_request, spec_for
 from ebbtide.infra.models.cluster import ClusterView
-from ebbtide.infra.models.phases import Reason
 from ebbtide.infra.platforms.base import load_platform
 from ebbtide.infra.records import runs
 from ebbtide.infra.records.opening import open_store
@@ -191,17 +191,8 @@ def _recorded(ledger: RunStore, scene: Scene) -> Iterator[None]:
     error: EbbError | None = None
     try:
         yield
-    except EbbError as failure:
-        error = failure
-        raise
-    except Exception as failure:
-        error = error_for(Reason.EXIT_CODE, detail=f"the session raised {failure!r}"[:300])
-        raise
-    except BaseException:
-        error = error_for(Reason.CANCELLED)
+    except BaseException as failure:
+        error = runs.session_error(failure, "the session")
         raise
     finally:
-        try:
-            steps.tear_down(scene, error.reason if error else None)
-        finally:
-            runs.end(ledger, scene.spec.name, error, error.exit_code if error else 0)
+        release_and_end(ledger, scene, error, steps.tear_down)

@@ -31,7 +31,7 @@ from ebbtide.infra.lifecycle.held_programs import Program, done_before, folder_f
 from ebbtide.infra.lifecycle.once import begin, take_over
 from ebbtide.infra.lifecycle.outcome import RunResult
 from ebbtide.infra.lifecycle.steps import Scene
-from ebbtide.infra.lifecycle.stop import stop_run
+from ebbtide.infra.lifecycle.stop import release_and_end, stop_run
 from ebbtide.infra.lifecycle.submission import session_request
 from ebbtide.infra.models.cluster import ClusterView
 from ebbtide.infra.models.job import RunSpec
@@ -155,21 +155,12 @@ def _released(ledger: RunStore, scene: Scene, keep: Callable[[], bool]) -> Itera
     except Pause:
         kept = keep()
         raise
-    except EbbError as failure:
-        error = failure
-        raise
-    except Exception as failure:
-        error = error_for(Reason.EXIT_CODE, detail=f"the flow raised {failure!r}"[:300])
-        raise
-    except BaseException:
-        error = error_for(Reason.CANCELLED)
+    except BaseException as failure:
+        error = runs.session_error(failure, "the flow")
         raise
     finally:
         if not kept:
-            try:
-                _tear_down(scene, error.reason if error else None)
-            finally:
-                runs.end(ledger, scene.spec.name, error, error.exit_code if error else 0)
+            release_and_end(ledger, scene, error, _tear_down)
 
 
 def _tear_down(scene: Scene, reason: Reason | None) -> None:

@@ -146,6 +146,15 @@ def launch_error(failure: BaseException) -> EbbError:
     return error_for(Reason.LAUNCH_FAILED, detail=detail)
 
 
+def session_error(failure: BaseException, who: str) -> EbbError:
+    """What ended a session that drove a cluster, in whose name it is told; a signal cancels it."""
+    if isinstance(failure, EbbError):
+        return failure
+    if isinstance(failure, Exception):
+        return error_for(Reason.EXIT_CODE, detail=f"{who} raised {failure!r}"[:300])
+    return error_for(Reason.CANCELLED)
+
+
 def job_error(view: ClusterView) -> EbbError | None:
     """What the program's end means; None when it ended well or has not ended."""
     job = view.job

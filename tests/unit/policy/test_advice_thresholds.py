@@ -7,20 +7,9 @@ from typing import Any
 
 import pytest
 
-from ebbtide.infra.policy.advice import Figures, advise
+from ebbtide.infra.policy.advice import advise
+from tests.unit.policy.test_advice import FINE
 
-FINE = Figures(
-    seconds=600,
-    tier="large",
-    scales=True,
-    min_workers=1,
-    max_workers=4,
-    cpu=0.5,
-    peak_memory=0.6,
-    at_max=0.3,
-    at_min=0.3,
-    cpu_at_min=0.4,
-)
 FULL: dict[str, Any] = {"at_max": 0.8, "cpu": 0.9}
 FLOOR: dict[str, Any] = {"min_workers": 4, "at_min": 0.9, "cpu_at_min": 0.05}
 WASTE: dict[str, Any] = {"cpu": 0.1, "peak_memory": 0.3}
