@@ -129,6 +129,6 @@ def usage() -> str:
         f"  {'':<32} message, data; the program's output as kind output, data.stream",
         "",
         "Exit code: the program's own; 64 misconfiguration, 69 no room in time, 70 infrastructure,",
-        "75 temporary, 124 a time limit, 130 stopped.",
+        "75 temporary, 124 a time limit, 130 stopped, 141 its output's reader has gone.",
     ]
     return "\n".join(lines)

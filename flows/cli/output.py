@@ -7,9 +7,9 @@ from argparse import ArgumentParser
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from rich.console import Console
 from rich.table import Table
 
+from ebbtide.flows.cli.streams import TextConsole
 from ebbtide.infra.errors import ConfigurationError, Problem
 from ebbtide.infra.escaping import json_text, visible
 from ebbtide.infra.models.ids import RunName
@@ -68,7 +68,7 @@ def print_json(data: Any) -> None:
 
 def print_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """A plain table on stdout; cells fold instead of being cut."""
-    console = Console(highlight=False, markup=False)
+    console = TextConsole()
     table = Table(box=None, pad_edge=False, header_style="bold")
     for header in headers:
         table.add_column(visible(header), overflow="fold")

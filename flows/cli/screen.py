@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.status import Status
 from rich.text import Text
 
+from ebbtide.flows.cli.streams import ByteWriter, TextConsole
 from ebbtide.infra.escaping import json_text, visible
 from ebbtide.infra.frameworks.base import load_framework
 from ebbtide.infra.models.codec import to_data
@@ -88,9 +89,8 @@ class TextScreen:
     """For people: permanent lines, and on a terminal one live line below them."""
 
     def __init__(self, file: IO[str] | None = None):
-        self._console = Console(
-            file=file or sys.stderr, highlight=False, markup=False, soft_wrap=True
-        )
+        self._console: Console = TextConsole(file or sys.stderr, soft_wrap=True)
+        self._writers = {"stdout": ByteWriter("stdout"), "stderr": ByteWriter("stderr")}
         self._status: Status | None = None
         self._said = ""
         self._began_at = wall_s()
@@ -166,10 +166,7 @@ class TextScreen:
     def output(self, stream: str, data: bytes) -> None:
         """Byte for byte, to the stream it was written to."""
         self._quiet()
-        target = sys.stdout if stream == "stdout" else sys.stderr
-        target.flush()
-        target.buffer.write(data)
-        target.buffer.flush()
+        self._writers[stream].write(data)
 
     def ended(self, lines: list[str], facts: dict[str, Any]) -> None:  # noqa: ARG002
         """Last words; the very last line is what is still held."""

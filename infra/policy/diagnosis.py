@@ -34,6 +34,7 @@ _FIXES: dict[Reason, str] = {
     Reason.OUTPUT_LIMIT: "print less, or a larger --max-output",
     Reason.TOO_MANY_PROCESSES: "let it start fewer, or a larger --max-processes",
     Reason.OUTPUT_INVALID: "let the program write what its caller asked for, then run it again",
+    Reason.READER_GONE: "nothing, if that was meant (| head); --detach lets a run go on unread",
     Reason.CANCELLED: "nothing: somebody stopped it",
     Reason.RELEASE_INCOMPLETE: "ebb held --release",
 }

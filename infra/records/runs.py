@@ -139,6 +139,8 @@ def launch_error(failure: BaseException) -> EbbError:
         return failure
     if isinstance(failure, (KeyboardInterrupt, SystemExit)):
         return error_for(Reason.CANCELLED)
+    if isinstance(failure, BrokenPipeError):
+        return error_for(Reason.READER_GONE)
     detail = repr(failure)[:300]
     if isinstance(failure, OSError) and failure.strerror:
         where = f"{failure.filename}: " if failure.filename else ""
