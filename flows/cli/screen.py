@@ -23,6 +23,9 @@ from ebbtide.infra.models.resources import format_duration
 from ebbtide.infra.waiting import wall_s
 
 _LONGEST_PROGRAM = 60
+_LONGEST_MESSAGE = 54
+_BESIDE_MESSAGE = 27
+"""Columns of a step's line that its message does not have: mark, label, time."""
 _MARKS = {"done": ("✓", "green"), "failed": ("✗", "red"), "warning": ("!", "yellow")}
 
 
@@ -107,7 +110,7 @@ class TextScreen:
         idle = format_duration(limits.idle_release_s) if limits.idle_release_s else "never"
         start = format_duration(limits.start_within_s)
         self._print("")
-        self._field("Job", f"{_program(spec)} · run {spec.name}")
+        self._field("Job", f"{program_text(spec)} · run {spec.name}")
         pool = cluster.pool
         self._field("Cluster", f"{cluster.framework} · {workers}{tier}")
         self._field("Platform", f"{spec.platform} · pool {pool.name} ({pool.capacity})")
@@ -184,7 +187,8 @@ class TextScreen:
         mark, style = _MARKS[kind]
         took = format_duration(took_s) if took_s is not None else ""
         line = Text(f"  {mark}", style=style)
-        line.append(f" {label:<15} {visible(message):<54} ", style="default")
+        room = max(0, min(_LONGEST_MESSAGE, self._console.width - _BESIDE_MESSAGE))
+        line.append(f" {label:<15} {visible(message):<{room}} ", style="default")
         line.append(f"{took:>6}", style="dim")
         self._console.print(line)
 
@@ -203,7 +207,7 @@ class TextScreen:
             self._said = ""
 
 
-def _program(spec: RunSpec) -> str:
+def program_text(spec: RunSpec) -> str:
     """As one would say it: the built-in job by its name, the interpreter left out."""
     if spec.job is None:
         return "a Python session"
