@@ -154,7 +154,7 @@ def _watch_starter(settings: Settings, run: RunName) -> None:
         while part := os.read(0, len(KEEP)):
             said += part
     if said != KEEP:
-        stop_run(settings, run, Reason.CANCELLED)
+        stop_run(settings, run, Reason.STARTER_LOST)
 
 
 def _exit_code(ledger: RunStore, run: RunName) -> int:
