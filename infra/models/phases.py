@@ -60,6 +60,8 @@ class ExitCode:
     TEMPORARY = 75
     TIMEOUT = 124
     INTERRUPTED = 130
+    READER_GONE = 141
+    """128 + SIGPIPE, as of a program that a closed pipe ends."""
 
 
 class Reason(StrEnum):
@@ -90,6 +92,7 @@ class Reason(StrEnum):
     SUPERVISOR_LOST = "INFRA:SUPERVISOR_LOST"
     LEASE_LAPSED = "INFRA:LEASE_LAPSED"
     FLOW_LOST = "INFRA:FLOW_LOST"
+    STARTER_LOST = "INFRA:STARTER_LOST"
     LEDGER_UNWRITABLE = "INFRA:LEDGER_UNWRITABLE"
     EXIT_CODE = "JOB:EXIT_CODE"
     NOT_STARTED = "JOB:NOT_STARTED"
@@ -99,6 +102,7 @@ class Reason(StrEnum):
     OUTPUT_INVALID = "JOB:OUTPUT_INVALID"
     OUTPUT_LIMIT = "JOB:OUTPUT_LIMIT"
     TOO_MANY_PROCESSES = "JOB:TOO_MANY_PROCESSES"
+    READER_GONE = "JOB:READER_GONE"
     CANCELLED = "JOB:CANCELLED"
     RELEASE_INCOMPLETE = "RELEASE:INCOMPLETE"
 
@@ -166,6 +170,7 @@ REASONS: dict[Reason, ReasonInfo] = {
     Reason.SUPERVISOR_LOST: _infra("the process that owns the cluster died"),
     Reason.LEASE_LAPSED: _infra("nobody renewed the cluster's lease"),
     Reason.FLOW_LOST: _infra("the flow process died"),
+    Reason.STARTER_LOST: _infra("the process that had started it and followed it died"),
     Reason.LEDGER_UNWRITABLE: _infra("the ledger could not be written", ExitCode.TEMPORARY),
     Reason.EXIT_CODE: ReasonInfo(Phase.FAILED, "the program failed", 1, 1.0),
     Reason.NOT_STARTED: _fixable("the program could not be started"),
@@ -177,6 +182,9 @@ REASONS: dict[Reason, ReasonInfo] = {
     Reason.OUTPUT_INVALID: ReasonInfo(Phase.FAILED, "the output is not what was expected", 1),
     Reason.OUTPUT_LIMIT: ReasonInfo(Phase.FAILED, "it printed more than may be kept", 1),
     Reason.TOO_MANY_PROCESSES: ReasonInfo(Phase.FAILED, "it had more processes than allowed", 1),
+    Reason.READER_GONE: ReasonInfo(
+        Phase.CANCELLED, "what read its output has closed the pipe", ExitCode.READER_GONE
+    ),
     Reason.CANCELLED: ReasonInfo(Phase.CANCELLED, "it was stopped", ExitCode.INTERRUPTED),
     Reason.RELEASE_INCOMPLETE: ReasonInfo(
         Phase.RELEASING, "something resists and is still held", ExitCode.TEMPORARY

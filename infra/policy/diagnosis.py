@@ -23,7 +23,8 @@ _FIXES: dict[Reason, str] = {
     Reason.WORKERS_NOT_JOINED: "ebb logs RUN --from worker-0; ebb doctor",
     Reason.SUPERVISOR_LOST: "run it again; ebb logs RUN --from supervisor says what it last did",
     Reason.LEASE_LAPSED: "run it again; the process that renewed the lease was stopped or killed",
-    Reason.FLOW_LOST: "run it again; with --detach a closed terminal does not end it",
+    Reason.FLOW_LOST: "run it again; ebb logs RUN --from flow shows what it did last",
+    Reason.STARTER_LOST: "run it again; --detach lets a run go on without whoever started it",
     Reason.LEDGER_UNWRITABLE: "free disk space where EBB_HOME lies, then run it again",
     Reason.PREFECT_UNREACHABLE: "start the server PREFECT_API_URL names, or unset it",
     Reason.EXIT_CODE: "ebb logs RUN shows what the program said last",
@@ -34,6 +35,7 @@ _FIXES: dict[Reason, str] = {
     Reason.OUTPUT_LIMIT: "print less, or a larger --max-output",
     Reason.TOO_MANY_PROCESSES: "let it start fewer, or a larger --max-processes",
     Reason.OUTPUT_INVALID: "let the program write what its caller asked for, then run it again",
+    Reason.READER_GONE: "nothing, if that was meant (| head); --detach lets a run go on unread",
     Reason.CANCELLED: "nothing: somebody stopped it",
     Reason.RELEASE_INCOMPLETE: "ebb held --release",
 }

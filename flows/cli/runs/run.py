@@ -67,7 +67,8 @@ def _run(settings: Settings, ledger: RunStore, spec: RunSpec, arguments: RunArgu
     screen: Screen = JsonScreen() if arguments.json else TextScreen()
     with _Interrupts() as interrupts:
         spec = runs.begin(ledger, spec)
-        screen.plan(spec)
+        with runs.ended_when_it_fails(ledger, spec.name):
+            screen.plan(spec)
         flow = launch(settings, ledger, spec, detach=arguments.detach)
         if arguments.detach:
             screen.detached(spec.name)
