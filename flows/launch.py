@@ -15,7 +15,8 @@ from ebbtide.infra.errors import EbbError
 from ebbtide.infra.models.ids import RunName
 from ebbtide.infra.models.job import RunSpec
 from ebbtide.infra.platforms.base import load_platform
-from ebbtide.infra.platforms.local.processes import Ours, our_environment
+from ebbtide.infra.processes.environment import our_environment
+from ebbtide.infra.processes.starting import Ours
 from ebbtide.infra.records import runs
 from ebbtide.infra.records.store import RunStore
 from ebbtide.infra.settings import Settings

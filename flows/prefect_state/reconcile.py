@@ -28,7 +28,7 @@ from ebbtide.infra.installation import rounds
 from ebbtide.infra.lifecycle import reaper
 from ebbtide.infra.lifecycle.keeping import keep_to_limits
 from ebbtide.infra.models.phases import Reason
-from ebbtide.infra.platforms.local import marks
+from ebbtide.infra.processes.identity import lives, started_ticks
 from ebbtide.infra.records.opening import open_store
 from ebbtide.infra.settings import Settings
 
@@ -82,7 +82,7 @@ def reconcile(settings: Settings, *, worker: Worker | None = None) -> Reconciled
     ledger = open_store(settings)
     with get_client(sync_client=True) as client:
         for one in ledger.registered():
-            if not marks.lives(one.process):
+            if not lives(one.process):
                 _end(client, one.flow_run_id, found)
                 ledger.unregister_process(one)
         for flow_run in _unborn(client, worker) if worker else ():
@@ -132,4 +132,4 @@ def _unborn(client: SyncPrefectClient, worker: Worker) -> list[FlowRun]:
 def process_lives(run: FlowRun) -> bool:
     """The worker's process for it; flows of others do not sign in with us."""
     pid = run.infrastructure_pid or ""
-    return pid.isdigit() and marks.started_ticks(int(pid)) > 0
+    return pid.isdigit() and started_ticks(int(pid)) > 0

@@ -17,7 +17,7 @@ from ebbtide.infra.escaping import visible
 from ebbtide.infra.lifecycle.stop import stop_run
 from ebbtide.infra.models.ids import RunName
 from ebbtide.infra.models.phases import Phase, Reason
-from ebbtide.infra.platforms.local import marks
+from ebbtide.infra.processes.identity import this_process
 from ebbtide.infra.records.opening import open_store
 from ebbtide.infra.settings import Settings
 from ebbtide.tasks.report import Report, Subject
@@ -29,7 +29,7 @@ def register_process(settings: Settings) -> str:
     speak_plainly()
     id_ = flow_run.get_id() or ""
     ledger = open_store(settings)
-    ledger.register_process(id_, flow_run.get_name() or "", marks.this_process())
+    ledger.register_process(id_, flow_run.get_name() or "", this_process())
     ledger.close()
     return id_
 

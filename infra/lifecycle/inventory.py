@@ -17,8 +17,8 @@ from ebbtide.infra.models.phases import Phase
 from ebbtide.infra.models.records import Cluster, LeaseState, Run, Share
 from ebbtide.infra.models.resources import NOTHING, Resources, format_duration
 from ebbtide.infra.platforms.base import known_platforms, load_platform
-from ebbtide.infra.platforms.local import marks
 from ebbtide.infra.platforms.local.neighbours import Neighbours, neighbours
+from ebbtide.infra.processes.identity import lives
 from ebbtide.infra.records.opening import open_store
 from ebbtide.infra.records.store import RunStore
 from ebbtide.infra.request.catalog import Catalog
@@ -228,5 +228,5 @@ def _lease(cluster: Cluster, run: Run) -> Lease:
     return Lease(
         duration_s=cluster.lease_s,
         left_s=max(0.0, cluster.lease_s - (wall_s() - cluster.renewed_at)),
-        renewed_by=run.driver.pid if run.driver and marks.lives(run.driver) else None,
+        renewed_by=run.driver.pid if run.driver and lives(run.driver) else None,
     )

@@ -18,7 +18,7 @@ from ebbtide.infra.lifecycle.submission import RunRequest, spec_for
 from ebbtide.infra.models.ids import RunName
 from ebbtide.infra.models.job import RunSpec
 from ebbtide.infra.models.phases import Phase
-from ebbtide.infra.platforms.local import marks
+from ebbtide.infra.processes.identity import this_process
 from ebbtide.infra.records import runs
 from ebbtide.infra.records.opening import open_store
 from ebbtide.infra.records.store import RunStore
@@ -81,7 +81,7 @@ def begin(ledger: RunStore, request: RunRequest, *, key: str, flow_run_id: str =
         CapacityError: QUEUE_FULL, all the time.
     """
     spec = spec_for(request, ledger, os.environ, Path.cwd())
-    driver = marks.this_process() if flow_run_id else None
+    driver = this_process() if flow_run_id else None
     refused: CapacityError | None = None
 
     def begun() -> RunSpec | None:
@@ -103,4 +103,4 @@ def begin(ledger: RunStore, request: RunRequest, *, key: str, flow_run_id: str =
 
 def take_over(ledger: RunStore, run: RunName, flow_run_id: str) -> None:
     """This process drives the run from now on: the reaper looks whether it lives."""
-    ledger.register_driver(run, marks.this_process(), flow_run_id or None)
+    ledger.register_driver(run, this_process(), flow_run_id or None)

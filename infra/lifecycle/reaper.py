@@ -12,8 +12,8 @@ from ebbtide.infra.errors import error_for
 from ebbtide.infra.models.ids import RunName
 from ebbtide.infra.models.phases import Reason
 from ebbtide.infra.models.records import Run
-from ebbtide.infra.platforms.local import marks
 from ebbtide.infra.platforms.local.platform import LocalPlatform
+from ebbtide.infra.processes.identity import lives
 from ebbtide.infra.records import runs
 from ebbtide.infra.records.store import RunStore
 from ebbtide.infra.settings import Settings
@@ -51,7 +51,7 @@ def lost_runs(ledger: RunStore) -> tuple[RunName, ...]:
 def is_lost(ledger: RunStore, run: Run) -> bool:
     """Whether nobody can end this run, which has not ended, any more. Only looks."""
     born = run.driver is not None or wall_s() - run.created > _BIRTH_S
-    if not born or marks.lives(run.driver):
+    if not born or lives(run.driver):
         return False
     return not ledger.living_clusters(run.name)
 

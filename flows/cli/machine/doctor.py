@@ -22,8 +22,8 @@ from ebbtide.infra.frameworks.base import WITHOUT_CLUSTER, known_frameworks, loa
 from ebbtide.infra.lifecycle.submission import catalog_for
 from ebbtide.infra.models.phases import ExitCode
 from ebbtide.infra.models.resources import format_memory
-from ebbtide.infra.platforms.local import marks
 from ebbtide.infra.platforms.local.neighbours import HIDDEN, neighbours
+from ebbtide.infra.processes.identity import started_ticks
 from ebbtide.infra.records.opening import open_store
 from ebbtide.infra.records.sqlite.schema import VERSION
 from ebbtide.infra.settings import load_settings
@@ -182,7 +182,7 @@ def _machine() -> list[Finding]:
         findings.append(Finding("catalog", "ok", f"{catalog.source}: {pools}"))
     except EbbError as error:
         findings.append(Finding("catalog", "missing", error.summary, error.hint))
-    if marks.started_ticks(os.getpid()) == 0:
+    if started_ticks(os.getpid()) == 0:
         fix = "mount /proc; without it nothing can be proved to be gone"
         findings.append(Finding("/proc", "missing", "cannot be read", fix))
     try:

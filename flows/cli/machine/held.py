@@ -13,8 +13,8 @@ from ebbtide.infra.models.ids import ClusterId
 from ebbtide.infra.models.phases import ExitCode
 from ebbtide.infra.models.resources import format_duration
 from ebbtide.infra.platforms.base import HeldResource
-from ebbtide.infra.platforms.local import marks
 from ebbtide.infra.platforms.local.platform import LocalPlatform
+from ebbtide.infra.processes.identity import lives
 from ebbtide.infra.records.salvage import LastKnown
 from ebbtide.infra.records.store import RunStore
 from ebbtide.infra.settings import Settings, load_settings
@@ -73,7 +73,7 @@ def _flows(ledger: RunStore) -> list[dict[str, Any]]:
     return [
         {"run": run.name, "pid": run.driver.pid, "age_s": round(wall_s() - run.created, 1)}
         for run in ledger.runs(open_only=True)
-        if run.driver is not None and marks.lives(run.driver)
+        if run.driver is not None and lives(run.driver)
     ]
 
 

@@ -9,9 +9,9 @@ from pathlib import Path
 from ebbtide.flows.cli.output import Parser, known_run, print_json
 from ebbtide.flows.cli.streams import ByteWriter
 from ebbtide.infra.errors import ConfigurationError, Problem
+from ebbtide.infra.files.tails import Tail
 from ebbtide.infra.lifecycle.reaper import is_lost
 from ebbtide.infra.models.phases import ExitCode, Reason
-from ebbtide.infra.platforms.local.tails import Tail
 from ebbtide.infra.records.salvage import LastKnown
 from ebbtide.infra.request.options import did_you_mean
 from ebbtide.infra.settings import load_settings

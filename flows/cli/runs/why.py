@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from ebbtide.flows.cli.output import Parser, known_run, print_json, show
+from ebbtide.infra.files.tails import last_bytes
 from ebbtide.infra.models.phases import ExitCode
-from ebbtide.infra.platforms.local.tails import last_bytes
 from ebbtide.infra.policy.diagnosis import Story, diagnose
 from ebbtide.infra.records.salvage import LastKnown
 from ebbtide.infra.settings import load_settings

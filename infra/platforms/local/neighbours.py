@@ -17,6 +17,7 @@ from pathlib import Path
 from ebbtide.infra.files.private import user_name
 from ebbtide.infra.models.resources import NOTHING, Resources
 from ebbtide.infra.platforms.local import marks
+from ebbtide.infra.processes.identity import all_pids
 
 _LONGEST = 15
 """Bytes the kernel keeps of a process's name."""
@@ -82,7 +83,7 @@ def neighbours(home: Path) -> Neighbours:
     """What is held beside this installation, by user."""
     me = os.getuid()
     found: dict[int, list[Resources]] = {}
-    for pid in marks.all_pids():
+    for pid in all_pids():
         amount = read_name(_name_of(pid))
         uid = _user_of(pid) if amount is not None else None
         if amount is None or uid is None:

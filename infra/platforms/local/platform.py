@@ -27,8 +27,10 @@ from ebbtide.infra.models.records import Cluster, RunLimits
 from ebbtide.infra.platforms.base import HeldResource, Login
 from ebbtide.infra.platforms.local import marks
 from ebbtide.infra.platforms.local.pool import free_room
-from ebbtide.infra.platforms.local.processes import Ours, our_environment
 from ebbtide.infra.platforms.local.watching import Watch, view_of
+from ebbtide.infra.processes.environment import our_environment
+from ebbtide.infra.processes.identity import lives
+from ebbtide.infra.processes.starting import Ours
 from ebbtide.infra.records import runs
 from ebbtide.infra.records.ledger import Ledger
 from ebbtide.infra.settings import Settings
@@ -151,7 +153,7 @@ class LocalPlatform:
         found = self.ledger.cluster(cluster)
         if found is None or found.released:
             return False
-        if marks.lives(found.supervisor):
+        if lives(found.supervisor):
             return True
         if found.supervisor is None and wall_s() - found.created < _BIRTH_S:
             return True

@@ -3,7 +3,7 @@
 A program writes its output itself and must not be disturbed, so the supervisor takes the middle of
 a file that has grown too large out of it (a hole: the offsets go on) and writes down where. Belongs
 here: that note, and making the hole. Does not belong here: when and how much (the supervisor),
-reading past it (``infra.platforms.local.tails``).
+reading past it (``infra.files.tails``).
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Following a file that grows: what it has gained since it was last looked at.
 
-What was cut out of it meanwhile (``infra.platforms.local.cuts``) is replaced by a word that says
+What was cut out of it meanwhile (``infra.files.cuts``) is replaced by a word that says
 so, whoever reads.
 """
 
@@ -10,8 +10,8 @@ import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
+from ebbtide.infra.files.cuts import cut_of
 from ebbtide.infra.models.resources import format_memory
-from ebbtide.infra.platforms.local.cuts import cut_of
 
 PIECE_BYTES = 2**20
 """Read at a time, so that a flood does not come into memory at once."""
