@@ -19,7 +19,7 @@ _SWITCHES = ("detach", "plan", "json", "help")
 class RunArguments:
     """What was typed after ``ebb run``."""
 
-    words: tuple[str, ...] = ()
+    argv: tuple[str, ...] = ()
     """The program and its arguments."""
     options: dict[str, Any] = field(default_factory=dict)
     switches: set[str] = field(default_factory=set)
@@ -54,26 +54,26 @@ def parse_run(args: list[str]) -> RunArguments:
         ours, program = args[:cut], args[cut + 1 :]
     found = RunArguments()
     queue = list(ours)
-    words: list[str] = []
+    argv: list[str] = []
     while queue:
-        word = queue.pop(0)
-        if word in ("-h", "--help"):
+        argument = queue.pop(0)
+        if argument in ("-h", "--help"):
             found.switches.add("help")
-        elif word.startswith("-") and len(word) > 1:
-            _take_option(word, queue, found)
+        elif argument.startswith("-") and len(argument) > 1:
+            _take_option(argument, queue, found)
         else:
-            words.append(word)
-    found.words = (*words, *program)
+            argv.append(argument)
+    found.argv = (*argv, *program)
     return found
 
 
-def _take_option(word: str, queue: list[str], found: RunArguments) -> None:
-    name, equals, value = word.lstrip("-").partition("=")
+def _take_option(argument: str, queue: list[str], found: RunArguments) -> None:
+    name, equals, value = argument.lstrip("-").partition("=")
     name = name.replace("_", "-")
     if name in _SWITCHES and not equals:
         found.switches.add(name)
-    elif name not in OPTIONS or not word.startswith("--"):
-        found.problems.append(_unknown(word.partition("=")[0], name))
+    elif name not in OPTIONS or not argument.startswith("--"):
+        found.problems.append(_unknown(argument.partition("=")[0], name))
     elif equals:
         _keep(name, value, found)
     elif queue:
@@ -93,12 +93,12 @@ def _keep(name: str, value: str, found: RunArguments) -> None:
         found.options[name] = value
 
 
-def _unknown(word: str, name: str) -> Problem:
+def _unknown(argument: str, name: str) -> Problem:
     known = [*OPTIONS, *_SWITCHES]
     hint = did_you_mean(
         name, known, prefix="--", otherwise="the program's own arguments go after --"
     )
-    return Problem(Reason.OPTION_INVALID, f"there is no option {word}", hint)
+    return Problem(Reason.OPTION_INVALID, f"there is no option {argument}", hint)
 
 
 def _help_of(option: Option) -> str:

@@ -83,19 +83,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and give its exit code."""
     if argv is None:  # as the console script: the whole process is ours
         become_private()
-    words = list(sys.argv[1:] if argv is None else argv)
-    if not words or words[0] in ("-h", "--help", "help"):
+    argv = list(sys.argv[1:] if argv is None else argv)
+    if not argv or argv[0] in ("-h", "--help", "help"):
         print(_help())
         return ExitCode.OK
-    if words[0] in ("-V", "--version"):
+    if argv[0] in ("-V", "--version"):
         print(f"ebb {version('ebbtide')}")
         return ExitCode.OK
-    ours = words[: words.index("--")] if "--" in words else words
+    ours = argv[: argv.index("--")] if "--" in argv else argv
     as_json = "--json" in ours
     try:
-        return _dispatch(words)
+        return _dispatch(argv)
     except EbbError as error:
-        _show_error(error, command=words[0], as_json=as_json)
+        _show_error(error, command=argv[0], as_json=as_json)
         return error.exit_code
     except KeyboardInterrupt:
         return ExitCode.INTERRUPTED
@@ -107,8 +107,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return ExitCode.INFRASTRUCTURE
 
 
-def _dispatch(words: list[str]) -> int:
-    name, args = words[0], words[1:]
+def _dispatch(argv: list[str]) -> int:
+    name, args = argv[0], argv[1:]
     if name not in COMMANDS:
         hint = did_you_mean(name, list(COMMANDS), prefix="ebb ", otherwise="see ebb --help")
         problem = Problem(Reason.OPTION_INVALID, f"there is no command {name!r}", hint)
@@ -129,8 +129,8 @@ def _check_ledger(settings: Settings, *, put_in_order: bool) -> None:
         ledger.check()
     except ProvisioningError as error:  # a full disk: what only looks can go on without
         if put_in_order:
-            words = f"{error.detail or error.summary}; {error.hint}"
-            say(f"! nothing can be put in order: {words}")
+            why = f"{error.detail or error.summary}; {error.hint}"
+            say(f"! nothing can be put in order: {why}")
         return
     if ledger.moved_aside is not None:
         say(f"! the ledger was corrupt and is now {ledger.moved_aside}; living runs sign in again")
@@ -194,7 +194,7 @@ def _help() -> str:
         "",
         "usage: ebb COMMAND [options]      ebb COMMAND --help",
         "",
-        *(f"  {name:<8} {words}" for name, (_, words) in COMMANDS.items()),
+        *(f"  {name:<8} {what}" for name, (_, what) in COMMANDS.items()),
         "",
         "  ebb run hello                            a first look: grows, shrinks, is gone",
         "  ebb run train.py -- --epochs 3           a program of yours",

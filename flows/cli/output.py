@@ -51,14 +51,14 @@ class Parser(ArgumentParser):
         raise ConfigurationError([problem])
 
 
-def say(words: str) -> None:
+def say(message: str) -> None:
     """One line of ours: to stderr, so that stdout stays data."""
-    print(visible(words), file=sys.stderr, flush=True)
+    print(visible(message), file=sys.stderr, flush=True)
 
 
-def show(words: str = "") -> None:
+def show(message: str = "") -> None:
     """One line of what was asked for: to stdout."""
-    print(visible(words))
+    print(visible(message))
 
 
 def print_json(data: Any) -> None:
@@ -79,21 +79,21 @@ def print_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     console.print(table)
 
 
-def known_run(ledger: RunStore, name: str) -> Run:
+def known_run(store: RunStore, name: str) -> Run:
     """The run of this name.
 
     Raises:
         ConfigurationError: RUN_UNKNOWN, with the nearest name.
     """
-    run = ledger.run(RunName(name))
+    run = store.run(RunName(name))
     if run is not None:
         return run
-    hint = did_you_mean(name, ledger.run_names(), otherwise="ebb ps -a lists all runs")
+    hint = did_you_mean(name, store.run_names(), otherwise="ebb ps -a lists all runs")
     raise ConfigurationError([Problem(Reason.RUN_UNKNOWN, f"there is no run {name!r}", hint)])
 
 
-def wait_for_change(ledger: RunStore) -> None:
+def wait_for_change(store: RunStore) -> None:
     """Until somebody else has written to the ledger."""
-    before = ledger.version()
-    while ledger.version() == before:
+    before = store.version()
+    while store.version() == before:
         pause(_LOOK_EVERY_S)

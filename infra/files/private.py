@@ -201,8 +201,8 @@ def _close(home: Path, mode: int, ours: Iterable[str]) -> None:
                     why = f"{os.path.join(folder, name)} was put there by {user_name(owner)}"
                     raise _NotSafe(why)
     home.chmod(_FOLDER)
-    words = f"! others could look into {home}; closed to them now"
-    print(visible(words), file=sys.stderr, flush=True)
+    message = f"! others could look into {home}; closed to them now"
+    print(visible(message), file=sys.stderr, flush=True)
 
 
 def user_name(uid: int) -> str:

@@ -54,7 +54,7 @@ class Story:
     """Unix time, seconds."""
     events: Sequence[Event]
     """In order."""
-    last_words: Sequence[str] = field(default=())
+    last_lines: Sequence[str] = field(default=())
     """The last lines the program wrote to stderr."""
 
 
@@ -93,7 +93,7 @@ def _failed(story: Story, reason: Reason) -> Diagnosis:
         step, detail = STEP_LABELS[failure.step], failure.data.get("detail", "")
         evidence.append(f"step {step}: {failure.message}" + (f", {detail}" if detail else ""))
     evidence += [event.message for event in story.events if event.kind in _TROUBLE]
-    evidence += [f"stderr: {line}" for line in story.last_words]
+    evidence += [f"stderr: {line}" for line in story.last_lines]
     hint = failure.data.get("hint", "") if failure is not None else ""
     unique = tuple(dict.fromkeys([*evidence, *_times(story)]))
     return Diagnosis(reason.info.sentence, reason, unique, hint or fix_for(reason))

@@ -28,8 +28,8 @@ RESERVED_VARIABLES = (
 )
 """Ebb marks and finds its processes by these; a program's ``--env`` must not overwrite them."""
 
-_LEAST_OUTPUT_BYTES = 2**20
-_LEAST_PROCESSES = 10
+_MIN_OUTPUT_BYTES = 2**20
+_MIN_PROCESSES = 10
 
 RETRY_REASONS = ("capacity", "infra", "job")
 
@@ -253,7 +253,7 @@ def _output_bytes(text: str) -> int | None:
         amount = parse_memory(text)
     except ValueError as error:
         raise ValueError(str(error).replace("of memory", "of output")) from None
-    if amount < _LEAST_OUTPUT_BYTES:
+    if amount < _MIN_OUTPUT_BYTES:
         raise ValueError(f"{text!r} is too little output to keep; the least is 1Mi")
     return amount
 
@@ -262,8 +262,8 @@ def _processes(text: str) -> int | str | None:
     word = text.strip()
     if word in ("auto", "none"):
         return None if word == "none" else word
-    if not word.isdecimal() or int(word) < _LEAST_PROCESSES:
-        rule = f"write {_LEAST_PROCESSES} or more, auto, or none"
+    if not word.isdecimal() or int(word) < _MIN_PROCESSES:
+        rule = f"write {_MIN_PROCESSES} or more, auto, or none"
         raise ValueError(f"{text!r} is not a number of processes; {rule}")
     return int(word)
 

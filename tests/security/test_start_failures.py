@@ -139,10 +139,12 @@ def test_a_name_taken_meanwhile_is_followed_by_the_next(ebb_home: Path) -> None:
 
 def test_a_job_is_begun_with_its_key_and_its_driver_at_once(ebb_home: Path) -> None:
     ledger = Ledger(ebb_home)
-    runs.begin(ledger, run_spec("heron", cluster_spec("none")), key="key", driver=ProcessRef(7))
+    runs.begin(
+        ledger, run_spec("heron", cluster_spec("none")), key="key", flow_process=ProcessRef(7)
+    )
     run = ledger.run_of("key")
     assert run is not None
-    assert (run.name, run.driver) == ("heron", ProcessRef(7))
+    assert (run.name, run.flow_process) == ("heron", ProcessRef(7))
 
 
 def test_an_error_before_the_run_begins_started_nothing(

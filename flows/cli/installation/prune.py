@@ -32,9 +32,9 @@ def main(args: list[str]) -> int:
     options = parser.take(args)
     keep = _keep(options.older_than)
     settings = load_settings()
-    ledger = open_store(settings)
-    old = beyond(settings, ledger, keep)
-    freed = sum(one.bytes_ for one in old) if options.dry_run else prune(settings, ledger, old)
+    store = open_store(settings)
+    old = beyond(settings, store, keep)
+    freed = sum(one.bytes_ for one in old) if options.dry_run else prune(settings, store, old)
     if options.json:
         runs = [one.run for one in old]
         print_json({"dry_run": options.dry_run, "runs": runs, "freed_bytes": freed})
@@ -52,9 +52,9 @@ def _keep(older_than: str | None) -> Keep:
             raise ConfigurationError([problem]) from None
     keep = catalog_for(os.environ, Path.cwd())[0].keep
     if not keep:
-        words = "nothing says what to delete"
+        summary = "nothing says what to delete"
         hint = "ebb prune --older-than 30d, or keep: 30d in ebb.yaml"
-        raise ConfigurationError([Problem(Reason.OPTION_INVALID, words, hint)])
+        raise ConfigurationError([Problem(Reason.OPTION_INVALID, summary, hint)])
     return keep
 
 

@@ -27,9 +27,9 @@ def main(args: list[str]) -> int:
     settings = load_settings()
     living = _living(settings)
     if living:
-        words = f"{settings.home} is in use: {', '.join(living)}"
+        summary = f"{settings.home} is in use: {', '.join(living)}"
         hint = "ebb down; ebb stop RUN; ebb held shows what is left"
-        raise ConfigurationError([Problem(Reason.OPTION_INVALID, words, hint)])
+        raise ConfigurationError([Problem(Reason.OPTION_INVALID, summary, hint)])
     runs = restore(settings, options.folder.absolute(), overwrite=options.overwrite)
     if options.json:
         print_json({"home": str(settings.home), "runs": runs})

@@ -67,13 +67,13 @@ def _space(settings: Settings) -> tuple[Footprint | None, list[Check]]:
     keeps = ""
     with contextlib.suppress(EbbError):  # ebb doctor says what is wrong with the file
         keeps = str(catalog_for(os.environ, Path.cwd())[0].keep)
-    ledger = LastKnown(settings.home)
+    store = LastKnown(settings.home)
     try:
-        checks = health.space(taken := footprint(settings, ledger), keeps)
+        checks = health.space(taken := footprint(settings, store), keeps)
     except EbbError as error:
         return None, [Check("ledger", "bad", f"{error.summary}: {error.detail}", error.hint)]
     finally:
-        ledger.close()
-    if ledger.stale:
-        checks.append(Check("ledger", "bad", ledger.stale, "free some disk space"))
+        store.close()
+    if store.stale:
+        checks.append(Check("ledger", "bad", store.stale, "free some disk space"))
     return taken, checks

@@ -85,9 +85,9 @@ def _follow(settings: Settings, *, quiet: bool) -> StackInfo:
     shown: set[str] = set()
     while now_s() - began_s < _TIMEOUT_S:
         info = stack.last(settings)
-        for part, words in info.done.items() if info else ():
+        for part, message in info.done.items() if info else ():
             if part not in shown and not quiet:
-                say(f"  ✓ {part:<15} {words:<54} {now_s() - last_s:5.1f}s")
+                say(f"  ✓ {part:<15} {message:<54} {now_s() - last_s:5.1f}s")
                 last_s = now_s()
             shown.add(part)
         if info is None or info.failed or not info.alive:

@@ -30,7 +30,7 @@ def main(args: list[str]) -> int:
     parser.add_argument("-w", "--watch", action="store_true", help="again whenever it changes")
     options = parser.take(args)
     settings = load_settings()
-    ledger = open_store(settings)
+    store = open_store(settings)
     while True:
         catalog, _ = catalog_for(os.environ, Path.cwd())
         overview = gather(settings, catalog)
@@ -40,7 +40,7 @@ def main(args: list[str]) -> int:
             _show(overview)
         if not options.watch:
             return ExitCode.OK
-        wait_for_change(ledger)
+        wait_for_change(store)
 
 
 def _show(overview: Overview) -> None:

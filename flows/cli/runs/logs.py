@@ -34,8 +34,8 @@ def main(args: list[str]) -> int:
     options.run, _, program = options.run.partition("/")
     options.source = program or options.source
     settings = load_settings()
-    ledger = LastKnown(settings.home)
-    known_run(ledger, options.run)
+    store = LastKnown(settings.home)
+    known_run(store, options.run)
     files = _files(settings.run_folder(options.run), options.source)
     if options.json:
         texts = {name: _whole(path).decode(errors="replace") for name, path in files.items()}
@@ -44,8 +44,8 @@ def main(args: list[str]) -> int:
     tails = {name: Tail(path) for name, path in files.items()}
     _print(tails, options.tail)
     while options.follow:
-        run = ledger.run(options.run)
-        ended = run is None or run.over or is_lost(ledger, run)
+        run = store.run(options.run)
+        ended = run is None or run.over or is_lost(store, run)
         _print(tails, None)
         if ended:
             break

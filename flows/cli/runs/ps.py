@@ -28,12 +28,12 @@ def main(args: list[str]) -> int:
     parser.add_argument("-w", "--watch", action="store_true", help="again whenever it changes")
     options = parser.take(args)
     settings = load_settings()
-    ledger = LastKnown(settings.home)
+    store = LastKnown(settings.home)
     while True:
-        facts = [_facts(ledger, run) for run in ledger.runs(open_only=not options.all)]
-        if ledger.stale:
-            say(f"! {ledger.stale}; ebb held shows what is alive")
-        unowned = (*LocalPlatform(settings, ledger).orphans(), *lost_runs(ledger))
+        facts = [_facts(store, run) for run in store.runs(open_only=not options.all)]
+        if store.stale:
+            say(f"! {store.stale}; ebb held shows what is alive")
+        unowned = (*LocalPlatform(settings, store).orphans(), *lost_runs(store))
         if unowned:
             say(f"! nobody takes care of {', '.join(unowned)} any more: ebb held --release")
         if options.json:
@@ -42,12 +42,12 @@ def main(args: list[str]) -> int:
             _show(facts, everything=options.all)
         if not options.watch:
             return ExitCode.OK
-        wait_for_change(ledger)
+        wait_for_change(store)
 
 
-def _facts(ledger: RunStore, run: Run) -> dict[str, Any]:
+def _facts(store: RunStore, run: Run) -> dict[str, Any]:
     spec = run.spec
-    view = last_view(ledger, run.name)
+    view = last_view(store, run.name)
     queue = view.queue
     waits = f"position {queue.position} in pool {queue.pool}" if queue else ""
     if queue and queue.limit:

@@ -22,11 +22,11 @@ def main(args: list[str]) -> int:
     parser.add_argument("--now", action="store_true", help="leave the program no time")
     options = parser.take(args)
     settings = load_settings()
-    ledger = open_store(settings)
-    known_run(ledger, options.run)
+    store = open_store(settings)
+    known_run(store, options.run)
     stopped = stop_run(settings, options.run, Reason.CANCELLED, at_once=options.now)
     platform = load_platform("local", settings)
-    clusters = ledger.clusters_of(options.run)
+    clusters = store.clusters_of(options.run)
 
     def released() -> bool:
         for cluster in clusters:

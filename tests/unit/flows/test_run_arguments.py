@@ -12,17 +12,17 @@ from ebbtide.infra.request.options import OPTIONS
 
 def test_program_and_its_arguments_are_told_from_ours() -> None:
     found = parse_run(["--workers", "1..8", "train.py", "--", "--epochs", "3"])
-    assert found.words == ("train.py", "--epochs", "3")
+    assert found.argv == ("train.py", "--epochs", "3")
     assert found.options == {"workers": "1..8"}
 
 
 def test_command_may_stand_after_the_dashes_alone() -> None:
-    assert parse_run(["--", "python", "a.py"]).words == ("python", "a.py")
+    assert parse_run(["--", "python", "a.py"]).argv == ("python", "a.py")
 
 
 def test_options_may_follow_the_program() -> None:
     found = parse_run(["hello", "--framework", "dask", "--detach"])
-    assert (found.words, found.options, found.detach) == (("hello",), {"framework": "dask"}, True)
+    assert (found.argv, found.options, found.detach) == (("hello",), {"framework": "dask"}, True)
 
 
 def test_value_may_be_joined_by_an_equals_sign() -> None:

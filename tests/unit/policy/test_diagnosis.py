@@ -89,7 +89,7 @@ def test_evidence_goes_from_the_detail_to_the_programs_last_words() -> None:
         failed(at=5.0, detail="port 8786 is closed"),
     ]
     words = ("Traceback", "OSError: no")
-    found = told(*events, reason=Reason.HEAD_NOT_READY, detail="after 120 s", last_words=words)
+    found = told(*events, reason=Reason.HEAD_NOT_READY, detail="after 120 s", last_lines=words)
     assert found.evidence == (
         "after 120 s",
         "step head: the head did not answer, port 8786 is closed",
