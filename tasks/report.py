@@ -161,7 +161,7 @@ class _Round:
         state = self._client.read_flow_run(self._subject.flow_run_id).state
         if state is not None and state.type is StateType.PAUSED and not self._paused:
             self._paused = True
-            self._subject.logger.info("suspended in Prefect: that comes after this job, not in it")
+            self._subject.logger.info("suspended in Prefect: that takes effect after this job")
         if state is not None and state.type in _ENDS:
             self._cancelled = True
             self._subject.logger.info("cancelled in Prefect: everything is released")
@@ -212,7 +212,7 @@ class _Round:
             message += f" · {view.workers_joined} of {view.workers_wanted} workers"
         self._artifacts.put("progress", "progress", float(percent), markdown(message))
         if view is not None and view.dashboard:
-            how = f"It asks for the cluster's secret; `ebb open {self._subject.run}` brings you in."
+            how = f"It asks for the cluster's secret; `ebb open {self._subject.run}` signs you in."
             link = f"[{view.dashboard}]({view.dashboard})\n\n{how}"
             self._artifacts.put("dashboard", "markdown", link, "The framework's own dashboard")
 

@@ -9,7 +9,8 @@ from ebbtide.infra.errors import Problem
 from ebbtide.infra.frameworks.base import known_frameworks
 from ebbtide.infra.models.phases import Reason
 from ebbtide.infra.platforms.base import known_platforms
-from ebbtide.infra.request.options import OPTIONS, Option, did_you_mean
+from ebbtide.infra.request.hints import did_you_mean
+from ebbtide.infra.request.options import OPTIONS, Option
 
 _KNOWN = {"framework": known_frameworks, "platform": known_platforms}
 _SWITCHES = ("detach", "plan", "json", "help")
@@ -79,7 +80,7 @@ def _take_option(argument: str, queue: list[str], found: RunArguments) -> None:
     elif queue:
         _keep(name, queue.pop(0), found)
     else:
-        problem = Problem(Reason.OPTION_INVALID, f"--{name} wants a value", _help_of(OPTIONS[name]))
+        problem = Problem(Reason.OPTION_INVALID, f"--{name} needs a value", _help_of(OPTIONS[name]))
         found.problems.append(problem)
 
 
@@ -115,20 +116,20 @@ def usage() -> str:
         "usage: ebb run [options] PROGRAM [-- ARGUMENTS]      ebb run [options] -- COMMAND",
         "       ebb run hello",
         "",
-        "Runs a program on a cluster of its own and takes the cluster back. The program runs in",
-        "place, in --workdir (default: here). Every option is also a variable EBB_<NAME> and a key",
-        "of ebb.yaml under run:.",
+        "Runs a program on a cluster of its own, and releases the cluster when the program ends.",
+        "The program runs in place, in --workdir (default: the current folder). Every option can",
+        "also be set by a variable EBB_<NAME>, or by a key under run: in ebb.yaml.",
         "",
     ]
     for option in OPTIONS.values():
         lines.append(f"  {f'--{option.name} {option.metavar}':<32} {_help_of(option)}")
     lines += [
-        f"  {'--detach':<32} come back as soon as the run is under way",
-        f"  {'--plan':<32} say what would be made, make nothing",
-        f"  {'--json':<32} one event a line on stdout: at, run, cluster, kind, step, reason,",
+        f"  {'--detach':<32} return at once; the run goes on in the background",
+        f"  {'--plan':<32} show what would be made, and make nothing",
+        f"  {'--json':<32} one event per line on stdout: at, run, cluster, kind, step, reason,",
         f"  {'':<32} message, data; the program's output as kind output, data.stream",
         "",
-        "Exit code: the program's own; 64 misconfiguration, 69 no room in time, 70 infrastructure,",
-        "75 temporary, 124 a time limit, 130 stopped.",
+        "Exit code: the program's own; 64 misconfiguration, 69 no capacity in time,",
+        "70 infrastructure, 75 temporary failure, 124 time limit or idle, 130 stopped.",
     ]
     return "\n".join(lines)

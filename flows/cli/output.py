@@ -16,7 +16,7 @@ from ebbtide.infra.models.ids import RunName
 from ebbtide.infra.models.phases import Reason
 from ebbtide.infra.models.records import Run
 from ebbtide.infra.records.store import RunStore
-from ebbtide.infra.request.options import did_you_mean
+from ebbtide.infra.request.hints import did_you_mean
 from ebbtide.infra.waiting import pause
 
 _LOOK_EVERY_S = 0.5

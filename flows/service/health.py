@@ -97,10 +97,12 @@ def _stack(settings: Settings, info: StackInfo | None) -> Check:
         if before is not None and before.failed:
             fix = f"see {stack.log_of(settings)}, then ebb up"
             return Check("stack", "bad", f"it gave up: {before.failed}", fix)
-        detail = "not up: no schedule starts, nothing is reaped by itself"
+        detail = "not up: no schedule starts a run, and lost runs are not released by themselves"
         return Check("stack", "down", detail, "ebb up")
     if not info.ready:
-        return Check("stack", "warning", f"it comes up: {', '.join(info.done) or 'begun'}", "wait")
+        return Check(
+            "stack", "warning", f"it is starting: {', '.join(info.done) or 'just begun'}", "wait"
+        )
     if any(wall_s() - restart["at"] < _RECENTLY_S for restart in info.restarts.values()):
         return Check("stack", "warning", info.trouble, f"see {stack.log_of(settings)}")
     return Check("stack", "ok", f"up from {info.folder}, pid {info.pid}")
@@ -203,8 +205,8 @@ def _reaper(settings: Settings, info: StackInfo) -> Check:
     if info.age_s < _REAPER_LATE_S and (last is None or wall_s() - last.at > info.age_s):
         return Check("reaper", "ok", "its first round is to come")
     if last is None:
-        return Check("reaper", "bad", "it has made no round", fix)
-    detail = f"made its round {format_duration(max(0.0, wall_s() - last.at))} ago"
+        return Check("reaper", "bad", "it has not made a round yet", fix)
+    detail = f"last round {format_duration(max(0.0, wall_s() - last.at))} ago"
     if wall_s() - last.at > _REAPER_LATE_S:
         return Check("reaper", "bad", detail, fix)
     if last.error:

@@ -94,7 +94,7 @@ def _facts(receipt: Receipt) -> list[tuple[str, str]]:
     if receipt.max_workers > 1:
         spared = static.asked_s - total.asked_s
         text = f"{receipt.max_workers} workers all the time: {static.asked_s:.0f} worker-seconds"
-        text += f"; this run asked {_part(spared, static.asked_s)} less" * (spared > 0)
+        text += f"; this run asked for {_part(spared, static.asked_s)} less" * (spared > 0)
         found.append(("static", text))
     if receipt.advice:
         found.append(("advice", receipt.advice))

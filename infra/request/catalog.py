@@ -19,7 +19,8 @@ from ebbtide.infra.models.hardware import HardwareTier, NodePool
 from ebbtide.infra.models.keep import Keep, parse_keep
 from ebbtide.infra.models.phases import Reason
 from ebbtide.infra.models.resources import Resources, parse_cpu, parse_duration_s, parse_memory
-from ebbtide.infra.request.options import did_you_mean, merge, problem_from
+from ebbtide.infra.request.hints import did_you_mean, problem_from
+from ebbtide.infra.request.options import merge
 
 FILE_NAME = "ebb.yaml"
 PLATFORMS = ("local", "kubernetes")
@@ -96,7 +97,8 @@ def load_catalog(path: Path | None, machine: Resources) -> tuple[Catalog, dict[s
     default_head_tier = _default(file, top, "default-head-tier", tiers, otherwise=default_tier)
     keep = _keep(file, top.get("keep"))
     if not file.problems and not default_tier:
-        file.add("tiers", "there is none", "only a pool of platform local gets tiers by itself")
+        hint = "tiers are made automatically only for a pool of platform local"
+        file.add("tiers", "no tier is defined", hint)
     if file.problems:
         raise ConfigurationError(file.problems)
     catalog = Catalog(

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from ebbtide.infra.errors import Problem
 from ebbtide.infra.models.phases import Reason
-from ebbtide.infra.request.options import did_you_mean
+from ebbtide.infra.request.hints import did_you_mean
 
 _PYTHON = re.compile(r"python(\d+(\.\d+)?)?")
 _CODING = re.compile(rb"\A(?:[ \t\f]*(?:#.*)?\r?\n)?[ \t\f]*#.*?coding[:=][ \t]*([-\w.]+)")

@@ -21,8 +21,9 @@ from ebbtide.infra.models.job import JobSpec, Limits, RetryPolicy, RunSpec
 from ebbtide.infra.models.phases import Reason
 from ebbtide.infra.models.resources import Resources, format_cpu, format_memory
 from ebbtide.infra.request.catalog import Catalog
+from ebbtide.infra.request.hints import did_you_mean
 from ebbtide.infra.request.names import generate
-from ebbtide.infra.request.options import did_you_mean, merge
+from ebbtide.infra.request.options import merge
 from ebbtide.infra.request.program_check import check_program, check_workdir
 
 HELLO = ("hello",)

@@ -129,5 +129,5 @@ def test_ps_names_what_nobody_takes_care_of(
     runs.begin(ledger, run_spec("egret", cluster_spec("none")), flow_process=DEAD)
     cli.main(["ps"])
     said = capsys.readouterr()
-    assert "! nobody takes care of egret any more: ebb held --release" in said.err
+    assert "! no living owner: egret; ebb held --release ends them" in said.err
     assert "Queued" in said.out

@@ -76,7 +76,8 @@ def test_ebb_run_says_what_stood_in_the_way(
     said = capsys.readouterr().err
     assert "why   /some/where: No space left on device" in said
     assert said.endswith(
-        f"{Reason.LAUNCH_FAILED} · run one has ended, what it held is released: ebb why one\n"
+        f"{Reason.LAUNCH_FAILED} · run one has ended and what it held is released:"
+        " see ebb why one\n"
     )
     assert "nothing was started" not in said
     assert_ended_with_its_reason(ebb_home)
@@ -167,7 +168,7 @@ def test_an_error_while_a_run_goes_on_does_not_say_that_nothing_was_started(
     assert cli.main(["run", "--name", "one", "--framework", "none", str(program)]) == 75
     said = capsys.readouterr().err
     assert "nothing was started" not in said
-    assert "run one had begun, and may hold something yet: ebb held" in said
+    assert "run one had begun and may still hold something: see ebb held" in said
     wait_until(lambda: not LocalPlatform(Settings(ebb_home)).held(), 30, "it was stopped")
 
 
@@ -180,7 +181,7 @@ def test_what_cannot_be_released_is_not_said_to_be(
     monkeypatch.setattr(*STEPS["folders"], fails)
     monkeypatch.setattr(LocalPlatform, "sweep", lambda *_: ["something"])
     assert cli.main(["run", "--name", "one", "--framework", "none", str(program)]) == 70
-    assert "run one had begun, and may hold something yet" in capsys.readouterr().err
+    assert "run one had begun and may still hold something" in capsys.readouterr().err
 
 
 def test_other_commands_do_not_speak_of_starting(

@@ -28,8 +28,8 @@ from ebbtide.infra.records.opening import open_store
 from ebbtide.infra.records.sqlite.schema import VERSION
 from ebbtide.infra.settings import load_settings
 
-_DESCRIPTION = """Checks this machine; exit 64 when something essential is missing. JSON: a list of
-objects with the keys check, state (ok, warning, missing), detail, fix."""
+_DESCRIPTION = """Checks what is missing on this machine; exit 64 when something essential is
+missing. JSON: a list of objects with the keys check, state (ok, warning, missing), detail, fix."""
 _SERVER_TIMEOUT_S = 5.0
 _LITTLE_SPACE_BYTES = 200 * 2**20
 _OLDEST_PYTHON = (3, 11)
@@ -75,7 +75,10 @@ def _python() -> list[Finding]:
         detail = f"{detail}; `python` in a command line means {first}"
         return [
             Finding(
-                "python", "warning", detail, "activate ebb's environment, or give it PROGRAM.py"
+                "python",
+                "warning",
+                detail,
+                "activate ebb's environment, or write PROGRAM.py without python",
             )
         ]
     return [Finding("python", "ok", detail)]
@@ -100,7 +103,14 @@ def _neighbours() -> list[Finding]:
     found = neighbours(load_settings().home)
     if found.claims:
         detail = "; ".join(claim.words for claim in found.claims)
-        return [Finding("other users", "warning", detail, "give pools less than all in ebb.yaml")]
+        return [
+            Finding(
+                "other users",
+                "warning",
+                detail,
+                "give the pools in ebb.yaml less than the whole machine",
+            )
+        ]
     return [Finding("other users", "ok", HIDDEN if found.hidden else "hold nothing")]
 
 

@@ -20,9 +20,10 @@ from ebbtide.infra.records.store import RunStore
 from ebbtide.infra.settings import Settings, load_settings
 from ebbtide.infra.waiting import wall_s
 
-_DESCRIPTION = """Everything alive, found by its mark on this machine, and until when. Exit 1 when
-something has no living owner. JSON: an object with the keys held (a list of cluster, role, name,
-where, age_s, until, orphan), flows, prefect_server, stack (of ebb up), orphans."""
+_DESCRIPTION = """Lists all of Ebb that is alive on this machine, and until when. It looks at the
+machine, not at records. Exit 1 when something has no living owner (an orphan). JSON: an object with
+the keys held (a list of cluster, role, name, where, age_s, until, orphan), flows, prefect_server,
+stack (of ebb up), orphans."""
 
 _STACK = ("pid", "pool", "folder", "restarts")
 
@@ -30,7 +31,7 @@ _STACK = ("pid", "pool", "folder", "restarts")
 def main(args: list[str]) -> int:
     """Show what is held."""
     parser = Parser("held", _DESCRIPTION)
-    parser.add_argument("--release", action="store_true", help="end what nobody owns")
+    parser.add_argument("--release", action="store_true", help="end what has no living owner")
     options = parser.take(args)
     settings = load_settings()
     store = LastKnown(settings.home)

@@ -21,14 +21,15 @@ from ebbtide.infra.presentation.receipt_text import (
 )
 from ebbtide.infra.records.salvage import LastKnown
 from ebbtide.infra.records.store import RunStore
-from ebbtide.infra.request.options import problem_from
+from ebbtide.infra.request.hints import problem_from
 from ebbtide.infra.settings import load_settings
 from ebbtide.infra.waiting import wall_s
 
-_DESCRIPTION = """What runs asked, used and cost, summed by day, tier, job or tag; with RUN: its
-receipt. Times are workers times seconds. JSON: an object with the keys by, since (Unix time), sums
-(a list of key, runs, seconds, asked_s, used_s, idle_s, cost, static_asked_s, static_cost, saved)
-and total (the same); with RUN its receipt, or null when it has held nothing."""
+_DESCRIPTION = """Sums what runs asked for, used and cost, by day, tier, job or tag; with RUN, shows
+its receipt. Times are worker time: the seconds of each worker, added up. JSON: an object with the
+keys by, since (Unix time), sums (a list of key, runs, seconds, asked_s, used_s, idle_s, cost,
+static_asked_s, static_cost, saved) and total (the same); with RUN its receipt, or null when it has
+held nothing."""
 _HEADERS = ("RUNS", "ASKED", "USED", "IDLE", "STATIC", "COST", "SAVED")
 
 
@@ -119,5 +120,5 @@ def _last_line(total: Sum) -> str:
     asked_s, static_s = total.total.asked_s, total.static.asked_s
     less = f"{100 * (1 - asked_s / static_s):.0f} %" if static_s else "0 %"
     asked, static = format_duration(asked_s), format_duration(static_s)
-    line = f"total {asked} of workers for {runs}; saved {less} against static clusters ({static})"
+    line = f"total {asked} of worker time for {runs}; {less} less than static clusters ({static})"
     return f"{line}; {NO_PRICES}"

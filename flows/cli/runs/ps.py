@@ -16,16 +16,18 @@ from ebbtide.infra.records.store import RunStore
 from ebbtide.infra.settings import load_settings
 from ebbtide.infra.waiting import wall_s
 
-_DESCRIPTION = """Runs that live; -a: all. JSON: a list of objects with the keys run, phase, reason,
-why, framework, tier, workers_joined, workers_wanted, min_workers, max_workers, age_s, exit_code,
-dashboard, prefect."""
+_DESCRIPTION = """Lists the runs that have not ended; with -a, all runs. JSON: a list of objects
+with the keys run, phase, reason, why, framework, tier, workers_joined, workers_wanted, min_workers,
+max_workers, age_s, exit_code, dashboard, prefect."""
 
 
 def main(args: list[str]) -> int:
     """List runs."""
     parser = Parser("ps", _DESCRIPTION)
-    parser.add_argument("-a", "--all", action="store_true", help="ended runs too")
-    parser.add_argument("-w", "--watch", action="store_true", help="again whenever it changes")
+    parser.add_argument("-a", "--all", action="store_true", help="list ended runs too")
+    parser.add_argument(
+        "-w", "--watch", action="store_true", help="print again whenever something changes"
+    )
     options = parser.take(args)
     settings = load_settings()
     store = LastKnown(settings.home)
@@ -35,7 +37,7 @@ def main(args: list[str]) -> int:
             say(f"! {store.stale}; ebb held shows what is alive")
         unowned = (*LocalPlatform(settings, store).orphans(), *lost_runs(store))
         if unowned:
-            say(f"! nobody takes care of {', '.join(unowned)} any more: ebb held --release")
+            say(f"! no living owner: {', '.join(unowned)}; ebb held --release ends them")
         if options.json:
             print_json(facts)
         else:
@@ -72,7 +74,7 @@ def _facts(store: RunStore, run: Run) -> dict[str, Any]:
 
 def _show(facts: list[dict[str, Any]], *, everything: bool) -> None:
     if not facts:
-        say("no runs" if everything else "no living runs; ebb ps -a lists all")
+        say("no runs" if everything else "no run is going on; ebb ps -a lists ended runs too")
         return
     rows = [
         (

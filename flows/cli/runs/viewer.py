@@ -124,7 +124,7 @@ class Viewer:
         waited = format_duration(wall_s() - self._last_step_at)
         if view.queue is not None:
             allowed = format_duration(self._spec.limits.start_within_s)
-            self._screen.waiting(f"nodes: {self._last_reason} · waited of {allowed}")
+            self._screen.waiting(f"nodes: {self._last_reason} · waits for up to {allowed}")
         elif view.released_at is not None or view.job.started_at is not None:
             self._screen.waiting("")
         elif view.admitted_at is not None and isinstance(self._screen, TextScreen):

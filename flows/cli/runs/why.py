@@ -11,7 +11,7 @@ from ebbtide.infra.policy.diagnosis import Story, diagnose
 from ebbtide.infra.records.salvage import LastKnown
 from ebbtide.infra.settings import load_settings
 
-_DESCRIPTION = """Why a run waits, failed, or took its time; from records, also days later.
+_DESCRIPTION = """Says why a run waits, failed or was slow, from what was recorded; also days later.
 JSON: an object with the keys run, phase, reason, cause, evidence (a list), fix, exit_code."""
 _LAST_LINES = 5
 _LAST_BYTES = 2**16

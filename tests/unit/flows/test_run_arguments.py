@@ -41,7 +41,7 @@ def test_all_mistakes_are_reported_at_once_with_the_nearest_word() -> None:
         "there is no option --wrokers",
         "there is no option --frame",
         "--tier is given twice",
-        "--name wants a value",
+        "--name needs a value",
     ]
     assert "--workers" in found.problems[0].hint
 

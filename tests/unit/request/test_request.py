@@ -209,7 +209,7 @@ def test_the_defaults_of_hello_are_only_for_hello(build: Build) -> None:
         ({"platform": "locl"}, Reason.OPTION_INVALID, "no platform is named locl",
          "did you mean local?"),
         ({"workers": "4..1"}, Reason.OPTION_INVALID,
-         "option --workers: '4..1' has its least above its most", "write 1..4"),
+         "option --workers: '4..1' has its minimum above its maximum", "write 1..4"),
         ({"secret": ["TOKN"]}, Reason.SECRET_MISSING, "the secret TOKN is not set in this shell",
          "did you mean TOKEN? or: export TOKN=…"),
         ({"secret": ["KEY"]}, Reason.SECRET_MISSING, "the secret KEY is not set in this shell",
