@@ -9,7 +9,7 @@ from ebbtide.infra.errors import Problem
 from ebbtide.infra.frameworks.base import known_frameworks
 from ebbtide.infra.models.phases import Reason
 from ebbtide.infra.platforms.base import known_platforms
-from ebbtide.infra.request.hints import did_you_mean
+from ebbtide.infra.request.hints import did_you_mean, nearest
 from ebbtide.infra.request.options import OPTIONS, Option
 
 _KNOWN = {"framework": known_frameworks, "platform": known_platforms}
@@ -75,6 +75,8 @@ def _take_option(argument: str, queue: list[str], found: RunArguments) -> None:
         found.switches.add(name)
     elif name not in OPTIONS or not argument.startswith("--"):
         found.problems.append(_unknown(argument.partition("=")[0], name))
+        if not equals and queue and not queue[0].startswith("-") and _meant_value(name):
+            queue.pop(0)  # of the option that was meant: it is no program
     elif equals:
         _keep(name, value, found)
     elif queue:
@@ -82,6 +84,11 @@ def _take_option(argument: str, queue: list[str], found: RunArguments) -> None:
     else:
         problem = Problem(Reason.OPTION_INVALID, f"--{name} needs a value", _help_of(OPTIONS[name]))
         found.problems.append(problem)
+
+
+def _meant_value(name: str) -> bool:
+    """Whether the option that this is a misspelling of wants a value."""
+    return nearest(name, (*OPTIONS, *_SWITCHES)) in OPTIONS
 
 
 def _keep(name: str, value: str, found: RunArguments) -> None:
@@ -130,6 +137,7 @@ def usage() -> str:
         f"  {'':<32} message, data; the program's output as kind output, data.stream",
         "",
         "Exit code: the program's own; 64 misconfiguration, 69 no capacity in time,",
-        "70 infrastructure, 75 temporary failure, 124 time limit or idle, 130 stopped.",
+        "70 infrastructure, 75 temporary failure, 124 time limit or idle, 130 stopped,",
+        "141 the reader of its output has gone.",
     ]
     return "\n".join(lines)

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from importlib.metadata import version
 
 from ebbtide.flows.cli.output import say
+from ebbtide.flows.cli.streams import silence_closed_pipes
 from ebbtide.infra.errors import ConfigurationError, EbbError, Problem, ProvisioningError
 from ebbtide.infra.escaping import json_text
 from ebbtide.infra.lifecycle import reaper
@@ -95,12 +96,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return _dispatch(argv)
     except EbbError as error:
+        silence_closed_pipes()
         _show_error(error, command=argv[0], as_json=as_json)
         return error.exit_code
     except KeyboardInterrupt:
         return ExitCode.INTERRUPTED
     except BrokenPipeError:
-        sys.stderr.close()  # whoever read our output has gone: nothing is wrong
+        silence_closed_pipes()  # whoever read our output has gone: nothing is wrong
         return ExitCode.OK
     except Exception as error:  # never a traceback of ours in front of a user
         say(f"✗ ebb itself failed: {error!r}; details in {_save_traceback()}")

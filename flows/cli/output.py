@@ -7,9 +7,11 @@ from argparse import ArgumentParser
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 
+from ebbtide.flows.cli.streams import TextConsole
 from ebbtide.infra.errors import ConfigurationError, Problem
 from ebbtide.infra.escaping import json_text, visible
 from ebbtide.infra.models.ids import RunName
@@ -20,6 +22,9 @@ from ebbtide.infra.request.hints import did_you_mean
 from ebbtide.infra.waiting import pause
 
 _LOOK_EVERY_S = 0.5
+_GAP = 2
+"""Columns between two cells."""
+_MIN_LAST_COLUMN = 20
 
 
 class Parser(ArgumentParser):
@@ -67,8 +72,15 @@ def print_json(data: Any) -> None:
 
 
 def print_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """A plain table on stdout; cells fold instead of being cut."""
-    console = Console(highlight=False, markup=False)
+    """A plain table on stdout; cells fold instead of being cut.
+
+    On a terminal too narrow for the table each row is a block of lines, one for each column.
+    """
+    console = TextConsole()
+    if console.is_terminal and _too_narrow(console, headers, rows):
+        for row in rows:
+            _print_block(headers, row)
+        return
     table = Table(box=None, pad_edge=False, header_style="bold")
     for header in headers:
         table.add_column(visible(header), overflow="fold")
@@ -77,6 +89,23 @@ def print_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     if not console.is_terminal:
         console.width = 200
     console.print(table)
+
+
+def _too_narrow(console: Console, headers: Sequence[str], rows: Sequence[Sequence[str]]) -> bool:
+    """Whether a column but the last, which may fold, would be folded."""
+    columns = list(zip(headers, *rows, strict=True))
+    widths = [max(cell_len(cell) for cell in column) + _GAP for column in columns]
+    last = min(widths[-1], _MIN_LAST_COLUMN)
+    return sum(widths[:-1]) + last > console.width
+
+
+def _print_block(headers: Sequence[str], row: Sequence[str]) -> None:
+    """One row on lines of its own, empty cells left out, and an empty line after it."""
+    width = max(map(cell_len, headers))
+    for header, cell in zip(headers, row, strict=True):
+        if cell:
+            show(f"{header:<{width}}  {cell}")
+    show()
 
 
 def known_run(store: RunStore, name: str) -> Run:

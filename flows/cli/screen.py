@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.status import Status
 from rich.text import Text
 
+from ebbtide.flows.cli.streams import ByteWriter, TextConsole
 from ebbtide.infra.escaping import json_text, visible
 from ebbtide.infra.frameworks.base import load_framework
 from ebbtide.infra.models.codec import to_data
@@ -22,6 +23,9 @@ from ebbtide.infra.models.resources import format_duration
 from ebbtide.infra.waiting import wall_s
 
 _LONGEST_PROGRAM = 60
+_LONGEST_MESSAGE = 54
+_BESIDE_MESSAGE = 27
+"""Columns of a step's line that its message does not have: mark, label, time."""
 _MARKS = {"done": ("✓", "green"), "failed": ("✗", "red"), "warning": ("!", "yellow")}
 
 
@@ -88,9 +92,8 @@ class TextScreen:
     """For people: permanent lines, and on a terminal one live line below them."""
 
     def __init__(self, file: IO[str] | None = None):
-        self._console = Console(
-            file=file or sys.stderr, highlight=False, markup=False, soft_wrap=True
-        )
+        self._console: Console = TextConsole(file or sys.stderr, soft_wrap=True)
+        self._writers = {"stdout": ByteWriter("stdout"), "stderr": ByteWriter("stderr")}
         self._status: Status | None = None
         self._said = ""
         self._began_at = wall_s()
@@ -107,7 +110,7 @@ class TextScreen:
         idle = format_duration(limits.idle_release_s) if limits.idle_release_s else "never"
         start = format_duration(limits.start_within_s)
         self._print("")
-        self._field("Job", f"{_program(spec)} · run {spec.name}")
+        self._field("Job", f"{program_text(spec)} · run {spec.name}")
         pool = cluster.pool
         self._field("Cluster", f"{cluster.framework} · {workers}{tier}")
         self._field("Platform", f"{spec.platform} · pool {pool.name} ({pool.capacity})")
@@ -166,10 +169,7 @@ class TextScreen:
     def output(self, stream: str, data: bytes) -> None:
         """Byte for byte, to the stream it was written to."""
         self._quiet()
-        target = sys.stdout if stream == "stdout" else sys.stderr
-        target.flush()
-        target.buffer.write(data)
-        target.buffer.flush()
+        self._writers[stream].write(data)
 
     def ended(self, lines: list[str], facts: dict[str, Any]) -> None:  # noqa: ARG002
         """Last words; the very last line is what is still held."""
@@ -187,7 +187,8 @@ class TextScreen:
         mark, style = _MARKS[kind]
         took = format_duration(took_s) if took_s is not None else ""
         line = Text(f"  {mark}", style=style)
-        line.append(f" {label:<15} {visible(message):<54} ", style="default")
+        room = max(0, min(_LONGEST_MESSAGE, self._console.width - _BESIDE_MESSAGE))
+        line.append(f" {label:<15} {visible(message):<{room}} ", style="default")
         line.append(f"{took:>6}", style="dim")
         self._console.print(line)
 
@@ -206,7 +207,7 @@ class TextScreen:
             self._said = ""
 
 
-def _program(spec: RunSpec) -> str:
+def program_text(spec: RunSpec) -> str:
     """As one would say it: the built-in job by its name, the interpreter left out."""
     if spec.job is None:
         return "a Python session"

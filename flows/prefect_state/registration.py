@@ -16,7 +16,7 @@ from ebbtide.infra.errors import EbbError
 from ebbtide.infra.escaping import visible
 from ebbtide.infra.lifecycle.stop import stop_run
 from ebbtide.infra.models.ids import RunName
-from ebbtide.infra.models.phases import Reason
+from ebbtide.infra.models.phases import Phase, Reason
 from ebbtide.infra.platforms.local import marks
 from ebbtide.infra.records.opening import open_store
 from ebbtide.infra.settings import Settings
@@ -50,7 +50,7 @@ def ended_by(error: EbbError) -> State[Any]:
 
     Whoever called the flow directly gets the error itself.
     """
-    if error.reason is Reason.CANCELLED:
+    if error.reason.info.phase is Phase.CANCELLED:
         return Cancelled(message=visible(str(error)))
     get_run_logger().error(message_of(error))
     return Failed(message=message_of(error), data=error)

@@ -60,6 +60,8 @@ class ExitCode:
     TEMPORARY = 75
     TIMEOUT = 124
     INTERRUPTED = 130
+    READER_GONE = 141
+    """128 + SIGPIPE, as of a program that a closed pipe ends."""
 
 
 class Reason(StrEnum):
@@ -99,6 +101,7 @@ class Reason(StrEnum):
     OUTPUT_INVALID = "JOB:OUTPUT_INVALID"
     OUTPUT_LIMIT = "JOB:OUTPUT_LIMIT"
     TOO_MANY_PROCESSES = "JOB:TOO_MANY_PROCESSES"
+    READER_GONE = "JOB:READER_GONE"
     CANCELLED = "JOB:CANCELLED"
     RELEASE_INCOMPLETE = "RELEASE:INCOMPLETE"
 
@@ -177,6 +180,9 @@ REASONS: dict[Reason, ReasonInfo] = {
     Reason.OUTPUT_INVALID: ReasonInfo(Phase.FAILED, "the output is not what was expected", 1),
     Reason.OUTPUT_LIMIT: ReasonInfo(Phase.FAILED, "it printed more than may be kept", 1),
     Reason.TOO_MANY_PROCESSES: ReasonInfo(Phase.FAILED, "it had more processes than allowed", 1),
+    Reason.READER_GONE: ReasonInfo(
+        Phase.CANCELLED, "what read its output has closed the pipe", ExitCode.READER_GONE
+    ),
     Reason.CANCELLED: ReasonInfo(Phase.CANCELLED, "it was stopped", ExitCode.INTERRUPTED),
     Reason.RELEASE_INCOMPLETE: ReasonInfo(
         Phase.RELEASING, "something could not be released and is still held", ExitCode.TEMPORARY

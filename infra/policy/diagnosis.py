@@ -34,6 +34,7 @@ _FIXES: dict[Reason, str] = {
     Reason.OUTPUT_LIMIT: "print less, or set a larger --max-output",
     Reason.TOO_MANY_PROCESSES: "start fewer processes, or set a larger --max-processes",
     Reason.OUTPUT_INVALID: "make the program write what its caller expects, then run it again",
+    Reason.READER_GONE: "nothing to do if it was meant (| head); --detach lets a run go on unread",
     Reason.CANCELLED: "nothing to do: somebody stopped it",
     Reason.RELEASE_INCOMPLETE: "ebb held --release",
 }

@@ -18,6 +18,7 @@ from ebbtide.infra.models.ids import ClusterId, RunName
 from ebbtide.infra.models.job import RunSpec
 from ebbtide.infra.models.phases import Phase, Reason
 from ebbtide.infra.models.records import Event, EventKind, ProcessRef, Reserved, Run
+from ebbtide.infra.policy.exits import exit_in_words
 from ebbtide.infra.records.store import RunStore
 
 
@@ -139,6 +140,8 @@ def launch_error(failure: BaseException) -> EbbError:
         return failure
     if isinstance(failure, (KeyboardInterrupt, SystemExit)):
         return error_for(Reason.CANCELLED)
+    if isinstance(failure, BrokenPipeError):
+        return error_for(Reason.READER_GONE)
     detail = repr(failure)[:300]
     if isinstance(failure, OSError) and failure.strerror:
         where = f"{failure.filename}: " if failure.filename else ""
@@ -163,7 +166,7 @@ def job_error(view: ClusterView) -> EbbError | None:
     reason = job.reason or Reason.EXIT_CODE
     if reason.family != JobError.family:
         return error_for(reason, detail=job.detail)
-    summary = f"the program exited with {job.exit_code}" if reason is Reason.EXIT_CODE else ""
+    summary = f"the program {exit_in_words(job.exit_code)}" if reason is Reason.EXIT_CODE else ""
     return JobError(reason, summary, detail=job.detail, program_exit_code=job.exit_code)
 
 

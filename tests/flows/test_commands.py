@@ -18,6 +18,7 @@ from tests.clusters import carried_out, cluster_spec, run_spec, script
 Ebb = Callable[[str], tuple[int, str, str]]
 KEYS: dict[str, set[str]] = {
     "ps -a": {
+        *("program", "created"),
         *("run", "phase", "reason", "framework", "tier", "workers_joined", "workers_wanted"),
         *("min_workers", "max_workers", "age_s", "exit_code", "why", "dashboard", "prefect"),
     },

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from collections import deque
 from collections.abc import Iterable
 from pathlib import Path
 
 from ebbtide.flows.cli.output import Parser, known_run, print_json
+from ebbtide.flows.cli.streams import ByteWriter
 from ebbtide.infra.errors import ConfigurationError, Problem
 from ebbtide.infra.lifecycle.reaper import is_lost
 from ebbtide.infra.models.phases import ExitCode, Reason
@@ -73,11 +73,10 @@ def _files(folder: Path, source: str) -> dict[str, Path]:
 
 def _print(tails: dict[str, Tail], last_lines: int | None) -> None:
     for name, tail in tails.items():
-        target = sys.stderr if name == "stderr" else sys.stdout
+        writer = ByteWriter("stderr" if name == "stderr" else "stdout")
         pieces = tail.pieces() if last_lines is None else _last(tail.pieces(), last_lines)
         for data in pieces:
-            target.buffer.write(data)
-        target.flush()
+            writer.write(data)
 
 
 def _last(pieces: Iterable[bytes], count: int) -> Iterable[bytes]:

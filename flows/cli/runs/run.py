@@ -67,7 +67,8 @@ def _run(settings: Settings, store: RunStore, spec: RunSpec, arguments: RunArgum
     screen: Screen = JsonScreen() if arguments.json else TextScreen()
     with _Interrupts() as interrupts:
         spec = runs.begin(store, spec)
-        screen.plan(spec)
+        with runs.ended_when_it_fails(store, spec.name):
+            screen.plan(spec)
         flow = launch(settings, store, spec, detach=arguments.detach)
         if arguments.detach:
             screen.detached(spec.name)

@@ -9,6 +9,7 @@ from itertools import islice
 from typing import Any
 
 from ebbtide.flows.cli.screen import Screen, TextScreen
+from ebbtide.flows.cli.streams import silence_closed_pipes
 from ebbtide.flows.launch import Flow
 from ebbtide.flows.prefect_server import server
 from ebbtide.flows.service import stack
@@ -53,9 +54,19 @@ class Viewer:
         self._peak_workers = 0
         self._interrupts = 0
         self._last_reason = ""
+        self._reader_gone = False
 
     def follow(self, interrupt: Callable[[], int | None]) -> int:
         """Until the run has ended or is let go; gives what to exit with."""
+        while True:
+            try:
+                return self._follow(interrupt)
+            except BrokenPipeError:  # twice at most: stdout, stderr
+                self._reader_gone = True
+                silence_closed_pipes()
+                stop_run(self._settings, self._spec.name, Reason.READER_GONE)
+
+    def _follow(self, interrupt: Callable[[], int | None]) -> int:
         look_s = _SHORTEST_LOOK_S
         while True:
             over = self._over()
@@ -167,6 +178,8 @@ class Viewer:
         self._flow.close()
         held = self._held_text()
         code = ExitCode.OK if run.exit_code is None else run.exit_code
+        if self._reader_gone:  # also when the program had ended well by then
+            code = ExitCode.READER_GONE
         facts = {
             "run": self._spec.name,
             "phase": run.phase.value,

@@ -46,6 +46,18 @@ def test_all_mistakes_are_reported_at_once_with_the_nearest_word() -> None:
     assert "--workers" in found.problems[0].hint
 
 
+@pytest.mark.parametrize("name", ["--worker", "--frame"])
+def test_value_of_a_misspelt_option_is_no_program(name: str) -> None:
+    found = parse_run([name, "3", "train.py"])
+    assert found.argv == ("train.py",)
+    assert len(found.problems) == 1
+
+
+@pytest.mark.parametrize("name", ["--detsch", "--nothing-like-it"])
+def test_word_after_another_unknown_option_is_the_program(name: str) -> None:
+    assert parse_run([name, "train.py"]).argv == ("train.py",)
+
+
 @pytest.mark.parametrize("name", list(OPTIONS))
 def test_help_names_every_option(name: str) -> None:
     assert f"--{name} " in usage()
