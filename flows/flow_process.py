@@ -45,7 +45,7 @@ _CHECK_TIMEOUT_S = 10.0
 
 
 def main(run: RunName) -> int:
-    """Run the flow of a run that is in the ledger. Gives the run's exit code."""
+    """Run the flow of a run that is in the store, and return the run's exit code."""
     settings = load_settings()
     store = open_store(settings)
     found = store.run(run)
@@ -63,7 +63,7 @@ def main(run: RunName) -> int:
 
 
 def _run_flow(settings: Settings, store: RunStore, spec: RunSpec) -> None:
-    """With Prefect, or without where it cannot be used: no run fails for its bookkeeping."""
+    """Run with Prefect, or without where it cannot be used: no run fails for its records."""
     if not settings.prefect_server and api.named(os.environ) is None:
         with contextlib.suppress(EbbError):  # recorded where it was raised
             carry_out(settings, store, spec, steps)
@@ -87,9 +87,10 @@ def _run_flow(settings: Settings, store: RunStore, spec: RunSpec) -> None:
 
 
 def _let_the_program_start(settings: Settings, spec: RunSpec) -> None:
-    """Importing Prefect takes a core for a second; the cluster and the program come first.
+    """Wait until the cluster and the program have started, before Prefect is imported.
 
-    A program imports its framework before it says anything, so its first words are waited for.
+    Importing Prefect takes a core for a second. A program imports its framework before it prints
+    anything, so its first output is waited for.
     """
     platform = load_platform(spec.platform, settings)
     output = settings.run_folder(spec.name) / "stdout.log"
@@ -136,7 +137,7 @@ def _prefect_environment(settings: Settings, store: RunStore, run: RunName) -> d
 
 
 def _why_not_recorded(error: BaseException) -> str:
-    """What happened and what to do, on one line."""
+    """Say on one line what happened and what to do."""
     if isinstance(error, ConfigurationError):
         return f"{error.problems[0].summary}; {error.problems[0].hint}"
     if isinstance(error, EbbError):
@@ -145,7 +146,7 @@ def _why_not_recorded(error: BaseException) -> str:
 
 
 def _watch_starter(settings: Settings, run: RunName) -> None:
-    """Stop the run when our standard input ends without the word that it shall go on."""
+    """Stop the run when our standard input ends without the message that it shall go on."""
     said = b""
     with contextlib.suppress(OSError):
         # Below Python's buffer: a thread that waits in it makes the interpreter's end a crash.

@@ -1,7 +1,7 @@
 """What Prefect's form asks for a run, and how the answers become a request.
 
 The form knows bounds, choices and defaults, so that most mistakes are refused before there is a
-run; what only makes sense together is judged by ``infra.request.spec``, in words, before anything
+run; what only makes sense together is judged by ``infra.request.spec`` before anything
 is made.
 """
 
@@ -124,7 +124,18 @@ class Limits(BaseModel):
 def request_of(
     program: str, arguments: str, cluster: Any, limits: Any, options: Any, name: str | None
 ) -> RunRequest:
-    """What was filled in, as ``ebb run`` would have been told.
+    """Turn the values of Prefect's form into the request that ``ebb run`` would have made.
+
+    Args:
+        program: the file or command, and arguments after it; quoted as in a shell.
+        arguments: further arguments of the program, quoted as in a shell.
+        cluster: a ``Cluster``, or the mapping that the form sends for one; empty: all defaults.
+        limits: a ``Limits``, or the mapping that the form sends for one; empty: all defaults.
+        options: further options of ``ebb run`` by name; stronger than those of the form.
+        name: the flow run's name; None or empty: a name is generated.
+
+    Returns:
+        The request, not checked against the catalog yet.
 
     Raises:
         ConfigurationError: with everything that is wrong about the form.

@@ -53,6 +53,9 @@ def retrain(
         uri: Where that is: a path, or a file URL; from the event's payload.
         framework: What the training runs on; none is a single process.
         window_minutes: A version that was trained on within this time is not trained on again.
+
+    Returns:
+        A state: Completed with the model, Skipped when another run has the version, or Failed.
     """
     settings = load_settings()
     me = register_process(settings)
@@ -74,7 +77,7 @@ def retrain(
 
 
 def _checked(dataset: str, version: str, uri: str) -> Path:
-    """Where the data is. A fact that the event did not have arrives as an empty text."""
+    """Return the path of the data. A fact that the event did not have arrives as an empty text."""
     given = {"dataset": dataset, "version": version, "uri": uri}
     hint = f"ebb emit {_EVENT} --resource DATASET -p version=V -p uri=/PATH"
     missing = [name for name, value in given.items() if not value.strip()]

@@ -1,4 +1,4 @@
-"""Words that others chose, shown so that they are nothing but words: on a terminal, in Markdown.
+"""Text that others chose, shown so that it is nothing but text: on a terminal, in Markdown.
 
 A program's name, a tag or a reason may hold anything: escapes that colour or clear a terminal,
 signs that turn the order of letters round, a link. Here they become visible, where it is shown.
@@ -18,14 +18,14 @@ _LINKS = ("://", "www.")
 
 
 def visible(text: str) -> str:
-    r"""The text with what would not be seen written out: ``\x1b``, ``\n``, ``\u202e``."""
+    r"""Write out everything in the text that would not be seen: ``\x1b``, ``\n``, ``\u202e``."""
     if text.isprintable():
         return text
     return "".join(map(_seen, text))
 
 
 def markdown(text: str) -> str:
-    """The text as it stands, on one line of Markdown: no link, image, tag or end of a cell."""
+    """Escape the text so that it stands as it is on one line of Markdown, also in a table cell."""
     text = visible(text)
     for sign in _MARKDOWN:
         text = text.replace(sign, f"\\{sign}")  # Prefect's UI shows entities as they are
@@ -35,7 +35,7 @@ def markdown(text: str) -> str:
 
 
 def json_text(data: Any, *, indent: int | None = None) -> str:
-    """JSON in which a terminal finds nothing to obey; what it means is the same."""
+    """Return JSON without control characters that a terminal would obey; it means the same."""
     text = json.dumps(data, ensure_ascii=False, indent=indent)
     if indent is None and text.isprintable():
         return text

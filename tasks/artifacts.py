@@ -17,7 +17,7 @@ from prefect.types._datetime import now
 
 
 class Artifacts:
-    """Those of one flow run: the first ``put`` of a key makes it, later ones change it."""
+    """One flow run's artifacts: the first ``put`` of a key makes one, later ones change it."""
 
     def __init__(self, client: SyncPrefectClient, flow_run_id: UUID):
         self._client = client

@@ -11,7 +11,7 @@ _LOGGERS = ("prefect.flow_runs", "prefect.task_runs")
 
 
 def message_of(error: EbbError) -> str:
-    """All of it, in lines."""
+    """Return all that an error says, in lines."""
     if isinstance(error, ConfigurationError):
         lines = [f"{each.reason}: {_with(each.summary, each.hint)}" for each in error.problems]
         return "\n".join(lines)
@@ -23,7 +23,7 @@ def _with(summary: str, hint: str) -> str:
 
 
 class _NoTraceback(logging.Filter):
-    """Prefect logs an exception's traceback; one of ours is for its words."""
+    """Replaces the traceback that Prefect would log for an error of ours by its message."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         error = record.exc_info[1] if isinstance(record.exc_info, tuple) else None
@@ -37,6 +37,6 @@ _FILTER = _NoTraceback()
 
 
 def without_tracebacks() -> None:
-    """From now on, in this process."""
+    """Log errors of ours without their traceback from now on, in this process."""
     for name in _LOGGERS:
         logging.getLogger(name).addFilter(_FILTER)  # the same one twice is one

@@ -59,7 +59,7 @@ _STATES = (
     EventKind.STEP_WAITING,
     EventKind.ATTEMPT,
 )
-"""Events that say what the run does now: the words above its progress."""
+"""Events that say what the run does now: shown above its progress."""
 _LEVELS = {
     **dict.fromkeys(_STATES, logging.INFO),
     **dict.fromkeys((EventKind.SCALED, EventKind.LEFT, EventKind.NOTE), logging.INFO),
@@ -70,7 +70,7 @@ _LEVELS = {
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """Whose report it is."""
+    """The run that is reported, and the flow run it is reported in."""
 
     settings: Settings
     run: RunName
@@ -81,7 +81,7 @@ class Subject:
 
 
 class Report:
-    """``with Report(subject):`` what happens to the run inside is seen in Prefect."""
+    """Shows in Prefect what happens to a run while the ``with`` block runs."""
 
     def __init__(self, subject: Subject):
         self._subject = subject
@@ -113,7 +113,7 @@ class Report:
             self._try(round_.finish)
 
     def _try(self, act: Callable[[], None]) -> None:
-        """A server that is away for a while must not end the reporting."""
+        """Do one thing; a server that is away for a while must not end the reporting."""
         try:
             act()
         except Exception as error:
@@ -142,7 +142,7 @@ class _Round:
         self._paused = False
 
     def pass_on(self) -> None:
-        """Send what is new."""
+        """Send what is new to Prefect."""
         self._output.pass_on()
         version = self._store.version()
         if version == self._version:
@@ -154,7 +154,7 @@ class _Round:
         self._version = version
 
     def look_for_a_cancel(self) -> None:
-        """Stop the run when its flow run is being cancelled: not every run has a Prefect worker."""
+        """Stop the run when its flow run is being cancelled, also without a Prefect worker."""
         if self._cancelled or now_s() - self._asked_s < _ASK_EVERY_S:
             return
         self._asked_s = now_s()
@@ -168,13 +168,13 @@ class _Round:
             self._subject.stop()
 
     def draw(self) -> None:
-        """The plot of workers and their load, now and then."""
+        """Draw the plot of workers and their load from time to time."""
         if now_s() - self._drawn_s >= _DRAW_EVERY_S:
             self._drawn_s = now_s()
             self._show_plot()
 
     def finish(self) -> None:
-        """When the run is over."""
+        """Send what is left to send when the run is over."""
         self._output.finish()
         self._show_plot()
         receipt = receipt_of(self._store, self._subject.run)
@@ -222,7 +222,7 @@ class _Round:
 
 
 class _Output:
-    """The program's two outputs on their way to the logs."""
+    """Passes the program's two outputs on to Prefect's logs."""
 
     def __init__(self, subject: Subject):
         folder = subject.settings.run_folder(subject.run)
@@ -238,7 +238,7 @@ class _Output:
         self._said_s = now_s()
 
     def pass_on(self) -> None:
-        """A flood is not read to its end: what is behind by more than a look takes is left out."""
+        """Pass on what is new; of a flood, what one look cannot take is left out."""
         for name, (tail, level) in self._streams.items():
             self._take(name, level, tail.read(_MAX_BYTES))
             skipped = tail.skip(_MAX_BYTES)
@@ -249,7 +249,7 @@ class _Output:
             self.say_dropped()
 
     def finish(self) -> None:
-        """The last lines say how it ended: they are shown whatever came before."""
+        """Pass on the last lines, which say how it ended, whatever came before."""
         for name, (tail, level) in self._streams.items():
             for piece in islice(tail.pieces(), _LAST_PIECES):
                 self._take(name, level, piece)
@@ -261,7 +261,7 @@ class _Output:
             self._logger.log(level, line)
 
     def say_dropped(self, but: int = 0) -> None:
-        """What has been left out since this was last said, but for so many lines."""
+        """Log how much has been left out since the last time, except so many lines."""
         self._said_s = now_s()
         count, more, self._skipped_bytes = self._throttle.told() - but, self._skipped_bytes, 0
         if count > 0 or more:

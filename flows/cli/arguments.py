@@ -28,27 +28,27 @@ class RunArguments:
 
     @property
     def detach(self) -> bool:
-        """Return as soon as the run is under way."""
+        """Whether to return as soon as the run is under way."""
         return "detach" in self.switches
 
     @property
     def plan(self) -> bool:
-        """Only say what would be made."""
+        """Whether only to show what would be made."""
         return "plan" in self.switches
 
     @property
     def json(self) -> bool:
-        """One JSON object a line on stdout."""
+        """Whether to print one JSON object a line on stdout."""
         return "json" in self.switches
 
     @property
     def help(self) -> bool:
-        """Only say how it is used."""
+        """Whether only to show the help."""
         return "help" in self.switches
 
 
 def parse_run(args: list[str]) -> RunArguments:
-    """Options before ``--``, the program's own arguments after it."""
+    """Parse what was typed: options before ``--``, the program's own arguments after it."""
     ours, program = args, []
     if "--" in args:
         cut = args.index("--")
@@ -110,7 +110,7 @@ def _unknown(argument: str, name: str) -> Problem:
 
 
 def _help_of(option: Option) -> str:
-    """With the words it takes, where a registry knows them, and its default."""
+    """Return the help of an option with the values it accepts, where known, and its default."""
     known = _KNOWN[option.name]() if option.name in _KNOWN else ()
     default = f"default {option.default}" if option.default else ""
     more = "; ".join(part for part in (", ".join(known), default) if part)
@@ -118,7 +118,7 @@ def _help_of(option: Option) -> str:
 
 
 def usage() -> str:
-    """The help of ``ebb run``."""
+    """Return the help of ``ebb run``."""
     lines = [
         "usage: ebb run [options] PROGRAM [-- ARGUMENTS]      ebb run [options] -- COMMAND",
         "       ebb run hello",

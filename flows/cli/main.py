@@ -1,4 +1,4 @@
-"""The entry of ``ebb``: finds the command, runs it, and turns every error into words."""
+"""The entry of ``ebb``: finds the command, runs it, and shows every error as text."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ _ONLY_LOOK = {"-h", "--help", "--plan", "--dry-run"}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command and give its exit code."""
+    """Run one command and return its exit code."""
     if argv is None:  # as the console script: the whole process is ours
         become_private()
     argv = list(sys.argv[1:] if argv is None else argv)
@@ -123,7 +123,7 @@ def _dispatch(argv: list[str]) -> int:
 
 
 def _check_ledger(settings: Settings, *, put_in_order: bool) -> None:
-    """Say what became of the ledger; where asked, release what nobody owns any more."""
+    """Report what became of the ledger; where asked, release what has no living owner."""
     if not settings.home.exists():
         return
     ledger = Ledger(settings.home)
@@ -165,7 +165,7 @@ def _show_error(error: EbbError, *, command: str, as_json: bool) -> None:
 
 
 def _what_became_of_it(error: EbbError, command: str) -> str:
-    """Only what is so: a run that has begun is in the ledger, with its end."""
+    """Say what is so: a run that has begun is in the ledger, with its end."""
     if error.run and error.released:
         return f" · run {error.run} has ended and what it held is released: see ebb why {error.run}"
     if error.run:

@@ -28,14 +28,14 @@ _MIN_LAST_COLUMN = 20
 
 
 class Parser(ArgumentParser):
-    """An argument parser whose mistakes are errors of ours, with the nearest option named."""
+    """An argument parser that raises our errors, with the nearest option named."""
 
     def __init__(self, command: str, description: str):
         super().__init__(prog=f"ebb {command}", description=description, allow_abbrev=False)
         self.add_argument("--json", action="store_true", help="one JSON document on stdout")
 
     def take(self, args: list[str]) -> Any:
-        """The parsed arguments; all unknown ones are reported at once."""
+        """Return the parsed arguments; all unknown ones are reported at once."""
         found, unknown = self.parse_known_args(args)
         known = [flag for action in self._actions for flag in action.option_strings]
         problems = [
@@ -51,23 +51,23 @@ class Parser(ArgumentParser):
         return found
 
     def error(self, message: str) -> NoReturn:
-        """Instead of argparse's own way out."""
+        """Raise our error instead of argparse's exit."""
         problem = Problem(Reason.OPTION_INVALID, message, f"see {self.prog} --help")
         raise ConfigurationError([problem])
 
 
 def say(message: str) -> None:
-    """One line of ours: to stderr, so that stdout stays data."""
+    """Print one line of ours to stderr, so that stdout stays data."""
     print(visible(message), file=sys.stderr, flush=True)
 
 
 def show(message: str = "") -> None:
-    """One line of what was asked for: to stdout."""
+    """Print one line of what was asked for to stdout."""
     print(visible(message))
 
 
 def print_json(data: Any) -> None:
-    """One JSON document on stdout."""
+    """Print one JSON document on stdout."""
     print(json_text(data, indent=2))
 
 
@@ -109,7 +109,7 @@ def _print_block(headers: Sequence[str], row: Sequence[str]) -> None:
 
 
 def known_run(store: RunStore, name: str) -> Run:
-    """The run of this name.
+    """Return the run of this name.
 
     Raises:
         ConfigurationError: RUN_UNKNOWN, with the nearest name.
@@ -122,7 +122,7 @@ def known_run(store: RunStore, name: str) -> Run:
 
 
 def wait_for_change(store: RunStore) -> None:
-    """Until somebody else has written to the ledger."""
+    """Wait until another process has written to the store."""
     before = store.version()
     while store.version() == before:
         pause(_LOOK_EVERY_S)

@@ -30,58 +30,58 @@ _MARKS = {"done": ("✓", "green"), "failed": ("✗", "red"), "warning": ("!", "
 
 
 class Screen(Protocol):
-    """Where a viewer shows things."""
+    """Where a viewer shows a run."""
 
     def plan(self, spec: RunSpec) -> None:
-        """What is about to happen."""
+        """Show what is about to happen."""
         ...
 
     def detached(self, run: str) -> None:
-        """The run goes on without us."""
+        """Show that the run goes on without us."""
         ...
 
     def event(self, event: Event, took_s: float | None) -> None:
-        """Something happened; for a finished step, how long it took."""
+        """Show that something happened; for a finished step, how long it took."""
         ...
 
     def waiting(self, message: str) -> None:
-        """What is being waited for now; replaces what was said before."""
+        """Show what is being waited for now, in place of what was shown before."""
         ...
 
     def output(self, stream: str, data: bytes) -> None:
-        """The program wrote something."""
+        """Show what the program has written."""
         ...
 
     def ended(self, lines: list[str], facts: dict[str, Any]) -> None:
-        """The last words."""
+        """Show how the run ended."""
         ...
 
 
 class JsonScreen:
-    """One event a line on stdout, for scripts."""
+    """Shows a run as one JSON object a line on stdout, for scripts."""
 
     def plan(self, spec: RunSpec) -> None:
-        """The run's name comes first, so that a script can come back to it."""
+        """Print the run's name first, so that a script can come back to it."""
         self._line({"kind": "run_started", "run": spec.name, "message": spec.name, "data": {}})
 
     def detached(self, run: str) -> None:
-        """A script knows the way back by the run's name."""
+        """Print how a script comes back, by the run's name."""
         self._line({"kind": "detached", "run": run, "message": f"ebb logs -f {run}", "data": {}})
 
     def event(self, event: Event, took_s: float | None) -> None:
-        """As recorded."""
+        """Print the event as it was recorded."""
         self._line({**to_data(event), "took_s": took_s})
 
     def waiting(self, message: str) -> None:
-        """Nothing: what is waited for comes as events."""
+        """Print nothing: what is waited for comes as events."""
 
     def output(self, stream: str, data: bytes) -> None:
-        """Whole lines where possible."""
+        """Print what the program wrote, whole lines where possible."""
         text = data.decode(errors="replace")
         self._line({"kind": "output", "message": text, "data": {"stream": stream}})
 
     def ended(self, lines: list[str], facts: dict[str, Any]) -> None:
-        """The run's result."""
+        """Print the run's result."""
         self._line({"kind": "result", "message": lines[0].strip() if lines else "", "data": facts})
 
     def _line(self, data: dict[str, Any]) -> None:
@@ -89,7 +89,7 @@ class JsonScreen:
 
 
 class TextScreen:
-    """For people: permanent lines, and on a terminal one live line below them."""
+    """Shows a run to people: permanent lines, and on a terminal one live line below them."""
 
     def __init__(self, file: IO[str] | None = None):
         self._console: Console = TextConsole(file or sys.stderr, soft_wrap=True)
@@ -99,7 +99,7 @@ class TextScreen:
         self._began_at = wall_s()
 
     def plan(self, spec: RunSpec) -> None:
-        """Job, cluster, limits."""
+        """Show the job, its cluster and its limits."""
         cluster, limits = spec.cluster, spec.limits
         tier = f"tier {cluster.tier.name} ({cluster.tier.resources})"
         policy = cluster.policy
@@ -121,13 +121,13 @@ class TextScreen:
         self._print("")
 
     def detached(self, run: str) -> None:
-        """How to come back."""
+        """Show how to come back."""
         self._quiet()
         message = f"Detached. The run goes on.   Back   ebb logs -f {run}   Stop   ebb stop {run}"
         self._print(f"  {message}")
 
     def event(self, event: Event, took_s: float | None) -> None:
-        """One line for what matters to a person."""
+        """Show one line for what matters to a person."""
         self._quiet()
         kind, message = event.kind, event.message
         if kind in (EventKind.STEP_DONE, EventKind.STEP_FAILED) and event.step:
@@ -144,7 +144,7 @@ class TextScreen:
             self._print(f"  {mark} {message}", style)
 
     def waiting(self, message: str) -> None:
-        """A live line on a terminal; elsewhere a line when it has changed."""
+        """Show a live line on a terminal; elsewhere a line whenever it has changed."""
         if message == self._said:
             return
         self._said = message
@@ -162,24 +162,24 @@ class TextScreen:
             self._status.update(status)
 
     def live(self, message: str) -> None:
-        """Only on a terminal: something that changes all the time."""
+        """Show something that changes all the time; only on a terminal."""
         if self._console.is_terminal:
             self.waiting(message)
 
     def output(self, stream: str, data: bytes) -> None:
-        """Byte for byte, to the stream it was written to."""
+        """Write the program's bytes to the stream that it wrote them to."""
         self._quiet()
         self._writers[stream].write(data)
 
     def ended(self, lines: list[str], facts: dict[str, Any]) -> None:  # noqa: ARG002
-        """Last words; the very last line is what is still held."""
+        """Show how the run ended; the very last line is what is still held."""
         self._quiet()
         self._print("")
         for line in lines:
             self._print(f"  {line}")
 
     def ask(self, question: str) -> None:
-        """A question on a terminal; the answer is read elsewhere."""
+        """Show a question on a terminal; the answer is read elsewhere."""
         self._quiet()
         self._console.print(question, end="")
 

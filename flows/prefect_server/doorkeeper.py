@@ -27,7 +27,7 @@ _App = Callable[[_Scope, _Receive, _Send], Awaitable[None]]
 
 _FOREIGN_SITES = ("cross-site", "same-site")  # another port of loopback is the same site
 _DEFAULT_PORTS = {"http": "80", "https": "443", "ws": "80", "wss": "443"}
-_OPEN_PAGE = b"""<!doctype html><meta charset=utf-8><title>Ebb</title><p id=words>Opening Prefect...
+_OPEN_PAGE = b"""<!doctype html><meta charset=utf-8><title>Ebb</title><p id=text>Opening Prefect...
 <script>
 (async () => {
   const secret = decodeURIComponent(location.hash.slice(1));
@@ -37,7 +37,7 @@ _OPEN_PAGE = b"""<!doctype html><meta charset=utf-8><title>Ebb</title><p id=word
     localStorage.setItem('prefect-password', secret);
     location.replace('/');
   } else {
-    document.getElementById('words').textContent = 'This link is no longer good: type ebb open';
+    document.getElementById('text').textContent = 'This link is not valid now: type ebb open';
   }
 })();
 </script>
@@ -55,7 +55,7 @@ _OPEN_HEADERS = [
 
 
 class Doorkeeper:
-    """An ASGI app in front of another one."""
+    """An ASGI app that lets only allowed requests through to another one."""
 
     def __init__(self, app: _App, hosts: Iterable[str]):
         """Guard ``app``.

@@ -21,7 +21,15 @@ _RELEASE_TIMEOUT_S = 25.0
 
 
 def release(flow: Any, flow_run: Any, state: Any) -> None:  # noqa: ARG001  Prefect's names
-    """Release what its runs, and those of its jobs, still hold. Usually there is nothing to do."""
+    """Release what the runs of a flow run, and those of its jobs, still hold, and end those runs.
+
+    Usually there is nothing left to do. Prefect passes all arguments by these names.
+
+    Args:
+        flow: not used.
+        flow_run: Prefect's flow run; its runs are found by its id.
+        state: its new state; tells a cancelled flow run from one whose process died.
+    """
     settings = load_settings()
     store = open_store(settings)
     reason = Reason.CANCELLED if state.is_cancelled() or state.is_cancelling() else Reason.FLOW_LOST

@@ -1,4 +1,4 @@
-"""A flow signs in where it runs, so that its death is noticed and its runs are seen in Prefect."""
+"""A flow registers its process, so that its death is noticed and its runs are seen in Prefect."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from ebbtide.tasks.report import Report, Subject
 
 
 def register_process(settings: Settings) -> str:
-    """Note that this process is the flow run that calls; gives the flow run's id."""
+    """Record that this process is the calling flow run. Returns the flow run's id."""
     without_tracebacks()
     id_ = flow_run.get_id() or ""
     store = open_store(settings)
@@ -35,7 +35,7 @@ def register_process(settings: Settings) -> str:
 
 
 def reporting(settings: Settings) -> Callable[[RunName], Report]:
-    """What shows a run in the flow run that calls; to be entered with the run's name."""
+    """Return a function from a run to its report in the calling flow run."""
     id_, logger = UUID(flow_run.get_id()), get_run_logger()
 
     def watch(run: RunName) -> Report:
@@ -46,7 +46,7 @@ def reporting(settings: Settings) -> Callable[[RunName], Report]:
 
 
 def ended_by(error: EbbError) -> State[Any]:
-    """The state of a flow run whose run ended with this error: its message says what to do.
+    """Return the state of a flow run whose run ended with this error; it says what to do.
 
     Whoever called the flow directly gets the error itself.
     """

@@ -19,7 +19,7 @@ _END_GRACE_S = 20.0
 
 
 class Child:
-    """``python -m WORDS`` in a session of its own; when we are killed, the kernel kills it."""
+    """A process ``python -m ARGV`` in its own session; the kernel kills it when we are killed."""
 
     def __init__(self, name: str, argv: Sequence[str], log: Path):
         self.name = name
@@ -36,16 +36,16 @@ class Child:
 
     @property
     def pid(self) -> int:
-        """Of the process; 0 before there is one."""
+        """The process id; 0 before the process was started."""
         return self._process.pid if self._process else 0
 
     @property
     def alive(self) -> bool:
-        """Whether it runs now."""
+        """Whether the process runs now."""
         return self._process is not None and self._process.poll() is None
 
     def start(self) -> None:
-        """Start it, with the environment of this moment."""
+        """Start the process, with the environment of this moment."""
         self._started_s = now_s()
         self._log_offset = telling.size_of(self._log)
         with self._log.open("ab") as log:
@@ -60,13 +60,13 @@ class Child:
         self._again_at_s = 0.0
 
     def why_ended(self) -> str:
-        """Why it has ended, as far as it has said so."""
+        """Return why the process has ended, as far as its log says so."""
         said = telling.since(self._log, self._log_offset)
         code = self._process.returncode if self._process else None
         return said or f"it ended without a word (exit code {code})"
 
     def revive(self) -> bool:
-        """Start it again when it has died and its pause is over; gives whether it was started."""
+        """Start the process again when it has died and its pause is over; return whether it was."""
         if self.alive:
             return False
         if not self._again_at_s:
@@ -83,7 +83,7 @@ class Child:
         return True
 
     def end(self) -> None:
-        """Politely, then not."""
+        """End the process with SIGTERM, and with SIGKILL when it does not end in time."""
         if self._process is None:
             return
         self._process.send_signal(signal.SIGTERM)

@@ -38,10 +38,19 @@ _PAGE = 200
 
 
 def deploy_file(settings: Settings, file: Path, folder: Path, pool: str) -> list[str]:
-    """All of one file; gives the deployments' names.
+    """Deploy all deployments of one file, and keep what operators have changed in Prefect.
+
+    Args:
+        settings: of this installation.
+        file: a deployments.yaml.
+        folder: the folder in which Prefect's command runs.
+        pool: the work pool of deployments that name none.
+
+    Returns:
+        The names of the deployments.
 
     Raises:
-        SystemExit: with what Prefect said, when it failed.
+        SystemExit: Prefect's command failed; the message is what it printed.
     """
     whole = _read(file)
     if whole is None:  # Prefect says what is wrong with it
@@ -82,7 +91,7 @@ def _read(file: Path) -> dict[str, Any] | None:
 
 @contextlib.contextmanager
 def _draft(settings: Settings, content: dict[str, Any]) -> Iterator[Path]:
-    """The copy; JSON is YAML."""
+    """Yield the path of a temporary copy with this content (JSON is YAML)."""
     with tempfile.TemporaryDirectory(prefix="deploy-", dir=settings.home / "stack") as folder:
         path = Path(folder) / "deployments.yaml"
         path.write_text(json.dumps(content))
@@ -120,7 +129,7 @@ def _deployments(client: SyncPrefectClient) -> list[DeploymentResponse]:
 
 
 def _one_of(there: list[DeploymentResponse], said: dict[str, Any]) -> DeploymentResponse | None:
-    """The deployment that the file's definition makes or changes."""
+    """Return the deployment that the file's definition makes or changes; None: there is none."""
     named = [one for one in there if one.name == said.get("name")]
     same = [one for one in named if one.entrypoint == said.get("entrypoint")] or named
     return same[0] if len(same) == 1 else None
@@ -142,7 +151,7 @@ def _standing(client: SyncPrefectClient, deployment: DeploymentResponse) -> Stan
 
 
 def _fields(deployment: DeploymentResponse) -> dict[str, Any]:
-    """In the words of the file."""
+    """Return a deployment's fields with the keys that deployments.yaml has for them."""
     limit, options = deployment.global_concurrency_limit, deployment.concurrency_options
     concurrency = None
     if limit is not None:

@@ -32,7 +32,7 @@ _LATE_S = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One part, looked at."""
+    """The state of one part, and what to do about it."""
 
     check: str
     state: State
@@ -42,7 +42,7 @@ class Check:
 
 
 def look(settings: Settings) -> list[Check]:
-    """All that ``ebb up`` keeps; only the server where it is not up."""
+    """Check all that ``ebb up`` keeps alive; only the server where ``ebb up`` is not running."""
     info = stack.running(settings)
     found = [_stack(settings, info)]
     api = _api(settings, info)
@@ -59,11 +59,14 @@ def look(settings: Settings) -> list[Check]:
 
 
 def space(taken: Footprint, keeps: str) -> list[Check]:
-    """The disk, what we take of it, and how fast that grows.
+    """Check the disk, what this installation takes of it, and how fast that grows.
 
     Args:
-        taken: now.
-        keeps: what ``keep`` in ebb.yaml says, in words; empty when it says nothing.
+        taken: what it takes now.
+        keeps: the value of ``keep`` in ebb.yaml; empty when it is not set.
+
+    Returns:
+        Three checks: disk, home, growth.
     """
     free = f"{format_memory(taken.free)} free"
     fix = "free some disk space: ebb prune --older-than 30d"
@@ -109,7 +112,7 @@ def _stack(settings: Settings, info: StackInfo | None) -> Check:
 
 
 def _api(settings: Settings, info: StackInfo | None) -> Api | None:
-    """The server that is in use; None when there is none, which is no fault without a stack."""
+    """Return the server that is in use; None when there is none."""
     ours, named = server.running(settings.home), api_of.named(os.environ)
     own = ours.api if ours is not None else None
     if info is None:

@@ -41,7 +41,7 @@ _QUERY_EVERY_S = "2"
 
 
 class Manager:
-    """One stack, from its first process to its last."""
+    """Starts all parts of ``ebb up``, keeps them alive, and ends them."""
 
     def __init__(self, settings: Settings, folder: Path, limit: int, bind: Bind):
         self.settings = settings
@@ -58,7 +58,7 @@ class Manager:
         self._reaper = Child("reaper", ["ebbtide.flows.service.loops", "reap", pool], log)
 
     def serve(self) -> None:
-        """Until told to stop."""
+        """Bring the stack up and keep it alive until told to stop, then take it down."""
         self.info.save(self.settings)
         try:
             self._bring_up()
@@ -82,7 +82,7 @@ class Manager:
         self.info.save(self.settings)
 
     def _find_server(self) -> None:
-        """The server that is named, or this installation's own, which then stays."""
+        """Use the server that is named, or start this installation's own, which then stays."""
         if not os.environ.get("PREFECT_API_URL"):
             home = self.settings.home
             self._server = self._own_server()
@@ -92,7 +92,7 @@ class Manager:
         self._done("server", self.info.ui_url)
 
     def _own_server(self) -> ServerInfo:
-        """Where it shall listen: one that a run has started elsewhere gives way."""
+        """Return our own server; one that listens on another address is ended first."""
         home = self.settings.home
         found = server.running(home)
         if found is not None and found.host != self._bind.host:
@@ -123,7 +123,7 @@ class Manager:
             raise RuntimeError(f"{why}: {self._worker.why_ended()}")
 
     def _last_heartbeat(self) -> str | None:
-        """Of our worker's name, when Prefect shows it online."""
+        """Return the time of our Prefect worker's last heartbeat, when Prefect shows it online."""
         named = api.named(os.environ)
         assert named is not None  # whichever it is, its settings are in our environment by now
         with contextlib.suppress(OSError, ValueError, KeyError):
@@ -133,7 +133,7 @@ class Manager:
         return None
 
     def _prepare_environment(self) -> None:
-        """What flow runs find: a Prefect worker starts each of them in a folder of its own."""
+        """Set what flow runs need: a Prefect worker starts each of them in a folder of its own."""
         os.environ.update(server.QUIET)
         os.environ.setdefault("PREFECT_WORKER_QUERY_SECONDS", _QUERY_EVERY_S)
         os.environ.setdefault(USER_WORKDIR, os.environ.get("EBB_WORKDIR", ""))
@@ -144,7 +144,7 @@ class Manager:
         os.environ.pop(marks.ROLE, None)
 
     def _duty(self, *argv: str) -> str:
-        """One of ``flows.service.loops``; gives what it printed.
+        """Run one of ``flows.service.loops`` and return what it printed.
 
         Raises:
             RuntimeError: with what it said when it failed.
@@ -197,13 +197,13 @@ class Manager:
 
 
 def _why(error: Exception) -> str:
-    """What happened, for the person who typed ``ebb up``."""
+    """Return what happened, for the person who typed ``ebb up``."""
     detail = error.detail if isinstance(error, EbbError) else ""
     return detail or str(error)
 
 
 def main(argv: list[str]) -> int:
-    """Keep the stack until told to stop."""
+    """Keep the stack alive until told to stop. Returns 1 when it could not be started."""
     folder, limit, host, certificate, key = argv
     bind = Bind(host, certificate, key)
     manager = Manager(load_settings(), Path(folder), int(limit), bind)

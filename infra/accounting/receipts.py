@@ -1,6 +1,6 @@
 """What a run asked for, used, wasted, cost, and what a static cluster would have cost.
 
-The words, which every receipt and ``ebb cost`` share:
+The terms, which every receipt and ``ebb cost`` share:
 
 * asked: seconds a worker's share was held, summed over workers (the program's own share where there
   are no workers). The head is no worker: it counts in the cost only.
@@ -40,7 +40,7 @@ _STEP_ENDS = (EventKind.STEP_DONE, EventKind.STEP_FAILED)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Use:
-    """Some time of a run. Worker-seconds as this module's docstring defines them."""
+    """What was used in some time of a run; worker-seconds as this module's docstring says."""
 
     seconds: float = 0.0
     asked_s: float = 0.0
@@ -64,7 +64,7 @@ class Use:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Receipt:
-    """One run, all its clusters together."""
+    """What one run asked for, used and cost, all its clusters together."""
 
     run: RunName
     job: str
@@ -77,7 +77,7 @@ class Receipt:
     max_workers: int
     """1 for a plain program."""
     peak_workers: int
-    """The most that were held at once."""
+    """The maximum number of workers that were held at the same time."""
     priced: bool
     """Whether the catalog had a price for any share."""
     total: Use
@@ -89,13 +89,13 @@ class Receipt:
 
     @property
     def saved(self) -> float:
-        """What the static cluster would have cost more."""
+        """What a static cluster would have cost more."""
         return self.static.cost - self.total.cost
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sum:
-    """Several runs together."""
+    """Several runs added up."""
 
     key: str
     runs: int = 0
@@ -105,11 +105,11 @@ class Sum:
 
     @property
     def saved(self) -> float:
-        """What the static clusters would have cost more."""
+        """What static clusters would have cost more."""
         return self.static.cost - self.total.cost
 
     def plus(self, receipt: Receipt) -> Sum:
-        """With one more run."""
+        """Return the sum with one more run."""
         return Sum(
             key=self.key,
             runs=self.runs + 1,
@@ -121,7 +121,7 @@ class Sum:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
-    """What the ledger knows of one run."""
+    """What the store knows of one run; the input of ``settle``."""
 
     spec: RunSpec
     phase: str
@@ -135,7 +135,7 @@ class Record:
 
 
 def receipt_of(store: RunStore, run: RunName) -> Receipt | None:
-    """The receipt of a run, also while it goes on; None when it is unknown or held nothing."""
+    """Return the receipt of a run, also while it goes on; None: unknown, or held nothing."""
     found = store.run(run)
     spans = store.spans(run)
     if found is None or not spans:
@@ -146,13 +146,13 @@ def receipt_of(store: RunStore, run: RunName) -> Receipt | None:
 
 
 def receipts_since(store: RunStore, at: float) -> list[Receipt]:
-    """Of all runs that were asked for since then (Unix time) and held something; without steps."""
+    """Return receipts, without steps, of all runs asked for since then that held something."""
     found = [(run, store.spans(run.name)) for run in store.runs_since(at)]
     return [settle(_record(run, spans)) for run, spans in found if spans]
 
 
 def settle(record: Record) -> Receipt:
-    """Add everything up."""
+    """Add up all that a run asked for, used and cost."""
     spec, spans, cluster = record.spec, record.spans, record.spec.cluster
     total = _use(record, record.created, record.ended)
     return Receipt(
@@ -174,7 +174,7 @@ def settle(record: Record) -> Receipt:
 
 
 def job_name(spec: RunSpec) -> str:
-    """What runs of the same program are summed under: its file's or module's name."""
+    """Return the name that runs of one program are summed under: its file's or module's."""
     if spec.job is None:
         return "session"
     argv = list(spec.job.argv)
@@ -211,13 +211,13 @@ def _keys(receipt: Receipt, by: str) -> tuple[str, ...]:
 
 
 def _held_s(span: Span, start: float, end: float) -> float:
-    """Seconds of a span inside a time."""
+    """Return how many seconds of a span are within a time."""
     ended = end if span.ended is None else min(span.ended, end)
     return max(0.0, ended - max(span.began, start))
 
 
 def _use(record: Record, start: float, end: float) -> Use:
-    """All of a run: what each worker used is known."""
+    """Return what was used in some time of a run, from its spans."""
     workers = [span for span in record.spans if span.is_worker]
     used_s = sum(
         min(_held_s(span, start, end), 1000 * span.cpu_s / span.cpu_millis) for span in workers
@@ -248,7 +248,7 @@ def _steps(record: Record) -> tuple[tuple[str, Use], ...]:
 
 
 def _curve(record: Record, workers: Iterable[Span]) -> list[tuple[float, float]]:
-    """Core-seconds that the run's workers had used by a moment; each cluster counts from zero."""
+    """Core-seconds that the run's workers had used at each moment, over all its clusters."""
     points = [(record.created, 0.0)]
     before_s, last = 0.0, None
     for sample in record.samples:

@@ -33,10 +33,10 @@ OURS = (
 
 
 def private_folder(home: Path, *parts: str) -> Path:
-    """The folder ``home/part/part``: made, and like all above it up to home for this user only.
+    """Make the folder ``home/part/part`` and all above it, up to home, for this user only.
 
     Raises:
-        ConfigurationError: NO_PERMISSION, when that cannot be, with what to do.
+        ConfigurationError: NO_PERMISSION, it cannot be made; with what to do.
     """
     folder = private_home(home)
     for part in parts:
@@ -57,15 +57,18 @@ def private_folder(home: Path, *parts: str) -> Path:
 
 
 def private_home(home: Path, *, setting: str = "EBB_HOME", names: Iterable[str] = OURS) -> Path:
-    """``EBB_HOME``, made when it is missing, closed when others can look into it, else refused.
+    """Return ``EBB_HOME``, made when it is missing and made private when others can read it.
 
     Args:
         home: the folder.
-        setting: the variable that names another one.
-        names: what may lie in it when it is closed.
+        setting: the variable that names another one; for the hint of an error.
+        names: patterns of what may be in a folder that is to be made private.
+
+    Returns:
+        The same folder.
 
     Raises:
-        ConfigurationError: NO_PERMISSION, when it is not safe to keep anything there.
+        ConfigurationError: NO_PERMISSION, it is not safe to keep anything there.
     """
     try:
         return _checked_home(home, names)
@@ -99,7 +102,7 @@ def private_opener(path: str, flags: int) -> int:
 
 
 def write_private(path: Path, text: str) -> None:
-    """A file for this user only."""
+    """Write a file that only this user can read."""
     with open(path, "w", opener=private_opener) as file:
         file.write(text)
 
@@ -118,9 +121,10 @@ def write_whole(path: Path, text: str) -> None:
 
 @contextlib.contextmanager
 def locked(path: Path, *, wait: bool = True) -> Iterator[bool]:
-    """Inside there is one process at a time; the file is made for this user only.
+    """Hold a lock file, which is made for this user only, while the block runs.
 
-    Without ``wait`` it gives False at once, and no lock, when another process is inside.
+    Yields True. Without ``wait``, and when another process holds the lock, it yields False at
+    once, and the block runs without the lock.
     """
     with open(path, "a", opener=private_opener) as lock:
         try:
@@ -132,7 +136,7 @@ def locked(path: Path, *, wait: bool = True) -> Iterator[bool]:
 
 
 def touch_private(path: Path) -> None:
-    """Note the time on a file for this user only."""
+    """Set the time of a file to now; it is made for this user only when it is missing."""
     path.touch(mode=_FILE)
 
 
@@ -206,7 +210,7 @@ def _close(home: Path, mode: int, ours: Iterable[str]) -> None:
 
 
 def user_name(uid: int) -> str:
-    """The user's name, or its number where nobody knows it."""
+    """Return the user's name, or ``user NUMBER`` when the system knows none."""
     with contextlib.suppress(KeyError, OSError):
         return pwd.getpwuid(uid).pw_name
     return f"user {uid}"

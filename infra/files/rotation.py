@@ -18,7 +18,16 @@ KEPT = 2
 
 
 def rotate(log: Path, *, max_bytes: int = MAX_BYTES, kept: int = KEPT) -> bool:
-    """Cut the log when it is too long; gives whether it was. A disk that is full loses LOG.1."""
+    """Move what is in a log to LOG.1 when the log is too long. On a full disk LOG.1 is lost.
+
+    Args:
+        log: the file; whoever writes to it keeps it open.
+        max_bytes: a log that is longer is cut.
+        kept: number of old logs beside the current one; LOG.1 is the youngest.
+
+    Returns:
+        Whether the log was cut.
+    """
     with contextlib.suppress(OSError):
         if log.stat().st_size <= max_bytes:
             return False

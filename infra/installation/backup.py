@@ -32,7 +32,10 @@ _SHORT_LIVED = (".draft", ".lock", "-wal", "-shm", "-journal", ".sock", ".tmp")
 
 
 def backup(settings: Settings, folder: Path) -> int:
-    """Copy the installation into a new, private folder; gives the number of its runs.
+    """Copy the installation into a new, private folder.
+
+    Returns:
+        The number of runs in the copy.
 
     Raises:
         ConfigurationError: the folder is not empty, cannot be made, or has no room.
@@ -59,9 +62,15 @@ def backup(settings: Settings, folder: Path) -> int:
 
 
 def restore(settings: Settings, folder: Path, *, overwrite: bool) -> int:
-    """Make the home of a backup; gives the number of its runs. Whoever calls knows nothing lives.
+    """Make the home of this installation from a backup; nothing of it may be alive.
 
-    With ``overwrite``, the home that is there is moved aside, not deleted.
+    Args:
+        settings: of the installation whose home is made.
+        folder: what ``backup`` has written.
+        overwrite: whether a home that is there is moved aside; otherwise that is an error.
+
+    Returns:
+        The number of runs in the backup.
 
     Raises:
         ConfigurationError: it is no backup, the home is not empty, or it cannot be written.

@@ -26,7 +26,7 @@ _ASIDE = ".pruned-"
 
 @dataclass(frozen=True, slots=True)
 class Old:
-    """A run that may go."""
+    """A run that may be deleted."""
 
     run: RunName
     ended: float
@@ -36,7 +36,16 @@ class Old:
 
 
 def beyond(settings: Settings, store: RunStore, keep: Keep) -> list[Old]:
-    """Runs that ``keep`` does not want any more, latest first."""
+    """List the ended runs that the limits do not keep.
+
+    Args:
+        settings: of this installation.
+        store: its store of runs.
+        keep: the limits; without any, all runs are kept.
+
+    Returns:
+        The runs that may be deleted, latest end first. None that a living flow may still ask for.
+    """
     if not keep:
         return []
     flows = {one.flow_run_id for one in store.registered() if marks.lives(one.process)}
@@ -55,12 +64,18 @@ def beyond(settings: Settings, store: RunStore, keep: Keep) -> list[Old]:
 
 
 def prune(settings: Settings, store: RunStore, old: Iterable[Old]) -> int:
-    """Delete them; gives the bytes that are free now, those of the ledger among them.
+    """Delete runs: their folders and their records. Killed on the way, it can be called again.
 
-    Killed in the middle, it leaves nothing that a later call does not find.
+    Args:
+        settings: of this installation.
+        store: its store of runs.
+        old: the runs, as ``beyond`` returned them; one that lives again by now is left alone.
+
+    Returns:
+        The number of bytes that are free now, those of the ledger among them.
 
     Raises:
-        EbbError: the ledger cannot be written; what was deleted before is gone.
+        EbbError: the ledger cannot be written; the runs before that are deleted.
     """
     before = _ledger_size(settings)
     freed = 0

@@ -18,7 +18,7 @@ _SPELLINGS = "an age like 30d, a number like 1000 runs, or a size like 20Gi"
 
 @dataclass(frozen=True, slots=True)
 class Keep:
-    """Limits on ended runs; each that is set holds. None of them: everything is kept."""
+    """Limits on ended runs, of which each that is set holds. Without any, all runs are kept."""
 
     age_s: float | None = None
     """A run goes when it ended longer ago."""
@@ -43,7 +43,7 @@ class Keep:
 
 
 def parse_keep(texts: Iterable[str]) -> Keep:
-    """From what the user wrote, one limit a word.
+    """Read what the user wrote, one limit for each text.
 
     Raises:
         ValueError: with a sentence that names the accepted spellings.
@@ -63,6 +63,6 @@ def parse_keep(texts: Iterable[str]) -> Keep:
 
 
 def _kubernetes_unit(text: str) -> str:
-    """``20 GiB`` and ``20GiB`` are ``20Gi``."""
+    """Write a size with Kubernetes' unit: ``20 GiB`` and ``20GiB`` become ``20Gi``."""
     compact = text.replace(" ", "")
     return compact.removesuffix("B") if compact.endswith("iB") else compact

@@ -10,7 +10,7 @@ from enum import StrEnum
 
 
 class Step(StrEnum):
-    """One task of the seven, in order."""
+    """One of the seven tasks of a run, in order."""
 
     REQUEST_HARDWARE_TIER = "request_hardware_tier"
     WAIT_FOR_NODES = "wait_for_nodes"
@@ -46,12 +46,12 @@ class Phase(StrEnum):
 
     @property
     def ended(self) -> bool:
-        """Whether nothing will follow."""
+        """Whether no other phase can follow."""
         return self in (Phase.SUCCEEDED, Phase.FAILED, Phase.CANCELLED)
 
 
 class ExitCode:
-    """What ``ebb`` exits with when it is not the user program's own code (sysexits.h's numbers)."""
+    """What ``ebb`` exits with when that is not the program's own code (numbers of sysexits.h)."""
 
     OK = 0
     MISCONFIGURATION = 64
@@ -112,13 +112,13 @@ class Reason(StrEnum):
 
     @property
     def info(self) -> ReasonInfo:
-        """Its row of the table."""
+        """The reason's row of the table ``REASONS``."""
         return REASONS[self]
 
 
 @dataclass(frozen=True, slots=True)
 class ReasonInfo:
-    """What a reason means for the run, the retry, the reader and the shell."""
+    """What a reason means for the run, its retry, the reader and the shell."""
 
     phase: Phase
     sentence: str

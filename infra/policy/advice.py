@@ -42,9 +42,9 @@ class Figures:
 
 
 def advise(figures: Figures) -> str:
-    """What matters most, with the figures that say so; empty when they say nothing.
+    """Return one line of advice on the run's size, with the figures for it; empty for none.
 
-    Memory first, because a run out of memory fails; then what makes it slow, then what wastes.
+    Memory comes first, because a run out of memory fails; then what makes it slow, then waste.
     """
     if figures.seconds < SHORTEST_S:
         return ""

@@ -45,7 +45,7 @@ _STEP_ENDS = (EventKind.STEP_DONE, EventKind.STEP_FAILED)
 
 @dataclass(frozen=True, slots=True)
 class Story:
-    """What is known of a run."""
+    """What was recorded of a run."""
 
     phase: Phase
     reason: Reason | None
@@ -61,7 +61,7 @@ class Story:
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
-    """One screen: what it is, how one knows, what to do."""
+    """The answer to ``ebb why``: the cause, the evidence for it, and what to do."""
 
     cause: str
     reason: Reason | None
@@ -70,7 +70,7 @@ class Diagnosis:
 
 
 def diagnose(story: Story) -> Diagnosis:
-    """The answer to ``ebb why``."""
+    """Find out why a run waits, failed or took its time."""
     waiting = _last(story, EventKind.STEP_WAITING)
     if story.phase in (Phase.QUEUED, Phase.PROVISIONING) and waiting is not None:
         reason = waiting.reason or Reason.POOL_AT_MAX
@@ -85,7 +85,7 @@ def diagnose(story: Story) -> Diagnosis:
 
 
 def fix_for(reason: Reason) -> str:
-    """What to do about a reason; what is wrong in a request says so itself."""
+    """Return what to do about a reason. A wrong request says that itself."""
     return _FIXES.get(reason, "correct the request; the message says how")
 
 

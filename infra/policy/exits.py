@@ -1,4 +1,4 @@
-"""How a process ended, in words: exit codes and signals. Pure."""
+"""How a process ended, as a sentence: exit codes and signals. Pure."""
 
 from __future__ import annotations
 

@@ -72,14 +72,17 @@ def decide(
     state: ScalingState,
     now_s: float,
 ) -> Decision:
-    """Look once at all workers and say how many there should be.
+    """Decide how many workers there should be, from one look at all of them.
 
     Args:
         policy: bounds, targets, tolerance and the scale-down window.
         workers: every worker that is not leaving, ready or not.
         declared: how many are wanted now (``spec.replicas``).
-        state: what the previous decision gave back; ``ScalingState()`` at first.
+        state: that of the previous decision; ``ScalingState()`` at first.
         now_s: monotonic seconds.
+
+    Returns:
+        The decision, with its reason and the state for the next call.
     """
     proposal = _largest(policy, workers, declared)
     proposed = declared if proposal is None else proposal.replicas
@@ -105,7 +108,7 @@ def decide(
 
 
 def choose_leavers(workers: Sequence[WorkerFigures], count: int) -> Leavers:
-    """The idlest first; never one that must stay.
+    """Choose which workers leave: the idlest first, and never one that must stay.
 
     Workers that have not registered go before all others: they have nothing to lose. Among equals
     the newest goes.
@@ -125,7 +128,7 @@ def choose_leavers(workers: Sequence[WorkerFigures], count: int) -> Leavers:
 def _largest(
     policy: AutoscalePolicy, workers: Sequence[WorkerFigures], declared: int
 ) -> _Proposal | None:
-    """The metric that wants most wins; None when nothing can be said yet."""
+    """Return the proposal of the metric that wants the largest number; None without figures."""
     ready = [worker for worker in workers if worker.ready]
     if not ready:
         return None

@@ -25,7 +25,7 @@ _TIMES_S = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400
 
 @dataclass(frozen=True, slots=True)
 class _Frame:
-    """From seconds, workers and percent to places in the picture."""
+    """Maps seconds, numbers of workers and percent to coordinates of the picture."""
 
     start: float
     seconds: float
@@ -43,10 +43,10 @@ class _Frame:
 
 
 def svg_plot(samples: Sequence[Sample]) -> str:
-    """Workers wanted and joined as steps (left axis), CPU and memory as lines (right axis, %).
+    """Draw workers wanted and joined as steps (left axis), CPU and memory as lines (right axis, %).
 
-    The workers are left out for a plain program. Empty for less than two samples; of very many only
-    some are drawn, because the picture is sent again and again while a run goes on.
+    The workers are left out for a plain program. The result is empty for less than two samples; of
+    very many samples only some are drawn, because the picture is sent again and again.
     """
     if len(samples) < 2:
         return ""
@@ -143,10 +143,10 @@ def _text(x: float, y: float, text: str, anchor: str) -> str:
 
 
 def _stride(largest: float, strides: Sequence[int], ticks: int = 6) -> int:
-    """The smallest of these that needs no more ticks than this."""
+    """Return the smallest of the strides that needs no more ticks than this."""
     return next((stride for stride in strides if largest / stride <= ticks), strides[-1])
 
 
 def _whole(largest: float, stride: int) -> int:
-    """The next multiple, at least one."""
+    """Return the next multiple of the stride, at least one."""
     return stride * max(1, math.ceil(largest / stride))

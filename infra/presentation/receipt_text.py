@@ -1,4 +1,4 @@
-"""A receipt in words: lines for a terminal, Markdown for Prefect's page, plain data for scripts.
+"""A receipt as text: lines for a terminal, Markdown for Prefect's page, plain data for scripts.
 
 Does not belong here: any sum (``infra.accounting.receipts``).
 """
@@ -17,12 +17,12 @@ _HEADERS = ("STEP", "TIME", "ASKED", "USED", "IDLE", "COST")
 
 
 def format_cost(amount: float) -> str:
-    """In the catalog's currency, which it does not name; small amounts with more digits."""
+    """Write an amount in the catalog's currency, without its name; small ones with more digits."""
     return f"{amount:.2f}" if abs(amount) >= 1 or amount == 0 else f"{amount:.4f}"
 
 
 def short_line(receipt: Receipt) -> str:
-    """What a run cost, or asked where nothing has a price, in a few words."""
+    """Say on one line what a run cost, or asked for where nothing has a price."""
     use = receipt.total
     text = f"{use.asked_s:.0f} worker-seconds, {_part(use.used_s, use.asked_s)} used"
     if not receipt.priced:
@@ -31,7 +31,7 @@ def short_line(receipt: Receipt) -> str:
 
 
 def receipt_lines(receipt: Receipt) -> list[str]:
-    """For a terminal. Times of workers are worker-seconds."""
+    """Return the lines of a receipt for a terminal. Times of workers are worker-seconds."""
     rows = [_HEADERS, *_rows(receipt)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADERS))]
     table = [_aligned(row, widths) for row in rows]
@@ -40,7 +40,7 @@ def receipt_lines(receipt: Receipt) -> list[str]:
 
 
 def receipt_markdown(receipt: Receipt) -> str:
-    """For Prefect's page."""
+    """Return the receipt in Markdown, for Prefect's page."""
     header = "| " + " | ".join(word.lower() for word in _HEADERS) + " |"
     rule = "|---|" + "---:|" * (len(_HEADERS) - 1)
     rows = ["| " + " | ".join(row) + " |" for row in _rows(receipt)]
@@ -51,7 +51,7 @@ def receipt_markdown(receipt: Receipt) -> str:
 
 
 def receipt_data(receipt: Receipt) -> dict[str, Any]:
-    """For scripts. Times in seconds and worker-seconds, money in the catalog's currency."""
+    """Return the receipt as data. Times in seconds, money in the catalog's currency."""
     return {
         "run": receipt.run,
         "job": receipt.job,
@@ -73,7 +73,7 @@ def receipt_data(receipt: Receipt) -> dict[str, Any]:
 
 
 def use_data(use: Use) -> dict[str, float]:
-    """One use, for scripts."""
+    """Return one use as data for scripts."""
     return {
         "seconds": round(use.seconds, 1),
         "asked_s": round(use.asked_s, 1),

@@ -22,9 +22,9 @@ _ELSEWHERE = (None, "/dev/shm")
 
 
 class LastKnown(Ledger):
-    """The ledger, or a copy of it that nothing can be written to.
+    """The ledger, or a read-only copy of it where it cannot be opened.
 
-    ``stale`` says in words that it is one; empty while it is the ledger itself.
+    ``stale`` is a sentence that says that it is a copy, and why; empty for the ledger itself.
     """
 
     def __init__(self, home: Path):

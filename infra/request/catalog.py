@@ -36,7 +36,7 @@ _TIER_KEYS = (
     "cpu", "memory", "pool", "price-per-hour", "frameworks", "drain-budget", "runs-at-once",
 )  # fmt: skip
 _DERIVED = {"small": (8, 1000), "medium": (4, 2000), "large": (2, 8000)}
-"""Part of the pool's cores and the most of them, in thousandths, by tier."""
+"""By tier: the divisor of the pool's cores, and the maximum in thousandths of a core."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,16 +61,16 @@ class Catalog:
         return {pool.name: pool for pool in self.pools}[name]
 
     def tier(self, name: str) -> HardwareTier | None:
-        """The tier of this name."""
+        """Return the tier of this name; None when there is none."""
         return next((tier for tier in self.tiers if tier.name == name), None)
 
     def platform_of(self, tier: HardwareTier) -> str:
-        """Where the tier's pool is."""
+        """Return the platform of the tier's pool."""
         return self.pool(tier.pool).platform
 
 
 def find_file(cwd: Path, environ: Mapping[str, str]) -> Path | None:
-    """The catalog that counts: the one ``EBB_CONFIG`` names, this folder's, or the user's.
+    """Return the catalog file in use: the one ``EBB_CONFIG`` names, this folder's, or the user's.
 
     A file that ``EBB_CONFIG`` names is returned also when it is missing: loading it says so.
     """
@@ -82,7 +82,7 @@ def find_file(cwd: Path, environ: Mapping[str, str]) -> Path | None:
 
 
 def load_catalog(path: Path | None, machine: Resources) -> tuple[Catalog, dict[str, Any]]:
-    """The catalog, and the file's options for every run.
+    """Read the catalog, and the options that the file sets for every run.
 
     Raises:
         ConfigurationError: with everything that is wrong with the file.
@@ -113,7 +113,7 @@ def load_catalog(path: Path | None, machine: Resources) -> tuple[Catalog, dict[s
 
 
 def derive_tiers(pool: NodePool) -> tuple[HardwareTier, ...]:
-    """Small, medium and large shares of a pool, for when nobody has named any."""
+    """Return small, medium and large shares of a pool, for when the file names no tier."""
     return tuple(
         HardwareTier(name=name, pool=pool.name, resources=_share(pool.capacity, part, max_millis))
         for name, (part, max_millis) in _DERIVED.items()

@@ -10,7 +10,7 @@ from ebbtide.infra.models.phases import Reason
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
-    """The known word that was probably meant."""
+    """Return the known word that was probably meant; None when none is near."""
     by_lower = {name.lower(): name for name in known}
     lower = word.lower()
     close = difflib.get_close_matches(lower, by_lower, n=1)
@@ -20,12 +20,31 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
 
 
 def did_you_mean(word: str, known: Iterable[str], *, prefix: str = "", otherwise: str = "") -> str:
-    """A hint that names the nearest word, or ``otherwise``."""
+    """Return a hint that names the nearest known word.
+
+    Args:
+        word: what the user wrote.
+        known: the words that would be right.
+        prefix: set before the word in the hint, such as ``--``.
+        otherwise: the hint when no word is near.
+
+    Returns:
+        A hint for a ``Problem``.
+    """
     near = nearest(word, known)
     return f"did you mean {prefix}{near}?" if near else otherwise
 
 
 def problem_from(reason: Reason, where: str, error: ValueError) -> Problem:
-    """A parser's ``what is wrong; what to write`` as a problem with a hint."""
+    """Make a problem of a parser's ValueError ``what is wrong; what to write``.
+
+    Args:
+        reason: of the problem.
+        where: what the text was for, such as ``option --workers``.
+        error: raised by the parser.
+
+    Returns:
+        The problem; what follows the semicolon is its hint.
+    """
     wrong, _, hint = str(error).partition("; ")
     return Problem(reason, f"{where}: {wrong}", hint)

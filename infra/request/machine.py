@@ -1,4 +1,4 @@
-"""How much CPU and memory this machine gives to this process.
+"""How much CPU and memory of this machine this process may use.
 
 A container or a slice of a service manager often allows less than the hardware has, so the limits
 of the control groups count too. Does not belong here: what is used at the moment, and who gets it.
@@ -15,7 +15,7 @@ from ebbtide.infra.models.resources import Resources
 
 
 def this_machine(root: Path = Path("/")) -> Resources:
-    """Cores this process may run on and memory it may use, the tightest limit of each."""
+    """Return the cores and the memory that this process may use, the tightest limit of each."""
     groups = list(_groups(root))
     cores = [_cores() * 1000, *(millis for group in groups if (millis := _cpu_millis(group)))]
     memory = [_memory_bytes(), *(limit for group in groups if (limit := _limit_bytes(group)))]

@@ -36,7 +36,7 @@ def parse_word(text: str) -> str:
 
 
 def parse_choice(*known: str) -> Callable[[str], str]:
-    """A parser that takes one of these words and nothing else."""
+    """Return a parser that accepts these texts and nothing else."""
 
     def parse(text: str) -> str:
         if text.strip() in known:

@@ -35,7 +35,7 @@ from ebbtide.infra.request.option_values import (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Option:
-    """One thing a user may say about a run."""
+    """One option of ``ebb run``: its flag, variable and key, its default, and how it is read."""
 
     name: str
     """As in ``--name``, ``EBB_NAME`` and ``run: {name: …}``; dashes between words."""
@@ -57,12 +57,12 @@ class Option:
 
     @property
     def flag(self) -> str:
-        """On the command line."""
+        """The option on the command line."""
         return f"--{self.name}"
 
     @property
     def variable(self) -> str:
-        """In the environment."""
+        """The option as an environment variable."""
         return "EBB_" + self.name.upper().replace("-", "_")
 
 
@@ -73,11 +73,20 @@ def merge(
     file: Mapping[str, Any],
     weaker: Mapping[str, Any] | None = None,
 ) -> tuple[dict[str, Any], list[Problem]]:
-    """The value of every option, and everything that is wrong with what was given.
+    """Find the value of every option, and everything that is wrong with what was given.
 
-    The command line wins over the environment, that over the file, that over ``weaker`` (the
-    built-in job's own wishes), that over the table. What may be repeated is added up instead. A
-    bad value is replaced by the default, so that the caller can go on looking for problems.
+    The command line wins over the environment, that over the file, that over ``weaker``, that over
+    the table. The values of a repeatable option are added up instead. A bad value is replaced by
+    the default, so that the caller can go on looking for problems.
+
+    Args:
+        cli: values by option name, with dashes or underscores; None: not given.
+        environ: the environment, in which ``EBB_`` variables are looked for.
+        file: values under ``run`` in ebb.yaml, by option name.
+        weaker: the wishes of the built-in job, by option name.
+
+    Returns:
+        The value of every option by name, and the problems; none when all is well.
     """
     sources = (
         _Source("option --", "--", _spelled(cli)),

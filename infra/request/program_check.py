@@ -30,10 +30,15 @@ _COMPILE = "import sys; compile(open(sys.argv[1], 'rb').read(), 'x', 'exec', don
 def check_program(
     argv: Sequence[str], workdir: Path, *, search_path: str | None = None
 ) -> tuple[tuple[str, ...], list[Problem]]:
-    """The command line for the user's words, and what would keep it from starting.
+    """Find the command line of the user's program, and what would keep it from starting.
 
-    The words are a ``.py`` file or a command with its arguments; paths are relative to the
-    workdir, commands are searched on ``search_path`` (None: this process's PATH).
+    Args:
+        argv: a ``.py`` file or a command, with its arguments; paths are relative to the workdir.
+        workdir: the folder the program will run in.
+        search_path: where commands are looked for; None: this process's PATH.
+
+    Returns:
+        The command line to execute, and the problems; none when it can be started.
     """
     if not argv:
         return (), [_problem("there is no program to run", "ebb run -- python train.py")]
@@ -51,7 +56,7 @@ def check_program(
 
 
 def check_workdir(workdir: Path) -> list[Problem]:
-    """What is wrong with the folder a program shall run in."""
+    """Return what is wrong with the folder that a program is to run in."""
     if os.path.isdir(workdir):
         if os.access(workdir, os.X_OK):
             return []
@@ -62,7 +67,7 @@ def check_workdir(workdir: Path) -> list[Problem]:
 
 
 def folder_of(argv: tuple[str, ...]) -> str | None:
-    """A script's own folder, when its path is absolute."""
+    """Return a script's own folder, when its path is absolute."""
     scripts = [Path(word) for word in argv[:2] if word.endswith(".py")]
     return str(scripts[0].parent) if scripts and scripts[0].is_absolute() else None
 
@@ -185,7 +190,7 @@ def _check_encoding(word: str, source: bytes) -> list[Problem]:
         hint = "save it as UTF-8, or name its encoding in the first line: # coding: latin-1"
         return [_problem(f"{word} is not {encoding} (byte {error.start}, line {line})", hint)]
     except (LookupError, ValueError):
-        pass  # the compiler has words of its own for an unknown encoding
+        pass  # the compiler says it itself of an unknown encoding
     return []
 
 

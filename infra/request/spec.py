@@ -27,14 +27,14 @@ from ebbtide.infra.request.options import merge
 from ebbtide.infra.request.program_check import check_program, check_workdir
 
 HELLO = ("hello",)
-"""The words that mean the built-in job."""
+"""What a user writes as the program to run the built-in job."""
 _PROCESSES, _PROCESSES_A_MEMBER = 1000, 32
 """Allowed when nobody says how many. A Ray node has about 10 and one for each of its cores."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class RequestContext:
-    """What a user said, and what is known about the place it was said in."""
+    """What a user asked for, and what is known about the place where that was done."""
 
     argv: tuple[str, ...] | None
     """The program and its arguments; None: no program, a Python session drives the cluster."""
@@ -57,7 +57,7 @@ class RequestContext:
 
 
 def build_run_spec(ask: RequestContext) -> RunSpec:
-    """The run that was asked for.
+    """Make the spec of a run, checked as a whole.
 
     Raises:
         ConfigurationError: with everything that is wrong with it.
@@ -240,7 +240,7 @@ def _limits(options: Mapping[str, Any], cluster: ClusterSpec) -> Limits:
 
 
 def _check_room(catalog: Catalog, cluster: ClusterSpec) -> list[Problem]:
-    """Whether head and least workers fit the empty pool; the most need not, growth just stops."""
+    """Check that the head and the minimum of workers fit the empty pool."""
     pool = cluster.pool
     if cluster.first_ask.fits_in(pool.capacity):
         return []

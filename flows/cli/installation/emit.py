@@ -56,7 +56,7 @@ def main(args: list[str]) -> int:
 
 
 def _sent_to(settings: Settings, event: dict[str, Any]) -> Api | None:
-    """The server that has it now; None when it was kept."""
+    """Send the event, and those kept before it. Returns the server; None: it was kept."""
     api = outbox.server_api(settings)
     try:
         if api is not None:
@@ -112,7 +112,7 @@ def _document(event: dict[str, Any], *, sent: bool, effects: Effects | None) -> 
 
 
 def _payload(text: str | None, pairs: list[str]) -> dict[str, Any]:
-    """The object, with the single facts added as texts.
+    """Return the object of ``--payload``, with the facts of ``-p`` added as texts.
 
     Raises:
         ConfigurationError: OPTION_INVALID, for all that is wrong.

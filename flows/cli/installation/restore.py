@@ -39,7 +39,7 @@ def main(args: list[str]) -> int:
 
 
 def _living(settings: Settings) -> list[str]:
-    """What of this installation is alive, in words."""
+    """List what of this installation is alive."""
     found = [f"{one.role} of {one.cluster} (pid {one.pid})" for one in marks.marked(settings.home)]
     up, info = stack.running(settings), server.running(settings.home)
     if up is not None:

@@ -56,7 +56,7 @@ def main(args: list[str]) -> int:
 
 
 def worst(checks: list[Check]) -> str:
-    """Of all their states."""
+    """Return the worst of all states; ``ok`` when there is no check."""
     order = ("ok", "warning", "down", "bad")
     return max((check.state for check in checks), key=order.index, default="ok")
 

@@ -58,7 +58,7 @@ def main(args: list[str]) -> int:
 
 
 def _bind(options: Any, settings: Settings) -> Bind:
-    """Where the server shall listen.
+    """Return where the server is to listen.
 
     Raises:
         ConfigurationError: with everything that is wrong with it.
@@ -78,7 +78,7 @@ def _bind(options: Any, settings: Settings) -> Bind:
 
 
 def _follow(settings: Settings, *, quiet: bool) -> StackInfo:
-    """Tick off its parts until it is ready.
+    """Show each part as it comes up, until all are ready.
 
     Raises:
         ProvisioningError: PREFECT_UNREACHABLE, with why it gave up.
@@ -118,7 +118,7 @@ def _show(info: StackInfo) -> None:
 
 
 def _short(path: Path) -> str:
-    """As one types it in a shell."""
+    """Write a path as one types it in a shell."""
     plain = shlex.quote(str(path))
     if plain == str(path) and path.is_relative_to(Path.home()):
         return f"~/{path.relative_to(Path.home())}"

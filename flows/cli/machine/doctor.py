@@ -37,7 +37,7 @@ _OLDEST_PYTHON = (3, 11)
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was looked at."""
+    """The result of one check."""
 
     check: str
     state: str
@@ -99,7 +99,7 @@ def _home() -> list[Finding]:
 
 
 def _neighbours() -> list[Finding]:
-    """Other users' clusters are no part of our queue: cores may be booked twice."""
+    """Other users' clusters are not in our queue, so cores may be used by both."""
     found = neighbours(load_settings().home)
     if found.claims:
         detail = "; ".join(claim.words for claim in found.claims)

@@ -34,7 +34,7 @@ def main(args: list[str]) -> int:
 
 
 def tier_facts(states: Iterable[TierState]) -> list[dict[str, Any]]:
-    """For JSON: CPU in cores, memory in bytes."""
+    """Return the tiers as data: CPU in cores, memory in bytes."""
     return [
         {
             "name": state.tier.name,

@@ -45,7 +45,7 @@ def main(args: list[str]) -> int:
 
 
 def _checked_spec(arguments: RunArguments, store: RunStore) -> RunSpec:
-    """One error for all that is wrong: on the command line, in the file, with the program."""
+    """Make the spec, or raise one error for all that is wrong: options, file and program."""
     try:
         request = RunRequest(words=arguments.argv, options=arguments.options)
         spec = spec_for(request, store, os.environ, Path.cwd())
@@ -57,7 +57,7 @@ def _checked_spec(arguments: RunArguments, store: RunStore) -> RunSpec:
 
 
 def _check_prefect(environ: Mapping[str, str]) -> None:
-    """A server that was named must answer, and let us in, before anything is made."""
+    """Check that a server that was named answers and accepts us, before anything is made."""
     named = api.named(environ)
     if named is not None:
         api.check(named, environ, timeout_s=_SERVER_TIMEOUT_S)
@@ -82,7 +82,7 @@ def _run(settings: Settings, store: RunStore, spec: RunSpec, arguments: RunArgum
 
 
 class _Interrupts:
-    """Ctrl-C, SIGTERM and a closed terminal become something to be looked at between two ticks."""
+    """Turns Ctrl-C, SIGTERM and a closed terminal into something to look at between ticks."""
 
     def __init__(self) -> None:
         self._received: list[int] = []
@@ -98,7 +98,7 @@ class _Interrupts:
             signal.signal(number, handler)
 
     def pending(self) -> int | None:
-        """The oldest signal that nobody has looked at."""
+        """Return the oldest signal that nobody has looked at; None when there is none."""
         return self._received.pop(0) if self._received else None
 
     def _note(self, number: int, _frame: FrameType | None) -> None:
@@ -106,7 +106,7 @@ class _Interrupts:
 
 
 def _print_plan(spec: RunSpec, *, as_json: bool) -> int:
-    """What would be made. Nothing is."""
+    """Show what would be made. Nothing is."""
     if as_json:
         print(json_text({"plan": to_data(spec)}))
         return ExitCode.OK

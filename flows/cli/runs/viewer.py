@@ -57,7 +57,7 @@ class Viewer:
         self._reader_gone = False
 
     def follow(self, interrupt: Callable[[], int | None]) -> int:
-        """Until the run has ended or is let go; gives what to exit with."""
+        """Show the run until it has ended or is let go. Returns what to exit with."""
         while True:
             try:
                 return self._follow(interrupt)
@@ -90,7 +90,7 @@ class Viewer:
         return True
 
     def _settle(self) -> None:
-        """The flow process died without ending the run: release, and say how it ended."""
+        """Release and end a run whose flow process died without ending it."""
         run = self._spec.name
         found = self._store.run(run)
         if found is not None and found.over:
@@ -142,7 +142,7 @@ class Viewer:
             self._screen.live(f"starting: {view.workers_joined} workers joined · {waited}")
 
     def _interrupted(self, number: int) -> bool:
-        """Act on a signal; True when the run is to go on without us."""
+        """Act on a signal. Returns True when the run is to go on without us."""
         self._interrupts += 1
         run = self._spec.name
         if self._interrupts > 1:
@@ -160,7 +160,7 @@ class Viewer:
         return False
 
     def _ask(self) -> str:
-        """Stop, detach or continue; without a terminal the answer is stop."""
+        """Ask whether to stop, detach or continue; without a terminal the answer is stop."""
         if not sys.stdin.isatty() or not isinstance(self._screen, TextScreen):
             return "s"
         question = "\n  The run goes on.   [s] stop and release   [d] detach   [c] continue  "
@@ -224,7 +224,7 @@ class Viewer:
         return [held for cluster in clusters for held in platform.held(cluster)]
 
     def _held_text(self) -> str:
-        """Counted now: on the machine, and the pool's shares in the ledger."""
+        """Say what is held now: on the machine, and of the pool's shares."""
         left = self._held()
         shares = self._store.shares_of(self._spec.name)
         if left or shares:

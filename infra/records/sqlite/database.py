@@ -48,23 +48,23 @@ class Database:
         self._inode = 0
 
     def rows(self, sql: str, *values: Any) -> list[sqlite3.Row]:
-        """All rows of a query."""
+        """Return all rows of a query."""
         with self._guarded() as connection:
             return connection.execute(sql, values).fetchall()
 
     def row(self, sql: str, *values: Any) -> sqlite3.Row | None:
-        """The first row of a query."""
+        """Return the first row of a query; None when there is none."""
         rows = self.rows(sql, *values)
         return rows[0] if rows else None
 
     def write(self, sql: str, *values: Any) -> int:
-        """One statement in a transaction of its own; gives the number of rows it changed."""
+        """Run one statement in a transaction of its own. Returns the number of rows it changed."""
         with self.transaction() as connection:
             return connection.execute(sql, values).rowcount
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
-        """Everything inside happens or nothing; other writers wait meanwhile."""
+        """Run the block in a transaction: all of it happens or nothing; other writers wait."""
         with self._guarded() as connection:
             connection.execute("BEGIN IMMEDIATE")
             try:
@@ -81,7 +81,7 @@ class Database:
             return int(connection.execute("PRAGMA data_version").fetchone()[0])
 
     def check(self) -> None:
-        """Read something: raises when the ledger cannot be used."""
+        """Read something, so that an error is raised when the ledger cannot be used."""
         self.rows("SELECT 1 FROM runs LIMIT 1")
 
     def close(self) -> None:

@@ -14,7 +14,7 @@ _COPY_TIMEOUT_S = 60.0
 
 
 def copy_database(source: Path, target: Path) -> None:
-    """A copy of one moment, though others write meanwhile. For its owner's eyes only.
+    """Copy an SQLite file as it is at one moment, though others write; only its owner can read it.
 
     Raises:
         OSError: it could not be read or written.
@@ -32,7 +32,7 @@ def copy_database(source: Path, target: Path) -> None:
 
 
 def count_runs(ledger: Path) -> int:
-    """The runs in a ledger that nobody uses; 0 when there is none.
+    """Count the runs in a ledger that nobody uses; 0 when there is no such file.
 
     Raises:
         OSError: it cannot be read.
@@ -44,12 +44,12 @@ def count_runs(ledger: Path) -> int:
 
 
 def end_what_went_on(ledger: Path, at: float, detail: str) -> None:
-    """End all that a copied ledger says is going on: its processes are not those of its new home.
+    """End all runs and clusters of a copied ledger that had not ended: nothing of them is alive.
 
     Args:
-        ledger: a copy that nobody uses.
-        at: when it was made; Unix time, seconds.
-        detail: what each run that went on is told to have ended with.
+        ledger: path of a copy that nobody uses.
+        at: when the copy was made; Unix time, seconds.
+        detail: what each of those runs is recorded to have ended with.
 
     Raises:
         OSError: it cannot be written.

@@ -9,10 +9,10 @@ from ebbtide.infra.waiting import wall_s
 
 
 class RegistrationTable(Database):
-    """Flow runs that have said where they run."""
+    """The table of flow runs. See ``infra.records.store.Registrations``."""
 
     def register_process(self, flow_run_id: str, name: str, process: ProcessRef) -> None:
-        """This process is the flow run, from now on."""
+        """Record which process is the flow run from now on."""
         self.write(
             "INSERT OR REPLACE INTO flow_runs VALUES (?, ?, ?, ?, ?)",
             flow_run_id,

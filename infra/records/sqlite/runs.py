@@ -17,10 +17,10 @@ _BEING_BORN = 200
 
 
 class RunTable(Database):
-    """What was asked for, who drives it, and how it ended."""
+    """The table of runs. See ``infra.records.store.Runs``."""
 
     def reserve(self, run: Run, *, pool: str = "", max_waiting: int | None = None) -> Reserved:
-        """Write a new run down under its name; see ``RunStore``."""
+        """Write a new run down under its name."""
         row = {
             "name": run.name,
             "spec": run.spec_json,
@@ -42,7 +42,7 @@ class RunTable(Database):
         return Reserved.DONE if added else Reserved.NAME_TAKEN
 
     def run(self, name: RunName) -> Run | None:
-        """One run."""
+        """Return the run of this name."""
         row = self.row("SELECT * FROM runs WHERE name = ?", name)
         return None if row is None else run_of(row)
 
@@ -113,14 +113,14 @@ class RunTable(Database):
         return RunCount(total=row["n"], recent=row["recent"] or 0, first=row["first"])
 
     def update_run(self, name: RunName, **fields: Any) -> int:
-        """Set columns of a run; gives 0 when there is no such run."""
+        """Set columns of a run. Returns the number of rows changed: 0 for an unknown run."""
         settings = ", ".join(f"{column} = ?" for column in fields)
         return self.write(f"UPDATE runs SET {settings} WHERE name = ?", *fields.values(), name)
 
     def register_flow_process(
         self, run: RunName, flow_process: ProcessRef, flow_run_id: str | None
     ) -> None:
-        """This process drives the run from now on, for this flow run (None: for none)."""
+        """Record which process drives the run from now on."""
         self.update_run(
             run,
             flow_pid=flow_process.pid,
@@ -129,19 +129,19 @@ class RunTable(Database):
         )
 
     def set_key(self, run: RunName, key: str | None) -> None:
-        """What its job is told apart by from now on; None: it is not found by a key any more."""
+        """Set the key that identifies the job of a run; None: no key finds it any more."""
         self.update_run(run, job_key=key)
 
     def set_attempt(self, run: RunName, attempt: int) -> None:
-        """The attempt it has got to; 1 = the first."""
+        """Record which attempt the run has got to; 1 = the first."""
         self.update_run(run, attempt=attempt)
 
     def set_prefect_url(self, run: RunName, url: str) -> None:
-        """Where the user interface of the Prefect server is that records it."""
+        """Record the URL of the user interface of the Prefect server that records the run."""
         self.update_run(run, prefect_url=url)
 
     def set_phase(self, run: RunName, phase: Phase) -> None:
-        """What it is at, unless it has ended."""
+        """Record the phase of a run, unless it has ended."""
         self.write("UPDATE runs SET phase = ? WHERE name = ? AND ended IS NULL", phase.value, run)
 
     def request_stop(self, run: RunName, reason: Reason) -> bool:
@@ -152,7 +152,7 @@ class RunTable(Database):
     def end_run(
         self, run: RunName, phase: Phase, reason: Reason | None, detail: str, exit_code: int
     ) -> bool:
-        """Record how it ended. The first to say so is believed; gives whether that was us."""
+        """Record how a run ended. Returns whether this call was the first."""
         changed = self.write(
             "UPDATE runs SET phase = ?, reason = ?, detail = ?, exit_code = ?, ended = ?"
             " WHERE name = ? AND ended IS NULL",

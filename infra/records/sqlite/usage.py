@@ -20,7 +20,7 @@ _SAMPLE = tuple(field.name for field in fields(Sample))
 
 
 class UsageTable(Database):
-    """What clusters held and used."""
+    """The tables of spans and samples. See ``infra.records.store.Usage``."""
 
     def write_usage(
         self, cluster: ClusterId, spans: Iterable[Span], samples: Sequence[Sample], every: int = 1
