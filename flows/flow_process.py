@@ -49,43 +49,43 @@ def main(run: RunName) -> int:
     """Run the flow of a run that is in the ledger. Gives the run's exit code."""
     reach_this_machine_directly(os.environ)
     settings = load_settings()
-    ledger = open_store(settings)
-    found = ledger.run(run)
+    store = open_store(settings)
+    found = store.run(run)
     if found is None:
         print(f"no run {run} in {settings.home}", file=sys.stderr)
         return ExitCode.MISCONFIGURATION
     spec = found.spec
-    ledger.register_driver(run, marks.this_process(), found.flow_run_id)
+    store.register_flow_process(run, marks.this_process(), found.flow_run_id)
     signal.signal(signal.SIGTERM, lambda *_: stop_run(settings, run, Reason.CANCELLED))
     threading.Thread(target=_watch_starter, args=(settings, run), daemon=True).start()
     first = runs.cluster_id(run, 1)
     with Heartbeat(settings, spec.platform, first, spec.lease_s):
-        _run_flow(settings, ledger, spec)
-    return _exit_code(ledger, run)
+        _run_flow(settings, store, spec)
+    return _exit_code(store, run)
 
 
-def _run_flow(settings: Settings, ledger: RunStore, spec: RunSpec) -> None:
+def _run_flow(settings: Settings, store: RunStore, spec: RunSpec) -> None:
     """With Prefect, or without where it cannot be used: no run fails for its bookkeeping."""
     if not settings.prefect_server and api.named(os.environ) is None:
         with contextlib.suppress(EbbError):  # recorded where it was raised
-            carry_out(settings, ledger, spec, steps)
+            carry_out(settings, store, spec, steps)
         return
     _let_the_program_start(settings, spec)
     try:
-        os.environ.update(_prefect_environment(settings, ledger, spec.name))
+        os.environ.update(_prefect_environment(settings, store, spec.name))
         # Only now: importing Prefect reads the environment, and takes its time.
         flow = importlib.import_module("ebbtide.flows.run_job").adopt_run
         flow.with_options(flow_run_name=spec.name)(run=spec.name)
     except BaseException as error:
         traceback.print_exc()
-        run = ledger.run(spec.name)
+        run = store.run(spec.name)
         if run is None or run.over:
             return
         why = _why_not_recorded(error)
         message = f"not recorded in Prefect: {why}"
-        ledger.append(Event(run=spec.name, kind=EventKind.WARNING, message=message))
+        store.append(Event(run=spec.name, kind=EventKind.WARNING, message=message))
         with contextlib.suppress(EbbError):  # recorded where it was raised
-            carry_out(settings, ledger, spec, steps)
+            carry_out(settings, store, spec, steps)
 
 
 def _let_the_program_start(settings: Settings, spec: RunSpec) -> None:
@@ -126,13 +126,13 @@ def _let_the_program_start(settings: Settings, spec: RunSpec) -> None:
     wait_until(said_something, timeout_s=_FIRST_WORDS_S, longest_s=0.05)
 
 
-def _prefect_environment(settings: Settings, ledger: RunStore, run: RunName) -> dict[str, str]:
+def _prefect_environment(settings: Settings, store: RunStore, run: RunName) -> dict[str, str]:
     named = api.named(os.environ)
     if named is not None:
         api.check(named, os.environ, timeout_s=_CHECK_TIMEOUT_S)
         return {}
     info = server.ensure(settings.home, deadline_s=_SERVER_TIMEOUT_S, idle_s=_SERVER_IDLE_S)
-    ledger.set_prefect_url(run, info.ui_url)
+    store.set_prefect_url(run, info.ui_url)
     server.touch(settings.home)
     return server.client_environment(info)
 
@@ -157,8 +157,8 @@ def _watch_starter(settings: Settings, run: RunName) -> None:
         stop_run(settings, run, Reason.STARTER_LOST)
 
 
-def _exit_code(ledger: RunStore, run: RunName) -> int:
-    found = ledger.run(run)
+def _exit_code(store: RunStore, run: RunName) -> int:
+    found = store.run(run)
     if found is None or found.exit_code is None:
         return ExitCode.INFRASTRUCTURE
     return found.exit_code

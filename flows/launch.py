@@ -24,12 +24,12 @@ KEEP = b"keep\n"
 """Written to a flow's standard input before letting go of it: the run goes on without us."""
 
 
-def launch(settings: Settings, ledger: RunStore, spec: RunSpec, *, detach: bool) -> Flow:
+def launch(settings: Settings, store: RunStore, spec: RunSpec, *, detach: bool) -> Flow:
     """Start a run that has begun, and give its flow process.
 
     Args:
         settings: of this installation.
-        ledger: open here.
+        store: open here.
         spec: checked, and written down by ``infra.records.runs.begin``.
         detach: the run goes on when the caller ends; else it is stopped then.
 
@@ -53,7 +53,7 @@ def launch(settings: Settings, ledger: RunStore, spec: RunSpec, *, detach: bool)
         with contextlib.suppress(EbbError):
             left = bool(platform.sweep(cluster))
         with contextlib.suppress(EbbError):
-            runs.end(ledger, spec.name, error, error.exit_code)
+            runs.end(store, spec.name, error, error.exit_code)
             error.released = not left
         if error is failure or not isinstance(failure, Exception):
             raise

@@ -61,14 +61,14 @@ def retrain(
     except ConfigurationError as error:
         return ended_by(error)
     key = f"retrain/{dataset}/{version}"
-    words = (str(FOLDER / "train.py"), str(data), str(data))
+    argv = (str(FOLDER / "train.py"), str(data), str(data))
     options = {"framework": framework, "workers": (1, 2), "workdir": str(FOLDER)}
-    request = RunRequest(words=words, options=options)
+    request = RunRequest(words=argv, options=options)
     window_s = window_minutes * 60.0
     taken = claim(settings, request, key=key, window_s=window_s, flow_run_id=me)
     if taken is not None:
         return Completed(name="Skipped", message=f"{dataset} {version} is {taken}")
-    trained = keyed_job(words, options, label="train", key=key)
+    trained = keyed_job(argv, options, label="train", key=key)
     model = trained.output("model.json", Model)
     return Completed(message=f"run {trained.run}: error {model.error:.4f}", data=model)
 

@@ -26,12 +26,12 @@ def visible(text: str) -> str:
 
 def markdown(text: str) -> str:
     """The text as it stands, on one line of Markdown: no link, image, tag or end of a cell."""
-    words = visible(text)
+    text = visible(text)
     for sign in _MARKDOWN:
-        words = words.replace(sign, f"\\{sign}")  # Prefect's UI shows entities as they are
+        text = text.replace(sign, f"\\{sign}")  # Prefect's UI shows entities as they are
     for start in _LINKS:
-        words = words.replace(start, f"{start[:-1]}\\{start[-1]}")
-    return words
+        text = text.replace(start, f"{start[:-1]}\\{start[-1]}")
+    return text
 
 
 def json_text(data: Any, *, indent: int | None = None) -> str:

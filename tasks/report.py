@@ -46,7 +46,7 @@ _ASK_EVERY_S = 2.5
 _SAY_DROPPED_EVERY_S = 10.0
 _DRAW_EVERY_S = 15.0
 _LAST_WORDS_TIMEOUT_S = 20.0
-_MOST_BYTES = 2**20
+_MAX_BYTES = 2**20
 """Of one stream at one look."""
 _LAST_PIECES = 4
 _LAST_LINES = 20
@@ -110,17 +110,17 @@ class Report:
                 self._try(round_.look_for_a_cancel)
                 self._try(round_.draw)
             self._try(round_.pass_on)
-            self._try(round_.last_words)
+            self._try(round_.finish)
 
     def _try(self, act: Callable[[], None]) -> None:
         """A server that is away for a while must not end the reporting."""
         try:
             act()
         except Exception as error:
-            words = f"{act.__name__}: {error!r}"[:300]
-            if words != self._complained:
-                print(f"report to Prefect: {words}", file=sys.stderr, flush=True)
-            self._complained = words
+            message = f"{act.__name__}: {error!r}"[:300]
+            if message != self._complained:
+                print(f"report to Prefect: {message}", file=sys.stderr, flush=True)
+            self._complained = message
 
 
 class _Round:
@@ -129,13 +129,13 @@ class _Round:
     def __init__(self, subject: Subject, client: SyncPrefectClient):
         self._subject = subject
         self._client = client
-        self._ledger = open_store(subject.settings)
+        self._store = open_store(subject.settings)
         self._artifacts = Artifacts(client, subject.flow_run_id)
         self._output = _Output(subject)
         self._version = -1
         self._seen = 0
         self._steps_done = 0
-        self._words = ""
+        self._message = ""
         self._asked_s = now_s()
         self._drawn_s = now_s()
         self._cancelled = False
@@ -144,10 +144,10 @@ class _Round:
     def pass_on(self) -> None:
         """Send what is new."""
         self._output.pass_on()
-        version = self._ledger.version()
+        version = self._store.version()
         if version == self._version:
             return
-        for event in self._ledger.events(self._subject.run, self._seen):
+        for event in self._store.events(self._subject.run, self._seen):
             self._seen = event.id
             self._note(event)
         self._show_progress()
@@ -161,7 +161,7 @@ class _Round:
         state = self._client.read_flow_run(self._subject.flow_run_id).state
         if state is not None and state.type is StateType.PAUSED and not self._paused:
             self._paused = True
-            self._subject.logger.info("suspended in Prefect: that comes after this job, not in it")
+            self._subject.logger.info("suspended in Prefect: that takes effect after this job")
         if state is not None and state.type in _ENDS:
             self._cancelled = True
             self._subject.logger.info("cancelled in Prefect: everything is released")
@@ -173,51 +173,51 @@ class _Round:
             self._drawn_s = now_s()
             self._show_plot()
 
-    def last_words(self) -> None:
+    def finish(self) -> None:
         """When the run is over."""
         self._output.finish()
         self._show_plot()
-        receipt = receipt_of(self._ledger, self._subject.run)
+        receipt = receipt_of(self._store, self._subject.run)
         if receipt is not None:
             page, advice = receipt_markdown(receipt), markdown(receipt.advice)
             self._artifacts.put("receipt", "markdown", page, advice)
 
     def _show_plot(self) -> None:
-        svg = svg_plot(self._ledger.samples(self._subject.run))
+        svg = svg_plot(self._store.samples(self._subject.run))
         if svg:
             image = base64.b64encode(svg.encode()).decode()
-            words = f"![workers](data:image/svg+xml;base64,{image})"
-            self._artifacts.put("workers", "markdown", words, "Workers and their load over time")
+            page = f"![workers](data:image/svg+xml;base64,{image})"
+            self._artifacts.put("workers", "markdown", page, "Workers and their load over time")
 
     def _note(self, event: Event) -> None:
         if event.kind not in _LEVELS:
             return
-        words = event.message
+        message = event.message
         if event.step:
-            words = f"{STEP_LABELS[event.step]}: {words}"
+            message = f"{STEP_LABELS[event.step]}: {message}"
         if event.reason:
-            words = f"{event.reason} {words}"
-        words = visible(words)
-        self._subject.logger.log(_LEVELS[event.kind], words)
+            message = f"{event.reason} {message}"
+        message = visible(message)
+        self._subject.logger.log(_LEVELS[event.kind], message)
         if event.kind in _STATES:
-            self._words = words
+            self._message = message
         if event.kind is EventKind.STEP_DONE and event.step:
             self._steps_done = list(Step).index(event.step) + 1
 
     def _show_progress(self) -> None:
         view = self._view()
         percent = round(100 * self._steps_done / len(Step))
-        words = self._words
+        message = self._message
         if view is not None and view.workers_wanted:
-            words += f" · {view.workers_joined} of {view.workers_wanted} workers"
-        self._artifacts.put("progress", "progress", float(percent), markdown(words))
+            message += f" · {view.workers_joined} of {view.workers_wanted} workers"
+        self._artifacts.put("progress", "progress", float(percent), markdown(message))
         if view is not None and view.dashboard:
-            how = f"It asks for the cluster's secret; `ebb open {self._subject.run}` brings you in."
+            how = f"It asks for the cluster's secret; `ebb open {self._subject.run}` signs you in."
             link = f"[{view.dashboard}]({view.dashboard})\n\n{how}"
             self._artifacts.put("dashboard", "markdown", link, "The framework's own dashboard")
 
     def _view(self) -> ClusterView | None:
-        found = self._ledger.last_cluster(self._subject.run)
+        found = self._store.last_cluster(self._subject.run)
         return found.view if found is not None else None
 
 
@@ -240,8 +240,8 @@ class _Output:
     def pass_on(self) -> None:
         """A flood is not read to its end: what is behind by more than a look takes is left out."""
         for name, (tail, level) in self._streams.items():
-            self._take(name, level, tail.read(_MOST_BYTES))
-            skipped = tail.skip(_MOST_BYTES)
+            self._take(name, level, tail.read(_MAX_BYTES))
+            skipped = tail.skip(_MAX_BYTES)
             if skipped:
                 self._skipped_bytes += skipped
                 self._halves[name] = ""
@@ -265,13 +265,13 @@ class _Output:
         self._said_s = now_s()
         count, more, self._skipped_bytes = self._throttle.told() - but, self._skipped_bytes, 0
         if count > 0 or more:
-            words = f"… {max(0, count)} more lines" + f" and {format_memory(more)}" * bool(more)
-            self._logger.info("%s; all of them: ebb logs %s", words, self._run)
+            message = f"… {max(0, count)} more lines" + f" and {format_memory(more)}" * bool(more)
+            self._logger.info("%s; all of them: ebb logs %s", message, self._run)
 
     def _take(self, name: str, level: int, data: bytes) -> None:
         text = self._halves[name] + data.decode(errors="replace")
         *lines, half = text.split("\n")
-        self._halves[name] = half[-_MOST_BYTES:]
+        self._halves[name] = half[-_MAX_BYTES:]
         shown = self._throttle.take(lines, now_s())
         for line in shown:
             self._logger.log(level, line)

@@ -44,7 +44,7 @@ class Screen(Protocol):
         """Something happened; for a finished step, how long it took."""
         ...
 
-    def waiting(self, words: str) -> None:
+    def waiting(self, message: str) -> None:
         """What is being waited for now; replaces what was said before."""
         ...
 
@@ -72,7 +72,7 @@ class JsonScreen:
         """As recorded."""
         self._line({**to_data(event), "took_s": took_s})
 
-    def waiting(self, words: str) -> None:
+    def waiting(self, message: str) -> None:
         """Nothing: what is waited for comes as events."""
 
     def output(self, stream: str, data: bytes) -> None:
@@ -123,8 +123,8 @@ class TextScreen:
     def detached(self, run: str) -> None:
         """How to come back."""
         self._quiet()
-        words = f"Detached. The run goes on.   Back   ebb logs -f {run}   Stop   ebb stop {run}"
-        self._print(f"  {words}")
+        message = f"Detached. The run goes on.   Back   ebb logs -f {run}   Stop   ebb stop {run}"
+        self._print(f"  {message}")
 
     def event(self, event: Event, took_s: float | None) -> None:
         """One line for what matters to a person."""
@@ -143,17 +143,17 @@ class TextScreen:
             mark, style = _MARKS["warning"]
             self._print(f"  {mark} {message}", style)
 
-    def waiting(self, words: str) -> None:
+    def waiting(self, message: str) -> None:
         """A live line on a terminal; elsewhere a line when it has changed."""
-        if words == self._said:
+        if message == self._said:
             return
-        self._said = words
-        status = Text(f" {visible(words)}")
+        self._said = message
+        status = Text(f" {visible(message)}")
         if not self._console.is_terminal:
-            if words:
-                self._print(f"  … {words}")
+            if message:
+                self._print(f"  … {message}")
             return
-        if not words:
+        if not message:
             self._quiet()
         elif self._status is None:
             self._status = self._console.status(status)
@@ -161,10 +161,10 @@ class TextScreen:
         else:
             self._status.update(status)
 
-    def live(self, words: str) -> None:
+    def live(self, message: str) -> None:
         """Only on a terminal: something that changes all the time."""
         if self._console.is_terminal:
-            self.waiting(words)
+            self.waiting(message)
 
     def output(self, stream: str, data: bytes) -> None:
         """Byte for byte, to the stream it was written to."""
@@ -197,8 +197,8 @@ class TextScreen:
         line.append(visible(value), style="default")
         self._console.print(line)
 
-    def _print(self, words: str, style: str | None = None) -> None:
-        self._console.print(Text(visible(words)), style=style)
+    def _print(self, message: str, style: str | None = None) -> None:
+        self._console.print(Text(visible(message)), style=style)
 
     def _quiet(self) -> None:
         if self._status is not None:
@@ -211,8 +211,8 @@ def program_text(spec: RunSpec) -> str:
     """As one would say it: the built-in job by its name, the interpreter left out."""
     if spec.job is None:
         return "a Python session"
-    words = spec.job.argv
-    if spec.cluster.has_workers and words == load_framework(spec.cluster.framework).hello():
+    argv = spec.job.argv
+    if spec.cluster.has_workers and argv == load_framework(spec.cluster.framework).hello():
         return "hello"
-    text = " ".join(words[1:] if words[0] == sys.executable and words[1:] else words)
+    text = " ".join(argv[1:] if argv[0] == sys.executable and argv[1:] else argv)
     return text if len(text) < _LONGEST_PROGRAM else text[: _LONGEST_PROGRAM - 1] + "…"

@@ -159,10 +159,10 @@ def refused_credentials(url: str, code: int, environ: Mapping[str, str]) -> Conf
     """
     names = [name for name in ("PREFECT_API_AUTH_STRING", "PREFECT_API_KEY") if environ.get(name)]
     if names:
-        summary = f"{url} answers {code}: it does not take the {names[0]} that is set"
-        hint = f"set {names[0]} to what that server wants"
+        summary = f"{url} answers {code}: it refuses the {names[0]} that is set"
+        hint = f"set {names[0]} to what that server accepts"
     else:
-        summary = f"{url} answers {code}: it wants to know who is asking"
+        summary = f"{url} answers {code}: it asks for credentials"
         hint = "set PREFECT_API_AUTH_STRING (a server of your own) or PREFECT_API_KEY (Cloud)"
     return ConfigurationError([Problem(Reason.PREFECT_REFUSES, summary, hint)])
 

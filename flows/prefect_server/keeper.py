@@ -173,11 +173,11 @@ class Keeper:
         assert self._child is not None
         last_use = self._folder / "last-use"
         last_use.touch()
-        ledger = open_store(Settings(home=self._home))
+        store = open_store(Settings(home=self._home))
         while self._child.poll() is None:
             rotate(self._folder / "server.log")
             left_s = last_use.stat().st_mtime + self._idle_s - wall_s()
-            if left_s <= 0 and _in_use(ledger):
+            if left_s <= 0 and _in_use(store):
                 last_use.touch()
                 continue
             if left_s <= 0 or self._told_to_stop.wait(min(left_s, 5.0)):
@@ -241,16 +241,16 @@ def _healthy(api: Api) -> bool:
         return False
 
 
-def _in_use(ledger: RunStore) -> bool:
+def _in_use(store: RunStore) -> bool:
     """Whether a flow process lives whose run has not ended. A ledger that fails us keeps nobody."""
     with contextlib.suppress(EbbError):
-        return any(marks.lives(run.driver) for run in ledger.runs(open_only=True))
+        return any(marks.lives(run.flow_process) for run in store.runs(open_only=True))
     return False
 
 
-def main(words: list[str]) -> int:
+def main(argv: list[str]) -> int:
     """Keep one server; 1 when it did not come up."""
-    home, idle_s, host, certificate, key = words
+    home, idle_s, host, certificate, key = argv
     came_up = Keeper(Path(home), float(idle_s), Bind(host, certificate, key)).serve()
     return 0 if came_up else 1
 

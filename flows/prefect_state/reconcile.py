@@ -79,16 +79,16 @@ def reconcile(settings: Settings, *, worker: Worker | None = None) -> Reconciled
     """
     reaped = reaper.reap(settings)
     found = Reconciled(reaped.clusters, reaped.runs)
-    ledger = open_store(settings)
+    store = open_store(settings)
     with get_client(sync_client=True) as client:
-        for one in ledger.registered():
+        for one in store.registered():
             if not marks.lives(one.process):
                 _end(client, one.flow_run_id, found)
-                ledger.unregister_process(one)
+                store.unregister_process(one)
         for flow_run in _unborn(client, worker) if worker else ():
-            if not ledger.is_registered(str(flow_run.id)):
+            if not store.is_registered(str(flow_run.id)):
                 _end(client, str(flow_run.id), found)
-    ledger.close()
+    store.close()
     try:
         found.pruned = keep_to_limits(settings)
         rounds.note(settings)
@@ -106,10 +106,10 @@ def _end(client: SyncPrefectClient, id_: str, found: Reconciled) -> None:
         if flow_run.state.type is StateType.CANCELLING:
             client.set_flow_run_state(flow_run.id, Cancelled(message="its process has ended"))
         else:
-            words = (
+            message = (
                 f"{Reason.FLOW_LOST}: {Reason.FLOW_LOST.info.sentence}; what it held is released"
             )
-            client.set_flow_run_state(flow_run.id, Crashed(message=words))
+            client.set_flow_run_state(flow_run.id, Crashed(message=message))
         found.flow_runs.append(flow_run.name)
 
 

@@ -20,17 +20,17 @@ from ebbtide.infra.models.phases import Phase, Reason
 from ebbtide.infra.platforms.local import marks
 from ebbtide.infra.records.opening import open_store
 from ebbtide.infra.settings import Settings
+from ebbtide.tasks.plain_logs import message_of, without_tracebacks
 from ebbtide.tasks.report import Report, Subject
-from ebbtide.tasks.words import speak_plainly, words_of
 
 
 def register_process(settings: Settings) -> str:
     """Note that this process is the flow run that calls; gives the flow run's id."""
-    speak_plainly()
+    without_tracebacks()
     id_ = flow_run.get_id() or ""
-    ledger = open_store(settings)
-    ledger.register_process(id_, flow_run.get_name() or "", marks.this_process())
-    ledger.close()
+    store = open_store(settings)
+    store.register_process(id_, flow_run.get_name() or "", marks.this_process())
+    store.close()
     return id_
 
 
@@ -52,5 +52,5 @@ def ended_by(error: EbbError) -> State[Any]:
     """
     if error.reason.info.phase is Phase.CANCELLED:
         return Cancelled(message=visible(str(error)))
-    get_run_logger().error(words_of(error))
-    return Failed(message=words_of(error), data=error)
+    get_run_logger().error(message_of(error))
+    return Failed(message=message_of(error), data=error)

@@ -21,12 +21,12 @@ _END_GRACE_S = 20.0
 class Child:
     """``python -m WORDS`` in a session of its own; when we are killed, the kernel kills it."""
 
-    def __init__(self, name: str, words: Sequence[str], log: Path):
+    def __init__(self, name: str, argv: Sequence[str], log: Path):
         self.name = name
         self.restarts = 0
         self.why = ""
         """The telling line of its last end."""
-        self._words = words
+        self._argv = argv
         self._log = log
         self._log_offset = 0
         self._process: subprocess.Popen[bytes] | None = None
@@ -50,7 +50,7 @@ class Child:
         self._log_offset = telling.size_of(self._log)
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", *self._words],
+                [sys.executable, "-P", "-m", *self._argv],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -59,7 +59,7 @@ class Child:
             )
         self._again_at_s = 0.0
 
-    def last_words(self) -> str:
+    def why_ended(self) -> str:
         """Why it has ended, as far as it has said so."""
         said = telling.since(self._log, self._log_offset)
         code = self._process.returncode if self._process else None
@@ -73,7 +73,7 @@ class Child:
             lived_long = now_s() - self._started_s > _LIVED_LONG_S
             self._pause_s = _FIRST_PAUSE_S if lived_long else self._pause_s
             self._again_at_s = now_s() + self._pause_s
-            self.why = self.last_words()
+            self.why = self.why_ended()
             print(f"{self.name} ended; started again in {self._pause_s:.0f} s", flush=True)
             self._pause_s = min(2 * self._pause_s, _LONGEST_PAUSE_S)
         if now_s() < self._again_at_s:

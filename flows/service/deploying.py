@@ -90,9 +90,9 @@ def _draft(settings: Settings, content: dict[str, Any]) -> Iterator[Path]:
 
 
 def _command(file: Path, named: Path, folder: Path, pool: str) -> list[str]:
-    words = ["--no-prompt", "deploy", "--prefect-file", str(file), "--all"]
+    arguments = ["--no-prompt", "deploy", "--prefect-file", str(file), "--all"]
     done = subprocess.run(
-        [sys.executable, "-P", "-m", "prefect", *words],
+        [sys.executable, "-P", "-m", "prefect", *arguments],
         cwd=folder,
         env={**os.environ, "PREFECT_DEPLOYMENTS_DEFAULT_WORK_POOL_NAME": pool},
         stdin=subprocess.DEVNULL,
@@ -165,11 +165,11 @@ def _fields(deployment: DeploymentResponse) -> dict[str, Any]:
 
 
 def _schedule(found: DeploymentSchedule) -> Schedule:
-    words = found.schedule.model_dump(include={"cron", "interval", "rrule"})
-    interval = words.get("interval")
+    fields = found.schedule.model_dump(include={"cron", "interval", "rrule"})
+    interval = fields.get("interval")
     if isinstance(interval, timedelta):
-        words["interval"] = interval.total_seconds()
-    return Schedule(str(found.id), key_of({**words, "slug": found.slug}), found.active)
+        fields["interval"] = interval.total_seconds()
+    return Schedule(str(found.id), key_of({**fields, "slug": found.slug}), found.active)
 
 
 def _reschedule(
@@ -205,13 +205,13 @@ def _reschedule(
 
 
 def _built(said: dict[str, Any]) -> Any:
-    words = {
+    fields = {
         key: said[key] for key in ("interval", "anchor_date", "cron", "rrule", "timezone")
         if said.get(key) is not None
     }  # fmt: skip
-    if "interval" in words:
-        words["interval"] = TypeAdapter(timedelta).validate_python(words["interval"])
-    schedule = construct_schedule(**words)
+    if "interval" in fields:
+        fields["interval"] = TypeAdapter(timedelta).validate_python(fields["interval"])
+    schedule = construct_schedule(**fields)
     if said.get("day_or") is not None:
         schedule = schedule.model_copy(update={"day_or": said["day_or"]})
     return schedule
@@ -229,8 +229,8 @@ def _load(settings: Settings) -> dict[str, Known]:
 
 
 def _save(settings: Settings, known: dict[str, Known]) -> None:
-    words = {key: {"said": one.said, "stood": one.stood} for key, one in known.items()}
-    write_whole(_file(settings), json.dumps(words))
+    data = {key: {"said": one.said, "stood": one.stood} for key, one in known.items()}
+    write_whole(_file(settings), json.dumps(data))
 
 
 def _file(settings: Settings) -> Path:

@@ -67,12 +67,12 @@ def reap(pool: str) -> int:
     settings, over = load_settings(), threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: over.set())
-    ledger, shown = open_store(settings), -1
+    store, shown = open_store(settings), -1
     while not over.wait(rounds.EVERY_S):
         try:
             for line in reconcile(settings, worker=_worker(settings, pool)).lines:
                 print(line, flush=True)
-            version = ledger.version()
+            version = store.version()
             if version != shown:
                 with get_client(sync_client=True) as client:
                     refresh(client, settings)
@@ -124,9 +124,9 @@ def _living(client: SyncPrefectClient, pool: str) -> list[FlowRun]:
     )
 
 
-def main(words: list[str]) -> int:
+def main(argv: list[str]) -> int:
     """Do one duty."""
-    verb, *rest = words
+    verb, *rest = argv
     if verb == "deploy":
         return deploy(Path(rest[0]), rest[1])
     return {"reap": reap, "end-runs": end_runs}[verb](rest[0])

@@ -52,9 +52,9 @@ class Manager:
         self.told_to_stop = threading.Event()
         self._server: ServerInfo | None = None
         name, pool = stack.worker_name(), self.info.pool
-        words = ["--pool", pool, "--type", "process", "--name", name, "--limit", str(limit)]
+        argv = ["--pool", pool, "--type", "process", "--name", name, "--limit", str(limit)]
         log = stack.log_of(settings)
-        self._worker = Child("worker", ["prefect", "worker", "start", *words], log)
+        self._worker = Child("worker", ["prefect", "worker", "start", *argv], log)
         self._reaper = Child("reaper", ["ebbtide.flows.service.loops", "reap", pool], log)
 
     def serve(self) -> None:
@@ -117,10 +117,10 @@ class Manager:
 
         seen = wait_until(settled, timeout_s=_ONLINE_TIMEOUT_S, longest_s=1.0)
         if not self._worker.alive and not self.told_to_stop.is_set():
-            raise RuntimeError(f"the Prefect worker ended: {self._worker.last_words()}")
+            raise RuntimeError(f"the Prefect worker ended: {self._worker.why_ended()}")
         if not seen:
-            words = f"Prefect did not see its worker within {_ONLINE_TIMEOUT_S:.0f} s"
-            raise RuntimeError(f"{words}: {self._worker.last_words()}")
+            why = f"Prefect did not see its worker within {_ONLINE_TIMEOUT_S:.0f} s"
+            raise RuntimeError(f"{why}: {self._worker.why_ended()}")
 
     def _last_heartbeat(self) -> str | None:
         """Of our worker's name, when Prefect shows it online."""
@@ -144,14 +144,14 @@ class Manager:
             os.environ["EBB_CONFIG"] = str(config.absolute())
         os.environ.pop(marks.ROLE, None)
 
-    def _duty(self, *words: str) -> str:
+    def _duty(self, *argv: str) -> str:
         """One of ``flows.service.loops``; gives what it printed.
 
         Raises:
             RuntimeError: with what it said when it failed.
         """
         done = subprocess.run(
-            [sys.executable, "-P", "-m", "ebbtide.flows.service.loops", *words, self.info.pool],
+            [sys.executable, "-P", "-m", "ebbtide.flows.service.loops", *argv, self.info.pool],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -163,8 +163,8 @@ class Manager:
             raise RuntimeError(done.stdout.strip() or done.stderr.strip()[-500:])
         return done.stdout.strip()
 
-    def _done(self, part: str, words: str) -> None:
-        self.info.done[part] = words
+    def _done(self, part: str, message: str) -> None:
+        self.info.done[part] = message
         self.info.save(self.settings)
 
     def _stay(self) -> None:
@@ -173,8 +173,8 @@ class Manager:
             rotate(stack.log_of(self.settings))
             for child in (self._reaper, self._worker):
                 if child.revive():
-                    words: Restarts = {"count": child.restarts, "why": child.why, "at": wall_s()}
-                    self.info.restarts[child.name] = words
+                    restarts: Restarts = {"count": child.restarts, "why": child.why, "at": wall_s()}
+                    self.info.restarts[child.name] = restarts
                     self.info.worker_pid = self._worker.pid
                     self.info.save(self.settings)
 
@@ -203,9 +203,9 @@ def _why(error: Exception) -> str:
     return detail or str(error)
 
 
-def main(words: list[str]) -> int:
+def main(argv: list[str]) -> int:
     """Keep the stack until told to stop."""
-    folder, limit, host, certificate, key = words
+    folder, limit, host, certificate, key = argv
     bind = Bind(host, certificate, key)
     manager = Manager(load_settings(), Path(folder), int(limit), bind)
     for number in (signal.SIGTERM, signal.SIGINT):

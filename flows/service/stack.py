@@ -60,8 +60,8 @@ class StackInfo:
     def trouble(self) -> str:
         """Which parts had to be started again, and why, in words; empty when none had."""
         return "; ".join(
-            f"its {name} was started again {words['count']} times: {words['why']}"
-            for name, words in self.restarts.items()
+            f"its {name} was started again {restarted['count']} times: {restarted['why']}"
+            for name, restarted in self.restarts.items()
         )
 
     @property

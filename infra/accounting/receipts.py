@@ -134,20 +134,20 @@ class Record:
     """Step and Unix time of each step that was done or failed, in order."""
 
 
-def receipt_of(ledger: RunStore, run: RunName) -> Receipt | None:
+def receipt_of(store: RunStore, run: RunName) -> Receipt | None:
     """The receipt of a run, also while it goes on; None when it is unknown or held nothing."""
-    found = ledger.run(run)
-    spans = ledger.spans(run)
+    found = store.run(run)
+    spans = store.spans(run)
     if found is None or not spans:
         return None
-    events = [e for e in ledger.events(run) if e.kind in _STEP_ENDS]
+    events = [e for e in store.events(run) if e.kind in _STEP_ENDS]
     marks = [(event.step, event.at) for event in events if event.step]
-    return settle(_record(found, spans, ledger.samples(run), marks))
+    return settle(_record(found, spans, store.samples(run), marks))
 
 
-def receipts_since(ledger: RunStore, at: float) -> list[Receipt]:
+def receipts_since(store: RunStore, at: float) -> list[Receipt]:
     """Of all runs that were asked for since then (Unix time) and held something; without steps."""
-    found = [(run, ledger.spans(run.name)) for run in ledger.runs_since(at)]
+    found = [(run, store.spans(run.name)) for run in store.runs_since(at)]
     return [settle(_record(run, spans)) for run, spans in found if spans]
 
 
@@ -164,7 +164,7 @@ def settle(record: Record) -> Receipt:
         tags=spec.tags,
         created=record.created,
         max_workers=cluster.policy.max_workers if cluster.has_workers else 1,
-        peak_workers=_most_at_once([span for span in spans if span.is_worker], record.ended),
+        peak_workers=_peak([span for span in spans if span.is_worker], record.ended),
         priced=any(span.price_per_hour for span in spans),
         total=total,
         steps=_steps(record),
@@ -177,12 +177,12 @@ def job_name(spec: RunSpec) -> str:
     """What runs of the same program are summed under: its file's or module's name."""
     if spec.job is None:
         return "session"
-    words = list(spec.job.argv)
-    if len(words) > 1 and PurePath(words[0]).name.startswith("python"):
-        if words[1] == "-m" and len(words) > 2:
-            return words[2].rpartition(".")[2]
-        words = [word for word in words[1:] if not word.startswith("-")] or words
-    return PurePath(words[0]).name
+    argv = list(spec.job.argv)
+    if len(argv) > 1 and PurePath(argv[0]).name.startswith("python"):
+        if argv[1] == "-m" and len(argv) > 2:
+            return argv[2].rpartition(".")[2]
+        argv = [word for word in argv[1:] if not word.startswith("-")] or argv
+    return PurePath(argv[0]).name
 
 
 # Sums of many runs ---------------------------------------------------------------------------
@@ -267,14 +267,14 @@ def _at(curve: Sequence[tuple[float, float]], at: float) -> float:
     return curve[-1][1] if at > curve[-1][0] else 0.0
 
 
-def _most_at_once(spans: Sequence[Span], now: float) -> int:
+def _peak(spans: Sequence[Span], now: float) -> int:
     moments = [(span.began, 1) for span in spans]
     moments += [(now if span.ended is None else span.ended, -1) for span in spans]
-    held = most = 0
+    held = peak = 0
     for _, change in sorted(moments):  # at the same moment: who leaves goes first
         held += change
-        most = max(most, held)
-    return most
+        peak = max(peak, held)
+    return peak
 
 
 # Money ----------------------------------------------------------------------------------------

@@ -191,7 +191,7 @@ def _close(home: Path, mode: int, ours: Iterable[str]) -> None:
     names = sorted(os.listdir(home))
     strange = [name for name in names if not any(fnmatch(name, each) for each in ours)]
     if strange:
-        why = f"others can look into {home}, and it holds more than Ebb's things: {strange[0]}"
+        why = f"other users can read {home}, and it holds more than Ebb's files: {strange[0]}"
         raise _NotSafe(why)
     if mode & _OTHERS_WRITE:
         for folder, folders, files in os.walk(home):
@@ -201,8 +201,8 @@ def _close(home: Path, mode: int, ours: Iterable[str]) -> None:
                     why = f"{os.path.join(folder, name)} was put there by {user_name(owner)}"
                     raise _NotSafe(why)
     home.chmod(_FOLDER)
-    words = f"! others could look into {home}; closed to them now"
-    print(visible(words), file=sys.stderr, flush=True)
+    message = f"! other users could read {home}; it is now private"
+    print(visible(message), file=sys.stderr, flush=True)
 
 
 def user_name(uid: int) -> str:

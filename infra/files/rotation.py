@@ -12,15 +12,15 @@ import os
 import shutil
 from pathlib import Path
 
-MOST_BYTES = 5 * 2**20
+MAX_BYTES = 5 * 2**20
 KEPT = 2
 """Old ones beside the current one: LOG.1 is the younger."""
 
 
-def rotate(log: Path, *, most_bytes: int = MOST_BYTES, kept: int = KEPT) -> bool:
+def rotate(log: Path, *, max_bytes: int = MAX_BYTES, kept: int = KEPT) -> bool:
     """Cut the log when it is too long; gives whether it was. A disk that is full loses LOG.1."""
     with contextlib.suppress(OSError):
-        if log.stat().st_size <= most_bytes:
+        if log.stat().st_size <= max_bytes:
             return False
         for number in range(kept, 1, -1):
             younger = _old(log, number - 1)

@@ -8,7 +8,7 @@ from pathlib import Path
 _ERROR = re.compile(r"^[A-Za-z_][\w.]*(Error|Exception|Exit|Interrupt|Warning)?: .+")
 _NOISE = re.compile(r"^[\s─━╭╰│|^~]*$|^(Traceback|During handling|The above exception)")
 _LONGEST = 300
-_MOST_BYTES = 2**16
+_MAX_BYTES = 2**16
 
 
 def size_of(log: Path) -> int:
@@ -24,7 +24,7 @@ def since(log: Path, offset: int) -> str:
     try:
         with log.open("rb") as file:
             file.seek(offset if offset <= size_of(log) else 0)  # it may have been rotated
-            return telling_line(file.read(_MOST_BYTES).decode(errors="replace"))
+            return telling_line(file.read(_MAX_BYTES).decode(errors="replace"))
     except OSError:
         return ""
 

@@ -55,7 +55,7 @@ class Footprint:
         return self.free / self.bytes_per_day if self.bytes_per_day else None
 
 
-def footprint(settings: Settings, ledger: RunStore) -> Footprint:
+def footprint(settings: Settings, store: RunStore) -> Footprint:
     """Now. Looks at each file of the home once.
 
     Raises:
@@ -63,7 +63,7 @@ def footprint(settings: Settings, ledger: RunStore) -> Footprint:
     """
     home = settings.home
     now = wall_s()
-    count = ledger.count_runs(since=now - _WINDOW_DAYS * _DAY_S)
+    count = store.count_runs(since=now - _WINDOW_DAYS * _DAY_S)
     days = min(_WINDOW_DAYS, max(1.0, (now - (count.first or now)) / _DAY_S))
     prefect = home / "prefect"
     return Footprint(

@@ -32,7 +32,7 @@ def claim(
     with locked(lock), contextlib.closing(ledger):
         run = ledger.run_of(key)
         if run is not None and run.ended is None:
-            if marks.lives(run.driver):
+            if marks.lives(run.flow_process):
                 return f"already being done by run {run.name}"
             take_over(ledger, run.name, flow_run_id)
             return None

@@ -81,13 +81,15 @@ def begin(ledger: RunStore, request: RunRequest, *, key: str, flow_run_id: str =
         CapacityError: QUEUE_FULL, all the time.
     """
     spec = spec_for(request, ledger, os.environ, Path.cwd())
-    driver = marks.this_process() if flow_run_id else None
+    flow_process = marks.this_process() if flow_run_id else None
     refused: CapacityError | None = None
 
     def begun() -> RunSpec | None:
         nonlocal refused
         try:
-            return runs.begin(ledger, spec, key=key, driver=driver, flow_run_id=flow_run_id or None)
+            return runs.begin(
+                ledger, spec, key=key, flow_process=flow_process, flow_run_id=flow_run_id or None
+            )
         except CapacityError as error:
             refused = error
             return None
@@ -103,4 +105,4 @@ def begin(ledger: RunStore, request: RunRequest, *, key: str, flow_run_id: str =
 
 def take_over(ledger: RunStore, run: RunName, flow_run_id: str) -> None:
     """This process drives the run from now on: the reaper looks whether it lives."""
-    ledger.register_driver(run, marks.this_process(), flow_run_id or None)
+    ledger.register_flow_process(run, marks.this_process(), flow_run_id or None)

@@ -50,8 +50,8 @@ def lost_runs(ledger: RunStore) -> tuple[RunName, ...]:
 
 def is_lost(ledger: RunStore, run: Run) -> bool:
     """Whether nobody can end this run, which has not ended, any more. Only looks."""
-    born = run.driver is not None or wall_s() - run.created > _BIRTH_S
-    if not born or marks.lives(run.driver):
+    born = run.flow_process is not None or wall_s() - run.created > _BIRTH_S
+    if not born or marks.lives(run.flow_process):
         return False
     return not ledger.living_clusters(run.name)
 

@@ -93,7 +93,7 @@ def spec_for(
         options.setdefault("name", request.name)
     hello = request.words == ("hello",)
     ask = RequestContext(
-        words=request.words,
+        argv=request.words,
         cli=options,
         environ=environ,
         cwd=cwd,

@@ -46,7 +46,7 @@ class Run:
     """Unix time, seconds; None while it goes on."""
     attempt: int = 1
     """The one it has got to; 1 = the first."""
-    driver: ProcessRef | None = None
+    flow_process: ProcessRef | None = None
     """The flow process; None until one has registered."""
     flow_run_id: str | None = None
     """Prefect's id of the flow run that drives it."""
@@ -94,9 +94,9 @@ class RunLimits:
 
     tier: str = ""
     """Its workers' tier, by which runs are counted."""
-    tier_most: int | None = None
+    max_tier_runs: int | None = None
     """Runs at once with its tier; None: as many as there is room for."""
-    owner_most: int | None = None
+    max_owner_runs: int | None = None
     """Runs at once of its owner; None: as many as there is room for."""
 
     @classmethod
@@ -104,8 +104,8 @@ class RunLimits:
         """Those that a cluster's tier and pool set."""
         return cls(
             tier=spec.tier.name,
-            tier_most=spec.tier.runs_at_once,
-            owner_most=spec.pool.runs_per_owner,
+            max_tier_runs=spec.tier.runs_at_once,
+            max_owner_runs=spec.pool.runs_per_owner,
         )
 
 
@@ -229,9 +229,9 @@ class Entry:
     run: RunName
     tier: str
     owner: str
-    tier_most: int | None = None
+    max_tier_runs: int | None = None
     """Runs at once with its tier."""
-    owner_most: int | None = None
+    max_owner_runs: int | None = None
     """Runs at once of its owner."""
 
 

@@ -122,9 +122,9 @@ def parse_worker_range(text: str) -> tuple[int, int]:
     low = int(match[1])
     high = int(match[2]) if match[2] else low
     if low < 1:
-        raise ValueError(f"{text!r} is not a number of workers; the least is 1")
+        raise ValueError(f"{text!r} is not a number of workers; the minimum is 1")
     if low > high:
-        raise ValueError(f"{text!r} has its least above its most; write {high}..{low}")
+        raise ValueError(f"{text!r} has its minimum above its maximum; write {high}..{low}")
     return low, high
 
 

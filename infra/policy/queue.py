@@ -54,10 +54,14 @@ def places(waiting: Sequence[Entry], holding: Iterable[Entry]) -> dict[str, Queu
 
 
 def _limit(entry: Entry, tiers: Counter[str], owners: Counter[str]) -> str:
-    if entry.tier_most is not None and tiers[entry.tier] >= entry.tier_most:
-        return f"tier {entry.tier} allows {_runs(entry.tier_most)} at once"
-    if entry.owner and entry.owner_most is not None and owners[entry.owner] >= entry.owner_most:
-        return f"{entry.owner} may have {_runs(entry.owner_most)} at once"
+    if entry.max_tier_runs is not None and tiers[entry.tier] >= entry.max_tier_runs:
+        return f"tier {entry.tier} allows {_runs(entry.max_tier_runs)} at once"
+    if (
+        entry.owner
+        and entry.max_owner_runs is not None
+        and owners[entry.owner] >= entry.max_owner_runs
+    ):
+        return f"{entry.owner} may have {_runs(entry.max_owner_runs)} at once"
     return ""
 
 

@@ -202,7 +202,7 @@ def _reason(
     if proposal.replicas == declared:
         return f"held: {use}, within tolerance"
     if proposal.replicas > declared:
-        return f"held: {use}, at the most"
+        return f"held: {use}, at the maximum"
     return f"held: {use}, stabilising"
 
 

@@ -24,10 +24,10 @@ def format_cost(amount: float) -> str:
 def short_line(receipt: Receipt) -> str:
     """What a run cost, or asked where nothing has a price, in a few words."""
     use = receipt.total
-    words = f"{use.asked_s:.0f} worker-seconds, {_part(use.used_s, use.asked_s)} used"
+    text = f"{use.asked_s:.0f} worker-seconds, {_part(use.used_s, use.asked_s)} used"
     if not receipt.priced:
-        return words
-    return f"{format_cost(use.cost)} ({format_cost(receipt.static.cost)} if static) · {words}"
+        return text
+    return f"{format_cost(use.cost)} ({format_cost(receipt.static.cost)} if static) · {text}"
 
 
 def receipt_lines(receipt: Receipt) -> list[str]:
@@ -35,7 +35,7 @@ def receipt_lines(receipt: Receipt) -> list[str]:
     rows = [_HEADERS, *_rows(receipt)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADERS))]
     table = [_aligned(row, widths) for row in rows]
-    facts = [f"{name:<8} {words}" for name, words in _facts(receipt)]
+    facts = [f"{name:<8} {text}" for name, text in _facts(receipt)]
     return [f"{receipt.run} · {receipt.phase} · {receipt.job}", *facts, "", *table]
 
 
@@ -44,7 +44,7 @@ def receipt_markdown(receipt: Receipt) -> str:
     header = "| " + " | ".join(word.lower() for word in _HEADERS) + " |"
     rule = "|---|" + "---:|" * (len(_HEADERS) - 1)
     rows = ["| " + " | ".join(row) + " |" for row in _rows(receipt)]
-    facts = [f"- **{name}** {markdown(words)}" for name, words in _facts(receipt)]
+    facts = [f"- **{name}** {markdown(text)}" for name, text in _facts(receipt)]
     title = f"## Receipt of {markdown(receipt.run)}"
     note = "Asked, used and idle are worker-seconds; the head counts in the cost only."
     return "\n".join([title, "", *facts, "", header, rule, *rows, "", note])
@@ -90,18 +90,18 @@ def _facts(receipt: Receipt) -> list[tuple[str, str]]:
         f"{total.asked_s:.0f} worker-seconds asked · {total.used_s:.0f} used"
         f" ({_part(total.used_s, total.asked_s)}) · {total.idle_s:.0f} idle"
     )
-    found = [("size", size), ("workers", workers), ("cost", _cost_words(receipt))]
+    found = [("size", size), ("workers", workers), ("cost", _cost_text(receipt))]
     if receipt.max_workers > 1:
         spared = static.asked_s - total.asked_s
-        words = f"{receipt.max_workers} workers all the time: {static.asked_s:.0f} worker-seconds"
-        words += f"; this run asked {_part(spared, static.asked_s)} less" * (spared > 0)
-        found.append(("static", words))
+        text = f"{receipt.max_workers} workers all the time: {static.asked_s:.0f} worker-seconds"
+        text += f"; this run asked for {_part(spared, static.asked_s)} less" * (spared > 0)
+        found.append(("static", text))
     if receipt.advice:
         found.append(("advice", receipt.advice))
     return found
 
 
-def _cost_words(receipt: Receipt) -> str:
+def _cost_text(receipt: Receipt) -> str:
     if not receipt.priced:
         return NO_PRICES
     static, saved = format_cost(receipt.static.cost), format_cost(receipt.saved)

@@ -27,7 +27,7 @@ def begin(
     spec: RunSpec,
     *,
     key: str | None = None,
-    driver: ProcessRef | None = None,
+    flow_process: ProcessRef | None = None,
     flow_run_id: str | None = None,
 ) -> RunSpec:
     """Write the run down, before anything is made.
@@ -36,7 +36,7 @@ def begin(
         store: where.
         spec: of the run.
         key: what tells its job apart.
-        driver: the process that drives it from its first moment; None: one that registers later.
+        flow_process: what drives it from its first moment; None: one that registers later.
         flow_run_id: Prefect's id of the flow run that this process is.
 
     Returns:
@@ -54,7 +54,7 @@ def begin(
             owner=spec.owner,
             tags=spec.tags,
             key=key,
-            driver=driver,
+            flow_process=flow_process,
             flow_run_id=flow_run_id,
         )
         match _reserved(store, run, pool):
@@ -73,10 +73,10 @@ def begin(
 
 def _reserved(store: RunStore, run: Run, pool: NodePool) -> Reserved:
     """Asked first without the lock: a crowd that is refused disturbs nobody who runs."""
-    most = pool.runs_waiting
-    if most is not None and store.runs_waiting(pool.name) >= most:
+    max_waiting = pool.runs_waiting
+    if max_waiting is not None and store.runs_waiting(pool.name) >= max_waiting:
         return Reserved.QUEUE_FULL
-    return store.reserve(run, pool=pool.name, max_waiting=most)
+    return store.reserve(run, pool=pool.name, max_waiting=max_waiting)
 
 
 def cluster_id(run: RunName, attempt: int) -> ClusterId:

@@ -42,7 +42,9 @@ class LastKnown(Ledger):
         if copy is not None:
             self.stale = f"the ledger cannot be opened ({why}): this is what a copy of it says"
         else:
-            self.stale = f"the ledger cannot be read ({why}): only what lives and lies here is seen"
+            self.stale = (
+                f"the ledger cannot be read ({why}): only what is found on this machine is shown"
+            )
             copy = sqlite3.connect(":memory:", isolation_level=None)
             copy.row_factory = sqlite3.Row
             self._migrate(copy)

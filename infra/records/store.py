@@ -82,12 +82,14 @@ class Runs(Protocol):
         """How many there are, and how many of them since then (Unix time, seconds)."""
         ...
 
-    def register_driver(self, run: RunName, driver: ProcessRef, flow_run_id: str | None) -> None:
+    def register_flow_process(
+        self, run: RunName, flow_process: ProcessRef, flow_run_id: str | None
+    ) -> None:
         """The process that drives the run from now on.
 
         Args:
             run: its name; of an unknown one nothing is written.
-            driver: the flow process.
+            flow_process: the flow process.
             flow_run_id: Prefect's id of the flow run that it is; None when it is none.
         """
         ...

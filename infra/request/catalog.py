@@ -19,7 +19,8 @@ from ebbtide.infra.models.hardware import HardwareTier, NodePool
 from ebbtide.infra.models.keep import Keep, parse_keep
 from ebbtide.infra.models.phases import Reason
 from ebbtide.infra.models.resources import Resources, parse_cpu, parse_duration_s, parse_memory
-from ebbtide.infra.request.options import did_you_mean, merge, problem_from
+from ebbtide.infra.request.hints import did_you_mean, problem_from
+from ebbtide.infra.request.options import merge
 
 FILE_NAME = "ebb.yaml"
 PLATFORMS = ("local", "kubernetes")
@@ -27,7 +28,7 @@ MEMORY_SHARE = 0.8
 """Of this machine's memory; the rest is the system's and the user's."""
 
 _MIB = 2**20
-_WAITING_BYTES, _LEAST_WAITING = 256 * _MIB, 10
+_WAITING_BYTES, _MIN_WAITING = 256 * _MIB, 10
 """Of the machine's memory for each run that may wait: its processes are there while it does."""
 _TOP_KEYS = ("pools", "tiers", "default-tier", "default-head-tier", "run", "keep")
 _POOL_KEYS = ("platform", "cpu", "memory", "runs-per-owner", "runs-waiting")
@@ -96,7 +97,8 @@ def load_catalog(path: Path | None, machine: Resources) -> tuple[Catalog, dict[s
     default_head_tier = _default(file, top, "default-head-tier", tiers, otherwise=default_tier)
     keep = _keep(file, top.get("keep"))
     if not file.problems and not default_tier:
-        file.add("tiers", "there is none", "only a pool of platform local gets tiers by itself")
+        hint = "tiers are made automatically only for a pool of platform local"
+        file.add("tiers", "no tier is defined", hint)
     if file.problems:
         raise ConfigurationError(file.problems)
     catalog = Catalog(
@@ -113,8 +115,8 @@ def load_catalog(path: Path | None, machine: Resources) -> tuple[Catalog, dict[s
 def derive_tiers(pool: NodePool) -> tuple[HardwareTier, ...]:
     """Small, medium and large shares of a pool, for when nobody has named any."""
     return tuple(
-        HardwareTier(name=name, pool=pool.name, resources=_share(pool.capacity, part, most))
-        for name, (part, most) in _DERIVED.items()
+        HardwareTier(name=name, pool=pool.name, resources=_share(pool.capacity, part, max_millis))
+        for name, (part, max_millis) in _DERIVED.items()
     )
 
 
@@ -237,7 +239,7 @@ def _pool(file: _File, name: str, body: Any, share: Resources) -> NodePool:
     platform = file.parsed(f"{where}.platform", keys.get("platform"), _platform, "local")
     waiting = None
     if platform == "local":
-        waiting = max(_LEAST_WAITING, share.memory_bytes // _WAITING_BYTES)
+        waiting = max(_MIN_WAITING, share.memory_bytes // _WAITING_BYTES)
         keys = {"cpu": f"{share.cpu_millis}m", "memory": share.memory_bytes, **keys}
     cpu = file.needed(f"{where}.cpu", keys.get("cpu"), parse_cpu, "cpu: 8")
     memory = file.needed(f"{where}.memory", keys.get("memory"), parse_memory, "memory: 32Gi")
@@ -351,9 +353,9 @@ def _price(text: str) -> float:
     return price
 
 
-def _share(whole: Resources, part: int, most_millis: int) -> Resources:
+def _share(whole: Resources, part: int, max_millis: int) -> Resources:
     """A part of the pool's cores in steps of 50m, and memory in proportion in steps of 64Mi."""
-    cpu = min(whole.cpu_millis // part, most_millis) // 50 * 50
+    cpu = min(whole.cpu_millis // part, max_millis) // 50 * 50
     cpu = max(cpu, min(50, whole.cpu_millis))
     step = 64 * _MIB
     memory = whole.memory_bytes * cpu // whole.cpu_millis // step * step

@@ -64,8 +64,8 @@ def _limit_bytes(group: Path) -> int | None:
 def _numbers(file: Path, count: int) -> list[int | None]:
     """The file's numbers; None for each that is missing, or a word or -1 for "no limit"."""
     try:
-        words = file.read_text().split()
+        parts = file.read_text().split()
     except OSError:
-        words = []
-    numbers = [int(word) if word.isdecimal() else None for word in words[:count]]
+        parts = []
+    numbers = [int(part) if part.isdecimal() else None for part in parts[:count]]
     return numbers + [None] * (count - len(numbers))

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from ebbtide.infra.errors import Problem
 from ebbtide.infra.models.phases import Reason
-from ebbtide.infra.request.options import did_you_mean
+from ebbtide.infra.request.hints import did_you_mean
 
 _PYTHON = re.compile(r"python(\d+(\.\d+)?)?")
 _CODING = re.compile(rb"\A(?:[ \t\f]*(?:#.*)?\r?\n)?[ \t\f]*#.*?coding[:=][ \t]*([-\w.]+)")
@@ -28,26 +28,26 @@ _COMPILE = "import sys; compile(open(sys.argv[1], 'rb').read(), 'x', 'exec', don
 
 
 def check_program(
-    words: Sequence[str], workdir: Path, *, search_path: str | None = None
+    argv: Sequence[str], workdir: Path, *, search_path: str | None = None
 ) -> tuple[tuple[str, ...], list[Problem]]:
     """The command line for the user's words, and what would keep it from starting.
 
     The words are a ``.py`` file or a command with its arguments; paths are relative to the
     workdir, commands are searched on ``search_path`` (None: this process's PATH).
     """
-    if not words:
+    if not argv:
         return (), [_problem("there is no program to run", "ebb run -- python train.py")]
     if problems := check_workdir(workdir):
-        return tuple(words), problems
+        return tuple(argv), problems
     path = os.environ.get("PATH", os.defpath) if search_path is None else search_path
-    if words[0].endswith(".py"):
-        argv = (sys.executable, *words)
-        return argv, _check_script(words[0], workdir, interpreter=sys.executable)
-    program, problems = _find_command(words[0], workdir, path)
-    if not problems and _PYTHON.fullmatch(os.path.basename(words[0])):
-        script = _script_of(words[1:])
+    if argv[0].endswith(".py"):
+        problems = _check_script(argv[0], workdir, interpreter=sys.executable)
+        return (sys.executable, *argv), problems
+    program, problems = _find_command(argv[0], workdir, path)
+    if not problems and _PYTHON.fullmatch(os.path.basename(argv[0])):
+        script = _script_of(argv[1:])
         problems = _check_script(script, workdir, interpreter=program) if script else []
-    return (program, *words[1:]), problems
+    return (program, *argv[1:]), problems
 
 
 def check_workdir(workdir: Path) -> list[Problem]:
@@ -61,9 +61,9 @@ def check_workdir(workdir: Path) -> list[Problem]:
     return [_missing(workdir.name, workdir, what=f"the workdir {workdir}")]
 
 
-def folder_of(words: tuple[str, ...]) -> str | None:
+def folder_of(argv: tuple[str, ...]) -> str | None:
     """A script's own folder, when its path is absolute."""
-    scripts = [Path(word) for word in words[:2] if word.endswith(".py")]
+    scripts = [Path(word) for word in argv[:2] if word.endswith(".py")]
     return str(scripts[0].parent) if scripts and scripts[0].is_absolute() else None
 
 

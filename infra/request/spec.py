@@ -21,8 +21,9 @@ from ebbtide.infra.models.job import JobSpec, Limits, RetryPolicy, RunSpec
 from ebbtide.infra.models.phases import Reason
 from ebbtide.infra.models.resources import Resources, format_cpu, format_memory
 from ebbtide.infra.request.catalog import Catalog
+from ebbtide.infra.request.hints import did_you_mean
 from ebbtide.infra.request.names import generate
-from ebbtide.infra.request.options import did_you_mean, merge
+from ebbtide.infra.request.options import merge
 from ebbtide.infra.request.program_check import check_program, check_workdir
 
 HELLO = ("hello",)
@@ -35,7 +36,7 @@ _PROCESSES, _PROCESSES_A_MEMBER = 1000, 32
 class RequestContext:
     """What a user said, and what is known about the place it was said in."""
 
-    words: tuple[str, ...] | None
+    argv: tuple[str, ...] | None
     """The program and its arguments; None: no program, a Python session drives the cluster."""
     cli: Mapping[str, Any]
     """Options by name, as texts or as natural Python values."""
@@ -61,7 +62,7 @@ def build_run_spec(ask: RequestContext) -> RunSpec:
     Raises:
         ConfigurationError: with everything that is wrong with it.
     """
-    hello = ask.hello_defaults if ask.words == HELLO else {}
+    hello = ask.hello_defaults if ask.argv == HELLO else {}
     options, problems = merge(ask.cli, ask.environ, file=ask.file_options, weaker=hello)
     problems += _check_framework(ask, options["framework"])
     tiers = _choose_tiers(ask, options, problems)
@@ -193,13 +194,13 @@ def _job(
             hint = f"{near} or: export {name}=…".removeprefix(" or: ")
             summary = f"the secret {name} is not set in this shell"
             problems.append(Problem(Reason.SECRET_MISSING, summary, hint))
-    if ask.words is None:
+    if ask.argv is None:
         return None
-    if ask.words == HELLO and ask.hello_argv:
+    if ask.argv == HELLO and ask.hello_argv:
         argv, wrong = ask.hello_argv, check_workdir(workdir)
     else:
         path = ask.environ.get("PATH", os.defpath)
-        argv, wrong = check_program(ask.words, workdir, search_path=path)
+        argv, wrong = check_program(ask.argv, workdir, search_path=path)
     problems += wrong
     return JobSpec(argv=argv, workdir=str(workdir), env=options["env"], secrets=options["secret"])
 
@@ -207,15 +208,15 @@ def _job(
 def _cluster(
     catalog: Catalog, options: Mapping[str, Any], tier: HardwareTier, head: HardwareTier
 ) -> ClusterSpec:
-    least, most = options["workers"]
+    min_workers, max_workers = options["workers"]
     return ClusterSpec(
         framework=options["framework"],
         tier=tier,
         head_tier=head,
         pool=catalog.pool(tier.pool),
         policy=AutoscalePolicy(
-            min_workers=least,
-            max_workers=most,
+            min_workers=min_workers,
+            max_workers=max_workers,
             target_cpu_percent=options["target-cpu"],
             target_memory_percent=options["target-memory"],
             scale_down_window_s=options["scale-down-window"],
@@ -243,14 +244,14 @@ def _check_room(catalog: Catalog, cluster: ClusterSpec) -> list[Problem]:
     pool = cluster.pool
     if cluster.first_ask.fits_in(pool.capacity):
         return []
-    tier, head, least = cluster.tier, cluster.head_tier, cluster.policy.min_workers
+    tier, head, min_workers = cluster.tier, cluster.head_tier, cluster.policy.min_workers
     if not tier.resources.fits_in(pool.capacity):
         hint = _largest(catalog, cluster, flag="--tier")
         return [_exceeds(f"{tier.name} asks", tier.resources, pool, hint)]
     if not head.resources.fits_in(pool.capacity):
         hint = _largest(catalog, cluster, flag="--head-tier")
         return [_exceeds(f"head tier {head.name} asks", head.resources, pool, hint)]
-    workers = f"{least} {tier.name} worker{'s' if least > 1 else ''}"
+    workers = f"{min_workers} {tier.name} worker{'s' if min_workers > 1 else ''}"
     hints = (_largest(catalog, cluster, flag="--tier"), _fewer(cluster))
     hint = ", or ".join(filter(None, hints)) or "the pool needs more room"
     return [_exceeds(f"a {head.name} head and {workers} ask", cluster.first_ask, pool, hint)]

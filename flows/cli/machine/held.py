@@ -20,9 +20,10 @@ from ebbtide.infra.records.store import RunStore
 from ebbtide.infra.settings import Settings, load_settings
 from ebbtide.infra.waiting import wall_s
 
-_DESCRIPTION = """Everything alive, found by its mark on this machine, and until when. Exit 1 when
-something has no living owner. JSON: an object with the keys held (a list of cluster, role, name,
-where, age_s, until, orphan), flows, prefect_server, stack (of ebb up), orphans."""
+_DESCRIPTION = """Lists all of Ebb that is alive on this machine, and until when. It looks at the
+machine, not at records. Exit 1 when something has no living owner (an orphan). JSON: an object with
+the keys held (a list of cluster, role, name, where, age_s, until, orphan), flows, prefect_server,
+stack (of ebb up), orphans."""
 
 _STACK = ("pid", "pool", "folder", "restarts")
 
@@ -30,19 +31,19 @@ _STACK = ("pid", "pool", "folder", "restarts")
 def main(args: list[str]) -> int:
     """Show what is held."""
     parser = Parser("held", _DESCRIPTION)
-    parser.add_argument("--release", action="store_true", help="end what nobody owns")
+    parser.add_argument("--release", action="store_true", help="end what has no living owner")
     options = parser.take(args)
     settings = load_settings()
-    ledger = LastKnown(settings.home)
-    platform = LocalPlatform(settings, ledger)
+    store = LastKnown(settings.home)
+    platform = LocalPlatform(settings, store)
     if options.release:
         released = reaper.reap(settings).clusters
         say(f"released: {', '.join(released) or 'nothing'}")
     orphans = set(platform.orphans())
-    facts = [_fact(ledger, held, orphans) for held in platform.held()]
-    if ledger.stale:
-        say(f"! {ledger.stale}")
-    flows = _flows(ledger)
+    facts = [_fact(store, held, orphans) for held in platform.held()]
+    if store.stale:
+        say(f"! {store.stale}")
+    flows = _flows(store)
     if options.json:
         print_json(_document(settings, facts, flows, orphans))
     else:
@@ -50,7 +51,7 @@ def main(args: list[str]) -> int:
     return 1 if orphans else ExitCode.OK
 
 
-def _fact(ledger: RunStore, held: HeldResource, orphans: set[ClusterId]) -> dict[str, Any]:
+def _fact(store: RunStore, held: HeldResource, orphans: set[ClusterId]) -> dict[str, Any]:
     orphan = held.cluster in orphans
     return {
         "cluster": held.cluster,
@@ -58,22 +59,22 @@ def _fact(ledger: RunStore, held: HeldResource, orphans: set[ClusterId]) -> dict
         "name": held.name,
         "where": held.where,
         "age_s": round(held.age_s, 1),
-        "until": "orphan: ebb held --release" if orphan else _until(ledger, held.cluster),
+        "until": "orphan: ebb held --release" if orphan else _until(store, held.cluster),
         "orphan": orphan,
     }
 
 
-def _until(ledger: RunStore, cluster: ClusterId) -> str:
+def _until(store: RunStore, cluster: ClusterId) -> str:
     """The lease in words: who renews it, or how long it lasts unless somebody does."""
-    lease = lease_of(ledger, cluster)
+    lease = lease_of(store, cluster)
     return lease.words if lease else "not in the ledger"
 
 
-def _flows(ledger: RunStore) -> list[dict[str, Any]]:
+def _flows(store: RunStore) -> list[dict[str, Any]]:
     return [
-        {"run": run.name, "pid": run.driver.pid, "age_s": round(wall_s() - run.created, 1)}
-        for run in ledger.runs(open_only=True)
-        if run.driver is not None and marks.lives(run.driver)
+        {"run": run.name, "pid": run.flow_process.pid, "age_s": round(wall_s() - run.created, 1)}
+        for run in store.runs(open_only=True)
+        if run.flow_process is not None and marks.lives(run.flow_process)
     ]
 
 

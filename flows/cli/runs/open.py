@@ -52,9 +52,9 @@ def _dashboard(run: RunName) -> tuple[str, Login]:
         ConfigurationError: NO_DASHBOARD, with what there is instead.
     """
     settings = load_settings()
-    ledger = open_store(settings)
-    found = known_run(ledger, run)
-    view, spec = last_view(ledger, run), found.spec
+    store = open_store(settings)
+    found = known_run(store, run)
+    view, spec = last_view(store, run), found.spec
     login = load_platform(spec.platform, settings).login(view.cluster) if view.dashboard else None
     if login is not None:
         return view.dashboard, login

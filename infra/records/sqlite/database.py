@@ -20,14 +20,14 @@ from ebbtide.infra.records.sqlite.schema import VERSION, upgrade, version_of
 from ebbtide.infra.waiting import wait_until, wall_s
 
 _BUSY_TIMEOUT_S = 10.0
-_HINT = "see that EBB_HOME can be written, then try again"
+_HINT = "make sure that EBB_HOME can be written, then try again"
 _HINTS = {
     "full": "free some disk space, then try again",
-    "I/O error": "free some disk space, and see that EBB_HOME can be written, then try again",
+    "I/O error": "free some disk space, make sure that EBB_HOME can be written, then try again",
     "No space": "free some disk space, then try again",
     "quota": "free some of your disk quota, then try again",
-    "locked": "another process is writing to it for long: try again",
-    "moved aside": "try again: a new one is begun, and living runs sign in again",
+    "locked": "another process is writing to it and does not finish: try again",
+    "moved aside": "try again: a new one is started, and living runs register again",
 }
 _CORRUPT = ("not a database", "malformed", "disk image", "unsupported file format")
 

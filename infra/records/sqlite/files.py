@@ -43,13 +43,13 @@ def count_runs(ledger: Path) -> int:
         return int(connection.execute("SELECT count(*) FROM runs").fetchone()[0])
 
 
-def end_what_went_on(ledger: Path, at: float, words: str) -> None:
+def end_what_went_on(ledger: Path, at: float, detail: str) -> None:
     """End all that a copied ledger says is going on: its processes are not those of its new home.
 
     Args:
         ledger: a copy that nobody uses.
         at: when it was made; Unix time, seconds.
-        words: what each run that went on is told to have ended with.
+        detail: what each run that went on is told to have ended with.
 
     Raises:
         OSError: it cannot be written.
@@ -72,7 +72,7 @@ def end_what_went_on(ledger: Path, at: float, words: str) -> None:
         connection.execute(
             "UPDATE runs SET phase = ?, reason = ?, detail = ?, exit_code = ?, ended = ?"
             " WHERE ended IS NULL",
-            (Phase.FAILED.value, lost.value, words, lost.info.exit_code, at),
+            (Phase.FAILED.value, lost.value, detail, lost.info.exit_code, at),
         )
         connection.execute("UPDATE runs SET flow_pid = NULL")
         connection.execute("UPDATE flow_runs SET pid = 0")  # the reaper says so in Prefect

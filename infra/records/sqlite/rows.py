@@ -38,7 +38,7 @@ def run_of(row: sqlite3.Row) -> Run:
         exit_code=row["exit_code"],
         ended=row["ended"],
         attempt=row["attempt"],
-        driver=_process(row["flow_pid"], row["flow_started"]),
+        flow_process=_process(row["flow_pid"], row["flow_started"]),
         flow_run_id=row["flow_run_id"],
         stop_reason=_reason(row["stop_reason"]),
         prefect_url=row["prefect_url"],
@@ -62,7 +62,7 @@ def cluster_of(row: sqlite3.Row) -> Cluster:
         lease_s=row["lease_s"],
         created=row["created"],
         limits=RunLimits(
-            tier=row["tier"], tier_most=row["tier_most"], owner_most=row["owner_most"]
+            tier=row["tier"], max_tier_runs=row["tier_most"], max_owner_runs=row["owner_most"]
         ),
         orders_json=row["orders"],
         view_json=row["view"],
@@ -110,8 +110,8 @@ def pool_use_of(line: list[sqlite3.Row], used: sqlite3.Row) -> PoolUse:
             run=row["run"],
             tier=row["tier"],
             owner=row["owner"] or "",
-            tier_most=row["tier_most"],
-            owner_most=row["owner_most"],
+            max_tier_runs=row["tier_most"],
+            max_owner_runs=row["owner_most"],
         )
         (waiting if row["state"] == LeaseState.QUEUED else holding).append(entry)
     return PoolUse(waiting=tuple(waiting), holding=tuple(holding), used=Resources(used[0], used[1]))

@@ -30,8 +30,8 @@ class RunTable(Database):
             "tags": json.dumps(run.tags),
             "job_key": run.key,
             "flow_run_id": run.flow_run_id,
-            "flow_pid": run.driver.pid if run.driver else None,
-            "flow_started": run.driver.started if run.driver else None,
+            "flow_pid": run.flow_process.pid if run.flow_process else None,
+            "flow_started": run.flow_process.started if run.flow_process else None,
         }
         columns, values = ", ".join(row), ", ".join("?" * len(row))
         sql = f"INSERT INTO runs ({columns}) VALUES ({values}) ON CONFLICT (name) DO NOTHING"
@@ -117,10 +117,15 @@ class RunTable(Database):
         settings = ", ".join(f"{column} = ?" for column in fields)
         return self.write(f"UPDATE runs SET {settings} WHERE name = ?", *fields.values(), name)
 
-    def register_driver(self, run: RunName, driver: ProcessRef, flow_run_id: str | None) -> None:
+    def register_flow_process(
+        self, run: RunName, flow_process: ProcessRef, flow_run_id: str | None
+    ) -> None:
         """This process drives the run from now on, for this flow run (None: for none)."""
         self.update_run(
-            run, flow_pid=driver.pid, flow_started=driver.started, flow_run_id=flow_run_id
+            run,
+            flow_pid=flow_process.pid,
+            flow_started=flow_process.started,
+            flow_run_id=flow_run_id,
         )
 
     def set_key(self, run: RunName, key: str | None) -> None:

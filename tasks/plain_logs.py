@@ -10,7 +10,7 @@ from ebbtide.infra.escaping import visible
 _LOGGERS = ("prefect.flow_runs", "prefect.task_runs")
 
 
-def words_of(error: EbbError) -> str:
+def message_of(error: EbbError) -> str:
     """All of it, in lines."""
     if isinstance(error, ConfigurationError):
         lines = [f"{each.reason}: {_with(each.summary, each.hint)}" for each in error.problems]
@@ -29,14 +29,14 @@ class _NoTraceback(logging.Filter):
         error = record.exc_info[1] if isinstance(record.exc_info, tuple) else None
         if isinstance(error, EbbError):
             record.exc_info, record.exc_text = None, None
-            record.msg, record.args = words_of(error), ()
+            record.msg, record.args = message_of(error), ()
         return True
 
 
 _FILTER = _NoTraceback()
 
 
-def speak_plainly() -> None:
+def without_tracebacks() -> None:
     """From now on, in this process."""
     for name in _LOGGERS:
         logging.getLogger(name).addFilter(_FILTER)  # the same one twice is one
