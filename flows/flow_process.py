@@ -28,6 +28,7 @@ from ebbtide.infra.models.phases import ExitCode, Reason
 from ebbtide.infra.models.records import Event, EventKind
 from ebbtide.infra.platforms.base import load_platform
 from ebbtide.infra.platforms.local import marks
+from ebbtide.infra.platforms.local.processes import reach_this_machine_directly
 from ebbtide.infra.records import runs
 from ebbtide.infra.records.opening import open_store
 from ebbtide.infra.records.store import RunStore
@@ -46,6 +47,7 @@ _CHECK_TIMEOUT_S = 10.0
 
 def main(run: RunName) -> int:
     """Run the flow of a run that is in the store, and return the run's exit code."""
+    reach_this_machine_directly(os.environ)
     settings = load_settings()
     store = open_store(settings)
     found = store.run(run)
@@ -153,7 +155,7 @@ def _watch_starter(settings: Settings, run: RunName) -> None:
         while part := os.read(0, len(KEEP)):
             said += part
     if said != KEEP:
-        stop_run(settings, run, Reason.CANCELLED)
+        stop_run(settings, run, Reason.STARTER_LOST)
 
 
 def _exit_code(store: RunStore, run: RunName) -> int:

@@ -26,7 +26,7 @@ from ebbtide.flows.service.stack import POOL, Restarts, StackInfo
 from ebbtide.infra.errors import EbbError
 from ebbtide.infra.files.rotation import rotate
 from ebbtide.infra.platforms.local import marks
-from ebbtide.infra.platforms.local.processes import USER_WORKDIR
+from ebbtide.infra.platforms.local.processes import USER_WORKDIR, reach_this_machine_directly
 from ebbtide.infra.request.catalog import find_file
 from ebbtide.infra.settings import Settings, load_settings
 from ebbtide.infra.waiting import wait_until, wall_s
@@ -136,6 +136,7 @@ class Manager:
         """Set what flow runs need: a Prefect worker starts each of them in a folder of its own."""
         os.environ.update(server.QUIET)
         os.environ.setdefault("PREFECT_WORKER_QUERY_SECONDS", _QUERY_EVERY_S)
+        reach_this_machine_directly(os.environ)
         os.environ.setdefault(USER_WORKDIR, os.environ.get("EBB_WORKDIR", ""))
         os.environ.setdefault("EBB_WORKDIR", str(self.folder))
         config = find_file(self.folder, os.environ)

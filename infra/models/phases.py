@@ -92,6 +92,7 @@ class Reason(StrEnum):
     SUPERVISOR_LOST = "INFRA:SUPERVISOR_LOST"
     LEASE_LAPSED = "INFRA:LEASE_LAPSED"
     FLOW_LOST = "INFRA:FLOW_LOST"
+    STARTER_LOST = "INFRA:STARTER_LOST"
     LEDGER_UNWRITABLE = "INFRA:LEDGER_UNWRITABLE"
     EXIT_CODE = "JOB:EXIT_CODE"
     NOT_STARTED = "JOB:NOT_STARTED"
@@ -169,6 +170,7 @@ REASONS: dict[Reason, ReasonInfo] = {
     Reason.SUPERVISOR_LOST: _infra("the process that owns the cluster died"),
     Reason.LEASE_LAPSED: _infra("nobody renewed the cluster's lease"),
     Reason.FLOW_LOST: _infra("the flow process died"),
+    Reason.STARTER_LOST: _infra("the process that had started it and followed it died"),
     Reason.LEDGER_UNWRITABLE: _infra("the ledger could not be written", ExitCode.TEMPORARY),
     Reason.EXIT_CODE: ReasonInfo(Phase.FAILED, "the program failed", 1, 1.0),
     Reason.NOT_STARTED: _fixable("the program could not be started"),
