@@ -57,12 +57,15 @@ def is_lost(ledger: RunStore, run: Run) -> bool:
 
 
 def settle(ledger: RunStore, run: RunName, lost: Reason = Reason.FLOW_LOST) -> bool:
-    """End a run from what its last cluster saw. Gives whether it was still open.
+    """End a run that is still open from what its last cluster saw.
 
     Args:
         ledger: where it is written down.
         run: its name.
         lost: why it ended, unless its program had ended before.
+
+    Returns:
+        Whether the run was still open.
     """
     last = ledger.last_cluster(run)
     view = last.view if last is not None else None
