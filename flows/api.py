@@ -64,7 +64,7 @@ def run(*program: object, **options: Unpack[RunOptions]) -> RunResult:
 
 
 class Cluster:
-    """A living cluster, as ``with cluster(...) as c`` gives it."""
+    """A living cluster, as ``with cluster(...) as c`` yields it."""
 
     def __init__(self, scene: Scene, view: ClusterView, settings: Settings):
         self.name = scene.spec.name

@@ -36,7 +36,7 @@ from ebbtide.infra.settings import Settings, load_settings
 from ebbtide.infra.waiting import wait_until
 
 _HEAD_START_S = 10.0
-_FIRST_WORDS_S = 2.0
+_FIRST_OUTPUT_S = 2.0
 _SHOWN_WAITING = 10
 """So many of those that wait are in Prefect."""
 _LONGEST_LOOK_S = 2.0
@@ -124,7 +124,7 @@ def _let_the_program_start(settings: Settings, spec: RunSpec) -> None:
     # A crowd that waits must not fill the memory with Prefect: who stands far behind comes later.
     wait_until(near_its_turn, timeout_s=spec.limits.start_within_s, longest_s=_LONGEST_LOOK_S)
     wait_until(started_or_stuck, timeout_s=_HEAD_START_S)
-    wait_until(said_something, timeout_s=_FIRST_WORDS_S, longest_s=0.05)
+    wait_until(said_something, timeout_s=_FIRST_OUTPUT_S, longest_s=0.05)
 
 
 def _prefect_environment(settings: Settings, store: RunStore, run: RunName) -> dict[str, str]:

@@ -45,7 +45,7 @@ _TICK_S = 1.0
 _ASK_EVERY_S = 2.5
 _SAY_DROPPED_EVERY_S = 10.0
 _DRAW_EVERY_S = 15.0
-_LAST_WORDS_TIMEOUT_S = 20.0
+_FINISH_TIMEOUT_S = 20.0
 _MAX_BYTES = 2**20
 """Of one stream at one look."""
 _LAST_PIECES = 4
@@ -100,7 +100,7 @@ class Report:
         trace: TracebackType | None,
     ) -> None:
         self._over.set()
-        self._thread.join(_LAST_WORDS_TIMEOUT_S)
+        self._thread.join(_FINISH_TIMEOUT_S)
 
     def _work(self) -> None:
         with get_client(sync_client=True) as client:

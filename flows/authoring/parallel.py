@@ -28,7 +28,7 @@ _log = logging.getLogger(__name__)
 
 
 class TaskGroup:
-    """What ``with parallel() as group`` gives."""
+    """Programs and functions side by side: what ``with parallel() as group`` yields."""
 
     def __init__(self, most: int | None):
         self._pool = ThreadPoolExecutor(most or 32, thread_name_prefix="ebb-parallel")

@@ -88,7 +88,7 @@ def reconcile(settings: Settings, *, worker: Worker | None = None) -> Reconciled
             if not marks.lives(one.process):
                 _end(client, one.flow_run_id, found)
                 store.unregister_process(one)
-        for flow_run in _unborn(client, worker) if worker else ():
+        for flow_run in _never_started(client, worker) if worker else ():
             if not store.is_registered(str(flow_run.id)):
                 _end(client, str(flow_run.id), found)
     store.close()
@@ -116,7 +116,7 @@ def _end(client: SyncPrefectClient, id_: str, found: Reconciled) -> None:
         found.flow_runs.append(flow_run.name)
 
 
-def _unborn(client: SyncPrefectClient, worker: Worker) -> list[FlowRun]:
+def _never_started(client: SyncPrefectClient, worker: Worker) -> list[FlowRun]:
     """List flow runs begun for a worker that is gone, whose process never started."""
     state = FlowRunFilterState(type=FlowRunFilterStateType(any_=_LIVING))
     runs = client.read_flow_runs(

@@ -34,7 +34,7 @@ from ebbtide.infra.waiting import wait_until, wall_s
 _SERVER_TIMEOUT_S = 300.0
 _SERVER_IDLE_S = 900.0
 """When we are killed, the server outlives us by so much."""
-_DUTY_TIMEOUT_S = 180.0
+_VERB_TIMEOUT_S = 180.0
 _ONLINE_TIMEOUT_S = 90.0
 _LOOK_EVERY_S = 1.0
 _QUERY_EVERY_S = "2"
@@ -73,7 +73,7 @@ class Manager:
     def _bring_up(self) -> None:
         self._find_server()
         self._prepare_environment()
-        names = self._duty("deploy", str(self.folder))
+        names = self._run_verb("deploy", str(self.folder))
         self._done("deployments", names)
         self._start_worker()
         self._reaper.start()
@@ -144,7 +144,7 @@ class Manager:
             os.environ["EBB_CONFIG"] = str(config.absolute())
         os.environ.pop(marks.ROLE, None)
 
-    def _duty(self, *argv: str) -> str:
+    def _run_verb(self, *argv: str) -> str:
         """Run one of ``flows.service.loops`` and return what it printed.
 
         Raises:
@@ -155,7 +155,7 @@ class Manager:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=_DUTY_TIMEOUT_S,
+            timeout=_VERB_TIMEOUT_S,
             check=False,
         )
         print(done.stderr, end="", flush=True)
@@ -188,7 +188,7 @@ class Manager:
     def _take_down(self) -> None:
         if self._worker.pid:
             try:
-                print(self._duty("end-runs"), flush=True)
+                print(self._run_verb("end-runs"), flush=True)
             except (RuntimeError, subprocess.TimeoutExpired):
                 traceback.print_exc()
         self._reaper.end()

@@ -15,7 +15,7 @@ _MEANS = {
 }
 
 
-def exit_in_words(code: int | None) -> str:
+def exit_sentence(code: int | None) -> str:
     """What a program did when it ended, as the end of a sentence.
 
     Args:

@@ -18,7 +18,7 @@ from ebbtide.infra.models.cluster import AutoscalePolicy, WorkerFigures
 from ebbtide.infra.models.resources import format_duration
 
 _UP_PERIOD_S = 15.0
-_UP_AT_LEAST = 4
+_UP_MIN_STEP = 4
 _UP_FACTOR = 2.0
 """The HPA's default scale-up policy: the larger of +4 and +100 % in 15 seconds."""
 
@@ -180,7 +180,7 @@ def _recent(
 
 def _rate_limit(declared: int, state: ScalingState, now_s: float) -> int:
     before = declared - sum(count for _, count in _additions(state, 0, now_s))
-    return max(declared, before + _UP_AT_LEAST, math.ceil(before * _UP_FACTOR))
+    return max(declared, before + _UP_MIN_STEP, math.ceil(before * _UP_FACTOR))
 
 
 def _additions(state: ScalingState, change: int, now_s: float) -> tuple[tuple[float, int], ...]:

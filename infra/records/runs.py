@@ -18,7 +18,7 @@ from ebbtide.infra.models.ids import ClusterId, RunName
 from ebbtide.infra.models.job import RunSpec
 from ebbtide.infra.models.phases import Phase, Reason
 from ebbtide.infra.models.records import Event, EventKind, ProcessRef, Reserved, Run
-from ebbtide.infra.policy.exits import exit_in_words
+from ebbtide.infra.policy.exits import exit_sentence
 from ebbtide.infra.records.store import RunStore
 
 
@@ -175,7 +175,7 @@ def job_error(view: ClusterView) -> EbbError | None:
     reason = job.reason or Reason.EXIT_CODE
     if reason.family != JobError.family:
         return error_for(reason, detail=job.detail)
-    summary = f"the program {exit_in_words(job.exit_code)}" if reason is Reason.EXIT_CODE else ""
+    summary = f"the program {exit_sentence(job.exit_code)}" if reason is Reason.EXIT_CODE else ""
     return JobError(reason, summary, detail=job.detail, program_exit_code=job.exit_code)
 
 
