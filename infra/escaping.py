@@ -54,12 +54,12 @@ def _seen(sign: str) -> str:
 
 
 def _in_json(sign: str) -> str:
-    """Everything below the space is written out by JSON itself."""
+    """Write out a character that JSON itself would leave as it is."""
     return sign if _is_plain(sign) else json.dumps(sign)[1:-1]
 
 
 def _is_plain(sign: str) -> bool:
-    """Printable, or one of the many spaces."""
+    """Tell whether a character is printable, or one of the many spaces."""
     return sign.isprintable() or (sign.isspace() and ord(sign) >= 0xA0 and not _breaks(sign))
 
 

@@ -34,7 +34,7 @@ _TRUE = ("1", "true", "yes", "on")
 
 @dataclass(frozen=True)
 class Api:
-    """Where a server answers, and what it wants to see."""
+    """Where a server answers, and the credentials that it asks for."""
 
     url: str
     """Such as ``http://127.0.0.1:4200/api``."""

@@ -33,7 +33,7 @@ def main(day: str, shards: int, rows: int) -> None:
 
 
 def _write(path: Path, rows: int, random: Random) -> Path:
-    """Each shard has a noise of its own, so that their models differ."""
+    """Write one table. Each has a noise of its own, so that their models differ."""
     noise = random.uniform(0.05, 0.5)
     with path.open("w", newline="") as file:
         table = csv.writer(file)

@@ -52,7 +52,7 @@ class Schedule:
 
 @dataclass(slots=True)
 class Changes:
-    """What the file says anew about schedules."""
+    """What to change in Prefect about the schedules of a deployment."""
 
     patch: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     """Id, and what the file says."""
@@ -136,7 +136,7 @@ def changes(said: Mapping[str, Any], known: Known | None, standing: Iterable[Sch
 
 
 def _theirs(name: str, said: Mapping[str, Any], known: Known | None, stands: Standing) -> bool:
-    """Whether somebody has changed it in Prefect, and the file says nothing new."""
+    """Tell whether somebody has changed a field in Prefect and the file says nothing new."""
     if known is None:
         return name not in _OURS
     changed = stands.fields.get(name) != known.stood.get(name)

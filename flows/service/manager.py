@@ -102,10 +102,12 @@ class Manager:
         )
 
     def _start_worker(self) -> None:
-        """Until Prefect shows it online, and not by an earlier worker's heartbeat.
+        """Start the Prefect worker and wait until Prefect shows it online.
+
+        An earlier worker's heartbeat does not count.
 
         Raises:
-            RuntimeError: it has ended, or was not seen; with its telling line.
+            RuntimeError: it has ended, or was not seen; with the line that tells why.
         """
         before = self._last_heartbeat()
         self._worker.start()
@@ -179,7 +181,7 @@ class Manager:
                     self.info.save(self.settings)
 
     def _keep_server(self) -> None:
-        """In use, and started again where it was when it has died: runs go on and ask there."""
+        """Note that the server is in use, and start it again where it was when it has died."""
         server.touch(self.settings.home)
         if self._server is not None and server.running(self.settings.home) is None:
             print("the Prefect server ended; started again", flush=True)

@@ -231,7 +231,7 @@ def _use(record: Record, start: float, end: float) -> Use:
 
 
 def _steps(record: Record) -> tuple[tuple[str, Use], ...]:
-    """What was used between two marks is read off the samples, which know all workers at once."""
+    """Add up each step. Samples, which know all workers at once, say what was used in it."""
     workers = [span for span in record.spans if span.is_worker]
     curve = _curve(record, workers)
     cores = record.spec.cluster.tier.resources.cpu_millis / 1000
@@ -285,7 +285,7 @@ def _cost(spans: Iterable[Span], start: float, end: float) -> float:
 
 
 def _static(record: Record) -> Use:
-    """A cluster of the maximum of workers, each time and as long as there was a cluster."""
+    """Return the use of a cluster that has its maximum of workers all the time."""
     spec = record.spec.cluster
     workers = spec.policy.max_workers if spec.has_workers else 1
     head_price = spec.head_tier.price_per_hour if spec.has_workers else 0.0
@@ -295,7 +295,7 @@ def _static(record: Record) -> Use:
 
 
 def _cluster_seconds(record: Record) -> list[float]:
-    """How long each cluster held anything."""
+    """Return for how many seconds each cluster held anything."""
     found = []
     for name in dict.fromkeys(span.cluster for span in record.spans):
         spans = [span for span in record.spans if span.cluster == name]
@@ -331,7 +331,7 @@ def _figures(record: Record) -> Figures:
 
 
 def _timed(record: Record) -> list[tuple[Sample, float]]:
-    """Each sample that has workers, with the seconds until the next: thinned ones count longer."""
+    """Return each sample that has workers, with the seconds until the next one."""
     return [
         (sample, following.at - sample.at)
         for sample, following in pairwise(record.samples)

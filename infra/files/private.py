@@ -81,7 +81,7 @@ def private_home(home: Path, *, setting: str = "EBB_HOME", names: Iterable[str] 
 
 
 class _NotSafe(Exception):
-    """Why nothing may be kept in a folder."""
+    """Says why nothing may be kept in a folder."""
 
 
 def _checked_home(home: Path, names: Iterable[str]) -> Path:
@@ -97,7 +97,7 @@ def _checked_home(home: Path, names: Iterable[str]) -> Path:
 
 
 def private_opener(path: str, flags: int) -> int:
-    """For ``open(path, mode, opener=private_opener)``: a file it makes is for this user only."""
+    """Open a file; one that is made is for this user only. For the ``opener`` of ``open``."""
     return os.open(path, flags, _FILE)
 
 
@@ -108,7 +108,7 @@ def write_private(path: Path, text: str) -> None:
 
 
 def write_whole(path: Path, text: str) -> None:
-    """A file for this user only, all at once: a reader finds what was there before, or all of it.
+    """Write a private file all at once: a reader finds what was there before, or all of it.
 
     Raises:
         OSError: it could not be written; what was there before still is.
@@ -136,12 +136,12 @@ def locked(path: Path, *, wait: bool = True) -> Iterator[bool]:
 
 
 def touch_private(path: Path) -> None:
-    """Set the time of a file to now; it is made for this user only when it is missing."""
+    """Set the time of a private file to now; it is made when it is missing."""
     path.touch(mode=_FILE)
 
 
 def own_file(path: Path) -> None:
-    """An empty file for this user only unless it exists; one that exists is closed, never opened.
+    """Make an empty file for this user only, or make one that exists private without opening it.
 
     (Closing any descriptor of an SQLite file takes away the locks this process has on it.)
     """
@@ -154,7 +154,7 @@ def own_file(path: Path) -> None:
 
 
 def _make(home: Path) -> None:
-    """Its missing parents too, all for this user only: ``mkdir(parents=True)`` leaves them open."""
+    """Make the folder and its missing parents for this user only."""
     missing = []
     for folder in (home, *home.parents):
         if os.path.lexists(folder):
@@ -165,7 +165,7 @@ def _make(home: Path) -> None:
 
 
 def _check_way(home: Path) -> None:
-    """Nobody else may be able to put another folder, or a link, in its place."""
+    """Check that nobody else can put another folder, or a link, in place of this one."""
     for folder in _way(home):
         found = folder.lstat()
         above = folder.parent.stat()
@@ -178,7 +178,7 @@ def _check_way(home: Path) -> None:
 
 
 def _way(home: Path) -> Iterator[Path]:
-    """Home and the folders above it, by the name it was given and by where that leads."""
+    """Yield home and the folders above it, by its given name and by where that leads."""
     for end in dict.fromkeys((home.absolute(), home.resolve())):
         yield from (folder for folder in (end, *end.parents) if folder != folder.parent)
 
@@ -191,7 +191,7 @@ def _check_owner(home: Path, found: os.stat_result) -> None:
 
 
 def _close(home: Path, mode: int, ours: Iterable[str]) -> None:
-    """Only a folder of nothing but ours is closed: ``EBB_HOME=~`` must not close a home folder."""
+    """Make a folder private; only one that holds nothing but files of Ebb is changed."""
     names = sorted(os.listdir(home))
     strange = [name for name in names if not any(fnmatch(name, each) for each in ours)]
     if strange:

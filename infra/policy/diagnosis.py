@@ -108,7 +108,7 @@ def _last(story: Story, kind: EventKind) -> Event | None:
 
 
 def _durations(story: Story) -> dict[Step, float]:
-    """Seconds from each step's end back to the step before it; none where the clock was set."""
+    """Return the seconds from each step's end back to the step before it; never negative."""
     found: dict[Step, float] = {}
     before = story.created
     for event in story.events:

@@ -36,7 +36,7 @@ def exit_sentence(code: int | None) -> str:
 
 
 def _signal(number: int) -> tuple[str, str]:
-    """Its name, and what that often means after a colon; the number when it has no name."""
+    """Return the name of a signal, and what it often means; its number when it has no name."""
     try:
         found = signal.Signals(number)
     except ValueError:

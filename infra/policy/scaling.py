@@ -147,7 +147,7 @@ def _largest(
 def _propose(
     metric: str, use: list[float], target: float, rest: tuple[int, int, float]
 ) -> _Proposal:
-    """One metric's replicas, as GetResourceReplicas computes them."""
+    """Return the number of workers one metric asks for, as GetResourceReplicas computes it."""
     unready, declared, tolerance = rest
     percent = _average(use)
     label = "CPU" if metric == "cpu" else "memory"
@@ -172,7 +172,7 @@ def _propose(
 def _recent(
     policy: AutoscalePolicy, state: ScalingState, declared: int, now_s: float
 ) -> tuple[tuple[float, int], ...]:
-    """Proposals inside the scale-down window; at first what is declared counts as one."""
+    """Return proposals inside the scale-down window; at first what is declared counts as one."""
     start_s = now_s - policy.scale_down_window_s
     known = state.recommendations or ((now_s, declared),)
     return tuple((at_s, count) for at_s, count in known if at_s > start_s) or ((now_s, 0),)
@@ -214,7 +214,7 @@ def _average(values: Sequence[float]) -> float:
 
 
 def _tidy(value: float) -> float:
-    """Without the dust of floating point, which would make ceil add a worker."""
+    """Round away the dust of floating point, which would make ceil add a worker."""
     return round(value, 9)
 
 

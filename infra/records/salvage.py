@@ -55,7 +55,7 @@ class LastKnown(Ledger):
         return bool(self.stale) or super()._same_file()
 
     def _copy(self) -> sqlite3.Connection | None:
-        """With what is still in its log. The files are gone from the folder once they are open."""
+        """Open a copy with its log. The files are deleted as soon as they are open."""
         for place in _ELSEWHERE:
             with (
                 contextlib.suppress(OSError, sqlite3.Error),

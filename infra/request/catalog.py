@@ -134,7 +134,7 @@ class _File:
     def mapping(
         self, where: str, value: Any, known: Collection[str] | None = None
     ) -> dict[str, Any]:
-        """Its keys, with dashes where they are ours; an unknown one is a problem."""
+        """Return a mapping, with dashes in keys of ours; an unknown key is a problem."""
         if value is None:
             return {}
         if not isinstance(value, dict):
@@ -151,7 +151,7 @@ class _File:
         return {key: item for key, item in keys.items() if item is not None}
 
     def parsed(self, where: str, value: Any, parse: Callable[[str], Any], default: Any) -> Any:
-        """The value, or the default when it is missing or bad."""
+        """Return the parsed value, or the default when it is missing or bad."""
         if value is None:
             return default
         try:
@@ -185,7 +185,7 @@ _TextLoader: type[yaml.SafeLoader] = type(
 
 
 def _read(path: Path, file: _File) -> Any:
-    """The file's content; None when it cannot be read, and then the problem is noted."""
+    """Return the file's content; None when it cannot be read, and then the problem is noted."""
     try:
         loader = _TextLoader(path.read_bytes().decode("utf-8-sig"))
         try:
@@ -211,7 +211,7 @@ def _read(path: Path, file: _File) -> Any:
 
 
 def _twice(root: yaml.Node) -> Iterator[tuple[str, int, int]]:
-    """Keys written twice in one mapping, which YAML would silently drop: key, line, first line."""
+    """Yield keys written twice in one mapping, with both lines; YAML would drop the first."""
     todo, seen = [("", root)], set()
     while todo:
         where, node = todo.pop()
@@ -285,7 +285,7 @@ def _tier(file: _File, name: str, body: Any, pools: tuple[NodePool, ...]) -> Har
 
 
 def _pool_of(file: _File, where: str, value: Any, names: list[str]) -> str:
-    """The named pool, or the only one there is."""
+    """Return the named pool, or the only one there is."""
     listed = f"pools: {', '.join(names)}"
     if value is None and len(names) > 1:
         file.add(where, "it is missing, and there are several pools", listed)
@@ -319,7 +319,7 @@ def _default(
     *,
     otherwise: str = "",
 ) -> str:
-    """The tier the key names; without it small, or ``otherwise``, or the first there is."""
+    """Return the tier the key names; without it small, or ``otherwise``, or the first."""
     names = [tier.name for tier in tiers]
     asked = top.get(key)
     if asked is None:
@@ -354,7 +354,7 @@ def _price(text: str) -> float:
 
 
 def _share(whole: Resources, part: int, max_millis: int) -> Resources:
-    """A part of the pool's cores in steps of 50m, and memory in proportion in steps of 64Mi."""
+    """Return a part of a pool: cores in steps of 50m, memory in proportion in steps of 64Mi."""
     cpu = min(whole.cpu_millis // part, max_millis) // 50 * 50
     cpu = max(cpu, min(50, whole.cpu_millis))
     step = 64 * _MIB

@@ -34,7 +34,7 @@ def _memory_bytes() -> int:
 
 
 def _groups(root: Path) -> Iterator[Path]:
-    """Folders of this process's control groups and all their parents, versions 1 and 2."""
+    """Yield the folders of this process's control groups and their parents, versions 1 and 2."""
     try:
         lines = (root / "proc/self/cgroup").read_text().splitlines()
     except OSError:
@@ -48,7 +48,7 @@ def _groups(root: Path) -> Iterator[Path]:
 
 
 def _cpu_millis(group: Path) -> int | None:
-    """The quota of CPU time in thousandths of a core; None where there is no limit."""
+    """Return the quota of CPU time in thousandths of a core; None without a limit."""
     quota, period = _numbers(group / "cpu.max", 2)
     if quota is None:
         (quota,) = _numbers(group / "cpu.cfs_quota_us", 1)
@@ -62,7 +62,7 @@ def _limit_bytes(group: Path) -> int | None:
 
 
 def _numbers(file: Path, count: int) -> list[int | None]:
-    """The file's numbers; None for each that is missing, or a word or -1 for "no limit"."""
+    """Return the numbers in a file; None for each that is missing or means "no limit"."""
     try:
         parts = file.read_text().split()
     except OSError:

@@ -125,7 +125,7 @@ def _spelled(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _environment(environ: Mapping[str, str]) -> dict[str, str]:
-    """Only the table's variables; an empty one is not set, and any other EBB_ name is not ours."""
+    """Return the values of the table's variables that are set and not empty."""
     found = {option.name: environ.get(option.variable) for option in OPTIONS.values()}
     return {name: text for name, text in found.items() if text}
 
@@ -150,7 +150,7 @@ def _strongest(option: Option, sources: Iterable[_Source], problems: list[Proble
 
 
 def _added_up(option: Option, sources: tuple[_Source, ...], problems: list[Problem]) -> Any:
-    """Weakest source first, so that a name given twice has the strongest source's value."""
+    """Add up the values of all sources, the weakest first: of one name the strongest counts."""
     assert option.collect is not None
     values = []
     for source in reversed(sources):
@@ -168,7 +168,7 @@ def _added_up(option: Option, sources: tuple[_Source, ...], problems: list[Probl
 
 
 def _text(value: Any, separator: str) -> str:
-    """What a user would have typed for a value from ebb.yaml or from Python."""
+    """Return what a user would have typed for a value from ebb.yaml or from Python."""
     if isinstance(value, (list, tuple)) and separator:
         return separator.join(_text(part, "") for part in value)
     if isinstance(value, (dict, list, tuple)):
@@ -179,7 +179,7 @@ def _text(value: Any, separator: str) -> str:
 
 
 def _texts(option: Option, value: Any, *, shell: bool) -> list[str]:
-    """The parts of a repeatable option."""
+    """Return the parts of a repeatable option."""
     if isinstance(value, Mapping):
         return [f"{key}={_text(item, '')}" for key, item in value.items()]
     if isinstance(value, (list, tuple)):

@@ -98,7 +98,7 @@ def _check_framework(ask: RequestContext, framework: str) -> list[Problem]:
 def _choose_tiers(
     ask: RequestContext, options: Mapping[str, Any], problems: list[Problem]
 ) -> tuple[HardwareTier, HardwareTier] | None:
-    """The workers' and the head's tier; None when there is a problem with one of them."""
+    """Return the workers' and the head's tier; None when one of them has a problem."""
     platform = options["platform"]
     here = [tier for tier in ask.catalog.tiers if ask.catalog.platform_of(tier) == platform]
     if wrong := _check_platform(ask, platform, here):
@@ -157,7 +157,7 @@ def _named(
 
 
 def _default(name: str, tiers: list[HardwareTier]) -> HardwareTier:
-    """The tier of this name, or the first when the catalog's default is of another place."""
+    """Return the tier of this name, or the first when the catalog's default is elsewhere."""
     return next((tier for tier in tiers if tier.name == name), tiers[0])
 
 
@@ -258,7 +258,7 @@ def _check_room(catalog: Catalog, cluster: ClusterSpec) -> list[Problem]:
 
 
 def _exceeds(who: str, asked: Resources, pool: NodePool, hint: str) -> Problem:
-    """Names only the amount that does not fit, or both."""
+    """Make a problem that names only the amount that does not fit, or both."""
     room = pool.capacity
     need, has = str(asked), str(room)
     if asked.cpu_millis <= room.cpu_millis:
@@ -270,7 +270,7 @@ def _exceeds(who: str, asked: Resources, pool: NodePool, hint: str) -> Problem:
 
 
 def _largest(catalog: Catalog, cluster: ClusterSpec, *, flag: str) -> str:
-    """The largest tier that would fit in this flag's place, all else as asked."""
+    """Name the largest tier that would fit for this flag, all else as asked."""
 
     def with_(tier: HardwareTier) -> ClusterSpec:
         if flag == "--tier":
@@ -291,7 +291,7 @@ def _largest(catalog: Catalog, cluster: ClusterSpec, *, flag: str) -> str:
 
 
 def _fewer(cluster: ClusterSpec) -> str:
-    """How many workers of this tier would fit beside the head."""
+    """Name how many workers of this tier would fit beside the head."""
     room, one = cluster.pool.capacity - cluster.head_tier.resources, cluster.tier.resources
     count = min(room.cpu_millis // one.cpu_millis, room.memory_bytes // one.memory_bytes)
     return f"--workers {count} at most" if count > 0 else ""

@@ -81,7 +81,7 @@ def _seconds(text: str) -> float:
 
 
 def _total(receipts: Sequence[Receipt]) -> Sum:
-    """Each run once, also one that counts under several tags."""
+    """Add up all runs; one that counts under several tags counts once here."""
     return reduce(Sum.plus, receipts, Sum(key="total"))
 
 

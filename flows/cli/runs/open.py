@@ -46,7 +46,7 @@ def main(args: list[str]) -> int:
 
 
 def _dashboard(run: RunName) -> tuple[str, Login]:
-    """Where it is and what it wants to be told.
+    """Return the URL of a run's dashboard and how to sign in to it.
 
     Raises:
         ConfigurationError: NO_DASHBOARD, with what there is instead.
@@ -69,7 +69,7 @@ def _dashboard(run: RunName) -> tuple[str, Login]:
 
 
 def _page(url: str, login: Login) -> Path:
-    """What leads there with the secret."""
+    """Write a private page that leads a browser to the dashboard, with the secret."""
     where = urlsplit(url)
     known = f"{login.user}:{login.password}@{where.netloc}"
     page = login.password_file.with_name("open.html")

@@ -29,7 +29,7 @@ class ClusterTable(Database):
         lease_s: float,
         limits: RunLimits = NO_LIMITS,
     ) -> None:
-        """A new cluster at the end of its pool's queue. Adding it again changes nothing."""
+        """Add a cluster at the end of its pool's queue; added again, nothing changes."""
         self.write(
             "INSERT OR IGNORE INTO clusters (id, run, attempt, pool, tier, tier_most, owner_most,"
             " state, beat, lease_s, orders, view, created)"
@@ -56,7 +56,7 @@ class ClusterTable(Database):
         return None if row is None else cluster_of(row)
 
     def clusters_of(self, run: RunName | None = None) -> list[ClusterId]:
-        """The ids of all clusters of a run, or of all runs, oldest first; also released ones."""
+        """Return the ids of all clusters of a run, or of all runs, oldest first."""
         if run is None:
             rows = self.rows("SELECT id FROM clusters ORDER BY seq")
         else:
@@ -64,7 +64,7 @@ class ClusterTable(Database):
         return [row["id"] for row in rows]
 
     def living_clusters(self, run: RunName | None = None) -> list[Cluster]:
-        """Clusters that are not released yet, oldest first."""
+        """Return the clusters that are not released yet, oldest first."""
         if run is None:
             rows = self.rows("SELECT * FROM clusters WHERE released_at IS NULL ORDER BY seq")
         else:
@@ -74,7 +74,7 @@ class ClusterTable(Database):
         return [cluster_of(row) for row in rows]
 
     def living_with_runs(self) -> list[tuple[Cluster, Run]]:
-        """Clusters that are not released yet, oldest first, each with its run."""
+        """Return the clusters that are not released yet, oldest first, each with its run."""
         runs = {
             row["name"]: run_of(row)
             for row in self.rows(
@@ -86,7 +86,7 @@ class ClusterTable(Database):
         return [(cluster, runs[cluster.run]) for cluster in living if cluster.run in runs]
 
     def orders_of(self, key: str) -> list[Orders]:
-        """The orders to each cluster of the runs of the job that this key tells apart."""
+        """Return the orders to each cluster of the runs of the job with this key."""
         rows = self.rows(
             "SELECT c.orders FROM clusters c JOIN runs r ON r.name = c.run WHERE r.job_key = ?",
             key,

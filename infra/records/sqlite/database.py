@@ -33,7 +33,7 @@ _CORRUPT = ("not a database", "malformed", "disk image", "unsupported file forma
 
 
 class Database:
-    """One process' door to the ledger. Not for sharing between threads: open one each.
+    """One process's connection to the ledger. Not for sharing between threads: open one each.
 
     Raises (from every method):
         ProvisioningError: INFRA:LEDGER_UNWRITABLE when the disk is full or the file is locked.
@@ -136,7 +136,7 @@ class Database:
         return connection
 
     def _own_file(self) -> None:
-        """Ours alone before SQLite makes it open; its ``-wal`` and ``-shm`` follow its mode."""
+        """Make the file private before SQLite opens it; ``-wal`` and ``-shm`` follow its mode."""
         try:
             own_file(self.path)
         except OSError as error:
@@ -172,7 +172,7 @@ class Database:
 
 
 def _switch_to_wal(connection: sqlite3.Connection) -> None:
-    """Of two who open a new file at once, SQLite refuses one at once, whatever its time-out is."""
+    """Switch to WAL; of two who open a new file, SQLite refuses one, which tries again."""
     refused: list[sqlite3.OperationalError] = []
 
     def switched() -> bool:

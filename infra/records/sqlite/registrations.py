@@ -23,7 +23,7 @@ class RegistrationTable(Database):
         )
 
     def registered(self) -> list[Registration]:
-        """All flow runs whose process has not been found dead yet."""
+        """Return all flow runs whose process has not been found dead yet."""
         return [registration_of(row) for row in self.rows("SELECT * FROM flow_runs")]
 
     def is_registered(self, flow_run_id: str) -> bool:
@@ -31,7 +31,7 @@ class RegistrationTable(Database):
         return self.row("SELECT 1 FROM flow_runs WHERE id = ?", flow_run_id) is not None
 
     def unregister_process(self, gone: Registration) -> None:
-        """That process is gone; one that has taken the flow run over since stays registered."""
+        """Remove a process that is gone; one that took the flow run over stays."""
         self.write(
             "DELETE FROM flow_runs WHERE id = ? AND pid = ?", gone.flow_run_id, gone.process.pid
         )

@@ -27,7 +27,7 @@ _KINDS = {kind.value: kind for kind in EventKind}
 
 
 def run_of(row: sqlite3.Row) -> Run:
-    """One run."""
+    """Make a run of its row."""
     return Run(
         name=row["name"],
         spec_json=row["spec"],
@@ -49,7 +49,7 @@ def run_of(row: sqlite3.Row) -> Run:
 
 
 def cluster_of(row: sqlite3.Row) -> Cluster:
-    """One cluster."""
+    """Make a cluster of its row."""
     pid = row["supervisor_pid"]
     return Cluster(
         id=row["id"],
@@ -75,7 +75,7 @@ def cluster_of(row: sqlite3.Row) -> Cluster:
 
 
 def event_of(row: sqlite3.Row) -> Event:
-    """One event; of a kind that this version does not know, a note."""
+    """Make an event of its row; one of a kind that this version does not know is a note."""
     return Event(
         id=row["id"],
         run=row["run"],
@@ -90,7 +90,7 @@ def event_of(row: sqlite3.Row) -> Event:
 
 
 def share_of(row: sqlite3.Row) -> Share:
-    """One share, with its run."""
+    """Make a share of its row, which has its run."""
     return Share(
         run=row["run"],
         cluster=row["cluster"],
@@ -101,7 +101,7 @@ def share_of(row: sqlite3.Row) -> Share:
 
 
 def pool_use_of(line: list[sqlite3.Row], used: sqlite3.Row) -> PoolUse:
-    """A pool, from its living clusters in order and the sum of what they hold."""
+    """Make a pool of its living clusters in order and the sum of what they hold."""
     waiting: list[Entry] = []
     holding: list[Entry] = []
     for row in line:
@@ -118,7 +118,7 @@ def pool_use_of(line: list[sqlite3.Row], used: sqlite3.Row) -> PoolUse:
 
 
 def registration_of(row: sqlite3.Row) -> Registration:
-    """One flow run."""
+    """Make a registration of its row."""
     process = ProcessRef(row["pid"], row["started"])
     return Registration(flow_run_id=row["id"], name=row["name"], process=process)
 

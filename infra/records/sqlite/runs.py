@@ -47,19 +47,19 @@ class RunTable(Database):
         return None if row is None else run_of(row)
 
     def run_of(self, key: str) -> Run | None:
-        """The latest run of the job that this key tells apart."""
+        """Return the latest run of the job with this key."""
         row = self.row(
             "SELECT * FROM runs WHERE job_key = ? ORDER BY created DESC, rowid DESC LIMIT 1", key
         )
         return None if row is None else run_of(row)
 
     def runs_of(self, key: str) -> list[RunName]:
-        """The names of all runs of the job that this key tells apart, latest first."""
+        """Return the names of all runs of the job with this key, latest first."""
         rows = self.rows("SELECT name FROM runs WHERE job_key = ? ORDER BY rowid DESC", key)
         return [row["name"] for row in rows]
 
     def runs_of_flow(self, flow_run_id: str) -> list[RunName]:
-        """The names of the runs that a flow run drives, and of those of its jobs."""
+        """Return the names of the runs that a flow run drives, and of those of its jobs."""
         rows = self.rows(
             "SELECT name FROM runs WHERE flow_run_id = ? OR job_key LIKE ?",
             flow_run_id,
@@ -68,17 +68,17 @@ class RunTable(Database):
         return [row["name"] for row in rows]
 
     def runs(self, *, open_only: bool = False) -> list[Run]:
-        """All of them, or those that have not ended, in the order they were asked for."""
+        """Return all runs, or those that have not ended, in the order they were asked for."""
         which = "WHERE ended IS NULL" if open_only else ""
         return [run_of(row) for row in self.rows(f"SELECT * FROM runs {which} ORDER BY created")]
 
     def runs_since(self, at: float) -> list[Run]:
-        """Those that were asked for since then (Unix time, seconds), in order."""
+        """Return the runs asked for since then (Unix time, seconds), in order."""
         rows = self.rows("SELECT * FROM runs WHERE created >= ? ORDER BY created", at)
         return [run_of(row) for row in rows]
 
     def run_names(self, beginning: str = "") -> list[RunName]:
-        """All names, latest first; or only ``beginning`` itself and those ``beginning-…``."""
+        """Return all names, latest first; or ``beginning`` itself and those ``beginning-…``."""
         if not beginning:
             rows = self.rows("SELECT name FROM runs ORDER BY created DESC")
         else:
@@ -91,7 +91,7 @@ class RunTable(Database):
         return [row["name"] for row in rows]
 
     def runs_waiting(self, pool: str) -> int:
-        """Runs that wait for room in a pool, and those that have no cluster yet but soon will."""
+        """Count the runs that wait for room in a pool, or will and have no cluster yet."""
         row = self.row(
             "SELECT (SELECT count(*) FROM clusters WHERE released_at IS NULL AND pool = ?"
             " AND state = 'queued') + (SELECT count(*) FROM"
@@ -104,7 +104,7 @@ class RunTable(Database):
         return int(row[0])
 
     def count_runs(self, since: float) -> RunCount:
-        """How many there are, and how many of them since then (Unix time, seconds)."""
+        """Count all runs, and those asked for since then (Unix time, seconds)."""
         row = self.row(
             "SELECT count(*) AS n, min(created) AS first, sum(created > ?) AS recent FROM runs",
             since,

@@ -29,7 +29,7 @@ class ShareTable(Database):
     """The table of shares of pools."""
 
     def pool_use(self, pool: str) -> PoolUse:
-        """Who waits for room in a pool and who has some. Takes no lock: many may look cheaply."""
+        """Return who waits for room in a pool and who has some. Takes no lock."""
         return pool_use_of(self.rows(_LINE, pool), self._used(pool))
 
     def pool_holders(self, pool: str) -> tuple[RunName, ...]:
@@ -86,7 +86,7 @@ class ShareTable(Database):
         self.write("DELETE FROM shares WHERE cluster = ? AND owner = ?", cluster, owner)
 
     def shares_of(self, run: RunName) -> list[str]:
-        """The owners of the shares that a run's clusters hold."""
+        """Return the owners of the shares that a run's clusters hold."""
         rows = self.rows(
             "SELECT owner FROM shares JOIN clusters ON shares.cluster = clusters.id WHERE run = ?",
             run,
@@ -94,7 +94,7 @@ class ShareTable(Database):
         return [row["owner"] for row in rows]
 
     def shares(self) -> list[Share]:
-        """All of them with their runs: the oldest cluster first, its head before its workers."""
+        """Return all shares with their runs: the oldest cluster first, its head first."""
         rows = self.rows(
             "SELECT c.run, s.* FROM shares s JOIN clusters c ON c.id = s.cluster"
             # worker-2 before worker-10
