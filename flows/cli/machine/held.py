@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 from ebbtide.flows.cli.output import Parser, print_json, print_table, say
@@ -112,6 +113,13 @@ def _show(settings: Settings, facts: list[dict[str, Any]], flows: list[dict[str,
         rows.append(("", "prefect server", info.ui_url, f"pid {info.pid}", "", until))
     if rows:
         print_table(("CLUSTER", "WHAT", "NAME", "WHERE", "AGE", "UNTIL"), rows)
-    workers = sum(f["role"] == "worker" for f in facts)
-    heads = sum(f["role"] == "head" for f in facts)
-    print(f"Held now: {workers} workers, {heads} heads" if facts else "Held now: nothing")
+    print(f"Held now: {_counted(facts)}")
+
+
+def _counted(facts: list[dict[str, Any]]) -> str:
+    """Count processes and folders, and say how many of them are workers and heads."""
+    if not facts:
+        return "nothing"
+    roles = Counter(fact["role"] for fact in facts)
+    members = f"{roles['worker']} workers, {roles['head']} heads"
+    return f"{len(facts)} processes and folders ({members})"
