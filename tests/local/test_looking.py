@@ -45,7 +45,10 @@ def _kill(platform: LocalPlatform) -> None:
 
 def _stop(platform: LocalPlatform) -> None:
     (pid,) = _pids(platform, "supervisor")
-    os.kill(pid, signal.SIGSTOP)
+    with (
+        platform.ledger.transaction()
+    ):  # stopped in a transaction of its own, it would keep the lock
+        os.kill(pid, signal.SIGSTOP)
     platform.ledger.order(CLUSTER, Release(at=wall_s() - 60))
 
 
