@@ -211,7 +211,8 @@ def _program(spec: RunSpec) -> str:
     if spec.job is None:
         return "a Python session"
     words = spec.job.argv
-    if spec.cluster.has_workers and words == load_framework(spec.cluster.framework).hello():
+    framework = load_framework(spec.cluster.framework) if spec.cluster.has_workers else None
+    if framework is not None and words == framework.hello(sys.executable):
         return "hello"
     text = " ".join(words[1:] if words[0] == sys.executable and words[1:] else words)
     return text if len(text) < _LONGEST_PROGRAM else text[: _LONGEST_PROGRAM - 1] + "…"
