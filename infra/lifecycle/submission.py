@@ -124,13 +124,16 @@ def spec_for(
 
 
 def _problems_of(framework: str) -> list[Problem]:
-    return [] if framework == WITHOUT_CLUSTER else load_framework(framework).problems()
+    if framework == WITHOUT_CLUSTER:
+        return []
+    return load_framework(framework).problems(sys.executable)
 
 
 def _refusals(spec: RunSpec) -> list[Problem]:
     if not spec.cluster.has_workers:
         return []
-    return load_framework(spec.cluster.framework).refusals(spec.cluster, spec.job)
+    framework = load_framework(spec.cluster.framework)
+    return framework.refusals(spec.cluster, spec.job, sys.executable)
 
 
 def _hello(
@@ -140,4 +143,4 @@ def _hello(
     named = options.get("framework") or environ.get("EBB_FRAMEWORK")
     wanted = str(named or file_options.get("framework") or "dask")
     known = wanted in known_frameworks() and wanted != WITHOUT_CLUSTER
-    return load_framework(wanted if known else "dask").hello()
+    return load_framework(wanted if known else "dask").hello(sys.executable)

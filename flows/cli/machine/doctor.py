@@ -120,7 +120,7 @@ def _frameworks() -> list[Finding]:
         if name == WITHOUT_CLUSTER:
             continue
         framework = load_framework(name)
-        problems = framework.problems()
+        problems = framework.problems(sys.executable)
         if problems:
             findings += [Finding(name, "warning", p.summary, p.hint) for p in problems]
         else:
