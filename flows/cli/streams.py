@@ -43,7 +43,7 @@ class ByteWriter:
 
 
 class TextConsole(Console):
-    """Rich's console for plain lines of text, also in a notebook; markup in words stays words."""
+    """Rich's console for plain lines of text, also in a notebook; markup is shown as it is."""
 
     def __init__(self, file: IO[str] | None = None, *, soft_wrap: bool = False):
         super().__init__(

@@ -46,7 +46,7 @@ def cut_of(path: Path) -> Cut | None:
 
 
 def make_cut(path: Path, cut: Cut) -> bool:
-    """Take it out of the file; gives False where the file system cannot.
+    """Take it out of the file. Returns False where the file system cannot.
 
     It is written down first: whoever looks for a note after reading has either read what was
     there, or is told that it is gone. The note is a symbolic link that leads nowhere, because that

@@ -82,7 +82,16 @@ def session_request(options: Mapping[str, Any]) -> RunRequest:
 def spec_for(
     request: RunRequest, ledger: RunStore, environ: Mapping[str, str], cwd: Path
 ) -> RunSpec:
-    """The checked spec, under a name that is free.
+    """Make the checked spec of a request, under a name that is free.
+
+    Args:
+        request: the program and its options.
+        ledger: the store of runs; knows which names are taken.
+        environ: variables that may set options, and name ebb.yaml.
+        cwd: relative paths start here, and ebb.yaml is looked for here.
+
+    Returns:
+        The spec; nothing has been made or written down.
 
     Raises:
         ConfigurationError: with everything that is wrong, at once.
@@ -93,7 +102,7 @@ def spec_for(
         options.setdefault("name", request.name)
     hello = request.words == ("hello",)
     ask = RequestContext(
-        words=request.words,
+        argv=request.words,
         cli=options,
         environ=environ,
         cwd=cwd,
@@ -115,13 +124,16 @@ def spec_for(
 
 
 def _problems_of(framework: str) -> list[Problem]:
-    return [] if framework == WITHOUT_CLUSTER else load_framework(framework).problems()
+    if framework == WITHOUT_CLUSTER:
+        return []
+    return load_framework(framework).problems(sys.executable)
 
 
 def _refusals(spec: RunSpec) -> list[Problem]:
     if not spec.cluster.has_workers:
         return []
-    return load_framework(spec.cluster.framework).refusals(spec.cluster, spec.job)
+    framework = load_framework(spec.cluster.framework)
+    return framework.refusals(spec.cluster, spec.job, sys.executable)
 
 
 def _hello(
@@ -131,4 +143,4 @@ def _hello(
     named = options.get("framework") or environ.get("EBB_FRAMEWORK")
     wanted = str(named or file_options.get("framework") or "dask")
     known = wanted in known_frameworks() and wanted != WITHOUT_CLUSTER
-    return load_framework(wanted if known else "dask").hello()
+    return load_framework(wanted if known else "dask").hello(sys.executable)

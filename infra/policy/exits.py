@@ -1,4 +1,4 @@
-"""How a process ended, in words: exit codes and signals. Pure."""
+"""How a process ended, as a sentence: exit codes and signals. Pure."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _MEANS = {
 }
 
 
-def exit_in_words(code: int | None) -> str:
+def exit_sentence(code: int | None) -> str:
     """What a program did when it ended, as the end of a sentence.
 
     Args:
@@ -36,7 +36,7 @@ def exit_in_words(code: int | None) -> str:
 
 
 def _signal(number: int) -> tuple[str, str]:
-    """Its name, and what that often means after a colon; the number when it has no name."""
+    """Return the name of a signal, and what it often means; its number when it has no name."""
     try:
         found = signal.Signals(number)
     except ValueError:

@@ -17,10 +17,10 @@ _PR_SET_PDEATHSIG = 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ours:
-    """A process of ours: ``python -m MODULE WORDS`` in a session and with a log of its own."""
+    """A process of ours: ``python -m MODULE ARGUMENTS`` in a session and with a log of its own."""
 
     module: str
-    words: tuple[str, ...]
+    arguments: tuple[str, ...]
     environment: Mapping[str, str]
     """From ``our_environment``."""
     log: Path
@@ -30,7 +30,7 @@ class Ours:
         """Start it; what it and its children make is for this user only."""
         with open(self.log, "ab", opener=private_opener) as log:
             return subprocess.Popen(
-                [sys.executable, "-P", "-m", self.module, *self.words],
+                [sys.executable, "-P", "-m", self.module, *self.arguments],
                 env=self.environment,
                 cwd=self.cwd,
                 stdin=stdin,

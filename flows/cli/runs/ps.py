@@ -19,38 +19,40 @@ from ebbtide.infra.records.store import RunStore
 from ebbtide.infra.settings import load_settings
 from ebbtide.infra.waiting import wall_s
 
-_DESCRIPTION = """Runs that live; -a: all. JSON: a list of objects with the keys run, phase, reason,
-why, program, framework, tier, workers_joined, workers_wanted, min_workers, max_workers, created
-(Unix time), age_s, exit_code, dashboard, prefect."""
+_DESCRIPTION = """Lists the runs that have not ended; with -a, all runs. JSON: a list of objects
+with the keys run, phase, reason, why, program, framework, tier, workers_joined, workers_wanted,
+min_workers, max_workers, created (Unix time), age_s, exit_code, dashboard, prefect."""
 
 
 def main(args: list[str]) -> int:
     """List runs."""
     parser = Parser("ps", _DESCRIPTION)
-    parser.add_argument("-a", "--all", action="store_true", help="ended runs too")
-    parser.add_argument("-w", "--watch", action="store_true", help="again whenever it changes")
+    parser.add_argument("-a", "--all", action="store_true", help="list ended runs too")
+    parser.add_argument(
+        "-w", "--watch", action="store_true", help="print again whenever something changes"
+    )
     options = parser.take(args)
     settings = load_settings()
-    ledger = LastKnown(settings.home)
+    store = LastKnown(settings.home)
     while True:
-        facts = [_facts(ledger, run) for run in ledger.runs(open_only=not options.all)]
-        if ledger.stale:
-            say(f"! {ledger.stale}; ebb held shows what is alive")
-        unowned = (*LocalPlatform(settings, ledger).orphans(), *lost_runs(ledger))
+        facts = [_facts(store, run) for run in store.runs(open_only=not options.all)]
+        if store.stale:
+            say(f"! {store.stale}; ebb held shows what is alive")
+        unowned = (*LocalPlatform(settings, store).orphans(), *lost_runs(store))
         if unowned:
-            say(f"! nobody takes care of {', '.join(unowned)} any more: ebb held --release")
+            say(f"! no living owner: {', '.join(unowned)}; ebb held --release ends them")
         if options.json:
             print_json(facts)
         else:
             _show(facts, everything=options.all)
         if not options.watch:
             return ExitCode.OK
-        wait_for_change(ledger)
+        wait_for_change(store)
 
 
-def _facts(ledger: RunStore, run: Run) -> dict[str, Any]:
+def _facts(store: RunStore, run: Run) -> dict[str, Any]:
     spec = run.spec
-    view = last_view(ledger, run.name)
+    view = last_view(store, run.name)
     queue = view.queue
     waits = f"position {queue.position} in pool {queue.pool}" if queue else ""
     if queue and queue.limit:
@@ -77,7 +79,7 @@ def _facts(ledger: RunStore, run: Run) -> dict[str, Any]:
 
 def _show(facts: list[dict[str, Any]], *, everything: bool) -> None:
     if not facts:
-        say("no runs" if everything else "no living runs; ebb ps -a lists all")
+        say("no runs" if everything else "no run is going on; ebb ps -a lists ended runs too")
         return
     rows = [
         (

@@ -26,6 +26,7 @@ from ebbtide.infra.models.phases import Reason, Step
 from ebbtide.infra.models.records import Cluster, RunLimits
 from ebbtide.infra.platforms.base import HeldResource, Login
 from ebbtide.infra.platforms.local import marks
+from ebbtide.infra.platforms.local.layout import Layout
 from ebbtide.infra.platforms.local.pool import free_room
 from ebbtide.infra.platforms.local.watching import Watch, view_of
 from ebbtide.infra.processes.environment import our_environment
@@ -136,12 +137,12 @@ class LocalPlatform:
 
     def login(self, cluster: ClusterId) -> Login | None:
         """From the cluster's folder."""
-        folder = self.settings.cluster_folder(cluster)
+        secrets = Layout(self.settings.cluster_folder(cluster)).secrets
         try:
-            password = door.read_secret(folder)
+            password = door.read_secret(secrets)
         except FileNotFoundError:
             return None
-        file = folder / door.SECRET_FILE
+        file = secrets / door.SECRET_FILE
         return Login(user=door.USER, password=password, password_file=file)
 
     def renew(self, cluster: ClusterId) -> bool:
@@ -161,7 +162,7 @@ class LocalPlatform:
         return any(process.role == "guard" for process in living)
 
     def held(self, cluster: ClusterId | None = None) -> list[HeldResource]:
-        """By the marks on this machine, never by the ledger."""
+        """List what is alive, found by the marks of processes and by folders, never by records."""
         processes = [
             HeldResource(
                 cluster=process.cluster,
@@ -233,7 +234,7 @@ class LocalPlatform:
         environment.update(marks.mark(self.settings.home, run, cluster, "guard", "guard"))
         Ours(
             module="ebbtide.infra.platforms.local.guard",
-            words=(str(self.settings.home), run, cluster, str(attempt)),
+            arguments=(str(self.settings.home), run, cluster, str(attempt)),
             environment=environment,
             log=folder / "supervisor.log",
         ).start()

@@ -35,8 +35,19 @@ def start(
 ) -> subprocess.Popen[bytes]:
     """Start a process that no terminal can interrupt, writing to ``<logs>/<name>.log``.
 
+    Args:
+        place: the cluster it belongs to, and where its logs are.
+        role: ``head``, ``worker``, …; part of its mark.
+        name: such as ``worker-0``; part of its mark, and of its log's name.
+        argv: the command line.
+        environment: all its variables but the mark.
+        cwd: the folder it starts in.
+
+    Returns:
+        The process.
+
     Raises:
-        OSError: when the command cannot be started at all.
+        OSError: the command cannot be started at all.
     """
     marked = {**environment, **marks.mark(place.home, place.run, place.cluster, role, name)}
     with open(place.logs / f"{name}.log", "ab", opener=private_opener) as log:
@@ -55,7 +66,20 @@ def start(
 def start_program(
     place: ProcessContext, argv: tuple[str, ...], environment: Mapping[str, str], cwd: Path
 ) -> subprocess.Popen[bytes]:
-    """Start the user's program; its two outputs go to files of their own and outlive everyone."""
+    """Start the user's program; its two outputs go to files of their own and outlive everyone.
+
+    Args:
+        place: the cluster it belongs to, and where its outputs are.
+        argv: the command line.
+        environment: all its variables but the mark.
+        cwd: the folder it runs in.
+
+    Returns:
+        The process: the driver.
+
+    Raises:
+        OSError: the command cannot be started at all.
+    """
     marked = {**environment, **marks.mark(place.home, place.run, place.cluster, "driver", "job")}
     with (
         open(place.logs / "stdout.log", "ab", opener=private_opener) as out,

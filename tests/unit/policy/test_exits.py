@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ebbtide.infra.policy.exits import exit_in_words
+from ebbtide.infra.policy.exits import exit_sentence
 
 
 @pytest.mark.parametrize(
@@ -21,16 +21,16 @@ from ebbtide.infra.policy.exits import exit_in_words
     ],
 )
 def test_exit_is_told_by_its_code_or_the_name_of_the_signal(code: int | None, words: str) -> None:
-    assert exit_in_words(code) == words
+    assert exit_sentence(code) == words
 
 
 def test_fault_in_native_code_is_named() -> None:
-    assert exit_in_words(-11).startswith("was killed by SIGSEGV (139): a fault in native code")
+    assert exit_sentence(-11).startswith("was killed by SIGSEGV (139): a fault in native code")
 
 
 @pytest.mark.parametrize("code", [-9, 137])
 def test_sigkill_mentions_memory_also_through_a_shell(code: int) -> None:
-    words = exit_in_words(code)
+    words = exit_sentence(code)
     assert "SIGKILL" in words
     assert "137" in words
     assert "memory" in words
