@@ -19,6 +19,7 @@ from ebbtide.infra.models.hardware import HardwareTier, NodePool
 from ebbtide.infra.models.keep import Keep, parse_keep
 from ebbtide.infra.models.phases import Reason
 from ebbtide.infra.models.resources import Resources, parse_cpu, parse_duration_s, parse_memory
+from ebbtide.infra.request.machine import this_machine
 from ebbtide.infra.request.options import did_you_mean, merge, problem_from
 
 FILE_NAME = "ebb.yaml"
@@ -108,6 +109,15 @@ def load_catalog(path: Path | None, machine: Resources) -> tuple[Catalog, dict[s
         keep=keep,
     )
     return catalog, run
+
+
+def catalog_for(environ: Mapping[str, str], cwd: Path) -> tuple[Catalog, dict[str, Any]]:
+    """The pools and tiers in force here, and the options the file sets.
+
+    Raises:
+        ConfigurationError: with all that is wrong in ebb.yaml.
+    """
+    return load_catalog(find_file(cwd, environ), this_machine())
 
 
 def derive_tiers(pool: NodePool) -> tuple[HardwareTier, ...]:
