@@ -12,8 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, Unpack, cast
+from typing import Any, Unpack
 from uuid import UUID
 
 from prefect import flow, get_run_logger, task
@@ -26,10 +25,10 @@ from prefect.states import Cancelled, Completed
 from ebbtide.flows.authoring.holding import HeldCluster, cluster
 from ebbtide.flows.authoring.identity import job_key
 from ebbtide.flows.authoring.parallel import TaskGroup, parallel, stoppable
+from ebbtide.flows.authoring.seven_steps import seven_steps
 from ebbtide.flows.prefect_state.registration import ended_by, register_process, reporting
 from ebbtide.infra.errors import EbbError, JobError
 from ebbtide.infra.lifecycle import steps as plain
-from ebbtide.infra.lifecycle.attempts import SevenSteps
 from ebbtide.infra.lifecycle.once import begin, run_once
 from ebbtide.infra.lifecycle.outcome import RunResult, result_of
 from ebbtide.infra.lifecycle.steps import Scene
@@ -162,9 +161,5 @@ def _tear_down(scene: Scene, reason: Reason | None) -> None:
         plain.tear_down(scene, reason)
 
 
-_OURS = {Step.RUN_USER_JOB: _run_user_job, Step.TEAR_DOWN: _tear_down}
-SEVEN = cast(
-    SevenSteps,
-    SimpleNamespace(**{step.value: _OURS.get(step) or getattr(steps, step.value) for step in Step}),
-)
+SEVEN = seven_steps({Step.RUN_USER_JOB: _run_user_job, Step.TEAR_DOWN: _tear_down})
 """The seven tasks, in a way that a suspension neither loses a result nor a cluster."""

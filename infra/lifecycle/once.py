@@ -12,8 +12,9 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 from ebbtide.infra.errors import CapacityError
-from ebbtide.infra.lifecycle.attempts import SevenSteps, carry_out
+from ebbtide.infra.lifecycle.attempts import carry_out
 from ebbtide.infra.lifecycle.outcome import RunResult, result_of
+from ebbtide.infra.lifecycle.provision import SevenSteps
 from ebbtide.infra.lifecycle.submission import RunRequest, spec_for
 from ebbtide.infra.models.ids import RunName
 from ebbtide.infra.models.job import RunSpec
@@ -54,23 +55,23 @@ def run_once(
         ConfigurationError: with everything that is wrong with the request; nothing was made.
         EbbError: what the run failed with.
     """
-    ledger = open_store(settings)
-    found = ledger.run_of(key)
+    store = open_store(settings)
+    found = store.run_of(key)
     if found is not None and found.phase is Phase.SUCCEEDED:
         return result_of(settings, found)
     spec = None if found is None or found.over else found.spec
     if spec is None:
-        spec = begin(ledger, request, key=key, flow_run_id=flow_run_id)
+        spec = begin(store, request, key=key, flow_run_id=flow_run_id)
     else:
-        take_over(ledger, spec.name, flow_run_id)
-    with runs.ended_when_it_fails(ledger, spec.name), watching(spec.name):
-        carry_out(settings, ledger, spec, seven)
-    ended = ledger.run(spec.name)
+        take_over(store, spec.name, flow_run_id)
+    with runs.ended_when_it_fails(store, spec.name), watching(spec.name):
+        carry_out(settings, store, spec, seven)
+    ended = store.run(spec.name)
     assert ended is not None
     return result_of(settings, ended)
 
 
-def begin(ledger: RunStore, request: RunRequest, *, key: str, flow_run_id: str = "") -> RunSpec:
+def begin(store: RunStore, request: RunRequest, *, key: str, flow_run_id: str = "") -> RunSpec:
     """A new run of the job with this key, written down before anything is made.
 
     With ``flow_run_id`` this process drives it from its first moment. A flow is there anyway, so
@@ -80,14 +81,14 @@ def begin(ledger: RunStore, request: RunRequest, *, key: str, flow_run_id: str =
         ConfigurationError: with everything that is wrong with the request; nothing was made.
         CapacityError: QUEUE_FULL, all the time.
     """
-    spec = spec_for(request, ledger, os.environ, Path.cwd())
+    spec = spec_for(request, store, os.environ, Path.cwd())
     driver = marks.this_process() if flow_run_id else None
     refused: CapacityError | None = None
 
     def begun() -> RunSpec | None:
         nonlocal refused
         try:
-            return runs.begin(ledger, spec, key=key, driver=driver, flow_run_id=flow_run_id or None)
+            return runs.begin(store, spec, key=key, driver=driver, flow_run_id=flow_run_id or None)
         except CapacityError as error:
             refused = error
             return None
@@ -101,6 +102,6 @@ def begin(ledger: RunStore, request: RunRequest, *, key: str, flow_run_id: str =
     return found
 
 
-def take_over(ledger: RunStore, run: RunName, flow_run_id: str) -> None:
+def take_over(store: RunStore, run: RunName, flow_run_id: str) -> None:
     """This process drives the run from now on: the reaper looks whether it lives."""
-    ledger.register_driver(run, marks.this_process(), flow_run_id or None)
+    store.register_driver(run, marks.this_process(), flow_run_id or None)

@@ -17,8 +17,9 @@ from ebbtide.infra.models.ids import ClusterId
 from ebbtide.infra.models.job import JobSpec, RunSpec
 from ebbtide.infra.models.phases import Reason, Step
 from ebbtide.infra.models.resources import format_duration
-from ebbtide.infra.platforms.base import HeldResource, Platform
+from ebbtide.infra.platforms.base import HeldResource, Platform, load_platform
 from ebbtide.infra.records import runs
+from ebbtide.infra.settings import Settings
 from ebbtide.infra.waiting import wait_until
 
 _RELEASE_TIMEOUT_S = 20.0
@@ -35,6 +36,27 @@ class Scene:
     spec: RunSpec
     cluster: ClusterId
     attempt: int
+    """1 = the first."""
+
+    def for_this_thread(self, settings: Settings) -> Scene:
+        """The same with a platform of its own: a store is not shared between threads."""
+        return replace(self, platform=load_platform(self.spec.platform, settings))
+
+
+def scene_of(settings: Settings, spec: RunSpec, attempt: int = 1) -> Scene:
+    """The nth attempt of a run, whether its cluster is there or not.
+
+    Args:
+        settings: of this installation.
+        spec: of the run.
+        attempt: 1 = the first; a session has no other.
+    """
+    return Scene(
+        platform=load_platform(spec.platform, settings),
+        spec=spec,
+        cluster=runs.cluster_id(spec.name, attempt),
+        attempt=attempt,
+    )
 
 
 def request_hardware_tier(scene: Scene) -> None:
@@ -83,7 +105,7 @@ def run_user_job(scene: Scene) -> ClusterView:
         ProvisioningError: when its cluster was lost below it.
     """
     scene.platform.start_job(scene.cluster)
-    view = _look(scene)
+    view = look(scene)
     while view.job.ended_at is None:
         error = runs.cluster_error(view)
         if error is not None:
@@ -104,7 +126,7 @@ def run_program(scene: Scene, name: str, job: JobSpec) -> None:
         ProvisioningError: when its cluster was lost below it.
     """
     scene.platform.start_program(scene.cluster, name, job)
-    view = _look(scene)
+    view = look(scene)
     while name not in view.programs or view.programs[name].ended_at is None:
         error = runs.cluster_error(view)
         if error is not None:
@@ -136,7 +158,7 @@ def tear_down(scene: Scene, reason: Reason | None, *, at_once: bool = False) -> 
 
 def _reached(scene: Scene, reached: Callable[[ClusterView], bool]) -> ClusterView:
     def arrived() -> ClusterView | None:
-        view = _look(scene)
+        view = look(scene)
         if reached(view):
             return view
         error = runs.job_error(view) or runs.cluster_error(view)
@@ -152,7 +174,7 @@ def _reached(scene: Scene, reached: Callable[[ClusterView], bool]) -> ClusterVie
     return view
 
 
-def _look(scene: Scene) -> ClusterView:
+def look(scene: Scene) -> ClusterView:
     """What is now. One that nobody takes care of is released: no wait outlives its cluster."""
     scene.platform.reap(scene.cluster)
     view = scene.platform.observe(scene.cluster)
@@ -160,7 +182,7 @@ def _look(scene: Scene) -> ClusterView:
 
 
 def _changed(scene: Scene, before: ClusterView) -> ClusterView | None:
-    view = _look(scene)
+    view = look(scene)
     return view if view != before else None
 
 
