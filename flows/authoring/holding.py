@@ -27,7 +27,7 @@ from ebbtide.infra.errors import (
 )
 from ebbtide.infra.lifecycle import steps as plain
 from ebbtide.infra.lifecycle.held_programs import Program, done_before, folder_for, run_on
-from ebbtide.infra.lifecycle.once import begin, take_over
+from ebbtide.infra.lifecycle.once import Running, begin, look_up, take_over
 from ebbtide.infra.lifecycle.outcome import RunResult
 from ebbtide.infra.lifecycle.provision import Suspension, session
 from ebbtide.infra.lifecycle.steps import Scene, scene_of
@@ -90,8 +90,11 @@ def cluster(
     settings = load_settings()
     store = open_store(settings)
     asked = {"framework": framework, **options}
-    spec = _adopted(settings, store, key)
-    spec = spec or begin(store, session_request(asked), key=key)
+    found = look_up(store, key)
+    if isinstance(found, Running) and _adopted(settings, store, found.run.spec):
+        spec = found.run.spec
+    else:
+        spec = begin(store, session_request(asked), key=key)
     take_over(store, spec.name, root_flow_run())
     scene = scene_of(settings, spec)
     suspension = Suspension(Pause, partial(_keep, store, scene, key, keep_s))
@@ -106,22 +109,24 @@ def cluster(
             held.close_client()
 
 
-def _adopted(settings: Settings, store: RunStore, key: str) -> RunSpec | None:
-    """What an earlier process of the same flow run left standing. What is broken is released."""
-    found = store.run_of(key)
-    if found is None or found.over:
-        return None
-    spec = found.spec
+def _adopted(settings: Settings, store: RunStore, spec: RunSpec) -> bool:
+    """Whether what an earlier process of the flow run left can be gone on with; else it is ended.
+
+    Args:
+        settings: of this installation.
+        store: with the run.
+        spec: of the run, which has not ended.
+    """
     scene = scene_of(settings, spec)
     scene.platform.reap(scene.cluster)  # what nobody takes care of cannot be adopted
     view = scene.platform.observe(scene.cluster)
     if view is None or (view.released_at is None and view.failure is None):
         store.extend_lease(scene.cluster, spec.lease_s)  # it may have been kept for longer
-        return spec
+        return True
     lost = runs.cluster_error(view) or error_for(Reason.FLOW_LOST)
     plain.tear_down(scene, lost.reason)
     runs.end(store, spec.name, lost, lost.exit_code)
-    return None
+    return False
 
 
 def _tear_down(scene: Scene, reason: Reason | None) -> None:

@@ -2,6 +2,7 @@
 
 A program is told apart by its name and command line. Its folder is below that
 of the run that held the cluster; a cluster that was replaced has another run with the same key.
+A program is no run: it has no row in the store, so what ``once`` asks a store is read from folders.
 """
 
 from __future__ import annotations
@@ -28,6 +29,16 @@ _FACTS = "program.json"
 
 
 @dataclass(frozen=True, slots=True)
+class _Start:
+    """One start of a program, as its folder tells."""
+
+    facts: str
+    """See ``Program.facts``; empty: it does not count, its output was not what was wanted."""
+    ended: bool
+    succeeded: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Program:
     """One to be run on a held cluster."""
 
@@ -51,6 +62,9 @@ def checked_program(
         workdir: absolute.
         env: added to its environment.
 
+    Returns:
+        The program, with its command line made absolute.
+
     Raises:
         ConfigurationError: with everything that is wrong with it.
     """
@@ -72,6 +86,9 @@ def run_on(scene: Scene, folder: Path, program: Program) -> RunResult:
         folder: of the program, from ``folder_for``.
         program: what to run.
 
+    Returns:
+        How it ended, with its output folder.
+
     Raises:
         JobError: when it did not end well; it names the program, one of several.
         ProvisioningError: when its cluster was lost below it.
@@ -91,18 +108,35 @@ def run_on(scene: Scene, folder: Path, program: Program) -> RunResult:
 
 
 def done_before(
-    settings: Settings, ledger: RunStore, key: str, program: Program
+    settings: Settings, store: RunStore, key: str, program: Program
 ) -> RunResult | None:
-    """The result of an earlier start that ended well, under any run of this key."""
-    for run in ledger.runs_of(key):
+    """The result of an earlier start that ended well, under any run of this key.
+
+    Args:
+        settings: of this installation.
+        store: with the runs.
+        key: of the cluster.
+        program: what was to be run.
+
+    Returns:
+        None when there is none.
+    """
+    for run in store.runs_of(key):
         for folder in sorted(_programs(settings, run).glob("*")):
-            if _read(folder / _FACTS) == program.facts and _ended_well(folder):
+            start = _start_in(folder)
+            if start.facts == program.facts and start.succeeded:
                 return result_in(folder, run)
     return None
 
 
 def folder_for(settings: Settings, run: RunName, program: Program) -> Path:
-    """Its folder: that of the start that has not ended, or a new one."""
+    """Its folder: that of the start that has not ended, or a new one.
+
+    Args:
+        settings: of this installation.
+        run: that holds the cluster.
+        program: what is to be run.
+    """
     private_folder(settings.home, "runs", run, "programs")
     number = 1
     while True:
@@ -111,7 +145,8 @@ def folder_for(settings: Settings, run: RunName, program: Program) -> Path:
         try:
             folder.mkdir(mode=0o700)
         except FileExistsError:
-            if _read(folder / _FACTS) == program.facts and not any(folder.glob("exit-*.json")):
+            start = _start_in(folder)
+            if start.facts == program.facts and not start.ended:
                 return folder
             number += 1
             continue
@@ -136,12 +171,14 @@ def _programs(settings: Settings, run: RunName) -> Path:
     return settings.run_folder(run) / "programs"
 
 
-def _ended_well(folder: Path) -> bool:
-    for path in folder.glob("exit-*.json"):
+def _start_in(folder: Path) -> _Start:
+    """The only reader of what the platform and ``folder_for`` have written there."""
+    succeeded, ends = False, list(folder.glob("exit-*.json"))
+    for path in ends:
         with contextlib.suppress(ValueError):
-            facts = json.loads(_read(path))
-            return facts["exit_code"] == 0 and facts["reason"] is None
-    return False
+            end = json.loads(_read(path))
+            succeeded = end["exit_code"] == 0 and end["reason"] is None
+    return _Start(facts=_read(folder / _FACTS), ended=bool(ends), succeeded=succeeded)
 
 
 def _read(path: Path) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 
 from ebbtide.infra.errors import CapacityError
@@ -19,6 +20,7 @@ from ebbtide.infra.lifecycle.submission import RunRequest, spec_for
 from ebbtide.infra.models.ids import RunName
 from ebbtide.infra.models.job import RunSpec
 from ebbtide.infra.models.phases import Phase
+from ebbtide.infra.models.records import Run
 from ebbtide.infra.platforms.local import marks
 from ebbtide.infra.records import runs
 from ebbtide.infra.records.opening import open_store
@@ -27,6 +29,35 @@ from ebbtide.infra.settings import Settings
 from ebbtide.infra.waiting import wait_until
 
 _LOOK_EVERY_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The job has succeeded before."""
+
+    run: Run
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A run of the job has not ended; whoever drove it may have died."""
+
+    run: Run
+
+
+@dataclass(frozen=True, slots=True)
+class New:
+    """Nothing to go on with: it was never asked for, or what there was failed or was stopped."""
+
+
+def look_up(store: RunStore, key: str) -> Done | Running | New:
+    """Where the job of this key stands, judged by its latest run."""
+    run = store.run_of(key)
+    if run is None:
+        return New()
+    if not run.over:
+        return Running(run)
+    return Done(run) if run.phase is Phase.SUCCEEDED else New()
 
 
 def run_once(
@@ -51,21 +82,53 @@ def run_once(
         flow_run_id: who drives it from now on.
         watching: entered with the run's name while it is carried out.
 
+    Returns:
+        How the run ended, or had ended before.
+
     Raises:
         ConfigurationError: with everything that is wrong with the request; nothing was made.
         EbbError: what the run failed with.
     """
     store = open_store(settings)
-    found = store.run_of(key)
-    if found is not None and found.phase is Phase.SUCCEEDED:
-        return result_of(settings, found)
-    spec = None if found is None or found.over else found.spec
-    if spec is None:
-        spec = begin(store, request, key=key, flow_run_id=flow_run_id)
-    else:
+    match look_up(store, key):
+        case Done(run):
+            return result_of(settings, run)
+        case Running(run):
+            spec = run.spec
+        case New():
+            spec = begin(store, request, key=key, flow_run_id=flow_run_id)
+    return drive(settings, store, spec, seven, flow_run_id=flow_run_id, watching=watching)
+
+
+def drive(
+    settings: Settings,
+    store: RunStore,
+    spec: RunSpec,
+    seven: SevenSteps,
+    *,
+    flow_run_id: str,
+    watching: Callable[[RunName], AbstractContextManager[object]],
+) -> RunResult:
+    """Take a run over that has begun and not ended, and carry it out.
+
+    Args:
+        settings: of this installation.
+        store: with the run; used in this thread.
+        spec: of the run.
+        seven: the steps, as Prefect tasks or plain.
+        flow_run_id: who drives it from now on.
+        watching: entered with the run's name while it is carried out.
+
+    Returns:
+        How it ended.
+
+    Raises:
+        EbbError: what the run failed with.
+    """
+    with runs.ended_when_it_fails(store, spec.name):
         take_over(store, spec.name, flow_run_id)
-    with runs.ended_when_it_fails(store, spec.name), watching(spec.name):
-        carry_out(settings, store, spec, seven)
+        with watching(spec.name):
+            carry_out(settings, store, spec, seven)
     ended = store.run(spec.name)
     assert ended is not None
     return result_of(settings, ended)
@@ -74,15 +137,24 @@ def run_once(
 def begin(store: RunStore, request: RunRequest, *, key: str, flow_run_id: str = "") -> RunSpec:
     """A new run of the job with this key, written down before anything is made.
 
-    With ``flow_run_id`` this process drives it from its first moment. A flow is there anyway, so
-    where so many wait that no more may, it waits for that too, as long as its run may wait.
+    This process drives it from its first moment. A flow is there anyway, so where so many wait that
+    no more may, it waits for that too, as long as its run may wait.
+
+    Args:
+        store: where it is written down.
+        request: what to run.
+        key: of the job.
+        flow_run_id: Prefect's id of the flow run that this process is; empty: not known yet.
+
+    Returns:
+        What was checked, under the name that the run has.
 
     Raises:
         ConfigurationError: with everything that is wrong with the request; nothing was made.
         CapacityError: QUEUE_FULL, all the time.
     """
     spec = spec_for(request, store, os.environ, Path.cwd())
-    driver = marks.this_process() if flow_run_id else None
+    driver = marks.this_process()
     refused: CapacityError | None = None
 
     def begun() -> RunSpec | None:
