@@ -163,7 +163,7 @@ def cluster(
     spec = spec_for(session_request(asked), store, os.environ, Path.cwd())
     spec = runs.begin(store, spec)
     take_over(store, spec.name, "")
-    scene = scene_of(settings, spec)
+    scene = scene_of(settings, store, spec)
     with session(settings, store, scene, steps, driver="the session") as view:
         held = Cluster(scene, view, settings)
         try:

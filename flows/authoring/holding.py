@@ -96,7 +96,7 @@ def cluster(
     else:
         spec = begin(store, session_request(asked), key=key)
     take_over(store, spec.name, root_flow_run())
-    scene = scene_of(settings, spec)
+    scene = scene_of(settings, store, spec)
     suspension = Suspension(Pause, partial(_keep, store, scene, key, keep_s))
     with (
         stoppable(partial(stop_run, settings, spec.name, Reason.CANCELLED)),
@@ -117,7 +117,7 @@ def _adopted(settings: Settings, store: RunStore, spec: RunSpec) -> bool:
         store: with the run.
         spec: of the run, which has not ended.
     """
-    scene = scene_of(settings, spec)
+    scene = scene_of(settings, store, spec)
     scene.platform.reap(scene.cluster)  # what nobody takes care of cannot be adopted
     view = scene.platform.observe(scene.cluster)
     if view is None or (view.released_at is None and view.failure is None):

@@ -43,7 +43,7 @@ def carry_out(settings: Settings, store: RunStore, spec: RunSpec, seven: SevenSt
 def _attempts(settings: Settings, store: RunStore, spec: RunSpec, seven: SevenSteps) -> None:
     for attempt in range(_first_attempt(store, spec), spec.retry.attempts + 1):
         try:
-            return _attempt(settings, spec, attempt, seven)
+            return _attempt(settings, store, spec, attempt, seven)
         except EbbError as error:
             if _stopped(store, spec.name) or not steps.will_retry(error, spec, attempt):
                 raise
@@ -74,8 +74,10 @@ def _wait_before_next(store: RunStore, spec: RunSpec, attempt: int, error: EbbEr
         raise JobError(Reason.CANCELLED) from error
 
 
-def _attempt(settings: Settings, spec: RunSpec, attempt: int, seven: SevenSteps) -> None:
-    scene = scene_of(settings, spec, attempt)
+def _attempt(
+    settings: Settings, store: RunStore, spec: RunSpec, attempt: int, seven: SevenSteps
+) -> None:
+    scene = scene_of(settings, store, spec, attempt)
     with provisioned(settings, scene, seven):
         seven.run_user_job(scene)
 

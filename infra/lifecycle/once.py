@@ -26,7 +26,7 @@ from ebbtide.infra.records import runs
 from ebbtide.infra.records.opening import open_store
 from ebbtide.infra.records.store import RunStore
 from ebbtide.infra.settings import Settings
-from ebbtide.infra.waiting import wait_until
+from ebbtide.infra.waiting import wait_until, wall_s
 
 _LOOK_EVERY_S = 5.0
 
@@ -138,7 +138,8 @@ def begin(store: RunStore, request: RunRequest, *, key: str, flow_run_id: str = 
     """A new run of the job with this key, written down before anything is made.
 
     This process drives it from its first moment. A flow is there anyway, so where so many wait that
-    no more may, it waits for that too, as long as its run may wait.
+    no more may, it waits for that too. The run counts as asked for from the beginning of that wait,
+    so it has what is left of its time to start.
 
     Args:
         store: where it is written down.
@@ -155,12 +156,20 @@ def begin(store: RunStore, request: RunRequest, *, key: str, flow_run_id: str = 
     """
     spec = spec_for(request, store, os.environ, Path.cwd())
     driver = marks.this_process()
+    requested_at = wall_s()
     refused: CapacityError | None = None
 
     def begun() -> RunSpec | None:
         nonlocal refused
         try:
-            return runs.begin(store, spec, key=key, driver=driver, flow_run_id=flow_run_id or None)
+            return runs.begin(
+                store,
+                spec,
+                key=key,
+                driver=driver,
+                flow_run_id=flow_run_id or None,
+                requested_at=requested_at,
+            )
         except CapacityError as error:
             refused = error
             return None

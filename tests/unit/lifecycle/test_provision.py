@@ -15,6 +15,7 @@ from ebbtide.infra.lifecycle.provision import Suspension, provisioned
 from ebbtide.infra.lifecycle.steps import Scene
 from ebbtide.infra.models.ids import ClusterId
 from ebbtide.infra.models.phases import Reason, Step
+from ebbtide.infra.policy.limits import StartDeadline
 from ebbtide.infra.settings import Settings
 from tests.clusters import cluster_spec, run_spec
 
@@ -50,7 +51,13 @@ class Steps:
             release=lambda _cluster, reason: self.orders.append(reason),
         )
         spec = run_spec("heron", cluster_spec("none"))
-        scene = Scene(platform=platform, spec=spec, cluster=ClusterId("heron-1"), attempt=1)
+        scene = Scene(
+            platform=platform,
+            spec=spec,
+            cluster=ClusterId("heron-1"),
+            attempt=1,
+            deadline=StartDeadline(allowed_s=60.0, at_s=60.0),
+        )
         ended = self.ends.append
         return provisioned(Settings(Path()), scene, self, suspension=suspension, ended=ended)
 
