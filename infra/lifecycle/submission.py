@@ -21,8 +21,7 @@ from ebbtide.infra.models.job import RunSpec
 from ebbtide.infra.platforms.base import known_platforms
 from ebbtide.infra.records import runs
 from ebbtide.infra.records.store import RunStore
-from ebbtide.infra.request.catalog import Catalog, find_file, load_catalog
-from ebbtide.infra.request.machine import this_machine
+from ebbtide.infra.request.catalog import catalog_for
 from ebbtide.infra.request.spec import RequestContext, build_run_spec
 
 HELLO_DEFAULTS = {"scale-down-window": "10s", "workers": "1..4"}
@@ -39,16 +38,6 @@ class RunRequest:
     name: str | None = None
     import_path: tuple[str, ...] = ()
     """Without a program: where the session finds modules of its own, see ``own_modules``."""
-
-
-def catalog_for(environ: Mapping[str, str], cwd: Path) -> tuple[Catalog, dict[str, Any]]:
-    """The pools and tiers in force here, and the options the file sets.
-
-    Raises:
-        ConfigurationError: with all that is wrong in ebb.yaml.
-    """
-    catalog, options = load_catalog(find_file(cwd, environ), this_machine())
-    return catalog, dict(options)
 
 
 def own_modules(path: Sequence[str], installed: Iterable[str]) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ import pytest
 
 from ebbtide.infra.lifecycle import steps
 from ebbtide.infra.lifecycle.heartbeat import Heartbeat
-from ebbtide.infra.lifecycle.steps import Scene
+from ebbtide.infra.lifecycle.steps import Scene, scene_of
 from ebbtide.infra.models.cluster import ClusterView
 from ebbtide.infra.models.ids import ClusterId, RunName
 from ebbtide.infra.models.job import RunSpec
@@ -46,7 +46,7 @@ class Bench:
 
     @property
     def scene(self) -> Scene:
-        return Scene(platform=self.platform, spec=self.spec, cluster=CLUSTER, attempt=1)
+        return scene_of(self.settings, self.ledger, self.spec)
 
     def declare(self) -> None:
         self.platform.declare(self.spec, CLUSTER, 1)

@@ -28,7 +28,7 @@ from ebbtide.infra.platforms.local import processes
 from ebbtide.infra.platforms.local.layout import Layout
 from ebbtide.infra.platforms.local.neighbours import say_what_is_held
 from ebbtide.infra.platforms.local.platform import LocalPlatform
-from ebbtide.infra.platforms.local.supervisor.admission import Admission
+from ebbtide.infra.platforms.local.supervisor.admission import Admission, not_in_time
 from ebbtide.infra.platforms.local.supervisor.cluster import ClusterContext, ClusterController
 from ebbtide.infra.platforms.local.supervisor.output import OutputWatch
 from ebbtide.infra.platforms.local.supervisor.program import Driver
@@ -36,8 +36,10 @@ from ebbtide.infra.platforms.local.supervisor.release import release
 from ebbtide.infra.platforms.local.supervisor.status import StatusReporter
 from ebbtide.infra.platforms.local.supervisor.usage import UsageRecorder
 from ebbtide.infra.policy.lease import LeaseJudge
+from ebbtide.infra.policy.limits import StartDeadline, has_started
 from ebbtide.infra.processes.environment import USER_PYTHONPATH
 from ebbtide.infra.processes.identity import this_process
+from ebbtide.infra.records import runs
 from ebbtide.infra.settings import Settings
 from ebbtide.infra.waiting import now_s, wall_s
 
@@ -60,6 +62,7 @@ class Supervisor:
         )
         self.reporter = StatusReporter(self.ledger, run, cluster)
         self.lease = LeaseJudge(self.spec.lease_s)
+        self.deadline = self._start_deadline()
         self.admission = Admission(self.spec, cluster, platform, self.reporter)
         self.driver = Driver(self.spec.job, self.place) if self.spec.job else None
         layout = Layout(settings.cluster_folder(cluster))
@@ -109,9 +112,24 @@ class Supervisor:
                 if self.admission.admitted or self.admission.try_now():
                     self.controller.tick(self.orders)
                     self._say_what_is_held()
+            self._judge_start()
         if self.orders.release_after_job and self.reporter.view.job.ended_at is not None:
             self.release_order = Release()
         self.reporter.flush()
+
+    def _start_deadline(self) -> StartDeadline:
+        try:
+            return runs.start_deadline(self.ledger, self.spec, self.cluster, self.attempt)
+        except EbbError:  # not readable just now: it counts from here
+            allowed_s = self.spec.limits.start_within_s
+            return StartDeadline.after(allowed_s, waited_s=0.0, now_s=now_s())
+
+    def _judge_start(self) -> None:
+        """The one deadline of steps 2 to 5 and the program's start."""
+        view = self.reporter.view
+        started = has_started(view, with_program=self.spec.job is not None)
+        if view.failure is None and not started and self.deadline.passed(now_s()):
+            self.reporter.fail(not_in_time(view, self.deadline.allowed_s))
 
     def _say_what_is_held(self) -> None:
         held = sum((share.amount for share in self.controller.shares()), start=NOTHING)
