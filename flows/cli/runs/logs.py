@@ -12,7 +12,7 @@ from ebbtide.infra.errors import ConfigurationError, Problem
 from ebbtide.infra.files.tails import Tail
 from ebbtide.infra.lifecycle.reaper import is_lost
 from ebbtide.infra.models.phases import ExitCode, Reason
-from ebbtide.infra.records.salvage import LastKnown
+from ebbtide.infra.records.opening import open_to_look
 from ebbtide.infra.request.hints import did_you_mean
 from ebbtide.infra.settings import load_settings
 from ebbtide.infra.waiting import pause
@@ -37,7 +37,7 @@ def main(args: list[str]) -> int:
     options.run, _, program = options.run.partition("/")
     options.source = program or options.source
     settings = load_settings()
-    store = LastKnown(settings.home)
+    store = open_to_look(settings)
     known_run(store, options.run)
     files = _files(settings.run_folder(options.run), options.source)
     if options.json:

@@ -12,9 +12,9 @@ import pytest
 from ebbtide.infra.lifecycle.inventory import Overview, gather, last_view, lease_of
 from ebbtide.infra.models.cluster import AutoscalePolicy, ClusterView
 from ebbtide.infra.models.codec import to_json
+from ebbtide.infra.models.hardware import Claim, Neighbours
 from ebbtide.infra.models.ids import ClusterId, RunName
 from ebbtide.infra.models.resources import NOTHING, Resources
-from ebbtide.infra.platforms.local.neighbours import Claim, Neighbours
 from ebbtide.infra.platforms.local.pool import try_admit
 from ebbtide.infra.presentation.tables import tables
 from ebbtide.infra.processes.identity import started_ticks
