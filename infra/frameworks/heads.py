@@ -43,7 +43,13 @@ def ask_status(head: HeadInfo) -> FrameworkStatus | None:
 
 
 def publish(folder: Path, *, address: str, front_port: int) -> None:
-    """Write where this head answers, all at once."""
+    """Write where this head answers, all at once.
+
+    Args:
+        folder: the cluster's folder.
+        address: where the framework's clients connect.
+        front_port: the port of the front, which serves dashboard and status.
+    """
     front = f"http://127.0.0.1:{front_port}"
     ready = {"address": address, "dashboard": front, "status_url": front + STATUS_PATH}
     write_whole(folder / _FILE, json.dumps(ready))

@@ -20,12 +20,15 @@ print(".".join(map(str, sys.version_info[:3])), version(sys.argv[1]))
 
 
 def mismatch(job: JobSpec | None, package: str, *, python_parts: int) -> list[Problem]:
-    """Differences that the framework would only complain about when everything is running.
+    """Find differences that the framework would only complain about when everything is running.
 
     Args:
-        job: whose first word may be another Python than ours.
+        job: whose argv may begin with another Python than ours; None for a session.
         package: the framework's distribution, whose versions must be equal.
         python_parts: how much of Python's version must be equal: 2 is 3.11, 3 is 3.11.7.
+
+    Returns:
+        One problem, or none when the two may work together.
     """
     if job is None or not _other_python(job.argv[0]):
         return []

@@ -42,7 +42,16 @@ def told_to_leave() -> threading.Event:
 
 
 def wait_for_head(folder: Path, timeout_s: float, told: threading.Event) -> dict[str, str] | None:
-    """What the head has published; None when it did not in time, or when told to leave before."""
+    """Wait until the head has published where it answers.
+
+    Args:
+        folder: the cluster's folder.
+        timeout_s: maximum number of seconds to wait.
+        told: set when this worker is told to leave; ends the waiting.
+
+    Returns:
+        What the head has published; None when it did not, or the worker is to leave.
+    """
     backoff = Backoff(timeout_s, told)
     while not (folder / "head.json").exists():
         if not backoff.wait():

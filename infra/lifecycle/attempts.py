@@ -57,7 +57,13 @@ class SevenSteps(Protocol):
 
 
 def carry_out(settings: Settings, ledger: RunStore, spec: RunSpec, seven: SevenSteps) -> None:
-    """Run until it has succeeded, failed for good, or was stopped; recorded either way.
+    """Drive a run until it has succeeded, failed for good, or was stopped, and record its end.
+
+    Args:
+        settings: of this installation.
+        ledger: the store that has the run.
+        spec: of the run.
+        seven: the seven steps, as Prefect tasks or plain.
 
     Raises:
         EbbError: what the run failed with.

@@ -43,13 +43,16 @@ class Program:
 def checked_program(
     argv: tuple[str, ...], name: str, workdir: Path, env: Mapping[str, str]
 ) -> Program:
-    """The program, when it can be run.
+    """Check a program that is to run on a cluster that is held.
 
     Args:
         argv: the program and its arguments, as a person writes them.
         name: of the program on its cluster; its file's when empty.
         workdir: absolute.
         env: added to its environment.
+
+    Returns:
+        The program, which can be started.
 
     Raises:
         ConfigurationError: with everything that is wrong with it.
@@ -65,16 +68,19 @@ def checked_program(
 
 
 def run_on(scene: Scene, folder: Path, program: Program) -> RunResult:
-    """Run it on the cluster of this scene and wait for its end.
+    """Run a program on a cluster that is held, and wait for its end.
 
     Args:
-        scene: whose cluster stands.
+        scene: whose cluster is up.
         folder: of the program, from ``folder_for``.
         program: what to run.
 
+    Returns:
+        The result; its folder is the program's own.
+
     Raises:
-        JobError: when it did not end well; it names the program, one of several.
-        ProvisioningError: when its cluster was lost below it.
+        JobError: it did not end well; the error names the program, one of several.
+        ProvisioningError: its cluster was lost below it.
     """
     try:
         steps.run_program(scene, folder.name, program.job)
@@ -93,7 +99,17 @@ def run_on(scene: Scene, folder: Path, program: Program) -> RunResult:
 def done_before(
     settings: Settings, ledger: RunStore, key: str, program: Program
 ) -> RunResult | None:
-    """The result of an earlier start that ended well, under any run of this key."""
+    """Look for an earlier start of a program that ended well, under any run of this key.
+
+    Args:
+        settings: of this installation.
+        ledger: its store of runs.
+        key: of the cluster that is held.
+        program: the same one, with the same arguments.
+
+    Returns:
+        The result of that start; None when there was none.
+    """
     for run in ledger.runs_of(key):
         for folder in sorted(_programs(settings, run).glob("*")):
             if _read(folder / _FACTS) == program.facts and _ended_well(folder):
@@ -102,7 +118,16 @@ def done_before(
 
 
 def folder_for(settings: Settings, run: RunName, program: Program) -> Path:
-    """Its folder: that of the start that has not ended, or a new one."""
+    """Return the folder of a program: that of a start that has not ended, or a new one.
+
+    Args:
+        settings: of this installation.
+        run: whose cluster it runs on.
+        program: what is to run.
+
+    Returns:
+        The folder, which exists and only this user can read.
+    """
     private_folder(settings.home, "runs", run, "programs")
     number = 1
     while True:

@@ -47,8 +47,11 @@ def run_once(
         request: what to run when there is nothing to take over.
         seven: the steps, as Prefect tasks or plain.
         key: of the job.
-        flow_run_id: who drives it from now on.
+        flow_run_id: of the flow run that drives it from now on.
         watching: entered with the run's name while it is carried out.
+
+    Returns:
+        The result of the run, or that of the run that had succeeded before.
 
     Raises:
         ConfigurationError: with everything that is wrong with the request; nothing was made.
@@ -71,23 +74,34 @@ def run_once(
 
 
 def begin(ledger: RunStore, request: RunRequest, *, key: str, flow_run_id: str = "") -> RunSpec:
-    """A new run of the job with this key, written down before anything is made.
+    """Write down a new run of the job with this key, before anything is made.
 
     With ``flow_run_id`` this process drives it from its first moment. A flow is there anyway, so
-    where so many wait that no more may, it waits for that too, as long as its run may wait.
+    where too many runs wait already, it waits for that too, as long as its run may wait.
+
+    Args:
+        ledger: the store of runs.
+        request: what to run.
+        key: of the job.
+        flow_run_id: of the flow run that this process is; empty when it is none.
+
+    Returns:
+        The spec of the run, under the name that it was given.
 
     Raises:
         ConfigurationError: with everything that is wrong with the request; nothing was made.
         CapacityError: QUEUE_FULL, all the time.
     """
     spec = spec_for(request, ledger, os.environ, Path.cwd())
-    driver = marks.this_process() if flow_run_id else None
+    flow_process = marks.this_process() if flow_run_id else None
     refused: CapacityError | None = None
 
     def begun() -> RunSpec | None:
         nonlocal refused
         try:
-            return runs.begin(ledger, spec, key=key, driver=driver, flow_run_id=flow_run_id or None)
+            return runs.begin(
+                ledger, spec, key=key, flow_process=flow_process, flow_run_id=flow_run_id or None
+            )
         except CapacityError as error:
             refused = error
             return None
@@ -102,5 +116,11 @@ def begin(ledger: RunStore, request: RunRequest, *, key: str, flow_run_id: str =
 
 
 def take_over(ledger: RunStore, run: RunName, flow_run_id: str) -> None:
-    """This process drives the run from now on: the reaper looks whether it lives."""
-    ledger.register_driver(run, marks.this_process(), flow_run_id or None)
+    """Record that this process drives the run from now on; the reaper looks whether it lives.
+
+    Args:
+        ledger: the store of runs.
+        run: its name.
+        flow_run_id: of the flow run that this process is; empty when it is none.
+    """
+    ledger.register_flow_process(run, marks.this_process(), flow_run_id or None)

@@ -82,7 +82,16 @@ def session_request(options: Mapping[str, Any]) -> RunRequest:
 def spec_for(
     request: RunRequest, ledger: RunStore, environ: Mapping[str, str], cwd: Path
 ) -> RunSpec:
-    """The checked spec, under a name that is free.
+    """Make the checked spec of a request, under a name that is free.
+
+    Args:
+        request: the program and its options.
+        ledger: the store of runs; knows which names are taken.
+        environ: variables that may set options, and name ebb.yaml.
+        cwd: relative paths start here, and ebb.yaml is looked for here.
+
+    Returns:
+        The spec; nothing has been made or written down.
 
     Raises:
         ConfigurationError: with everything that is wrong, at once.
@@ -93,7 +102,7 @@ def spec_for(
         options.setdefault("name", request.name)
     hello = request.words == ("hello",)
     ask = RequestContext(
-        words=request.words,
+        argv=request.words,
         cli=options,
         environ=environ,
         cwd=cwd,

@@ -91,10 +91,19 @@ def _waiting(stage: dict[str, Any]) -> int:
 def find_page(
     pid: int, page_port: int, authorization: str, ended: threading.Event
 ) -> tuple[int, str]:
-    """The port of the master's page and the master's address, once it leads.
+    """Wait until the master leads, and return where it answers.
+
+    Args:
+        pid: of the master's JVM.
+        page_port: the port that its page was asked to take; Spark may have taken a later one.
+        authorization: the header that the page asks for.
+        ended: set when the head is told to end; ends the waiting.
+
+    Returns:
+        The port of its page, and its address for workers (``spark://…``).
 
     Raises:
-        TimeoutError: when it does not within two minutes.
+        TimeoutError: it does not lead within two minutes.
     """
     deadline = time.monotonic() + _READY_TIMEOUT_S
     while time.monotonic() < deadline:

@@ -32,8 +32,17 @@ _OPEN = (
 _SMALL = ("-Xmx192m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData")
 
 
-def start(folder: Path, main_class: str, *words: str) -> subprocess.Popen[bytes]:
-    """Start a daemon; it ends when its parent is gone."""
+def start(folder: Path, main_class: str, *arguments: str) -> subprocess.Popen[bytes]:
+    """Start a Spark daemon; it ends when its parent is gone.
+
+    Args:
+        folder: the cluster's folder; ``tmp`` in it is for temporary files.
+        main_class: the daemon's class.
+        arguments: of the daemon.
+
+    Returns:
+        The process of its JVM.
+    """
     home = os.environ.get("JAVA_HOME")
     java = str(Path(home) / "bin" / "java") if home else shutil.which("java") or "java"
     jars = f"{os.environ['SPARK_CONF_DIR']}:{Path(os.environ['SPARK_HOME']) / 'jars'}/*"
@@ -48,7 +57,7 @@ def start(folder: Path, main_class: str, *words: str) -> subprocess.Popen[bytes]
         libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
     return subprocess.Popen(
-        [java, *opens, *own, "-cp", jars, main_class, *words],
+        [java, *opens, *own, "-cp", jars, main_class, *arguments],
         env={**os.environ, "SPARK_SCALA_VERSION": scala},
         preexec_fn=die_with_parent,  # noqa: PLW1509  (no threads yet)
     )

@@ -25,7 +25,16 @@ _END_TIMEOUT_S = 5.0
 
 
 def own_page(head: dict[str, str], folder: Path, host: str) -> str | None:
-    """Where this worker's JVM tells of its executors; None before it has registered."""
+    """Return the URL at which this worker's JVM tells of its executors.
+
+    Args:
+        head: what the head has published.
+        folder: the cluster's folder, in which its secret is.
+        host: the address of this worker.
+
+    Returns:
+        The URL; None before the worker has registered.
+    """
     master = jvm.ask(f"{head['dashboard']}/json/", door.basic(door.read_secret(folder)))
     pages = [w["webuiaddress"] for w in (master or {"workers": ()})["workers"] if w["host"] == host]
     return str(pages[0]) if pages else None
@@ -37,7 +46,14 @@ def drain(
     budget_s: float,
     ended: threading.Event,
 ) -> None:
-    """Until the worker tells of no executor, or the budget is used up."""
+    """Tell the worker to drain, and wait until it has no executor or the budget is used up.
+
+    Args:
+        worker: the process of its JVM.
+        tell: returns what the worker's page says; None when it does not answer.
+        budget_s: maximum number of seconds to wait.
+        ended: set when there is nothing left to wait for; ends the waiting.
+    """
     worker.send_signal(signal.SIGPWR)
     backoff = Backoff(budget_s, ended)
     while backoff.wait():

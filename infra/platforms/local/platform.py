@@ -164,7 +164,7 @@ class LocalPlatform:
         return any(process.role == "guard" for process in living)
 
     def held(self, cluster: ClusterId | None = None) -> list[HeldResource]:
-        """By the marks on this machine, never by the ledger."""
+        """List what is alive, found by the marks of processes and by folders, never by records."""
         processes = [
             HeldResource(
                 cluster=process.cluster,

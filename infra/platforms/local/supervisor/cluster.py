@@ -28,6 +28,7 @@ from ebbtide.infra.platforms.local.supervisor.scaler import Scaler
 from ebbtide.infra.platforms.local.supervisor.status import StatusReporter
 from ebbtide.infra.platforms.local.supervisor.usage import HeldShare, Load, UsageRecorder
 from ebbtide.infra.policy.diagnosis import fix_for
+from ebbtide.infra.policy.exits import exit_sentence
 from ebbtide.infra.policy.limits import LimitsWatch, Verdict
 from ebbtide.infra.records.ledger import Ledger
 from ebbtide.infra.waiting import now_s
@@ -210,7 +211,7 @@ class ClusterController:
             self.reporter.done(Step.RUN_USER_JOB, "the program ended well")
             return
         reason = job.reason or Reason.EXIT_CODE
-        code = f"exit code {job.exit_code}" if reason is Reason.EXIT_CODE else ""
+        code = exit_sentence(job.exit_code) if reason is Reason.EXIT_CODE else ""
         words = ", ".join(filter(None, (code, job.detail)))
         self.reporter.event(
             EventKind.STEP_FAILED,

@@ -234,7 +234,14 @@ def _drain_pipe(read_end: int) -> None:
 
 
 def main(home: Path, run: RunName, cluster: ClusterId, attempt: int) -> None:
-    """Serve one cluster."""
+    """Be the supervisor of one cluster until it is released.
+
+    Args:
+        home: of this installation.
+        run: whose cluster it is.
+        cluster: its id.
+        attempt: of the run; 1 = the first.
+    """
     os.umask(0o077)
     Supervisor(Settings(home=home), run, cluster, attempt).serve()
 
