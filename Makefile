@@ -16,7 +16,7 @@ help: ## List what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(STAMP) ## Everything installed in .venv, as the lock says
-	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m compileall -q $(OURS)
+	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m compileall -q $(OURS) $(OURS)/*/ # it follows no links
 
 hello: setup ## Run the built-in job: a cluster that grows, shrinks and goes (FRAMEWORK=dask)
 	@$(BIN)/ebb run hello --framework $(FRAMEWORK)
@@ -39,8 +39,11 @@ chromium: ## The browser that the tests of Prefect's UI drive, where it is missi
 	  && apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium >/dev/null; } \
 	  || echo "The tests of Prefect's UI need Chromium: sudo apt install chromium" >&2
 
+# The whole suite in two lanes side by side; what somebody picks in one process.
+RUNNER = $(if $(strip $(ARGS)),pytest,tests.lanes)
+
 test: setup java chromium lint ## Lint and all tests but the long ones (ARGS="-k name")
-	$(BIN)/python -m pytest -m "not long" $(ARGS)
+	$(BIN)/python -m $(RUNNER) -m "not long" $(ARGS)
 
 test-quick: setup ## While coding: lint, unit tests, and the contract on one framework (FRAMEWORK=ray)
 	@$(MAKE) --no-print-directory lint
@@ -48,7 +51,7 @@ test-quick: setup ## While coding: lint, unit tests, and the contract on one fra
 	$(BIN)/python -m pytest tests/contract -k "$(FRAMEWORK) or not (dask or ray or spark)"
 
 test-all: setup java chromium lint ## The long tests too
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m $(RUNNER) $(ARGS)
 
 mutants: setup ## Faults in the pure rooms that their unit tests let live (long; ARGS="'*policy.lease*'")
 	@python=$$(pwd)/$(BIN)/python && scratch=$$(mktemp -d) && trap 'rm -rf "$$scratch"' EXIT && \

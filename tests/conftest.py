@@ -18,15 +18,19 @@ REQUIRE_ALL = "EBB_TEST_REQUIRE_ALL"
 """Set in CI: what is missing there is a failure, so that nothing passes by being skipped."""
 
 ROOT = Path(__file__).parents[1]
+SHORT_LIVED_JVMS = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
+"""Spark's live for seconds in tests; the second compiler is half of what they would cost."""
 _EXIT_GRACE_S = 3.0
 """For processes that have been told to go and are on their way out when the test ends."""
 
 
 def pytest_configure() -> None:
-    """A shell that runs us in the background ignores SIGINT for all we start; Prefect needs it.
+    """What all that tests start inherits.
 
+    A shell that runs us in the background ignores SIGINT for all we start; Prefect needs it.
     (It turns the SIGTERM of a flow run into SIGINT, so such a flow would never stop.)
     """
+    os.environ.setdefault("JAVA_TOOL_OPTIONS", SHORT_LIVED_JVMS)
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGINT, signal.default_int_handler)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -11,6 +12,7 @@ import sys
 import textwrap
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -21,11 +23,12 @@ from ebbtide.infra.frameworks.base import (
     known_frameworks,
     load_framework,
 )
+from ebbtide.infra.lifecycle import steps
 from ebbtide.infra.models.job import Limits, RetryPolicy
 from ebbtide.infra.models.phases import ExitCode, Reason
 from ebbtide.infra.platforms.local import marks
 from ebbtide.infra.settings import Settings
-from tests.clusters import Stand, carried_out, run_spec, script, standing
+from tests.clusters import Outcome, Stand, carried_out, run_spec, script, standing
 from tests.contract.conftest import small
 from tests.faults.census import listening_addresses
 from tests.load import starts
@@ -42,9 +45,47 @@ def stand(request: pytest.FixtureRequest, home_of_module: Path) -> Iterator[Stan
         yield found
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def framework(stand: Stand) -> Framework:
     return load_framework(stand.scene.spec.cluster.framework)
+
+
+WORKS = {
+    "dask": """
+        from distributed import Client
+        print(Client().submit(sum, [1, 2]).result(timeout=180))
+        """,
+    "ray": """
+        import ray
+        ray.init()
+        print(ray.get(ray.remote(lambda: 3).remote()))
+        """,
+    "spark": """
+        from pyspark.sql import SparkSession
+        print(SparkSession.builder.getOrCreate().sparkContext.parallelize([1, 2], 1).sum())
+        """,
+}
+
+
+LOSES = """
+    import pathlib, threading
+    from tests.load import kill_member
+    flag = pathlib.Path("killed")
+    if not flag.exists():
+        flag.touch()
+        kill_member("head")
+        threading.Event().wait(60)
+    kill_member("worker-0")
+    """
+
+
+@pytest.fixture(scope="module")
+def beside(stand: Stand, framework: Framework, tmp_path_factory: pytest.TempPathFactory) -> Outcome:
+    """A run beside it that loses its head, and on its second cluster a worker, and then works."""
+    text = textwrap.dedent(LOSES) + textwrap.dedent(WORKS[framework.name])
+    program = script(tmp_path_factory.mktemp("beside"), text)
+    spec = run_spec(f"beside-{framework.name}", small(framework.name), program)
+    return carried_out(stand.home, replace(spec, retry=RetryPolicy(reasons=("infra",))))
 
 
 def test_workers_count_when_they_have_registered_with_the_head(stand: Stand) -> None:
@@ -53,31 +94,35 @@ def test_workers_count_when_they_have_registered_with_the_head(stand: Stand) -> 
 
 
 def test_program_connects_by_its_environment_alone(stand: Stand, framework: Framework) -> None:
-    done = connect(framework, stand, stand.view.driver_env)
-    assert done.returncode == 0, done.stderr
-    assert "connected" in done.stdout
+    with connecting(framework, stand, stand.view.driver_env) as program:
+        said, errors = program.communicate(timeout=180)
+    assert program.returncode == 0, errors
+    assert "connected" in said
 
 
-def test_program_without_its_key_is_kept_out(stand: Stand, framework: Framework) -> None:
-    """Who finds the port must not get further than the handshake."""
+@pytest.fixture(scope="module")
+def stranger(stand: Stand, framework: Framework) -> Iterator[subprocess.Popen[str]]:
+    """Who has found the port and has no key. Spark tries for a minute: it is begun early."""
     folder = str(Settings(stand.home).cluster_folder(stand.view.cluster))
     known = {name: value for name, value in stand.view.driver_env.items() if folder not in value}
-    done = connect(framework, stand, known)
-    assert done.returncode != 0
-    assert "connected" not in done.stdout
+    with connecting(framework, stand, known) as program:
+        yield program
 
 
-def test_another_cluster_stands_beside_it(
-    stand: Stand, framework: Framework, tmp_path: Path
-) -> None:
+@pytest.mark.usefixtures("stranger")
+def test_another_cluster_stands_beside_it(stand: Stand, beside: Outcome) -> None:
     """Usual ports are taken, temporary folders and sockets must not be shared."""
-    spec = run_spec(
-        f"beside-{framework.name}", small(framework.name), script(tmp_path, "print('ran')")
-    )
-    outcome = carried_out(stand.home, spec)
-    assert outcome.error is None, outcome.errors()
-    assert outcome.output() == "ran\n"
+    assert beside.error is None, beside.errors()
+    assert beside.output().endswith("3\n")  # Ray says before it that a node is gone
     assert stand.observe().failure is None
+
+
+def test_lost_head_is_a_fresh_attempt(beside: Outcome) -> None:
+    assert (beside.run.attempt, beside.run.phase) == (2, "Succeeded"), beside.errors()
+
+
+def test_worker_that_dies_is_replaced(beside: Outcome) -> None:
+    assert "worker-0 died and is replaced" in beside.messages("warning")
 
 
 def test_everything_listens_on_loopback_only(stand: Stand) -> None:
@@ -93,6 +138,23 @@ def test_no_key_is_in_an_argument_or_a_variable(stand: Stand) -> None:
         for part in ("cmdline", "environ"):
             seen = Path(f"/proc/{process.pid}/{part}").read_bytes()
             assert not any(key in seen for key in keys)
+
+
+def test_program_without_its_key_is_kept_out(stranger: subprocess.Popen[str]) -> None:
+    """Who finds the port must not get further than the handshake."""
+    said, _ = stranger.communicate(timeout=180)
+    assert stranger.returncode != 0
+    assert "connected" not in said
+
+
+def test_cluster_whose_processes_hang_is_released_all_the_same(stand: Stand) -> None:
+    """The last test of this cluster."""
+    hanging = [each for each in processes_of(stand) if each.role in ("head", "worker")]
+    for each in hanging:
+        os.kill(each.pid, signal.SIGSTOP)
+    steps.tear_down(stand.scene, None)
+    assert {each.role for each in hanging} == {"head", "worker"}
+    assert processes_of(stand) == []
 
 
 @pytest.mark.parametrize("framework", FRAMEWORKS)
@@ -140,43 +202,6 @@ def test_out_of_memory_names_the_worker_its_peak_and_its_limit(
 
 
 @pytest.mark.parametrize("framework", FRAMEWORKS)
-def test_lost_head_is_a_fresh_attempt(framework: str, ebb_home: Path, tmp_path: Path) -> None:
-    program = script(tmp_path, LOSES_HEAD)
-    retry = RetryPolicy(reasons=("infra",))
-    spec = run_spec("headless", small(framework), program, retry=retry)
-    outcome = carried_out(ebb_home, spec)
-    assert outcome.error is None, outcome.errors()
-    assert outcome.run.attempt == 2
-
-
-WORKS = {
-    "dask": """
-        from distributed import Client
-        print(Client().submit(sum, [1, 2]).result(timeout=180))
-        """,
-    "ray": """
-        import ray
-        ray.init()
-        print(ray.get(ray.remote(lambda: 3).remote()))
-        """,
-    "spark": """
-        from pyspark.sql import SparkSession
-        print(SparkSession.builder.getOrCreate().sparkContext.parallelize([1, 2], 1).sum())
-        """,
-}
-
-
-@pytest.mark.parametrize("framework", FRAMEWORKS)
-def test_worker_that_dies_is_replaced(framework: str, ebb_home: Path, tmp_path: Path) -> None:
-    text = "from tests.load import kill_member\nkill_member('worker-0')\n"
-    program = script(tmp_path, text + textwrap.dedent(WORKS[framework]))
-    outcome = carried_out(ebb_home, run_spec("fewer", small(framework), program))
-    assert outcome.error is None, outcome.errors()
-    assert outcome.output().endswith("3\n")  # Ray says before it that a node is gone
-    assert "worker-0 died and is replaced" in outcome.messages("warning")
-
-
-@pytest.mark.parametrize("framework", FRAMEWORKS)
 def test_idle_cluster_is_warned_about_and_then_released(
     framework: str, ebb_home: Path, tmp_path: Path
 ) -> None:
@@ -191,30 +216,6 @@ def test_idle_cluster_is_warned_about_and_then_released(
 
 
 @pytest.mark.parametrize("framework", FRAMEWORKS)
-def test_cluster_whose_processes_hang_is_released_all_the_same(
-    framework: str, home_of_module: Path
-) -> None:
-    spec = run_spec(f"hangs-{framework}", small(framework))
-    with standing(home_of_module, spec, autoscale=False) as stand:
-        hanging = [each for each in processes_of(stand) if each.role in ("head", "worker")]
-        for each in hanging:
-            os.kill(each.pid, signal.SIGSTOP)
-    assert {each.role for each in hanging} == {"head", "worker"}
-    assert processes_of(stand) == []
-
-
-LOSES_HEAD = """
-    import pathlib, threading
-    from tests.load import kill_member
-    flag = pathlib.Path("killed")
-    if not flag.exists():
-        flag.touch()
-        kill_member("head")
-        threading.Event().wait(60)
-    """
-
-
-@pytest.mark.parametrize("framework", FRAMEWORKS)
 def test_asking_a_framework_does_not_import_it(framework: str) -> None:
     words = f"""
 import sys
@@ -226,10 +227,11 @@ print(*{{name.split('.')[0] for name in sys.modules}})
     assert not {"distributed", "ray", "pyspark"} & set(done.stdout.split())
 
 
-def connect(
+@contextlib.contextmanager
+def connecting(
     framework: Framework, stand: Stand, environment: dict[str, str]
-) -> subprocess.CompletedProcess[str]:
-    """Ask for a client in a process that has nothing else."""
+) -> Iterator[subprocess.Popen[str]]:
+    """Asks for a client in a process that has nothing else."""
     words = f"""
 import json, sys
 from ebbtide.infra.frameworks.base import load_framework
@@ -237,14 +239,13 @@ with load_framework({framework.name!r}).client(sys.argv[1], json.loads(sys.argv[
     print("connected")
 """
     kept = {key: os.environ[key] for key in ("PATH", "HOME", "EBB_HOME") if key in os.environ}
-    return subprocess.run(
-        [sys.executable, "-c", words, stand.view.head_address, json.dumps(environment)],
-        env=kept,
-        capture_output=True,
-        text=True,
-        timeout=180,
-        check=False,
-    )
+    argv = [sys.executable, "-c", words, stand.view.head_address, json.dumps(environment)]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(argv, env=kept, stdout=pipe, stderr=pipe, text=True) as program:
+        try:
+            yield program
+        finally:
+            program.kill()
 
 
 def keys_in(folder: Path) -> list[bytes]:

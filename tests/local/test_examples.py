@@ -1,21 +1,22 @@
-"""Each example runs unchanged, on a laptop and on a cluster of its own, with the right answer."""
+"""Each example runs unchanged, on a laptop and on a cluster, with the right answer."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from ebbtide.infra.lifecycle import steps
-from ebbtide.infra.lifecycle.attempts import carry_out
 from ebbtide.infra.lifecycle.submission import RunRequest, spec_for
-from ebbtide.infra.records import runs
+from ebbtide.infra.models.job import RunSpec
 from ebbtide.infra.records.ledger import Ledger
-from ebbtide.infra.settings import load_settings
+from tests.clusters import Stand, standing
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "examples"
@@ -64,30 +65,57 @@ def test_an_example_runs_as_on_a_laptop(name: str, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [], "nothing is left in the folder it was started from"
 
 
-@pytest.mark.parametrize("name", ANSWERS)
-def test_an_example_runs_on_a_cluster_of_its_own(name: str, ebb_home: Path) -> None:
-    folder = _run(name, ebb_home)
+def framework_of(name: str) -> str:
+    return next(word for word in ("dask", "ray", "spark") if word in name)
+
+
+def spec_of(name: str, home: Path) -> RunSpec:
+    """As ``ebb run`` makes it, for one worker at first."""
+    options = {"workers": "1..2", "framework": framework_of(name)}
+    request = RunRequest(words=(f"examples/{name}.py",), options=options)
+    with contextlib.closing(Ledger(home)) as ledger:
+        return spec_for(request, ledger, {}, ROOT)
+
+
+@pytest.fixture(scope="module")
+def held(request: pytest.FixtureRequest, home_of_module: Path) -> Iterator[Stand]:
+    """A cluster that the examples of a folder and framework share, made for the first of them."""
+    with standing(home_of_module, spec_of(request.param, home_of_module)) as stand:
+        yield stand
+
+
+@pytest.fixture
+def folder(held: Stand, name: str) -> Path:
+    """Of an example that has ended well on the cluster, once however many tests look at it."""
+    job, program = spec_of(name, held.home).job, name.replace("/", "-")
+    assert job is not None
+    steps.run_program(held.scene, program, job)
+    return held.home / "runs" / held.scene.spec.name / "programs" / program
+
+
+def first_beside(name: str) -> str:
+    """The cluster's workers import what lies beside the program that it was made for."""
+    same = (name.rpartition("/")[0], framework_of(name))
+    return next(each for each in ANSWERS if (each.rpartition("/")[0], framework_of(each)) == same)
+
+
+ON_A_CLUSTER = [pytest.param(first_beside(name), name, id=name) for name in ANSWERS]
+
+
+@pytest.mark.parametrize(("held", "name"), ON_A_CLUSTER, indirect=["held"], scope="module")
+def test_an_example_runs_on_a_cluster(folder: Path, name: str) -> None:
     assert set(ANSWERS[name]) <= set((folder / "stdout.log").read_text().splitlines())
     if "dask" in name:  # the others greet on stderr, as they do on a laptop
         assert (folder / "stderr.log").read_text() == ""
 
 
-def test_the_report_of_the_failures_is_kept(ebb_home: Path) -> None:
-    report = json.loads(
-        (_run("dask/futures_with_failures", ebb_home) / "output/report.json").read_text()
-    )
+REPORTS = "dask/futures_with_failures"
+
+
+@pytest.mark.parametrize(
+    ("held", "name"), [(first_beside(REPORTS), REPORTS)], indirect=["held"], scope="module"
+)
+def test_the_report_of_the_failures_is_kept(folder: Path) -> None:
+    report = json.loads((folder / "output" / "report.json").read_text())
     assert sorted(report["written_off"]) == ["11", "22", "33"]
     assert sorted(report["again"]) == [10, 20, 30, 40]
-
-
-def _run(name: str, home: Path) -> Path:
-    """Run it without Prefect, on one worker at first; gives the folder of the run."""
-    settings, ledger = load_settings(), Ledger(home)
-    framework = next(word for word in ("dask", "ray", "spark") if word in name)
-    options = {"workers": "1..2", "framework": framework}
-    request = RunRequest(words=(f"examples/{name}.py",), options=options)
-    spec = spec_for(request, ledger, {}, ROOT)
-    runs.begin(ledger, spec)
-    carry_out(settings, ledger, spec, steps)
-    ledger.close()
-    return settings.run_folder(spec.name)
