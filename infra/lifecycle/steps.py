@@ -59,9 +59,10 @@ def scene_of(settings: Settings, store: RunStore, spec: RunSpec, attempt: int = 
     Returns:
         The attempt, with a platform of this thread.
     """
-    cluster = runs.cluster_id(spec.name, attempt)
+    platform = load_platform(spec.platform, settings)
+    cluster = platform.cluster_id(spec.name, attempt)
     return Scene(
-        platform=load_platform(spec.platform, settings),
+        platform=platform,
         spec=spec,
         cluster=cluster,
         attempt=attempt,
@@ -71,7 +72,7 @@ def scene_of(settings: Settings, store: RunStore, spec: RunSpec, attempt: int = 
 
 def request_hardware_tier(scene: Scene) -> None:
     """Step 1. The spec has been checked when it was built; declare it."""
-    scene.platform.declare(scene.spec, scene.cluster, scene.attempt)
+    scene.platform.declare(scene.spec, scene.attempt)
 
 
 def wait_for_nodes(scene: Scene) -> ClusterView:
