@@ -95,7 +95,7 @@ def _let_the_program_start(settings: Settings, store: RunStore, spec: RunSpec) -
     anything, so its first output is waited for.
     """
     platform = load_platform(spec.platform, settings)
-    output = settings.run_folder(spec.name) / "stdout.log"
+    stdout = platform.logs(spec.name, "job")["stdout"]
     cluster = platform.cluster_id(spec.name, 1)
 
     def look() -> ClusterView | None:
@@ -117,7 +117,7 @@ def _let_the_program_start(settings: Settings, store: RunStore, spec: RunSpec) -
     def said_something() -> bool:
         view = look()
         over = view is None or view.job.started_at is None or view.job.ended_at is not None
-        return over or (output.exists() and output.stat().st_size > 0)
+        return over or bool(stdout.read())
 
     wait_until(started_or_stuck, timeout_s=_HEAD_START_S)
     # A crowd that waits must not fill the memory with Prefect: who stands far behind comes later.

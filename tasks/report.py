@@ -27,15 +27,16 @@ from prefect.client.schemas.objects import StateType
 
 from ebbtide.infra.accounting.receipts import receipt_of
 from ebbtide.infra.escaping import markdown, visible
-from ebbtide.infra.files.tails import Tail
 from ebbtide.infra.models.cluster import ClusterView
 from ebbtide.infra.models.ids import RunName
 from ebbtide.infra.models.phases import STEP_LABELS, Step
 from ebbtide.infra.models.records import Event, EventKind
 from ebbtide.infra.models.resources import format_memory
+from ebbtide.infra.platforms.base import load_platform
 from ebbtide.infra.presentation.plot import svg_plot
 from ebbtide.infra.presentation.receipt_text import receipt_markdown
 from ebbtide.infra.records.opening import open_store
+from ebbtide.infra.records.store import RunStore
 from ebbtide.infra.settings import Settings
 from ebbtide.infra.waiting import now_s
 from ebbtide.tasks.artifacts import Artifacts
@@ -131,7 +132,7 @@ class _Round:
         self._client = client
         self._store = open_store(subject.settings)
         self._artifacts = Artifacts(client, subject.flow_run_id)
-        self._output = _Output(subject)
+        self._output = _Output(subject, self._store)
         self._version = -1
         self._seen = 0
         self._steps_done = 0
@@ -224,12 +225,14 @@ class _Round:
 class _Output:
     """Passes the program's two outputs on to Prefect's logs."""
 
-    def __init__(self, subject: Subject):
-        folder = subject.settings.run_folder(subject.run)
+    def __init__(self, subject: Subject, store: RunStore):
         self._run, self._logger = subject.run, subject.logger
+        run = store.run(subject.run)
+        assert run is not None  # it is reported while it is carried out
+        logs = load_platform(run.spec.platform, subject.settings, store).logs(run.name, "job")
         self._streams = {
-            "stdout": (Tail(folder / "stdout.log"), logging.INFO),
-            "stderr": (Tail(folder / "stderr.log"), logging.WARNING),
+            "stdout": (logs["stdout"], logging.INFO),
+            "stderr": (logs["stderr"], logging.WARNING),
         }
         self._halves = dict.fromkeys(self._streams, "")
         self._throttle = Throttle()
@@ -239,9 +242,9 @@ class _Output:
 
     def pass_on(self) -> None:
         """Pass on what is new; of a flood, what one look cannot take is left out."""
-        for name, (tail, level) in self._streams.items():
-            self._take(name, level, tail.read(_MAX_BYTES))
-            skipped = tail.skip(_MAX_BYTES)
+        for name, (log, level) in self._streams.items():
+            self._take(name, level, log.read(_MAX_BYTES))
+            skipped = log.skip(_MAX_BYTES)
             if skipped:
                 self._skipped_bytes += skipped
                 self._halves[name] = ""
@@ -250,8 +253,8 @@ class _Output:
 
     def finish(self) -> None:
         """Pass on the last lines, which say how it ended, whatever came before."""
-        for name, (tail, level) in self._streams.items():
-            for piece in islice(tail.pieces(), _LAST_PIECES):
+        for name, (log, level) in self._streams.items():
+            for piece in islice(log.pieces(), _LAST_PIECES):
                 self._take(name, level, piece)
             if self._halves[name]:
                 self._logger.log(level, self._halves[name][:LONGEST_LINE])

@@ -18,11 +18,12 @@ from typing import Any
 from ebbtide.infra.errors import ConfigurationError, Problem
 from ebbtide.infra.frameworks.base import WITHOUT_CLUSTER, known_frameworks, load_framework
 from ebbtide.infra.models.job import RunSpec
-from ebbtide.infra.platforms.base import known_platforms
+from ebbtide.infra.platforms.base import known_platforms, load_platform
 from ebbtide.infra.records import runs
 from ebbtide.infra.records.store import RunStore
 from ebbtide.infra.request.catalog import catalog_for
 from ebbtide.infra.request.spec import RequestContext, build_run_spec
+from ebbtide.infra.settings import load_settings
 
 HELLO_DEFAULTS = {"scale-down-window": "10s", "workers": "1..4"}
 """The built-in job must show one growth and one shrink in half a minute."""
@@ -106,9 +107,9 @@ def spec_for(
         import_path=request.import_path,
     )
     spec = build_run_spec(ask)
-    refused = _refusals(spec)
-    if refused:
-        raise ConfigurationError(refused)
+    problems = load_platform(spec.platform, load_settings(environ)).problems(spec)
+    if problems:
+        raise ConfigurationError(problems)
     return replace(spec, name=runs.free_name(ledger, spec.name))
 
 
@@ -116,13 +117,6 @@ def _problems_of(framework: str) -> list[Problem]:
     if framework == WITHOUT_CLUSTER:
         return []
     return load_framework(framework).problems(sys.executable)
-
-
-def _refusals(spec: RunSpec) -> list[Problem]:
-    if not spec.cluster.has_workers:
-        return []
-    framework = load_framework(spec.cluster.framework)
-    return framework.refusals(spec.cluster, spec.job, sys.executable)
 
 
 def _hello(

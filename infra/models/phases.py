@@ -76,6 +76,7 @@ class Reason(StrEnum):
     PROGRAM_INVALID = "MISCONFIGURATION:PROGRAM_INVALID"
     SECRET_MISSING = "MISCONFIGURATION:SECRET_MISSING"
     NO_PERMISSION = "MISCONFIGURATION:NO_PERMISSION"
+    PLATFORM_UNUSABLE = "MISCONFIGURATION:PLATFORM_UNUSABLE"
     LEDGER_NEWER = "MISCONFIGURATION:LEDGER_NEWER"
     RUN_UNKNOWN = "MISCONFIGURATION:RUN_UNKNOWN"
     PREFECT_REFUSES = "MISCONFIGURATION:PREFECT_REFUSES"
@@ -146,6 +147,7 @@ REASONS: dict[Reason, ReasonInfo] = {
     Reason.PROGRAM_INVALID: _fixable("the program cannot be run"),
     Reason.SECRET_MISSING: _fixable("a secret is not set in this shell"),
     Reason.NO_PERMISSION: _fixable("a folder cannot be written"),
+    Reason.PLATFORM_UNUSABLE: _fixable("the platform cannot run anything now"),
     Reason.LEDGER_NEWER: _fixable("the ledger was written by a newer ebb"),
     Reason.RUN_UNKNOWN: _fixable("no run has this name"),
     Reason.PREFECT_REFUSES: _fixable("the Prefect server refused access"),

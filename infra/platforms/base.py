@@ -6,10 +6,12 @@ All verbs converge: said twice, nothing is made twice; said after a crash, what 
 from __future__ import annotations
 
 import importlib
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, cast
 
+from ebbtide.infra.errors import Problem
 from ebbtide.infra.models.cluster import ClusterView
 from ebbtide.infra.models.hardware import Node, NodePool
 from ebbtide.infra.models.ids import ClusterId, RunName
@@ -47,10 +49,37 @@ class Login:
     """Readable by its owner only, and gone with the cluster."""
 
 
+class LogStream(Protocol):
+    """One log of a run while it grows: what has been read is not given again."""
+
+    def read(self, max_bytes: int = ...) -> bytes:
+        """Return what is new, at most so many bytes; empty when nothing is, or not yet."""
+        ...
+
+    def pieces(self) -> Iterator[bytes]:
+        """Return all there is now, piece by piece; call again for what has come since."""
+        ...
+
+    def skip(self, keep_bytes: int) -> int:
+        """Leave out all but about the last so many bytes. Returns how many bytes those were."""
+        ...
+
+
 class Platform(Protocol):
     """Where clusters live."""
 
     name: str
+
+    def problems(self, spec: RunSpec | None = None) -> list[Problem]:
+        """Find out why this platform cannot run a spec; asked before anything is made.
+
+        Args:
+            spec: what is to be run; None: whatever it is.
+
+        Returns:
+            All that is wrong, each with what to do; empty when it can.
+        """
+        ...
 
     def cluster_id(self, run: RunName, attempt: int) -> ClusterId:
         """Return the id of a run's nth cluster (1 = the first), declared or not.
@@ -184,6 +213,24 @@ class Platform(Protocol):
 
     def sweep(self, cluster: ClusterId) -> list[HeldResource]:
         """End whatever still carries the cluster's mark. Returns what is left even so."""
+        ...
+
+    def logs(self, run: RunName, source: str) -> Mapping[str, LogStream]:
+        """Open logs of a run from their beginning; also before there is any, and after release.
+
+        They belong to the run and not to one cluster: a fresh attempt goes on in them.
+
+        Args:
+            run: its name.
+            source: ``job``; the name of a program on a held cluster; or ``head``, ``worker-0`` and
+                so on.
+
+        Returns:
+            ``stdout`` and ``stderr`` of the job or a program; ``text`` for any other.
+
+        Raises:
+            ConfigurationError: OPTION_INVALID, there is no such source; with those there are.
+        """
         ...
 
     def fetch_output(self, run: RunName) -> Path:

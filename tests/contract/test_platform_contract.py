@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from ebbtide.infra.errors import ConfigurationError
 from ebbtide.infra.lifecycle import steps
 from ebbtide.infra.lifecycle.heartbeat import Heartbeat
 from ebbtide.infra.lifecycle.steps import Scene, scene_of
@@ -37,6 +38,12 @@ PROGRAM = """
 WRITER = """
     import os, pathlib
     pathlib.Path(os.environ["EBB_OUTPUT_DIR"], "x").write_text("written")
+    """
+
+PRINTER = """
+    import sys
+    print("out")
+    print("err", file=sys.stderr)
     """
 
 
@@ -223,6 +230,34 @@ def test_output_of_the_program_can_be_fetched_after_its_release(
     bench.platform.start_job(CLUSTER, then_release=True)
     wait_until(lambda: bench.view().released_at, 30, "released")
     assert (bench.platform.fetch_output(bench.spec.name) / "x").read_text() == "written"
+
+
+def test_logs_of_the_job_grow_with_what_it_prints_and_stay_after_release(
+    bench: Bench, tmp_path: Path
+) -> None:
+    streams = bench.platform.logs(bench.spec.name, "job")
+    assert (streams["stdout"].read(), streams["stderr"].read()) == (b"", b"")
+    assert bench.spec.job is not None
+    argv = (bench.spec.job.argv[0], str(script(tmp_path, PRINTER)))
+    bench.spec = replace(bench.spec, job=replace(bench.spec.job, argv=argv))
+    bench.stand()
+    bench.platform.start_job(CLUSTER, then_release=True)
+    wait_until(lambda: bench.view().released_at, 30, "released")
+    assert (streams["stdout"].read(), streams["stderr"].read()) == (b"out\n", b"err\n")
+    assert streams["stdout"].read() == b"", "what was read is not given again"
+    again = bench.platform.logs(bench.spec.name, "job")
+    assert b"".join(again["stdout"].pieces()) == b"out\n"
+
+
+def test_a_log_that_does_not_exist_is_refused_with_those_that_do(bench: Bench) -> None:
+    with pytest.raises(ConfigurationError) as refused:
+        bench.platform.logs(bench.spec.name, "wroker-0")
+    assert "job" in refused.value.problems[0].hint
+
+
+def test_a_platform_that_can_run_a_spec_has_no_problem_with_it(bench: Bench) -> None:
+    assert bench.platform.problems() == []
+    assert bench.platform.problems(bench.spec) == []
 
 
 def test_sweep_ends_what_still_carries_the_mark(bench: Bench) -> None:

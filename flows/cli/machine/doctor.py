@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime as dt
 import os
 import shutil
-import socket
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,7 +21,7 @@ from ebbtide.infra.frameworks.base import WITHOUT_CLUSTER, known_frameworks, loa
 from ebbtide.infra.lifecycle.inventory import gather
 from ebbtide.infra.models.phases import ExitCode
 from ebbtide.infra.models.resources import format_memory
-from ebbtide.infra.processes.identity import started_ticks
+from ebbtide.infra.platforms.base import load_platforms
 from ebbtide.infra.records.opening import open_store
 from ebbtide.infra.records.sqlite.schema import VERSION
 from ebbtide.infra.request.catalog import catalog_for
@@ -198,14 +197,10 @@ def _machine() -> list[Finding]:
         findings.append(Finding("catalog", "ok", f"{catalog.source}: {pools}"))
     except EbbError as error:
         findings.append(Finding("catalog", "missing", error.summary, error.hint))
-    if started_ticks(os.getpid()) == 0:
-        fix = "mount /proc; without it nothing can be proved to be gone"
-        findings.append(Finding("/proc", "missing", "cannot be read", fix))
-    try:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-    except OSError as error:
-        findings.append(Finding("loopback", "missing", str(error), "bring up the interface lo"))
+    for platform in load_platforms(load_settings()):
+        name = f"platform {platform.name}"
+        problems = platform.problems()
+        findings += [Finding(name, "missing", each.summary, each.hint) for each in problems]
     return findings
 
 

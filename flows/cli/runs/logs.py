@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
-from pathlib import Path
+from collections.abc import Iterable, Mapping
 
 from ebbtide.flows.cli.output import Parser, known_run, print_json
 from ebbtide.flows.cli.streams import ByteWriter
-from ebbtide.infra.errors import ConfigurationError, Problem
-from ebbtide.infra.files.tails import Tail
 from ebbtide.infra.lifecycle.reaper import is_lost
-from ebbtide.infra.models.phases import ExitCode, Reason
+from ebbtide.infra.models.phases import ExitCode
+from ebbtide.infra.platforms.base import LogStream, load_platform
 from ebbtide.infra.records.opening import open_to_look
-from ebbtide.infra.request.hints import did_you_mean
 from ebbtide.infra.settings import load_settings
 from ebbtide.infra.waiting import pause
 
@@ -38,43 +35,30 @@ def main(args: list[str]) -> int:
     options.source = program or options.source
     settings = load_settings()
     store = open_to_look(settings)
-    known_run(store, options.run)
-    files = _files(settings.run_folder(options.run), options.source)
+    run = known_run(store, options.run)
+    platform = load_platform(run.spec.platform, settings, store)
+    logs = platform.logs(run.name, options.source)
     if options.json:
-        texts = {name: _whole(path).decode(errors="replace") for name, path in files.items()}
+        texts = {
+            name: b"".join(log.pieces()).decode(errors="replace") for name, log in logs.items()
+        }
         print_json({"run": options.run, "source": options.source, **texts})
         return ExitCode.OK
-    tails = {name: Tail(path) for name, path in files.items()}
-    _print(tails, options.tail)
+    _print(logs, options.tail)
     while options.follow:
-        run = store.run(options.run)
-        ended = run is None or run.over or is_lost(store, run)
-        _print(tails, None)
+        now = store.run(options.run)
+        ended = now is None or now.over or is_lost(store, now)
+        _print(logs, None)
         if ended:
             break
         pause(_LOOK_EVERY_S)
     return ExitCode.OK
 
 
-def _files(folder: Path, source: str) -> dict[str, Path]:
-    program = folder / "programs" / source
-    if source == "job" or ("/" not in source and program.is_dir()):
-        where = folder if source == "job" else program
-        pair = {name: where / f"{name}.log" for name in ("stdout", "stderr")}
-        return {name: path for name, path in pair.items() if path.exists()}
-    path = folder / f"{source}.log"
-    if "/" not in source and path.exists():
-        return {"text": path}
-    logs = (*folder.glob("*.log"), *folder.glob("programs/*"))
-    known = ["job", *sorted(log.stem for log in logs)]
-    hint = did_you_mean(source, known, otherwise=f"there are {', '.join(known)}")
-    raise ConfigurationError([Problem(Reason.OPTION_INVALID, f"there is no log {source!r}", hint)])
-
-
-def _print(tails: dict[str, Tail], last_lines: int | None) -> None:
-    for name, tail in tails.items():
+def _print(logs: Mapping[str, LogStream], last_lines: int | None) -> None:
+    for name, log in logs.items():
         writer = ByteWriter("stderr" if name == "stderr" else "stdout")
-        pieces = tail.pieces() if last_lines is None else _last(tail.pieces(), last_lines)
+        pieces = log.pieces() if last_lines is None else _last(log.pieces(), last_lines)
         for data in pieces:
             writer.write(data)
 
@@ -90,7 +74,3 @@ def _last(pieces: Iterable[bytes], count: int) -> Iterable[bytes]:
             lines.append(first)
         lines.extend(more)
     return lines if count > 0 else ()
-
-
-def _whole(path: Path) -> bytes:
-    return b"".join(Tail(path).pieces())

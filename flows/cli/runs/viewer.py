@@ -14,7 +14,6 @@ from ebbtide.flows.launch import Flow
 from ebbtide.flows.prefect_server import server
 from ebbtide.flows.service import stack
 from ebbtide.infra.accounting.receipts import receipt_of
-from ebbtide.infra.files.tails import Tail
 from ebbtide.infra.lifecycle import reaper
 from ebbtide.infra.lifecycle.stop import stop_run
 from ebbtide.infra.models.job import RunSpec
@@ -46,8 +45,7 @@ class Viewer:
         self._platform = load_platform(spec.platform, settings, store)
         self._flow = flow
         self._screen = screen
-        folder = settings.run_folder(spec.name)
-        self._tails = {name: Tail(folder / f"{name}.log") for name in ("stdout", "stderr")}
+        self._logs = self._platform.logs(spec.name, "job")
         self._seen = 0
         self._last_step_at = wall_s()
         self._started_at = wall_s()
@@ -110,8 +108,8 @@ class Viewer:
 
     def _show_output(self) -> bool:
         shown = False
-        for stream, tail in self._tails.items():
-            for data in islice(tail.pieces(), _MAX_PIECES):  # between them Ctrl-C is looked at
+        for stream, log in self._logs.items():
+            for data in islice(log.pieces(), _MAX_PIECES):  # between them Ctrl-C is looked at
                 shown = True
                 self._screen.output(stream, data)
         return shown

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from ebbtide.flows.cli.output import Parser, known_run, print_json, show
-from ebbtide.infra.files.tails import last_bytes
 from ebbtide.infra.models.phases import ExitCode
+from ebbtide.infra.platforms.base import LogStream, load_platform
 from ebbtide.infra.policy.diagnosis import Story, diagnose
 from ebbtide.infra.records.opening import open_to_look
 from ebbtide.infra.settings import load_settings
@@ -25,6 +23,7 @@ def main(args: list[str]) -> int:
     settings = load_settings()
     store = open_to_look(settings)
     run = known_run(store, options.run)
+    platform = load_platform(run.spec.platform, settings, store)
     story = Story(
         phase=run.phase,
         reason=run.reason,
@@ -32,9 +31,7 @@ def main(args: list[str]) -> int:
         exit_code=run.exit_code,
         created=run.created,
         events=store.events(options.run),
-        last_lines=_last_lines(
-            settings.run_folder(options.run) / "stderr.log", run.reason is not None
-        ),
+        last_lines=_last_lines(platform.logs(run.name, "job")["stderr"]) if run.reason else (),
     )
     found = diagnose(story)
     fix = found.fix.replace("RUN", options.run)
@@ -59,6 +56,7 @@ def main(args: list[str]) -> int:
     return ExitCode.OK
 
 
-def _last_lines(path: Path, wanted: bool) -> tuple[str, ...]:
-    lines = last_bytes(path, _LAST_BYTES).decode(errors="replace").splitlines() if wanted else []
+def _last_lines(log: LogStream) -> tuple[str, ...]:
+    log.skip(_LAST_BYTES)
+    lines = b"".join(log.pieces()).decode(errors="replace").splitlines()
     return tuple(line for line in lines if line.strip())[-_LAST_LINES:]

@@ -6,8 +6,9 @@ import contextlib
 import os
 from pathlib import Path
 
-from ebbtide.infra.errors import EbbError
+from ebbtide.infra.errors import EbbError, Problem
 from ebbtide.infra.files.private import private_folder, private_opener, write_private
+from ebbtide.infra.files.tails import Tail
 from ebbtide.infra.frameworks import door
 from ebbtide.infra.models.cluster import ClusterView
 from ebbtide.infra.models.codec import to_json
@@ -27,8 +28,10 @@ from ebbtide.infra.models.records import Cluster, RunLimits
 from ebbtide.infra.platforms.base import HeldResource, Login
 from ebbtide.infra.platforms.local import marks
 from ebbtide.infra.platforms.local.layout import Layout
+from ebbtide.infra.platforms.local.logs import log_files
 from ebbtide.infra.platforms.local.neighbours import neighbours
 from ebbtide.infra.platforms.local.pool import free_room
+from ebbtide.infra.platforms.local.problems import framework_problems, machine_problems
 from ebbtide.infra.platforms.local.watching import Watch, view_of
 from ebbtide.infra.processes.environment import our_environment
 from ebbtide.infra.processes.identity import lives
@@ -55,6 +58,10 @@ class LocalPlatform:
     def __init__(self, settings: Settings, store: RunStore | None = None):
         self.settings = settings
         self.ledger = store if isinstance(store, Ledger) else Ledger(settings.home)
+
+    def problems(self, spec: RunSpec | None = None) -> list[Problem]:
+        """Of this machine, and of the framework that is installed beside us."""
+        return machine_problems() + (framework_problems(spec) if spec is not None else [])
 
     def cluster_id(self, run: RunName, attempt: int) -> ClusterId:
         """Such as ``copper-heron-1``: a retry of the same attempt finds what is there."""
@@ -219,6 +226,11 @@ class LocalPlatform:
             for cluster in sorted((in_ledger | on_machine) - owned)
             if cluster not in in_ledger or not self.supervised(cluster)
         )
+
+    def logs(self, run: RunName, source: str) -> dict[str, Tail]:
+        """From the run's folder."""
+        files = log_files(self.settings.run_folder(run), source)
+        return {name: Tail(path) for name, path in files.items()}
 
     def fetch_output(self, run: RunName) -> Path:
         """The program wrote it on this machine: the folder itself."""
