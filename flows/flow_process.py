@@ -27,8 +27,8 @@ from ebbtide.infra.models.job import RunSpec
 from ebbtide.infra.models.phases import ExitCode, Reason
 from ebbtide.infra.models.records import Event, EventKind
 from ebbtide.infra.platforms.base import load_platform
-from ebbtide.infra.platforms.local import marks
-from ebbtide.infra.platforms.local.processes import reach_this_machine_directly
+from ebbtide.infra.processes.environment import reach_this_machine_directly
+from ebbtide.infra.processes.identity import this_process
 from ebbtide.infra.records import runs
 from ebbtide.infra.records.opening import open_store
 from ebbtide.infra.records.store import RunStore
@@ -55,7 +55,7 @@ def main(run: RunName) -> int:
         print(f"no run {run} in {settings.home}", file=sys.stderr)
         return ExitCode.MISCONFIGURATION
     spec = found.spec
-    store.register_flow_process(run, marks.this_process(), found.flow_run_id)
+    store.register_flow_process(run, this_process(), found.flow_run_id)
     signal.signal(signal.SIGTERM, lambda *_: stop_run(settings, run, Reason.CANCELLED))
     threading.Thread(target=_watch_starter, args=(settings, run), daemon=True).start()
     first = runs.cluster_id(run, 1)

@@ -15,7 +15,8 @@ from ebbtide.infra.errors import EbbError
 from ebbtide.infra.models.ids import RunName
 from ebbtide.infra.models.job import RunSpec
 from ebbtide.infra.platforms.base import load_platform
-from ebbtide.infra.platforms.local.processes import Ours, our_environment
+from ebbtide.infra.processes.environment import our_environment
+from ebbtide.infra.processes.starting import Ours
 from ebbtide.infra.records import runs
 from ebbtide.infra.records.store import RunStore
 from ebbtide.infra.settings import Settings
@@ -70,7 +71,7 @@ class Flow:
     def __init__(self, settings: Settings, run: RunName):
         process = Ours(
             module="ebbtide.flows.flow_process",
-            words=(run,),
+            arguments=(run,),
             environment={**our_environment(os.environ), "EBB_HOME": str(settings.home)},
             log=settings.run_folder(run) / "flow.log",
             cwd=Path.cwd(),

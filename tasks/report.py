@@ -27,12 +27,12 @@ from prefect.client.schemas.objects import StateType
 
 from ebbtide.infra.accounting.receipts import receipt_of
 from ebbtide.infra.escaping import markdown, visible
+from ebbtide.infra.files.tails import Tail
 from ebbtide.infra.models.cluster import ClusterView
 from ebbtide.infra.models.ids import RunName
 from ebbtide.infra.models.phases import STEP_LABELS, Step
 from ebbtide.infra.models.records import Event, EventKind
 from ebbtide.infra.models.resources import format_memory
-from ebbtide.infra.platforms.local.tails import Tail
 from ebbtide.infra.presentation.plot import svg_plot
 from ebbtide.infra.presentation.receipt_text import receipt_markdown
 from ebbtide.infra.records.opening import open_store

@@ -14,7 +14,7 @@ from ebbtide.infra.errors import ConfigurationError, EbbError, Problem, Provisio
 from ebbtide.infra.escaping import json_text
 from ebbtide.infra.lifecycle import reaper
 from ebbtide.infra.models.phases import ExitCode, Reason
-from ebbtide.infra.platforms.local.processes import become_private
+from ebbtide.infra.processes.environment import become_private
 from ebbtide.infra.records.ledger import Ledger
 from ebbtide.infra.request.hints import did_you_mean
 from ebbtide.infra.settings import Settings, load_settings

@@ -31,8 +31,8 @@ from ebbtide.infra.errors import EbbError
 from ebbtide.infra.files.private import write_whole
 from ebbtide.infra.files.rotation import rotate
 from ebbtide.infra.files.telling import since, size_of
-from ebbtide.infra.platforms.local import marks
-from ebbtide.infra.platforms.local.processes import end_with_parent
+from ebbtide.infra.processes.identity import lives, started_ticks
+from ebbtide.infra.processes.starting import end_with_parent
 from ebbtide.infra.records.opening import open_store
 from ebbtide.infra.records.store import RunStore
 from ebbtide.infra.settings import Settings
@@ -158,7 +158,7 @@ class Keeper:
             url=url,
             ui_url=url.removesuffix("/api"),
             pid=pid,
-            started=marks.started_ticks(pid),
+            started=started_ticks(pid),
             idle_s=self._idle_s,
             home=str(self._home),
             host=self._bind.host,
@@ -244,7 +244,7 @@ def _healthy(api: Api) -> bool:
 def _in_use(store: RunStore) -> bool:
     """Whether a run that has not ended has a living flow process; no when that is unknown."""
     with contextlib.suppress(EbbError):
-        return any(marks.lives(run.flow_process) for run in store.runs(open_only=True))
+        return any(lives(run.flow_process) for run in store.runs(open_only=True))
     return False
 
 

@@ -23,8 +23,9 @@ from ebbtide.infra.files.private import (
     write_whole,
 )
 from ebbtide.infra.models.phases import Reason
-from ebbtide.infra.platforms.local import marks
-from ebbtide.infra.platforms.local.processes import Ours, our_environment
+from ebbtide.infra.processes.environment import CLUSTER, HOME, ROLE, our_environment
+from ebbtide.infra.processes.identity import alive, signal_quietly, started_ticks
+from ebbtide.infra.processes.starting import Ours
 from ebbtide.infra.waiting import wait_until
 
 _STOP_TIMEOUT_S = 15.0
@@ -81,7 +82,7 @@ def running(home: Path) -> ServerInfo | None:
         info = ServerInfo(**json.loads((_folder(home) / "server.json").read_text()))
     except (OSError, ValueError, TypeError):
         return None
-    return info if marks.alive(info.pid, info.started) else None
+    return info if alive(info.pid, info.started) else None
 
 
 def start_early(home: Path, *, idle_s: float, bind: Bind = Bind()) -> None:  # noqa: B008  frozen
@@ -147,10 +148,10 @@ def stop(home: Path) -> bool:
     pid = _keeper_pid(home)
     if pid is None:
         return False
-    marks.signal_quietly(pid, signal.SIGTERM)
-    started = marks.started_ticks(pid)
-    if not wait_until(lambda: not marks.alive(pid, started), timeout_s=_STOP_TIMEOUT_S):
-        marks.signal_quietly(pid, signal.SIGKILL)
+    signal_quietly(pid, signal.SIGTERM)
+    started = started_ticks(pid)
+    if not wait_until(lambda: not alive(pid, started), timeout_s=_STOP_TIMEOUT_S):
+        signal_quietly(pid, signal.SIGKILL)
     return True
 
 
@@ -205,17 +206,17 @@ def _locked(home: Path) -> Iterator[bool]:
 
 
 def _start_keeper(home: Path, idle_s: float, bind: Bind) -> None:
-    environment = {key: v for key, v in our_environment(os.environ).items() if key != marks.CLUSTER}
-    environment.update({marks.HOME: str(home), marks.ROLE: "prefect-server"})
+    environment = {key: v for key, v in our_environment(os.environ).items() if key != CLUSTER}
+    environment.update({HOME: str(home), ROLE: "prefect-server"})
     folder = _folder(home)
     (folder / "failed").unlink(missing_ok=True)
     keeper = Ours(
         module="ebbtide.flows.prefect_server.keeper",
-        words=(str(home), str(idle_s), bind.host, bind.certificate, bind.key),
+        arguments=(str(home), str(idle_s), bind.host, bind.certificate, bind.key),
         environment=environment,
         log=folder / "server.log",
     ).start()
-    birth = {"pid": keeper.pid, "started": marks.started_ticks(keeper.pid)}
+    birth = {"pid": keeper.pid, "started": started_ticks(keeper.pid)}
     write_private(folder / "keeper.json", json.dumps(birth))
 
 
@@ -239,4 +240,4 @@ def _keeper_pid(home: Path) -> int | None:
         birth = json.loads((_folder(home) / "keeper.json").read_text())
     except (OSError, ValueError):
         return None
-    return int(birth["pid"]) if marks.alive(birth["pid"], birth["started"]) else None
+    return int(birth["pid"]) if alive(birth["pid"], birth["started"]) else None

@@ -28,7 +28,7 @@ from ebbtide.infra.installation import rounds
 from ebbtide.infra.installation.keeping import keep_to_limits
 from ebbtide.infra.lifecycle import reaper
 from ebbtide.infra.models.phases import Reason
-from ebbtide.infra.platforms.local import marks
+from ebbtide.infra.processes.identity import lives, started_ticks
 from ebbtide.infra.records.opening import open_store
 from ebbtide.infra.settings import Settings
 
@@ -85,7 +85,7 @@ def reconcile(settings: Settings, *, worker: Worker | None = None) -> Reconciled
     store = open_store(settings)
     with get_client(sync_client=True) as client:
         for one in store.registered():
-            if not marks.lives(one.process):
+            if not lives(one.process):
                 _end(client, one.flow_run_id, found)
                 store.unregister_process(one)
         for flow_run in _never_started(client, worker) if worker else ():
@@ -135,4 +135,4 @@ def _never_started(client: SyncPrefectClient, worker: Worker) -> list[FlowRun]:
 def process_lives(run: FlowRun) -> bool:
     """Whether the worker's process of a flow run is alive; others' flows do not register."""
     pid = run.infrastructure_pid or ""
-    return pid.isdigit() and marks.started_ticks(int(pid)) > 0
+    return pid.isdigit() and started_ticks(int(pid)) > 0

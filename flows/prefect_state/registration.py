@@ -17,7 +17,7 @@ from ebbtide.infra.escaping import visible
 from ebbtide.infra.lifecycle.stop import stop_run
 from ebbtide.infra.models.ids import RunName
 from ebbtide.infra.models.phases import Phase, Reason
-from ebbtide.infra.platforms.local import marks
+from ebbtide.infra.processes.identity import this_process
 from ebbtide.infra.records.opening import open_store
 from ebbtide.infra.settings import Settings
 from ebbtide.tasks.plain_logs import message_of, without_tracebacks
@@ -29,7 +29,7 @@ def register_process(settings: Settings) -> str:
     without_tracebacks()
     id_ = flow_run.get_id() or ""
     store = open_store(settings)
-    store.register_process(id_, flow_run.get_name() or "", marks.this_process())
+    store.register_process(id_, flow_run.get_name() or "", this_process())
     store.close()
     return id_
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ebbtide.infra.files import telling
-from ebbtide.infra.platforms.local.processes import end_with_parent
+from ebbtide.infra.processes.starting import end_with_parent
 from ebbtide.infra.waiting import now_s, wait_until
 
 _FIRST_PAUSE_S = 1.0

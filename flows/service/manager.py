@@ -25,8 +25,8 @@ from ebbtide.flows.service.prefect_http import worker_of
 from ebbtide.flows.service.stack import POOL, Restarts, StackInfo
 from ebbtide.infra.errors import EbbError
 from ebbtide.infra.files.rotation import rotate
-from ebbtide.infra.platforms.local import marks
-from ebbtide.infra.platforms.local.processes import USER_WORKDIR, reach_this_machine_directly
+from ebbtide.infra.processes.environment import ROLE, USER_WORKDIR, reach_this_machine_directly
+from ebbtide.infra.processes.identity import started_ticks
 from ebbtide.infra.request.catalog import find_file
 from ebbtide.infra.settings import Settings, load_settings
 from ebbtide.infra.waiting import wait_until, wall_s
@@ -48,7 +48,7 @@ class Manager:
         self._bind = bind
         self.folder = folder
         pid = os.getpid()
-        self.info = StackInfo(pid, marks.started_ticks(pid), str(folder), POOL, limit)
+        self.info = StackInfo(pid, started_ticks(pid), str(folder), POOL, limit)
         self.told_to_stop = threading.Event()
         self._server: ServerInfo | None = None
         name, pool = stack.worker_name(), self.info.pool
@@ -144,7 +144,7 @@ class Manager:
         config = find_file(self.folder, os.environ)
         if config is not None:
             os.environ["EBB_CONFIG"] = str(config.absolute())
-        os.environ.pop(marks.ROLE, None)
+        os.environ.pop(ROLE, None)
 
     def _run_verb(self, *argv: str) -> str:
         """Run one of ``flows.service.loops`` and return what it printed.

@@ -14,8 +14,9 @@ from typing import TypedDict
 
 from ebbtide.flows.prefect_server.bind import Bind
 from ebbtide.infra.files.private import private_folder, write_whole
-from ebbtide.infra.platforms.local import marks
-from ebbtide.infra.platforms.local.processes import USER_TMPDIR, Ours, our_environment
+from ebbtide.infra.processes.environment import ROLE, USER_TMPDIR, our_environment
+from ebbtide.infra.processes.identity import alive, started_with
+from ebbtide.infra.processes.starting import Ours
 from ebbtide.infra.settings import Settings
 from ebbtide.infra.waiting import wait_until
 
@@ -67,7 +68,7 @@ class StackInfo:
     @property
     def alive(self) -> bool:
         """Whether the manager is alive."""
-        return marks.alive(self.pid, self.started)
+        return alive(self.pid, self.started)
 
     @property
     def age_s(self) -> float:
@@ -116,14 +117,14 @@ def start(
     private_folder(settings.home, "stack")
     _file(settings).unlink(missing_ok=True)
     environment = {**our_environment(environ), "EBB_HOME": str(settings.home)}
-    environment[marks.ROLE] = "stack"
+    environment[ROLE] = "stack"
     _empty_temporary(settings)
     environment.setdefault(USER_TMPDIR, environ.get("TMPDIR", ""))
     # Prefect's names in a temporary folder are the same for all users of a machine.
     environment["TMPDIR"] = str(private_folder(settings.home, "stack", "tmp"))
     manager = Ours(
         module="ebbtide.flows.service.manager",
-        words=(str(folder), str(limit), bind.host, bind.certificate, bind.key),
+        arguments=(str(folder), str(limit), bind.host, bind.certificate, bind.key),
         environment=environment,
         log=log_of(settings),
         cwd=folder,
@@ -157,7 +158,7 @@ def end(settings: Settings, info: StackInfo, *, timeout_s: float) -> bool:
 def _empty_temporary(settings: Settings) -> None:
     """Delete the temporary folder of the worker and its flow runs, unless one of them is alive."""
     folder = settings.home / "stack" / "tmp"
-    if not marks.started_with("TMPDIR", str(folder)):
+    if not started_with("TMPDIR", str(folder)):
         shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -18,7 +18,7 @@ from ebbtide.infra.installation.footprint import size_of
 from ebbtide.infra.models.ids import RunName
 from ebbtide.infra.models.keep import Keep
 from ebbtide.infra.models.resources import format_memory
-from ebbtide.infra.platforms.local import marks
+from ebbtide.infra.processes.identity import lives
 from ebbtide.infra.records.opening import open_store
 from ebbtide.infra.records.store import RunStore
 from ebbtide.infra.request.catalog import catalog_for
@@ -54,14 +54,14 @@ def beyond(settings: Settings, store: RunStore, keep: Keep) -> list[Old]:
     """
     if not keep:
         return []
-    flows = {one.flow_run_id for one in store.registered() if marks.lives(one.process)}
+    flows = {one.flow_run_id for one in store.registered() if lives(one.process)}
     found, kept, bytes_ = [], 0, 0
     for run, ended in ((run, run.ended or 0.0) for run in store.runs_over()):
         size = size_of(settings.run_folder(run.name))
         too_old = keep.age_s is not None and wall_s() - ended > keep.age_s
         too_many = keep.runs is not None and kept >= keep.runs
         too_large = keep.bytes_ is not None and bytes_ + size > keep.bytes_
-        in_use = marks.lives(run.flow_process) or (run.key or "").partition("/")[0] in flows
+        in_use = lives(run.flow_process) or (run.key or "").partition("/")[0] in flows
         if (too_old or too_many or too_large) and not in_use:
             found.append(Old(run.name, ended, size))
         else:

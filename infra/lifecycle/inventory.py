@@ -10,15 +10,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 from ebbtide.infra.models.cluster import ClusterView
-from ebbtide.infra.models.hardware import HardwareTier, Node, NodePool
+from ebbtide.infra.models.hardware import HardwareTier, Neighbours, Node, NodePool
 from ebbtide.infra.models.ids import ClusterId, RunName
 from ebbtide.infra.models.job import RunSpec
 from ebbtide.infra.models.phases import Phase
 from ebbtide.infra.models.records import Cluster, LeaseState, Run, Share
 from ebbtide.infra.models.resources import NOTHING, Resources, format_duration
 from ebbtide.infra.platforms.base import known_platforms, load_platform
-from ebbtide.infra.platforms.local import marks
-from ebbtide.infra.platforms.local.neighbours import Neighbours, neighbours
+from ebbtide.infra.processes.identity import lives
 from ebbtide.infra.records.opening import open_store
 from ebbtide.infra.records.store import RunStore
 from ebbtide.infra.request.catalog import Catalog
@@ -141,7 +140,7 @@ def gather(settings: Settings, catalog: Catalog) -> Overview:
         shares=shares,
         queue=waiting_in((cluster for cluster, _ in living), specs),
         clusters=tuple(_cluster(cluster, run, specs[run.name]) for cluster, run in living),
-        neighbours=neighbours(settings.home),
+        neighbours=_neighbours(pools),
     )
 
 
@@ -204,6 +203,14 @@ def _pool(settings: Settings, pool: NodePool) -> PoolState:
     return PoolState(pool=pool, nodes=nodes)
 
 
+def _neighbours(states: Iterable[PoolState]) -> Neighbours:
+    """Of all nodes. One that is in several pools says the same in each."""
+    nodes = {node.name: node for state in states for node in state.nodes}
+    beside = [node.neighbours for node in nodes.values()]
+    claims = tuple(claim for each in beside for claim in each.claims)
+    return Neighbours(claims, hidden=next((each.hidden for each in beside if each.hidden), ""))
+
+
 def _share(share: Share, pools: Iterable[PoolState]) -> Share:
     nodes = [node for state in pools if state.pool.name == share.pool for node in state.nodes]
     return replace(share, node=nodes[0].name) if len(nodes) == 1 else share
@@ -228,7 +235,5 @@ def _lease(cluster: Cluster, run: Run) -> Lease:
     return Lease(
         duration_s=cluster.lease_s,
         left_s=max(0.0, cluster.lease_s - (wall_s() - cluster.renewed_at)),
-        renewed_by=run.flow_process.pid
-        if run.flow_process and marks.lives(run.flow_process)
-        else None,
+        renewed_by=run.flow_process.pid if run.flow_process and lives(run.flow_process) else None,
     )

@@ -21,7 +21,7 @@ from ebbtide.infra.models.ids import RunName
 from ebbtide.infra.models.job import RunSpec
 from ebbtide.infra.models.phases import Phase
 from ebbtide.infra.models.records import Run
-from ebbtide.infra.platforms.local import marks
+from ebbtide.infra.processes.identity import this_process
 from ebbtide.infra.records import runs
 from ebbtide.infra.records.opening import open_store
 from ebbtide.infra.records.store import RunStore
@@ -155,7 +155,7 @@ def begin(store: RunStore, request: RunRequest, *, key: str, flow_run_id: str = 
         CapacityError: QUEUE_FULL, all the time.
     """
     spec = spec_for(request, store, os.environ, Path.cwd())
-    flow_process = marks.this_process()
+    flow_process = this_process()
     requested_at = wall_s()
     refused: CapacityError | None = None
 
@@ -191,4 +191,4 @@ def take_over(store: RunStore, run: RunName, flow_run_id: str) -> None:
         run: its name.
         flow_run_id: of the flow run that this process is; empty when it is none.
     """
-    store.register_flow_process(run, marks.this_process(), flow_run_id or None)
+    store.register_flow_process(run, this_process(), flow_run_id or None)

@@ -9,12 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ebbtide.infra.errors import error_for
-from ebbtide.infra.models.ids import RunName
+from ebbtide.infra.models.ids import ClusterId, RunName
 from ebbtide.infra.models.phases import Reason
 from ebbtide.infra.models.records import Run
-from ebbtide.infra.platforms.local import marks
-from ebbtide.infra.platforms.local.platform import LocalPlatform
+from ebbtide.infra.platforms.base import Platform, load_platforms
+from ebbtide.infra.processes.identity import lives
 from ebbtide.infra.records import runs
+from ebbtide.infra.records.opening import open_store
 from ebbtide.infra.records.store import RunStore
 from ebbtide.infra.settings import Settings
 from ebbtide.infra.waiting import wall_s
@@ -35,12 +36,23 @@ class Reaped:
 
 def reap(settings: Settings) -> Reaped:
     """One round. Cheap when there is nothing to do."""
-    platform = LocalPlatform(settings)
-    ledger = platform.ledger
-    orphans = tuple(cluster for cluster in platform.orphans() if not platform.sweep(cluster))
-    hanging = tuple(each.id for each in ledger.living_clusters() if platform.reap(each.id))
-    ended = tuple(run for run in lost_runs(ledger) if settle(ledger, run))
-    return Reaped((*orphans, *hanging), ended)
+    store = open_store(settings)
+    released: list[ClusterId] = []
+    for platform in load_platforms(settings, store):
+        released += [cluster for cluster in platform.orphans() if not platform.sweep(cluster)]
+        released += _hanging(store, platform)
+    ended = tuple(run for run in lost_runs(store) if settle(store, run))
+    store.close()
+    return Reaped(tuple(released), ended)
+
+
+def _hanging(store: RunStore, platform: Platform) -> list[ClusterId]:
+    """Clusters of the platform that had an owner who does not do what it was told; released now."""
+    return [
+        cluster.id
+        for cluster, run in store.living_with_runs()
+        if run.spec.platform == platform.name and platform.reap(cluster.id)
+    ]
 
 
 def lost_runs(ledger: RunStore) -> tuple[RunName, ...]:
@@ -51,7 +63,7 @@ def lost_runs(ledger: RunStore) -> tuple[RunName, ...]:
 def is_lost(ledger: RunStore, run: Run) -> bool:
     """Whether nobody can end this run, which has not ended, any more. Only looks."""
     born = run.flow_process is not None or wall_s() - run.created > _BIRTH_S
-    if not born or marks.lives(run.flow_process):
+    if not born or lives(run.flow_process):
         return False
     return not ledger.living_clusters(run.name)
 

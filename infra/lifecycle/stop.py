@@ -23,9 +23,10 @@ def stop_run(settings: Settings, run: RunName, reason: Reason, *, at_once: bool 
     """
     store = open_store(settings)
     stopped = store.request_stop(run, reason)
-    platform = load_platform("local", settings)
-    clusters = store.living_clusters(run)
-    for cluster in clusters:
-        platform.release(cluster.id, reason, at_once=at_once)
+    found, clusters = store.run(run), store.living_clusters(run)
+    if found is not None and clusters:
+        platform = load_platform(found.spec.platform, settings, store)
+        for cluster in clusters:
+            platform.release(cluster.id, reason, at_once=at_once)
     store.close()
     return stopped or bool(clusters)

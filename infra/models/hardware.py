@@ -50,6 +50,37 @@ class NodePool:
     """At most so many runs wait for room, the next is refused; None: any number."""
 
 
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What the clusters of one user hold of a machine beside this installation."""
+
+    user: str
+    clusters: int
+    amount: Resources
+    mine: bool = False
+    """Whether it is this user's own, of another installation (EBB_HOME)."""
+
+    @property
+    def message(self) -> str:
+        """The claim as a sentence."""
+        whose = "your clusters of another EBB_HOME" if self.mine else f"user {self.user}'s clusters"
+        return f"{self.amount} of this machine are held by {whose}"
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbours:
+    """Everything that is held of a machine beside this installation, as far as it can be seen."""
+
+    claims: tuple[Claim, ...] = ()
+    hidden: str = ""
+    """Why it cannot be seen, as a sentence; empty where it can."""
+
+    @property
+    def message(self) -> str:
+        """What other users hold, for a note; empty when that is nothing."""
+        return "; ".join(claim.message for claim in self.claims if not claim.mine)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Node:
     """One machine of a pool, as it is now."""
@@ -59,6 +90,8 @@ class Node:
     """What runs of ours may have of it."""
     used: Resources = NOTHING
     """Held by runs now; more than the capacity when that was made smaller meanwhile."""
+    neighbours: Neighbours = Neighbours()
+    """What others hold of it, who are not in our queue."""
     ready: bool = True
     """Takes work."""
 

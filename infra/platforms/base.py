@@ -15,6 +15,7 @@ from ebbtide.infra.models.hardware import Node, NodePool
 from ebbtide.infra.models.ids import ClusterId
 from ebbtide.infra.models.job import JobSpec, RunSpec
 from ebbtide.infra.models.phases import Reason, Step
+from ebbtide.infra.records.store import RunStore
 from ebbtide.infra.settings import Settings
 
 _REGISTRY = {
@@ -166,11 +167,26 @@ def known_platforms() -> tuple[str, ...]:
     return tuple(_REGISTRY)
 
 
-def load_platform(name: str, settings: Settings) -> Platform:
-    """Load the platform of this name.
+def load_platform(name: str, settings: Settings, store: RunStore | None = None) -> Platform:
+    """Load one platform, for the calling thread.
+
+    Args:
+        name: one of ``known_platforms``.
+        settings: of this installation.
+        store: one that is open in this thread, perhaps a copy for looking only; None: the platform
+            opens its own. A store that does not have this platform's records is left alone.
+
+    Returns:
+        The platform; like its store, it is for one thread.
 
     Raises:
-        KeyError: for a name that is not in ``known_platforms``.
+        KeyError: for another name.
     """
     module, attribute = _REGISTRY[name].split(":")
-    return cast(Platform, getattr(importlib.import_module(module), attribute)(settings))
+    make = getattr(importlib.import_module(module), attribute)
+    return cast(Platform, make(settings, store))
+
+
+def load_platforms(settings: Settings, store: RunStore | None = None) -> tuple[Platform, ...]:
+    """Load all platforms, for whoever looks for everything that lives; see ``load_platform``."""
+    return tuple(load_platform(name, settings, store) for name in known_platforms())

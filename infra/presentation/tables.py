@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from ebbtide.infra.lifecycle.inventory import Overview, PoolState, TierState, Waiting
+from ebbtide.infra.models.hardware import Neighbours
 from ebbtide.infra.models.records import Share
 from ebbtide.infra.models.resources import Resources, format_cpu, format_duration, format_memory
-from ebbtide.infra.platforms.local.neighbours import HIDDEN, Neighbours
 
 Row = tuple[str, ...]
 
@@ -133,7 +133,7 @@ def others(found: Neighbours) -> Table:
         for c in found.claims
     ]
     headers = ("USER", "CLUSTERS", "CPU", "MEMORY")
-    return Table("Held by others", headers, rows, HIDDEN if found.hidden else "nothing")
+    return Table("Held by others", headers, rows, found.hidden or "nothing")
 
 
 def tiers(states: Iterable[TierState]) -> Table:

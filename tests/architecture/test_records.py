@@ -16,6 +16,7 @@ _VALUES = (
     f"{_ROOM}.sqlite.files.end_what_went_on",
     f"{_ROOM}.sqlite.schema.VERSION",
 )
+_STORES = (f"{_ROOM}.ledger", f"{_ROOM}.salvage", f"{_ROOM}.sqlite")
 _SQL = re.compile(
     r"\b(SELECT\s.+\sFROM|SELECT 1|INSERT (OR \w+ )?INTO|UPDATE \w+ SET|DELETE FROM|PRAGMA \w)",
     re.DOTALL,
@@ -51,7 +52,7 @@ def test_only_its_own_platform_knows_which_store_it_is() -> None:
         for module in modules()
         if not module.name.startswith(may)
         for line, name in module.imports()
-        if name.startswith((f"{_ROOM}.ledger", f"{_ROOM}.sqlite")) and name not in _VALUES
+        if name.startswith(_STORES) and name not in _VALUES
     ]
     assert found == []
 

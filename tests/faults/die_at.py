@@ -27,6 +27,7 @@ from ebbtide.infra.models.ids import ClusterId
 from ebbtide.infra.models.job import RunSpec
 from ebbtide.infra.models.phases import Step
 from ebbtide.infra.platforms.local import marks
+from ebbtide.infra.processes.identity import started_ticks
 from ebbtide.infra.records import runs
 from ebbtide.infra.records.ledger import Ledger
 from ebbtide.infra.settings import load_settings
@@ -43,7 +44,7 @@ def main(spec_file: Path, fault: list[str], *, prefect: bool) -> int:
     if ledger.run(spec.name) is None:
         runs.begin(ledger, spec)
     pid = os.getpid()
-    ledger.update_run(spec.name, flow_pid=pid, flow_started=marks.started_ticks(pid))
+    ledger.update_run(spec.name, flow_pid=pid, flow_started=started_ticks(pid))
     if fault:
         _arrange(Step(fault[0]), fault[1], settings.home)
     try:

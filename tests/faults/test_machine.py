@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from ebbtide.infra.files.cuts import cut_of
 from ebbtide.infra.models.ids import RunName
 from ebbtide.infra.models.job import JobSpec, Limits, RunSpec
 from ebbtide.infra.models.phases import ExitCode
-from ebbtide.infra.platforms.local.cuts import cut_of
 from tests.faults.stage import ITS_CODE, RUN, Stage
 
 DISK_BYTES = 8 * 2**20

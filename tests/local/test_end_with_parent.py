@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from ebbtide.infra.platforms.local import marks
+from ebbtide.infra.processes.identity import alive
 from tests.conftest import ROOT
 from tests.helpers import wait_until
 
 PARENT = """
 import os, signal, subprocess, sys
-from ebbtide.infra.platforms.local.processes import end_with_parent
+from ebbtide.infra.processes.starting import end_with_parent
 number = signal.Signals(int(sys.argv[1]))
 child = subprocess.Popen(["sleep", "60"], preexec_fn=end_with_parent(number))
 print(child.pid, flush=True)
@@ -33,6 +33,6 @@ def test_child_ends_when_its_parent_is_killed(tmp_path: Path, number: signal.Sig
     with subprocess.Popen(argv, stdout=subprocess.PIPE, env=environment) as parent:
         assert parent.stdout is not None
         child = int(parent.stdout.readline())
-        assert marks.alive(child)
+        assert alive(child)
         parent.kill()
-        wait_until(lambda: not marks.alive(child), 10, "the child ends too")
+        wait_until(lambda: not alive(child), 10, "the child ends too")

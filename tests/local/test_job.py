@@ -12,7 +12,7 @@ import pytest
 
 from ebbtide.infra.models.job import Limits, RetryPolicy
 from ebbtide.infra.models.phases import ExitCode, Reason
-from ebbtide.infra.platforms.local import marks
+from ebbtide.infra.processes.identity import alive
 from ebbtide.infra.request.option_values import RESERVED_VARIABLES
 from ebbtide.infra.request.options import merge
 from tests.clusters import Outcome, carried_out, cluster_spec, run_spec, script
@@ -117,7 +117,7 @@ def test_grandchild_that_dropped_the_mark_is_gone_afterwards(
     outcome = run(ebb_home, tmp_path, text)
     pids = [int(pid) for pid in outcome.output().split()]
     assert pids
-    assert not any(marks.alive(pid) for pid in pids)
+    assert not any(alive(pid) for pid in pids)
 
 
 def test_program_is_tried_again_only_if_asked(ebb_home: Path, tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from ebbtide.infra.models.phases import Reason
 from ebbtide.infra.models.records import ProcessRef
 from ebbtide.infra.platforms.local import marks
 from ebbtide.infra.platforms.local.platform import LocalPlatform
+from ebbtide.infra.processes.identity import alive
 from ebbtide.infra.records import runs
 from ebbtide.infra.records.ledger import Ledger
 from ebbtide.infra.settings import Settings
@@ -40,7 +41,7 @@ def _kill(platform: LocalPlatform) -> None:
     for role in ("guard", "supervisor"):
         (pid,) = _pids(platform, role)
         os.kill(pid, signal.SIGKILL)
-        wait_until(lambda pid=pid: not marks.alive(pid), 10, f"the {role} is dead")  # type: ignore[misc]
+        wait_until(lambda pid=pid: not alive(pid), 10, f"the {role} is dead")  # type: ignore[misc]
 
 
 def _stop(platform: LocalPlatform) -> None:

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from ebbtide.infra.files.cuts import cut_of
 from ebbtide.infra.lifecycle import steps
 from ebbtide.infra.models.job import JobSpec, Limits
-from ebbtide.infra.platforms.local.cuts import cut_of
 from ebbtide.infra.settings import Settings
 from tests.clusters import carried_out, cluster_spec, run_spec, script, standing
 

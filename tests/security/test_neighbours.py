@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 
 from ebbtide.flows.cli import main as cli
+from ebbtide.infra.models.hardware import Neighbours
 from ebbtide.infra.models.ids import RunName
 from ebbtide.infra.models.resources import Resources
 from ebbtide.infra.platforms.local import neighbours as module
 from ebbtide.infra.platforms.local.neighbours import (
     HIDDEN,
-    Neighbours,
     name_for,
     neighbours,
     read_name,
@@ -107,7 +107,7 @@ def test_what_others_hold_is_shown_with_their_name(
     (claim,) = [each for each in neighbours(ebb_home).claims if each.user == other_user.name]
     assert (claim.clusters, claim.amount.cpu_millis, claim.mine) == (2, 2000, False)
     sentence = f"2 CPU, 6 GiB of this machine are held by user {other_user.name}'s clusters"
-    assert claim.words == sentence
+    assert claim.message == sentence
     assert cli.main(["nodes"]) == 0
     assert re.search(rf"^{other_user.name} +2 +2 +6 GiB", capsys.readouterr().out, re.MULTILINE)
     assert cli.main(["nodes", "--json"]) == 0
@@ -163,14 +163,14 @@ def test_another_home_of_mine_is_seen_and_this_one_is_no_neighbour(
             return sum(claim.clusters for claim in found)
 
         wait_until(lambda: mine(tmp_path) > mine(ebb_home), 10, f"{amount} are seen from elsewhere")
-        assert not [c for c in neighbours(ebb_home).claims if str(ebb_home) in c.words]
+        assert not [c for c in neighbours(ebb_home).claims if str(ebb_home) in c.message]
 
 
 def test_where_others_cannot_be_seen_it_is_said(
     ebb_home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(module, "_name_of", lambda _: "")
-    assert neighbours(ebb_home) == Neighbours((), hidden=True)
+    assert neighbours(ebb_home) == Neighbours((), hidden=HIDDEN)
     assert others(neighbours(ebb_home)).empty == HIDDEN
     assert cli.main(["nodes"]) == 0
     assert HIDDEN in capsys.readouterr().err

@@ -21,7 +21,7 @@ from ebbtide.infra.models.ids import RunName
 from ebbtide.infra.models.phases import Reason
 from ebbtide.infra.models.records import ProcessRef
 from ebbtide.infra.platforms.local.platform import LocalPlatform
-from ebbtide.infra.platforms.local.processes import Ours
+from ebbtide.infra.processes.starting import Ours
 from ebbtide.infra.records import runs
 from ebbtide.infra.records.ledger import Ledger
 from ebbtide.infra.settings import Settings

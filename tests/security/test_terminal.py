@@ -20,12 +20,12 @@ from ebbtide.infra.accounting.receipts import receipt_of
 from ebbtide.infra.errors import error_for
 from ebbtide.infra.escaping import json_text, markdown, visible
 from ebbtide.infra.lifecycle.inventory import gather
+from ebbtide.infra.models.hardware import Claim, Neighbours
 from ebbtide.infra.models.ids import ClusterId, RunName
 from ebbtide.infra.models.job import JobSpec
 from ebbtide.infra.models.phases import Reason
 from ebbtide.infra.models.records import Event, EventKind
 from ebbtide.infra.models.usage import Span
-from ebbtide.infra.platforms.local.neighbours import Claim, Neighbours
 from ebbtide.infra.presentation.receipt_text import receipt_markdown
 from ebbtide.infra.presentation.tables import tables
 from ebbtide.infra.records import runs

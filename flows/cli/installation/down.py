@@ -6,7 +6,7 @@ from ebbtide.flows.cli.output import Parser, print_json, say
 from ebbtide.flows.service import stack
 from ebbtide.infra.errors import ReleaseError
 from ebbtide.infra.models.phases import ExitCode, Reason
-from ebbtide.infra.platforms.base import load_platform
+from ebbtide.infra.platforms.base import load_platforms
 from ebbtide.infra.records.opening import open_store
 from ebbtide.infra.settings import load_settings
 
@@ -28,7 +28,8 @@ def main(args: list[str]) -> int:
             hint=f"see {stack.log_of(settings)}",
         )
     ours = set(open_store(settings).clusters_of())
-    held = [item for item in load_platform("local", settings).held() if item.cluster in ours]
+    alive = [item for platform in load_platforms(settings) for item in platform.held()]
+    held = [item for item in alive if item.cluster in ours]
     if options.json:
         print_json({"was_up": info is not None, "held": len(held)})
         return ExitCode.OK

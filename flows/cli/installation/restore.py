@@ -10,7 +10,7 @@ from ebbtide.flows.service import stack
 from ebbtide.infra.errors import ConfigurationError, Problem
 from ebbtide.infra.installation.backup import restore
 from ebbtide.infra.models.phases import ExitCode, Reason
-from ebbtide.infra.platforms.local import marks
+from ebbtide.infra.platforms.base import load_platforms
 from ebbtide.infra.settings import Settings, load_settings
 
 _DESCRIPTION = """Makes an EBB_HOME from what `ebb backup` has written to FOLDER. Refused while
@@ -40,7 +40,8 @@ def main(args: list[str]) -> int:
 
 def _living(settings: Settings) -> list[str]:
     """List what of this installation is alive."""
-    found = [f"{one.role} of {one.cluster} (pid {one.pid})" for one in marks.marked(settings.home)]
+    held = [one for platform in load_platforms(settings) for one in platform.held()]
+    found = [f"{one.role} of {one.cluster} ({one.where})" for one in held if one.role != "folder"]
     up, info = stack.running(settings), server.running(settings.home)
     if up is not None:
         found.append(f"ebb up (pid {up.pid})")

@@ -13,7 +13,7 @@ from ebbtide.flows.service.health import Check
 from ebbtide.infra.errors import EbbError
 from ebbtide.infra.installation.footprint import Footprint, footprint
 from ebbtide.infra.models.phases import ExitCode
-from ebbtide.infra.records.salvage import LastKnown
+from ebbtide.infra.records.opening import open_to_look
 from ebbtide.infra.request.catalog import catalog_for
 from ebbtide.infra.settings import Settings, load_settings
 
@@ -67,7 +67,7 @@ def _space(settings: Settings) -> tuple[Footprint | None, list[Check]]:
     keeps = ""
     with contextlib.suppress(EbbError):  # ebb doctor says what is wrong with the file
         keeps = str(catalog_for(os.environ, Path.cwd())[0].keep)
-    store = LastKnown(settings.home)
+    store = open_to_look(settings)
     try:
         checks = health.space(taken := footprint(settings, store), keeps)
     except EbbError as error:

@@ -19,10 +19,10 @@ from ebbtide.flows.prefect_server import api, server
 from ebbtide.flows.service import stack
 from ebbtide.infra.errors import ConfigurationError, EbbError
 from ebbtide.infra.frameworks.base import WITHOUT_CLUSTER, known_frameworks, load_framework
+from ebbtide.infra.lifecycle.inventory import gather
 from ebbtide.infra.models.phases import ExitCode
 from ebbtide.infra.models.resources import format_memory
-from ebbtide.infra.platforms.local import marks
-from ebbtide.infra.platforms.local.neighbours import HIDDEN, neighbours
+from ebbtide.infra.processes.identity import started_ticks
 from ebbtide.infra.records.opening import open_store
 from ebbtide.infra.records.sqlite.schema import VERSION
 from ebbtide.infra.request.catalog import catalog_for
@@ -100,9 +100,13 @@ def _home() -> list[Finding]:
 
 def _neighbours() -> list[Finding]:
     """Other users' clusters are not in our queue, so cores may be used by both."""
-    found = neighbours(load_settings().home)
+    try:
+        catalog, _ = catalog_for(os.environ, Path.cwd())
+        found = gather(load_settings(), catalog).neighbours
+    except EbbError:
+        return []  # whether catalog and ledger can be read are other checks
     if found.claims:
-        detail = "; ".join(claim.words for claim in found.claims)
+        detail = "; ".join(claim.message for claim in found.claims)
         return [
             Finding(
                 "other users",
@@ -111,7 +115,7 @@ def _neighbours() -> list[Finding]:
                 "give the pools in ebb.yaml less than the whole machine",
             )
         ]
-    return [Finding("other users", "ok", HIDDEN if found.hidden else "hold nothing")]
+    return [Finding("other users", "ok", found.hidden or "hold nothing")]
 
 
 def _frameworks() -> list[Finding]:
@@ -194,7 +198,7 @@ def _machine() -> list[Finding]:
         findings.append(Finding("catalog", "ok", f"{catalog.source}: {pools}"))
     except EbbError as error:
         findings.append(Finding("catalog", "missing", error.summary, error.hint))
-    if marks.started_ticks(os.getpid()) == 0:
+    if started_ticks(os.getpid()) == 0:
         fix = "mount /proc; without it nothing can be proved to be gone"
         findings.append(Finding("/proc", "missing", "cannot be read", fix))
     try:

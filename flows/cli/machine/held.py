@@ -13,10 +13,9 @@ from ebbtide.infra.lifecycle.inventory import lease_of
 from ebbtide.infra.models.ids import ClusterId
 from ebbtide.infra.models.phases import ExitCode
 from ebbtide.infra.models.resources import format_duration
-from ebbtide.infra.platforms.base import HeldResource
-from ebbtide.infra.platforms.local import marks
-from ebbtide.infra.platforms.local.platform import LocalPlatform
-from ebbtide.infra.records.salvage import LastKnown
+from ebbtide.infra.platforms.base import HeldResource, load_platforms
+from ebbtide.infra.processes.identity import lives
+from ebbtide.infra.records.opening import open_to_look
 from ebbtide.infra.records.store import RunStore
 from ebbtide.infra.settings import Settings, load_settings
 from ebbtide.infra.waiting import wall_s
@@ -35,13 +34,14 @@ def main(args: list[str]) -> int:
     parser.add_argument("--release", action="store_true", help="end what has no living owner")
     options = parser.take(args)
     settings = load_settings()
-    store = LastKnown(settings.home)
-    platform = LocalPlatform(settings, store)
+    store = open_to_look(settings)
+    platforms = load_platforms(settings, store)
     if options.release:
         released = reaper.reap(settings).clusters
         say(f"released: {', '.join(released) or 'nothing'}")
-    orphans = set(platform.orphans())
-    facts = [_fact(store, held, orphans) for held in platform.held()]
+    orphans = {cluster for platform in platforms for cluster in platform.orphans()}
+    held = [resource for platform in platforms for resource in platform.held()]
+    facts = [_fact(store, resource, orphans) for resource in held]
     if store.stale:
         say(f"! {store.stale}")
     flows = _flows(store)
@@ -75,7 +75,7 @@ def _flows(store: RunStore) -> list[dict[str, Any]]:
     return [
         {"run": run.name, "pid": run.flow_process.pid, "age_s": round(wall_s() - run.created, 1)}
         for run in store.runs(open_only=True)
-        if run.flow_process is not None and marks.lives(run.flow_process)
+        if run.flow_process is not None and lives(run.flow_process)
     ]
 
 

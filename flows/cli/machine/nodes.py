@@ -12,7 +12,6 @@ from ebbtide.infra.lifecycle.inventory import ClusterState, Overview, PoolState,
 from ebbtide.infra.models.hardware import Node
 from ebbtide.infra.models.phases import ExitCode
 from ebbtide.infra.models.resources import Resources
-from ebbtide.infra.platforms.local.neighbours import HIDDEN
 from ebbtide.infra.presentation.tables import tables
 from ebbtide.infra.records.opening import open_store
 from ebbtide.infra.request.catalog import catalog_for
@@ -54,7 +53,7 @@ def _show(overview: Overview) -> None:
     if not overview.clusters:
         say("nothing runs and nobody waits; a first look: ebb run hello")
     if overview.neighbours.hidden:
-        say(HIDDEN)
+        say(overview.neighbours.hidden)
     say(f"* the default; from {overview.source}")
 
 
@@ -91,7 +90,7 @@ def _document(overview: Overview) -> dict[str, Any]:
             {"user": c.user, "mine": c.mine, "clusters": c.clusters, **_amount(c.amount)}
             for c in overview.neighbours.claims
         ],
-        "others_hidden": overview.neighbours.hidden,
+        "others_hidden": bool(overview.neighbours.hidden),
         "tiers": tier_facts(overview.tiers),
     }
 

@@ -19,7 +19,7 @@ from ebbtide.infra.presentation.receipt_text import (
     receipt_lines,
     use_data,
 )
-from ebbtide.infra.records.salvage import LastKnown
+from ebbtide.infra.records.opening import open_to_look
 from ebbtide.infra.records.store import RunStore
 from ebbtide.infra.request.hints import problem_from
 from ebbtide.infra.settings import load_settings
@@ -42,7 +42,7 @@ def main(args: list[str]) -> int:
         "--since", default="30d", help="how far back, like 12h or 7d (default: 30d)"
     )
     options = parser.take(args)
-    store = LastKnown(load_settings().home)
+    store = open_to_look(load_settings())
     if options.run is not None:
         return _show_one(store, options.run, as_json=options.json)
     since = wall_s() - _seconds(options.since)

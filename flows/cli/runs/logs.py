@@ -9,10 +9,10 @@ from pathlib import Path
 from ebbtide.flows.cli.output import Parser, known_run, print_json
 from ebbtide.flows.cli.streams import ByteWriter
 from ebbtide.infra.errors import ConfigurationError, Problem
+from ebbtide.infra.files.tails import Tail
 from ebbtide.infra.lifecycle.reaper import is_lost
 from ebbtide.infra.models.phases import ExitCode, Reason
-from ebbtide.infra.platforms.local.tails import Tail
-from ebbtide.infra.records.salvage import LastKnown
+from ebbtide.infra.records.opening import open_to_look
 from ebbtide.infra.request.hints import did_you_mean
 from ebbtide.infra.settings import load_settings
 from ebbtide.infra.waiting import pause
@@ -37,7 +37,7 @@ def main(args: list[str]) -> int:
     options.run, _, program = options.run.partition("/")
     options.source = program or options.source
     settings = load_settings()
-    store = LastKnown(settings.home)
+    store = open_to_look(settings)
     known_run(store, options.run)
     files = _files(settings.run_folder(options.run), options.source)
     if options.json:

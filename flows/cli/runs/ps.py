@@ -13,8 +13,8 @@ from ebbtide.infra.lifecycle.reaper import lost_runs
 from ebbtide.infra.models.phases import ExitCode
 from ebbtide.infra.models.records import Run
 from ebbtide.infra.models.resources import format_duration
-from ebbtide.infra.platforms.local.platform import LocalPlatform
-from ebbtide.infra.records.salvage import LastKnown
+from ebbtide.infra.platforms.base import load_platforms
+from ebbtide.infra.records.opening import open_to_look
 from ebbtide.infra.records.store import RunStore
 from ebbtide.infra.settings import load_settings
 from ebbtide.infra.waiting import wall_s
@@ -33,12 +33,14 @@ def main(args: list[str]) -> int:
     )
     options = parser.take(args)
     settings = load_settings()
-    store = LastKnown(settings.home)
+    store = open_to_look(settings)
     while True:
         facts = [_facts(store, run) for run in store.runs(open_only=not options.all)]
         if store.stale:
             say(f"! {store.stale}; ebb held shows what is alive")
-        unowned = (*LocalPlatform(settings, store).orphans(), *lost_runs(store))
+        platforms = load_platforms(settings, store)
+        orphans = [cluster for platform in platforms for cluster in platform.orphans()]
+        unowned = (*orphans, *lost_runs(store))
         if unowned:
             say(f"! no living owner: {', '.join(unowned)}; ebb held --release ends them")
         if options.json:

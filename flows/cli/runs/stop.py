@@ -25,9 +25,9 @@ def main(args: list[str]) -> int:
     options = parser.take(args)
     settings = load_settings()
     store = open_store(settings)
-    known_run(store, options.run)
+    run = known_run(store, options.run)
     stopped = stop_run(settings, options.run, Reason.CANCELLED, at_once=options.now)
-    platform = load_platform("local", settings)
+    platform = load_platform(run.spec.platform, settings)
     clusters = store.clusters_of(options.run)
 
     def released() -> bool:

@@ -14,6 +14,7 @@ from ebbtide.flows.launch import Flow
 from ebbtide.flows.prefect_server import server
 from ebbtide.flows.service import stack
 from ebbtide.infra.accounting.receipts import receipt_of
+from ebbtide.infra.files.tails import Tail
 from ebbtide.infra.lifecycle import reaper
 from ebbtide.infra.lifecycle.stop import stop_run
 from ebbtide.infra.models.job import RunSpec
@@ -21,7 +22,6 @@ from ebbtide.infra.models.phases import ExitCode, Reason, Step
 from ebbtide.infra.models.records import Event, EventKind
 from ebbtide.infra.models.resources import format_duration
 from ebbtide.infra.platforms.base import HeldResource, load_platform
-from ebbtide.infra.platforms.local.tails import Tail
 from ebbtide.infra.presentation.receipt_text import short_line
 from ebbtide.infra.records.store import RunStore
 from ebbtide.infra.settings import Settings

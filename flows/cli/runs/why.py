@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from ebbtide.flows.cli.output import Parser, known_run, print_json, show
+from ebbtide.infra.files.tails import last_bytes
 from ebbtide.infra.models.phases import ExitCode
-from ebbtide.infra.platforms.local.tails import last_bytes
 from ebbtide.infra.policy.diagnosis import Story, diagnose
-from ebbtide.infra.records.salvage import LastKnown
+from ebbtide.infra.records.opening import open_to_look
 from ebbtide.infra.settings import load_settings
 
 _DESCRIPTION = """Says why a run waits, failed or was slow, from what was recorded; also days later.
@@ -23,7 +23,7 @@ def main(args: list[str]) -> int:
     parser.add_argument("run")
     options = parser.take(args)
     settings = load_settings()
-    store = LastKnown(settings.home)
+    store = open_to_look(settings)
     run = known_run(store, options.run)
     story = Story(
         phase=run.phase,

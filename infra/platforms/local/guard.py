@@ -20,6 +20,7 @@ from ebbtide.infra.errors import EbbError
 from ebbtide.infra.models.ids import ClusterId, RunName
 from ebbtide.infra.models.phases import Reason
 from ebbtide.infra.platforms.local import marks
+from ebbtide.infra.processes.identity import signal_quietly
 from ebbtide.infra.records.ledger import Ledger
 
 _PR_SET_CHILD_SUBREAPER = 36
@@ -48,7 +49,7 @@ def main(home: Path, run: RunName, cluster: ClusterId, attempt: int) -> None:
     ]
     supervisor = subprocess.Popen(argv, env=environment, start_new_session=True)
     # A polite end is the supervisor's to carry out: it knows what the user's program still needs.
-    signal.signal(signal.SIGTERM, lambda *_: marks.signal_quietly(supervisor.pid, signal.SIGTERM))
+    signal.signal(signal.SIGTERM, lambda *_: signal_quietly(supervisor.pid, signal.SIGTERM))
     _wait_for(supervisor.pid)
     folder, me = home / "clusters" / cluster, frozenset({os.getpid()})
     left = marks.sweep(home, cluster, folder, spare=me, my_children=True)

@@ -11,49 +11,19 @@ import contextlib
 import os
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 
 from ebbtide.infra.files.private import user_name
+from ebbtide.infra.models.hardware import Claim, Neighbours
 from ebbtide.infra.models.resources import NOTHING, Resources
 from ebbtide.infra.platforms.local import marks
+from ebbtide.infra.processes.identity import all_pids
 
 _LONGEST = 15
 """Bytes the kernel keeps of a process's name."""
 _GIB = 2**30
 _CLAIM = re.compile(r"ebb (\d{1,6}(?:\.\d{1,3})?)c (\d{1,6}(?:\.\d)?)g", re.ASCII)
 HIDDEN = "other users' processes cannot be seen here, nor what their clusters hold (hidepid)"
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """What one user's clusters hold, all together."""
-
-    user: str
-    clusters: int
-    amount: Resources
-    mine: bool = False
-    """This user's own, of another installation (EBB_HOME)."""
-
-    @property
-    def words(self) -> str:
-        """A sentence."""
-        whose = "your clusters of another EBB_HOME" if self.mine else f"user {self.user}'s clusters"
-        return f"{self.amount} of this machine are held by {whose}"
-
-
-@dataclass(frozen=True, slots=True)
-class Neighbours:
-    """All of them."""
-
-    claims: tuple[Claim, ...] = ()
-    hidden: bool = False
-    """The system shows nobody the processes of others."""
-
-    @property
-    def words(self) -> str:
-        """What other users hold, for a note; empty when that is nothing."""
-        return "; ".join(claim.words for claim in self.claims if not claim.mine)
 
 
 def say_what_is_held(amount: Resources) -> None:
@@ -82,7 +52,7 @@ def neighbours(home: Path) -> Neighbours:
     """What is held beside this installation, by user."""
     me = os.getuid()
     found: dict[int, list[Resources]] = {}
-    for pid in marks.all_pids():
+    for pid in all_pids():
         amount = read_name(_name_of(pid))
         uid = _user_of(pid) if amount is not None else None
         if amount is None or uid is None:
@@ -90,7 +60,7 @@ def neighbours(home: Path) -> Neighbours:
         if uid != me or marks.home_of(pid) not in ("", str(home)):
             found.setdefault(uid, []).append(amount)
     claims = (_claim(uid, amounts, mine=uid == me) for uid, amounts in sorted(found.items()))
-    return Neighbours(tuple(claims), hidden=not _name_of(1))
+    return Neighbours(tuple(claims), hidden="" if _name_of(1) else HIDDEN)
 
 
 def _claim(uid: int, amounts: Iterable[Resources], *, mine: bool) -> Claim:

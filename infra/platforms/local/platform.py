@@ -27,11 +27,15 @@ from ebbtide.infra.models.records import Cluster, RunLimits
 from ebbtide.infra.platforms.base import HeldResource, Login
 from ebbtide.infra.platforms.local import marks
 from ebbtide.infra.platforms.local.layout import Layout
+from ebbtide.infra.platforms.local.neighbours import neighbours
 from ebbtide.infra.platforms.local.pool import free_room
-from ebbtide.infra.platforms.local.processes import Ours, our_environment
 from ebbtide.infra.platforms.local.watching import Watch, view_of
+from ebbtide.infra.processes.environment import our_environment
+from ebbtide.infra.processes.identity import lives
+from ebbtide.infra.processes.starting import Ours
 from ebbtide.infra.records import runs
 from ebbtide.infra.records.ledger import Ledger
+from ebbtide.infra.records.store import RunStore
 from ebbtide.infra.settings import Settings
 from ebbtide.infra.waiting import wall_s
 
@@ -48,9 +52,9 @@ class LocalPlatform:
 
     name = "local"
 
-    def __init__(self, settings: Settings, ledger: Ledger | None = None):
+    def __init__(self, settings: Settings, store: RunStore | None = None):
         self.settings = settings
-        self.ledger = ledger or Ledger(settings.home)
+        self.ledger = store if isinstance(store, Ledger) else Ledger(settings.home)
 
     def declare(self, spec: RunSpec, cluster: ClusterId, attempt: int) -> None:
         """Add the cluster to its pool's queue and give it a supervisor."""
@@ -152,7 +156,7 @@ class LocalPlatform:
         found = self.ledger.cluster(cluster)
         if found is None or found.released:
             return False
-        if marks.lives(found.supervisor):
+        if lives(found.supervisor):
             return True
         if found.supervisor is None and wall_s() - found.created < _BIRTH_S:
             return True
@@ -208,8 +212,13 @@ class LocalPlatform:
 
     def nodes(self, pool: NodePool) -> tuple[Node, ...]:
         """This machine; what is held of it are the pool's shares."""
-        used = pool.capacity - free_room(self.ledger, pool)
-        return (Node(name=os.uname().nodename, capacity=pool.capacity, used=used),)
+        node = Node(
+            name=os.uname().nodename,
+            capacity=pool.capacity,
+            used=pool.capacity - free_room(self.ledger, pool),
+            neighbours=neighbours(self.settings.home),
+        )
+        return (node,)
 
     def _folders(self, cluster: ClusterId | None) -> list[HeldResource]:
         found = []
@@ -232,7 +241,7 @@ class LocalPlatform:
         environment.update(marks.mark(self.settings.home, run, cluster, "guard", "guard"))
         Ours(
             module="ebbtide.infra.platforms.local.guard",
-            words=(str(self.settings.home), run, cluster, str(attempt)),
+            arguments=(str(self.settings.home), run, cluster, str(attempt)),
             environment=environment,
             log=folder / "supervisor.log",
         ).start()

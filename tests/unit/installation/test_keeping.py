@@ -11,7 +11,7 @@ from ebbtide.infra.installation.keeping import beyond, keep_to_limits, prune
 from ebbtide.infra.models.ids import ClusterId, RunName
 from ebbtide.infra.models.keep import Keep, parse_keep
 from ebbtide.infra.models.records import Event, EventKind, Run
-from ebbtide.infra.platforms.local import marks
+from ebbtide.infra.processes.identity import started_ticks, this_process
 from ebbtide.infra.records.ledger import Ledger
 from ebbtide.infra.settings import Settings
 from ebbtide.infra.waiting import wall_s
@@ -68,7 +68,7 @@ def test_old_ones_go_and_those_that_live_or_hold_something_never(settings: Setti
     add(settings, "holds", days_ago=40).update_cluster(ClusterId("holds-1"), released_at=None)
     flow = add(settings, "driven", days_ago=40)
     flow.update_run(
-        RunName("driven"), flow_pid=os.getpid(), flow_started=marks.started_ticks(os.getpid())
+        RunName("driven"), flow_pid=os.getpid(), flow_started=started_ticks(os.getpid())
     )
     assert names(settings, Keep(age_s=30 * DAY_S)) == ["old"]
 
@@ -76,7 +76,7 @@ def test_old_ones_go_and_those_that_live_or_hold_something_never(settings: Setti
 def test_job_of_a_flow_that_lives_is_kept_for_its_retry(settings: Settings) -> None:
     ledger = add(settings, "job", days_ago=40)
     ledger.update_run(RunName("job"), job_key="flow-1/prepare")
-    ledger.register_process("flow-1", "mine", marks.this_process())
+    ledger.register_process("flow-1", "mine", this_process())
     assert names(settings, Keep(runs=0)) == []
 
 

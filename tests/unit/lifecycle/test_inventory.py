@@ -12,12 +12,12 @@ import pytest
 from ebbtide.infra.lifecycle.inventory import Overview, gather, last_view, lease_of
 from ebbtide.infra.models.cluster import AutoscalePolicy, ClusterView
 from ebbtide.infra.models.codec import to_json
+from ebbtide.infra.models.hardware import Claim, Neighbours
 from ebbtide.infra.models.ids import ClusterId, RunName
 from ebbtide.infra.models.resources import NOTHING, Resources
-from ebbtide.infra.platforms.local import marks
-from ebbtide.infra.platforms.local.neighbours import Claim, Neighbours
 from ebbtide.infra.platforms.local.pool import try_admit
 from ebbtide.infra.presentation.tables import tables
+from ebbtide.infra.processes.identity import started_ticks
 from ebbtide.infra.records import runs
 from ebbtide.infra.records.ledger import Ledger
 from ebbtide.infra.request.catalog import Catalog
@@ -122,7 +122,7 @@ def test_cluster_shows_workers_phase_and_owner(ledger: Ledger) -> None:
 
 def test_lease_that_a_living_flow_renews_names_it(ledger: Ledger) -> None:
     pid = os.getpid()
-    ledger.update_run(HERON, flow_pid=pid, flow_started=marks.started_ticks(pid))
+    ledger.update_run(HERON, flow_pid=pid, flow_started=started_ticks(pid))
     lease = look(ledger).clusters[0].lease
     assert lease.renewed_by == pid
     assert 0 < lease.left_s <= lease.duration_s == 20

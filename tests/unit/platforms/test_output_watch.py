@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from ebbtide.flows.cli.runs.logs import _last
-from ebbtide.infra.platforms.local import cuts
-from ebbtide.infra.platforms.local.cuts import cut_of
+from ebbtide.infra.files import cuts
+from ebbtide.infra.files.cuts import cut_of
+from ebbtide.infra.files.tails import Tail, last_bytes
 from ebbtide.infra.platforms.local.supervisor import output
 from ebbtide.infra.platforms.local.supervisor.output import OutputWatch, level_of
-from ebbtide.infra.platforms.local.tails import Tail, last_bytes
 
 MIB = 2**20
 LIMIT = MIB

@@ -74,7 +74,7 @@ class Admission:
         count, pool = len(shares), self._spec.cluster.pool.name
         words = f"{count} share{'s' * (count > 1)} of pool {pool} ({total})"
         self._reporter.done(Step.WAIT_FOR_NODES, words)
-        beside = neighbours(self._platform.settings.home).words
+        beside = neighbours(self._platform.settings.home).message
         if beside:
             self._reporter.event(EventKind.NOTE, beside)
         return True
@@ -105,7 +105,7 @@ class Admission:
     def _wait(self, view: QueueView) -> None:
         if view != self._reporter.view.queue:
             self._reporter.update(queue=view)
-            beside = neighbours(self._platform.settings.home).words
+            beside = neighbours(self._platform.settings.home).message
             why = _why(view) + (f"; besides, {beside}" if beside else "")
             self._reporter.event(
                 EventKind.STEP_WAITING,

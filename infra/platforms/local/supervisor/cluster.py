@@ -15,11 +15,7 @@ from ebbtide.infra.models.records import EventKind, Share
 from ebbtide.infra.models.resources import format_duration, format_memory
 from ebbtide.infra.platforms.local.layout import Layout
 from ebbtide.infra.platforms.local.metrics import TreeMeter
-from ebbtide.infra.platforms.local.processes import (
-    ProcessContext,
-    member_environment,
-    user_environment,
-)
+from ebbtide.infra.platforms.local.processes import ProcessContext
 from ebbtide.infra.platforms.local.supervisor.bounds import Bounds
 from ebbtide.infra.platforms.local.supervisor.members import Exit, Members
 from ebbtide.infra.platforms.local.supervisor.output import OutputWatch
@@ -30,6 +26,7 @@ from ebbtide.infra.platforms.local.supervisor.status import StatusReporter
 from ebbtide.infra.platforms.local.supervisor.usage import HeldShare, Load, UsageRecorder
 from ebbtide.infra.policy.diagnosis import fix_for
 from ebbtide.infra.policy.limits import LimitsWatch, Verdict
+from ebbtide.infra.processes.environment import member_environment, user_environment
 from ebbtide.infra.records.ledger import Ledger
 from ebbtide.infra.waiting import now_s
 

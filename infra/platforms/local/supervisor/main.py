@@ -24,7 +24,7 @@ from ebbtide.infra.models.orders import Orders, Release
 from ebbtide.infra.models.phases import Phase, Reason
 from ebbtide.infra.models.records import Cluster, LeaseState, Run, RunLimits
 from ebbtide.infra.models.resources import NOTHING
-from ebbtide.infra.platforms.local import marks, processes
+from ebbtide.infra.platforms.local import processes
 from ebbtide.infra.platforms.local.layout import Layout
 from ebbtide.infra.platforms.local.neighbours import say_what_is_held
 from ebbtide.infra.platforms.local.platform import LocalPlatform
@@ -37,6 +37,8 @@ from ebbtide.infra.platforms.local.supervisor.status import StatusReporter
 from ebbtide.infra.platforms.local.supervisor.usage import UsageRecorder
 from ebbtide.infra.policy.lease import LeaseJudge
 from ebbtide.infra.policy.limits import StartDeadline, has_started
+from ebbtide.infra.processes.environment import USER_PYTHONPATH
+from ebbtide.infra.processes.identity import this_process
 from ebbtide.infra.records import runs
 from ebbtide.infra.settings import Settings
 from ebbtide.infra.waiting import now_s, wall_s
@@ -166,7 +168,7 @@ class Supervisor:
 
     def _sign_in(self) -> None:
         with contextlib.suppress(EbbError):
-            self.ledger.register_supervisor(self.cluster, marks.this_process())
+            self.ledger.register_supervisor(self.cluster, this_process())
         signal.signal(signal.SIGTERM, self._told_to_stop)
 
     def _told_to_stop(self, *_: object) -> None:
@@ -194,7 +196,7 @@ class Supervisor:
             created=wall_s(),
             orders_json=to_json(self.orders),
             view_json=to_json(self.reporter.view),
-            supervisor=marks.this_process(),
+            supervisor=this_process(),
         )
         self.ledger.restore(run, cluster, self.controller.shares())
         self.context.recorder.forget_written()
@@ -218,7 +220,7 @@ def _import_path(spec: RunSpec, workdir: str) -> tuple[str, ...]:
     """As the program would have it: its own folder, its working folder, the user's PYTHONPATH."""
     scripts = [word for word in (spec.job.argv[1:2] if spec.job else ()) if word.endswith(".py")]
     beside = [str((Path(workdir) / script).resolve().parent) for script in scripts]
-    path = os.environ.get(processes.USER_PYTHONPATH, "")
+    path = os.environ.get(USER_PYTHONPATH, "")
     folders = [
         *beside,
         *spec.import_path,

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from ebbtide.infra.files.tails import last_bytes
 from ebbtide.infra.frameworks.base import (
     FrameworkStatus,
     HeadInfo,
@@ -19,10 +20,10 @@ from ebbtide.infra.frameworks.plan import ClusterPlan
 from ebbtide.infra.models.cluster import Failure, WorkerFigures
 from ebbtide.infra.models.phases import Reason, Step
 from ebbtide.infra.models.resources import format_memory
-from ebbtide.infra.platforms.local import layout, marks, processes
+from ebbtide.infra.platforms.local import layout, processes
 from ebbtide.infra.platforms.local.metrics import TreeMeter
 from ebbtide.infra.platforms.local.supervisor.status import StatusReporter
-from ebbtide.infra.platforms.local.tails import last_bytes
+from ebbtide.infra.processes.identity import signal_quietly
 from ebbtide.infra.waiting import now_s
 
 _MOST_EARLY_DEATHS = 3
@@ -254,7 +255,7 @@ class Members:
             processes.end_all_of(self._place, worker.name)
         else:
             self.memory_kills.append(words)
-            marks.signal_quietly(worker.meter.largest_pid, signal.SIGKILL)
+            signal_quietly(worker.meter.largest_pid, signal.SIGKILL)
 
     def _figures(self, worker: Worker) -> WorkerFigures:
         tier = self.plan.spec.tier.resources

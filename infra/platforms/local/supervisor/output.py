@@ -3,7 +3,7 @@
 All logs of the run's folder count together: the program's, those of programs on a held cluster,
 and those of head and workers. Programs write to their files directly, so that no process of ours
 is between them and what they print; what is too much is taken out of the middle
-(``infra.platforms.local.cuts``).
+(``infra.files.cuts``).
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ebbtide.infra.files.cuts import Cut, cut_of, make_cut
 from ebbtide.infra.models.resources import format_memory
-from ebbtide.infra.platforms.local.cuts import Cut, cut_of, make_cut
 from ebbtide.infra.waiting import now_s, wait_until
 
 _KEPT_SHARE = 0.75

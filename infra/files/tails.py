@@ -1,6 +1,6 @@
 """Following a file that grows: what it has gained since it was last looked at.
 
-What was cut out of it meanwhile (``infra.platforms.local.cuts``) is replaced by a word that says
+What was cut out of it meanwhile (``infra.files.cuts``) is replaced by a line that says
 so, whoever reads.
 """
 
@@ -10,8 +10,8 @@ import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
+from ebbtide.infra.files.cuts import cut_of
 from ebbtide.infra.models.resources import format_memory
-from ebbtide.infra.platforms.local.cuts import cut_of
 
 PIECE_BYTES = 2**20
 """Read at a time, so that a flood does not come into memory at once."""
@@ -25,12 +25,12 @@ class Tail:
         self._offset = 0
         self._mid_line = False
 
-    def read(self, most_bytes: int = PIECE_BYTES) -> bytes:
+    def read(self, max_bytes: int = PIECE_BYTES) -> bytes:
         """New bytes, at most so many, to the end of a line where there are more; empty: none."""
         with contextlib.suppress(FileNotFoundError), self._path.open("rb") as file:
             file.seek(self._offset)
-            data = file.read(most_bytes)
-            return self._past_a_cut(data, full=len(data) == most_bytes)
+            data = file.read(max_bytes)
+            return self._past_a_cut(data, full=len(data) == max_bytes)
         return b""
 
     def pieces(self) -> Iterator[bytes]:
@@ -39,9 +39,9 @@ class Tail:
             yield data
 
     def skip(self, keep_bytes: int) -> int:
-        """Go on with the last so many bytes, from the beginning of a line; gives what was left out.
+        """Go on with the last so many bytes, from the beginning of a line.
 
-        Nothing is left out when there is not much more than that.
+        Returns how many were left out: none when there is not much more than that.
         """
         with contextlib.suppress(OSError), self._path.open("rb") as file:
             target = self._path.stat().st_size - keep_bytes
@@ -58,10 +58,10 @@ class Tail:
         cut = cut_of(self._path)
         if cut is not None and self._offset < cut.end and self._offset + len(data) > cut.start:
             if self._offset >= cut.start:
-                words = f"… {format_memory(cut.end - self._offset)} cut here: {cut.why}\n"
+                message = f"… {format_memory(cut.end - self._offset)} cut here: {cut.why}\n"
                 self._offset = cut.end
                 newline, self._mid_line = "\n" * self._mid_line, False
-                return (newline + words).encode()
+                return (newline + message).encode()
             data, full = data[: cut.start - self._offset], False
         if full:
             data = data[: data.rfind(b"\n") + 1] or data
@@ -71,12 +71,12 @@ class Tail:
         return data
 
 
-def last_bytes(path: Path, most_bytes: int) -> bytes:
+def last_bytes(path: Path, max_bytes: int) -> bytes:
     """The end of a file, without what was cut out of it; empty when it cannot be read."""
     with contextlib.suppress(OSError), path.open("rb") as file:
-        start = max(0, path.stat().st_size - most_bytes)
+        start = max(0, path.stat().st_size - max_bytes)
         file.seek(start)
-        data = file.read(most_bytes)
+        data = file.read(max_bytes)
         cut = cut_of(path)
         return data[max(0, cut.end - start) :] if cut is not None and cut.end > start else data
     return b""

@@ -3,7 +3,7 @@
 A program writes its output itself and must not be disturbed, so the supervisor takes the middle of
 a file that has grown too large out of it (a hole: the offsets go on) and writes down where. Belongs
 here: that note, and making the hole. Does not belong here: when and how much (the supervisor),
-reading past it (``infra.platforms.local.tails``).
+reading past it (``infra.files.tails``).
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def cut_of(path: Path) -> Cut | None:
 
 
 def make_cut(path: Path, cut: Cut) -> bool:
-    """Take it out of the file; gives False where the file system cannot.
+    """Take it out of the file. Returns False where the file system cannot.
 
     It is written down first: whoever looks for a note after reading has either read what was
     there, or is told that it is gone. The note is a symbolic link that leads nowhere, because that

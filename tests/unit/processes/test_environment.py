@@ -10,7 +10,7 @@ import pytest
 
 from ebbtide.flows.prefect_server.bind import Bind
 from ebbtide.flows.service.manager import Manager
-from ebbtide.infra.platforms.local.processes import reach_this_machine_directly, user_environment
+from ebbtide.infra.processes.environment import reach_this_machine_directly, user_environment
 from ebbtide.infra.settings import Settings
 
 
