@@ -59,7 +59,7 @@ def run(*program: object, **options: Unpack[RunOptions]) -> RunResult:
 
 
 class Cluster:
-    """A living cluster, as ``with cluster(...) as c`` gives it."""
+    """A living cluster, as ``with cluster(...) as c`` yields it."""
 
     def __init__(self, scene: Scene, view: ClusterView, settings: Settings):
         self.name = scene.spec.name
@@ -145,12 +145,15 @@ class Cluster:
 def cluster(
     framework: str = "dask", *, name: str = "", **options: Unpack[ClusterOptions]
 ) -> Iterator[Cluster]:
-    """A cluster for as long as the block lasts; released when it is left, however it is left.
+    """Make a cluster for as long as the block lasts; it is released however the block is left.
 
     Args:
         framework: its name.
-        name: of its run; made up when not given.
+        name: of its run; generated when not given.
         options: those of ``ebb run``, with underscores.
+
+    Yields:
+        The cluster, with the minimum of its workers registered.
 
     Raises:
         ConfigurationError: with everything that is wrong with the request; nothing was made.

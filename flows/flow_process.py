@@ -28,6 +28,7 @@ from ebbtide.infra.models.phases import ExitCode, Reason
 from ebbtide.infra.models.records import Event, EventKind
 from ebbtide.infra.platforms.base import load_platform
 from ebbtide.infra.platforms.local import marks
+from ebbtide.infra.platforms.local.processes import reach_this_machine_directly
 from ebbtide.infra.records import runs
 from ebbtide.infra.records.opening import open_store
 from ebbtide.infra.records.store import RunStore
@@ -35,7 +36,7 @@ from ebbtide.infra.settings import Settings, load_settings
 from ebbtide.infra.waiting import now_s, wait_until
 
 _HEAD_START_S = 10.0
-_FIRST_WORDS_S = 2.0
+_FIRST_OUTPUT_S = 2.0
 _SHOWN_WAITING = 10
 """So many of those that wait are in Prefect."""
 _LONGEST_LOOK_S = 2.0
@@ -45,51 +46,53 @@ _CHECK_TIMEOUT_S = 10.0
 
 
 def main(run: RunName) -> int:
-    """Run the flow of a run that is in the ledger. Gives the run's exit code."""
+    """Run the flow of a run that is in the store, and return the run's exit code."""
+    reach_this_machine_directly(os.environ)
     settings = load_settings()
-    ledger = open_store(settings)
-    found = ledger.run(run)
+    store = open_store(settings)
+    found = store.run(run)
     if found is None:
         print(f"no run {run} in {settings.home}", file=sys.stderr)
         return ExitCode.MISCONFIGURATION
     spec = found.spec
-    ledger.register_driver(run, marks.this_process(), found.flow_run_id)
+    store.register_flow_process(run, marks.this_process(), found.flow_run_id)
     signal.signal(signal.SIGTERM, lambda *_: stop_run(settings, run, Reason.CANCELLED))
     threading.Thread(target=_watch_starter, args=(settings, run), daemon=True).start()
     first = runs.cluster_id(run, 1)
     with Heartbeat(settings, spec.platform, first, spec.lease_s):
-        _run_flow(settings, ledger, spec)
-    return _exit_code(ledger, run)
+        _run_flow(settings, store, spec)
+    return _exit_code(store, run)
 
 
-def _run_flow(settings: Settings, ledger: RunStore, spec: RunSpec) -> None:
-    """With Prefect, or without where it cannot be used: no run fails for its bookkeeping."""
+def _run_flow(settings: Settings, store: RunStore, spec: RunSpec) -> None:
+    """Run with Prefect, or without where it cannot be used: no run fails for its records."""
     if not settings.prefect_server and api.named(os.environ) is None:
         with contextlib.suppress(EbbError):  # recorded where it was raised
-            carry_out(settings, ledger, spec, steps)
+            carry_out(settings, store, spec, steps)
         return
-    _let_the_program_start(settings, ledger, spec)
+    _let_the_program_start(settings, store, spec)
     try:
-        os.environ.update(_prefect_environment(settings, ledger, spec.name))
+        os.environ.update(_prefect_environment(settings, store, spec.name))
         # Only now: importing Prefect reads the environment, and takes its time.
         flow = importlib.import_module("ebbtide.flows.run_job").adopt_run
         flow.with_options(flow_run_name=spec.name)(run=spec.name)
     except BaseException as error:
         traceback.print_exc()
-        run = ledger.run(spec.name)
+        run = store.run(spec.name)
         if run is None or run.over:
             return
         why = _why_not_recorded(error)
         message = f"not recorded in Prefect: {why}"
-        ledger.append(Event(run=spec.name, kind=EventKind.WARNING, message=message))
+        store.append(Event(run=spec.name, kind=EventKind.WARNING, message=message))
         with contextlib.suppress(EbbError):  # recorded where it was raised
-            carry_out(settings, ledger, spec, steps)
+            carry_out(settings, store, spec, steps)
 
 
-def _let_the_program_start(settings: Settings, ledger: RunStore, spec: RunSpec) -> None:
-    """Importing Prefect takes a core for a second; the cluster and the program come first.
+def _let_the_program_start(settings: Settings, store: RunStore, spec: RunSpec) -> None:
+    """Wait until the cluster and the program have started, before Prefect is imported.
 
-    A program imports its framework before it says anything, so its first words are waited for.
+    Importing Prefect takes a core for a second. A program imports its framework before it prints
+    anything, so its first output is waited for.
     """
     platform = load_platform(spec.platform, settings)
     output = settings.run_folder(spec.name) / "stdout.log"
@@ -119,25 +122,25 @@ def _let_the_program_start(settings: Settings, ledger: RunStore, spec: RunSpec) 
 
     wait_until(started_or_stuck, timeout_s=_HEAD_START_S)
     # A crowd that waits must not fill the memory with Prefect: who stands far behind comes later.
-    left_s = runs.start_deadline(ledger, spec, cluster, 1).left_s(now_s())
+    left_s = runs.start_deadline(store, spec, cluster, 1).left_s(now_s())
     wait_until(near_its_turn, timeout_s=left_s, longest_s=_LONGEST_LOOK_S)
     wait_until(started_or_stuck, timeout_s=_HEAD_START_S)
-    wait_until(said_something, timeout_s=_FIRST_WORDS_S, longest_s=0.05)
+    wait_until(said_something, timeout_s=_FIRST_OUTPUT_S, longest_s=0.05)
 
 
-def _prefect_environment(settings: Settings, ledger: RunStore, run: RunName) -> dict[str, str]:
+def _prefect_environment(settings: Settings, store: RunStore, run: RunName) -> dict[str, str]:
     named = api.named(os.environ)
     if named is not None:
         api.check(named, os.environ, timeout_s=_CHECK_TIMEOUT_S)
         return {}
     info = server.ensure(settings.home, deadline_s=_SERVER_TIMEOUT_S, idle_s=_SERVER_IDLE_S)
-    ledger.set_prefect_url(run, info.ui_url)
+    store.set_prefect_url(run, info.ui_url)
     server.touch(settings.home)
     return server.client_environment(info)
 
 
 def _why_not_recorded(error: BaseException) -> str:
-    """What happened and what to do, on one line."""
+    """Say on one line what happened and what to do."""
     if isinstance(error, ConfigurationError):
         return f"{error.problems[0].summary}; {error.problems[0].hint}"
     if isinstance(error, EbbError):
@@ -146,18 +149,18 @@ def _why_not_recorded(error: BaseException) -> str:
 
 
 def _watch_starter(settings: Settings, run: RunName) -> None:
-    """Stop the run when our standard input ends without the word that it shall go on."""
+    """Stop the run when our standard input ends without the message that it shall go on."""
     said = b""
     with contextlib.suppress(OSError):
         # Below Python's buffer: a thread that waits in it makes the interpreter's end a crash.
         while part := os.read(0, len(KEEP)):
             said += part
     if said != KEEP:
-        stop_run(settings, run, Reason.CANCELLED)
+        stop_run(settings, run, Reason.STARTER_LOST)
 
 
-def _exit_code(ledger: RunStore, run: RunName) -> int:
-    found = ledger.run(run)
+def _exit_code(store: RunStore, run: RunName) -> int:
+    found = store.run(run)
     if found is None or found.exit_code is None:
         return ExitCode.INFRASTRUCTURE
     return found.exit_code

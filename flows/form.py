@@ -1,7 +1,7 @@
 """What Prefect's form asks for a run, and how the answers become a request.
 
 The form knows bounds, choices and defaults, so that most mistakes are refused before there is a
-run; what only makes sense together is judged by ``infra.request.spec``, in words, before anything
+run; what only makes sense together is judged by ``infra.request.spec`` before anything
 is made.
 """
 
@@ -23,7 +23,7 @@ from ebbtide.infra.models.phases import Reason
 from ebbtide.infra.request.catalog import catalog_for
 from ebbtide.infra.request.options import OPTIONS
 
-_MOST_WORKERS = 1000
+_MAX_WORKERS = 1000
 _LONGEST_NAME = 40
 
 
@@ -64,18 +64,18 @@ class Cluster(BaseModel):
     initial_workers: int = _field(
         2,
         "workers",
-        "Workers at the start, and the least later on",
+        "Workers at the start, and the minimum later on",
         default=1,
         ge=1,
-        le=_MOST_WORKERS,
+        le=_MAX_WORKERS,
     )
     max_workers: int = _field(
-        3, "workers", "The most workers it may grow to", default=4, ge=1, le=_MOST_WORKERS
+        3, "workers", "Maximum number of workers it may grow to", default=4, ge=1, le=_MAX_WORKERS
     )
     target_cpu: int = _field(
         4,
         "target-cpu",
-        "Add workers above this use of their CPU, in percent",
+        "Add workers when they use more than this of their CPU, in percent",
         title="Target CPU",
         default=80,
         ge=1,
@@ -84,7 +84,7 @@ class Cluster(BaseModel):
     target_memory: int = _field(
         5,
         "target-memory",
-        "Add workers above this use of their memory, in percent",
+        "Add workers when they use more than this of their memory, in percent",
         default=80,
         ge=1,
         le=1000,
@@ -106,18 +106,18 @@ class Limits(BaseModel):
         1, "time-limit", "End the program after this time; none: never", examples=["none", "2h"]
     )
     idle_release: str = _field(
-        2, "idle-release", "End the run when it had no work for so long; never: keep it"
+        2, "idle-release", "End the run when it has had no work for this long; never: keep it"
     )
     max_output: str = _field(
         3,
         "max-output",
-        "Keep so much of what is printed, its beginning and the newest; none: all",
+        "How much printed output is kept, its beginning and the newest; none: all",
         examples=["1Gi", "none"],
     )
     max_processes: str = _field(
         4,
         "max-processes",
-        "End the run when it has more processes; auto: 1000 or more for many workers; none: never",
+        "End the run when it has more processes; auto: 1000, or 32 per worker if more; none: never",
         examples=["auto", "5000"],
     )
 
@@ -125,23 +125,34 @@ class Limits(BaseModel):
 def request_of(
     program: str, arguments: str, cluster: Any, limits: Any, options: Any, name: str | None
 ) -> RunRequest:
-    """What was filled in, as ``ebb run`` would have been told.
+    """Turn the values of Prefect's form into the request that ``ebb run`` would have made.
+
+    Args:
+        program: the file or command, and arguments after it; quoted as in a shell.
+        arguments: further arguments of the program, quoted as in a shell.
+        cluster: a ``Cluster``, or the mapping that the form sends for one; empty: all defaults.
+        limits: a ``Limits``, or the mapping that the form sends for one; empty: all defaults.
+        options: further options of ``ebb run`` by name; stronger than those of the form.
+        name: the flow run's name; None or empty: a name is generated.
+
+    Returns:
+        The request, not checked against the catalog yet.
 
     Raises:
         ConfigurationError: with everything that is wrong about the form.
     """
     problems: list[Problem] = []
     values = _values(Cluster, cluster, problems) | _values(Limits, limits, problems)
-    words = _words(program, arguments, problems)
+    argv = _argv(program, arguments, problems)
     if not isinstance(options or {}, dict):
         problems.append(_problem("options", "it is not an object", 'write {"retry": "never"}'))
     if problems:
         raise ConfigurationError(problems)
-    least, most = values.pop("initial_workers"), values.pop("max_workers")
+    min_workers, max_workers = values.pop("initial_workers"), values.pop("max_workers")
     if values["tier"] == "default":
         del values["tier"]
-    given = {**values, "workers": f"{least}..{most}", **(options or {})}
-    return RunRequest(words=words, options=given, name=_run_name(name or ""))
+    given = {**values, "workers": f"{min_workers}..{max_workers}", **(options or {})}
+    return RunRequest(words=argv, options=given, name=_run_name(name or ""))
 
 
 def _values(model: type[BaseModel], given: Any, problems: list[Problem]) -> dict[str, Any]:
@@ -158,7 +169,7 @@ def _values(model: type[BaseModel], given: Any, problems: list[Problem]) -> dict
     return model().model_dump()
 
 
-def _words(program: str, arguments: str, problems: list[Problem]) -> tuple[str, ...]:
+def _argv(program: str, arguments: str, problems: list[Problem]) -> tuple[str, ...]:
     try:
         return (*shlex.split(program), *shlex.split(arguments))
     except ValueError:

@@ -51,7 +51,7 @@ def refresh(
 
 
 def page_of(overview: Overview) -> str:
-    """The overview in Markdown."""
+    """Return the overview as a page in Markdown."""
     parts = [f"as of **{moment(overview.at)}** on {os.uname().nodename}"]
     parts += [f"## {table.title}\n\n{_markdown(table)}" for table in tables(overview)]
     parts.append(f"\\* the default; pools and tiers from {_cell(overview.source)}")
@@ -70,5 +70,5 @@ def _line(row: Row) -> str:
 
 
 def _cell(text: str) -> str:
-    """A cell must not end its column, its line or the text around it, whatever a user typed."""
+    """Escape a cell, so that it cannot end its column, its line or the text around it."""
     return markdown(" ".join(text.split()))

@@ -75,7 +75,20 @@ def job(*program: object, name: str = "", **options: Unpack[JobOptions]) -> RunR
 def keyed_job(
     words: tuple[str, ...], options: Mapping[str, Any], *, label: str, key: str
 ) -> RunResult:
-    """The same for a job that is told apart by more than its flow run."""
+    """Run a job whose key is not that of the calling flow run alone; once, like ``job``.
+
+    Args:
+        words: the program and its arguments.
+        options: the options of its run by name.
+        label: the name of the task that shows it in Prefect.
+        key: identifies the job; one that has succeeded is not run again.
+
+    Returns:
+        The result of the run.
+
+    Raises:
+        EbbError: what the run failed with.
+    """
     request = RunRequest(words=words, options=dict(options))
     return _job.with_options(task_run_name=label)(request, key)
 

@@ -24,18 +24,21 @@ KEEP = b"keep\n"
 """Written to a flow's standard input before letting go of it: the run goes on without us."""
 
 
-def launch(settings: Settings, ledger: RunStore, spec: RunSpec, *, detach: bool) -> Flow:
-    """Start a run that has begun, and give its flow process.
+def launch(settings: Settings, store: RunStore, spec: RunSpec, *, detach: bool) -> Flow:
+    """Declare the first cluster of a run that has begun, and start its flow process.
 
     Args:
         settings: of this installation.
-        ledger: open here.
+        store: the store that has the run, open in this thread.
         spec: checked, and written down by ``infra.records.runs.begin``.
-        detach: the run goes on when the caller ends; else it is stopped then.
+        detach: whether the run goes on when the caller ends; otherwise it is stopped then.
+
+    Returns:
+        The flow process.
 
     Raises:
-        EbbError: when it cannot be started: it names the run, and says whether that has ended
-            with it and what was made is released.
+        EbbError: the run cannot be started. The error names the run, and says whether the run has
+            ended with it and all that was made is released.
     """
     cluster = runs.cluster_id(spec.name, 1)
     platform = load_platform(spec.platform, settings)
@@ -53,7 +56,7 @@ def launch(settings: Settings, ledger: RunStore, spec: RunSpec, *, detach: bool)
         with contextlib.suppress(EbbError):
             left = bool(platform.sweep(cluster))
         with contextlib.suppress(EbbError):
-            runs.end(ledger, spec.name, error, error.exit_code)
+            runs.end(store, spec.name, error, error.exit_code)
             error.released = not left
         if error is failure or not isinstance(failure, Exception):
             raise
@@ -76,23 +79,23 @@ class Flow:
 
     @property
     def pid(self) -> int:
-        """Of the process."""
+        """The process id of the flow process."""
         return self._process.pid
 
     @property
     def ended(self) -> bool:
-        """Whether it has ended."""
+        """Whether the flow process has ended."""
         return self._process.poll() is not None
 
     def let_go(self) -> None:
-        """The run goes on when this process ends."""
+        """Tell the flow process that the run goes on when this process ends, and close the pipe."""
         assert self._process.stdin is not None
         with contextlib.suppress(BrokenPipeError):
             self._process.stdin.write(KEEP)
         self.close()
 
     def close(self) -> None:
-        """Close the pipe: a run that was not let go and has not ended is stopped."""
+        """Close the pipe to the flow process: a run that was not let go and goes on is stopped."""
         assert self._process.stdin is not None
         with contextlib.suppress(BrokenPipeError):
             self._process.stdin.close()

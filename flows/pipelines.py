@@ -80,6 +80,9 @@ def nightly_pipeline(
         rows: Measurements in each part.
         framework: What the training jobs run on; none is a single process.
         share_cluster: All jobs on one cluster, instead of each on a cluster of its own.
+
+    Returns:
+        The report: the best model and how many models were compared.
     """
     register_process(load_settings())
     date = day or _day_before()
@@ -104,7 +107,7 @@ def nightly_pipeline(
 
 @contextlib.contextmanager
 def _runners(framework: str, *, shared: bool) -> Iterator[tuple[RunProgram, RunProgram]]:
-    """Where small and where large programs run."""
+    """Yield what runs small programs and what runs large ones."""
     if not shared:
         large = partial(job, framework=framework, workers=(1, 2))
         yield partial(job, framework="none"), large
@@ -114,6 +117,6 @@ def _runners(framework: str, *, shared: bool) -> Iterator[tuple[RunProgram, RunP
 
 
 def _day_before() -> dt.date:
-    """Of the scheduled start, not of now: a run that is late is still about its own day."""
+    """The day before the scheduled start, so that a run that is late is still about its own day."""
     scheduled: dt.datetime = runtime.scheduled_start_time
     return scheduled.date() - dt.timedelta(days=1)

@@ -53,6 +53,9 @@ def retrain(
         uri: Where that is: a path, or a file URL; from the event's payload.
         framework: What the training runs on; none is a single process.
         window_minutes: A version that was trained on within this time is not trained on again.
+
+    Returns:
+        A state: Completed with the model, Skipped when another run has the version, or Failed.
     """
     settings = load_settings()
     me = register_process(settings)
@@ -61,20 +64,20 @@ def retrain(
     except ConfigurationError as error:
         return ended_by(error)
     key = f"retrain/{dataset}/{version}"
-    words = (str(FOLDER / "train.py"), str(data), str(data))
+    argv = (str(FOLDER / "train.py"), str(data), str(data))
     options = {"framework": framework, "workers": (1, 2), "workdir": str(FOLDER)}
-    request = RunRequest(words=words, options=options)
+    request = RunRequest(words=argv, options=options)
     window_s = window_minutes * 60.0
     taken = claim(settings, request, key=key, window_s=window_s, flow_run_id=me)
     if taken is not None:
         return Completed(name="Skipped", message=f"{dataset} {version} is {taken}")
-    trained = keyed_job(words, options, label="train", key=key)
+    trained = keyed_job(argv, options, label="train", key=key)
     model = trained.output("model.json", Model)
     return Completed(message=f"run {trained.run}: error {model.error:.4f}", data=model)
 
 
 def _checked(dataset: str, version: str, uri: str) -> Path:
-    """Where the data is. A fact that the event did not have arrives as an empty text."""
+    """Return the path of the data. A fact that the event did not have arrives as an empty text."""
     given = {"dataset": dataset, "version": version, "uri": uri}
     hint = f"ebb emit {_EVENT} --resource DATASET -p version=V -p uri=/PATH"
     missing = [name for name, value in given.items() if not value.strip()]

@@ -40,7 +40,7 @@ def cluster(
         options: as below.
 
     Returns:
-        A context manager that gives the living cluster.
+        A context manager that yields the living cluster.
 
     Raises:
         ConfigurationError: with everything that is wrong with the request; nothing was made.

@@ -17,7 +17,7 @@ from ebbtide.infra.models.phases import Reason
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing that is wrong with what the user asked for."""
+    """One thing that is wrong with what the user asked for, and what to write instead."""
 
     reason: Reason
     summary: str
@@ -25,7 +25,7 @@ class Problem:
 
 
 class EbbError(Exception):
-    """Something a user can act on."""
+    """The base of all errors of Ebb. Each is something that a user can act on."""
 
     family = ""
 
@@ -49,12 +49,12 @@ class EbbError(Exception):
 
     @property
     def exit_code(self) -> int:
-        """What the process exits with."""
+        """The exit code of the ``ebb`` command that ends with this error."""
         return self.reason.info.exit_code
 
 
 class ConfigurationError(EbbError):
-    """The request is wrong: all its problems at once, found before anything is made."""
+    """The request is wrong. Holds all problems at once; nothing has been made yet."""
 
     family = "misconfiguration"
 
@@ -67,19 +67,19 @@ class ConfigurationError(EbbError):
 
 
 class CapacityError(EbbError):
-    """There was no room in time."""
+    """There was no room for the run within its time."""
 
     family = "capacity"
 
 
 class ProvisioningError(EbbError):
-    """The machines failed us."""
+    """The cluster could not be made, or was lost; a fresh attempt may succeed."""
 
     family = "infra"
 
 
 class JobError(EbbError):
-    """The user's program failed, or was ended."""
+    """The user's program failed, or was ended by a limit or by somebody."""
 
     family = "job"
 
@@ -97,7 +97,7 @@ class JobError(EbbError):
 
     @property
     def exit_code(self) -> int:
-        """The program's own code when it ended by itself, as a shell gives it."""
+        """The exit code of the program when it ended by itself, as a shell returns it."""
         code = self.program_exit_code
         if self.reason not in (Reason.EXIT_CODE, Reason.OUT_OF_MEMORY) or not code:
             return self.reason.info.exit_code
@@ -116,7 +116,16 @@ FAMILIES: dict[str, type[EbbError]] = {
 
 
 def error_for(reason: Reason, *, detail: str = "", hint: str = "") -> EbbError:
-    """The error class that carries this reason."""
+    """Make an error of the class that carries this reason.
+
+    Args:
+        reason: why; its family decides the class.
+        detail: what was seen; for a ConfigurationError the summary of its only problem.
+        hint: what to do about it.
+
+    Returns:
+        The error; it is not raised here.
+    """
     if reason.family == ConfigurationError.family:
         return ConfigurationError([Problem(reason, detail or reason.info.sentence, hint)])
     return FAMILIES[reason.family](reason, detail=detail, hint=hint)

@@ -1,4 +1,4 @@
-"""Words that others chose, shown so that they are nothing but words: on a terminal, in Markdown.
+"""Text that others chose, shown so that it is nothing but text: on a terminal, in Markdown.
 
 A program's name, a tag or a reason may hold anything: escapes that colour or clear a terminal,
 signs that turn the order of letters round, a link. Here they become visible, where it is shown.
@@ -18,24 +18,24 @@ _LINKS = ("://", "www.")
 
 
 def visible(text: str) -> str:
-    r"""The text with what would not be seen written out: ``\x1b``, ``\n``, ``\u202e``."""
+    r"""Write out everything in the text that would not be seen: ``\x1b``, ``\n``, ``\u202e``."""
     if text.isprintable():
         return text
     return "".join(map(_seen, text))
 
 
 def markdown(text: str) -> str:
-    """The text as it stands, on one line of Markdown: no link, image, tag or end of a cell."""
-    words = visible(text)
+    """Escape the text so that it stands as it is on one line of Markdown, also in a table cell."""
+    text = visible(text)
     for sign in _MARKDOWN:
-        words = words.replace(sign, f"\\{sign}")  # Prefect's UI shows entities as they are
+        text = text.replace(sign, f"\\{sign}")  # Prefect's UI shows entities as they are
     for start in _LINKS:
-        words = words.replace(start, f"{start[:-1]}\\{start[-1]}")
-    return words
+        text = text.replace(start, f"{start[:-1]}\\{start[-1]}")
+    return text
 
 
 def json_text(data: Any, *, indent: int | None = None) -> str:
-    """JSON in which a terminal finds nothing to obey; what it means is the same."""
+    """Return JSON without control characters that a terminal would obey; it means the same."""
     text = json.dumps(data, ensure_ascii=False, indent=indent)
     if indent is None and text.isprintable():
         return text
@@ -54,12 +54,12 @@ def _seen(sign: str) -> str:
 
 
 def _in_json(sign: str) -> str:
-    """Everything below the space is written out by JSON itself."""
+    """Write out a character that JSON itself would leave as it is."""
     return sign if _is_plain(sign) else json.dumps(sign)[1:-1]
 
 
 def _is_plain(sign: str) -> bool:
-    """Printable, or one of the many spaces."""
+    """Tell whether a character is printable, or one of the many spaces."""
     return sign.isprintable() or (sign.isspace() and ord(sign) >= 0xA0 and not _breaks(sign))
 
 

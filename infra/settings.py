@@ -13,7 +13,7 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Where this installation keeps things. Every path may be short-lived except ``home``."""
+    """Where this installation keeps its files, and whether it may start a Prefect server."""
 
     home: Path
     """``EBB_HOME``: the ledger, the runs' folders, the local Prefect server's files."""
@@ -22,25 +22,25 @@ class Settings:
 
     @property
     def runs(self) -> Path:
-        """A folder a run: logs, output, exit code. Kept after release."""
+        """The folder of all runs' folders: logs, output and exit code. Kept after the release."""
         return self.home / "runs"
 
     @property
     def clusters(self) -> Path:
-        """A folder a living cluster: spill, keys, addresses. Gone after release."""
+        """The folder of living clusters' folders: spill, keys, addresses. Deleted on release."""
         return self.home / "clusters"
 
     def run_folder(self, run: str) -> Path:
-        """Kept after release."""
+        """Return the folder of one run, which is kept after the release."""
         return self.runs / run
 
     def cluster_folder(self, cluster: str) -> Path:
-        """Gone after release."""
+        """Return the folder of one cluster, which is deleted on release."""
         return self.clusters / cluster
 
 
 def load_settings(environ: Mapping[str, str] = os.environ) -> Settings:
-    """Settings from the environment; the home defaults to the XDG state folder."""
+    """Read the settings from the environment; ``EBB_HOME`` defaults to the XDG state folder."""
     state = Path(environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
     home = Path(environ.get("EBB_HOME") or state / "ebb").expanduser().absolute()
     off = environ.get("EBB_PREFECT_SERVER", "").lower() in ("off", "0", "false", "no")

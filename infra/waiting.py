@@ -14,17 +14,17 @@ T = TypeVar("T")
 
 
 def now_s() -> float:
-    """Monotonic seconds, for durations and deadlines."""
+    """Return monotonic seconds, for durations and deadlines in this process."""
     return time.monotonic()
 
 
 def wall_s() -> float:
-    """Unix time in seconds, for what a person reads. Never compared between machines."""
+    """Return Unix time in seconds, for people to read. Never compared between machines."""
     return time.time()
 
 
 def pause(seconds: float) -> None:
-    """Let ``seconds`` pass. For loops that watch; each brings its own deadline."""
+    """Sleep for some seconds. For loops that watch something; each has its own deadline."""
     if seconds > 0:
         time.sleep(seconds)
 
@@ -36,13 +36,13 @@ def wait_until(
     first_s: float = 0.01,
     longest_s: float = 0.25,
 ) -> T:
-    """Call ``probe`` until it gives something true, at growing intervals, or time is up.
+    """Call ``probe`` at growing intervals until it returns something true or time is up.
 
     Args:
-        probe: looked at often; must be cheap.
-        timeout_s: how long to wait at most. The probe is called at least once.
-        first_s: the first interval; it grows by half each time.
-        longest_s: the longest interval.
+        probe: called often; must be cheap.
+        timeout_s: maximum number of seconds to wait. The probe is called at least once.
+        first_s: the first interval in seconds; it grows by half each time.
+        longest_s: the longest interval in seconds.
 
     Returns:
         The probe's last value: true when it came in time, false otherwise.

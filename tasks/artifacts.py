@@ -17,7 +17,7 @@ from prefect.types._datetime import now
 
 
 class Artifacts:
-    """Those of one flow run: the first ``put`` of a key makes it, later ones change it."""
+    """One flow run's artifacts: the first ``put`` of a key makes one, later ones change it."""
 
     def __init__(self, client: SyncPrefectClient, flow_run_id: UUID):
         self._client = client
@@ -81,7 +81,7 @@ def put_current(
 
 
 def _change(client: SyncPrefectClient, artifact: UUID, change: ArtifactUpdate) -> None:
-    """Without the client's own method: it also stores the whole content as an event, each time."""
+    """Change an artifact. The client's own method would also store its content as an event."""
     body = change.model_dump(mode="json", exclude_unset=True)
     client.request("PATCH", "/artifacts/{id}", path_params={"id": artifact}, json=body)
 

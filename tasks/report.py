@@ -45,8 +45,8 @@ _TICK_S = 1.0
 _ASK_EVERY_S = 2.5
 _SAY_DROPPED_EVERY_S = 10.0
 _DRAW_EVERY_S = 15.0
-_LAST_WORDS_TIMEOUT_S = 20.0
-_MOST_BYTES = 2**20
+_FINISH_TIMEOUT_S = 20.0
+_MAX_BYTES = 2**20
 """Of one stream at one look."""
 _LAST_PIECES = 4
 _LAST_LINES = 20
@@ -59,7 +59,7 @@ _STATES = (
     EventKind.STEP_WAITING,
     EventKind.ATTEMPT,
 )
-"""Events that say what the run does now: the words above its progress."""
+"""Events that say what the run does now: shown above its progress."""
 _LEVELS = {
     **dict.fromkeys(_STATES, logging.INFO),
     **dict.fromkeys((EventKind.SCALED, EventKind.LEFT, EventKind.NOTE), logging.INFO),
@@ -70,7 +70,7 @@ _LEVELS = {
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """Whose report it is."""
+    """The run that is reported, and the flow run it is reported in."""
 
     settings: Settings
     run: RunName
@@ -81,7 +81,7 @@ class Subject:
 
 
 class Report:
-    """``with Report(subject):`` what happens to the run inside is seen in Prefect."""
+    """Shows in Prefect what happens to a run while the ``with`` block runs."""
 
     def __init__(self, subject: Subject):
         self._subject = subject
@@ -100,7 +100,7 @@ class Report:
         trace: TracebackType | None,
     ) -> None:
         self._over.set()
-        self._thread.join(_LAST_WORDS_TIMEOUT_S)
+        self._thread.join(_FINISH_TIMEOUT_S)
 
     def _work(self) -> None:
         with get_client(sync_client=True) as client:
@@ -110,17 +110,17 @@ class Report:
                 self._try(round_.look_for_a_cancel)
                 self._try(round_.draw)
             self._try(round_.pass_on)
-            self._try(round_.last_words)
+            self._try(round_.finish)
 
     def _try(self, act: Callable[[], None]) -> None:
-        """A server that is away for a while must not end the reporting."""
+        """Do one thing; a server that is away for a while must not end the reporting."""
         try:
             act()
         except Exception as error:
-            words = f"{act.__name__}: {error!r}"[:300]
-            if words != self._complained:
-                print(f"report to Prefect: {words}", file=sys.stderr, flush=True)
-            self._complained = words
+            message = f"{act.__name__}: {error!r}"[:300]
+            if message != self._complained:
+                print(f"report to Prefect: {message}", file=sys.stderr, flush=True)
+            self._complained = message
 
 
 class _Round:
@@ -129,100 +129,100 @@ class _Round:
     def __init__(self, subject: Subject, client: SyncPrefectClient):
         self._subject = subject
         self._client = client
-        self._ledger = open_store(subject.settings)
+        self._store = open_store(subject.settings)
         self._artifacts = Artifacts(client, subject.flow_run_id)
         self._output = _Output(subject)
         self._version = -1
         self._seen = 0
         self._steps_done = 0
-        self._words = ""
+        self._message = ""
         self._asked_s = now_s()
         self._drawn_s = now_s()
         self._cancelled = False
         self._paused = False
 
     def pass_on(self) -> None:
-        """Send what is new."""
+        """Send what is new to Prefect."""
         self._output.pass_on()
-        version = self._ledger.version()
+        version = self._store.version()
         if version == self._version:
             return
-        for event in self._ledger.events(self._subject.run, self._seen):
+        for event in self._store.events(self._subject.run, self._seen):
             self._seen = event.id
             self._note(event)
         self._show_progress()
         self._version = version
 
     def look_for_a_cancel(self) -> None:
-        """Stop the run when its flow run is being cancelled: not every run has a Prefect worker."""
+        """Stop the run when its flow run is being cancelled, also without a Prefect worker."""
         if self._cancelled or now_s() - self._asked_s < _ASK_EVERY_S:
             return
         self._asked_s = now_s()
         state = self._client.read_flow_run(self._subject.flow_run_id).state
         if state is not None and state.type is StateType.PAUSED and not self._paused:
             self._paused = True
-            self._subject.logger.info("suspended in Prefect: that comes after this job, not in it")
+            self._subject.logger.info("suspended in Prefect: that takes effect after this job")
         if state is not None and state.type in _ENDS:
             self._cancelled = True
             self._subject.logger.info("cancelled in Prefect: everything is released")
             self._subject.stop()
 
     def draw(self) -> None:
-        """The plot of workers and their load, now and then."""
+        """Draw the plot of workers and their load from time to time."""
         if now_s() - self._drawn_s >= _DRAW_EVERY_S:
             self._drawn_s = now_s()
             self._show_plot()
 
-    def last_words(self) -> None:
-        """When the run is over."""
+    def finish(self) -> None:
+        """Send what is left to send when the run is over."""
         self._output.finish()
         self._show_plot()
-        receipt = receipt_of(self._ledger, self._subject.run)
+        receipt = receipt_of(self._store, self._subject.run)
         if receipt is not None:
             page, advice = receipt_markdown(receipt), markdown(receipt.advice)
             self._artifacts.put("receipt", "markdown", page, advice)
 
     def _show_plot(self) -> None:
-        svg = svg_plot(self._ledger.samples(self._subject.run))
+        svg = svg_plot(self._store.samples(self._subject.run))
         if svg:
             image = base64.b64encode(svg.encode()).decode()
-            words = f"![workers](data:image/svg+xml;base64,{image})"
-            self._artifacts.put("workers", "markdown", words, "Workers and their load over time")
+            page = f"![workers](data:image/svg+xml;base64,{image})"
+            self._artifacts.put("workers", "markdown", page, "Workers and their load over time")
 
     def _note(self, event: Event) -> None:
         if event.kind not in _LEVELS:
             return
-        words = event.message
+        message = event.message
         if event.step:
-            words = f"{STEP_LABELS[event.step]}: {words}"
+            message = f"{STEP_LABELS[event.step]}: {message}"
         if event.reason:
-            words = f"{event.reason} {words}"
-        words = visible(words)
-        self._subject.logger.log(_LEVELS[event.kind], words)
+            message = f"{event.reason} {message}"
+        message = visible(message)
+        self._subject.logger.log(_LEVELS[event.kind], message)
         if event.kind in _STATES:
-            self._words = words
+            self._message = message
         if event.kind is EventKind.STEP_DONE and event.step:
             self._steps_done = list(Step).index(event.step) + 1
 
     def _show_progress(self) -> None:
         view = self._view()
         percent = round(100 * self._steps_done / len(Step))
-        words = self._words
+        message = self._message
         if view is not None and view.workers_wanted:
-            words += f" · {view.workers_joined} of {view.workers_wanted} workers"
-        self._artifacts.put("progress", "progress", float(percent), markdown(words))
+            message += f" · {view.workers_joined} of {view.workers_wanted} workers"
+        self._artifacts.put("progress", "progress", float(percent), markdown(message))
         if view is not None and view.dashboard:
-            how = f"It asks for the cluster's secret; `ebb open {self._subject.run}` brings you in."
+            how = f"It asks for the cluster's secret; `ebb open {self._subject.run}` signs you in."
             link = f"[{view.dashboard}]({view.dashboard})\n\n{how}"
             self._artifacts.put("dashboard", "markdown", link, "The framework's own dashboard")
 
     def _view(self) -> ClusterView | None:
-        found = self._ledger.last_cluster(self._subject.run)
+        found = self._store.last_cluster(self._subject.run)
         return found.view if found is not None else None
 
 
 class _Output:
-    """The program's two outputs on their way to the logs."""
+    """Passes the program's two outputs on to Prefect's logs."""
 
     def __init__(self, subject: Subject):
         folder = subject.settings.run_folder(subject.run)
@@ -238,10 +238,10 @@ class _Output:
         self._said_s = now_s()
 
     def pass_on(self) -> None:
-        """A flood is not read to its end: what is behind by more than a look takes is left out."""
+        """Pass on what is new; of a flood, what one look cannot take is left out."""
         for name, (tail, level) in self._streams.items():
-            self._take(name, level, tail.read(_MOST_BYTES))
-            skipped = tail.skip(_MOST_BYTES)
+            self._take(name, level, tail.read(_MAX_BYTES))
+            skipped = tail.skip(_MAX_BYTES)
             if skipped:
                 self._skipped_bytes += skipped
                 self._halves[name] = ""
@@ -249,7 +249,7 @@ class _Output:
             self.say_dropped()
 
     def finish(self) -> None:
-        """The last lines say how it ended: they are shown whatever came before."""
+        """Pass on the last lines, which say how it ended, whatever came before."""
         for name, (tail, level) in self._streams.items():
             for piece in islice(tail.pieces(), _LAST_PIECES):
                 self._take(name, level, piece)
@@ -261,17 +261,17 @@ class _Output:
             self._logger.log(level, line)
 
     def say_dropped(self, but: int = 0) -> None:
-        """What has been left out since this was last said, but for so many lines."""
+        """Log how much has been left out since the last time, except so many lines."""
         self._said_s = now_s()
         count, more, self._skipped_bytes = self._throttle.told() - but, self._skipped_bytes, 0
         if count > 0 or more:
-            words = f"… {max(0, count)} more lines" + f" and {format_memory(more)}" * bool(more)
-            self._logger.info("%s; all of them: ebb logs %s", words, self._run)
+            message = f"… {max(0, count)} more lines" + f" and {format_memory(more)}" * bool(more)
+            self._logger.info("%s; all of them: ebb logs %s", message, self._run)
 
     def _take(self, name: str, level: int, data: bytes) -> None:
         text = self._halves[name] + data.decode(errors="replace")
         *lines, half = text.split("\n")
-        self._halves[name] = half[-_MOST_BYTES:]
+        self._halves[name] = half[-_MAX_BYTES:]
         shown = self._throttle.take(lines, now_s())
         for line in shown:
             self._logger.log(level, line)

@@ -51,13 +51,13 @@ def request_hardware_tier(scene: Scene) -> None:
 
 @task(name=Step.WAIT_FOR_NODES.value, task_run_name="wait_for_nodes", **_ONCE)
 def wait_for_nodes(scene: Scene) -> None:
-    """Step 2: until every declared process has its share."""
+    """Step 2: wait until every declared process has its share."""
     steps.wait_for_nodes(scene)
 
 
 @task(name=Step.START_HEAD.value, task_run_name="start_head", **_RETRIED)
 def start_head(scene: Scene) -> ClusterView:
-    """Step 3: until the head answers."""
+    """Step 3: wait until the head answers."""
     if _second_try():
         steps.repeat(scene, Step.START_HEAD)
     return steps.start_head(scene)
@@ -65,7 +65,7 @@ def start_head(scene: Scene) -> ClusterView:
 
 @task(name=Step.START_WORKERS.value, task_run_name="start_workers", **_RETRIED)
 def start_workers(scene: Scene) -> None:
-    """Step 4: until the first workers have registered."""
+    """Step 4: wait until the first workers have registered."""
     if _second_try():
         steps.repeat(scene, Step.START_WORKERS)
     steps.start_workers(scene)
@@ -73,17 +73,17 @@ def start_workers(scene: Scene) -> None:
 
 @task(name=Step.ATTACH_AUTOSCALER.value, task_run_name="attach_autoscaler", **_ONCE)
 def attach_autoscaler(scene: Scene) -> None:
-    """Step 5: from now on the load decides."""
+    """Step 5: let the load decide the number of workers."""
     steps.attach_autoscaler(scene)
 
 
 @task(name=Step.RUN_USER_JOB.value, task_run_name="run_user_job", **_ONCE)
 def run_user_job(scene: Scene) -> ClusterView:
-    """Step 6: until the user's program has ended."""
+    """Step 6: wait until the user's program has ended."""
     return steps.run_user_job(scene)
 
 
 @task(name=Step.TEAR_DOWN.value, task_run_name="tear_down", **_ONCE)
 def tear_down(scene: Scene, reason: Reason | None) -> None:
-    """Step 7: until nothing is left, and proved so."""
+    """Step 7: release everything, and prove that nothing is left."""
     steps.tear_down(scene, reason)

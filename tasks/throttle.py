@@ -27,7 +27,7 @@ class Throttle:
     _last_s: float = 0.0
 
     def take(self, lines: list[str], now_s: float) -> list[str]:
-        """The lines to pass on now; the rest is counted in ``dropped``."""
+        """Return the lines to pass on now; the rest is counted in ``dropped``."""
         if self._left < 0:
             self._left, self._last_s = float(self.burst), now_s
         gained = (now_s - self._last_s) * self.per_s
@@ -38,7 +38,7 @@ class Throttle:
         return [_short(line) for line in lines[:count]]
 
     def told(self) -> int:
-        """The number kept back since the last call."""
+        """Return the number of lines kept back since the last call."""
         count, self.dropped = self.dropped, 0
         return count
 

@@ -1,4 +1,4 @@
-"""What ``flows.jobs`` gives to a user's own flow: clusters that are held, programs on them, crews.
+"""What ``flows.jobs`` offers to a user's own flow: held clusters, programs on them, task groups.
 
 Belongs here: what such a flow needs that ``run-job`` does not: identity within a flow run,
 adoption, suspension, stopping what runs in threads.

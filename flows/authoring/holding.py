@@ -70,7 +70,7 @@ def cluster(
     keep_while_suspended: str | None = None,
     **options: Unpack[ClusterOptions],
 ) -> Iterator[HeldCluster]:
-    """A cluster for the programs of one flow; released when the block is left, however it is left.
+    """Hold a cluster for the programs of one flow; released however the block is left.
 
     Args:
         framework: its name.
@@ -79,6 +79,9 @@ def cluster(
             most), once; else it is released and made anew on resume. A flow that is merely paused
             stays in its process and keeps its cluster in any case.
         options: those of ``ebb run``, with underscores.
+
+    Yields:
+        The cluster, with the minimum of its workers registered.
 
     Raises:
         ConfigurationError: with everything that is wrong with the request; nothing was made.

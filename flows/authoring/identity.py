@@ -36,7 +36,18 @@ def root_flow_run() -> str:
 
 
 def job_key(name: str, program: tuple[str, ...], options: Mapping[str, Any]) -> str:
-    """The same name with other arguments is another job: its input has changed."""
+    """Return the key by which a retry of the flow finds the job again.
+
+    The same name with another program or other options is another job: its input has changed.
+
+    Args:
+        name: of the job in its flow.
+        program: the file or command, and its arguments.
+        options: the options of its run by name.
+
+    Returns:
+        A text that starts with the id of the flow run.
+    """
     asked = json.dumps([program, dict(options)], sort_keys=True, default=str)
     digest = hashlib.sha256(asked.encode()).hexdigest()[:_DIGEST_CHARS]
     return f"{root_flow_run()}/{name}@{digest}"

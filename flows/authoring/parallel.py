@@ -28,7 +28,7 @@ _log = logging.getLogger(__name__)
 
 
 class TaskGroup:
-    """What ``with parallel() as group`` gives."""
+    """Programs and functions side by side: what ``with parallel() as group`` yields."""
 
     def __init__(self, most: int | None):
         self._pool = ThreadPoolExecutor(most or 32, thread_name_prefix="ebb-parallel")
@@ -36,7 +36,16 @@ class TaskGroup:
         self._stops: list[Callable[[], object]] = []
 
     def submit(self, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        """Begin ``work(*args, **kwargs)`` in a thread; ``.result()`` of what it gives waits."""
+        """Begin ``work(*args, **kwargs)`` in a thread.
+
+        Args:
+            work: the function.
+            args: its positional arguments.
+            kwargs: its keyword arguments.
+
+        Returns:
+            A future; its ``result()`` waits for what the function returns, or raises its error.
+        """
         context = contextvars.copy_context()
         context.run(_group.set, self)
         future: Future[T] = self._pool.submit(context.run, partial(work, *args, **kwargs))

@@ -9,7 +9,8 @@ from ebbtide.infra.errors import Problem
 from ebbtide.infra.frameworks.base import known_frameworks
 from ebbtide.infra.models.phases import Reason
 from ebbtide.infra.platforms.base import known_platforms
-from ebbtide.infra.request.options import OPTIONS, Option, did_you_mean
+from ebbtide.infra.request.hints import did_you_mean, nearest
+from ebbtide.infra.request.options import OPTIONS, Option
 
 _KNOWN = {"framework": known_frameworks, "platform": known_platforms}
 _SWITCHES = ("detach", "plan", "json", "help")
@@ -19,7 +20,7 @@ _SWITCHES = ("detach", "plan", "json", "help")
 class RunArguments:
     """What was typed after ``ebb run``."""
 
-    words: tuple[str, ...] = ()
+    argv: tuple[str, ...] = ()
     """The program and its arguments."""
     options: dict[str, Any] = field(default_factory=dict)
     switches: set[str] = field(default_factory=set)
@@ -27,60 +28,67 @@ class RunArguments:
 
     @property
     def detach(self) -> bool:
-        """Return as soon as the run is under way."""
+        """Whether to return as soon as the run is under way."""
         return "detach" in self.switches
 
     @property
     def plan(self) -> bool:
-        """Only say what would be made."""
+        """Whether only to show what would be made."""
         return "plan" in self.switches
 
     @property
     def json(self) -> bool:
-        """One JSON object a line on stdout."""
+        """Whether to print one JSON object a line on stdout."""
         return "json" in self.switches
 
     @property
     def help(self) -> bool:
-        """Only say how it is used."""
+        """Whether only to show the help."""
         return "help" in self.switches
 
 
 def parse_run(args: list[str]) -> RunArguments:
-    """Options before ``--``, the program's own arguments after it."""
+    """Parse what was typed: options before ``--``, the program's own arguments after it."""
     ours, program = args, []
     if "--" in args:
         cut = args.index("--")
         ours, program = args[:cut], args[cut + 1 :]
     found = RunArguments()
     queue = list(ours)
-    words: list[str] = []
+    argv: list[str] = []
     while queue:
-        word = queue.pop(0)
-        if word in ("-h", "--help"):
+        argument = queue.pop(0)
+        if argument in ("-h", "--help"):
             found.switches.add("help")
-        elif word.startswith("-") and len(word) > 1:
-            _take_option(word, queue, found)
+        elif argument.startswith("-") and len(argument) > 1:
+            _take_option(argument, queue, found)
         else:
-            words.append(word)
-    found.words = (*words, *program)
+            argv.append(argument)
+    found.argv = (*argv, *program)
     return found
 
 
-def _take_option(word: str, queue: list[str], found: RunArguments) -> None:
-    name, equals, value = word.lstrip("-").partition("=")
+def _take_option(argument: str, queue: list[str], found: RunArguments) -> None:
+    name, equals, value = argument.lstrip("-").partition("=")
     name = name.replace("_", "-")
     if name in _SWITCHES and not equals:
         found.switches.add(name)
-    elif name not in OPTIONS or not word.startswith("--"):
-        found.problems.append(_unknown(word.partition("=")[0], name))
+    elif name not in OPTIONS or not argument.startswith("--"):
+        found.problems.append(_unknown(argument.partition("=")[0], name))
+        if not equals and queue and not queue[0].startswith("-") and _meant_value(name):
+            queue.pop(0)  # of the option that was meant: it is no program
     elif equals:
         _keep(name, value, found)
     elif queue:
         _keep(name, queue.pop(0), found)
     else:
-        problem = Problem(Reason.OPTION_INVALID, f"--{name} wants a value", _help_of(OPTIONS[name]))
+        problem = Problem(Reason.OPTION_INVALID, f"--{name} needs a value", _help_of(OPTIONS[name]))
         found.problems.append(problem)
+
+
+def _meant_value(name: str) -> bool:
+    """Whether the option that this is a misspelling of wants a value."""
+    return nearest(name, (*OPTIONS, *_SWITCHES)) in OPTIONS
 
 
 def _keep(name: str, value: str, found: RunArguments) -> None:
@@ -93,16 +101,16 @@ def _keep(name: str, value: str, found: RunArguments) -> None:
         found.options[name] = value
 
 
-def _unknown(word: str, name: str) -> Problem:
+def _unknown(argument: str, name: str) -> Problem:
     known = [*OPTIONS, *_SWITCHES]
     hint = did_you_mean(
         name, known, prefix="--", otherwise="the program's own arguments go after --"
     )
-    return Problem(Reason.OPTION_INVALID, f"there is no option {word}", hint)
+    return Problem(Reason.OPTION_INVALID, f"there is no option {argument}", hint)
 
 
 def _help_of(option: Option) -> str:
-    """With the words it takes, where a registry knows them, and its default."""
+    """Return the help of an option with the values it accepts, where known, and its default."""
     known = _KNOWN[option.name]() if option.name in _KNOWN else ()
     default = f"default {option.default}" if option.default else ""
     more = "; ".join(part for part in (", ".join(known), default) if part)
@@ -110,25 +118,26 @@ def _help_of(option: Option) -> str:
 
 
 def usage() -> str:
-    """The help of ``ebb run``."""
+    """Return the help of ``ebb run``."""
     lines = [
         "usage: ebb run [options] PROGRAM [-- ARGUMENTS]      ebb run [options] -- COMMAND",
         "       ebb run hello",
         "",
-        "Runs a program on a cluster of its own and takes the cluster back. The program runs in",
-        "place, in --workdir (default: here). Every option is also a variable EBB_<NAME> and a key",
-        "of ebb.yaml under run:.",
+        "Runs a program on a cluster of its own, and releases the cluster when the program ends.",
+        "The program runs in place, in --workdir (default: the current folder). Every option can",
+        "also be set by a variable EBB_<NAME>, or by a key under run: in ebb.yaml.",
         "",
     ]
     for option in OPTIONS.values():
         lines.append(f"  {f'--{option.name} {option.metavar}':<32} {_help_of(option)}")
     lines += [
-        f"  {'--detach':<32} come back as soon as the run is under way",
-        f"  {'--plan':<32} say what would be made, make nothing",
-        f"  {'--json':<32} one event a line on stdout: at, run, cluster, kind, step, reason,",
+        f"  {'--detach':<32} return at once; the run goes on in the background",
+        f"  {'--plan':<32} show what would be made, and make nothing",
+        f"  {'--json':<32} one event per line on stdout: at, run, cluster, kind, step, reason,",
         f"  {'':<32} message, data; the program's output as kind output, data.stream",
         "",
-        "Exit code: the program's own; 64 misconfiguration, 69 no room in time, 70 infrastructure,",
-        "75 temporary, 124 a time limit, 130 stopped.",
+        "Exit code: the program's own; 64 misconfiguration, 69 no capacity in time,",
+        "70 infrastructure, 75 temporary failure, 124 time limit or idle, 130 stopped,",
+        "141 the reader of its output has gone.",
     ]
     return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""The entry of ``ebb``: finds the command, runs it, and turns every error into words."""
+"""The entry of ``ebb``: finds the command, runs it, and shows every error as text."""
 
 from __future__ import annotations
 
@@ -9,65 +9,66 @@ from collections.abc import Sequence
 from importlib.metadata import version
 
 from ebbtide.flows.cli.output import say
+from ebbtide.flows.cli.streams import silence_closed_pipes
 from ebbtide.infra.errors import ConfigurationError, EbbError, Problem, ProvisioningError
 from ebbtide.infra.escaping import json_text
 from ebbtide.infra.lifecycle import reaper
 from ebbtide.infra.models.phases import ExitCode, Reason
 from ebbtide.infra.platforms.local.processes import become_private
 from ebbtide.infra.records.ledger import Ledger
-from ebbtide.infra.request.options import did_you_mean
+from ebbtide.infra.request.hints import did_you_mean
 from ebbtide.infra.settings import Settings, load_settings
 from ebbtide.infra.waiting import wall_s
 
 _ROOM = "ebbtide.flows.cli"
 COMMANDS = {
     "run": ("runs.run", "run a program on a cluster of its own"),
-    "ps": ("runs.ps", "runs, their phase, and why they wait"),
-    "logs": ("runs.logs", "what a run's program, head or workers printed"),
+    "ps": ("runs.ps", "list runs, their phase, and why they wait"),
+    "logs": ("runs.logs", "print what a run's program, head or workers wrote"),
     "open": (
         "runs.open",
-        "a run's dashboard, or Prefect's UI, in a browser, signed in",
+        "open a run's dashboard, or Prefect's UI, in a browser, signed in",
     ),
     "why": (
         "runs.why",
-        "cause, evidence and fix of a run that waits, failed or was slow",
+        "say why a run waits, failed or was slow, and what to do",
     ),
     "stop": ("runs.stop", "end a run and release what it holds"),
     "held": (
         "machine.held",
-        "everything alive, and until when; exit 1 for an orphan",
+        "list what is alive, and until when; exit 1 if something has no owner",
     ),
-    "tiers": ("machine.tiers", "hardware tiers, and how many fit now"),
-    "cost": ("runs.cost", "what runs asked, used and cost; the receipt of one"),
+    "tiers": ("machine.tiers", "list hardware tiers, and how many workers of each fit now"),
+    "cost": ("runs.cost", "sum what runs asked for, used and cost, or show one receipt"),
     "nodes": (
         "machine.nodes",
-        "pools, nodes, what runs where, the queue, clusters and leases",
+        "show pools, nodes, what runs where, the queue, clusters and leases",
     ),
     "up": (
         "installation.up",
-        "Prefect server, worker and deployments on this machine",
+        "start a Prefect server, a worker and all deployments on this machine",
     ),
     "down": (
         "installation.down",
-        "end what ebb up started; running runs are cancelled",
+        "end what ebb up started; its runs are cancelled",
     ),
     "status": (
         "installation.status",
-        "is all of it well? exit 0, 75 (look at it) or 70 (it is not)",
+        "check this installation; exit 0 (well), 75 (look at it) or 70 (broken)",
     ),
     "prune": ("installation.prune", "delete runs that ended long ago"),
     "backup": (
         "installation.backup",
-        "a copy of everything, also while runs go on",
+        "copy the whole installation, also while runs go on",
     ),
-    "restore": ("installation.restore", "make EBB_HOME of a backup"),
+    "restore": ("installation.restore", "make an EBB_HOME from a backup"),
     "emit": (
         "installation.emit",
-        "tell that something happened, so that what waits for it starts",
+        "send an event to Prefect, so that flows that wait for it start",
     ),
     "doctor": (
         "machine.doctor",
-        "what is missing on this machine, and how to get it",
+        "check what is missing on this machine, and how to get it",
     ),
 }
 
@@ -80,35 +81,36 @@ _ONLY_LOOK = {"-h", "--help", "--plan", "--dry-run"}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command and give its exit code."""
+    """Run one command and return its exit code."""
     if argv is None:  # as the console script: the whole process is ours
         become_private()
-    words = list(sys.argv[1:] if argv is None else argv)
-    if not words or words[0] in ("-h", "--help", "help"):
+    argv = list(sys.argv[1:] if argv is None else argv)
+    if not argv or argv[0] in ("-h", "--help", "help"):
         print(_help())
         return ExitCode.OK
-    if words[0] in ("-V", "--version"):
+    if argv[0] in ("-V", "--version"):
         print(f"ebb {version('ebbtide')}")
         return ExitCode.OK
-    ours = words[: words.index("--")] if "--" in words else words
+    ours = argv[: argv.index("--")] if "--" in argv else argv
     as_json = "--json" in ours
     try:
-        return _dispatch(words)
+        return _dispatch(argv)
     except EbbError as error:
-        _show_error(error, command=words[0], as_json=as_json)
+        silence_closed_pipes()
+        _show_error(error, command=argv[0], as_json=as_json)
         return error.exit_code
     except KeyboardInterrupt:
         return ExitCode.INTERRUPTED
     except BrokenPipeError:
-        sys.stderr.close()  # whoever read our output has gone: nothing is wrong
+        silence_closed_pipes()  # whoever read our output has gone: nothing is wrong
         return ExitCode.OK
     except Exception as error:  # never a traceback of ours in front of a user
         say(f"✗ ebb itself failed: {error!r}; details in {_save_traceback()}")
         return ExitCode.INFRASTRUCTURE
 
 
-def _dispatch(words: list[str]) -> int:
-    name, args = words[0], words[1:]
+def _dispatch(argv: list[str]) -> int:
+    name, args = argv[0], argv[1:]
     if name not in COMMANDS:
         hint = did_you_mean(name, list(COMMANDS), prefix="ebb ", otherwise="see ebb --help")
         problem = Problem(Reason.OPTION_INVALID, f"there is no command {name!r}", hint)
@@ -121,7 +123,7 @@ def _dispatch(words: list[str]) -> int:
 
 
 def _check_ledger(settings: Settings, *, put_in_order: bool) -> None:
-    """Say what became of the ledger; where asked, release what nobody owns any more."""
+    """Report what became of the ledger; where asked, release what has no living owner."""
     if not settings.home.exists():
         return
     ledger = Ledger(settings.home)
@@ -129,14 +131,14 @@ def _check_ledger(settings: Settings, *, put_in_order: bool) -> None:
         ledger.check()
     except ProvisioningError as error:  # a full disk: what only looks can go on without
         if put_in_order:
-            words = f"{error.detail or error.summary}; {error.hint}"
-            say(f"! nothing can be put in order: {words}")
+            why = f"{error.detail or error.summary}; {error.hint}"
+            say(f"! what has no owner cannot be released: {why}")
         return
     if ledger.moved_aside is not None:
-        say(f"! the ledger was corrupt and is now {ledger.moved_aside}; living runs sign in again")
+        say(f"! the ledger was corrupt: moved to {ledger.moved_aside}; living runs register again")
     found = reaper.reap(settings) if put_in_order else None
     if found is not None and found.clusters:
-        say(f"! released what nobody owned any more: {', '.join(found.clusters)}")
+        say(f"! released what had no living owner: {', '.join(found.clusters)}")
 
 
 def _show_error(error: EbbError, *, command: str, as_json: bool) -> None:
@@ -163,11 +165,11 @@ def _show_error(error: EbbError, *, command: str, as_json: bool) -> None:
 
 
 def _what_became_of_it(error: EbbError, command: str) -> str:
-    """Only what is so: a run that has begun is in the ledger, with its end."""
+    """Say what is so: a run that has begun is in the ledger, with its end."""
     if error.run and error.released:
-        return f" · run {error.run} has ended, what it held is released: ebb why {error.run}"
+        return f" · run {error.run} has ended and what it held is released: see ebb why {error.run}"
     if error.run:
-        return f" · run {error.run} had begun, and may hold something yet: ebb held"
+        return f" · run {error.run} had begun and may still hold something: see ebb held"
     return " · nothing was started" if command == "run" else ""
 
 
@@ -194,10 +196,10 @@ def _help() -> str:
         "",
         "usage: ebb COMMAND [options]      ebb COMMAND --help",
         "",
-        *(f"  {name:<8} {words}" for name, (_, words) in COMMANDS.items()),
+        *(f"  {name:<8} {what}" for name, (_, what) in COMMANDS.items()),
         "",
-        "  ebb run hello                            a first look: grows, shrinks, is gone",
-        "  ebb run train.py -- --epochs 3           a program of yours",
+        "  ebb run hello                            a first look: grows, shrinks and ends",
+        "  ebb run train.py -- --epochs 3           your own program",
         "  ebb run --workers 1..8 --detach -- python train.py",
     ]
     return "\n".join(lines)

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.status import Status
 from rich.text import Text
 
+from ebbtide.flows.cli.streams import ByteWriter, TextConsole
 from ebbtide.infra.escaping import json_text, visible
 from ebbtide.infra.frameworks.base import load_framework
 from ebbtide.infra.models.codec import to_data
@@ -22,62 +23,65 @@ from ebbtide.infra.models.resources import format_duration
 from ebbtide.infra.waiting import wall_s
 
 _LONGEST_PROGRAM = 60
+_LONGEST_MESSAGE = 54
+_BESIDE_MESSAGE = 27
+"""Columns of a step's line that its message does not have: mark, label, time."""
 _MARKS = {"done": ("✓", "green"), "failed": ("✗", "red"), "warning": ("!", "yellow")}
 
 
 class Screen(Protocol):
-    """Where a viewer shows things."""
+    """Where a viewer shows a run."""
 
     def plan(self, spec: RunSpec) -> None:
-        """What is about to happen."""
+        """Show what is about to happen."""
         ...
 
     def detached(self, run: str) -> None:
-        """The run goes on without us."""
+        """Show that the run goes on without us."""
         ...
 
     def event(self, event: Event, took_s: float | None) -> None:
-        """Something happened; for a finished step, how long it took."""
+        """Show that something happened; for a finished step, how long it took."""
         ...
 
-    def waiting(self, words: str) -> None:
-        """What is being waited for now; replaces what was said before."""
+    def waiting(self, message: str) -> None:
+        """Show what is being waited for now, in place of what was shown before."""
         ...
 
     def output(self, stream: str, data: bytes) -> None:
-        """The program wrote something."""
+        """Show what the program has written."""
         ...
 
     def ended(self, lines: list[str], facts: dict[str, Any]) -> None:
-        """The last words."""
+        """Show how the run ended."""
         ...
 
 
 class JsonScreen:
-    """One event a line on stdout, for scripts."""
+    """Shows a run as one JSON object a line on stdout, for scripts."""
 
     def plan(self, spec: RunSpec) -> None:
-        """The run's name comes first, so that a script can come back to it."""
+        """Print the run's name first, so that a script can come back to it."""
         self._line({"kind": "run_started", "run": spec.name, "message": spec.name, "data": {}})
 
     def detached(self, run: str) -> None:
-        """A script knows the way back by the run's name."""
+        """Print how a script comes back, by the run's name."""
         self._line({"kind": "detached", "run": run, "message": f"ebb logs -f {run}", "data": {}})
 
     def event(self, event: Event, took_s: float | None) -> None:
-        """As recorded."""
+        """Print the event as it was recorded."""
         self._line({**to_data(event), "took_s": took_s})
 
-    def waiting(self, words: str) -> None:
-        """Nothing: what is waited for comes as events."""
+    def waiting(self, message: str) -> None:
+        """Print nothing: what is waited for comes as events."""
 
     def output(self, stream: str, data: bytes) -> None:
-        """Whole lines where possible."""
+        """Print what the program wrote, whole lines where possible."""
         text = data.decode(errors="replace")
         self._line({"kind": "output", "message": text, "data": {"stream": stream}})
 
     def ended(self, lines: list[str], facts: dict[str, Any]) -> None:
-        """The run's result."""
+        """Print the run's result."""
         self._line({"kind": "result", "message": lines[0].strip() if lines else "", "data": facts})
 
     def _line(self, data: dict[str, Any]) -> None:
@@ -85,18 +89,17 @@ class JsonScreen:
 
 
 class TextScreen:
-    """For people: permanent lines, and on a terminal one live line below them."""
+    """Shows a run to people: permanent lines, and on a terminal one live line below them."""
 
     def __init__(self, file: IO[str] | None = None):
-        self._console = Console(
-            file=file or sys.stderr, highlight=False, markup=False, soft_wrap=True
-        )
+        self._console: Console = TextConsole(file or sys.stderr, soft_wrap=True)
+        self._writers = {"stdout": ByteWriter("stdout"), "stderr": ByteWriter("stderr")}
         self._status: Status | None = None
         self._said = ""
         self._began_at = wall_s()
 
     def plan(self, spec: RunSpec) -> None:
-        """Job, cluster, limits."""
+        """Show the job, its cluster and its limits."""
         cluster, limits = spec.cluster, spec.limits
         tier = f"tier {cluster.tier.name} ({cluster.tier.resources})"
         policy = cluster.policy
@@ -107,7 +110,7 @@ class TextScreen:
         idle = format_duration(limits.idle_release_s) if limits.idle_release_s else "never"
         start = format_duration(limits.start_within_s)
         self._print("")
-        self._field("Job", f"{_program(spec)} · run {spec.name}")
+        self._field("Job", f"{program_text(spec)} · run {spec.name}")
         pool = cluster.pool
         self._field("Cluster", f"{cluster.framework} · {workers}{tier}")
         self._field("Platform", f"{spec.platform} · pool {pool.name} ({pool.capacity})")
@@ -118,13 +121,13 @@ class TextScreen:
         self._print("")
 
     def detached(self, run: str) -> None:
-        """How to come back."""
+        """Show how to come back."""
         self._quiet()
-        words = f"Detached. The run goes on.   Back   ebb logs -f {run}   Stop   ebb stop {run}"
-        self._print(f"  {words}")
+        message = f"Detached. The run goes on.   Back   ebb logs -f {run}   Stop   ebb stop {run}"
+        self._print(f"  {message}")
 
     def event(self, event: Event, took_s: float | None) -> None:
-        """One line for what matters to a person."""
+        """Show one line for what matters to a person."""
         self._quiet()
         kind, message = event.kind, event.message
         if kind in (EventKind.STEP_DONE, EventKind.STEP_FAILED) and event.step:
@@ -140,17 +143,17 @@ class TextScreen:
             mark, style = _MARKS["warning"]
             self._print(f"  {mark} {message}", style)
 
-    def waiting(self, words: str) -> None:
-        """A live line on a terminal; elsewhere a line when it has changed."""
-        if words == self._said:
+    def waiting(self, message: str) -> None:
+        """Show a live line on a terminal; elsewhere a line whenever it has changed."""
+        if message == self._said:
             return
-        self._said = words
-        status = Text(f" {visible(words)}")
+        self._said = message
+        status = Text(f" {visible(message)}")
         if not self._console.is_terminal:
-            if words:
-                self._print(f"  … {words}")
+            if message:
+                self._print(f"  … {message}")
             return
-        if not words:
+        if not message:
             self._quiet()
         elif self._status is None:
             self._status = self._console.status(status)
@@ -158,28 +161,25 @@ class TextScreen:
         else:
             self._status.update(status)
 
-    def live(self, words: str) -> None:
-        """Only on a terminal: something that changes all the time."""
+    def live(self, message: str) -> None:
+        """Show something that changes all the time; only on a terminal."""
         if self._console.is_terminal:
-            self.waiting(words)
+            self.waiting(message)
 
     def output(self, stream: str, data: bytes) -> None:
-        """Byte for byte, to the stream it was written to."""
+        """Write the program's bytes to the stream that it wrote them to."""
         self._quiet()
-        target = sys.stdout if stream == "stdout" else sys.stderr
-        target.flush()
-        target.buffer.write(data)
-        target.buffer.flush()
+        self._writers[stream].write(data)
 
     def ended(self, lines: list[str], facts: dict[str, Any]) -> None:  # noqa: ARG002
-        """Last words; the very last line is what is still held."""
+        """Show how the run ended; the very last line is what is still held."""
         self._quiet()
         self._print("")
         for line in lines:
             self._print(f"  {line}")
 
     def ask(self, question: str) -> None:
-        """A question on a terminal; the answer is read elsewhere."""
+        """Show a question on a terminal; the answer is read elsewhere."""
         self._quiet()
         self._console.print(question, end="")
 
@@ -187,7 +187,8 @@ class TextScreen:
         mark, style = _MARKS[kind]
         took = format_duration(took_s) if took_s is not None else ""
         line = Text(f"  {mark}", style=style)
-        line.append(f" {label:<15} {visible(message):<54} ", style="default")
+        room = max(0, min(_LONGEST_MESSAGE, self._console.width - _BESIDE_MESSAGE))
+        line.append(f" {label:<15} {visible(message):<{room}} ", style="default")
         line.append(f"{took:>6}", style="dim")
         self._console.print(line)
 
@@ -196,8 +197,8 @@ class TextScreen:
         line.append(visible(value), style="default")
         self._console.print(line)
 
-    def _print(self, words: str, style: str | None = None) -> None:
-        self._console.print(Text(visible(words)), style=style)
+    def _print(self, message: str, style: str | None = None) -> None:
+        self._console.print(Text(visible(message)), style=style)
 
     def _quiet(self) -> None:
         if self._status is not None:
@@ -206,12 +207,13 @@ class TextScreen:
             self._said = ""
 
 
-def _program(spec: RunSpec) -> str:
+def program_text(spec: RunSpec) -> str:
     """As one would say it: the built-in job by its name, the interpreter left out."""
     if spec.job is None:
         return "a Python session"
-    words = spec.job.argv
-    if spec.cluster.has_workers and words == load_framework(spec.cluster.framework).hello():
+    argv = spec.job.argv
+    framework = load_framework(spec.cluster.framework) if spec.cluster.has_workers else None
+    if framework is not None and argv == framework.hello(sys.executable):
         return "hello"
-    text = " ".join(words[1:] if words[0] == sys.executable and words[1:] else words)
+    text = " ".join(argv[1:] if argv[0] == sys.executable and argv[1:] else argv)
     return text if len(text) < _LONGEST_PROGRAM else text[: _LONGEST_PROGRAM - 1] + "…"

@@ -23,7 +23,7 @@ _NAME = "outbox"
 
 
 def server_api(settings: Settings) -> Api | None:
-    """The server that was named, else this machine's own when it runs."""
+    """Return the server that was named, else this machine's own when it runs."""
     named = api.named(os.environ)
     if named is not None:
         return named
@@ -32,7 +32,7 @@ def server_api(settings: Settings) -> Api | None:
 
 
 def keep(settings: Settings, event: dict[str, Any]) -> Path:
-    """Write an event down for later."""
+    """Write an event to disk, to be sent later."""
     folder = private_folder(settings.home, _NAME)
     path = folder / f"{wall_s():.6f}-{event['id']}.json"
     write_whole(path, json.dumps(event))
@@ -40,18 +40,18 @@ def keep(settings: Settings, event: dict[str, Any]) -> Path:
 
 
 def waiting(settings: Settings) -> list[Path]:
-    """What is kept, oldest first."""
+    """Return the files of the events that are kept, oldest first."""
     return sorted(_folder(settings).glob("*.json"))
 
 
 def flush(to: Api, settings: Settings | None = None) -> list[str]:
-    """Send all that is kept, in order; gives the ids of what was sent.
+    """Send all events that are kept, in order, and return the ids of those that were sent.
 
     One that the server refuses is set aside (``.refused``), so that it does not block the others.
 
     Raises:
         ProvisioningError: PREFECT_UNREACHABLE; what was not sent is still kept.
-        ConfigurationError: PREFECT_REFUSES, and so with this.
+        ConfigurationError: PREFECT_REFUSES, our credentials are refused; the same holds.
     """
     settings = settings or load_settings()
     if not waiting(settings):

@@ -49,17 +49,17 @@ class Effects:
 
 
 def send(api: Api, events: list[dict[str, Any]]) -> None:
-    """Send events; the same id twice is one event.
+    """Send events to Prefect; the same id twice counts as one event.
 
     Raises:
         ProvisioningError: PREFECT_UNREACHABLE.
-        ConfigurationError: the server refuses them, in its own words.
+        ConfigurationError: the server refuses them, with its own message.
     """
     _post(api, "events", events)
 
 
 def effects_of(api: Api, event_id: str) -> Effects:
-    """Runs that this event has started, and actions that it should have set off and that failed."""
+    """Return the runs that an event has started, and the actions on it that failed."""
     found = _filter(api, {"related": {"id": [f"prefect.event.{event_id}"]}})
     runs = {
         (_id(resource), resource.get("prefect.resource.name", ""))
@@ -73,7 +73,7 @@ def effects_of(api: Api, event_id: str) -> Effects:
 
 
 def failed_actions(api: Api, since: dt.datetime) -> list[FailedAction]:
-    """Actions of automations that failed since then, oldest first, 50 at most.
+    """Return the actions of automations that failed since then, oldest first, 50 at most.
 
     Raises:
         ProvisioningError: PREFECT_UNREACHABLE.

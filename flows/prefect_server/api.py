@@ -34,7 +34,7 @@ _TRUE = ("1", "true", "yes", "on")
 
 @dataclass(frozen=True)
 class Api:
-    """Where a server answers, and what it wants to see."""
+    """Where a server answers, and the credentials that it asks for."""
 
     url: str
     """Such as ``http://127.0.0.1:4200/api``."""
@@ -48,13 +48,16 @@ class Api:
     """Others that every request carries."""
 
     def call(self, path: str, body: Any = None, *, method: str = "", timeout_s: float) -> bytes:
-        """One request; gives the body of the answer.
+        """Send one request to the API and return the body of the answer.
 
         Args:
             path: below the API, such as ``flow_runs/filter``.
             body: sent as JSON; None sends none.
-            method: POST with a body and GET without one, unless said.
+            method: the HTTP method; by default POST with a body and GET without one.
             timeout_s: seconds to wait for the connection, and for each part of the answer.
+
+        Returns:
+            The body of the answer, as bytes.
 
         Raises:
             urllib.error.HTTPError: the server answered with an error.
@@ -92,7 +95,7 @@ class Api:
 
 
 def named(environ: Mapping[str, str]) -> Api | None:
-    """The server that ``PREFECT_API_URL`` names, as Prefect's own client would use it."""
+    """Return the server that ``PREFECT_API_URL`` names, as Prefect's own client would use it."""
     url = environ.get("PREFECT_API_URL")
     if not url:
         return None
@@ -112,7 +115,7 @@ def named(environ: Mapping[str, str]) -> Api | None:
 
 
 def active_profile(environ: Mapping[str, str]) -> dict[str, str]:
-    """The settings of Prefect's active profile; empty when there is none that can be read."""
+    """Return the settings of Prefect's active profile; empty when none can be read."""
     home = environ.get("PREFECT_HOME") or "~/.prefect"
     path = Path(environ.get("PREFECT_PROFILES_PATH") or f"{home}/profiles.toml").expanduser()
     with contextlib.suppress(OSError, ValueError):
@@ -124,16 +127,21 @@ def active_profile(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def basic(auth_string: str) -> str:
-    """The header that Prefect's client makes of an auth string."""
+    """Return the header that Prefect's client makes of an auth string."""
     return f"Basic {base64.b64encode(auth_string.encode()).decode()}"
 
 
 def check(api: Api, environ: Mapping[str, str], *, timeout_s: float) -> None:
-    """Does a server that was named answer, and let us in?
+    """Check that a Prefect server answers and accepts our credentials.
+
+    Args:
+        api: the server, as the environment names it.
+        environ: where its credentials were looked for; for the message.
+        timeout_s: seconds to wait for an answer.
 
     Raises:
-        ProvisioningError: PREFECT_UNREACHABLE.
-        ConfigurationError: PREFECT_REFUSES, with the variable's name.
+        ProvisioningError: PREFECT_UNREACHABLE, it does not answer.
+        ConfigurationError: PREFECT_REFUSES, it refuses the credentials; names their variable.
     """
     try:
         api.call("work_pools/count", {}, timeout_s=timeout_s)
@@ -150,30 +158,33 @@ def check(api: Api, environ: Mapping[str, str], *, timeout_s: float) -> None:
 
 
 def refused_credentials(url: str, code: int, environ: Mapping[str, str]) -> ConfigurationError:
-    """A 401 or 403 in words that name the variable.
+    """Make an error of an answer 401 or 403 that names the variable with the credentials.
 
     Args:
         url: of the API.
         code: of the answer.
         environ: where the variables were looked for.
+
+    Returns:
+        An error with the reason PREFECT_REFUSES; it is not raised here.
     """
     names = [name for name in ("PREFECT_API_AUTH_STRING", "PREFECT_API_KEY") if environ.get(name)]
     if names:
-        summary = f"{url} answers {code}: it does not take the {names[0]} that is set"
-        hint = f"set {names[0]} to what that server wants"
+        summary = f"{url} answers {code}: it refuses the {names[0]} that is set"
+        hint = f"set {names[0]} to what that server accepts"
     else:
-        summary = f"{url} answers {code}: it wants to know who is asking"
+        summary = f"{url} answers {code}: it asks for credentials"
         hint = "set PREFECT_API_AUTH_STRING (a server of your own) or PREFECT_API_KEY (Cloud)"
     return ConfigurationError([Problem(Reason.PREFECT_REFUSES, summary, hint)])
 
 
 def auth_file(home: Path) -> Path:
-    """Where the secret of this installation's own server lies."""
+    """Return the path of the file with the secret of this installation's own server."""
     return home / "prefect" / "auth"
 
 
 def own_auth_string(home: Path) -> str:
-    """The secret of this installation's own server, made by whoever wants it first."""
+    """Return the secret of this installation's own server; the first call makes it."""
     path = auth_file(home)
     draft = path.with_name(f"auth.{os.getpid()}")
     if not path.exists():

@@ -37,12 +37,12 @@ class Bind:
 
     @property
     def scheme(self) -> str:
-        """Of the server's URL."""
+        """The scheme of the server's URL: ``http`` or ``https``."""
         return "https" if self.certificate else "http"
 
     @property
     def names(self) -> tuple[str, ...]:
-        """What the server may be called by, without ports."""
+        """All names and addresses that a request may call the server by, without ports."""
         if self.host in LOOPBACK_HOSTS:
             return tuple(sorted(LOOPBACK_HOSTS))
         own = socket.gethostname()
@@ -51,14 +51,14 @@ class Bind:
 
     @property
     def own_name(self) -> str:
-        """By which this machine's own clients call it, so that its certificate is right."""
+        """The name by which this machine's own clients call it; its certificate has that name."""
         reached = LOOPBACK if self.host in (*_EVERYWHERE, *LOOPBACK_HOSTS) else self.host
         certified = self._certified()
         return reached if not certified or reached in certified else certified[0]
 
     @property
     def trusted_by(self) -> str:
-        """File of the certificate that clients must know; empty where their usual ones do."""
+        """File of the certificate that clients must know; empty when the usual authorities do."""
         if not self.certificate:
             return ""
         found = x509.load_pem_x509_certificates(Path(self.certificate).read_bytes())[0]
@@ -69,14 +69,17 @@ class Bind:
 
 
 def checked(host: str, certificate: str, key: str, *, self_signed: bool, folder: Path) -> Bind:
-    """The bind that was asked for.
+    """Check where the server was asked to listen, and make a certificate when one is wanted.
 
     Args:
         host: an address of this machine, or a name of one.
         certificate: file of the server's certificate; empty for none.
         key: file of its key.
-        self_signed: one is to be made, and kept in ``folder``.
-        folder: private; need not exist.
+        self_signed: whether a certificate is to be made, and kept in ``folder``.
+        folder: a private folder; need not exist.
+
+    Returns:
+        The address with the certificate that belongs to it.
 
     Raises:
         ConfigurationError: OPTION_INVALID, for all that is wrong.
@@ -134,7 +137,7 @@ def names_of(certificate: Path) -> tuple[str, ...]:
 
 
 def self_signed_bind(host: str, folder: Path) -> Bind:
-    """A certificate for this machine's names, made once and again when it is over."""
+    """Return an address with a certificate for this machine's names, made anew on expiry."""
     certificate, key = folder / f"tls-{host}.crt", folder / f"tls-{host}.key"
     bind = Bind(host, str(certificate), str(key))
     if certificate.exists() and key.exists() and not _is_over(certificate):

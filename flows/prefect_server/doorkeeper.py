@@ -27,7 +27,7 @@ _App = Callable[[_Scope, _Receive, _Send], Awaitable[None]]
 
 _FOREIGN_SITES = ("cross-site", "same-site")  # another port of loopback is the same site
 _DEFAULT_PORTS = {"http": "80", "https": "443", "ws": "80", "wss": "443"}
-_OPEN_PAGE = b"""<!doctype html><meta charset=utf-8><title>Ebb</title><p id=words>Opening Prefect...
+_OPEN_PAGE = b"""<!doctype html><meta charset=utf-8><title>Ebb</title><p id=text>Opening Prefect...
 <script>
 (async () => {
   const secret = decodeURIComponent(location.hash.slice(1));
@@ -37,7 +37,7 @@ _OPEN_PAGE = b"""<!doctype html><meta charset=utf-8><title>Ebb</title><p id=word
     localStorage.setItem('prefect-password', secret);
     location.replace('/');
   } else {
-    document.getElementById('words').textContent = 'This link is no longer good: type ebb open';
+    document.getElementById('text').textContent = 'This link is not valid now: type ebb open';
   }
 })();
 </script>
@@ -55,7 +55,7 @@ _OPEN_HEADERS = [
 
 
 class Doorkeeper:
-    """An ASGI app in front of another one."""
+    """An ASGI app that lets only allowed requests through to another one."""
 
     def __init__(self, app: _App, hosts: Iterable[str]):
         """Guard ``app``.
@@ -105,14 +105,14 @@ def refusal(scope: _Scope, hosts: frozenset[str]) -> str:
 
 
 def _is_visit(scope: _Scope, headers: dict[str, list[str]]) -> bool:
-    """Somebody follows a link to a page of the UI."""
+    """Tell whether somebody follows a link to a page of the UI."""
     modes, targets = headers.get("sec-fetch-mode", []), headers.get("sec-fetch-dest", [])
     visits = modes == ["navigate"] and targets == ["document"]
     return visits and scope.get("method") == "GET" and not scope["path"].startswith("/api")
 
 
 def _host_of(text: str) -> str:
-    """Without the port; empty for what is no host."""
+    """Return the host without its port; empty for what is no host."""
     try:
         return (urllib.parse.urlsplit(f"//{text}").hostname or "").rstrip(".")
     except ValueError:
@@ -120,7 +120,7 @@ def _host_of(text: str) -> str:
 
 
 def _origin(text: str) -> tuple[str, str, str]:
-    """Scheme, host and port, so that two spellings of one origin are equal."""
+    """Return scheme, host and port, so that two spellings of one origin are equal."""
     try:
         parts = urllib.parse.urlsplit(text)
         port = str(parts.port or _DEFAULT_PORTS.get(parts.scheme, ""))
@@ -130,7 +130,7 @@ def _origin(text: str) -> tuple[str, str, str]:
 
 
 def _unframed(send: _Send) -> _Send:
-    """No page of another origin may show the UI in a frame and have the owner click in it."""
+    """Forbid that a page of another origin shows the UI in a frame, and has its owner click."""
 
     async def sent(message: _Message) -> None:
         if message["type"] == "http.response.start":

@@ -48,7 +48,7 @@ _PORT_TAKEN = "address already in use"
 
 
 class Keeper:
-    """One server, from its start to its end."""
+    """Starts one Prefect server, watches it and ends it."""
 
     def __init__(self, home: Path, idle_s: float, bind: Bind):
         self._home = home
@@ -59,7 +59,7 @@ class Keeper:
         self._child: subprocess.Popen[bytes] | None = None
 
     def serve(self) -> bool:
-        """Until told to stop, or not used for long enough; gives whether the server came up."""
+        """Keep the server until told to stop or not used for long. Returns whether it came up."""
         signal.signal(signal.SIGTERM, lambda *_: self._told_to_stop.set())
         failure = ""
         try:
@@ -78,9 +78,9 @@ class Keeper:
         return not failure
 
     def _start(self) -> str:
-        """A server that answers; another port where the first was taken between choice and use.
+        """Start a server that answers, on another port where the first was taken meanwhile.
 
-        Gives why there is none, or nothing.
+        Returns why there is none; empty when there is one.
         """
         why = ""
         for attempt in range(_PORT_TRIES):
@@ -98,7 +98,7 @@ class Keeper:
         return why
 
     def _answers(self, child: subprocess.Popen[bytes], port: int, api: Api) -> bool:
-        """Waits until it does, or will not."""
+        """Wait until the server answers, or will not any more."""
 
         def settled() -> bool:
             over = self._told_to_stop.is_set() or child.poll() is not None
@@ -169,15 +169,15 @@ class Keeper:
         server.write_profile(self._home)
 
     def _stay(self) -> None:
-        """Until told to stop, the server has died, or nobody used it for so long."""
+        """Wait until told to stop, the server has died, or nobody has used it for long."""
         assert self._child is not None
         last_use = self._folder / "last-use"
         last_use.touch()
-        ledger = open_store(Settings(home=self._home))
+        store = open_store(Settings(home=self._home))
         while self._child.poll() is None:
             rotate(self._folder / "server.log")
             left_s = last_use.stat().st_mtime + self._idle_s - wall_s()
-            if left_s <= 0 and _in_use(ledger):
+            if left_s <= 0 and _in_use(store):
                 last_use.touch()
                 continue
             if left_s <= 0 or self._told_to_stop.wait(min(left_s, 5.0)):
@@ -194,7 +194,7 @@ class Keeper:
 
 
 def _copy_database(folder: Path) -> None:
-    """Unless Prefect's own setting names another one (PostgreSQL), which Prefect migrates."""
+    """Copy the template, unless Prefect's own setting names another database."""
     if os.environ.get(_DATABASE):
         return
     database = folder / "prefect.db"
@@ -206,7 +206,7 @@ def _copy_database(folder: Path) -> None:
 
 
 def _last_port(folder: Path) -> int:
-    """Where the server before this one answered: runs that outlived it ask there."""
+    """Return the port of the server before this one: runs that outlived it ask there."""
     try:
         return int((folder / "port").read_text())
     except (OSError, ValueError):
@@ -241,16 +241,16 @@ def _healthy(api: Api) -> bool:
         return False
 
 
-def _in_use(ledger: RunStore) -> bool:
-    """Whether a flow process lives whose run has not ended. A ledger that fails us keeps nobody."""
+def _in_use(store: RunStore) -> bool:
+    """Whether a run that has not ended has a living flow process; no when that is unknown."""
     with contextlib.suppress(EbbError):
-        return any(marks.lives(run.driver) for run in ledger.runs(open_only=True))
+        return any(marks.lives(run.flow_process) for run in store.runs(open_only=True))
     return False
 
 
-def main(words: list[str]) -> int:
-    """Keep one server; 1 when it did not come up."""
-    home, idle_s, host, certificate, key = words
+def main(argv: list[str]) -> int:
+    """Keep one server. Returns 1 when it did not come up."""
+    home, idle_s, host, certificate, key = argv
     came_up = Keeper(Path(home), float(idle_s), Bind(host, certificate, key)).serve()
     return 0 if came_up else 1
 

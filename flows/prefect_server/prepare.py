@@ -9,7 +9,7 @@ from ebbtide.flows.prefect_server.template import ensure_template
 
 
 def main() -> int:
-    """Make it, and say where it is."""
+    """Make the database template, and print where it is."""
     try:
         print(f"Prefect's database template is ready: {ensure_template(os.environ)}")
     except RuntimeError as error:

@@ -19,5 +19,5 @@ _RETENTION = {
 
 
 def retention(environ: Mapping[str, str]) -> dict[str, str]:
-    """Variables for a server of ours; those that somebody has set stay as they are."""
+    """Return the variables for a server of ours; those that are set already stay as they are."""
     return {name: environ.get(name) or value for name, value in _RETENTION.items()}

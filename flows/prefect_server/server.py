@@ -41,7 +41,7 @@ QUIET = {
 
 @dataclass(frozen=True, slots=True)
 class ServerInfo:
-    """A server that answers."""
+    """How to reach a server that answers. Written by its keeper, read by every process of ours."""
 
     url: str
     """Its API, such as ``http://127.0.0.1:4200/api``."""
@@ -61,12 +61,12 @@ class ServerInfo:
 
     @property
     def api(self) -> Api:
-        """For requests of ours."""
+        """The API of the server, with its secret, for requests of ours."""
         return Api(self.url, self._authorization, self.certificates)
 
     @property
     def open_url(self) -> str:
-        """A page that lets a browser in. A secret: for a private file, never for a command line."""
+        """URL of a page that signs a browser in. Secret: never to be put on a command line."""
         secret = self._authorization.removeprefix("Basic ")
         return f"{self.ui_url}{OPEN_PATH}#{quote(secret, safe='')}"
 
@@ -76,7 +76,7 @@ class ServerInfo:
 
 
 def running(home: Path) -> ServerInfo | None:
-    """The server of this installation, when it lives. Cheap."""
+    """Return the server of this installation if its keeper is alive. Cheap: reads one file."""
     try:
         info = ServerInfo(**json.loads((_folder(home) / "server.json").read_text()))
     except (OSError, ValueError, TypeError):
@@ -85,7 +85,13 @@ def running(home: Path) -> ServerInfo | None:
 
 
 def start_early(home: Path, *, idle_s: float, bind: Bind = Bind()) -> None:  # noqa: B008  frozen
-    """Begin to start the server unless it lives or is being started. Does not wait."""
+    """Begin to start the server unless it runs or is being started, and return without waiting.
+
+    Args:
+        home: of this installation.
+        idle_s: the server ends itself after so many seconds without a run.
+        bind: the address on which it listens.
+    """
     if running(home) is not None:
         return
     with _locked(home) as is_first:
@@ -100,13 +106,16 @@ def ensure(
     idle_s: float,
     bind: Bind = Bind(),  # noqa: B008  frozen
 ) -> ServerInfo:
-    """The server, started when there is none.
+    """Return the running server, started when there is none.
 
     Args:
         home: of this installation.
-        deadline_s: seconds to wait for it at most.
+        deadline_s: maximum number of seconds to wait for it.
         idle_s: for a server started now: it ends itself after so many seconds without a run.
-        bind: for a server started now: where it listens.
+        bind: for a server started now: the address on which it listens.
+
+    Returns:
+        The server, which answers.
 
     Raises:
         ProvisioningError: PREFECT_UNREACHABLE, with why it did not start, or naming its log.
@@ -134,7 +143,7 @@ def ensure(
 
 
 def stop(home: Path) -> bool:
-    """End the server and its keeper; gives whether there was one."""
+    """End the server and its keeper. Returns whether there was one."""
     pid = _keeper_pid(home)
     if pid is None:
         return False
@@ -146,13 +155,13 @@ def stop(home: Path) -> bool:
 
 
 def touch(home: Path) -> None:
-    """Note that the server is of use now."""
+    """Note that the server is in use now, which puts off the end it makes when idle."""
     with contextlib.suppress(OSError):
         touch_private(_folder(home) / "last-use")
 
 
 def client_environment(info: ServerInfo) -> dict[str, str]:
-    """What a process sets before it imports Prefect, to use this server."""
+    """Return the variables that a process sets before it imports Prefect, to use this server."""
     return {
         **QUIET,
         # With SQLite, many writers at once get 503 answers, and five tries are few for a crowd.
@@ -177,7 +186,7 @@ def write_profile(home: Path) -> None:
 
 
 def _access(info: ServerInfo) -> dict[str, str]:
-    """What Prefect's client needs to use this server."""
+    """Return the variables that Prefect's client needs to use this server."""
     trusted = {"PREFECT_API_SSL_CERT_FILE": info.certificates} if info.certificates else {}
     secret = own_auth_string(Path(info.home))
     return {"PREFECT_API_URL": info.url, "PREFECT_API_AUTH_STRING": secret, **trusted}
@@ -189,7 +198,7 @@ def _folder(home: Path) -> Path:
 
 @contextlib.contextmanager
 def _locked(home: Path) -> Iterator[bool]:
-    """Only one process at a time may start a server; the others wait for it, not for the lock."""
+    """Hold the lock of whoever starts a server. Yields False when another process has it."""
     folder = private_folder(home, "prefect")
     with locked(folder / "server.lock", wait=False) as mine:
         yield mine
@@ -219,7 +228,7 @@ def _gave_up(home: Path) -> bool:
 
 
 def _why_it_failed(home: Path) -> str:
-    """What its keeper made of the server's last words."""
+    """Return what the keeper noted of why the server ended as it started."""
     with contextlib.suppress(OSError):
         return (_folder(home) / "failed").read_text(errors="replace").strip() or "without a word"
     return "without a word"

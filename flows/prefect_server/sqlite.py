@@ -51,7 +51,7 @@ class TakingTurns(AioSqliteConfiguration):
 
 
 def take_turns() -> None:
-    """For the server in this process, before it is made; another database is left alone."""
+    """Let the writers of the server in this process take turns, if its database is SQLite."""
     url = PREFECT_API_DATABASE_CONNECTION_URL.value()
     if url and url.startswith("sqlite"):
         set_database_config(TakingTurns(connection_url=url))

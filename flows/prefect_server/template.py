@@ -20,16 +20,16 @@ _NAMES = ("prefect-*",)
 
 
 def template_path(environ: Mapping[str, str]) -> Path:
-    """Where the template of the installed Prefect is kept."""
+    """Return where the template for the installed Prefect is kept."""
     cache = Path(environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     return cache / "ebb" / f"prefect-{version('prefect')}.sqlite"
 
 
 def ensure_template(environ: Mapping[str, str]) -> Path:
-    """Make the template unless it is there. Several processes may ask at once.
+    """Return the template, made when it is not there. Several processes may call at once.
 
     Raises:
-        RuntimeError: with what Prefect said, when its migrations failed.
+        RuntimeError: Prefect's migrations failed; with what it printed.
     """
     path = template_path(environ)
     try:

@@ -21,19 +21,27 @@ _RELEASE_TIMEOUT_S = 25.0
 
 
 def release(flow: Any, flow_run: Any, state: Any) -> None:  # noqa: ARG001  Prefect's names
-    """Release what its runs, and those of its jobs, still hold. Usually there is nothing to do."""
+    """Release what the runs of a flow run, and those of its jobs, still hold, and end those runs.
+
+    Usually there is nothing left to do. Prefect passes all arguments by these names.
+
+    Args:
+        flow: not used.
+        flow_run: Prefect's flow run; its runs are found by its id.
+        state: its new state; tells a cancelled flow run from one whose process died.
+    """
     settings = load_settings()
-    ledger = open_store(settings)
+    store = open_store(settings)
     reason = Reason.CANCELLED if state.is_cancelled() or state.is_cancelling() else Reason.FLOW_LOST
-    names = ledger.runs_of_flow(str(flow_run.id))
-    living = [run for run in names if ledger.living_clusters(run)]
+    names = store.runs_of_flow(str(flow_run.id))
+    living = [run for run in names if store.living_clusters(run)]
     for run in living:
         stop_run(settings, run, reason)
     for run in living:
-        wait_until(partial(_released, ledger, run), timeout_s=_RELEASE_TIMEOUT_S)
+        wait_until(partial(_released, store, run), timeout_s=_RELEASE_TIMEOUT_S)
     for run in names:
-        reaper.settle(ledger, run, reason)
+        reaper.settle(store, run, reason)
 
 
-def _released(ledger: RunStore, run: RunName) -> bool:
-    return not ledger.living_clusters(run)
+def _released(store: RunStore, run: RunName) -> bool:
+    return not store.living_clusters(run)

@@ -1,7 +1,7 @@
 """Prefect's picture of our flow runs, put right by what lives on this machine.
 
 A flow run whose process was killed stays Running in Prefect for ever when its worker died too. The
-flows sign in (``flows.prefect_state.registration``), so here one can see who is dead, release what
+flows register (``flows.prefect_state.registration``), so here one can see who is dead, release what
 is left of theirs and say Crashed, or Cancelled where that was asked for.
 """
 
@@ -37,7 +37,7 @@ _LIVING = [StateType.RUNNING, StateType.PENDING, StateType.CANCELLING]
 
 @dataclass(frozen=True, slots=True)
 class Worker:
-    """The Prefect worker of a pool, when it is the only one and lives on this machine."""
+    """The Prefect worker of a pool, when it is the only one and runs on this machine."""
 
     pool: str
     began_at: float
@@ -46,7 +46,7 @@ class Worker:
 
 @dataclass(slots=True)
 class Reconciled:
-    """What one round found."""
+    """What one round of the reaper has done."""
 
     clusters: tuple[str, ...] = ()
     """Released now."""
@@ -55,11 +55,11 @@ class Reconciled:
     flow_runs: list[str] = field(default_factory=list)
     """Ended now in Prefect, by name."""
     pruned: str = ""
-    """What was deleted of ended runs, in words."""
+    """What was deleted of ended runs, as a sentence."""
 
     @property
     def lines(self) -> list[str]:
-        """For a log: a line for each kind of thing that was found."""
+        """One line for a log for each kind of thing that was found."""
         found = {
             "released": self.clusters,
             "ended runs": self.runs,
@@ -70,25 +70,28 @@ class Reconciled:
 
 
 def reconcile(settings: Settings, *, worker: Worker | None = None) -> Reconciled:
-    """One round. Cheap when there is nothing to do.
+    """Make one round: release what has no owner, and correct Prefect. Cheap without findings.
 
     Args:
         settings: of this installation.
         worker: the only one of its work pool; flow runs of the pool that were begun before it was,
-            and died before they signed in, are found as well. (Those of its own time it sees.)
+            and died before they registered, are found as well. It watches those of its own time.
+
+    Returns:
+        What was done.
     """
     reaped = reaper.reap(settings)
     found = Reconciled(reaped.clusters, reaped.runs)
-    ledger = open_store(settings)
+    store = open_store(settings)
     with get_client(sync_client=True) as client:
-        for one in ledger.registered():
+        for one in store.registered():
             if not marks.lives(one.process):
                 _end(client, one.flow_run_id, found)
-                ledger.unregister_process(one)
-        for flow_run in _unborn(client, worker) if worker else ():
-            if not ledger.is_registered(str(flow_run.id)):
+                store.unregister_process(one)
+        for flow_run in _never_started(client, worker) if worker else ():
+            if not store.is_registered(str(flow_run.id)):
                 _end(client, str(flow_run.id), found)
-    ledger.close()
+    store.close()
     try:
         found.pruned = keep_to_limits(settings)
         rounds.note(settings)
@@ -98,7 +101,7 @@ def reconcile(settings: Settings, *, worker: Worker | None = None) -> Reconciled
 
 
 def _end(client: SyncPrefectClient, id_: str, found: Reconciled) -> None:
-    """Say in Prefect that its process is dead, unless Prefect knows."""
+    """Tell Prefect that the process of a flow run is dead, unless Prefect knows."""
     with contextlib.suppress(ObjectNotFound):
         flow_run = client.read_flow_run(UUID(id_))
         if flow_run.state is None or flow_run.state.type not in _LIVING:
@@ -106,15 +109,15 @@ def _end(client: SyncPrefectClient, id_: str, found: Reconciled) -> None:
         if flow_run.state.type is StateType.CANCELLING:
             client.set_flow_run_state(flow_run.id, Cancelled(message="its process has ended"))
         else:
-            words = (
+            message = (
                 f"{Reason.FLOW_LOST}: {Reason.FLOW_LOST.info.sentence}; what it held is released"
             )
-            client.set_flow_run_state(flow_run.id, Crashed(message=words))
+            client.set_flow_run_state(flow_run.id, Crashed(message=message))
         found.flow_runs.append(flow_run.name)
 
 
-def _unborn(client: SyncPrefectClient, worker: Worker) -> list[FlowRun]:
-    """Begun for a worker that is gone, and no process that says so."""
+def _never_started(client: SyncPrefectClient, worker: Worker) -> list[FlowRun]:
+    """List flow runs begun for a worker that is gone, whose process never started."""
     state = FlowRunFilterState(type=FlowRunFilterStateType(any_=_LIVING))
     runs = client.read_flow_runs(
         flow_run_filter=FlowRunFilter(state=state),
@@ -130,6 +133,6 @@ def _unborn(client: SyncPrefectClient, worker: Worker) -> list[FlowRun]:
 
 
 def process_lives(run: FlowRun) -> bool:
-    """The worker's process for it; flows of others do not sign in with us."""
+    """Whether the worker's process of a flow run is alive; others' flows do not register."""
     pid = run.infrastructure_pid or ""
     return pid.isdigit() and marks.started_ticks(int(pid)) > 0

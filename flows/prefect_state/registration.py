@@ -1,4 +1,4 @@
-"""A flow signs in where it runs, so that its death is noticed and its runs are seen in Prefect."""
+"""A flow registers its process, so that its death is noticed and its runs are seen in Prefect."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ from ebbtide.infra.errors import EbbError
 from ebbtide.infra.escaping import visible
 from ebbtide.infra.lifecycle.stop import stop_run
 from ebbtide.infra.models.ids import RunName
-from ebbtide.infra.models.phases import Reason
+from ebbtide.infra.models.phases import Phase, Reason
 from ebbtide.infra.platforms.local import marks
 from ebbtide.infra.records.opening import open_store
 from ebbtide.infra.settings import Settings
+from ebbtide.tasks.plain_logs import message_of, without_tracebacks
 from ebbtide.tasks.report import Report, Subject
-from ebbtide.tasks.words import speak_plainly, words_of
 
 
 def register_process(settings: Settings) -> str:
-    """Note that this process is the flow run that calls; gives the flow run's id."""
-    speak_plainly()
+    """Record that this process is the calling flow run. Returns the flow run's id."""
+    without_tracebacks()
     id_ = flow_run.get_id() or ""
-    ledger = open_store(settings)
-    ledger.register_process(id_, flow_run.get_name() or "", marks.this_process())
-    ledger.close()
+    store = open_store(settings)
+    store.register_process(id_, flow_run.get_name() or "", marks.this_process())
+    store.close()
     return id_
 
 
 def reporting(settings: Settings) -> Callable[[RunName], Report]:
-    """What shows a run in the flow run that calls; to be entered with the run's name."""
+    """Return a function from a run to its report in the calling flow run."""
     id_, logger = UUID(flow_run.get_id()), get_run_logger()
 
     def watch(run: RunName) -> Report:
@@ -46,11 +46,11 @@ def reporting(settings: Settings) -> Callable[[RunName], Report]:
 
 
 def ended_by(error: EbbError) -> State[Any]:
-    """The state of a flow run whose run ended with this error: its message says what to do.
+    """Return the state of a flow run whose run ended with this error; it says what to do.
 
     Whoever called the flow directly gets the error itself.
     """
-    if error.reason is Reason.CANCELLED:
+    if error.reason.info.phase is Phase.CANCELLED:
         return Cancelled(message=visible(str(error)))
-    get_run_logger().error(words_of(error))
-    return Failed(message=words_of(error), data=error)
+    get_run_logger().error(message_of(error))
+    return Failed(message=message_of(error), data=error)

@@ -16,7 +16,13 @@ _CHECK_ROWS = 500
 
 
 def main(day: str, shards: int, rows: int) -> None:
-    """The same day gives the same data."""
+    """Write the shards of a day and a table to check models by. The same day makes the same data.
+
+    Args:
+        day: seeds the random numbers, such as ``2026-01-31``.
+        shards: number of files ``shard-N.csv``.
+        rows: number of rows in each shard.
+    """
     out = Path(os.environ.get("EBB_OUTPUT_DIR", "."))
     random = Random(day)
     check = _write(out / "check.csv", _CHECK_ROWS, random)
@@ -27,7 +33,7 @@ def main(day: str, shards: int, rows: int) -> None:
 
 
 def _write(path: Path, rows: int, random: Random) -> Path:
-    """Each shard has a noise of its own, so that their models differ."""
+    """Write one table. Each has a noise of its own, so that their models differ."""
     noise = random.uniform(0.05, 0.5)
     with path.open("w", newline="") as file:
         table = csv.writer(file)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 def main(day: str, paths: list[str]) -> None:
-    """Smallest error first."""
+    """Write a report on the models, the one with the smallest error first."""
     models = sorted(
         (json.loads(Path(path).read_text()) for path in paths), key=lambda m: m["error"]
     )

@@ -22,7 +22,17 @@ Rows = list[tuple[float, float, float]]
 
 
 def fit(rows: Rows, check: Rows, penalty: float) -> dict[str, Any]:
-    """Gradient descent on the squared error with a penalty on the slopes."""
+    """Fit a linear model by gradient descent on the squared error, with a penalty on the slopes.
+
+    Args:
+        rows: training data: rows of (x1, x2, y).
+        check: rows of the same shape on which the error is measured.
+        penalty: weight of the squared slopes; 0 for none.
+
+    Returns:
+        ``penalty``, ``weights`` (slopes of x1 and x2, intercept) and ``error`` (root mean square on
+        the check rows).
+    """
     weights = [0.0, 0.0, 0.0]
     for _ in range(_STEPS):
         slopes = [0.0, 0.0, 0.0]
@@ -40,7 +50,7 @@ def fit(rows: Rows, check: Rows, penalty: float) -> dict[str, Any]:
 
 
 def tries(rows: Rows, check: Rows) -> list[dict[str, Any]]:
-    """All penalties, on the cluster when there is one."""
+    """Fit a model for each penalty, as tasks of a Dask cluster when there is one."""
     if "DASK_SCHEDULER_ADDRESS" not in os.environ:
         return [fit(rows, check, penalty) for penalty in _PENALTIES]
     distributed = importlib.import_module("distributed")
@@ -56,7 +66,7 @@ def _read(path: str) -> Rows:
 
 
 def main(shard: str, check: str) -> None:
-    """Keep the best."""
+    """Write the best of all models to ``model.json``."""
     best = min(tries(_read(shard), _read(check)), key=lambda tried: tried["error"])
     out = Path(os.environ.get("EBB_OUTPUT_DIR", "."))
     (out / "model.json").write_text(json.dumps({"shard": Path(shard).name, **best}))

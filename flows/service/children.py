@@ -19,14 +19,14 @@ _END_GRACE_S = 20.0
 
 
 class Child:
-    """``python -m WORDS`` in a session of its own; when we are killed, the kernel kills it."""
+    """A process ``python -m ARGV`` in its own session; the kernel kills it when we are killed."""
 
-    def __init__(self, name: str, words: Sequence[str], log: Path):
+    def __init__(self, name: str, argv: Sequence[str], log: Path):
         self.name = name
         self.restarts = 0
         self.why = ""
         """The telling line of its last end."""
-        self._words = words
+        self._argv = argv
         self._log = log
         self._log_offset = 0
         self._process: subprocess.Popen[bytes] | None = None
@@ -36,21 +36,21 @@ class Child:
 
     @property
     def pid(self) -> int:
-        """Of the process; 0 before there is one."""
+        """The process id; 0 before the process was started."""
         return self._process.pid if self._process else 0
 
     @property
     def alive(self) -> bool:
-        """Whether it runs now."""
+        """Whether the process runs now."""
         return self._process is not None and self._process.poll() is None
 
     def start(self) -> None:
-        """Start it, with the environment of this moment."""
+        """Start the process, with the environment of this moment."""
         self._started_s = now_s()
         self._log_offset = telling.size_of(self._log)
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", *self._words],
+                [sys.executable, "-P", "-m", *self._argv],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -59,21 +59,21 @@ class Child:
             )
         self._again_at_s = 0.0
 
-    def last_words(self) -> str:
-        """Why it has ended, as far as it has said so."""
+    def why_ended(self) -> str:
+        """Return why the process has ended, as far as its log says so."""
         said = telling.since(self._log, self._log_offset)
         code = self._process.returncode if self._process else None
         return said or f"it ended without a word (exit code {code})"
 
     def revive(self) -> bool:
-        """Start it again when it has died and its pause is over; gives whether it was started."""
+        """Start the process again when it has died and its pause is over; return whether it was."""
         if self.alive:
             return False
         if not self._again_at_s:
             lived_long = now_s() - self._started_s > _LIVED_LONG_S
             self._pause_s = _FIRST_PAUSE_S if lived_long else self._pause_s
             self._again_at_s = now_s() + self._pause_s
-            self.why = self.last_words()
+            self.why = self.why_ended()
             print(f"{self.name} ended; started again in {self._pause_s:.0f} s", flush=True)
             self._pause_s = min(2 * self._pause_s, _LONGEST_PAUSE_S)
         if now_s() < self._again_at_s:
@@ -83,7 +83,7 @@ class Child:
         return True
 
     def end(self) -> None:
-        """Politely, then not."""
+        """End the process with SIGTERM, and with SIGKILL when it does not end in time."""
         if self._process is None:
             return
         self._process.send_signal(signal.SIGTERM)

@@ -52,7 +52,7 @@ class Schedule:
 
 @dataclass(slots=True)
 class Changes:
-    """What the file says anew about schedules."""
+    """What to change in Prefect about the schedules of a deployment."""
 
     patch: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     """Id, and what the file says."""
@@ -63,13 +63,13 @@ class Changes:
 
 
 def schedules_of(said: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Those of one deployment in the file."""
+    """Return the schedules of one deployment in the file."""
     single = [said["schedule"]] if said.get("schedule") else []
     return [dict(schedule) for schedule in said.get("schedules") or single]
 
 
 def key_of(schedule: Mapping[str, Any]) -> str:
-    """What tells a schedule of the file apart: its slug, or what it is without one."""
+    """Return what identifies a schedule of the file: its slug, or its rule when it has none."""
     if schedule.get("slug"):
         return f"slug {schedule['slug']}"
     if schedule.get("interval"):
@@ -82,7 +82,16 @@ def key_of(schedule: Mapping[str, Any]) -> str:
 
 
 def merged(said: Mapping[str, Any], known: Known | None, stands: Standing) -> dict[str, Any]:
-    """What is deployed. Without schedules: Prefect then leaves those it has, see ``changes``."""
+    """Merge what the file says of a deployment with what an operator has changed in Prefect.
+
+    Args:
+        said: the deployment's definition in the file.
+        known: what was deployed last; None when nothing is known of that.
+        stands: what Prefect has now.
+
+    Returns:
+        The definition to deploy, without schedules: Prefect then keeps those it has.
+    """
     copy = {key: value for key, value in said.items() if key not in ("schedule", "schedules")}
     newly_paused = bool(said.get("paused")) and known is not None and not known.said.get("paused")
     copy["paused"] = stands.paused or newly_paused
@@ -96,7 +105,16 @@ def merged(said: Mapping[str, Any], known: Known | None, stands: Standing) -> di
 
 
 def changes(said: Mapping[str, Any], known: Known | None, standing: Iterable[Schedule]) -> Changes:
-    """What the file says anew; nothing when it says what it said, whatever Prefect has."""
+    """Compare the schedules that the file defines with those it defined when it was deployed last.
+
+    Args:
+        said: the deployment's definition in the file.
+        known: what was deployed last; None when nothing is known of that.
+        standing: the schedules that Prefect has now.
+
+    Returns:
+        What to change in Prefect; nothing when the file is as it was, whatever Prefect has.
+    """
     found = Changes()
     if known is None:
         return found
@@ -118,7 +136,7 @@ def changes(said: Mapping[str, Any], known: Known | None, standing: Iterable[Sch
 
 
 def _theirs(name: str, said: Mapping[str, Any], known: Known | None, stands: Standing) -> bool:
-    """Whether somebody has changed it in Prefect, and the file says nothing new."""
+    """Tell whether somebody has changed a field in Prefect and the file says nothing new."""
     if known is None:
         return name not in _OURS
     changed = stands.fields.get(name) != known.stood.get(name)
@@ -128,7 +146,7 @@ def _theirs(name: str, said: Mapping[str, Any], known: Known | None, stands: Sta
 def _triggers(
     said: Mapping[str, Any], before: list[dict[str, Any]], enabled: Mapping[str, bool]
 ) -> list[dict[str, Any]]:
-    """Those of the file, enabled as Prefect has them unless the file says that anew."""
+    """Return the triggers of the file, enabled as in Prefect unless the file has changed that."""
     found = []
     for number, trigger in enumerate(said["triggers"]):
         name = trigger.get("name") or f"{said['name']}__automation_{number + 1}"

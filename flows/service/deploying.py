@@ -38,10 +38,19 @@ _PAGE = 200
 
 
 def deploy_file(settings: Settings, file: Path, folder: Path, pool: str) -> list[str]:
-    """All of one file; gives the deployments' names.
+    """Deploy all deployments of one file, and keep what operators have changed in Prefect.
+
+    Args:
+        settings: of this installation.
+        file: a deployments.yaml.
+        folder: the folder in which Prefect's command runs.
+        pool: the work pool of deployments that name none.
+
+    Returns:
+        The names of the deployments.
 
     Raises:
-        SystemExit: with what Prefect said, when it failed.
+        SystemExit: Prefect's command failed; the message is what it printed.
     """
     whole = _read(file)
     if whole is None:  # Prefect says what is wrong with it
@@ -82,7 +91,7 @@ def _read(file: Path) -> dict[str, Any] | None:
 
 @contextlib.contextmanager
 def _draft(settings: Settings, content: dict[str, Any]) -> Iterator[Path]:
-    """The copy; JSON is YAML."""
+    """Yield the path of a temporary copy with this content (JSON is YAML)."""
     with tempfile.TemporaryDirectory(prefix="deploy-", dir=settings.home / "stack") as folder:
         path = Path(folder) / "deployments.yaml"
         path.write_text(json.dumps(content))
@@ -90,9 +99,9 @@ def _draft(settings: Settings, content: dict[str, Any]) -> Iterator[Path]:
 
 
 def _command(file: Path, named: Path, folder: Path, pool: str) -> list[str]:
-    words = ["--no-prompt", "deploy", "--prefect-file", str(file), "--all"]
+    arguments = ["--no-prompt", "deploy", "--prefect-file", str(file), "--all"]
     done = subprocess.run(
-        [sys.executable, "-P", "-m", "prefect", *words],
+        [sys.executable, "-P", "-m", "prefect", *arguments],
         cwd=folder,
         env={**os.environ, "PREFECT_DEPLOYMENTS_DEFAULT_WORK_POOL_NAME": pool},
         stdin=subprocess.DEVNULL,
@@ -120,7 +129,7 @@ def _deployments(client: SyncPrefectClient) -> list[DeploymentResponse]:
 
 
 def _one_of(there: list[DeploymentResponse], said: dict[str, Any]) -> DeploymentResponse | None:
-    """The deployment that the file's definition makes or changes."""
+    """Return the deployment that the file's definition makes or changes; None: there is none."""
     named = [one for one in there if one.name == said.get("name")]
     same = [one for one in named if one.entrypoint == said.get("entrypoint")] or named
     return same[0] if len(same) == 1 else None
@@ -142,7 +151,7 @@ def _standing(client: SyncPrefectClient, deployment: DeploymentResponse) -> Stan
 
 
 def _fields(deployment: DeploymentResponse) -> dict[str, Any]:
-    """In the words of the file."""
+    """Return a deployment's fields with the keys that deployments.yaml has for them."""
     limit, options = deployment.global_concurrency_limit, deployment.concurrency_options
     concurrency = None
     if limit is not None:
@@ -165,11 +174,11 @@ def _fields(deployment: DeploymentResponse) -> dict[str, Any]:
 
 
 def _schedule(found: DeploymentSchedule) -> Schedule:
-    words = found.schedule.model_dump(include={"cron", "interval", "rrule"})
-    interval = words.get("interval")
+    fields = found.schedule.model_dump(include={"cron", "interval", "rrule"})
+    interval = fields.get("interval")
     if isinstance(interval, timedelta):
-        words["interval"] = interval.total_seconds()
-    return Schedule(str(found.id), key_of({**words, "slug": found.slug}), found.active)
+        fields["interval"] = interval.total_seconds()
+    return Schedule(str(found.id), key_of({**fields, "slug": found.slug}), found.active)
 
 
 def _reschedule(
@@ -205,13 +214,13 @@ def _reschedule(
 
 
 def _built(said: dict[str, Any]) -> Any:
-    words = {
+    fields = {
         key: said[key] for key in ("interval", "anchor_date", "cron", "rrule", "timezone")
         if said.get(key) is not None
     }  # fmt: skip
-    if "interval" in words:
-        words["interval"] = TypeAdapter(timedelta).validate_python(words["interval"])
-    schedule = construct_schedule(**words)
+    if "interval" in fields:
+        fields["interval"] = TypeAdapter(timedelta).validate_python(fields["interval"])
+    schedule = construct_schedule(**fields)
     if said.get("day_or") is not None:
         schedule = schedule.model_copy(update={"day_or": said["day_or"]})
     return schedule
@@ -229,8 +238,8 @@ def _load(settings: Settings) -> dict[str, Known]:
 
 
 def _save(settings: Settings, known: dict[str, Known]) -> None:
-    words = {key: {"said": one.said, "stood": one.stood} for key, one in known.items()}
-    write_whole(_file(settings), json.dumps(words))
+    data = {key: {"said": one.said, "stood": one.stood} for key, one in known.items()}
+    write_whole(_file(settings), json.dumps(data))
 
 
 def _file(settings: Settings) -> Path:

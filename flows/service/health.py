@@ -32,7 +32,7 @@ _LATE_S = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One part, looked at."""
+    """The state of one part, and what to do about it."""
 
     check: str
     state: State
@@ -42,7 +42,7 @@ class Check:
 
 
 def look(settings: Settings) -> list[Check]:
-    """All that ``ebb up`` keeps; only the server where it is not up."""
+    """Check all that ``ebb up`` keeps alive; only the server where ``ebb up`` is not running."""
     info = stack.running(settings)
     found = [_stack(settings, info)]
     api = _api(settings, info)
@@ -59,11 +59,14 @@ def look(settings: Settings) -> list[Check]:
 
 
 def space(taken: Footprint, keeps: str) -> list[Check]:
-    """The disk, what we take of it, and how fast that grows.
+    """Check the disk, what this installation takes of it, and how fast that grows.
 
     Args:
-        taken: now.
-        keeps: what ``keep`` in ebb.yaml says, in words; empty when it says nothing.
+        taken: what it takes now.
+        keeps: the value of ``keep`` in ebb.yaml; empty when it is not set.
+
+    Returns:
+        Three checks: disk, home, growth.
     """
     free = f"{format_memory(taken.free)} free"
     fix = "free some disk space: ebb prune --older-than 30d"
@@ -81,12 +84,14 @@ def space(taken: Footprint, keeps: str) -> list[Check]:
 def _growth(taken: Footprint, keeps: str) -> Check:
     if not taken.run_count:
         return Check("growth", "ok", "no run yet")
-    words = f"{format_memory(taken.bytes_per_run)} a run, {taken.runs_per_day:.3g} runs a day"
+    detail = f"{format_memory(taken.bytes_per_run)} a run, {taken.runs_per_day:.3g} runs a day"
     kept = f"keep: {keeps}" if keeps else "runs are kept for ever"
     if not keeps and taken.days_left is not None and taken.days_left < _FEW_DAYS:
         full = f"the disk is full in {taken.days_left:.0f} days"
-        return Check("growth", "warning", f"{words}; {full}", "keep: 30d in ebb.yaml, or ebb prune")
-    return Check("growth", "ok", f"{words}; {kept}")
+        return Check(
+            "growth", "warning", f"{detail}; {full}", "keep: 30d in ebb.yaml, or ebb prune"
+        )
+    return Check("growth", "ok", f"{detail}; {kept}")
 
 
 def _stack(settings: Settings, info: StackInfo | None) -> Check:
@@ -95,17 +100,19 @@ def _stack(settings: Settings, info: StackInfo | None) -> Check:
         if before is not None and before.failed:
             fix = f"see {stack.log_of(settings)}, then ebb up"
             return Check("stack", "bad", f"it gave up: {before.failed}", fix)
-        detail = "not up: no schedule starts, nothing is reaped by itself"
+        detail = "not up: no schedule starts a run, and lost runs are not released by themselves"
         return Check("stack", "down", detail, "ebb up")
     if not info.ready:
-        return Check("stack", "warning", f"it comes up: {', '.join(info.done) or 'begun'}", "wait")
-    if any(wall_s() - words["at"] < _RECENTLY_S for words in info.restarts.values()):
+        return Check(
+            "stack", "warning", f"it is starting: {', '.join(info.done) or 'just begun'}", "wait"
+        )
+    if any(wall_s() - restart["at"] < _RECENTLY_S for restart in info.restarts.values()):
         return Check("stack", "warning", info.trouble, f"see {stack.log_of(settings)}")
     return Check("stack", "ok", f"up from {info.folder}, pid {info.pid}")
 
 
 def _api(settings: Settings, info: StackInfo | None) -> Api | None:
-    """The server that is in use; None when there is none, which is no fault without a stack."""
+    """Return the server that is in use; None when there is none."""
     ours, named = server.running(settings.home), api_of.named(os.environ)
     own = ours.api if ours is not None else None
     if info is None:
@@ -122,12 +129,12 @@ def _server(api: Api) -> Check:
     try:
         api.call("work_pools/count", {}, timeout_s=5.0)
     except urllib.error.HTTPError as error:
-        words = f"{api.url} answers {error.code}"
+        detail = f"{api.url} answers {error.code}"
         fix = "set PREFECT_API_AUTH_STRING or PREFECT_API_KEY" if error.code in (401, 403) else ""
-        return Check("server", "bad", words, fix or "see prefect/server.log in EBB_HOME")
+        return Check("server", "bad", detail, fix or "see prefect/server.log in EBB_HOME")
     except (OSError, ValueError) as error:
-        words = f"{api.url}: {getattr(error, 'reason', error)}"
-        return Check("server", "bad", words, "ebb down, then ebb up; see prefect/server.log")
+        detail = f"{api.url}: {getattr(error, 'reason', error)}"
+        return Check("server", "bad", detail, "ebb down, then ebb up; see prefect/server.log")
     return Check("server", "ok", f"{api.url} answers in {1000 * (wall_s() - began):.0f} ms")
 
 
@@ -135,8 +142,8 @@ def _tried(check: Callable[[Api, StackInfo], Check], api: Api, info: StackInfo) 
     try:
         return check(api, info)
     except (OSError, ValueError, KeyError, TypeError) as error:
-        words = f"the server does not say: {error}"
-        return Check(check.__name__.strip("_"), "warning", words, "see prefect/server.log")
+        detail = f"the server does not say: {error}"
+        return Check(check.__name__.strip("_"), "warning", detail, "see prefect/server.log")
 
 
 def _worker(api: Api, info: StackInfo) -> Check:
@@ -173,16 +180,16 @@ def _schedules(api: Api, info: StackInfo) -> Check:
     runs = _scheduled(api)
     late = [run for run in runs if _age_s(run["expected_start_time"]) > _LATE_S]
     next_ = next((run for run in runs if _age_s(run["expected_start_time"]) < 0), None)
-    words = []
+    facts = []
     if next_:
         at = dt.datetime.fromisoformat(next_["expected_start_time"]).astimezone()
-        words.append(f"next {names.get(next_['deployment_id'], next_['name'])} at {at:%d %b %H:%M}")
+        facts.append(f"next {names.get(next_['deployment_id'], next_['name'])} at {at:%d %b %H:%M}")
     if paused:
-        words.append(f"paused: {', '.join(sorted(paused))}")
+        facts.append(f"paused: {', '.join(sorted(paused))}")
     if late:
         fix = "is the worker busy or the pool paused? ebb ps; ebb up --limit N"
-        return Check("schedules", "warning", "; ".join([f"{len(late)} runs late", *words]), fix)
-    return Check("schedules", "ok", "; ".join(words) or "none")
+        return Check("schedules", "warning", "; ".join([f"{len(late)} runs late", *facts]), fix)
+    return Check("schedules", "ok", "; ".join(facts) or "none")
 
 
 def _scheduled(api: Api) -> list[Any]:
@@ -201,13 +208,13 @@ def _reaper(settings: Settings, info: StackInfo) -> Check:
     if info.age_s < _REAPER_LATE_S and (last is None or wall_s() - last.at > info.age_s):
         return Check("reaper", "ok", "its first round is to come")
     if last is None:
-        return Check("reaper", "bad", "it has made no round", fix)
-    words = f"made its round {format_duration(max(0.0, wall_s() - last.at))} ago"
+        return Check("reaper", "bad", "it has not made a round yet", fix)
+    detail = f"last round {format_duration(max(0.0, wall_s() - last.at))} ago"
     if wall_s() - last.at > _REAPER_LATE_S:
-        return Check("reaper", "bad", words, fix)
+        return Check("reaper", "bad", detail, fix)
     if last.error:
-        return Check("reaper", "warning", f"{words}: {last.error}", fix)
-    return Check("reaper", "ok", words)
+        return Check("reaper", "warning", f"{detail}: {last.error}", fix)
+    return Check("reaper", "ok", detail)
 
 
 def _age_s(at: str) -> float:

@@ -43,7 +43,7 @@ _LIVING = [StateType.RUNNING, StateType.PENDING, StateType.CANCELLING]
 
 
 def deploy(folder: Path, pool: str) -> int:
-    """The work pool, and all of deployments.yaml: the folder's own when it has one, and ours."""
+    """Make the work pool, and deploy our deployments.yaml and the folder's own when it has one."""
     settings = load_settings()
     with get_client(sync_client=True) as client:
         work_pool.make(client, settings, pool)
@@ -67,12 +67,12 @@ def reap(pool: str) -> int:
     settings, over = load_settings(), threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: over.set())
-    ledger, shown = open_store(settings), -1
+    store, shown = open_store(settings), -1
     while not over.wait(rounds.EVERY_S):
         try:
             for line in reconcile(settings, worker=_worker(settings, pool)).lines:
                 print(line, flush=True)
-            version = ledger.version()
+            version = store.version()
             if version != shown:
                 with get_client(sync_client=True) as client:
                     refresh(client, settings)
@@ -84,7 +84,7 @@ def reap(pool: str) -> int:
 
 
 def _worker(settings: Settings, pool: str) -> Worker | None:
-    """Ours; None with a server that others use too, whose pool may have workers elsewhere."""
+    """Return our Prefect worker; None with a server that others use too."""
     info = stack.last(settings)
     if server.running(settings.home) is None:
         return None
@@ -95,7 +95,7 @@ def _worker(settings: Settings, pool: str) -> Worker | None:
 
 
 def end_runs(pool: str) -> int:
-    """Let the pool start nothing more, cancel what runs, and wait until it has ended."""
+    """Pause the pool, cancel the flow runs that are going on, and wait until they have ended."""
     with get_client(sync_client=True) as client:
         work_pool.pause(client, load_settings(), pool)
         runs = _living(client, pool)
@@ -112,7 +112,7 @@ def end_runs(pool: str) -> int:
 
 
 def _ours() -> Path:
-    """It is in the package: a file of the wheel, a link in a checkout."""
+    """Return our own deployments.yaml: a file of the wheel, a link in a checkout."""
     return Path(__file__).parents[2] / _FILE
 
 
@@ -124,9 +124,9 @@ def _living(client: SyncPrefectClient, pool: str) -> list[FlowRun]:
     )
 
 
-def main(words: list[str]) -> int:
-    """Do one duty."""
-    verb, *rest = words
+def main(argv: list[str]) -> int:
+    """Run the loop or action that the first argument names."""
+    verb, *rest = argv
     if verb == "deploy":
         return deploy(Path(rest[0]), rest[1])
     return {"reap": reap, "end-runs": end_runs}[verb](rest[0])

@@ -26,7 +26,7 @@ from ebbtide.flows.service.stack import POOL, Restarts, StackInfo
 from ebbtide.infra.errors import EbbError
 from ebbtide.infra.files.rotation import rotate
 from ebbtide.infra.platforms.local import marks
-from ebbtide.infra.platforms.local.processes import USER_WORKDIR
+from ebbtide.infra.platforms.local.processes import USER_WORKDIR, reach_this_machine_directly
 from ebbtide.infra.request.catalog import find_file
 from ebbtide.infra.settings import Settings, load_settings
 from ebbtide.infra.waiting import wait_until, wall_s
@@ -34,14 +34,14 @@ from ebbtide.infra.waiting import wait_until, wall_s
 _SERVER_TIMEOUT_S = 300.0
 _SERVER_IDLE_S = 900.0
 """When we are killed, the server outlives us by so much."""
-_DUTY_TIMEOUT_S = 180.0
+_VERB_TIMEOUT_S = 180.0
 _ONLINE_TIMEOUT_S = 90.0
 _LOOK_EVERY_S = 1.0
 _QUERY_EVERY_S = "2"
 
 
 class Manager:
-    """One stack, from its first process to its last."""
+    """Starts all parts of ``ebb up``, keeps them alive, and ends them."""
 
     def __init__(self, settings: Settings, folder: Path, limit: int, bind: Bind):
         self.settings = settings
@@ -52,13 +52,13 @@ class Manager:
         self.told_to_stop = threading.Event()
         self._server: ServerInfo | None = None
         name, pool = stack.worker_name(), self.info.pool
-        words = ["--pool", pool, "--type", "process", "--name", name, "--limit", str(limit)]
+        argv = ["--pool", pool, "--type", "process", "--name", name, "--limit", str(limit)]
         log = stack.log_of(settings)
-        self._worker = Child("worker", ["prefect", "worker", "start", *words], log)
+        self._worker = Child("worker", ["prefect", "worker", "start", *argv], log)
         self._reaper = Child("reaper", ["ebbtide.flows.service.loops", "reap", pool], log)
 
     def serve(self) -> None:
-        """Until told to stop."""
+        """Bring the stack up and keep it alive until told to stop, then take it down."""
         self.info.save(self.settings)
         try:
             self._bring_up()
@@ -73,7 +73,7 @@ class Manager:
     def _bring_up(self) -> None:
         self._find_server()
         self._prepare_environment()
-        names = self._duty("deploy", str(self.folder))
+        names = self._run_verb("deploy", str(self.folder))
         self._done("deployments", names)
         self._start_worker()
         self._reaper.start()
@@ -82,7 +82,7 @@ class Manager:
         self.info.save(self.settings)
 
     def _find_server(self) -> None:
-        """The server that is named, or this installation's own, which then stays."""
+        """Use the server that is named, or start this installation's own, which then stays."""
         if not os.environ.get("PREFECT_API_URL"):
             home = self.settings.home
             self._server = self._own_server()
@@ -92,7 +92,7 @@ class Manager:
         self._done("server", self.info.ui_url)
 
     def _own_server(self) -> ServerInfo:
-        """Where it shall listen: one that a run has started elsewhere gives way."""
+        """Return our own server; one that listens on another address is ended first."""
         home = self.settings.home
         found = server.running(home)
         if found is not None and found.host != self._bind.host:
@@ -102,10 +102,12 @@ class Manager:
         )
 
     def _start_worker(self) -> None:
-        """Until Prefect shows it online, and not by an earlier worker's heartbeat.
+        """Start the Prefect worker and wait until Prefect shows it online.
+
+        An earlier worker's heartbeat does not count.
 
         Raises:
-            RuntimeError: it has ended, or was not seen; with its telling line.
+            RuntimeError: it has ended, or was not seen; with the line that tells why.
         """
         before = self._last_heartbeat()
         self._worker.start()
@@ -117,13 +119,13 @@ class Manager:
 
         seen = wait_until(settled, timeout_s=_ONLINE_TIMEOUT_S, longest_s=1.0)
         if not self._worker.alive and not self.told_to_stop.is_set():
-            raise RuntimeError(f"the Prefect worker ended: {self._worker.last_words()}")
+            raise RuntimeError(f"the Prefect worker ended: {self._worker.why_ended()}")
         if not seen:
-            words = f"Prefect did not see its worker within {_ONLINE_TIMEOUT_S:.0f} s"
-            raise RuntimeError(f"{words}: {self._worker.last_words()}")
+            why = f"Prefect did not see its worker within {_ONLINE_TIMEOUT_S:.0f} s"
+            raise RuntimeError(f"{why}: {self._worker.why_ended()}")
 
     def _last_heartbeat(self) -> str | None:
-        """Of our worker's name, when Prefect shows it online."""
+        """Return the time of our Prefect worker's last heartbeat, when Prefect shows it online."""
         named = api.named(os.environ)
         assert named is not None  # whichever it is, its settings are in our environment by now
         with contextlib.suppress(OSError, ValueError, KeyError):
@@ -133,9 +135,10 @@ class Manager:
         return None
 
     def _prepare_environment(self) -> None:
-        """What flow runs find: a Prefect worker starts each of them in a folder of its own."""
+        """Set what flow runs need: a Prefect worker starts each of them in a folder of its own."""
         os.environ.update(server.QUIET)
         os.environ.setdefault("PREFECT_WORKER_QUERY_SECONDS", _QUERY_EVERY_S)
+        reach_this_machine_directly(os.environ)
         os.environ.setdefault(USER_WORKDIR, os.environ.get("EBB_WORKDIR", ""))
         os.environ.setdefault("EBB_WORKDIR", str(self.folder))
         config = find_file(self.folder, os.environ)
@@ -143,18 +146,18 @@ class Manager:
             os.environ["EBB_CONFIG"] = str(config.absolute())
         os.environ.pop(marks.ROLE, None)
 
-    def _duty(self, *words: str) -> str:
-        """One of ``flows.service.loops``; gives what it printed.
+    def _run_verb(self, *argv: str) -> str:
+        """Run one of ``flows.service.loops`` and return what it printed.
 
         Raises:
             RuntimeError: with what it said when it failed.
         """
         done = subprocess.run(
-            [sys.executable, "-P", "-m", "ebbtide.flows.service.loops", *words, self.info.pool],
+            [sys.executable, "-P", "-m", "ebbtide.flows.service.loops", *argv, self.info.pool],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=_DUTY_TIMEOUT_S,
+            timeout=_VERB_TIMEOUT_S,
             check=False,
         )
         print(done.stderr, end="", flush=True)
@@ -162,8 +165,8 @@ class Manager:
             raise RuntimeError(done.stdout.strip() or done.stderr.strip()[-500:])
         return done.stdout.strip()
 
-    def _done(self, part: str, words: str) -> None:
-        self.info.done[part] = words
+    def _done(self, part: str, message: str) -> None:
+        self.info.done[part] = message
         self.info.save(self.settings)
 
     def _stay(self) -> None:
@@ -172,13 +175,13 @@ class Manager:
             rotate(stack.log_of(self.settings))
             for child in (self._reaper, self._worker):
                 if child.revive():
-                    words: Restarts = {"count": child.restarts, "why": child.why, "at": wall_s()}
-                    self.info.restarts[child.name] = words
+                    restarts: Restarts = {"count": child.restarts, "why": child.why, "at": wall_s()}
+                    self.info.restarts[child.name] = restarts
                     self.info.worker_pid = self._worker.pid
                     self.info.save(self.settings)
 
     def _keep_server(self) -> None:
-        """In use, and started again where it was when it has died: runs go on and ask there."""
+        """Note that the server is in use, and start it again where it was when it has died."""
         server.touch(self.settings.home)
         if self._server is not None and server.running(self.settings.home) is None:
             print("the Prefect server ended; started again", flush=True)
@@ -187,7 +190,7 @@ class Manager:
     def _take_down(self) -> None:
         if self._worker.pid:
             try:
-                print(self._duty("end-runs"), flush=True)
+                print(self._run_verb("end-runs"), flush=True)
             except (RuntimeError, subprocess.TimeoutExpired):
                 traceback.print_exc()
         self._reaper.end()
@@ -197,14 +200,14 @@ class Manager:
 
 
 def _why(error: Exception) -> str:
-    """What happened, for the person who typed ``ebb up``."""
+    """Return what happened, for the person who typed ``ebb up``."""
     detail = error.detail if isinstance(error, EbbError) else ""
     return detail or str(error)
 
 
-def main(words: list[str]) -> int:
-    """Keep the stack until told to stop."""
-    folder, limit, host, certificate, key = words
+def main(argv: list[str]) -> int:
+    """Keep the stack alive until told to stop. Returns 1 when it could not be started."""
+    folder, limit, host, certificate, key = argv
     bind = Bind(host, certificate, key)
     manager = Manager(load_settings(), Path(folder), int(limit), bind)
     for number in (signal.SIGTERM, signal.SIGINT):

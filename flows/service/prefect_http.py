@@ -10,7 +10,16 @@ from ebbtide.flows.prefect_server.api import Api
 
 
 def ask(api: Api, path: str, body: Any = None, *, timeout_s: float = 5.0) -> Any:
-    """One request, and its answer read as JSON.
+    """Send one request to Prefect's API and read the answer as JSON.
+
+    Args:
+        api: of Prefect's server.
+        path: below the API, such as ``work_pools/local``.
+        body: sent as JSON by POST; None: a GET without one.
+        timeout_s: seconds to wait for the answer.
+
+    Returns:
+        The answer; None when its body is empty.
 
     Raises:
         OSError: it did not answer, or with an error (``urllib.error.HTTPError``).
@@ -20,7 +29,15 @@ def ask(api: Api, path: str, body: Any = None, *, timeout_s: float = 5.0) -> Any
 
 
 def worker_of(api: Api, pool: str, name: str) -> dict[str, Any] | None:
-    """A Prefect worker as the server has it: status, last_heartbeat_time; None: never seen.
+    """Look a Prefect worker up by its name.
+
+    Args:
+        api: of Prefect's server.
+        pool: the worker's work pool.
+        name: of the worker.
+
+    Returns:
+        What the server knows of it, such as ``status``; None when it was never seen.
 
     Raises:
         OSError, ValueError: as ``ask``.

@@ -35,7 +35,7 @@ class Restarts(TypedDict):
 
 @dataclass(slots=True)
 class StackInfo:
-    """How far it is. Written by its manager, read by everybody."""
+    """The state of ``ebb up``. Its manager writes it, every process of ours may read it."""
 
     pid: int
     """Of the manager."""
@@ -58,39 +58,39 @@ class StackInfo:
 
     @property
     def trouble(self) -> str:
-        """Which parts had to be started again, and why, in words; empty when none had."""
+        """Which parts had to be started again, and why, as one sentence; empty when none had."""
         return "; ".join(
-            f"its {name} was started again {words['count']} times: {words['why']}"
-            for name, words in self.restarts.items()
+            f"its {name} was started again {restarted['count']} times: {restarted['why']}"
+            for name, restarted in self.restarts.items()
         )
 
     @property
     def alive(self) -> bool:
-        """Whether its manager lives."""
+        """Whether the manager is alive."""
         return marks.alive(self.pid, self.started)
 
     @property
     def age_s(self) -> float:
-        """Seconds since its manager started."""
+        """Seconds since the manager started."""
         uptime_s = float(Path("/proc/uptime").read_text().split()[0])
         return uptime_s - self.started / os.sysconf("SC_CLK_TCK")
 
     def save(self, settings: Settings) -> None:
-        """Whole or not at all."""
+        """Write the state to its file; a reader finds the old or the new one, never half of it."""
         path = _file(settings)
         private_folder(settings.home, "stack")
         write_whole(path, json.dumps(asdict(self)))
 
 
 def last(settings: Settings) -> StackInfo | None:
-    """What the newest manager has written, also after its end."""
+    """Return the state that the newest manager has written, also after its end."""
     with contextlib.suppress(OSError, ValueError, TypeError):
         return StackInfo(**json.loads(_file(settings).read_text()))
     return None
 
 
 def running(settings: Settings) -> StackInfo | None:
-    """The stack of this installation, when its manager lives."""
+    """Return the state of this installation's stack when its manager is alive; otherwise None."""
     info = last(settings)
     return info if info is not None and info.alive else None
 
@@ -98,17 +98,20 @@ def running(settings: Settings) -> StackInfo | None:
 def start(
     settings: Settings, folder: Path, *, limit: int, bind: Bind, environ: Mapping[str, str]
 ) -> StackInfo:
-    """Start the manager and wait until it has signed in.
+    """Start the manager and wait until it has written where it is.
 
     Args:
         settings: of this installation.
         folder: where programs and ebb.yaml are looked for.
-        limit: flow runs that execute at the same time.
+        limit: maximum number of flow runs that execute at the same time.
         bind: where the server of the stack listens.
-        environ: of whoever asks.
+        environ: the environment of whoever asks.
+
+    Returns:
+        The state of the stack, which is not ready yet.
 
     Raises:
-        RuntimeError: when it did not, with where it says why.
+        RuntimeError: the manager did not start; the message names its log.
     """
     private_folder(settings.home, "stack")
     _file(settings).unlink(missing_ok=True)
@@ -133,7 +136,16 @@ def start(
 
 
 def end(settings: Settings, info: StackInfo, *, timeout_s: float) -> bool:
-    """Tell the manager to end everything, and wait; gives whether it has."""
+    """Tell the manager to end everything, and wait for that.
+
+    Args:
+        settings: of this installation.
+        info: the stack, as ``running`` returned it.
+        timeout_s: maximum number of seconds to wait.
+
+    Returns:
+        Whether the manager has ended.
+    """
     with contextlib.suppress(ProcessLookupError):
         os.kill(info.pid, signal.SIGTERM)
     ended = wait_until(lambda: not info.alive, timeout_s=timeout_s)
@@ -143,19 +155,19 @@ def end(settings: Settings, info: StackInfo, *, timeout_s: float) -> bool:
 
 
 def _empty_temporary(settings: Settings) -> None:
-    """What a worker and its flow runs left; while one of them lives (its manager died) it stays."""
+    """Delete the temporary folder of the worker and its flow runs, unless one of them is alive."""
     folder = settings.home / "stack" / "tmp"
     if not marks.started_with("TMPDIR", str(folder)):
         shutil.rmtree(folder, ignore_errors=True)
 
 
 def worker_name() -> str:
-    """What its Prefect worker is called there."""
+    """Return the name of the Prefect worker of this machine."""
     return f"ebb-{os.uname().nodename}"
 
 
 def log_of(settings: Settings) -> Path:
-    """What manager and worker say."""
+    """Return the path of the log of manager, worker and reaper."""
     return settings.home / "stack" / "stack.log"
 
 

@@ -18,7 +18,13 @@ from ebbtide.infra.settings import Settings
 
 
 def make(client: SyncPrefectClient, settings: Settings, pool: str) -> None:
-    """Make it, or undo our own pause of it."""
+    """Make the work pool, or resume it when it was ``ebb down`` that paused it.
+
+    Args:
+        client: of Prefect's server.
+        settings: of this installation.
+        pool: the name of the work pool.
+    """
     template = ProcessWorker.get_default_base_job_template()
     try:
         client.create_work_pool(
@@ -31,7 +37,13 @@ def make(client: SyncPrefectClient, settings: Settings, pool: str) -> None:
 
 
 def pause(client: SyncPrefectClient, settings: Settings, pool: str) -> None:
-    """Let it start nothing more, until the next ``ebb up``."""
+    """Pause the work pool until the next ``ebb up``, so that it starts no more runs.
+
+    Args:
+        client: of Prefect's server.
+        settings: of this installation.
+        pool: the name of the work pool.
+    """
     if client.read_work_pool(pool).is_paused:
         return  # an operator's; or ours, and then the note is there
     _note(settings).write_text(json.dumps({"pool": pool}))

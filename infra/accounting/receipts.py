@@ -1,6 +1,6 @@
 """What a run asked for, used, wasted, cost, and what a static cluster would have cost.
 
-The words, which every receipt and ``ebb cost`` share:
+The terms, which every receipt and ``ebb cost`` share:
 
 * asked: seconds a worker's share was held, summed over workers (the program's own share where there
   are no workers). The head is no worker: it counts in the cost only.
@@ -40,7 +40,7 @@ _STEP_ENDS = (EventKind.STEP_DONE, EventKind.STEP_FAILED)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Use:
-    """Some time of a run. Worker-seconds as this module's docstring defines them."""
+    """What was used in some time of a run; worker-seconds as this module's docstring says."""
 
     seconds: float = 0.0
     asked_s: float = 0.0
@@ -64,7 +64,7 @@ class Use:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Receipt:
-    """One run, all its clusters together."""
+    """What one run asked for, used and cost, all its clusters together."""
 
     run: RunName
     job: str
@@ -77,7 +77,7 @@ class Receipt:
     max_workers: int
     """1 for a plain program."""
     peak_workers: int
-    """The most that were held at once."""
+    """The maximum number of workers that were held at the same time."""
     priced: bool
     """Whether the catalog had a price for any share."""
     total: Use
@@ -89,13 +89,13 @@ class Receipt:
 
     @property
     def saved(self) -> float:
-        """What the static cluster would have cost more."""
+        """What a static cluster would have cost more."""
         return self.static.cost - self.total.cost
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sum:
-    """Several runs together."""
+    """Several runs added up."""
 
     key: str
     runs: int = 0
@@ -105,11 +105,11 @@ class Sum:
 
     @property
     def saved(self) -> float:
-        """What the static clusters would have cost more."""
+        """What static clusters would have cost more."""
         return self.static.cost - self.total.cost
 
     def plus(self, receipt: Receipt) -> Sum:
-        """With one more run."""
+        """Return the sum with one more run."""
         return Sum(
             key=self.key,
             runs=self.runs + 1,
@@ -121,7 +121,7 @@ class Sum:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
-    """What the ledger knows of one run."""
+    """What the store knows of one run; the input of ``settle``."""
 
     spec: RunSpec
     phase: str
@@ -134,25 +134,25 @@ class Record:
     """Step and Unix time of each step that was done or failed, in order."""
 
 
-def receipt_of(ledger: RunStore, run: RunName) -> Receipt | None:
-    """The receipt of a run, also while it goes on; None when it is unknown or held nothing."""
-    found = ledger.run(run)
-    spans = ledger.spans(run)
+def receipt_of(store: RunStore, run: RunName) -> Receipt | None:
+    """Return the receipt of a run, also while it goes on; None: unknown, or held nothing."""
+    found = store.run(run)
+    spans = store.spans(run)
     if found is None or not spans:
         return None
-    events = [e for e in ledger.events(run) if e.kind in _STEP_ENDS]
+    events = [e for e in store.events(run) if e.kind in _STEP_ENDS]
     marks = [(event.step, event.at) for event in events if event.step]
-    return settle(_record(found, spans, ledger.samples(run), marks))
+    return settle(_record(found, spans, store.samples(run), marks))
 
 
-def receipts_since(ledger: RunStore, at: float) -> list[Receipt]:
-    """Of all runs that were asked for since then (Unix time) and held something; without steps."""
-    found = [(run, ledger.spans(run.name)) for run in ledger.runs_since(at)]
+def receipts_since(store: RunStore, at: float) -> list[Receipt]:
+    """Return receipts, without steps, of all runs asked for since then that held something."""
+    found = [(run, store.spans(run.name)) for run in store.runs_since(at)]
     return [settle(_record(run, spans)) for run, spans in found if spans]
 
 
 def settle(record: Record) -> Receipt:
-    """Add everything up."""
+    """Add up all that a run asked for, used and cost."""
     spec, spans, cluster = record.spec, record.spans, record.spec.cluster
     total = _use(record, record.created, record.ended)
     return Receipt(
@@ -164,7 +164,7 @@ def settle(record: Record) -> Receipt:
         tags=spec.tags,
         created=record.created,
         max_workers=cluster.policy.max_workers if cluster.has_workers else 1,
-        peak_workers=_most_at_once([span for span in spans if span.is_worker], record.ended),
+        peak_workers=_peak([span for span in spans if span.is_worker], record.ended),
         priced=any(span.price_per_hour for span in spans),
         total=total,
         steps=_steps(record),
@@ -174,15 +174,15 @@ def settle(record: Record) -> Receipt:
 
 
 def job_name(spec: RunSpec) -> str:
-    """What runs of the same program are summed under: its file's or module's name."""
+    """Return the name that runs of one program are summed under: its file's or module's."""
     if spec.job is None:
         return "session"
-    words = list(spec.job.argv)
-    if len(words) > 1 and PurePath(words[0]).name.startswith("python"):
-        if words[1] == "-m" and len(words) > 2:
-            return words[2].rpartition(".")[2]
-        words = [word for word in words[1:] if not word.startswith("-")] or words
-    return PurePath(words[0]).name
+    argv = list(spec.job.argv)
+    if len(argv) > 1 and PurePath(argv[0]).name.startswith("python"):
+        if argv[1] == "-m" and len(argv) > 2:
+            return argv[2].rpartition(".")[2]
+        argv = [word for word in argv[1:] if not word.startswith("-")] or argv
+    return PurePath(argv[0]).name
 
 
 # Sums of many runs ---------------------------------------------------------------------------
@@ -211,13 +211,13 @@ def _keys(receipt: Receipt, by: str) -> tuple[str, ...]:
 
 
 def _held_s(span: Span, start: float, end: float) -> float:
-    """Seconds of a span inside a time."""
+    """Return how many seconds of a span are within a time."""
     ended = end if span.ended is None else min(span.ended, end)
     return max(0.0, ended - max(span.began, start))
 
 
 def _use(record: Record, start: float, end: float) -> Use:
-    """All of a run: what each worker used is known."""
+    """Return what was used in some time of a run, from its spans."""
     workers = [span for span in record.spans if span.is_worker]
     used_s = sum(
         min(_held_s(span, start, end), 1000 * span.cpu_s / span.cpu_millis) for span in workers
@@ -231,7 +231,7 @@ def _use(record: Record, start: float, end: float) -> Use:
 
 
 def _steps(record: Record) -> tuple[tuple[str, Use], ...]:
-    """What was used between two marks is read off the samples, which know all workers at once."""
+    """Add up each step. Samples, which know all workers at once, say what was used in it."""
     workers = [span for span in record.spans if span.is_worker]
     curve = _curve(record, workers)
     cores = record.spec.cluster.tier.resources.cpu_millis / 1000
@@ -248,7 +248,7 @@ def _steps(record: Record) -> tuple[tuple[str, Use], ...]:
 
 
 def _curve(record: Record, workers: Iterable[Span]) -> list[tuple[float, float]]:
-    """Core-seconds that the run's workers had used by a moment; each cluster counts from zero."""
+    """Core-seconds that the run's workers had used at each moment, over all its clusters."""
     points = [(record.created, 0.0)]
     before_s, last = 0.0, None
     for sample in record.samples:
@@ -267,14 +267,14 @@ def _at(curve: Sequence[tuple[float, float]], at: float) -> float:
     return curve[-1][1] if at > curve[-1][0] else 0.0
 
 
-def _most_at_once(spans: Sequence[Span], now: float) -> int:
+def _peak(spans: Sequence[Span], now: float) -> int:
     moments = [(span.began, 1) for span in spans]
     moments += [(now if span.ended is None else span.ended, -1) for span in spans]
-    held = most = 0
+    held = peak = 0
     for _, change in sorted(moments):  # at the same moment: who leaves goes first
         held += change
-        most = max(most, held)
-    return most
+        peak = max(peak, held)
+    return peak
 
 
 # Money ----------------------------------------------------------------------------------------
@@ -285,7 +285,7 @@ def _cost(spans: Iterable[Span], start: float, end: float) -> float:
 
 
 def _static(record: Record) -> Use:
-    """A cluster of the maximum of workers, each time and as long as there was a cluster."""
+    """Return the use of a cluster that has its maximum of workers all the time."""
     spec = record.spec.cluster
     workers = spec.policy.max_workers if spec.has_workers else 1
     head_price = spec.head_tier.price_per_hour if spec.has_workers else 0.0
@@ -295,7 +295,7 @@ def _static(record: Record) -> Use:
 
 
 def _cluster_seconds(record: Record) -> list[float]:
-    """How long each cluster held anything."""
+    """Return for how many seconds each cluster held anything."""
     found = []
     for name in dict.fromkeys(span.cluster for span in record.spans):
         spans = [span for span in record.spans if span.cluster == name]
@@ -331,7 +331,7 @@ def _figures(record: Record) -> Figures:
 
 
 def _timed(record: Record) -> list[tuple[Sample, float]]:
-    """Each sample that has workers, with the seconds until the next: thinned ones count longer."""
+    """Return each sample that has workers, with the seconds until the next one."""
     return [
         (sample, following.at - sample.at)
         for sample, following in pairwise(record.samples)

@@ -33,10 +33,10 @@ OURS = (
 
 
 def private_folder(home: Path, *parts: str) -> Path:
-    """The folder ``home/part/part``: made, and like all above it up to home for this user only.
+    """Make the folder ``home/part/part`` and all above it, up to home, for this user only.
 
     Raises:
-        ConfigurationError: NO_PERMISSION, when that cannot be, with what to do.
+        ConfigurationError: NO_PERMISSION, it cannot be made; with what to do.
     """
     folder = private_home(home)
     for part in parts:
@@ -57,15 +57,18 @@ def private_folder(home: Path, *parts: str) -> Path:
 
 
 def private_home(home: Path, *, setting: str = "EBB_HOME", names: Iterable[str] = OURS) -> Path:
-    """``EBB_HOME``, made when it is missing, closed when others can look into it, else refused.
+    """Return ``EBB_HOME``, made when it is missing and made private when others can read it.
 
     Args:
         home: the folder.
-        setting: the variable that names another one.
-        names: what may lie in it when it is closed.
+        setting: the variable that names another one; for the hint of an error.
+        names: patterns of what may be in a folder that is to be made private.
+
+    Returns:
+        The same folder.
 
     Raises:
-        ConfigurationError: NO_PERMISSION, when it is not safe to keep anything there.
+        ConfigurationError: NO_PERMISSION, it is not safe to keep anything there.
     """
     try:
         return _checked_home(home, names)
@@ -78,7 +81,7 @@ def private_home(home: Path, *, setting: str = "EBB_HOME", names: Iterable[str] 
 
 
 class _NotSafe(Exception):
-    """Why nothing may be kept in a folder."""
+    """Says why nothing may be kept in a folder."""
 
 
 def _checked_home(home: Path, names: Iterable[str]) -> Path:
@@ -94,18 +97,18 @@ def _checked_home(home: Path, names: Iterable[str]) -> Path:
 
 
 def private_opener(path: str, flags: int) -> int:
-    """For ``open(path, mode, opener=private_opener)``: a file it makes is for this user only."""
+    """Open a file; one that is made is for this user only. For the ``opener`` of ``open``."""
     return os.open(path, flags, _FILE)
 
 
 def write_private(path: Path, text: str) -> None:
-    """A file for this user only."""
+    """Write a file that only this user can read."""
     with open(path, "w", opener=private_opener) as file:
         file.write(text)
 
 
 def write_whole(path: Path, text: str) -> None:
-    """A file for this user only, all at once: a reader finds what was there before, or all of it.
+    """Write a private file all at once: a reader finds what was there before, or all of it.
 
     Raises:
         OSError: it could not be written; what was there before still is.
@@ -118,9 +121,10 @@ def write_whole(path: Path, text: str) -> None:
 
 @contextlib.contextmanager
 def locked(path: Path, *, wait: bool = True) -> Iterator[bool]:
-    """Inside there is one process at a time; the file is made for this user only.
+    """Hold a lock file, which is made for this user only, while the block runs.
 
-    Without ``wait`` it gives False at once, and no lock, when another process is inside.
+    Yields True. Without ``wait``, and when another process holds the lock, it yields False at
+    once, and the block runs without the lock.
     """
     with open(path, "a", opener=private_opener) as lock:
         try:
@@ -132,12 +136,12 @@ def locked(path: Path, *, wait: bool = True) -> Iterator[bool]:
 
 
 def touch_private(path: Path) -> None:
-    """Note the time on a file for this user only."""
+    """Set the time of a private file to now; it is made when it is missing."""
     path.touch(mode=_FILE)
 
 
 def own_file(path: Path) -> None:
-    """An empty file for this user only unless it exists; one that exists is closed, never opened.
+    """Make an empty file for this user only, or make one that exists private without opening it.
 
     (Closing any descriptor of an SQLite file takes away the locks this process has on it.)
     """
@@ -150,7 +154,7 @@ def own_file(path: Path) -> None:
 
 
 def _make(home: Path) -> None:
-    """Its missing parents too, all for this user only: ``mkdir(parents=True)`` leaves them open."""
+    """Make the folder and its missing parents for this user only."""
     missing = []
     for folder in (home, *home.parents):
         if os.path.lexists(folder):
@@ -161,7 +165,7 @@ def _make(home: Path) -> None:
 
 
 def _check_way(home: Path) -> None:
-    """Nobody else may be able to put another folder, or a link, in its place."""
+    """Check that nobody else can put another folder, or a link, in place of this one."""
     for folder in _way(home):
         found = folder.lstat()
         above = folder.parent.stat()
@@ -174,7 +178,7 @@ def _check_way(home: Path) -> None:
 
 
 def _way(home: Path) -> Iterator[Path]:
-    """Home and the folders above it, by the name it was given and by where that leads."""
+    """Yield home and the folders above it, by its given name and by where that leads."""
     for end in dict.fromkeys((home.absolute(), home.resolve())):
         yield from (folder for folder in (end, *end.parents) if folder != folder.parent)
 
@@ -187,11 +191,11 @@ def _check_owner(home: Path, found: os.stat_result) -> None:
 
 
 def _close(home: Path, mode: int, ours: Iterable[str]) -> None:
-    """Only a folder of nothing but ours is closed: ``EBB_HOME=~`` must not close a home folder."""
+    """Make a folder private; only one that holds nothing but files of Ebb is changed."""
     names = sorted(os.listdir(home))
     strange = [name for name in names if not any(fnmatch(name, each) for each in ours)]
     if strange:
-        why = f"others can look into {home}, and it holds more than Ebb's things: {strange[0]}"
+        why = f"other users can read {home}, and it holds more than Ebb's files: {strange[0]}"
         raise _NotSafe(why)
     if mode & _OTHERS_WRITE:
         for folder, folders, files in os.walk(home):
@@ -201,12 +205,12 @@ def _close(home: Path, mode: int, ours: Iterable[str]) -> None:
                     why = f"{os.path.join(folder, name)} was put there by {user_name(owner)}"
                     raise _NotSafe(why)
     home.chmod(_FOLDER)
-    words = f"! others could look into {home}; closed to them now"
-    print(visible(words), file=sys.stderr, flush=True)
+    message = f"! other users could read {home}; it is now private"
+    print(visible(message), file=sys.stderr, flush=True)
 
 
 def user_name(uid: int) -> str:
-    """The user's name, or its number where nobody knows it."""
+    """Return the user's name, or ``user NUMBER`` when the system knows none."""
     with contextlib.suppress(KeyError, OSError):
         return pwd.getpwuid(uid).pw_name
     return f"user {uid}"

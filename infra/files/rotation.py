@@ -12,15 +12,24 @@ import os
 import shutil
 from pathlib import Path
 
-MOST_BYTES = 5 * 2**20
+MAX_BYTES = 5 * 2**20
 KEPT = 2
 """Old ones beside the current one: LOG.1 is the younger."""
 
 
-def rotate(log: Path, *, most_bytes: int = MOST_BYTES, kept: int = KEPT) -> bool:
-    """Cut the log when it is too long; gives whether it was. A disk that is full loses LOG.1."""
+def rotate(log: Path, *, max_bytes: int = MAX_BYTES, kept: int = KEPT) -> bool:
+    """Move what is in a log to LOG.1 when the log is too long. On a full disk LOG.1 is lost.
+
+    Args:
+        log: the file; whoever writes to it keeps it open.
+        max_bytes: a log that is longer is cut.
+        kept: number of old logs beside the current one; LOG.1 is the youngest.
+
+    Returns:
+        Whether the log was cut.
+    """
     with contextlib.suppress(OSError):
-        if log.stat().st_size <= most_bytes:
+        if log.stat().st_size <= max_bytes:
             return False
         for number in range(kept, 1, -1):
             younger = _old(log, number - 1)

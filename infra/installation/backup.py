@@ -32,16 +32,19 @@ _SHORT_LIVED = (".draft", ".lock", "-wal", "-shm", "-journal", ".sock", ".tmp")
 
 
 def backup(settings: Settings, folder: Path) -> int:
-    """Copy the installation into a new, private folder; gives the number of its runs.
+    """Copy the installation into a new, private folder.
+
+    Returns:
+        The number of runs in the copy.
 
     Raises:
         ConfigurationError: the folder is not empty, cannot be made, or has no room.
     """
     folder = folder.absolute()
     if folder.exists() and any(folder.iterdir()):
-        raise _problem(f"{folder} is not empty", "name a folder that is not there yet")
+        raise _problem(f"{folder} is not empty", "name a folder that does not exist yet")
     if folder.is_relative_to(settings.home):
-        raise _problem(f"{folder} is inside of what is copied", "name a folder elsewhere")
+        raise _problem(f"{folder} is inside the folder to be copied", "name a folder elsewhere")
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         folder.chmod(0o700)
@@ -59,9 +62,15 @@ def backup(settings: Settings, folder: Path) -> int:
 
 
 def restore(settings: Settings, folder: Path, *, overwrite: bool) -> int:
-    """Make the home of a backup; gives the number of its runs. Whoever calls knows nothing lives.
+    """Make the home of this installation from a backup; nothing of it may be alive.
 
-    With ``overwrite``, the home that is there is moved aside, not deleted.
+    Args:
+        settings: of the installation whose home is made.
+        folder: what ``backup`` has written.
+        overwrite: whether a home that is there is moved aside; otherwise that is an error.
+
+    Returns:
+        The number of runs in the backup.
 
     Raises:
         ConfigurationError: it is no backup, the home is not empty, or it cannot be written.
@@ -69,7 +78,7 @@ def restore(settings: Settings, folder: Path, *, overwrite: bool) -> int:
     manifest = _read_manifest(folder)
     home = settings.home
     if home.exists() and any(home.iterdir()) and not overwrite:
-        hint = "point EBB_HOME at another folder, or --overwrite: it is moved aside then"
+        hint = "point EBB_HOME at another folder, or use --overwrite, which moves it aside"
         raise _problem(f"{home} is not empty", hint)
     draft = home.with_name(f"{home.name}.restoring-{os.getpid()}")
     try:
@@ -84,7 +93,10 @@ def restore(settings: Settings, folder: Path, *, overwrite: bool) -> int:
         draft.rename(home)
     except (OSError, shutil.Error) as error:
         shutil.rmtree(draft, ignore_errors=True)
-        raise _problem(f"{home} could not be restored: {error}", "see what it says") from error
+        raise _problem(
+            f"{home} could not be restored: {error}",
+            "correct what the message names, then try again",
+        ) from error
     return int(manifest["runs"])
 
 
@@ -92,7 +104,7 @@ def _read_manifest(folder: Path) -> dict[str, float]:
     try:
         found: dict[str, float] = json.loads((folder / _MANIFEST).read_text())
     except (OSError, ValueError) as error:
-        hint = "a backup is a folder that ebb backup has made to its end"
+        hint = "name a folder that ebb backup has completed"
         raise _problem(f"{folder} is no backup: {error}", hint) from error
     if found.get("format") != _FORMAT or found.get("ledger", 0) > VERSION:
         raise _problem(f"{folder} was made by a newer ebb", "upgrade ebbtide")

@@ -23,7 +23,7 @@ _WINDOW_DAYS = 7.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Footprint:
-    """Bytes, as the disk counts them."""
+    """What an installation takes on the disk, in bytes as the disk counts them."""
 
     free: int
     """On the disk that the home lies on."""
@@ -41,29 +41,29 @@ class Footprint:
 
     @property
     def bytes_per_run(self) -> float:
-        """What one run has left behind, on average; zero before the first."""
+        """Bytes that one run has left behind on average; 0 before the first."""
         return (self.runs + self.ledger + self.prefect_db) / (self.run_count or 1)
 
     @property
     def bytes_per_day(self) -> float:
-        """At the pace of the last week."""
+        """Bytes that the installation grows a day, at the pace of the last week."""
         return self.runs_per_day * self.bytes_per_run if self.run_count else 0.0
 
     @property
     def days_left(self) -> float | None:
-        """Until the disk is full at that pace; None when nothing grows."""
+        """Days until the disk is full at that pace; None when nothing grows."""
         return self.free / self.bytes_per_day if self.bytes_per_day else None
 
 
-def footprint(settings: Settings, ledger: RunStore) -> Footprint:
-    """Now. Looks at each file of the home once.
+def footprint(settings: Settings, store: RunStore) -> Footprint:
+    """Measure what the installation takes on the disk now. Looks at each file of the home once.
 
     Raises:
         EbbError: the ledger cannot be read.
     """
     home = settings.home
     now = wall_s()
-    count = ledger.count_runs(since=now - _WINDOW_DAYS * _DAY_S)
+    count = store.count_runs(since=now - _WINDOW_DAYS * _DAY_S)
     days = min(_WINDOW_DAYS, max(1.0, (now - (count.first or now)) / _DAY_S))
     prefect = home / "prefect"
     return Footprint(
@@ -79,7 +79,7 @@ def footprint(settings: Settings, ledger: RunStore) -> Footprint:
 
 
 def size_of(path: Path) -> int:
-    """Bytes of a file, or of all in a folder; what vanishes meanwhile counts nothing."""
+    """Return the bytes of a file or of all in a folder; what vanishes meanwhile counts nothing."""
     total = 0
     with contextlib.suppress(OSError):
         total += path.lstat().st_blocks * 512

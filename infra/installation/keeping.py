@@ -32,7 +32,7 @@ _ASIDE = ".pruned-"
 
 @dataclass(frozen=True, slots=True)
 class Old:
-    """A run that may go."""
+    """A run that may be deleted."""
 
     run: RunName
     ended: float
@@ -41,18 +41,27 @@ class Old:
     """Of its folder."""
 
 
-def beyond(settings: Settings, ledger: RunStore, keep: Keep) -> list[Old]:
-    """Runs that ``keep`` does not want any more, latest first."""
+def beyond(settings: Settings, store: RunStore, keep: Keep) -> list[Old]:
+    """List the ended runs that the limits do not keep.
+
+    Args:
+        settings: of this installation.
+        store: its store of runs.
+        keep: the limits; without any, all runs are kept.
+
+    Returns:
+        The runs that may be deleted, latest end first. None that a living flow may still ask for.
+    """
     if not keep:
         return []
-    flows = {one.flow_run_id for one in ledger.registered() if marks.lives(one.process)}
+    flows = {one.flow_run_id for one in store.registered() if marks.lives(one.process)}
     found, kept, bytes_ = [], 0, 0
-    for run, ended in ((run, run.ended or 0.0) for run in ledger.runs_over()):
+    for run, ended in ((run, run.ended or 0.0) for run in store.runs_over()):
         size = size_of(settings.run_folder(run.name))
         too_old = keep.age_s is not None and wall_s() - ended > keep.age_s
         too_many = keep.runs is not None and kept >= keep.runs
         too_large = keep.bytes_ is not None and bytes_ + size > keep.bytes_
-        in_use = marks.lives(run.driver) or (run.key or "").partition("/")[0] in flows
+        in_use = marks.lives(run.flow_process) or (run.key or "").partition("/")[0] in flows
         if (too_old or too_many or too_large) and not in_use:
             found.append(Old(run.name, ended, size))
         else:
@@ -60,13 +69,19 @@ def beyond(settings: Settings, ledger: RunStore, keep: Keep) -> list[Old]:
     return found
 
 
-def prune(settings: Settings, ledger: RunStore, old: Iterable[Old]) -> int:
-    """Delete them; gives the bytes that are free now, those of the ledger among them.
+def prune(settings: Settings, store: RunStore, old: Iterable[Old]) -> int:
+    """Delete runs: their folders and their records. Killed on the way, it can be called again.
 
-    Killed in the middle, it leaves nothing that a later call does not find.
+    Args:
+        settings: of this installation.
+        store: its store of runs.
+        old: the runs, as ``beyond`` returned them; one that lives again by now is left alone.
+
+    Returns:
+        The number of bytes that are free now, those of the ledger among them.
 
     Raises:
-        EbbError: the ledger cannot be written; what was deleted before is gone.
+        EbbError: the ledger cannot be written; the runs before that are deleted.
     """
     before = _ledger_size(settings)
     freed = 0
@@ -76,7 +91,7 @@ def prune(settings: Settings, ledger: RunStore, old: Iterable[Old]) -> int:
         with contextlib.suppress(FileNotFoundError):
             folder.rename(aside)
         try:
-            gone = ledger.forget_run(one.run)
+            gone = store.forget_run(one.run)
         except BaseException:
             with contextlib.suppress(FileNotFoundError):
                 aside.rename(folder)
@@ -89,7 +104,7 @@ def prune(settings: Settings, ledger: RunStore, old: Iterable[Old]) -> int:
         freed += one.bytes_ - size_of(aside)
     for left in settings.runs.glob(f"{_ASIDE}*"):
         shutil.rmtree(left, ignore_errors=True)
-    ledger.compact()
+    store.compact()
     return freed + max(0, before - _ledger_size(settings))
 
 

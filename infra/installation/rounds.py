@@ -17,7 +17,7 @@ EVERY_S = 15.0
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """One round."""
+    """One round of the reaper."""
 
     at: float
     """Unix time, seconds."""
@@ -26,13 +26,13 @@ class Round:
 
 
 def note(settings: Settings, error: str = "") -> None:
-    """A round is over. On a full disk it is simply not noted."""
+    """Write down that a round has ended. On a full disk nothing is written."""
     with contextlib.suppress(OSError):
         write_whole(_file(settings), json.dumps(asdict(Round(wall_s(), error))))
 
 
 def last(settings: Settings) -> Round | None:
-    """The last one; None when there was none."""
+    """Return the last round; None when there was none."""
     with contextlib.suppress(OSError, ValueError, TypeError):
         return Round(**json.loads(_file(settings).read_text()))
     return None

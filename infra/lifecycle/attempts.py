@@ -22,7 +22,13 @@ from ebbtide.infra.waiting import wait_until
 
 
 def carry_out(settings: Settings, store: RunStore, spec: RunSpec, seven: SevenSteps) -> None:
-    """Run until it has succeeded, failed for good, or was stopped; recorded either way.
+    """Drive a run until it has succeeded, failed for good, or was stopped, and record its end.
+
+    Args:
+        settings: of this installation.
+        store: that has the run.
+        spec: of the run.
+        seven: the seven steps, as Prefect tasks or plain.
 
     Raises:
         EbbError: what the run failed with.

@@ -21,8 +21,15 @@ def claim(
 
     A run of it that failed, or whose flow has died, does not count.
 
+    Args:
+        settings: of this installation.
+        request: what to run.
+        key: of the job.
+        window_s: seconds for which a run that has succeeded counts.
+        flow_run_id: of the flow run that asks.
+
     Returns:
-        None when it is the caller's to do; else in words who does it, or did.
+        None when the job is the caller's to do; otherwise a sentence that says who does it, or did.
 
     Raises:
         ConfigurationError: with everything that is wrong with the request; nothing was made.
@@ -32,7 +39,7 @@ def claim(
     with locked(lock), contextlib.closing(ledger):
         run = ledger.run_of(key)
         if run is not None and run.ended is None:
-            if marks.lives(run.driver):
+            if marks.lives(run.flow_process):
                 return f"already being done by run {run.name}"
             take_over(ledger, run.name, flow_run_id)
             return None

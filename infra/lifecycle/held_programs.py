@@ -54,7 +54,7 @@ class Program:
 def checked_program(
     argv: tuple[str, ...], name: str, workdir: Path, env: Mapping[str, str]
 ) -> Program:
-    """The program, when it can be run.
+    """Check a program that is to run on a cluster that is held.
 
     Args:
         argv: the program and its arguments, as a person writes them.
@@ -63,7 +63,7 @@ def checked_program(
         env: added to its environment.
 
     Returns:
-        The program, with its command line made absolute.
+        The program, which can be started.
 
     Raises:
         ConfigurationError: with everything that is wrong with it.
@@ -79,19 +79,19 @@ def checked_program(
 
 
 def run_on(scene: Scene, folder: Path, program: Program) -> RunResult:
-    """Run it on the cluster of this scene and wait for its end.
+    """Run a program on a cluster that is held, and wait for its end.
 
     Args:
-        scene: whose cluster stands.
+        scene: whose cluster is up.
         folder: of the program, from ``folder_for``.
         program: what to run.
 
     Returns:
-        How it ended, with its output folder.
+        The result; its folder is the program's own.
 
     Raises:
-        JobError: when it did not end well; it names the program, one of several.
-        ProvisioningError: when its cluster was lost below it.
+        JobError: it did not end well; the error names the program, one of several.
+        ProvisioningError: its cluster was lost below it.
     """
     try:
         steps.run_program(scene, folder.name, program.job)
@@ -110,16 +110,16 @@ def run_on(scene: Scene, folder: Path, program: Program) -> RunResult:
 def done_before(
     settings: Settings, store: RunStore, key: str, program: Program
 ) -> RunResult | None:
-    """The result of an earlier start that ended well, under any run of this key.
+    """Look for an earlier start of a program that ended well, under any run of this key.
 
     Args:
         settings: of this installation.
-        store: with the runs.
-        key: of the cluster.
-        program: what was to be run.
+        store: its store of runs.
+        key: of the cluster that is held.
+        program: the same one, with the same arguments.
 
     Returns:
-        None when there is none.
+        The result of that start; None when there was none.
     """
     for run in store.runs_of(key):
         for folder in sorted(_programs(settings, run).glob("*")):
@@ -130,12 +130,15 @@ def done_before(
 
 
 def folder_for(settings: Settings, run: RunName, program: Program) -> Path:
-    """Its folder: that of the start that has not ended, or a new one.
+    """Return the folder of a program: that of a start that has not ended, or a new one.
 
     Args:
         settings: of this installation.
-        run: that holds the cluster.
-        program: what is to be run.
+        run: whose cluster it runs on.
+        program: what is to run.
+
+    Returns:
+        The folder, which exists and only this user can read.
     """
     private_folder(settings.home, "runs", run, "programs")
     number = 1

@@ -228,5 +228,7 @@ def _lease(cluster: Cluster, run: Run) -> Lease:
     return Lease(
         duration_s=cluster.lease_s,
         left_s=max(0.0, cluster.lease_s - (wall_s() - cluster.renewed_at)),
-        renewed_by=run.driver.pid if run.driver and marks.lives(run.driver) else None,
+        renewed_by=run.flow_process.pid
+        if run.flow_process and marks.lives(run.flow_process)
+        else None,
     )

@@ -79,11 +79,11 @@ def run_once(
         request: what to run when there is nothing to take over.
         seven: the steps, as Prefect tasks or plain.
         key: of the job.
-        flow_run_id: who drives it from now on.
+        flow_run_id: of the flow run that drives it from now on.
         watching: entered with the run's name while it is carried out.
 
     Returns:
-        How the run ended, or had ended before.
+        The result of the run, or that of the run that had succeeded before.
 
     Raises:
         ConfigurationError: with everything that is wrong with the request; nothing was made.
@@ -135,27 +135,26 @@ def drive(
 
 
 def begin(store: RunStore, request: RunRequest, *, key: str, flow_run_id: str = "") -> RunSpec:
-    """A new run of the job with this key, written down before anything is made.
+    """Write down a new run of the job with this key, before anything is made.
 
-    This process drives it from its first moment. A flow is there anyway, so where so many wait that
-    no more may, it waits for that too. The run counts as asked for from the beginning of that wait,
-    so it has what is left of its time to start.
+    This process drives it from its first moment. A flow is there anyway, so where too many runs
+    wait already, it waits for that too. The run counts as requested from the beginning of that
+    wait, so it has what is left of its time to start.
 
     Args:
-        store: where it is written down.
+        store: where it is written.
         request: what to run.
         key: of the job.
-        flow_run_id: Prefect's id of the flow run that this process is; empty: not known yet.
+        flow_run_id: of the flow run that this process is; empty when it is none, or not yet known.
 
     Returns:
-        What was checked, under the name that the run has.
+        The spec of the run, under the name that it was given.
 
     Raises:
         ConfigurationError: with everything that is wrong with the request; nothing was made.
         CapacityError: QUEUE_FULL, all the time.
     """
     spec = spec_for(request, store, os.environ, Path.cwd())
-    driver = marks.this_process()
     requested_at = wall_s()
     refused: CapacityError | None = None
 
@@ -166,7 +165,7 @@ def begin(store: RunStore, request: RunRequest, *, key: str, flow_run_id: str = 
                 store,
                 spec,
                 key=key,
-                driver=driver,
+                flow_process=marks.this_process(),
                 flow_run_id=flow_run_id or None,
                 requested_at=requested_at,
             )
@@ -184,5 +183,11 @@ def begin(store: RunStore, request: RunRequest, *, key: str, flow_run_id: str = 
 
 
 def take_over(store: RunStore, run: RunName, flow_run_id: str) -> None:
-    """This process drives the run from now on: the reaper looks whether it lives."""
-    store.register_driver(run, marks.this_process(), flow_run_id or None)
+    """Record that this process drives the run from now on; the reaper looks whether it lives.
+
+    Args:
+        store: with the run.
+        run: its name.
+        flow_run_id: of the flow run that this process is; empty when it is none.
+    """
+    store.register_flow_process(run, marks.this_process(), flow_run_id or None)

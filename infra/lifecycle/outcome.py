@@ -79,9 +79,9 @@ class RunResult:
         if self.remembered is not None:
             self.remembered.unlink(missing_ok=True)
         elif self.home is not None:
-            ledger = open_store(Settings(home=self.home))
-            ledger.set_key(RunName(self.run), None)
-            ledger.close()
+            store = open_store(Settings(home=self.home))
+            store.set_key(RunName(self.run), None)
+            store.close()
 
 
 def result_of(settings: Settings, run: Run) -> RunResult:

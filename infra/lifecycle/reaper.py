@@ -50,19 +50,22 @@ def lost_runs(ledger: RunStore) -> tuple[RunName, ...]:
 
 def is_lost(ledger: RunStore, run: Run) -> bool:
     """Whether nobody can end this run, which has not ended, any more. Only looks."""
-    born = run.driver is not None or wall_s() - run.created > _BIRTH_S
-    if not born or marks.lives(run.driver):
+    born = run.flow_process is not None or wall_s() - run.created > _BIRTH_S
+    if not born or marks.lives(run.flow_process):
         return False
     return not ledger.living_clusters(run.name)
 
 
 def settle(ledger: RunStore, run: RunName, lost: Reason = Reason.FLOW_LOST) -> bool:
-    """End a run from what its last cluster saw. Gives whether it was still open.
+    """End a run that is still open from what its last cluster saw.
 
     Args:
         ledger: where it is written down.
         run: its name.
         lost: why it ended, unless its program had ended before.
+
+    Returns:
+        Whether the run was still open.
     """
     last = ledger.last_cluster(run)
     view = last.view if last is not None else None

@@ -55,6 +55,9 @@ def scene_of(settings: Settings, store: RunStore, spec: RunSpec, attempt: int = 
         store: with the run.
         spec: of the run.
         attempt: 1 = the first; a session has no other.
+
+    Returns:
+        What the steps take. Nothing is made by it.
     """
     cluster = runs.cluster_id(spec.name, attempt)
     return Scene(
@@ -125,16 +128,16 @@ def run_user_job(scene: Scene) -> ClusterView:
 
 
 def run_program(scene: Scene, name: str, job: JobSpec) -> None:
-    """Between steps 5 and 7: one more program on a cluster that is held, until it has ended.
+    """Between steps 5 and 7: run one more program on a cluster that is held, until it has ended.
 
     Args:
-        scene: whose cluster stands.
-        name: of the program on it; the same name is not started again.
+        scene: whose cluster is up.
+        name: of the program on its cluster.
         job: the program.
 
     Raises:
-        JobError: when it did not end well.
-        ProvisioningError: when its cluster was lost below it.
+        JobError: it did not end well.
+        ProvisioningError: its cluster was lost below it.
     """
     scene.platform.start_program(scene.cluster, name, job)
 
@@ -148,18 +151,18 @@ def run_program(scene: Scene, name: str, job: JobSpec) -> None:
 
 
 def tear_down(scene: Scene, reason: Reason | None, *, at_once: bool = False) -> list[HeldResource]:
-    """Step 7. Until the list of what is left is empty.
+    """Step 7: release everything, and wait until the list of what is left is empty.
 
     Args:
-        scene: whose cluster is given back.
+        scene: whose cluster is released.
         reason: why; None when all went well.
-        at_once: the program gets no time to say goodbye.
+        at_once: whether the program has no time to end by itself.
 
     Returns:
         What is left: nothing.
 
     Raises:
-        ReleaseError: INCOMPLETE, when something resisted for 20 seconds.
+        ReleaseError: INCOMPLETE, something could not be released within 20 seconds.
     """
     platform, cluster = scene.platform, scene.cluster
     platform.release(cluster, reason, at_once=at_once)
@@ -227,12 +230,15 @@ def _too_late(scene: Scene) -> EbbError | None:
 
 
 def will_retry(error: EbbError, spec: RunSpec, attempt: int) -> bool:
-    """Whether the run's policy allows a fresh cluster after this error.
+    """Tell whether the run's policy allows a fresh cluster after this error.
 
     Args:
-        error: that the attempt has failed with.
+        error: what the attempt failed with.
         spec: of the run.
-        attempt: that has failed; 1 = the first.
+        attempt: the one that failed; 1 = the first.
+
+    Returns:
+        Whether another attempt follows.
     """
     if attempt >= spec.retry.attempts or error.reason is Reason.CANCELLED:
         return False

@@ -12,6 +12,12 @@ from ebbtide.infra.settings import Settings
 def stop_run(settings: Settings, run: RunName, reason: Reason, *, at_once: bool = False) -> bool:
     """Ask for the end of a run: no fresh attempt, and its clusters released.
 
+    Args:
+        settings: of this installation.
+        run: its name.
+        reason: why; recorded as the reason of its end.
+        at_once: whether the program has no time to end by itself.
+
     Returns:
         Whether there was anything to stop.
     """

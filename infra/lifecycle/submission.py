@@ -69,9 +69,18 @@ def session_request(options: Mapping[str, Any]) -> RunRequest:
 
 
 def spec_for(
-    request: RunRequest, ledger: RunStore, environ: Mapping[str, str], cwd: Path
+    request: RunRequest, store: RunStore, environ: Mapping[str, str], cwd: Path
 ) -> RunSpec:
-    """The checked spec, under a name that is free.
+    """Make the checked spec of a request, under a name that is free.
+
+    Args:
+        request: the program and its options.
+        store: the store of runs; knows which names are taken.
+        environ: variables that may set options, and name ebb.yaml.
+        cwd: relative paths start here, and ebb.yaml is looked for here.
+
+    Returns:
+        The spec; nothing has been made or written down.
 
     Raises:
         ConfigurationError: with everything that is wrong, at once.
@@ -82,7 +91,7 @@ def spec_for(
         options.setdefault("name", request.name)
     hello = request.words == ("hello",)
     ask = RequestContext(
-        words=request.words,
+        argv=request.words,
         cli=options,
         environ=environ,
         cwd=cwd,
@@ -100,17 +109,20 @@ def spec_for(
     refused = _refusals(spec)
     if refused:
         raise ConfigurationError(refused)
-    return replace(spec, name=runs.free_name(ledger, spec.name))
+    return replace(spec, name=runs.free_name(store, spec.name))
 
 
 def _problems_of(framework: str) -> list[Problem]:
-    return [] if framework == WITHOUT_CLUSTER else load_framework(framework).problems()
+    if framework == WITHOUT_CLUSTER:
+        return []
+    return load_framework(framework).problems(sys.executable)
 
 
 def _refusals(spec: RunSpec) -> list[Problem]:
     if not spec.cluster.has_workers:
         return []
-    return load_framework(spec.cluster.framework).refusals(spec.cluster, spec.job)
+    framework = load_framework(spec.cluster.framework)
+    return framework.refusals(spec.cluster, spec.job, sys.executable)
 
 
 def _hello(
@@ -120,4 +132,4 @@ def _hello(
     named = options.get("framework") or environ.get("EBB_FRAMEWORK")
     wanted = str(named or file_options.get("framework") or "dask")
     known = wanted in known_frameworks() and wanted != WITHOUT_CLUSTER
-    return load_framework(wanted if known else "dask").hello()
+    return load_framework(wanted if known else "dask").hello(sys.executable)

@@ -12,7 +12,7 @@ from ebbtide.infra.models.resources import Resources
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AutoscalePolicy:
-    """The HPA's words (autoscaling/v2): bounds, targets and the scale-down window."""
+    """When to add and remove workers, in the HPA's terms: bounds, targets, scale-down window."""
 
     min_workers: int = 1
     max_workers: int = 4
@@ -30,7 +30,7 @@ class AutoscalePolicy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClusterSpec:
-    """One cluster of one framework for one job."""
+    """What one cluster of one framework, for one run, is to be."""
 
     framework: str
     tier: HardwareTier
@@ -41,7 +41,7 @@ class ClusterSpec:
 
     @property
     def has_workers(self) -> bool:
-        """``framework: none`` runs a plain program on a tier: no head, no workers."""
+        """Whether there is a cluster; ``framework: none`` runs a plain program on a tier."""
         return self.framework != "none"
 
     @property
@@ -98,17 +98,17 @@ class QueueView:
     held_by: tuple[RunName, ...] = ()
     """Runs that hold shares of the pool now."""
     limit: str = ""
-    """The rule that holds it back though there may be room, in words."""
+    """The rule that holds it back though there may be room, as a sentence."""
 
     @property
     def reason(self) -> Reason:
-        """Why it waits."""
+        """The reason code of why it waits."""
         return Reason.RUNS_AT_MAX if self.limit else Reason.POOL_AT_MAX
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobView:
-    """The user's program as the supervisor sees it."""
+    """The process of a user's program as the supervisor sees it."""
 
     started_at: float | None = None
     """Unix time, seconds."""
@@ -122,7 +122,7 @@ class JobView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClusterView:
-    """What is, as last observed. Every field that names a moment is Unix time in seconds."""
+    """A cluster as last observed. Fields that name a moment are Unix time in seconds."""
 
     cluster: ClusterId
     queue: QueueView | None = None

@@ -9,7 +9,7 @@ from ebbtide.infra.models.resources import NOTHING, Resources
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HardwareTier:
-    """A named machine shape that a worker or a head is given."""
+    """A named machine shape that a worker or a head has."""
 
     name: str
     pool: str
@@ -27,7 +27,7 @@ class HardwareTier:
 
     @property
     def threads(self) -> int:
-        """Threads of a worker: its whole cores, at least one."""
+        """The number of threads of a worker: its whole cores, at least one."""
         return max(1, self.resources.cpu_millis // 1000)
 
     def allows(self, framework: str) -> bool:
@@ -37,7 +37,7 @@ class HardwareTier:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodePool:
-    """Like nodes that work is placed on. The local platform has one: this machine, in shares."""
+    """Equal nodes on which work is placed. The local platform has one: this machine, in shares."""
 
     name: str
     platform: str
@@ -52,7 +52,7 @@ class NodePool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Node:
-    """One machine of a pool, as it is now. The local platform has one: this machine."""
+    """One machine of a pool, as it is now."""
 
     name: str
     capacity: Resources

@@ -10,7 +10,7 @@ from ebbtide.infra.models.ids import RunName
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobSpec:
-    """A program to run as its own process. It is never imported into ours."""
+    """The user's program, to be run as a process of its own; it is never imported into ours."""
 
     argv: tuple[str, ...]
     """The command line; a program ``train.py`` has become ``python train.py`` here."""
@@ -24,7 +24,7 @@ class JobSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """How long things may take, in seconds, and how much they may leave; None means no limit."""
+    """How long a run may take, in seconds, and how much it may leave; None means no limit."""
 
     start_within_s: float = 900.0
     """From request to the program's start."""
@@ -42,7 +42,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetryPolicy:
-    """Which failures are worth a fresh cluster."""
+    """Which failures lead to a fresh cluster, and how often."""
 
     reasons: tuple[str, ...] = ("capacity", "infra")
     """Of ``capacity``, ``infra``, ``job``."""

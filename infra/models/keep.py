@@ -18,7 +18,7 @@ _SPELLINGS = "an age like 30d, a number like 1000 runs, or a size like 20Gi"
 
 @dataclass(frozen=True, slots=True)
 class Keep:
-    """Limits on ended runs; each that is set holds. None of them: everything is kept."""
+    """Limits on ended runs, of which each that is set holds. Without any, all runs are kept."""
 
     age_s: float | None = None
     """A run goes when it ended longer ago."""
@@ -31,29 +31,29 @@ class Keep:
         return any(limit is not None for limit in (self.age_s, self.runs, self.bytes_))
 
     def __str__(self) -> str:
-        words = []
+        texts = []
         if self.age_s is not None:
             days = self.age_s / 86_400
-            words.append(f"{days:g}d" if days >= 1 else format_duration(self.age_s))
+            texts.append(f"{days:g}d" if days >= 1 else format_duration(self.age_s))
         if self.runs is not None:
-            words.append(f"{self.runs} runs")
+            texts.append(f"{self.runs} runs")
         if self.bytes_ is not None:
-            words.append(format_memory(self.bytes_))
-        return ", ".join(words)
+            texts.append(format_memory(self.bytes_))
+        return ", ".join(texts)
 
 
-def parse_keep(words: Iterable[str]) -> Keep:
-    """From what the user wrote, one limit a word.
+def parse_keep(texts: Iterable[str]) -> Keep:
+    """Read what the user wrote, one limit for each text.
 
     Raises:
         ValueError: with a sentence that names the accepted spellings.
     """
     age_s, runs, bytes_ = None, None, None
-    for text in words:
+    for text in texts:
         if match := re.fullmatch(r"(\d+) +runs?", text.strip()):
             runs = int(match[1])
         elif re.fullmatch(r"[\d.]+ *([kmgtKMGT]i?[bB]?|B)", text.strip()):
-            bytes_ = parse_memory(_house(text))
+            bytes_ = parse_memory(_kubernetes_unit(text))
         else:
             try:
                 age_s = parse_duration_s(text)
@@ -62,7 +62,7 @@ def parse_keep(words: Iterable[str]) -> Keep:
     return Keep(age_s, runs, bytes_)
 
 
-def _house(text: str) -> str:
-    """``20 GiB`` and ``20GiB`` are ``20Gi``."""
+def _kubernetes_unit(text: str) -> str:
+    """Write a size with Kubernetes' unit: ``20 GiB`` and ``20GiB`` become ``20Gi``."""
     compact = text.replace(" ", "")
     return compact.removesuffix("B") if compact.endswith("iB") else compact

@@ -10,12 +10,12 @@ from ebbtide.infra.models.phases import Reason, Step
 
 @dataclass(frozen=True, slots=True)
 class Autoscale:
-    """From now on the policy of the spec decides the number of workers."""
+    """Let the policy of the spec decide the number of workers from now on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StartJob:
-    """Run the spec's program, once, when the workers are there."""
+    """Run the spec's program once, when the workers are there."""
 
     then_release: bool = False
     """Its end is the cluster's end, without waiting for anybody to say so."""
@@ -23,7 +23,7 @@ class StartJob:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StartProgram:
-    """Run one more program beside what runs already; once for each name."""
+    """Run one more program beside those that run already; once for each name."""
 
     name: str
     job: JobSpec
@@ -47,7 +47,7 @@ class Repeat:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Release:
-    """Give everything back."""
+    """Give back everything that the cluster holds."""
 
     reason: Reason | None = None
     """None when all went well."""
@@ -59,7 +59,7 @@ class Release:
 
 @dataclass(frozen=True, slots=True)
 class Keep:
-    """Its lease lasts longer, once, because its flow is suspended."""
+    """Let the lease last longer, once, because the flow of the cluster is suspended."""
 
 
 Order = Autoscale | StartJob | StartProgram | StopProgram | Repeat | Release | Keep
@@ -67,7 +67,7 @@ Order = Autoscale | StartJob | StartProgram | StopProgram | Repeat | Release | K
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Orders:
-    """All that a cluster has been told. They add up; the same one twice is one."""
+    """All that a cluster has been told. Orders add up; the same one twice counts once."""
 
     autoscale: bool = False
     job: bool = False
@@ -83,7 +83,7 @@ class Orders:
     """The latest; None until somebody has said so."""
 
     def plus(self, order: Order) -> Orders:
-        """With one more."""
+        """Return these orders with one more."""
         match order:
             case Autoscale():
                 return replace(self, autoscale=True)

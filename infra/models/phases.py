@@ -10,7 +10,7 @@ from enum import StrEnum
 
 
 class Step(StrEnum):
-    """One task of the seven, in order."""
+    """One of the seven tasks of a run, in order."""
 
     REQUEST_HARDWARE_TIER = "request_hardware_tier"
     WAIT_FOR_NODES = "wait_for_nodes"
@@ -28,7 +28,7 @@ STEP_LABELS: dict[Step, str] = {
     Step.START_WORKERS: "workers",
     Step.ATTACH_AUTOSCALER: "autoscaler",
     Step.RUN_USER_JOB: "job",
-    Step.TEAR_DOWN: "released",
+    Step.TEAR_DOWN: "release",
 }
 
 
@@ -46,12 +46,12 @@ class Phase(StrEnum):
 
     @property
     def ended(self) -> bool:
-        """Whether nothing will follow."""
+        """Whether no other phase can follow."""
         return self in (Phase.SUCCEEDED, Phase.FAILED, Phase.CANCELLED)
 
 
 class ExitCode:
-    """What ``ebb`` exits with when it is not the user program's own code (sysexits.h's numbers)."""
+    """What ``ebb`` exits with when that is not the program's own code (numbers of sysexits.h)."""
 
     OK = 0
     MISCONFIGURATION = 64
@@ -60,6 +60,8 @@ class ExitCode:
     TEMPORARY = 75
     TIMEOUT = 124
     INTERRUPTED = 130
+    READER_GONE = 141
+    """128 + SIGPIPE, as of a program that a closed pipe ends."""
 
 
 class Reason(StrEnum):
@@ -90,6 +92,7 @@ class Reason(StrEnum):
     SUPERVISOR_LOST = "INFRA:SUPERVISOR_LOST"
     LEASE_LAPSED = "INFRA:LEASE_LAPSED"
     FLOW_LOST = "INFRA:FLOW_LOST"
+    STARTER_LOST = "INFRA:STARTER_LOST"
     LEDGER_UNWRITABLE = "INFRA:LEDGER_UNWRITABLE"
     EXIT_CODE = "JOB:EXIT_CODE"
     NOT_STARTED = "JOB:NOT_STARTED"
@@ -99,6 +102,7 @@ class Reason(StrEnum):
     OUTPUT_INVALID = "JOB:OUTPUT_INVALID"
     OUTPUT_LIMIT = "JOB:OUTPUT_LIMIT"
     TOO_MANY_PROCESSES = "JOB:TOO_MANY_PROCESSES"
+    READER_GONE = "JOB:READER_GONE"
     CANCELLED = "JOB:CANCELLED"
     RELEASE_INCOMPLETE = "RELEASE:INCOMPLETE"
 
@@ -109,13 +113,13 @@ class Reason(StrEnum):
 
     @property
     def info(self) -> ReasonInfo:
-        """Its row of the table."""
+        """The reason's row of the table ``REASONS``."""
         return REASONS[self]
 
 
 @dataclass(frozen=True, slots=True)
 class ReasonInfo:
-    """What a reason means for the run, the retry, the reader and the shell."""
+    """What a reason means for the run, its retry, the reader and the shell."""
 
     phase: Phase
     sentence: str
@@ -144,20 +148,20 @@ REASONS: dict[Reason, ReasonInfo] = {
     Reason.NO_PERMISSION: _fixable("a folder cannot be written"),
     Reason.LEDGER_NEWER: _fixable("the ledger was written by a newer ebb"),
     Reason.RUN_UNKNOWN: _fixable("no run has this name"),
-    Reason.PREFECT_REFUSES: _fixable("the Prefect server does not let us in"),
+    Reason.PREFECT_REFUSES: _fixable("the Prefect server refused access"),
     Reason.NO_DASHBOARD: _fixable("the run has no dashboard now"),
     Reason.PREFECT_UNREACHABLE: _infra("the Prefect server did not answer", ExitCode.TEMPORARY),
     Reason.POOL_AT_MAX: ReasonInfo(
         Phase.QUEUED, "the pool has no room left", ExitCode.NO_CAPACITY, 5.0
     ),
     Reason.RUNS_AT_MAX: ReasonInfo(
-        Phase.QUEUED, "a limit of runs at once is reached", ExitCode.NO_CAPACITY, 5.0
+        Phase.QUEUED, "the limit of simultaneous runs is reached", ExitCode.NO_CAPACITY, 5.0
     ),
     Reason.QUEUE_FULL: ReasonInfo(
-        Phase.FAILED, "too many runs wait for this pool already", ExitCode.NO_CAPACITY
+        Phase.FAILED, "too many runs are already waiting for this pool", ExitCode.NO_CAPACITY
     ),
     Reason.NOT_IN_TIME: ReasonInfo(
-        Phase.FAILED, "it did not start within its time", ExitCode.NO_CAPACITY
+        Phase.FAILED, "it did not start within the allowed time", ExitCode.NO_CAPACITY
     ),
     Reason.LAUNCH_FAILED: _infra("the run could not be started"),
     Reason.HEAD_NOT_READY: _infra("the head did not answer"),
@@ -166,6 +170,7 @@ REASONS: dict[Reason, ReasonInfo] = {
     Reason.SUPERVISOR_LOST: _infra("the process that owns the cluster died"),
     Reason.LEASE_LAPSED: _infra("nobody renewed the cluster's lease"),
     Reason.FLOW_LOST: _infra("the flow process died"),
+    Reason.STARTER_LOST: _infra("the process that had started it and followed it died"),
     Reason.LEDGER_UNWRITABLE: _infra("the ledger could not be written", ExitCode.TEMPORARY),
     Reason.EXIT_CODE: ReasonInfo(Phase.FAILED, "the program failed", 1, 1.0),
     Reason.NOT_STARTED: _fixable("the program could not be started"),
@@ -177,8 +182,11 @@ REASONS: dict[Reason, ReasonInfo] = {
     Reason.OUTPUT_INVALID: ReasonInfo(Phase.FAILED, "the output is not what was expected", 1),
     Reason.OUTPUT_LIMIT: ReasonInfo(Phase.FAILED, "it printed more than may be kept", 1),
     Reason.TOO_MANY_PROCESSES: ReasonInfo(Phase.FAILED, "it had more processes than allowed", 1),
+    Reason.READER_GONE: ReasonInfo(
+        Phase.CANCELLED, "what read its output has closed the pipe", ExitCode.READER_GONE
+    ),
     Reason.CANCELLED: ReasonInfo(Phase.CANCELLED, "it was stopped", ExitCode.INTERRUPTED),
     Reason.RELEASE_INCOMPLETE: ReasonInfo(
-        Phase.RELEASING, "something resists and is still held", ExitCode.TEMPORARY
+        Phase.RELEASING, "something could not be released and is still held", ExitCode.TEMPORARY
     ),
 }

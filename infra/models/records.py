@@ -1,4 +1,4 @@
-"""What a store of runs gives back and takes: values, whatever keeps them.
+"""What a store of runs returns and takes: values, wherever it keeps them.
 
 What is seldom read and costs time to build (a spec, a view) stays JSON until it is asked for.
 """
@@ -20,7 +20,7 @@ from ebbtide.infra.models.resources import Resources
 
 @dataclass(frozen=True, slots=True)
 class ProcessRef:
-    """A process, told apart from a later one with the same number."""
+    """A process, told apart from a later one with the same process id."""
 
     pid: int
     started: float | None = None
@@ -46,7 +46,7 @@ class Run:
     """Unix time, seconds; None while it goes on."""
     attempt: int = 1
     """The one it has got to; 1 = the first."""
-    driver: ProcessRef | None = None
+    flow_process: ProcessRef | None = None
     """The flow process; None until one has registered."""
     flow_run_id: str | None = None
     """Prefect's id of the flow run that drives it."""
@@ -63,12 +63,12 @@ class Run:
 
     @property
     def spec(self) -> RunSpec:
-        """All that was asked for. Built anew each time."""
+        """All that was asked for. Read from JSON each time."""
         return from_json(RunSpec, self.spec_json)
 
     @property
     def over(self) -> bool:
-        """Whether it has ended."""
+        """Whether the run has ended."""
         return self.ended is not None
 
 
@@ -81,7 +81,7 @@ class Reserved(StrEnum):
 
 
 class LeaseState(StrEnum):
-    """Where a cluster stands with its pool."""
+    """Where a cluster stands in its pool's queue."""
 
     QUEUED = "queued"
     ADMITTED = "admitted"
@@ -90,22 +90,22 @@ class LeaseState(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunLimits:
-    """What holds a cluster back in its pool beside room."""
+    """Limits, beside room, that hold a cluster back in its pool."""
 
     tier: str = ""
     """Its workers' tier, by which runs are counted."""
-    tier_most: int | None = None
+    max_tier_runs: int | None = None
     """Runs at once with its tier; None: as many as there is room for."""
-    owner_most: int | None = None
+    max_owner_runs: int | None = None
     """Runs at once of its owner; None: as many as there is room for."""
 
     @classmethod
     def of(cls, spec: ClusterSpec) -> RunLimits:
-        """Those that a cluster's tier and pool set."""
+        """Return the limits that a cluster's tier and pool set."""
         return cls(
             tier=spec.tier.name,
-            tier_most=spec.tier.runs_at_once,
-            owner_most=spec.pool.runs_per_owner,
+            max_tier_runs=spec.tier.runs_at_once,
+            max_owner_runs=spec.pool.runs_per_owner,
         )
 
 
@@ -148,27 +148,27 @@ class Cluster:
 
     @property
     def released(self) -> bool:
-        """Whether nothing of it is left."""
+        """Whether nothing of the cluster is left."""
         return self.released_at is not None
 
     @property
     def renewed_at(self) -> float:
-        """When somebody last wanted it; Unix time, seconds."""
+        """When the lease was last renewed, or the cluster added; Unix time, seconds."""
         return max(self.beat_at, self.created)
 
     @property
     def orders(self) -> Orders:
-        """What is wanted of it. Built anew each time."""
+        """What is wanted of the cluster. Read from JSON each time."""
         return from_json(Orders, self.orders_json)
 
     @property
     def view(self) -> ClusterView | None:
-        """Its owner's last word; None until it has said one. Built anew each time."""
+        """What its owner saw last; None before the first time. Read from JSON each time."""
         return None if self.view_json == "{}" else from_json(ClusterView, self.view_json)
 
     @property
     def last_view(self) -> ClusterView:
-        """The same; empty until its owner has said something."""
+        """What its owner saw last; an empty view before the first time."""
         return self.view or ClusterView(cluster=self.id)
 
 
@@ -209,7 +209,7 @@ class Event:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Share:
-    """A part of a pool that a cluster has."""
+    """A part of a pool that a cluster holds."""
 
     run: RunName
     cluster: ClusterId
@@ -229,15 +229,15 @@ class Entry:
     run: RunName
     tier: str
     owner: str
-    tier_most: int | None = None
+    max_tier_runs: int | None = None
     """Runs at once with its tier."""
-    owner_most: int | None = None
+    max_owner_runs: int | None = None
     """Runs at once of its owner."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoolUse:
-    """A pool at one moment."""
+    """Who waits for room in a pool and who has some, at one moment."""
 
     waiting: tuple[Entry, ...]
     """Clusters that wait for room, first come first."""
@@ -249,7 +249,7 @@ class PoolUse:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Registration:
-    """A flow run and the process that is it."""
+    """A Prefect flow run and the process that executes it."""
 
     flow_run_id: str
     name: str
@@ -258,7 +258,7 @@ class Registration:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunCount:
-    """How many runs there are."""
+    """How many runs a store has."""
 
     total: int
     recent: int

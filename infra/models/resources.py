@@ -1,4 +1,4 @@
-"""Amounts of CPU, memory and time, in the words users type and the units the code keeps.
+"""Amounts of CPU, memory and time, in the spelling that users type and the units the code keeps.
 
 CPU is kept in thousandths of a core, memory in bytes, time in seconds. The spelling is Kubernetes'
 (``500m``, ``2``, ``8Gi``), so that a tier reads the same here and on Kubernetes.
@@ -18,7 +18,7 @@ _DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 
 @dataclass(frozen=True, slots=True, order=True)
 class Resources:
-    """An amount of one machine: thousandths of a core and bytes."""
+    """An amount of CPU, in thousandths of a core, and of memory, in bytes."""
 
     cpu_millis: int
     memory_bytes: int
@@ -30,7 +30,7 @@ class Resources:
         return Resources(self.cpu_millis - other.cpu_millis, self.memory_bytes - other.memory_bytes)
 
     def times(self, count: int) -> Resources:
-        """This amount ``count`` times."""
+        """Return this amount ``count`` times."""
         return Resources(self.cpu_millis * count, self.memory_bytes * count)
 
     def fits_in(self, room: Resources) -> bool:
@@ -38,13 +38,13 @@ class Resources:
         return self.cpu_millis <= room.cpu_millis and self.memory_bytes <= room.memory_bytes
 
     def how_often_in(self, room: Resources) -> int:
-        """How many times this amount fits in ``room``."""
+        """Return how many times this amount fits in ``room``."""
         times = (room.cpu_millis // self.cpu_millis, room.memory_bytes // self.memory_bytes)
         return max(0, min(times))
 
     @property
     def or_nothing(self) -> Resources:
-        """The same with zero for what is below zero."""
+        """The same amount, with zero for what is below zero."""
         return Resources(max(0, self.cpu_millis), max(0, self.memory_bytes))
 
     def __str__(self) -> str:
@@ -122,19 +122,19 @@ def parse_worker_range(text: str) -> tuple[int, int]:
     low = int(match[1])
     high = int(match[2]) if match[2] else low
     if low < 1:
-        raise ValueError(f"{text!r} is not a number of workers; the least is 1")
+        raise ValueError(f"{text!r} is not a number of workers; the minimum is 1")
     if low > high:
-        raise ValueError(f"{text!r} has its least above its most; write {high}..{low}")
+        raise ValueError(f"{text!r} has its minimum above its maximum; write {high}..{low}")
     return low, high
 
 
 def format_cpu(millis: int) -> str:
-    """``1500`` as ``1.5``."""
+    """Write thousandths of a core as cores: ``1500`` as ``1.5``."""
     return f"{millis / 1000:g}"
 
 
 def format_memory(bytes_: float) -> str:
-    """Bytes with the largest binary unit that leaves at least one: ``1.5 GiB``."""
+    """Write bytes with the largest binary unit of which there is one or more: ``1.5 GiB``."""
     for unit in ("Ti", "Gi", "Mi", "Ki"):
         if bytes_ >= _BINARY[unit]:
             amount = bytes_ / _BINARY[unit]
@@ -143,7 +143,7 @@ def format_memory(bytes_: float) -> str:
 
 
 def format_duration(seconds: float) -> str:
-    """Seconds as a person says them: ``0.7s``, ``45s``, ``3m12s``, ``2h05m``."""
+    """Write seconds as people do: ``0.7s``, ``45s``, ``3m12s``, ``2h05m``."""
     if seconds < 10:
         return f"{seconds:.1f}s"
     whole = round(seconds)

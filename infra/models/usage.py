@@ -9,7 +9,7 @@ from ebbtide.infra.models.ids import ClusterId
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Span:
-    """One share of a cluster, from the moment it was taken to the moment it was given back."""
+    """One share of a cluster, from when it was taken to when it was given back."""
 
     cluster: ClusterId
     owner: str
@@ -29,13 +29,13 @@ class Span:
 
     @property
     def is_worker(self) -> bool:
-        """Whether it does the work: every share but a head's."""
+        """Whether the share does the work: every share but a head's."""
         return self.owner != "head"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
-    """The workers of a cluster at one moment; the program where there are none."""
+    """The load of a cluster's workers at one moment; of the program where there are none."""
 
     number: int
     """Counts the periods of its cluster, also those whose sample was left out or thinned away."""

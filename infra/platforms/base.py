@@ -24,7 +24,7 @@ _REGISTRY = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HeldResource:
-    """One thing that is alive on the platform, found by its mark and not by the ledger."""
+    """One thing that is alive on the platform, found by its mark and not by records."""
 
     cluster: ClusterId
     role: str
@@ -52,7 +52,13 @@ class Platform(Protocol):
     name: str
 
     def declare(self, spec: RunSpec, cluster: ClusterId, attempt: int) -> None:
-        """Steps 1 to 4: the lease, and head and first workers together, queueing for room."""
+        """Begin steps 1 to 4: the lease, then head and first workers together in their turn.
+
+        Args:
+            spec: of the run.
+            cluster: the id of the cluster; declared again, nothing is made twice.
+            attempt: of the run; 1 = the first.
+        """
         ...
 
     def attach_autoscaler(self, cluster: ClusterId) -> None:
@@ -67,11 +73,17 @@ class Platform(Protocol):
         ...
 
     def start_program(self, cluster: ClusterId, name: str, job: JobSpec) -> None:
-        """Run one more program on a cluster that a flow holds; once for each name."""
+        """Run one more program on a cluster that a flow holds; once for each name.
+
+        Args:
+            cluster: its id.
+            name: of the program on its cluster.
+            job: the program.
+        """
         ...
 
     def stop_program(self, cluster: ClusterId, name: str) -> None:
-        """End that program; the cluster stays."""
+        """End a program that a flow runs on a cluster it holds; the cluster stays."""
         ...
 
     def repeat(self, cluster: ClusterId, step: Step) -> None:
@@ -79,11 +91,17 @@ class Platform(Protocol):
         ...
 
     def release(self, cluster: ClusterId, reason: Reason | None, *, at_once: bool = False) -> None:
-        """Step 7: give everything back. ``at_once`` leaves the program no time to say goodbye."""
+        """Step 7: begin to give everything back.
+
+        Args:
+            cluster: its id; released again, nothing happens.
+            reason: why; None when all went well.
+            at_once: whether the program has no time to end by itself.
+        """
         ...
 
     def observe(self, cluster: ClusterId) -> ClusterView | None:
-        """What is now; None when the cluster was never declared or has been forgotten.
+        """Return the cluster as it is now; None when it was never declared or has been forgotten.
 
         Only looks: neither records nor processes change by it.
         """
@@ -112,44 +130,44 @@ class Platform(Protocol):
         ...
 
     def reap(self, cluster: ClusterId) -> bool:
-        """Release it if nobody living takes care of it any more; gives whether that was done now.
+        """Release the cluster if it has no living owner. Returns whether that was done now.
 
-        Cheap when somebody does, so that whoever waits for the cluster can call it at every look.
+        Cheap when it has one, so that whoever waits for the cluster can call it at every look.
         """
         ...
 
     def login(self, cluster: ClusterId) -> Login | None:
-        """How to sign in to its dashboard; None when it has none, or has been released."""
+        """Return how to sign in to the dashboard; None when it has none, or has been released."""
         ...
 
     def renew(self, cluster: ClusterId) -> bool:
-        """One heartbeat of the lease."""
+        """Renew the lease once. False when there is no such living cluster."""
         ...
 
     def held(self, cluster: ClusterId | None = None) -> list[HeldResource]:
-        """Everything alive of one cluster, or of all clusters of this installation."""
+        """List everything alive of one cluster, or of all clusters of this installation."""
         ...
 
     def orphans(self) -> tuple[ClusterId, ...]:
-        """Clusters of which something is left and that nobody living will release."""
+        """List clusters of which something is left and that no living owner will release."""
         ...
 
     def sweep(self, cluster: ClusterId) -> list[HeldResource]:
-        """End whatever still carries the cluster's mark; gives what is left even so."""
+        """End whatever still carries the cluster's mark. Returns what is left even so."""
         ...
 
     def nodes(self, pool: NodePool) -> tuple[Node, ...]:
-        """The machines the pool has now, and how much of each is held."""
+        """List the machines that the pool has now, with how much of each is held."""
         ...
 
 
 def known_platforms() -> tuple[str, ...]:
-    """Every name ``--platform`` takes."""
+    """Return every name that ``--platform`` accepts."""
     return tuple(_REGISTRY)
 
 
 def load_platform(name: str, settings: Settings) -> Platform:
-    """The platform of this name.
+    """Load the platform of this name.
 
     Raises:
         KeyError: for a name that is not in ``known_platforms``.

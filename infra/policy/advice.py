@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 SHORTEST_S = 60.0
 """A shorter run says nothing: starting is most of it."""
-_MOST_OF_THE_TIME = 0.6
+_MUCH_OF_THE_TIME = 0.6
 _IDLE_CPU = 0.2
 _BUSY_CPU = 0.6
 _NEAR_THE_LIMIT = 0.9
@@ -42,9 +42,9 @@ class Figures:
 
 
 def advise(figures: Figures) -> str:
-    """What matters most, with the figures that say so; empty when they say nothing.
+    """Return one line of advice on the run's size, with the figures for it; empty for none.
 
-    Memory first, because a run out of memory fails; then what makes it slow, then what wastes.
+    Memory comes first, because a run out of memory fails; then what makes it slow, then waste.
     """
     if figures.seconds < SHORTEST_S:
         return ""
@@ -54,12 +54,12 @@ def advise(figures: Figures) -> str:
             f"memory peaked at {_percent(figures.peak_memory)} of tier {figures.tier}:"
             " a larger --tier leaves room"
         )
-    if figures.scales and figures.at_max >= _MOST_OF_THE_TIME and figures.cpu >= _BUSY_CPU:
+    if figures.scales and figures.at_max >= _MUCH_OF_THE_TIME and figures.cpu >= _BUSY_CPU:
         return (
             f"all {high} workers were wanted {_percent(figures.at_max)} of the time and used"
             f" {_percent(figures.cpu)} of their CPU: --workers {low}..{2 * high} may end sooner"
         )
-    idle_floor = figures.at_min >= _MOST_OF_THE_TIME and figures.cpu_at_min < _IDLE_CPU
+    idle_floor = figures.at_min >= _MUCH_OF_THE_TIME and figures.cpu_at_min < _IDLE_CPU
     if figures.scales and low > 1 and idle_floor:
         return (
             f"the minimum of {low} workers used {_percent(figures.cpu_at_min)} of its CPU"

@@ -14,27 +14,29 @@ from ebbtide.infra.models.resources import format_duration
 
 _FIXES: dict[Reason, str] = {
     Reason.POOL_AT_MAX: "wait, ask for less (--tier, --workers), or stop a run that holds the room",
-    Reason.RUNS_AT_MAX: "wait, or stop a run that counts; runs-at-once, runs-per-owner in ebb.yaml",
-    Reason.QUEUE_FULL: "wait until some have run (ebb ps), or a larger runs-waiting in ebb.yaml",
+    Reason.RUNS_AT_MAX: "wait, stop a run that counts, or raise the limit in ebb.yaml",
+    Reason.QUEUE_FULL: "wait until some have run (ebb ps), or raise runs-waiting in ebb.yaml",
     Reason.NOT_IN_TIME: "allow more time (--start-within), ask for less, or stop another run",
-    Reason.LAUNCH_FAILED: "mend what the detail names (space, rights, processes), run it again",
-    Reason.HEAD_NOT_READY: "ebb logs RUN --from head; ebb doctor",
-    Reason.HEAD_LOST: "ebb logs RUN --from head; a larger --head-tier if it ran out of memory",
-    Reason.WORKERS_NOT_JOINED: "ebb logs RUN --from worker-0; ebb doctor",
-    Reason.SUPERVISOR_LOST: "run it again; ebb logs RUN --from supervisor says what it last did",
+    Reason.LAUNCH_FAILED: "correct what the detail names (space, permissions), then run it again",
+    Reason.HEAD_NOT_READY: "see ebb logs RUN --from head, and ebb doctor",
+    Reason.HEAD_LOST: "see ebb logs RUN --from head; set a larger --head-tier if memory ran out",
+    Reason.WORKERS_NOT_JOINED: "see ebb logs RUN --from worker-0, and ebb doctor",
+    Reason.SUPERVISOR_LOST: "run it again; ebb logs RUN --from supervisor shows what it did last",
     Reason.LEASE_LAPSED: "run it again; the process that renewed the lease was stopped or killed",
-    Reason.FLOW_LOST: "run it again; with --detach a closed terminal does not end it",
+    Reason.FLOW_LOST: "run it again; ebb logs RUN --from flow shows what it did last",
+    Reason.STARTER_LOST: "run it again; --detach lets a run go on without whoever started it",
     Reason.LEDGER_UNWRITABLE: "free disk space where EBB_HOME lies, then run it again",
-    Reason.PREFECT_UNREACHABLE: "start the server PREFECT_API_URL names, or unset it",
-    Reason.EXIT_CODE: "ebb logs RUN shows what the program said last",
+    Reason.PREFECT_UNREACHABLE: "start the server that PREFECT_API_URL names, or unset it",
+    Reason.EXIT_CODE: "see ebb logs RUN for what the program printed last",
     Reason.NOT_STARTED: "check the program's name and that it may be executed",
-    Reason.OUT_OF_MEMORY: "a larger --tier, or smaller pieces of data at a time",
-    Reason.TIME_LIMIT: "a longer --time-limit, or more workers (--workers 1..8)",
-    Reason.IDLE: "end the program when its work is done, or --idle-release never",
-    Reason.OUTPUT_LIMIT: "print less, or a larger --max-output",
-    Reason.TOO_MANY_PROCESSES: "let it start fewer, or a larger --max-processes",
-    Reason.OUTPUT_INVALID: "let the program write what its caller asked for, then run it again",
-    Reason.CANCELLED: "nothing: somebody stopped it",
+    Reason.OUT_OF_MEMORY: "use a larger --tier, or smaller pieces of data at a time",
+    Reason.TIME_LIMIT: "set a longer --time-limit, or use more workers (--workers 1..8)",
+    Reason.IDLE: "end the program when its work is done, or set --idle-release never",
+    Reason.OUTPUT_LIMIT: "print less, or set a larger --max-output",
+    Reason.TOO_MANY_PROCESSES: "start fewer processes, or set a larger --max-processes",
+    Reason.OUTPUT_INVALID: "make the program write what its caller expects, then run it again",
+    Reason.READER_GONE: "nothing to do if it was meant (| head); --detach lets a run go on unread",
+    Reason.CANCELLED: "nothing to do: somebody stopped it",
     Reason.RELEASE_INCOMPLETE: "ebb held --release",
 }
 
@@ -44,7 +46,7 @@ _STEP_ENDS = (EventKind.STEP_DONE, EventKind.STEP_FAILED)
 
 @dataclass(frozen=True, slots=True)
 class Story:
-    """What is known of a run."""
+    """What was recorded of a run."""
 
     phase: Phase
     reason: Reason | None
@@ -54,13 +56,13 @@ class Story:
     """Unix time, seconds."""
     events: Sequence[Event]
     """In order."""
-    last_words: Sequence[str] = field(default=())
+    last_lines: Sequence[str] = field(default=())
     """The last lines the program wrote to stderr."""
 
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
-    """One screen: what it is, how one knows, what to do."""
+    """The answer to ``ebb why``: the cause, the evidence for it, and what to do."""
 
     cause: str
     reason: Reason | None
@@ -69,20 +71,22 @@ class Diagnosis:
 
 
 def diagnose(story: Story) -> Diagnosis:
-    """The answer to ``ebb why``."""
+    """Find out why a run waits, failed or took its time."""
     waiting = _last(story, EventKind.STEP_WAITING)
     if story.phase in (Phase.QUEUED, Phase.PROVISIONING) and waiting is not None:
         reason = waiting.reason or Reason.POOL_AT_MAX
         evidence = (waiting.message,)
-        return Diagnosis(f"it waits: {reason.info.sentence}", reason, evidence, fix_for(reason))
+        return Diagnosis(
+            f"it is waiting: {reason.info.sentence}", reason, evidence, fix_for(reason)
+        )
     if story.reason is not None:
         return _failed(story, story.reason)
-    cause = "it went well" if story.phase.ended else f"it is {story.phase.value.lower()}"
+    cause = "it succeeded" if story.phase.ended else f"it is {story.phase.value.lower()}"
     return Diagnosis(f"{cause}; {_where_time_went(story)}", None, _times(story), "")
 
 
 def fix_for(reason: Reason) -> str:
-    """What to do about a reason; what is wrong in a request says so itself."""
+    """Return what to do about a reason. A wrong request says that itself."""
     return _FIXES.get(reason, "correct the request; the message says how")
 
 
@@ -93,7 +97,7 @@ def _failed(story: Story, reason: Reason) -> Diagnosis:
         step, detail = STEP_LABELS[failure.step], failure.data.get("detail", "")
         evidence.append(f"step {step}: {failure.message}" + (f", {detail}" if detail else ""))
     evidence += [event.message for event in story.events if event.kind in _TROUBLE]
-    evidence += [f"stderr: {line}" for line in story.last_words]
+    evidence += [f"stderr: {line}" for line in story.last_lines]
     hint = failure.data.get("hint", "") if failure is not None else ""
     unique = tuple(dict.fromkeys([*evidence, *_times(story)]))
     return Diagnosis(reason.info.sentence, reason, unique, hint or fix_for(reason))
@@ -104,7 +108,7 @@ def _last(story: Story, kind: EventKind) -> Event | None:
 
 
 def _durations(story: Story) -> dict[Step, float]:
-    """Seconds from each step's end back to the step before it; none where the clock was set."""
+    """Return the seconds from each step's end back to the step before it; never negative."""
     found: dict[Step, float] = {}
     before = story.created
     for event in story.events:
@@ -116,7 +120,7 @@ def _durations(story: Story) -> dict[Step, float]:
 
 def _times(story: Story) -> tuple[str, ...]:
     return tuple(
-        f"{STEP_LABELS[step]} took {format_duration(seconds)}"
+        f"step {STEP_LABELS[step]} took {format_duration(seconds)}"
         for step, seconds in _durations(story).items()
     )
 
@@ -127,4 +131,4 @@ def _where_time_went(story: Story) -> str:
         return "nothing has happened yet"
     step, seconds = max(durations.items(), key=lambda item: item[1])
     total = sum(durations.values()) or 1.0
-    return f"{100 * seconds / total:.0f} % of its time was step {STEP_LABELS[step]}"
+    return f"step {STEP_LABELS[step]} took {100 * seconds / total:.0f} % of the time"

@@ -5,24 +5,27 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 LONGEST_S = 24 * 3600.0
-"""Whatever the ledger says, nobody keeps a cluster longer than this without a word."""
+"""Whatever the ledger says, no cluster outlives its last renewal by more than this."""
 
 
 @dataclass(slots=True)
 class LeaseJudge:
-    """Counts from its own first successful read; never compares two machines' clocks."""
+    """Judges whether a lease has expired, on this process's own clock only."""
 
     duration_s: float
-    """Set anew with each read: a suspended flow may ask for a longer one, and gives it back."""
+    """Set anew with each read: a suspended flow may ask for a longer one for a while."""
     _renewals: int | None = None
     _since_s: float = 0.0
 
     def expired(self, renewals: int, now_s: float) -> bool:
-        """Whether the lease just read has not been renewed for the whole duration.
+        """Judge whether the lease has not been renewed for its whole duration.
 
         Args:
             renewals: how often it has been renewed, as just read.
             now_s: on this process's monotonic clock, in seconds.
+
+        Returns:
+            Whether it has expired; counted from this judge's own first read of that number.
         """
         if (
             renewals != self._renewals
@@ -31,5 +34,5 @@ class LeaseJudge:
         return now_s - self._since_s >= self.duration_s
 
     def agree(self, duration_s: float) -> None:
-        """From now on it lasts so many seconds without a renewal, within reason."""
+        """Set how many seconds the lease lasts without a renewal, up to ``LONGEST_S``."""
         self.duration_s = min(duration_s, LONGEST_S)

@@ -64,7 +64,7 @@ def awaited_step(view: ClusterView) -> Step:
 
 
 class Verdict(StrEnum):
-    """What a limit says now."""
+    """What the limits say at one moment."""
 
     GO_ON = "go on"
     WARN_IDLE = "warn idle"
@@ -74,7 +74,7 @@ class Verdict(StrEnum):
 
 @dataclass(slots=True)
 class LimitsWatch:
-    """Remembers since when there was nothing to do."""
+    """Judges the time limit and idleness of one program; remembers since when it has been idle."""
 
     limits: Limits
     _idle_since_s: float | None = None
@@ -82,17 +82,20 @@ class LimitsWatch:
     _acted: bool = False
 
     def idle_s(self, now_s: float) -> float:
-        """How long there has been nothing to do."""
+        """Return for how many seconds there has been nothing to do."""
         return 0.0 if self._idle_since_s is None else now_s - self._idle_since_s
 
     def judge(self, now_s: float, started_s: float, has_work: bool, driver_cores: float) -> Verdict:
-        """Look once.
+        """Judge the program at one moment.
 
         Args:
             now_s: monotonic seconds.
             started_s: when the program started, on the same clock.
             has_work: whether the cluster has tasks running or waiting.
-            driver_cores: cores the program itself uses.
+            driver_cores: cores that the program itself uses.
+
+        Returns:
+            What to do now. ``IDLE`` and ``WARN_IDLE`` come once for each idle time.
         """
         limit = self.limits.time_limit_s
         if limit is not None and now_s - started_s >= limit:

@@ -17,7 +17,7 @@ from ebbtide.infra.models.records import Entry
 
 @dataclass(frozen=True, slots=True)
 class QueuePosition:
-    """Where one of those that wait stands."""
+    """Where a cluster that waits stands in its pool."""
 
     ahead: tuple[RunName, ...]
     """Runs that come before it, in order."""
@@ -26,14 +26,17 @@ class QueuePosition:
 
 
 def places(waiting: Sequence[Entry], holding: Iterable[Entry]) -> dict[str, QueuePosition]:
-    """The place of each cluster that waits.
+    """Return the place of each cluster that waits.
 
-    A cluster that is held back by a limit stands behind those the limit holds back before it, and
-    in nobody else's way.
+    A cluster that a limit holds back stands behind those that the same limit holds back before it,
+    and in nobody else's way.
 
     Args:
-        waiting: those that wait, first come first.
-        holding: those that have room.
+        waiting: clusters that wait, first come first.
+        holding: clusters that have room.
+
+    Returns:
+        The position of each waiting cluster, by its id.
     """
     tiers: Counter[str] = Counter()
     owners: Counter[str] = Counter()
@@ -54,10 +57,14 @@ def places(waiting: Sequence[Entry], holding: Iterable[Entry]) -> dict[str, Queu
 
 
 def _limit(entry: Entry, tiers: Counter[str], owners: Counter[str]) -> str:
-    if entry.tier_most is not None and tiers[entry.tier] >= entry.tier_most:
-        return f"tier {entry.tier} allows {_runs(entry.tier_most)} at once"
-    if entry.owner and entry.owner_most is not None and owners[entry.owner] >= entry.owner_most:
-        return f"{entry.owner} may have {_runs(entry.owner_most)} at once"
+    if entry.max_tier_runs is not None and tiers[entry.tier] >= entry.max_tier_runs:
+        return f"tier {entry.tier} allows {_runs(entry.max_tier_runs)} at once"
+    if (
+        entry.owner
+        and entry.max_owner_runs is not None
+        and owners[entry.owner] >= entry.max_owner_runs
+    ):
+        return f"{entry.owner} may have {_runs(entry.max_owner_runs)} at once"
     return ""
 
 

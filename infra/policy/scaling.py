@@ -18,7 +18,7 @@ from ebbtide.infra.models.cluster import AutoscalePolicy, WorkerFigures
 from ebbtide.infra.models.resources import format_duration
 
 _UP_PERIOD_S = 15.0
-_UP_AT_LEAST = 4
+_UP_MIN_STEP = 4
 _UP_FACTOR = 2.0
 """The HPA's default scale-up policy: the larger of +4 and +100 % in 15 seconds."""
 
@@ -72,14 +72,17 @@ def decide(
     state: ScalingState,
     now_s: float,
 ) -> Decision:
-    """Look once at all workers and say how many there should be.
+    """Decide how many workers there should be, from one look at all of them.
 
     Args:
         policy: bounds, targets, tolerance and the scale-down window.
         workers: every worker that is not leaving, ready or not.
         declared: how many are wanted now (``spec.replicas``).
-        state: what the previous decision gave back; ``ScalingState()`` at first.
+        state: that of the previous decision; ``ScalingState()`` at first.
         now_s: monotonic seconds.
+
+    Returns:
+        The decision, with its reason and the state for the next call.
     """
     proposal = _largest(policy, workers, declared)
     proposed = declared if proposal is None else proposal.replicas
@@ -105,7 +108,7 @@ def decide(
 
 
 def choose_leavers(workers: Sequence[WorkerFigures], count: int) -> Leavers:
-    """The idlest first; never one that must stay.
+    """Choose which workers leave: the idlest first, and never one that must stay.
 
     Workers that have not registered go before all others: they have nothing to lose. Among equals
     the newest goes.
@@ -125,7 +128,7 @@ def choose_leavers(workers: Sequence[WorkerFigures], count: int) -> Leavers:
 def _largest(
     policy: AutoscalePolicy, workers: Sequence[WorkerFigures], declared: int
 ) -> _Proposal | None:
-    """The metric that wants most wins; None when nothing can be said yet."""
+    """Return the proposal of the metric that wants the largest number; None without figures."""
     ready = [worker for worker in workers if worker.ready]
     if not ready:
         return None
@@ -144,7 +147,7 @@ def _largest(
 def _propose(
     metric: str, use: list[float], target: float, rest: tuple[int, int, float]
 ) -> _Proposal:
-    """One metric's replicas, as GetResourceReplicas computes them."""
+    """Return the number of workers one metric asks for, as GetResourceReplicas computes it."""
     unready, declared, tolerance = rest
     percent = _average(use)
     label = "CPU" if metric == "cpu" else "memory"
@@ -169,7 +172,7 @@ def _propose(
 def _recent(
     policy: AutoscalePolicy, state: ScalingState, declared: int, now_s: float
 ) -> tuple[tuple[float, int], ...]:
-    """Proposals inside the scale-down window; at first what is declared counts as one."""
+    """Return proposals inside the scale-down window; at first what is declared counts as one."""
     start_s = now_s - policy.scale_down_window_s
     known = state.recommendations or ((now_s, declared),)
     return tuple((at_s, count) for at_s, count in known if at_s > start_s) or ((now_s, 0),)
@@ -177,7 +180,7 @@ def _recent(
 
 def _rate_limit(declared: int, state: ScalingState, now_s: float) -> int:
     before = declared - sum(count for _, count in _additions(state, 0, now_s))
-    return max(declared, before + _UP_AT_LEAST, math.ceil(before * _UP_FACTOR))
+    return max(declared, before + _UP_MIN_STEP, math.ceil(before * _UP_FACTOR))
 
 
 def _additions(state: ScalingState, change: int, now_s: float) -> tuple[tuple[float, int], ...]:
@@ -202,7 +205,7 @@ def _reason(
     if proposal.replicas == declared:
         return f"held: {use}, within tolerance"
     if proposal.replicas > declared:
-        return f"held: {use}, at the most"
+        return f"held: {use}, at the maximum"
     return f"held: {use}, stabilising"
 
 
@@ -211,7 +214,7 @@ def _average(values: Sequence[float]) -> float:
 
 
 def _tidy(value: float) -> float:
-    """Without the dust of floating point, which would make ceil add a worker."""
+    """Round away the dust of floating point, which would make ceil add a worker."""
     return round(value, 9)
 
 

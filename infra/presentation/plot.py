@@ -17,7 +17,7 @@ WIDTH, HEIGHT = 700, 280
 _LEFT, _RIGHT, _TOP, _BOTTOM = 48, 652, 34, 236
 _INK, _GRID = "#7d8590", "#7d859055"
 _WANTED, _JOINED, _CPU, _MEMORY = "#8b7cf6", "#3b82f6", "#e8850c", "#14a37f"
-_MOST_POINTS = 200
+_MAX_POINTS = 200
 _COUNTS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 _PERCENTS = (25, 50, 100, 200, 500, 1000, 5000)
 _TIMES_S = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 43200, 86400)
@@ -25,7 +25,7 @@ _TIMES_S = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400
 
 @dataclass(frozen=True, slots=True)
 class _Frame:
-    """From seconds, workers and percent to places in the picture."""
+    """Maps seconds, numbers of workers and percent to coordinates of the picture."""
 
     start: float
     seconds: float
@@ -43,14 +43,14 @@ class _Frame:
 
 
 def svg_plot(samples: Sequence[Sample]) -> str:
-    """Workers wanted and joined as steps (left axis), CPU and memory as lines (right axis, %).
+    """Draw workers wanted and joined as steps (left axis), CPU and memory as lines (right axis, %).
 
-    The workers are left out for a plain program. Empty for less than two samples; of very many only
-    some are drawn, because the picture is sent again and again while a run goes on.
+    The workers are left out for a plain program. The result is empty for less than two samples; of
+    very many samples only some are drawn, because the picture is sent again and again.
     """
     if len(samples) < 2:
         return ""
-    samples = [*samples[:: 1 + len(samples) // _MOST_POINTS], samples[-1]]
+    samples = [*samples[:: 1 + len(samples) // _MAX_POINTS], samples[-1]]
     has_workers = any(sample.wanted for sample in samples)
     frame = _frame(samples)
     lines = [
@@ -82,12 +82,12 @@ def svg_plot(samples: Sequence[Sample]) -> str:
 
 def _frame(samples: Sequence[Sample]) -> _Frame:
     start, end = samples[0].at, samples[-1].at
-    most = max(max(sample.wanted, sample.joined) for sample in samples)
+    largest = max(max(sample.wanted, sample.joined) for sample in samples)
     percent = max(max(sample.cpu_percent, sample.memory_percent) for sample in samples)
     return _Frame(
         start=start,
         seconds=max(end - start, 1.0),
-        workers=_whole(most, _stride(most, _COUNTS)),
+        workers=_whole(largest, _stride(largest, _COUNTS)),
         percent=max(100, _whole(percent, _stride(percent, _PERCENTS))),
     )
 
@@ -112,8 +112,8 @@ def _curve(colour: str, path: str, dashes: str) -> str:
 def _time_axis(frame: _Frame) -> Iterator[str]:
     step = _stride(frame.seconds, _TIMES_S, ticks=7)
     for number in range(int(frame.seconds / step) + 1):
-        words = format_duration(number * step) if number * step >= 10 else f"{number * step}s"
-        yield _text(frame.x(frame.start + number * step), _BOTTOM + 18, words, "middle")
+        text = format_duration(number * step) if number * step >= 10 else f"{number * step}s"
+        yield _text(frame.x(frame.start + number * step), _BOTTOM + 18, text, "middle")
     yield _text((_LEFT + _RIGHT) / 2, _BOTTOM + 36, "time since the first share", "middle")
 
 
@@ -131,22 +131,22 @@ def _worker_axis(frame: _Frame) -> Iterator[str]:
 
 
 def _legend(entries: Sequence[tuple[str, str]]) -> Iterator[str]:
-    for number, (words, colour) in enumerate(entries):
+    for number, (text, colour) in enumerate(entries):
         x = _RIGHT - 96 * (len(entries) - number)
         yield f'<rect x="{x}" y="{_TOP - 22}" width="14" height="4" fill="{colour}"/>'
-        yield _text(x + 20, _TOP - 15, words, "start")
+        yield _text(x + 20, _TOP - 15, text, "start")
 
 
-def _text(x: float, y: float, words: str, anchor: str) -> str:
+def _text(x: float, y: float, text: str, anchor: str) -> str:
     place = f'x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}"'
-    return f'<text {place} fill="{_INK}">{words}</text>'
+    return f'<text {place} fill="{_INK}">{text}</text>'
 
 
-def _stride(most: float, strides: Sequence[int], ticks: int = 6) -> int:
-    """The smallest of these that needs no more ticks than this."""
-    return next((stride for stride in strides if most / stride <= ticks), strides[-1])
+def _stride(largest: float, strides: Sequence[int], ticks: int = 6) -> int:
+    """Return the smallest of the strides that needs no more ticks than this."""
+    return next((stride for stride in strides if largest / stride <= ticks), strides[-1])
 
 
-def _whole(most: float, stride: int) -> int:
-    """The next multiple, at least one."""
-    return stride * max(1, math.ceil(most / stride))
+def _whole(largest: float, stride: int) -> int:
+    """Return the next multiple of the stride, at least one."""
+    return stride * max(1, math.ceil(largest / stride))

@@ -1,4 +1,4 @@
-"""A receipt in words: lines for a terminal, Markdown for Prefect's page, plain data for scripts.
+"""A receipt as text: lines for a terminal, Markdown for Prefect's page, plain data for scripts.
 
 Does not belong here: any sum (``infra.accounting.receipts``).
 """
@@ -17,41 +17,41 @@ _HEADERS = ("STEP", "TIME", "ASKED", "USED", "IDLE", "COST")
 
 
 def format_cost(amount: float) -> str:
-    """In the catalog's currency, which it does not name; small amounts with more digits."""
+    """Write an amount in the catalog's currency, without its name; small ones with more digits."""
     return f"{amount:.2f}" if abs(amount) >= 1 or amount == 0 else f"{amount:.4f}"
 
 
 def short_line(receipt: Receipt) -> str:
-    """What a run cost, or asked where nothing has a price, in a few words."""
+    """Say on one line what a run cost, or asked for where nothing has a price."""
     use = receipt.total
-    words = f"{use.asked_s:.0f} worker-seconds, {_part(use.used_s, use.asked_s)} used"
+    text = f"{use.asked_s:.0f} worker-seconds, {_part(use.used_s, use.asked_s)} used"
     if not receipt.priced:
-        return words
-    return f"{format_cost(use.cost)} ({format_cost(receipt.static.cost)} if static) · {words}"
+        return text
+    return f"{format_cost(use.cost)} ({format_cost(receipt.static.cost)} if static) · {text}"
 
 
 def receipt_lines(receipt: Receipt) -> list[str]:
-    """For a terminal. Times of workers are worker-seconds."""
+    """Return the lines of a receipt for a terminal. Times of workers are worker-seconds."""
     rows = [_HEADERS, *_rows(receipt)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADERS))]
     table = [_aligned(row, widths) for row in rows]
-    facts = [f"{name:<8} {words}" for name, words in _facts(receipt)]
+    facts = [f"{name:<8} {text}" for name, text in _facts(receipt)]
     return [f"{receipt.run} · {receipt.phase} · {receipt.job}", *facts, "", *table]
 
 
 def receipt_markdown(receipt: Receipt) -> str:
-    """For Prefect's page."""
+    """Return the receipt in Markdown, for Prefect's page."""
     header = "| " + " | ".join(word.lower() for word in _HEADERS) + " |"
     rule = "|---|" + "---:|" * (len(_HEADERS) - 1)
     rows = ["| " + " | ".join(row) + " |" for row in _rows(receipt)]
-    facts = [f"- **{name}** {markdown(words)}" for name, words in _facts(receipt)]
+    facts = [f"- **{name}** {markdown(text)}" for name, text in _facts(receipt)]
     title = f"## Receipt of {markdown(receipt.run)}"
     note = "Asked, used and idle are worker-seconds; the head counts in the cost only."
     return "\n".join([title, "", *facts, "", header, rule, *rows, "", note])
 
 
 def receipt_data(receipt: Receipt) -> dict[str, Any]:
-    """For scripts. Times in seconds and worker-seconds, money in the catalog's currency."""
+    """Return the receipt as data. Times in seconds, money in the catalog's currency."""
     return {
         "run": receipt.run,
         "job": receipt.job,
@@ -73,7 +73,7 @@ def receipt_data(receipt: Receipt) -> dict[str, Any]:
 
 
 def use_data(use: Use) -> dict[str, float]:
-    """One use, for scripts."""
+    """Return one use as data for scripts."""
     return {
         "seconds": round(use.seconds, 1),
         "asked_s": round(use.asked_s, 1),
@@ -90,18 +90,18 @@ def _facts(receipt: Receipt) -> list[tuple[str, str]]:
         f"{total.asked_s:.0f} worker-seconds asked · {total.used_s:.0f} used"
         f" ({_part(total.used_s, total.asked_s)}) · {total.idle_s:.0f} idle"
     )
-    found = [("size", size), ("workers", workers), ("cost", _cost_words(receipt))]
+    found = [("size", size), ("workers", workers), ("cost", _cost_text(receipt))]
     if receipt.max_workers > 1:
         spared = static.asked_s - total.asked_s
-        words = f"{receipt.max_workers} workers all the time: {static.asked_s:.0f} worker-seconds"
-        words += f"; this run asked {_part(spared, static.asked_s)} less" * (spared > 0)
-        found.append(("static", words))
+        text = f"{receipt.max_workers} workers all the time: {static.asked_s:.0f} worker-seconds"
+        text += f"; this run asked for {_part(spared, static.asked_s)} less" * (spared > 0)
+        found.append(("static", text))
     if receipt.advice:
         found.append(("advice", receipt.advice))
     return found
 
 
-def _cost_words(receipt: Receipt) -> str:
+def _cost_text(receipt: Receipt) -> str:
     if not receipt.priced:
         return NO_PRICES
     static, saved = format_cost(receipt.static.cost), format_cost(receipt.saved)

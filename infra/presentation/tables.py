@@ -1,4 +1,4 @@
-"""The infrastructure as tables of words: one content for the terminal and for Prefect's page.
+"""The infrastructure as tables of text: one content for the terminal and for Prefect's page.
 
 Imports no rich: how a table is drawn is its reader's business.
 """
@@ -19,7 +19,7 @@ Row = tuple[str, ...]
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Words in rows; without rows, the sentence that says so."""
+    """Cells of text in rows; without rows, the sentence that says so."""
 
     title: str
     headers: Row
@@ -28,7 +28,7 @@ class Table:
 
 
 def tables(overview: Overview) -> tuple[Table, ...]:
-    """All of the overview, what a person asks first coming first."""
+    """Return all tables of the overview, what people ask for first coming first."""
     return (
         pools(overview.pools),
         nodes(overview.pools),
@@ -41,12 +41,12 @@ def tables(overview: Overview) -> tuple[Table, ...]:
 
 
 def moment(at: float) -> str:
-    """A Unix time as this machine's clock shows it, and by how much that differs from UTC."""
+    """Write a Unix time as this machine's clock shows it, with the difference to UTC."""
     return datetime.fromtimestamp(at).astimezone().strftime("%Y-%m-%d %H:%M:%S %Z (UTC%z)")
 
 
 def pools(states: Iterable[PoolState]) -> Table:
-    """What there can be, what is held, and what is left."""
+    """Return the table of pools: capacity, what is held and what is free."""
     rows = [
         (
             state.pool.name,
@@ -60,7 +60,7 @@ def pools(states: Iterable[PoolState]) -> Table:
 
 
 def nodes(states: Iterable[PoolState]) -> Table:
-    """The machines of all pools."""
+    """Return the table of the machines of all pools."""
     rows = [
         (
             node.name,
@@ -75,7 +75,7 @@ def nodes(states: Iterable[PoolState]) -> Table:
 
 
 def shares(found: Iterable[Share]) -> Table:
-    """What runs where."""
+    """Return the table of what runs where."""
     rows = [
         (s.run, s.cluster, s.owner, s.pool, s.node, _cpu(s.amount), _memory(s.amount))
         for s in found
@@ -85,7 +85,7 @@ def shares(found: Iterable[Share]) -> Table:
 
 
 def queue(found: Iterable[Waiting], at: float) -> Table:
-    """Who waits for room, since when and for how much."""
+    """Return the table of the runs that wait for room, since when and for how much."""
     rows = [
         (
             str(w.position),
@@ -103,7 +103,7 @@ def queue(found: Iterable[Waiting], at: float) -> Table:
 
 
 def clusters(overview: Overview) -> Table:
-    """Each with its lease."""
+    """Return the table of clusters, each with its lease."""
     rows = [
         (
             c.cluster,
@@ -122,7 +122,7 @@ def clusters(overview: Overview) -> Table:
 
 
 def others(found: Neighbours) -> Table:
-    """What is held of this machine beside this installation: nobody's turn, yet in the way."""
+    """Return the table of what others hold of this machine: not in our queue, yet in the way."""
     rows = [
         (
             f"{c.user} (another EBB_HOME)" if c.mine else c.user,
@@ -137,7 +137,7 @@ def others(found: Neighbours) -> Table:
 
 
 def tiers(states: Iterable[TierState]) -> Table:
-    """What may be asked for; a star marks the default."""
+    """Return the table of hardware tiers; a star marks the default."""
     rows = [
         (
             state.tier.name + " *" * state.default,

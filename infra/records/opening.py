@@ -8,5 +8,5 @@ from ebbtide.infra.settings import Settings
 
 
 def open_store(settings: Settings) -> RunStore:
-    """The store of this installation, for the thread that calls; nothing is read yet."""
+    """Open the store of this installation for the calling thread. Reads nothing yet."""
     return Ledger(settings.home)

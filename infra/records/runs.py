@@ -18,6 +18,7 @@ from ebbtide.infra.models.ids import ClusterId, RunName
 from ebbtide.infra.models.job import RunSpec
 from ebbtide.infra.models.phases import Phase, Reason
 from ebbtide.infra.models.records import Event, EventKind, ProcessRef, Reserved, Run
+from ebbtide.infra.policy.exits import exit_sentence
 from ebbtide.infra.policy.limits import StartDeadline
 from ebbtide.infra.records.store import RunStore
 from ebbtide.infra.waiting import now_s, wall_s
@@ -28,17 +29,17 @@ def begin(
     spec: RunSpec,
     *,
     key: str | None = None,
-    driver: ProcessRef | None = None,
+    flow_process: ProcessRef | None = None,
     flow_run_id: str | None = None,
     requested_at: float = 0.0,
 ) -> RunSpec:
-    """Write the run down, before anything is made.
+    """Write a run down, before anything of it is made.
 
     Args:
-        store: where.
+        store: where it is written.
         spec: of the run.
-        key: what tells its job apart.
-        driver: the process that drives it from its first moment; None: one that registers later.
+        key: identifies its job, so that a repeated request finds the run; None for none.
+        flow_process: what drives it from its first moment; None: one that registers later.
         flow_run_id: Prefect's id of the flow run that this process is.
         requested_at: when it was asked for (Unix time, seconds), if it had to wait; 0: now.
 
@@ -46,8 +47,7 @@ def begin(
         The spec, under the next free name when another run has taken this one meanwhile.
 
     Raises:
-        CapacityError: QUEUE_FULL, when so many wait for its pool that it may not; nothing is
-            written then.
+        CapacityError: QUEUE_FULL, too many runs wait for its pool already; nothing was written.
     """
     pool = spec.cluster.pool
     while True:
@@ -57,7 +57,7 @@ def begin(
             owner=spec.owner,
             tags=spec.tags,
             key=key,
-            driver=driver,
+            flow_process=flow_process,
             flow_run_id=flow_run_id,
             created=requested_at,
         )
@@ -77,10 +77,10 @@ def begin(
 
 def _reserved(store: RunStore, run: Run, pool: NodePool) -> Reserved:
     """Asked first without the lock: a crowd that is refused disturbs nobody who runs."""
-    most = pool.runs_waiting
-    if most is not None and store.runs_waiting(pool.name) >= most:
+    max_waiting = pool.runs_waiting
+    if max_waiting is not None and store.runs_waiting(pool.name) >= max_waiting:
         return Reserved.QUEUE_FULL
-    return store.reserve(run, pool=pool.name, max_waiting=most)
+    return store.reserve(run, pool=pool.name, max_waiting=max_waiting)
 
 
 def start_deadline(
@@ -111,12 +111,12 @@ def start_deadline(
 
 
 def cluster_id(run: RunName, attempt: int) -> ClusterId:
-    """The name of a run's nth cluster."""
+    """Return the id of a run's nth cluster."""
     return ClusterId(f"{run}-{attempt}")
 
 
 def free_name(store: RunStore, wanted: RunName) -> RunName:
-    """``wanted``, or ``wanted-2`` and so on when a run of that name is in the store."""
+    """Return ``wanted``, or ``wanted-2`` and so on when a run of that name is in the store."""
     taken = set(store.run_names(wanted))
     name, number = wanted, 1
     while name in taken:
@@ -126,7 +126,17 @@ def free_name(store: RunStore, wanted: RunName) -> RunName:
 
 
 def end(store: RunStore, run: RunName, error: EbbError | None, exit_code: int) -> bool:
-    """Record how a run ended. The first to say so is believed; gives whether that was us."""
+    """Record how a run ended. The first call for a run counts, later ones change nothing.
+
+    Args:
+        store: the store that has the run.
+        run: its name.
+        error: why it ended; None when it succeeded.
+        exit_code: what its process exits with.
+
+    Returns:
+        Whether this call was the first.
+    """
     phase = Phase.SUCCEEDED if error is None else error.reason.info.phase
     if not phase.ended:
         phase = Phase.FAILED
@@ -149,7 +159,7 @@ def end(store: RunStore, run: RunName, error: EbbError | None, exit_code: int) -
 
 @contextlib.contextmanager
 def ended_when_it_fails(store: RunStore, run: RunName) -> Iterator[None]:
-    """What goes wrong inside ends the run, with its real reason; the error goes on.
+    """End the run with its real reason when the block raises; the error is raised again.
 
     Raises:
         EbbError: in place of whatever else was raised.
@@ -166,11 +176,13 @@ def ended_when_it_fails(store: RunStore, run: RunName) -> Iterator[None]:
 
 
 def launch_error(failure: BaseException) -> EbbError:
-    """What stood in the way of a run, as an error that a person can act on."""
+    """Turn what kept a run from starting into an error that a person can act on."""
     if isinstance(failure, EbbError):
         return failure
     if isinstance(failure, (KeyboardInterrupt, SystemExit)):
         return error_for(Reason.CANCELLED)
+    if isinstance(failure, BrokenPipeError):
+        return error_for(Reason.READER_GONE)
     detail = repr(failure)[:300]
     if isinstance(failure, OSError) and failure.strerror:
         where = f"{failure.filename}: " if failure.filename else ""
@@ -179,7 +191,7 @@ def launch_error(failure: BaseException) -> EbbError:
 
 
 def session_error(failure: BaseException, who: str) -> EbbError:
-    """What ended a session that drove a cluster, in whose name it is told; a signal cancels it."""
+    """Turn what ended a session into an error; ``who`` raised it. A signal means cancelled."""
     if isinstance(failure, EbbError):
         return failure
     if isinstance(failure, Exception):
@@ -188,19 +200,19 @@ def session_error(failure: BaseException, who: str) -> EbbError:
 
 
 def job_error(view: ClusterView) -> EbbError | None:
-    """What the program's end means; None when it ended well or has not ended."""
+    """Return the error that the program's end means; None when it ended well or has not ended."""
     job = view.job
     if job.ended_at is None or (job.exit_code == 0 and job.reason is None):
         return None
     reason = job.reason or Reason.EXIT_CODE
     if reason.family != JobError.family:
         return error_for(reason, detail=job.detail)
-    summary = f"the program exited with {job.exit_code}" if reason is Reason.EXIT_CODE else ""
+    summary = f"the program {exit_sentence(job.exit_code)}" if reason is Reason.EXIT_CODE else ""
     return JobError(reason, summary, detail=job.detail, program_exit_code=job.exit_code)
 
 
 def cluster_error(view: ClusterView, *, expected_release: bool = False) -> EbbError | None:
-    """Why the cluster cannot serve the run any more; None when it can."""
+    """Return why the cluster cannot serve the run any more; None when it can."""
     if view.failure is not None:
         failure = view.failure
         return error_for(failure.reason, detail=failure.detail, hint=failure.hint)

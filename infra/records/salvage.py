@@ -22,9 +22,9 @@ _ELSEWHERE = (None, "/dev/shm")
 
 
 class LastKnown(Ledger):
-    """The ledger, or a copy of it that nothing can be written to.
+    """The ledger, or a read-only copy of it where it cannot be opened.
 
-    ``stale`` says in words that it is one; empty while it is the ledger itself.
+    ``stale`` is a sentence that says that it is a copy, and why; empty for the ledger itself.
     """
 
     def __init__(self, home: Path):
@@ -42,7 +42,9 @@ class LastKnown(Ledger):
         if copy is not None:
             self.stale = f"the ledger cannot be opened ({why}): this is what a copy of it says"
         else:
-            self.stale = f"the ledger cannot be read ({why}): only what lives and lies here is seen"
+            self.stale = (
+                f"the ledger cannot be read ({why}): only what is found on this machine is shown"
+            )
             copy = sqlite3.connect(":memory:", isolation_level=None)
             copy.row_factory = sqlite3.Row
             self._migrate(copy)
@@ -53,7 +55,7 @@ class LastKnown(Ledger):
         return bool(self.stale) or super()._same_file()
 
     def _copy(self) -> sqlite3.Connection | None:
-        """With what is still in its log. The files are gone from the folder once they are open."""
+        """Open a copy with its log. The files are deleted as soon as they are open."""
         for place in _ELSEWHERE:
             with (
                 contextlib.suppress(OSError, sqlite3.Error),

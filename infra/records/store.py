@@ -33,7 +33,7 @@ from ebbtide.infra.models.usage import Sample, Span
 
 
 class Runs(Protocol):
-    """What was asked for, who drives it, and how it ended."""
+    """Runs: what was asked for, who drives each, and how it ended."""
 
     def reserve(self, run: Run, *, pool: str = "", max_waiting: int | None = None) -> Reserved:
         """Write a new run down under its name. Atomic: of two with one name, one has it.
@@ -43,96 +43,108 @@ class Runs(Protocol):
             pool: where it will wait.
             max_waiting: nothing is written when so many runs wait for the pool already; counted in
                 the same step. None: any number may.
+
+        Returns:
+            Whether the run was written, or why it was not.
         """
         ...
 
     def run(self, name: RunName) -> Run | None:
-        """The run of this name; None when there is none."""
+        """Return the run of this name; None when there is none."""
         ...
 
     def run_of(self, key: str) -> Run | None:
-        """The latest run of the job that this key tells apart; None when there is none."""
+        """Return the latest run of the job with this key; None when there is none."""
         ...
 
     def runs_of(self, key: str) -> list[RunName]:
-        """The names of all runs of the job that this key tells apart, latest first."""
+        """Return the names of all runs of the job with this key, latest first."""
         ...
 
     def runs_of_flow(self, flow_run_id: str) -> list[RunName]:
-        """The names of the runs that a Prefect flow run drives, and of those of its jobs."""
+        """Return the names of the runs that a Prefect flow run drives, and of those of its jobs."""
         ...
 
     def runs(self, *, open_only: bool = False) -> list[Run]:
-        """All of them, or those that have not ended, in the order they were asked for."""
+        """Return all runs, or those that have not ended, in the order they were asked for."""
         ...
 
     def runs_since(self, at: float) -> list[Run]:
-        """Those that were asked for since then (Unix time, seconds), in order."""
+        """Return the runs asked for since then (Unix time, seconds), in order."""
         ...
 
     def run_names(self, beginning: str = "") -> list[RunName]:
-        """All names, latest first; or only ``beginning`` itself and those ``beginning-…``."""
+        """Return all names, latest first; or ``beginning`` itself and those ``beginning-…``."""
         ...
 
     def runs_waiting(self, pool: str) -> int:
-        """Runs that wait for room in a pool, and those that have no cluster yet but soon will."""
+        """Count the runs that wait for room in a pool, or will and have no cluster yet."""
         ...
 
     def count_runs(self, since: float) -> RunCount:
-        """How many there are, and how many of them since then (Unix time, seconds)."""
+        """Count all runs, and those asked for since then (Unix time, seconds)."""
         ...
 
-    def register_driver(self, run: RunName, driver: ProcessRef, flow_run_id: str | None) -> None:
-        """The process that drives the run from now on.
+    def register_flow_process(
+        self, run: RunName, flow_process: ProcessRef, flow_run_id: str | None
+    ) -> None:
+        """Record which process drives the run from now on.
 
         Args:
             run: its name; of an unknown one nothing is written.
-            driver: the flow process.
+            flow_process: the flow process.
             flow_run_id: Prefect's id of the flow run that it is; None when it is none.
         """
         ...
 
     def set_key(self, run: RunName, key: str | None) -> None:
-        """What its job is told apart by from now on; None: it is not found by a key any more."""
+        """Set the key that identifies the job of a run; None: it is not found by a key any more."""
         ...
 
     def set_attempt(self, run: RunName, attempt: int) -> None:
-        """The attempt it has got to; 1 = the first."""
+        """Record which attempt the run has got to; 1 = the first."""
         ...
 
     def set_prefect_url(self, run: RunName, url: str) -> None:
-        """Where the user interface of the Prefect server is that records it."""
+        """Record the URL of the user interface of the Prefect server that records the run."""
         ...
 
     def set_phase(self, run: RunName, phase: Phase) -> None:
-        """What it is at. A run that has ended stays as it is: atomic."""
+        """Record the phase of a run. Atomic: a run that has ended stays as it is."""
         ...
 
     def request_stop(self, run: RunName, reason: Reason) -> bool:
-        """Ask for its end: no fresh attempt from now on. False when it has ended, or is unknown."""
+        """Ask for the end of a run: no fresh attempt. False when it has ended, or is unknown."""
         ...
 
     def end_run(
         self, run: RunName, phase: Phase, reason: Reason | None, detail: str, exit_code: int
     ) -> bool:
-        """Record how it ended. Atomic: the first to say so is believed.
+        """Record how a run ended. Atomic: the first call counts, later ones change nothing.
+
+        Args:
+            run: its name.
+            phase: Succeeded, Failed or Cancelled.
+            reason: why; None when it succeeded.
+            detail: one sentence for people; may be empty.
+            exit_code: what its process exits with.
 
         Returns:
-            Whether that was the caller.
+            Whether this call was the first.
         """
         ...
 
     def runs_over(self) -> list[Run]:
-        """Those that have ended and hold no cluster any more, the latest end first."""
+        """Return the runs that have ended and hold no cluster any more, the latest end first."""
         ...
 
     def forget_run(self, run: RunName) -> bool:
-        """Forget all about a run that is over; False when it is not (any more). Atomic."""
+        """Delete all records of a run that is over; False when it is not (any more). Atomic."""
         ...
 
 
 class Clusters(Protocol):
-    """Leases, what is wanted of each cluster, and what its owner saw last."""
+    """Clusters: their leases, what is wanted of each, and what its owner saw last."""
 
     def add_cluster(
         self,
@@ -144,61 +156,61 @@ class Clusters(Protocol):
         lease_s: float,
         limits: RunLimits = NO_LIMITS,
     ) -> None:
-        """A new cluster at the end of its pool's queue. Adding it again changes nothing: atomic.
+        """Add a cluster at the end of its pool's queue. Atomic: added again, nothing changes.
 
         Args:
             cluster: its id.
             run: whose it is.
             attempt: of the run; 1 = the first.
             pool: where it waits for room.
-            lease_s: how long it outlives the last renewal.
+            lease_s: seconds that it outlives the last renewal.
             limits: what holds it back beside room.
         """
         ...
 
     def cluster(self, cluster: ClusterId) -> Cluster | None:
-        """The cluster of this id; None when it was never added, or is forgotten."""
+        """Return the cluster of this id; None when it was never added, or is forgotten."""
         ...
 
     def last_cluster(self, run: RunName) -> Cluster | None:
-        """The latest cluster of a run; None when it has none yet."""
+        """Return the latest cluster of a run; None when it has none yet."""
         ...
 
     def clusters_of(self, run: RunName | None = None) -> list[ClusterId]:
-        """The ids of all clusters of a run, or of all runs, oldest first; also released ones."""
+        """Return the ids of all clusters, of one run or all, oldest first; also released ones."""
         ...
 
     def living_clusters(self, run: RunName | None = None) -> list[Cluster]:
-        """Clusters, of one run or of all, that are not released yet, oldest first."""
+        """Return the clusters, of one run or of all, that are not released yet, oldest first."""
         ...
 
     def living_with_runs(self) -> list[tuple[Cluster, Run]]:
-        """Clusters that are not released yet, oldest first, each with its run."""
+        """Return the clusters that are not released yet, oldest first, each with its run."""
         ...
 
     def orders_of(self, key: str) -> list[Orders]:
-        """The orders to each cluster of the runs of the job that this key tells apart."""
+        """Return the orders to each cluster of the runs of the job with this key."""
         ...
 
     def order(self, cluster: ClusterId, order: Order) -> None:
-        """Tell the cluster's owner what is wanted. Atomic: of two at once none is lost."""
+        """Tell the cluster's owner what is wanted. Atomic: of two orders at once none is lost."""
         ...
 
     def write_view(self, view: ClusterView) -> None:
-        """What the cluster's owner sees now; it names its cluster."""
+        """Record what the cluster's owner sees now; the view names its cluster."""
         ...
 
     def renew(self, cluster: ClusterId) -> bool:
-        """One heartbeat of the lease; False when there is no such living cluster."""
+        """Renew the lease once. False when there is no such living cluster."""
         ...
 
     def extend_lease(self, cluster: ClusterId, lease_s: float, order: Order | None = None) -> bool:
-        """A heartbeat that says how long the lease lasts from now on. Atomic.
+        """Renew the lease and set how long it lasts from now on. Atomic.
 
         Args:
             cluster: its id.
-            lease_s: how long it outlives this renewal.
-            order: given with it.
+            lease_s: seconds that it outlives this renewal.
+            order: given to the cluster in the same step; None for none.
 
         Returns:
             False when there is no such living cluster.
@@ -206,35 +218,40 @@ class Clusters(Protocol):
         ...
 
     def mark_released(self, cluster: ClusterId, *, by: str, reason: Reason | None = None) -> bool:
-        """Record that nothing of the cluster is left. Atomic: the first to say so is believed.
+        """Record that nothing of the cluster is left. Atomic: the first call counts.
+
+        Args:
+            cluster: its id.
+            by: who released it: supervisor, guard, reaper, restore.
+            reason: why; None when all went well.
 
         Returns:
-            Whether that was the caller.
+            Whether this call was the first.
         """
         ...
 
     def shares(self) -> list[Share]:
-        """All shares of pools: the oldest cluster first, its head before its workers."""
+        """Return all shares of pools: the oldest cluster first, its head before its workers."""
         ...
 
     def shares_of(self, run: RunName) -> list[str]:
-        """The owners (``head``, ``worker-0``, …) of the shares that a run's clusters hold."""
+        """Return the owners (``head``, ``worker-0``, …) of the shares of a run's clusters."""
         ...
 
 
 class Events(Protocol):
-    """What happened, in order; appended, never changed."""
+    """What happened to runs, in order; appended, never changed."""
 
     def append(self, event: Event) -> None:
-        """Record that something happened. Its id is given here, and its time where it has none."""
+        """Record that something happened. The store sets its id, and its time when it has none."""
         ...
 
     def events(self, run: RunName, after: int = 0) -> list[Event]:
-        """Events of a run in order, those with an id above ``after``."""
+        """Return the events of a run in order, those with an id above ``after``."""
         ...
 
     def version(self) -> int:
-        """A number that changes when another process has written; cheap enough to watch."""
+        """Return a number that changes when another process has written; cheap enough to watch."""
         ...
 
 
@@ -255,45 +272,51 @@ class Usage(Protocol):
         ...
 
     def spans(self, run: RunName) -> list[Span]:
-        """All shares of a run's clusters, oldest first; none lasts longer than its cluster."""
+        """Return all shares of a run's clusters, oldest first; none outlasts its cluster."""
         ...
 
     def samples(self, run: RunName) -> list[Sample]:
-        """The samples of a run's clusters, in order. A cluster after the first begins at 0."""
+        """Return the samples of a run's clusters in order; each cluster counts from 0."""
         ...
 
 
 class Registrations(Protocol):
-    """Prefect flow runs that have said where they run, so that their death is noticed."""
+    """Which process each Prefect flow run is, so that its death is noticed."""
 
     def register_process(self, flow_run_id: str, name: str, process: ProcessRef) -> None:
-        """This process is the flow run, from now on, and none before it any more."""
+        """Record which process is a flow run from now on; an earlier process no longer is.
+
+        Args:
+            flow_run_id: Prefect's id of the flow run.
+            name: its name, for people.
+            process: the process that executes it.
+        """
         ...
 
     def registered(self) -> list[Registration]:
-        """All flow runs whose process has not been found dead yet."""
+        """Return all flow runs whose process has not been found dead yet."""
         ...
 
     def is_registered(self, flow_run_id: str) -> bool:
-        """Whether this flow run has said where it runs."""
+        """Whether a process has registered as this flow run."""
         ...
 
     def unregister_process(self, gone: Registration) -> None:
-        """That process is gone; one that has taken the flow run over since stays: atomic."""
+        """Remove a process that is gone. Atomic: one that took the flow run over stays."""
         ...
 
 
 class RunStore(Runs, Clusters, Events, Usage, Registrations, Protocol):
-    """All of it."""
+    """Everything that a store can do."""
 
     def check(self) -> None:
-        """Read something: raises when the store cannot be used."""
+        """Read something, so that an error is raised when the store cannot be used."""
         ...
 
     def compact(self) -> None:
-        """Give back the room of what was forgotten; another time where that is in others' way."""
+        """Return the room of forgotten runs to the disk, unless that is in others' way."""
         ...
 
     def close(self) -> None:
-        """Let go of what is open; the next use opens it again."""
+        """Close what is open; the next use opens it again."""
         ...

@@ -19,8 +19,9 @@ from ebbtide.infra.models.hardware import HardwareTier, NodePool
 from ebbtide.infra.models.keep import Keep, parse_keep
 from ebbtide.infra.models.phases import Reason
 from ebbtide.infra.models.resources import Resources, parse_cpu, parse_duration_s, parse_memory
+from ebbtide.infra.request.hints import did_you_mean, problem_from
 from ebbtide.infra.request.machine import this_machine
-from ebbtide.infra.request.options import did_you_mean, merge, problem_from
+from ebbtide.infra.request.options import merge
 
 FILE_NAME = "ebb.yaml"
 PLATFORMS = ("local", "kubernetes")
@@ -28,7 +29,7 @@ MEMORY_SHARE = 0.8
 """Of this machine's memory; the rest is the system's and the user's."""
 
 _MIB = 2**20
-_WAITING_BYTES, _LEAST_WAITING = 256 * _MIB, 10
+_WAITING_BYTES, _MIN_WAITING = 256 * _MIB, 10
 """Of the machine's memory for each run that may wait: its processes are there while it does."""
 _TOP_KEYS = ("pools", "tiers", "default-tier", "default-head-tier", "run", "keep")
 _POOL_KEYS = ("platform", "cpu", "memory", "runs-per-owner", "runs-waiting")
@@ -36,7 +37,7 @@ _TIER_KEYS = (
     "cpu", "memory", "pool", "price-per-hour", "frameworks", "drain-budget", "runs-at-once",
 )  # fmt: skip
 _DERIVED = {"small": (8, 1000), "medium": (4, 2000), "large": (2, 8000)}
-"""Part of the pool's cores and the most of them, in thousandths, by tier."""
+"""By tier: the divisor of the pool's cores, and the maximum in thousandths of a core."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,16 +62,16 @@ class Catalog:
         return {pool.name: pool for pool in self.pools}[name]
 
     def tier(self, name: str) -> HardwareTier | None:
-        """The tier of this name."""
+        """Return the tier of this name; None when there is none."""
         return next((tier for tier in self.tiers if tier.name == name), None)
 
     def platform_of(self, tier: HardwareTier) -> str:
-        """Where the tier's pool is."""
+        """Return the platform of the tier's pool."""
         return self.pool(tier.pool).platform
 
 
 def find_file(cwd: Path, environ: Mapping[str, str]) -> Path | None:
-    """The catalog that counts: the one ``EBB_CONFIG`` names, this folder's, or the user's.
+    """Return the catalog file in use: the one ``EBB_CONFIG`` names, this folder's, or the user's.
 
     A file that ``EBB_CONFIG`` names is returned also when it is missing: loading it says so.
     """
@@ -82,7 +83,7 @@ def find_file(cwd: Path, environ: Mapping[str, str]) -> Path | None:
 
 
 def load_catalog(path: Path | None, machine: Resources) -> tuple[Catalog, dict[str, Any]]:
-    """The catalog, and the file's options for every run.
+    """Read the catalog, and the options that the file sets for every run.
 
     Raises:
         ConfigurationError: with everything that is wrong with the file.
@@ -97,7 +98,8 @@ def load_catalog(path: Path | None, machine: Resources) -> tuple[Catalog, dict[s
     default_head_tier = _default(file, top, "default-head-tier", tiers, otherwise=default_tier)
     keep = _keep(file, top.get("keep"))
     if not file.problems and not default_tier:
-        file.add("tiers", "there is none", "only a pool of platform local gets tiers by itself")
+        hint = "tiers are made automatically only for a pool of platform local"
+        file.add("tiers", "no tier is defined", hint)
     if file.problems:
         raise ConfigurationError(file.problems)
     catalog = Catalog(
@@ -121,10 +123,10 @@ def catalog_for(environ: Mapping[str, str], cwd: Path) -> tuple[Catalog, dict[st
 
 
 def derive_tiers(pool: NodePool) -> tuple[HardwareTier, ...]:
-    """Small, medium and large shares of a pool, for when nobody has named any."""
+    """Return small, medium and large shares of a pool, for when the file names no tier."""
     return tuple(
-        HardwareTier(name=name, pool=pool.name, resources=_share(pool.capacity, part, most))
-        for name, (part, most) in _DERIVED.items()
+        HardwareTier(name=name, pool=pool.name, resources=_share(pool.capacity, part, max_millis))
+        for name, (part, max_millis) in _DERIVED.items()
     )
 
 
@@ -142,7 +144,7 @@ class _File:
     def mapping(
         self, where: str, value: Any, known: Collection[str] | None = None
     ) -> dict[str, Any]:
-        """Its keys, with dashes where they are ours; an unknown one is a problem."""
+        """Return a mapping, with dashes in keys of ours; an unknown key is a problem."""
         if value is None:
             return {}
         if not isinstance(value, dict):
@@ -159,7 +161,7 @@ class _File:
         return {key: item for key, item in keys.items() if item is not None}
 
     def parsed(self, where: str, value: Any, parse: Callable[[str], Any], default: Any) -> Any:
-        """The value, or the default when it is missing or bad."""
+        """Return the parsed value, or the default when it is missing or bad."""
         if value is None:
             return default
         try:
@@ -193,7 +195,7 @@ _TextLoader: type[yaml.SafeLoader] = type(
 
 
 def _read(path: Path, file: _File) -> Any:
-    """The file's content; None when it cannot be read, and then the problem is noted."""
+    """Return the file's content; None when it cannot be read, and then the problem is noted."""
     try:
         loader = _TextLoader(path.read_bytes().decode("utf-8-sig"))
         try:
@@ -219,7 +221,7 @@ def _read(path: Path, file: _File) -> Any:
 
 
 def _twice(root: yaml.Node) -> Iterator[tuple[str, int, int]]:
-    """Keys written twice in one mapping, which YAML would silently drop: key, line, first line."""
+    """Yield keys written twice in one mapping, with both lines; YAML would drop the first."""
     todo, seen = [("", root)], set()
     while todo:
         where, node = todo.pop()
@@ -247,7 +249,7 @@ def _pool(file: _File, name: str, body: Any, share: Resources) -> NodePool:
     platform = file.parsed(f"{where}.platform", keys.get("platform"), _platform, "local")
     waiting = None
     if platform == "local":
-        waiting = max(_LEAST_WAITING, share.memory_bytes // _WAITING_BYTES)
+        waiting = max(_MIN_WAITING, share.memory_bytes // _WAITING_BYTES)
         keys = {"cpu": f"{share.cpu_millis}m", "memory": share.memory_bytes, **keys}
     cpu = file.needed(f"{where}.cpu", keys.get("cpu"), parse_cpu, "cpu: 8")
     memory = file.needed(f"{where}.memory", keys.get("memory"), parse_memory, "memory: 32Gi")
@@ -293,7 +295,7 @@ def _tier(file: _File, name: str, body: Any, pools: tuple[NodePool, ...]) -> Har
 
 
 def _pool_of(file: _File, where: str, value: Any, names: list[str]) -> str:
-    """The named pool, or the only one there is."""
+    """Return the named pool, or the only one there is."""
     listed = f"pools: {', '.join(names)}"
     if value is None and len(names) > 1:
         file.add(where, "it is missing, and there are several pools", listed)
@@ -327,7 +329,7 @@ def _default(
     *,
     otherwise: str = "",
 ) -> str:
-    """The tier the key names; without it small, or ``otherwise``, or the first there is."""
+    """Return the tier the key names; without it small, or ``otherwise``, or the first."""
     names = [tier.name for tier in tiers]
     asked = top.get(key)
     if asked is None:
@@ -361,9 +363,9 @@ def _price(text: str) -> float:
     return price
 
 
-def _share(whole: Resources, part: int, most_millis: int) -> Resources:
-    """A part of the pool's cores in steps of 50m, and memory in proportion in steps of 64Mi."""
-    cpu = min(whole.cpu_millis // part, most_millis) // 50 * 50
+def _share(whole: Resources, part: int, max_millis: int) -> Resources:
+    """Return a part of a pool: cores in steps of 50m, memory in proportion in steps of 64Mi."""
+    cpu = min(whole.cpu_millis // part, max_millis) // 50 * 50
     cpu = max(cpu, min(50, whole.cpu_millis))
     step = 64 * _MIB
     memory = whole.memory_bytes * cpu // whole.cpu_millis // step * step

@@ -1,6 +1,6 @@
 """The options of ``ebb run`` as keywords of Python functions: types for checkers, text for people.
 
-What a type checker needs stands here; names, defaults and words come from the one table
+What a type checker needs stands here; names, defaults and help come from the one table
 (``infra.request.options``), and a test keeps the two equal.
 """
 
@@ -17,7 +17,7 @@ _INDENT = " " * 8
 
 
 class ClusterOptions(TypedDict, total=False):
-    """What every run may be given."""
+    """The options that every run may be given."""
 
     tier: str
     head_tier: str
@@ -43,19 +43,19 @@ class ClusterOptions(TypedDict, total=False):
 
 
 class JobOptions(ClusterOptions, total=False):
-    """The same where the framework is an option among others."""
+    """The same, where the framework is an option among others."""
 
     framework: str
 
 
 class RunOptions(JobOptions, total=False):
-    """The same where the run may be named."""
+    """The same, where the run may be named."""
 
     name: str
 
 
 def documented(options: type) -> Callable[[_Function], _Function]:
-    """Give a function that takes ``**options: Unpack[options]`` a full signature and their words.
+    """Give a function that takes ``**options: Unpack[options]`` a full signature and documentation.
 
     Args:
         options: one of the typed dictionaries above.

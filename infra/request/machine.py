@@ -1,4 +1,4 @@
-"""How much CPU and memory this machine gives to this process.
+"""How much CPU and memory of this machine this process may use.
 
 A container or a slice of a service manager often allows less than the hardware has, so the limits
 of the control groups count too. Does not belong here: what is used at the moment, and who gets it.
@@ -15,7 +15,7 @@ from ebbtide.infra.models.resources import Resources
 
 
 def this_machine(root: Path = Path("/")) -> Resources:
-    """Cores this process may run on and memory it may use, the tightest limit of each."""
+    """Return the cores and the memory that this process may use, the tightest limit of each."""
     groups = list(_groups(root))
     cores = [_cores() * 1000, *(millis for group in groups if (millis := _cpu_millis(group)))]
     memory = [_memory_bytes(), *(limit for group in groups if (limit := _limit_bytes(group)))]
@@ -34,7 +34,7 @@ def _memory_bytes() -> int:
 
 
 def _groups(root: Path) -> Iterator[Path]:
-    """Folders of this process's control groups and all their parents, versions 1 and 2."""
+    """Yield the folders of this process's control groups and their parents, versions 1 and 2."""
     try:
         lines = (root / "proc/self/cgroup").read_text().splitlines()
     except OSError:
@@ -48,7 +48,7 @@ def _groups(root: Path) -> Iterator[Path]:
 
 
 def _cpu_millis(group: Path) -> int | None:
-    """The quota of CPU time in thousandths of a core; None where there is no limit."""
+    """Return the quota of CPU time in thousandths of a core; None without a limit."""
     quota, period = _numbers(group / "cpu.max", 2)
     if quota is None:
         (quota,) = _numbers(group / "cpu.cfs_quota_us", 1)
@@ -62,10 +62,10 @@ def _limit_bytes(group: Path) -> int | None:
 
 
 def _numbers(file: Path, count: int) -> list[int | None]:
-    """The file's numbers; None for each that is missing, or a word or -1 for "no limit"."""
+    """Return the numbers in a file; None for each that is missing or means "no limit"."""
     try:
-        words = file.read_text().split()
+        parts = file.read_text().split()
     except OSError:
-        words = []
-    numbers = [int(word) if word.isdecimal() else None for word in words[:count]]
+        parts = []
+    numbers = [int(part) if part.isdecimal() else None for part in parts[:count]]
     return numbers + [None] * (count - len(numbers))

@@ -24,5 +24,5 @@ ANIMALS = tuple(_ANIMALS.split())
 
 
 def generate(random: Random) -> str:
-    """A name like ``copper-heron``."""
+    """Return a random name like ``copper-heron``."""
     return f"{random.choice(ADJECTIVES)}-{random.choice(ANIMALS)}"

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from ebbtide.infra.errors import Problem
 from ebbtide.infra.models.phases import Reason
-from ebbtide.infra.request.options import did_you_mean
+from ebbtide.infra.request.hints import did_you_mean
 
 _PYTHON = re.compile(r"python(\d+(\.\d+)?)?")
 _CODING = re.compile(rb"\A(?:[ \t\f]*(?:#.*)?\r?\n)?[ \t\f]*#.*?coding[:=][ \t]*([-\w.]+)")
@@ -28,30 +28,35 @@ _COMPILE = "import sys; compile(open(sys.argv[1], 'rb').read(), 'x', 'exec', don
 
 
 def check_program(
-    words: Sequence[str], workdir: Path, *, search_path: str | None = None
+    argv: Sequence[str], workdir: Path, *, search_path: str | None = None
 ) -> tuple[tuple[str, ...], list[Problem]]:
-    """The command line for the user's words, and what would keep it from starting.
+    """Find the command line of the user's program, and what would keep it from starting.
 
-    The words are a ``.py`` file or a command with its arguments; paths are relative to the
-    workdir, commands are searched on ``search_path`` (None: this process's PATH).
+    Args:
+        argv: a ``.py`` file or a command, with its arguments; paths are relative to the workdir.
+        workdir: the folder the program will run in.
+        search_path: where commands are looked for; None: this process's PATH.
+
+    Returns:
+        The command line to execute, and the problems; none when it can be started.
     """
-    if not words:
+    if not argv:
         return (), [_problem("there is no program to run", "ebb run -- python train.py")]
     if problems := check_workdir(workdir):
-        return tuple(words), problems
+        return tuple(argv), problems
     path = os.environ.get("PATH", os.defpath) if search_path is None else search_path
-    if words[0].endswith(".py"):
-        argv = (sys.executable, *words)
-        return argv, _check_script(words[0], workdir, interpreter=sys.executable)
-    program, problems = _find_command(words[0], workdir, path)
-    if not problems and _PYTHON.fullmatch(os.path.basename(words[0])):
-        script = _script_of(words[1:])
+    if argv[0].endswith(".py"):
+        problems = _check_script(argv[0], workdir, interpreter=sys.executable)
+        return (sys.executable, *argv), problems
+    program, problems = _find_command(argv[0], workdir, path)
+    if not problems and _PYTHON.fullmatch(os.path.basename(argv[0])):
+        script = _script_of(argv[1:])
         problems = _check_script(script, workdir, interpreter=program) if script else []
-    return (program, *words[1:]), problems
+    return (program, *argv[1:]), problems
 
 
 def check_workdir(workdir: Path) -> list[Problem]:
-    """What is wrong with the folder a program shall run in."""
+    """Return what is wrong with the folder that a program is to run in."""
     if os.path.isdir(workdir):
         if os.access(workdir, os.X_OK):
             return []
@@ -61,9 +66,9 @@ def check_workdir(workdir: Path) -> list[Problem]:
     return [_missing(workdir.name, workdir, what=f"the workdir {workdir}")]
 
 
-def folder_of(words: tuple[str, ...]) -> str | None:
-    """A script's own folder, when its path is absolute."""
-    scripts = [Path(word) for word in words[:2] if word.endswith(".py")]
+def folder_of(argv: tuple[str, ...]) -> str | None:
+    """Return a script's own folder, when its path is absolute."""
+    scripts = [Path(word) for word in argv[:2] if word.endswith(".py")]
     return str(scripts[0].parent) if scripts and scripts[0].is_absolute() else None
 
 
@@ -185,7 +190,7 @@ def _check_encoding(word: str, source: bytes) -> list[Problem]:
         hint = "save it as UTF-8, or name its encoding in the first line: # coding: latin-1"
         return [_problem(f"{word} is not {encoding} (byte {error.start}, line {line})", hint)]
     except (LookupError, ValueError):
-        pass  # the compiler has words of its own for an unknown encoding
+        pass  # the compiler says it itself of an unknown encoding
     return []
 
 

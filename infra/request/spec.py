@@ -21,21 +21,22 @@ from ebbtide.infra.models.job import JobSpec, Limits, RetryPolicy, RunSpec
 from ebbtide.infra.models.phases import Reason
 from ebbtide.infra.models.resources import Resources, format_cpu, format_memory
 from ebbtide.infra.request.catalog import Catalog
+from ebbtide.infra.request.hints import did_you_mean
 from ebbtide.infra.request.names import generate
-from ebbtide.infra.request.options import did_you_mean, merge
+from ebbtide.infra.request.options import merge
 from ebbtide.infra.request.program_check import check_program, check_workdir
 
 HELLO = ("hello",)
-"""The words that mean the built-in job."""
+"""What a user writes as the program to run the built-in job."""
 _PROCESSES, _PROCESSES_A_MEMBER = 1000, 32
 """Allowed when nobody says how many. A Ray node has about 10 and one for each of its cores."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class RequestContext:
-    """What a user said, and what is known about the place it was said in."""
+    """What a user asked for, and what is known about the place where that was done."""
 
-    words: tuple[str, ...] | None
+    argv: tuple[str, ...] | None
     """The program and its arguments; None: no program, a Python session drives the cluster."""
     cli: Mapping[str, Any]
     """Options by name, as texts or as natural Python values."""
@@ -56,12 +57,12 @@ class RequestContext:
 
 
 def build_run_spec(ask: RequestContext) -> RunSpec:
-    """The run that was asked for.
+    """Make the spec of a run, checked as a whole.
 
     Raises:
         ConfigurationError: with everything that is wrong with it.
     """
-    hello = ask.hello_defaults if ask.words == HELLO else {}
+    hello = ask.hello_defaults if ask.argv == HELLO else {}
     options, problems = merge(ask.cli, ask.environ, file=ask.file_options, weaker=hello)
     problems += _check_framework(ask, options["framework"])
     tiers = _choose_tiers(ask, options, problems)
@@ -97,7 +98,7 @@ def _check_framework(ask: RequestContext, framework: str) -> list[Problem]:
 def _choose_tiers(
     ask: RequestContext, options: Mapping[str, Any], problems: list[Problem]
 ) -> tuple[HardwareTier, HardwareTier] | None:
-    """The workers' and the head's tier; None when there is a problem with one of them."""
+    """Return the workers' and the head's tier; None when one of them has a problem."""
     platform = options["platform"]
     here = [tier for tier in ask.catalog.tiers if ask.catalog.platform_of(tier) == platform]
     if wrong := _check_platform(ask, platform, here):
@@ -156,7 +157,7 @@ def _named(
 
 
 def _default(name: str, tiers: list[HardwareTier]) -> HardwareTier:
-    """The tier of this name, or the first when the catalog's default is of another place."""
+    """Return the tier of this name, or the first when the catalog's default is elsewhere."""
     return next((tier for tier in tiers if tier.name == name), tiers[0])
 
 
@@ -193,13 +194,13 @@ def _job(
             hint = f"{near} or: export {name}=…".removeprefix(" or: ")
             summary = f"the secret {name} is not set in this shell"
             problems.append(Problem(Reason.SECRET_MISSING, summary, hint))
-    if ask.words is None:
+    if ask.argv is None:
         return None
-    if ask.words == HELLO and ask.hello_argv:
+    if ask.argv == HELLO and ask.hello_argv:
         argv, wrong = ask.hello_argv, check_workdir(workdir)
     else:
         path = ask.environ.get("PATH", os.defpath)
-        argv, wrong = check_program(ask.words, workdir, search_path=path)
+        argv, wrong = check_program(ask.argv, workdir, search_path=path)
     problems += wrong
     return JobSpec(argv=argv, workdir=str(workdir), env=options["env"], secrets=options["secret"])
 
@@ -207,15 +208,15 @@ def _job(
 def _cluster(
     catalog: Catalog, options: Mapping[str, Any], tier: HardwareTier, head: HardwareTier
 ) -> ClusterSpec:
-    least, most = options["workers"]
+    min_workers, max_workers = options["workers"]
     return ClusterSpec(
         framework=options["framework"],
         tier=tier,
         head_tier=head,
         pool=catalog.pool(tier.pool),
         policy=AutoscalePolicy(
-            min_workers=least,
-            max_workers=most,
+            min_workers=min_workers,
+            max_workers=max_workers,
             target_cpu_percent=options["target-cpu"],
             target_memory_percent=options["target-memory"],
             scale_down_window_s=options["scale-down-window"],
@@ -239,25 +240,25 @@ def _limits(options: Mapping[str, Any], cluster: ClusterSpec) -> Limits:
 
 
 def _check_room(catalog: Catalog, cluster: ClusterSpec) -> list[Problem]:
-    """Whether head and least workers fit the empty pool; the most need not, growth just stops."""
+    """Check that the head and the minimum of workers fit the empty pool."""
     pool = cluster.pool
     if cluster.first_ask.fits_in(pool.capacity):
         return []
-    tier, head, least = cluster.tier, cluster.head_tier, cluster.policy.min_workers
+    tier, head, min_workers = cluster.tier, cluster.head_tier, cluster.policy.min_workers
     if not tier.resources.fits_in(pool.capacity):
         hint = _largest(catalog, cluster, flag="--tier")
         return [_exceeds(f"{tier.name} asks", tier.resources, pool, hint)]
     if not head.resources.fits_in(pool.capacity):
         hint = _largest(catalog, cluster, flag="--head-tier")
         return [_exceeds(f"head tier {head.name} asks", head.resources, pool, hint)]
-    workers = f"{least} {tier.name} worker{'s' if least > 1 else ''}"
+    workers = f"{min_workers} {tier.name} worker{'s' if min_workers > 1 else ''}"
     hints = (_largest(catalog, cluster, flag="--tier"), _fewer(cluster))
     hint = ", or ".join(filter(None, hints)) or "the pool needs more room"
     return [_exceeds(f"a {head.name} head and {workers} ask", cluster.first_ask, pool, hint)]
 
 
 def _exceeds(who: str, asked: Resources, pool: NodePool, hint: str) -> Problem:
-    """Names only the amount that does not fit, or both."""
+    """Make a problem that names only the amount that does not fit, or both."""
     room = pool.capacity
     need, has = str(asked), str(room)
     if asked.cpu_millis <= room.cpu_millis:
@@ -269,7 +270,7 @@ def _exceeds(who: str, asked: Resources, pool: NodePool, hint: str) -> Problem:
 
 
 def _largest(catalog: Catalog, cluster: ClusterSpec, *, flag: str) -> str:
-    """The largest tier that would fit in this flag's place, all else as asked."""
+    """Name the largest tier that would fit for this flag, all else as asked."""
 
     def with_(tier: HardwareTier) -> ClusterSpec:
         if flag == "--tier":
@@ -290,7 +291,7 @@ def _largest(catalog: Catalog, cluster: ClusterSpec, *, flag: str) -> str:
 
 
 def _fewer(cluster: ClusterSpec) -> str:
-    """How many workers of this tier would fit beside the head."""
+    """Name how many workers of this tier would fit beside the head."""
     room, one = cluster.pool.capacity - cluster.head_tier.resources, cluster.tier.resources
     count = min(room.cpu_millis // one.cpu_millis, room.memory_bytes // one.memory_bytes)
     return f"--workers {count} at most" if count > 0 else ""

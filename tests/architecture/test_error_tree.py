@@ -21,7 +21,7 @@ EXIT_CODES = {
     "misconfiguration": {64},
     "capacity": {69},
     "infra": {70, 75},
-    "job": {1, 64, 124, 130},
+    "job": {1, 64, 124, 130, 141},
     "release": {75},
 }
 """Family → what its reasons may exit with; 1 stands in for a program whose own code is unknown."""
@@ -64,6 +64,7 @@ def test_exit_codes_are_the_documented_ones() -> None:
         "TEMPORARY": 75,
         "TIMEOUT": 124,
         "INTERRUPTED": 130,
+        "READER_GONE": 141,
     }
 
 

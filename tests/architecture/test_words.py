@@ -6,6 +6,7 @@ import ast
 import re
 import subprocess
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from tests.architecture.sources import PACKAGES, ROOT, Module, modules, modules_
 
 PYPROJECT = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
 SLEEPER = "ebbtide.infra.waiting"
-_LEAST_WORDS = 2
+_MIN_REASON_WORDS = 2
 
 # Written in parts, because this file is tracked as well.
 _HOSTS = ("pypi" + ".org", "pythonhosted" + ".org", "registry.npmjs" + ".org", "goproxy" + ".")
@@ -23,6 +24,18 @@ _LOCAL = re.compile(
     "|".join([*map(re.escape, _HOSTS), rf"(?<![\w.~:>$*}}/-])/(?:{'|'.join(_FOLDERS)})/"])
 )
 _HASH_LINE = re.compile(r"^\s+--hash=\S+( \\)?$")
+
+_RETIRED = re.compile(
+    r"(^|_)(words|most|least|house|ground|desk|book|crew|bury|buried|forgive|relet|forsaken|unborn"
+    r"|dut(y|ies)|sign_(in|out)|lapsed?)(_|$)",
+    re.IGNORECASE,
+)
+"""Parts of names that were replaced by the terms of the field; see the glossary."""
+_RETIRED_PROSE = re.compile(r"\b([Gg]ives (whether|the|what|it|False|0)|[Ss]aid (again|twice))\b")
+_PUBLIC_NAMES = ("LEASE_LAPSED",)
+"""Reason codes stay as they are."""
+_LATER = ("flows/authoring", "flows/jobs", "infra/frameworks", "infra/lifecycle", "infra/platforms")
+"""Not gone through yet."""
 
 
 @pytest.mark.parametrize(
@@ -63,6 +76,44 @@ def test_no_file_names_a_registry_or_a_folder_of_one_machine() -> None:
     assert found == []
 
 
+def test_names_that_were_replaced_do_not_come_back() -> None:
+    found = [
+        f"{module.path.relative_to(ROOT)}:{line}: {name}"
+        for module in _gone_through()
+        for line, name in _names(module)
+        if _RETIRED.search(name) and name not in _PUBLIC_NAMES
+    ]
+    assert found == []
+
+
+def test_phrases_that_were_replaced_do_not_come_back() -> None:
+    found = [
+        f"{module.path.relative_to(ROOT)}:{number}: {line.strip()}"
+        for module in _gone_through()
+        for number, line in enumerate(_text(module.path).splitlines(), start=1)
+        if _RETIRED_PROSE.search(line)
+    ]
+    assert found == []
+
+
+def _gone_through() -> list[Module]:
+    paths = {module: str(module.path.relative_to(ROOT)) for module in modules()}
+    return [module for module, path in paths.items() if not path.startswith(_LATER)]
+
+
+def _names(module: Module) -> Iterator[tuple[int, str]]:
+    """Line and name of everything that the module names itself."""
+    for node in ast.walk(module.tree):
+        if isinstance(node, ast.arg):
+            yield node.lineno, node.arg
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            yield node.lineno, node.id
+        elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+            yield node.lineno, node.attr
+        elif isinstance(node, (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
+            yield node.lineno, node.name
+
+
 def _dependencies() -> list[str]:
     data = tomllib.loads(PYPROJECT)
     project = data["project"]
@@ -76,7 +127,7 @@ def _has_reason(need: str) -> bool:
     """Whether each line that names it ends with a comment of some words."""
     lines = [line for line in PYPROJECT.splitlines() if f'"{need}"' in line.split("#")[0]]
     comments = [line.partition("#")[2].split() for line in lines]
-    return bool(lines) and all(len(words) >= _LEAST_WORDS for words in comments)
+    return bool(lines) and all(len(words) >= _MIN_REASON_WORDS for words in comments)
 
 
 def _sleeps(module: Module) -> list[int]:

@@ -103,7 +103,7 @@ def test_a_run_is_read_as_it_was_written(store: RunStore) -> None:
         name=EGRET,
         spec_json='{"a": 1}',
         created=7.0,
-        driver=ProcessRef(1, 2.0),
+        flow_process=ProcessRef(1, 2.0),
         flow_run_id="flow",
         key="key",
         owner="ada",
@@ -178,11 +178,11 @@ def test_a_stop_that_is_asked_for_is_seen(store: RunStore) -> None:
 
 
 def test_who_drives_a_run_is_who_said_so_last(store: RunStore) -> None:
-    store.register_driver(HERON_NAME, ProcessRef(1, 2.0), "flow")
-    store.register_driver(HERON_NAME, ProcessRef(3, 4.0), None)
+    store.register_flow_process(HERON_NAME, ProcessRef(1, 2.0), "flow")
+    store.register_flow_process(HERON_NAME, ProcessRef(3, 4.0), None)
     run = store.run(HERON_NAME)
     assert run is not None
-    assert (run.driver, run.flow_run_id) == (ProcessRef(3, 4.0), None)
+    assert (run.flow_process, run.flow_run_id) == (ProcessRef(3, 4.0), None)
 
 
 def test_events_come_in_order_and_those_after_one_are_new(store: RunStore) -> None:
@@ -231,7 +231,7 @@ def test_a_new_cluster_waits_and_knows_its_attempt(store: RunStore) -> None:
 
 
 def test_limits_are_taken_with_a_cluster(store: RunStore) -> None:
-    limits = RunLimits(tier="small", tier_most=2, owner_most=1)
+    limits = RunLimits(tier="small", max_tier_runs=2, max_owner_runs=1)
     store.add_cluster(
         ClusterId("heron-2"), HERON_NAME, attempt=2, pool="local", lease_s=5, limits=limits
     )

@@ -69,7 +69,7 @@ def test_held_finds_what_lives_by_its_mark_without_any_ledger(small_home: Path) 
     found = json.loads(done.stdout)
     assert [held["where"] for held in found["held"]] == [f"pid {sleeper.pid}"]
     assert (done.returncode, found["orphans"]) == (1, ["lost-1"])
-    assert "only what lives and lies here is seen" in done.stderr
+    assert "only what is found on this machine is shown" in done.stderr
 
 
 @pytest.mark.usefixtures("full")

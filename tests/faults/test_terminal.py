@@ -76,7 +76,7 @@ def test_kill_9_of_the_terminals_process_stops_the_run(
     stage.wait_for_program()
     terminal.process.kill()
     stage.wait_for_nothing()
-    assert (stage.run_row()["reason"], stage.starts()) == ("JOB:CANCELLED", 1)
+    assert (stage.run_row()["reason"], stage.starts()) == ("INFRA:STARTER_LOST", 1)
 
 
 def test_kill_9_of_the_flow_is_seen_and_settled_by_the_terminal(

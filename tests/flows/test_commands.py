@@ -18,6 +18,7 @@ from tests.clusters import carried_out, cluster_spec, run_spec, script
 Ebb = Callable[[str], tuple[int, str, str]]
 KEYS: dict[str, set[str]] = {
     "ps -a": {
+        *("program", "created"),
         *("run", "phase", "reason", "framework", "tier", "workers_joined", "workers_wanted"),
         *("min_workers", "max_workers", "age_s", "exit_code", "why", "dashboard", "prefect"),
     },
@@ -64,7 +65,7 @@ def ebb(capsys: pytest.CaptureFixture[str]) -> Ebb:
 
 
 def test_ps_lists_living_runs_and_with_a_all(ebb: Ebb) -> None:
-    assert "no living runs" in ebb("ps")[2]
+    assert "no run is going on" in ebb("ps")[2]
     lines = ebb("ps -a")[1].splitlines()
     assert lines[0].split()[:3] == ["RUN", "PHASE", "REASON"]
     assert any(line.split()[:3] == ["bad", "Failed", "JOB:EXIT_CODE"] for line in lines)
@@ -78,7 +79,7 @@ def test_why_gives_cause_evidence_and_fix(ebb: Ebb) -> None:
     said = ebb("why bad")[1]
     assert "cause     the program failed" in said
     assert "stderr: no such table" in said
-    assert "fix       ebb logs bad" in said
+    assert "fix       see ebb logs bad" in said
 
 
 def test_cost_sums_by_tag_and_totals_each_run_once(ebb: Ebb) -> None:
@@ -91,7 +92,7 @@ def test_cost_sums_by_tag_and_totals_each_run_once(ebb: Ebb) -> None:
         ["total", "2"],
     ]
     assert lines[-1].startswith("total ")
-    assert "for 2 runs; saved 0 % against static clusters" in lines[-1]
+    assert "for 2 runs; 0 % less than static clusters" in lines[-1]
 
 
 def test_cost_in_json_adds_up(ebb: Ebb) -> None:

@@ -133,3 +133,14 @@ def test_no_server_is_started_where_it_is_off(
     run = run_to_the_end(ebb_home, (str(program),))
     assert (run.phase, run.exit_code) == ("Succeeded", 0)
     assert not (ebb_home / "prefect").exists()
+
+
+@pytest.mark.usefixtures("prefect_api")
+@pytest.mark.parametrize("scheme", ["http", "socks5"])
+def test_run_is_recorded_whatever_proxy_the_user_has(
+    ebb_home: Path, program: Path, monkeypatch: pytest.MonkeyPatch, scheme: str
+) -> None:
+    for name in ("http_proxy", "all_proxy"):
+        monkeypatch.setenv(name, f"{scheme}://127.0.0.1:9")  # where nothing answers
+    run = run_to_the_end(ebb_home, (str(program),))
+    assert run.flow_run_id is not None

@@ -13,7 +13,8 @@ import pytest
 from ebbtide.infra.models.job import Limits, RetryPolicy
 from ebbtide.infra.models.phases import ExitCode, Reason
 from ebbtide.infra.platforms.local import marks
-from ebbtide.infra.request.options import RESERVED_VARIABLES, merge
+from ebbtide.infra.request.option_values import RESERVED_VARIABLES
+from ebbtide.infra.request.options import merge
 from tests.clusters import Outcome, carried_out, cluster_spec, run_spec, script
 
 PLAIN = cluster_spec("none")

@@ -45,7 +45,10 @@ def _kill(platform: LocalPlatform) -> None:
 
 def _stop(platform: LocalPlatform) -> None:
     (pid,) = _pids(platform, "supervisor")
-    os.kill(pid, signal.SIGSTOP)
+    with (
+        platform.ledger.transaction()
+    ):  # stopped in a transaction of its own, it would keep the lock
+        os.kill(pid, signal.SIGSTOP)
     platform.ledger.order(CLUSTER, Release(at=wall_s() - 60))
 
 
@@ -63,7 +66,7 @@ def scene(request: pytest.FixtureRequest, ebb_home: Path, tmp_path: Path) -> Ite
     platform = LocalPlatform(Settings(ebb_home))
     program = script(tmp_path, "import time; time.sleep(600)")
     spec = run_spec("heron", cluster_spec("none"), program, lease_s=600)
-    runs.begin(platform.ledger, spec, driver=DEAD)
+    runs.begin(platform.ledger, spec, flow_process=DEAD)
     platform.declare(spec, CLUSTER, 1)
     platform.start_job(CLUSTER)
     wait_until(lambda: _pids(platform, "driver"), 30, "the program runs")
@@ -126,8 +129,8 @@ def test_ps_names_what_nobody_takes_care_of(
     ebb_home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     ledger = Ledger(ebb_home)
-    runs.begin(ledger, run_spec("egret", cluster_spec("none")), driver=DEAD)
+    runs.begin(ledger, run_spec("egret", cluster_spec("none")), flow_process=DEAD)
     cli.main(["ps"])
     said = capsys.readouterr()
-    assert "! nobody takes care of egret any more: ebb held --release" in said.err
+    assert "! no living owner: egret; ebb held --release ends them" in said.err
     assert "Queued" in said.out

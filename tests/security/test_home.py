@@ -81,7 +81,7 @@ def test_an_open_home_of_ours_is_closed_with_a_word(
     private_home(home)
     private_home(home)
     assert mode(home) == 0o700
-    assert capsys.readouterr().err == f"! others could look into {home}; closed to them now\n"
+    assert capsys.readouterr().err == f"! other users could read {home}; it is now private\n"
 
 
 def test_a_home_that_holds_other_things_is_refused_and_left_alone(place: Path) -> None:

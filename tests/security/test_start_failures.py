@@ -76,7 +76,8 @@ def test_ebb_run_says_what_stood_in_the_way(
     said = capsys.readouterr().err
     assert "why   /some/where: No space left on device" in said
     assert said.endswith(
-        f"{Reason.LAUNCH_FAILED} · run one has ended, what it held is released: ebb why one\n"
+        f"{Reason.LAUNCH_FAILED} · run one has ended and what it held is released:"
+        " see ebb why one\n"
     )
     assert "nothing was started" not in said
     assert_ended_with_its_reason(ebb_home)
@@ -139,10 +140,12 @@ def test_a_name_taken_meanwhile_is_followed_by_the_next(ebb_home: Path) -> None:
 
 def test_a_job_is_begun_with_its_key_and_its_driver_at_once(ebb_home: Path) -> None:
     ledger = Ledger(ebb_home)
-    runs.begin(ledger, run_spec("heron", cluster_spec("none")), key="key", driver=ProcessRef(7))
+    runs.begin(
+        ledger, run_spec("heron", cluster_spec("none")), key="key", flow_process=ProcessRef(7)
+    )
     run = ledger.run_of("key")
     assert run is not None
-    assert (run.name, run.driver) == ("heron", ProcessRef(7))
+    assert (run.name, run.flow_process) == ("heron", ProcessRef(7))
 
 
 def test_an_error_before_the_run_begins_started_nothing(
@@ -165,7 +168,7 @@ def test_an_error_while_a_run_goes_on_does_not_say_that_nothing_was_started(
     assert cli.main(["run", "--name", "one", "--framework", "none", str(program)]) == 75
     said = capsys.readouterr().err
     assert "nothing was started" not in said
-    assert "run one had begun, and may hold something yet: ebb held" in said
+    assert "run one had begun and may still hold something: see ebb held" in said
     wait_until(lambda: not LocalPlatform(Settings(ebb_home)).held(), 30, "it was stopped")
 
 
@@ -178,7 +181,7 @@ def test_what_cannot_be_released_is_not_said_to_be(
     monkeypatch.setattr(*STEPS["folders"], fails)
     monkeypatch.setattr(LocalPlatform, "sweep", lambda *_: ["something"])
     assert cli.main(["run", "--name", "one", "--framework", "none", str(program)]) == 70
-    assert "run one had begun, and may hold something yet" in capsys.readouterr().err
+    assert "run one had begun and may still hold something" in capsys.readouterr().err
 
 
 def test_other_commands_do_not_speak_of_starting(

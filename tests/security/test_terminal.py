@@ -31,7 +31,7 @@ from ebbtide.infra.presentation.tables import tables
 from ebbtide.infra.records import runs
 from ebbtide.infra.records.ledger import Ledger
 from ebbtide.infra.settings import Settings
-from ebbtide.tasks.words import words_of
+from ebbtide.tasks.plain_logs import message_of
 from tests.clusters import TIER, cluster_spec, run_spec
 from tests.stack.prefect import EBB, ROOT
 from tests.unit.lifecycle.test_inventory import CATALOG
@@ -218,8 +218,8 @@ def test_pages_in_prefect_hold_no_more_than_words(
 
 def test_a_log_line_in_prefect_is_one_line(ledger: Ledger) -> None:
     error = error_for(Reason.EXIT_CODE, detail=NASTY, hint=NASTY)
-    assert unseen(words_of(error)) == set()
-    assert "\n" not in words_of(error)
+    assert unseen(message_of(error)) == set()
+    assert "\n" not in message_of(error)
 
 
 def test_a_status_line_takes_no_markup(tmp_path: Path) -> None:

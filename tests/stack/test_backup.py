@@ -59,7 +59,7 @@ def test_backup_is_for_its_owner_only(folder: Path) -> None:
 def test_ps_why_logs_and_cost_know_the_runs(restored: Stack, ended: str) -> None:
     runs = {run["run"]: run for run in json.loads(ebb(restored, "ps", "-a", "--json"))}
     assert runs[ended]["phase"] == "Succeeded"
-    assert "it went well" in ebb(restored, "why", ended)
+    assert "it succeeded" in ebb(restored, "why", ended)
     assert ebb(restored, "logs", ended) == "quick\n"
     assert json.loads(ebb(restored, "cost", ended, "--json"))["run"] == ended
 

@@ -51,7 +51,7 @@ def until(stack: Stack, code: int, holds: Callable[[dict[str, Any]], bool]) -> d
 
 def test_all_is_well(stack: Stack) -> None:
     again(stack)  # other tests may have killed its worker
-    found = until(stack, 0, lambda found: "made its round" in found["reaper"]["detail"])
+    found = until(stack, 0, lambda found: "last round" in found["reaper"]["detail"])
     checks = ("server", "worker", "pool", "schedules", "reaper", "disk", "home", "growth")
     assert [found[name]["state"] for name in checks] == ["ok"] * len(checks)
     assert "is online" in found["worker"]["detail"]
@@ -102,7 +102,7 @@ def test_not_up_is_a_state_with_words(tmp_path: Path) -> None:
     assert done.returncode == 70
     assert "not up" in done.stdout
     assert "fix   ebb up" in done.stdout
-    assert done.stderr.strip() == "ebb up is not up"
+    assert done.stderr.strip() == "ebb up is not running"
 
 
 def test_worker_that_ends_instead_of_coming_online_is_said_at_once(

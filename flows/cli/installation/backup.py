@@ -13,8 +13,8 @@ from ebbtide.infra.settings import load_settings
 
 _DESCRIPTION = """Copies the ledger, Prefect's database (unless it is a PostgreSQL), all runs'
 folders, the secrets and notes of this installation into FOLDER, which only you can read. Nothing
-has to be stopped. A run that goes on is in it as far as it was, and counts as lost when that is
-restored. JSON: an object with the keys folder, runs, bytes."""
+has to be stopped. A run that is going on is copied as far as it has got, and counts as lost after a
+restore. JSON: an object with the keys folder, runs, bytes."""
 
 
 def main(args: list[str]) -> int:
@@ -28,5 +28,5 @@ def main(args: list[str]) -> int:
         print_json({"folder": str(folder), "runs": runs, "bytes": size_of(folder)})
     else:
         say(f"  ✓ {runs} runs, {format_memory(size_of(folder))} in {folder}")
-        say("    it holds secrets: only you can read it; ebb restore makes an EBB_HOME of it")
+        say("    it holds secrets: only you can read it; ebb restore makes an EBB_HOME from it")
     return ExitCode.OK

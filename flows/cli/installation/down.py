@@ -10,9 +10,9 @@ from ebbtide.infra.platforms.base import load_platform
 from ebbtide.infra.records.opening import open_store
 from ebbtide.infra.settings import load_settings
 
-_DESCRIPTION = """Ends worker, reaper and server of `ebb up`. Runs of its work pool that are going
-on are cancelled and waited for; runs that are scheduled start at the next `ebb up`. JSON: an object
-with the keys was_up, held."""
+_DESCRIPTION = """Ends the worker, reaper and server of `ebb up`. Runs of its work pool that are
+going on are cancelled first; scheduled runs start at the next `ebb up`. JSON: an object with the
+keys was_up, held."""
 _TIMEOUT_S = 120.0
 
 

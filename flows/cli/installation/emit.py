@@ -16,10 +16,10 @@ from ebbtide.infra.models.phases import ExitCode, Reason
 from ebbtide.infra.settings import Settings, load_settings
 from ebbtide.infra.waiting import wait_until
 
-_DESCRIPTION = """Sends an event to the Prefect server of PREFECT_API_URL, or to this machine's
-own. When none answers it is kept and sent by the next `ebb emit` or `ebb up`; exit 75. With --wait:
-exit 70 when an automation failed over it, 75 when no run was started in time. JSON: an object with
-the keys id, event, resource, sent, flow_runs, failed."""
+_DESCRIPTION = """Sends an event to the Prefect server of PREFECT_API_URL, or to this machine's own.
+When none answers, the event is kept on disk and sent by the next `ebb emit` or `ebb up`; exit 75.
+With --wait: exit 70 when an automation failed on it, 75 when no run was started in time. JSON: an
+object with the keys id, event, resource, sent, flow_runs, failed."""
 _MORE_S = 1.0
 """After the first effect: another automation may have been set off as well."""
 
@@ -29,9 +29,11 @@ def main(args: list[str]) -> int:
     parser = Parser("emit", _DESCRIPTION)
     parser.add_argument("event", help="its name, such as dataset.updated")
     parser.add_argument("--resource", required=True, metavar="ID", help="what it happened to")
-    parser.add_argument("--payload", metavar="JSON", help="facts, as an object")
+    parser.add_argument("--payload", metavar="JSON", help="facts, as a JSON object")
     parser.add_argument("-p", action="append", default=[], metavar="KEY=VALUE", help="one fact")
-    parser.add_argument("--wait", type=float, metavar="SECONDS", help="tell which runs it started")
+    parser.add_argument(
+        "--wait", type=float, metavar="SECONDS", help="wait for the runs it starts, and name them"
+    )
     options = parser.take(args)
     event = {
         "id": str(uuid4()),
@@ -54,7 +56,7 @@ def main(args: list[str]) -> int:
 
 
 def _sent_to(settings: Settings, event: dict[str, Any]) -> Api | None:
-    """The server that has it now; None when it was kept."""
+    """Send the event, and those kept before it. Returns the server; None: it was kept."""
     api = outbox.server_api(settings)
     try:
         if api is not None:
@@ -90,7 +92,7 @@ def _say_effects(event: dict[str, Any], effects: Effects, wait_s: float) -> None
     for _, name in effects.flow_runs:
         say(f"  started flow run {name}")
     for failure in effects.failed:
-        say(f"✗ {failure.automation} failed over it: {failure.why}")
+        say(f"✗ {failure.automation} failed on it: {failure.why}")
     if not effects:
         say(f"! no run was started within {wait_s:g} s")
         say(f"  fix   does a deployment's trigger expect {event['event']!r} of this resource?")
@@ -110,7 +112,7 @@ def _document(event: dict[str, Any], *, sent: bool, effects: Effects | None) -> 
 
 
 def _payload(text: str | None, pairs: list[str]) -> dict[str, Any]:
-    """The object, with the single facts added as texts.
+    """Return the object of ``--payload``, with the facts of ``-p`` added as texts.
 
     Raises:
         ConfigurationError: OPTION_INVALID, for all that is wrong.

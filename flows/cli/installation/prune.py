@@ -13,28 +13,30 @@ from ebbtide.infra.models.phases import ExitCode, Reason
 from ebbtide.infra.models.resources import format_memory, parse_duration_s
 from ebbtide.infra.records.opening import open_store
 from ebbtide.infra.request.catalog import catalog_for
-from ebbtide.infra.request.options import problem_from
+from ebbtide.infra.request.hints import problem_from
 from ebbtide.infra.settings import load_settings
 
-_DESCRIPTION = """Deletes ended runs: their folders (output, logs) and all that the ledger knows of
-them, so that `ebb cost` no longer counts them. Without --older-than, what `keep` in ebb.yaml does
-not want any more (keep: 30d, keep: 1000 runs, keep: 20Gi, or a list of them); the reaper of
-`ebb up` does that every hour. Never a run that lives or holds anything. What Prefect shows of a run
-goes 30 days after its end. JSON: an object with the keys dry_run, runs (their names), freed_bytes
+_DESCRIPTION = """Deletes ended runs: their folders (output, logs) and their records in the ledger,
+so that `ebb cost` no longer counts them. Without --older-than: the runs that `keep` in ebb.yaml
+no longer keeps (keep: 30d, keep: 1000 runs, keep: 20Gi, or a list of them); the reaper of `ebb up`
+deletes those every hour. A run that is going on or holds anything is never deleted. Prefect forgets
+a run 30 days after its end. JSON: an object with the keys dry_run, runs (their names), freed_bytes
 (with --dry-run: those of their folders)."""
 
 
 def main(args: list[str]) -> int:
     """Delete them, or say which."""
     parser = Parser("prune", _DESCRIPTION)
-    parser.add_argument("--older-than", metavar="AGE", help="that ended longer ago, like 30d")
-    parser.add_argument("--dry-run", action="store_true", help="say what would go")
+    parser.add_argument(
+        "--older-than", metavar="AGE", help="runs that ended longer ago than this, like 30d"
+    )
+    parser.add_argument("--dry-run", action="store_true", help="list what would be deleted")
     options = parser.take(args)
     keep = _keep(options.older_than)
     settings = load_settings()
-    ledger = open_store(settings)
-    old = beyond(settings, ledger, keep)
-    freed = sum(one.bytes_ for one in old) if options.dry_run else prune(settings, ledger, old)
+    store = open_store(settings)
+    old = beyond(settings, store, keep)
+    freed = sum(one.bytes_ for one in old) if options.dry_run else prune(settings, store, old)
     if options.json:
         runs = [one.run for one in old]
         print_json({"dry_run": options.dry_run, "runs": runs, "freed_bytes": freed})
@@ -52,9 +54,9 @@ def _keep(older_than: str | None) -> Keep:
             raise ConfigurationError([problem]) from None
     keep = catalog_for(os.environ, Path.cwd())[0].keep
     if not keep:
-        words = "nothing says what to delete"
+        summary = "neither --older-than nor keep in ebb.yaml says what to delete"
         hint = "ebb prune --older-than 30d, or keep: 30d in ebb.yaml"
-        raise ConfigurationError([Problem(Reason.OPTION_INVALID, words, hint)])
+        raise ConfigurationError([Problem(Reason.OPTION_INVALID, summary, hint)])
     return keep
 
 

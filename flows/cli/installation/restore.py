@@ -13,9 +13,9 @@ from ebbtide.infra.models.phases import ExitCode, Reason
 from ebbtide.infra.platforms.local import marks
 from ebbtide.infra.settings import Settings, load_settings
 
-_DESCRIPTION = """Makes EBB_HOME of what `ebb backup` has written to FOLDER. Refused while anything
-of this installation lives, and when EBB_HOME is not empty, unless --overwrite, which moves what is
-there aside. JSON: an object with the keys home, runs."""
+_DESCRIPTION = """Makes an EBB_HOME from what `ebb backup` has written to FOLDER. Refused while
+anything of this installation is alive, and when EBB_HOME is not empty (--overwrite moves what is
+there aside). JSON: an object with the keys home, runs."""
 
 
 def main(args: list[str]) -> int:
@@ -27,9 +27,9 @@ def main(args: list[str]) -> int:
     settings = load_settings()
     living = _living(settings)
     if living:
-        words = f"{settings.home} is in use: {', '.join(living)}"
+        summary = f"{settings.home} is in use: {', '.join(living)}"
         hint = "ebb down; ebb stop RUN; ebb held shows what is left"
-        raise ConfigurationError([Problem(Reason.OPTION_INVALID, words, hint)])
+        raise ConfigurationError([Problem(Reason.OPTION_INVALID, summary, hint)])
     runs = restore(settings, options.folder.absolute(), overwrite=options.overwrite)
     if options.json:
         print_json({"home": str(settings.home), "runs": runs})
@@ -39,7 +39,7 @@ def main(args: list[str]) -> int:
 
 
 def _living(settings: Settings) -> list[str]:
-    """What of this installation is alive, in words."""
+    """List what of this installation is alive."""
     found = [f"{one.role} of {one.cluster} (pid {one.pid})" for one in marks.marked(settings.home)]
     up, info = stack.running(settings), server.running(settings.home)
     if up is not None:

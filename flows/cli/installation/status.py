@@ -18,11 +18,11 @@ from ebbtide.infra.request.catalog import catalog_for
 from ebbtide.infra.settings import Settings, load_settings
 
 _DESCRIPTION = """Looks at the server, worker, reaper, pool and schedules of `ebb up`, the disk, and
-how fast this installation grows; changes nothing. Exit 0: all is well; 75: something wants a look;
-70: something does not work, or `ebb up` is not up. JSON: an object with the keys state (ok,
-warning, bad, down), checks (a list of check, state, detail, fix) and use (free, home, runs, ledger,
-prefect_db, logs in bytes, run_count, runs_per_day, bytes_per_run, bytes_per_day; null when the
-ledger cannot be read)."""
+how fast this installation grows; changes nothing. Exit 0: all is well; 75: something needs
+attention; 70: something does not work, or `ebb up` is not running. JSON: an object with the keys
+state (ok, warning, bad, down), checks (a list of check, state, detail, fix) and use (free, home,
+runs, ledger, prefect_db, logs in bytes, run_count, runs_per_day, bytes_per_run, bytes_per_day; null
+when the ledger cannot be read)."""
 _MARKS = {"ok": "✓", "warning": "!", "bad": "✗", "down": "–"}
 _EXIT = {
     "ok": ExitCode.OK,
@@ -51,12 +51,12 @@ def main(args: list[str]) -> int:
         print(f"  {_MARKS[check.state]} {check.check:<11} {check.detail}")
         if check.fix:
             print(f"      fix   {check.fix}")
-    say({"ok": "all is well", "down": "ebb up is not up"}.get(state, f"state: {state}"))
+    say({"ok": "all is well", "down": "ebb up is not running"}.get(state, f"state: {state}"))
     return _EXIT[state]
 
 
 def worst(checks: list[Check]) -> str:
-    """Of all their states."""
+    """Return the worst of all states; ``ok`` when there is no check."""
     order = ("ok", "warning", "down", "bad")
     return max((check.state for check in checks), key=order.index, default="ok")
 
@@ -67,13 +67,13 @@ def _space(settings: Settings) -> tuple[Footprint | None, list[Check]]:
     keeps = ""
     with contextlib.suppress(EbbError):  # ebb doctor says what is wrong with the file
         keeps = str(catalog_for(os.environ, Path.cwd())[0].keep)
-    ledger = LastKnown(settings.home)
+    store = LastKnown(settings.home)
     try:
-        checks = health.space(taken := footprint(settings, ledger), keeps)
+        checks = health.space(taken := footprint(settings, store), keeps)
     except EbbError as error:
         return None, [Check("ledger", "bad", f"{error.summary}: {error.detail}", error.hint)]
     finally:
-        ledger.close()
-    if ledger.stale:
-        checks.append(Check("ledger", "bad", ledger.stale, "free some disk space"))
+        store.close()
+    if store.stale:
+        checks.append(Check("ledger", "bad", store.stale, "free some disk space"))
     return taken, checks

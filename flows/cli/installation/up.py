@@ -18,12 +18,12 @@ from ebbtide.infra.settings import Settings, load_settings
 from ebbtide.infra.waiting import now_s, pause
 
 _DESCRIPTION = """Starts what scheduled, event-triggered and ad-hoc runs need: a Prefect server
-(the one PREFECT_API_URL names, when it is set), a work pool, a Prefect worker, everything in
+(or uses the one that PREFECT_API_URL names), a work pool, a Prefect worker, all deployments of
 deployments.yaml, and the reaper. It goes on when the terminal is closed; `ebb down` ends it.
-Programs are looked for in the folder where it was typed. The server listens on loopback and wants
-this installation's secret (`ebb open` lets a browser in); with --host, for others
-too, by TLS only. JSON: an object with the keys ready,
-ui_url, pool, limit, folder, done."""
+Programs are looked for in the folder where `ebb up` was typed. The server listens on loopback and
+asks for this installation's secret (`ebb open` signs a browser in); with --host it listens for
+other machines too, by TLS only. JSON: an object with the keys ready, ui_url, pool, limit, folder,
+done."""
 _TIMEOUT_S = 600.0
 _LOOK_EVERY_S = 0.1
 
@@ -32,12 +32,14 @@ def main(args: list[str]) -> int:
     """Bring it up and say where it is."""
     parser = Parser("up", _DESCRIPTION)
     parser.add_argument(
-        "--limit", type=int, default=4, help="runs that execute at once (default 4)"
+        "--limit", type=int, default=4, help="maximum number of runs at once (default 4)"
     )
-    parser.add_argument("--host", default=LOOPBACK, help="where the server listens")
-    parser.add_argument("--tls", action="store_true", help="with a certificate made here")
-    parser.add_argument("--tls-cert", default="", metavar="FILE", help="with this one (PEM)")
-    parser.add_argument("--tls-key", default="", metavar="FILE", help="and its key (PEM)")
+    parser.add_argument("--host", default=LOOPBACK, help="address on which the server listens")
+    parser.add_argument("--tls", action="store_true", help="use a certificate made here")
+    parser.add_argument("--tls-cert", default="", metavar="FILE", help="use this certificate (PEM)")
+    parser.add_argument(
+        "--tls-key", default="", metavar="FILE", help="private key of --tls-cert (PEM)"
+    )
     options = parser.take(args)
     settings = load_settings()
     bind = _bind(options, settings)
@@ -56,7 +58,7 @@ def main(args: list[str]) -> int:
 
 
 def _bind(options: Any, settings: Settings) -> Bind:
-    """Where the server shall listen.
+    """Return where the server is to listen.
 
     Raises:
         ConfigurationError: with everything that is wrong with it.
@@ -76,7 +78,7 @@ def _bind(options: Any, settings: Settings) -> Bind:
 
 
 def _follow(settings: Settings, *, quiet: bool) -> StackInfo:
-    """Tick off its parts until it is ready.
+    """Show each part as it comes up, until all are ready.
 
     Raises:
         ProvisioningError: PREFECT_UNREACHABLE, with why it gave up.
@@ -85,9 +87,9 @@ def _follow(settings: Settings, *, quiet: bool) -> StackInfo:
     shown: set[str] = set()
     while now_s() - began_s < _TIMEOUT_S:
         info = stack.last(settings)
-        for part, words in info.done.items() if info else ():
+        for part, message in info.done.items() if info else ():
             if part not in shown and not quiet:
-                say(f"  ✓ {part:<15} {words:<54} {now_s() - last_s:5.1f}s")
+                say(f"  ✓ {part:<15} {message:<54} {now_s() - last_s:5.1f}s")
                 last_s = now_s()
             shown.add(part)
         if info is None or info.failed or not info.alive:
@@ -98,7 +100,7 @@ def _follow(settings: Settings, *, quiet: bool) -> StackInfo:
     raise ProvisioningError(
         Reason.PREFECT_UNREACHABLE,
         "ebb up gave up",
-        detail=(info.failed if info else "") or "its manager ended without a word",
+        detail=(info.failed if info else "") or "its manager ended without a message",
         hint=f"see {stack.log_of(settings)}",
     )
 
@@ -116,7 +118,7 @@ def _show(info: StackInfo) -> None:
 
 
 def _short(path: Path) -> str:
-    """As one types it in a shell."""
+    """Write a path as one types it in a shell."""
     plain = shlex.quote(str(path))
     if plain == str(path) and path.is_relative_to(Path.home()):
         return f"~/{path.relative_to(Path.home())}"

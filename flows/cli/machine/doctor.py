@@ -28,8 +28,8 @@ from ebbtide.infra.records.sqlite.schema import VERSION
 from ebbtide.infra.request.catalog import catalog_for
 from ebbtide.infra.settings import load_settings
 
-_DESCRIPTION = """Checks this machine; exit 64 when something essential is missing. JSON: a list of
-objects with the keys check, state (ok, warning, missing), detail, fix."""
+_DESCRIPTION = """Checks what is missing on this machine; exit 64 when something essential is
+missing. JSON: a list of objects with the keys check, state (ok, warning, missing), detail, fix."""
 _SERVER_TIMEOUT_S = 5.0
 _LITTLE_SPACE_BYTES = 200 * 2**20
 _OLDEST_PYTHON = (3, 11)
@@ -37,7 +37,7 @@ _OLDEST_PYTHON = (3, 11)
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was looked at."""
+    """The result of one check."""
 
     check: str
     state: str
@@ -72,9 +72,14 @@ def _python() -> list[Finding]:
         return [Finding("python", "missing", detail, "install Python 3.11 or newer")]
     first = shutil.which("python")
     if first and Path(first).resolve() != Path(sys.executable).resolve():
-        words = f"{detail}; `python` in a command line means {first}"
+        detail = f"{detail}; `python` in a command line means {first}"
         return [
-            Finding("python", "warning", words, "activate ebb's environment, or give it PROGRAM.py")
+            Finding(
+                "python",
+                "warning",
+                detail,
+                "activate ebb's environment, or write PROGRAM.py without python",
+            )
         ]
     return [Finding("python", "ok", detail)]
 
@@ -94,11 +99,18 @@ def _home() -> list[Finding]:
 
 
 def _neighbours() -> list[Finding]:
-    """Other users' clusters are no part of our queue: cores may be booked twice."""
+    """Other users' clusters are not in our queue, so cores may be used by both."""
     found = neighbours(load_settings().home)
     if found.claims:
-        words = "; ".join(claim.words for claim in found.claims)
-        return [Finding("other users", "warning", words, "give pools less than all in ebb.yaml")]
+        detail = "; ".join(claim.words for claim in found.claims)
+        return [
+            Finding(
+                "other users",
+                "warning",
+                detail,
+                "give the pools in ebb.yaml less than the whole machine",
+            )
+        ]
     return [Finding("other users", "ok", HIDDEN if found.hidden else "hold nothing")]
 
 
@@ -108,7 +120,7 @@ def _frameworks() -> list[Finding]:
         if name == WITHOUT_CLUSTER:
             continue
         framework = load_framework(name)
-        problems = framework.problems()
+        problems = framework.problems(sys.executable)
         if problems:
             findings += [Finding(name, "warning", p.summary, p.hint) for p in problems]
         else:
@@ -123,8 +135,8 @@ def _prefect() -> list[Finding]:
     except PackageNotFoundError as error:
         return [Finding("prefect", "missing", str(error), "pip install ebbtide")]
     if tuple(int(part) for part in fastapi.split(".")[:2]) >= (0, 151):
-        words = f"prefect {found} with fastapi {fastapi}: its server fails at import"
-        return [Finding("prefect", "missing", words, 'pip install "fastapi<0.151"')]
+        detail = f"prefect {found} with fastapi {fastapi}: its server fails at import"
+        return [Finding("prefect", "missing", detail, 'pip install "fastapi<0.151"')]
     return [Finding("prefect", "ok", f"{found}, fastapi {fastapi}"), _prefect_server()]
 
 
@@ -138,8 +150,8 @@ def _prefect_server() -> Finding:
         api.check(named, os.environ, timeout_s=_SERVER_TIMEOUT_S)
     except EbbError as error:
         first = error.problems[0] if isinstance(error, ConfigurationError) else None
-        words, fix = (first.summary, first.hint) if first else (error.detail, error.hint)
-        return Finding("prefect server", "missing", words, fix)
+        detail, fix = (first.summary, first.hint) if first else (error.detail, error.hint)
+        return Finding("prefect server", "missing", detail, fix)
     return Finding("prefect server", "ok", named.url)
 
 
@@ -158,8 +170,8 @@ def _events() -> list[Finding]:
     findings = []
     kept = len(outbox.waiting(settings))
     if kept:
-        words = f"{kept} events wait for a server"
-        findings.append(Finding("events", "warning", words, "ebb up, or the next ebb emit"))
+        detail = f"{kept} events wait for a server"
+        findings.append(Finding("events", "warning", detail, "ebb up, or the next ebb emit"))
     to = outbox.server_api(settings)
     since = dt.datetime.now(dt.UTC) - dt.timedelta(days=1)
     try:
@@ -168,9 +180,9 @@ def _events() -> list[Finding]:
         return findings  # whether the server answers is another check's business
     if failed:
         last = failed[-1]
-        words = f"{len(failed)} actions of automations failed in a day"
+        detail = f"{len(failed)} actions of automations failed in a day"
         why = f"{last.automation}: {last.why}"
-        findings.append(Finding("automations", "warning", words, f"look at the last: {why}"))
+        findings.append(Finding("automations", "warning", detail, f"look at the last: {why}"))
     return findings
 
 

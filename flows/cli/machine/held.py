@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 from ebbtide.flows.cli.output import Parser, print_json, print_table, say
@@ -20,9 +21,10 @@ from ebbtide.infra.records.store import RunStore
 from ebbtide.infra.settings import Settings, load_settings
 from ebbtide.infra.waiting import wall_s
 
-_DESCRIPTION = """Everything alive, found by its mark on this machine, and until when. Exit 1 when
-something has no living owner. JSON: an object with the keys held (a list of cluster, role, name,
-where, age_s, until, orphan), flows, prefect_server, stack (of ebb up), orphans."""
+_DESCRIPTION = """Lists all of Ebb that is alive on this machine, and until when. It looks at the
+machine, not at records. Exit 1 when something has no living owner (an orphan). JSON: an object with
+the keys held (a list of cluster, role, name, where, age_s, until, orphan), flows, prefect_server,
+stack (of ebb up), orphans."""
 
 _STACK = ("pid", "pool", "folder", "restarts")
 
@@ -30,19 +32,19 @@ _STACK = ("pid", "pool", "folder", "restarts")
 def main(args: list[str]) -> int:
     """Show what is held."""
     parser = Parser("held", _DESCRIPTION)
-    parser.add_argument("--release", action="store_true", help="end what nobody owns")
+    parser.add_argument("--release", action="store_true", help="end what has no living owner")
     options = parser.take(args)
     settings = load_settings()
-    ledger = LastKnown(settings.home)
-    platform = LocalPlatform(settings, ledger)
+    store = LastKnown(settings.home)
+    platform = LocalPlatform(settings, store)
     if options.release:
         released = reaper.reap(settings).clusters
         say(f"released: {', '.join(released) or 'nothing'}")
     orphans = set(platform.orphans())
-    facts = [_fact(ledger, held, orphans) for held in platform.held()]
-    if ledger.stale:
-        say(f"! {ledger.stale}")
-    flows = _flows(ledger)
+    facts = [_fact(store, held, orphans) for held in platform.held()]
+    if store.stale:
+        say(f"! {store.stale}")
+    flows = _flows(store)
     if options.json:
         print_json(_document(settings, facts, flows, orphans))
     else:
@@ -50,7 +52,7 @@ def main(args: list[str]) -> int:
     return 1 if orphans else ExitCode.OK
 
 
-def _fact(ledger: RunStore, held: HeldResource, orphans: set[ClusterId]) -> dict[str, Any]:
+def _fact(store: RunStore, held: HeldResource, orphans: set[ClusterId]) -> dict[str, Any]:
     orphan = held.cluster in orphans
     return {
         "cluster": held.cluster,
@@ -58,22 +60,22 @@ def _fact(ledger: RunStore, held: HeldResource, orphans: set[ClusterId]) -> dict
         "name": held.name,
         "where": held.where,
         "age_s": round(held.age_s, 1),
-        "until": "orphan: ebb held --release" if orphan else _until(ledger, held.cluster),
+        "until": "orphan: ebb held --release" if orphan else _until(store, held.cluster),
         "orphan": orphan,
     }
 
 
-def _until(ledger: RunStore, cluster: ClusterId) -> str:
-    """The lease in words: who renews it, or how long it lasts unless somebody does."""
-    lease = lease_of(ledger, cluster)
+def _until(store: RunStore, cluster: ClusterId) -> str:
+    """Say who renews the lease of a cluster, or how long it lasts unless somebody does."""
+    lease = lease_of(store, cluster)
     return lease.words if lease else "not in the ledger"
 
 
-def _flows(ledger: RunStore) -> list[dict[str, Any]]:
+def _flows(store: RunStore) -> list[dict[str, Any]]:
     return [
-        {"run": run.name, "pid": run.driver.pid, "age_s": round(wall_s() - run.created, 1)}
-        for run in ledger.runs(open_only=True)
-        if run.driver is not None and marks.lives(run.driver)
+        {"run": run.name, "pid": run.flow_process.pid, "age_s": round(wall_s() - run.created, 1)}
+        for run in store.runs(open_only=True)
+        if run.flow_process is not None and marks.lives(run.flow_process)
     ]
 
 
@@ -111,6 +113,13 @@ def _show(settings: Settings, facts: list[dict[str, Any]], flows: list[dict[str,
         rows.append(("", "prefect server", info.ui_url, f"pid {info.pid}", "", until))
     if rows:
         print_table(("CLUSTER", "WHAT", "NAME", "WHERE", "AGE", "UNTIL"), rows)
-    workers = sum(f["role"] == "worker" for f in facts)
-    heads = sum(f["role"] == "head" for f in facts)
-    print(f"Held now: {workers} workers, {heads} heads" if facts else "Held now: nothing")
+    print(f"Held now: {_counted(facts)}")
+
+
+def _counted(facts: list[dict[str, Any]]) -> str:
+    """Count processes and folders, and say how many of them are workers and heads."""
+    if not facts:
+        return "nothing"
+    roles = Counter(fact["role"] for fact in facts)
+    members = f"{roles['worker']} workers, {roles['head']} heads"
+    return f"{len(facts)} processes and folders ({members})"

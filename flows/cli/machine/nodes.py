@@ -18,19 +18,21 @@ from ebbtide.infra.records.opening import open_store
 from ebbtide.infra.request.catalog import catalog_for
 from ebbtide.infra.settings import load_settings
 
-_DESCRIPTION = """The infrastructure now: pools and nodes, used and free; what runs where; the
-queue; clusters and their leases; what other users' clusters hold; tiers. JSON: an object with the
-keys at, source, pools (each with its nodes), shares, queue, clusters, others, others_hidden, tiers;
-CPU in cores, memory in bytes, times in seconds."""
+_DESCRIPTION = """Shows the infrastructure as it is now: pools and nodes, used and free; what runs
+where; the queue; clusters and their leases; what other users' clusters hold; tiers. JSON: an object
+with the keys at, source, pools (each with its nodes), shares, queue, clusters, others,
+others_hidden, tiers; CPU in cores, memory in bytes, times in seconds."""
 
 
 def main(args: list[str]) -> int:
     """Show the infrastructure."""
     parser = Parser("nodes", _DESCRIPTION)
-    parser.add_argument("-w", "--watch", action="store_true", help="again whenever it changes")
+    parser.add_argument(
+        "-w", "--watch", action="store_true", help="print again whenever something changes"
+    )
     options = parser.take(args)
     settings = load_settings()
-    ledger = open_store(settings)
+    store = open_store(settings)
     while True:
         catalog, _ = catalog_for(os.environ, Path.cwd())
         overview = gather(settings, catalog)
@@ -40,7 +42,7 @@ def main(args: list[str]) -> int:
             _show(overview)
         if not options.watch:
             return ExitCode.OK
-        wait_for_change(ledger)
+        wait_for_change(store)
 
 
 def _show(overview: Overview) -> None:

@@ -14,9 +14,9 @@ from ebbtide.infra.presentation import tables
 from ebbtide.infra.request.catalog import catalog_for
 from ebbtide.infra.settings import load_settings
 
-_DESCRIPTION = """Hardware tiers, and how many workers of each fit now. JSON: an object with the
-keys source and tiers (a list of name, default, cpu, memory_bytes, pool, fit_now, price_per_hour,
-frameworks)."""
+_DESCRIPTION = """Lists hardware tiers, and how many workers of each fit now. JSON: an object with
+the keys source and tiers (a list of name, default, cpu, memory_bytes, pool, fit_now,
+price_per_hour, frameworks)."""
 
 
 def main(args: list[str]) -> int:
@@ -34,7 +34,7 @@ def main(args: list[str]) -> int:
 
 
 def tier_facts(states: Iterable[TierState]) -> list[dict[str, Any]]:
-    """For JSON: CPU in cores, memory in bytes."""
+    """Return the tiers as data: CPU in cores, memory in bytes."""
     return [
         {
             "name": state.tier.name,

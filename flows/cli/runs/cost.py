@@ -21,14 +21,15 @@ from ebbtide.infra.presentation.receipt_text import (
 )
 from ebbtide.infra.records.salvage import LastKnown
 from ebbtide.infra.records.store import RunStore
-from ebbtide.infra.request.options import problem_from
+from ebbtide.infra.request.hints import problem_from
 from ebbtide.infra.settings import load_settings
 from ebbtide.infra.waiting import wall_s
 
-_DESCRIPTION = """What runs asked, used and cost, summed by day, tier, job or tag; with RUN: its
-receipt. Times are workers times seconds. JSON: an object with the keys by, since (Unix time), sums
-(a list of key, runs, seconds, asked_s, used_s, idle_s, cost, static_asked_s, static_cost, saved)
-and total (the same); with RUN its receipt, or null when it has held nothing."""
+_DESCRIPTION = """Sums what runs asked for, used and cost, by day, tier, job or tag; with RUN, shows
+its receipt. Times are worker time: the seconds of each worker, added up. JSON: an object with the
+keys by, since (Unix time), sums (a list of key, runs, seconds, asked_s, used_s, idle_s, cost,
+static_asked_s, static_cost, saved) and total (the same); with RUN its receipt, or null when it has
+held nothing."""
 _HEADERS = ("RUNS", "ASKED", "USED", "IDLE", "STATIC", "COST", "SAVED")
 
 
@@ -41,11 +42,11 @@ def main(args: list[str]) -> int:
         "--since", default="30d", help="how far back, like 12h or 7d (default: 30d)"
     )
     options = parser.take(args)
-    ledger = LastKnown(load_settings().home)
+    store = LastKnown(load_settings().home)
     if options.run is not None:
-        return _show_one(ledger, options.run, as_json=options.json)
+        return _show_one(store, options.run, as_json=options.json)
     since = wall_s() - _seconds(options.since)
-    receipts = receipts_since(ledger, since)
+    receipts = receipts_since(store, since)
     sums, total = sums_by(receipts, options.by), _total(receipts)
     if options.json:
         listed = [{"key": one.key, **_data(one)} for one in sums]
@@ -58,9 +59,9 @@ def main(args: list[str]) -> int:
     return ExitCode.OK
 
 
-def _show_one(ledger: RunStore, run: RunName, *, as_json: bool) -> int:
-    known_run(ledger, run)
-    receipt = receipt_of(ledger, run)
+def _show_one(store: RunStore, run: RunName, *, as_json: bool) -> int:
+    known_run(store, run)
+    receipt = receipt_of(store, run)
     if as_json:
         print_json(receipt_data(receipt) if receipt else None)
     elif receipt is None:
@@ -80,7 +81,7 @@ def _seconds(text: str) -> float:
 
 
 def _total(receipts: Sequence[Receipt]) -> Sum:
-    """Each run once, also one that counts under several tags."""
+    """Add up all runs; one that counts under several tags counts once here."""
     return reduce(Sum.plus, receipts, Sum(key="total"))
 
 
@@ -119,5 +120,5 @@ def _last_line(total: Sum) -> str:
     asked_s, static_s = total.total.asked_s, total.static.asked_s
     less = f"{100 * (1 - asked_s / static_s):.0f} %" if static_s else "0 %"
     asked, static = format_duration(asked_s), format_duration(static_s)
-    words = f"total {asked} of workers for {runs}; saved {less} against static clusters ({static})"
-    return f"{words}; {NO_PRICES}"
+    line = f"total {asked} of worker time for {runs}; {less} less than static clusters ({static})"
+    return f"{line}; {NO_PRICES}"

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import sys
 from collections import deque
 from collections.abc import Iterable
 from pathlib import Path
 
 from ebbtide.flows.cli.output import Parser, known_run, print_json
+from ebbtide.flows.cli.streams import ByteWriter
 from ebbtide.infra.errors import ConfigurationError, Problem
 from ebbtide.infra.lifecycle.reaper import is_lost
 from ebbtide.infra.models.phases import ExitCode, Reason
 from ebbtide.infra.platforms.local.tails import Tail
 from ebbtide.infra.records.salvage import LastKnown
-from ebbtide.infra.request.options import did_you_mean
+from ebbtide.infra.request.hints import did_you_mean
 from ebbtide.infra.settings import load_settings
 from ebbtide.infra.waiting import pause
 
-_DESCRIPTION = """The program's stdout to stdout and its stderr to stderr, as they were; or one log
-of the cluster's. JSON: an object with the keys run, source, and stdout/stderr or text."""
+_DESCRIPTION = """Prints the program's stdout to stdout and its stderr to stderr, byte for byte; or,
+with --from, another log of the run. JSON: an object with the keys run, source, and stdout/stderr or
+text."""
 _LOOK_EVERY_S = 0.1
 
 
@@ -26,16 +27,18 @@ def main(args: list[str]) -> int:
     """Print a run's logs."""
     parser = Parser("logs", _DESCRIPTION)
     parser.add_argument("run", help="RUN, or RUN/PROGRAM for one that a flow ran on its cluster")
-    parser.add_argument("-f", "--follow", action="store_true", help="until the run has ended")
-    parser.add_argument("--tail", type=int, metavar="N", help="only the last N lines")
+    parser.add_argument(
+        "-f", "--follow", action="store_true", help="follow until the run has ended"
+    )
+    parser.add_argument("--tail", type=int, metavar="N", help="print only the last N lines")
     parser.add_argument("--from", dest="source", default="job", metavar="WHAT",
-                        help="job, head, worker-0, supervisor, flow (default job)")  # fmt: skip
+                        help="job, head, worker-0, supervisor or flow (default job)")  # fmt: skip
     options = parser.take(args)
     options.run, _, program = options.run.partition("/")
     options.source = program or options.source
     settings = load_settings()
-    ledger = LastKnown(settings.home)
-    known_run(ledger, options.run)
+    store = LastKnown(settings.home)
+    known_run(store, options.run)
     files = _files(settings.run_folder(options.run), options.source)
     if options.json:
         texts = {name: _whole(path).decode(errors="replace") for name, path in files.items()}
@@ -44,8 +47,8 @@ def main(args: list[str]) -> int:
     tails = {name: Tail(path) for name, path in files.items()}
     _print(tails, options.tail)
     while options.follow:
-        run = ledger.run(options.run)
-        ended = run is None or run.over or is_lost(ledger, run)
+        run = store.run(options.run)
+        ended = run is None or run.over or is_lost(store, run)
         _print(tails, None)
         if ended:
             break
@@ -70,11 +73,10 @@ def _files(folder: Path, source: str) -> dict[str, Path]:
 
 def _print(tails: dict[str, Tail], last_lines: int | None) -> None:
     for name, tail in tails.items():
-        target = sys.stderr if name == "stderr" else sys.stdout
+        writer = ByteWriter("stderr" if name == "stderr" else "stdout")
         pieces = tail.pieces() if last_lines is None else _last(tail.pieces(), last_lines)
         for data in pieces:
-            target.buffer.write(data)
-        target.flush()
+            writer.write(data)
 
 
 def _last(pieces: Iterable[bytes], count: int) -> Iterable[bytes]:

@@ -46,15 +46,15 @@ def main(args: list[str]) -> int:
 
 
 def _dashboard(run: RunName) -> tuple[str, Login]:
-    """Where it is and what it wants to be told.
+    """Return the URL of a run's dashboard and how to sign in to it.
 
     Raises:
         ConfigurationError: NO_DASHBOARD, with what there is instead.
     """
     settings = load_settings()
-    ledger = open_store(settings)
-    found = known_run(ledger, run)
-    view, spec = last_view(ledger, run), found.spec
+    store = open_store(settings)
+    found = known_run(store, run)
+    view, spec = last_view(store, run), found.spec
     login = load_platform(spec.platform, settings).login(view.cluster) if view.dashboard else None
     if login is not None:
         return view.dashboard, login
@@ -69,7 +69,7 @@ def _dashboard(run: RunName) -> tuple[str, Login]:
 
 
 def _page(url: str, login: Login) -> Path:
-    """What leads there with the secret."""
+    """Write a private page that leads a browser to the dashboard, with the secret."""
     where = urlsplit(url)
     known = f"{login.user}:{login.password}@{where.netloc}"
     page = login.password_file.with_name("open.html")

@@ -15,14 +15,17 @@ from ebbtide.infra.settings import load_settings
 
 
 def open_prefect(*, look_only: bool, as_json: bool) -> int:
-    """Open the UI of this installation's server, or say where it is and what it wants.
+    """Open the UI of this installation's server, or say where it is and what it asks for.
 
     Args:
         look_only: open nothing.
-        as_json: the same keys as for a run, on stdout.
+        as_json: print the same keys as for a run, on stdout.
+
+    Returns:
+        The exit code of the command.
 
     Raises:
-        ConfigurationError: NO_DASHBOARD, when no server of ours runs.
+        ConfigurationError: NO_DASHBOARD, no server of ours runs.
     """
     info = server.running(load_settings().home)
     if info is None:

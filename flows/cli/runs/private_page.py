@@ -17,11 +17,11 @@ _PAGE = """<!doctype html>
 
 
 def leads_to(url: str, page: Path) -> Path:
-    """Write the page anew, for its owner only, and give its path.
+    """Write the page anew, readable by its owner only, and return its path.
 
     Args:
         url: with the secret in it.
-        page: in a private folder.
+        page: a path in a private folder.
     """
     page.unlink(missing_ok=True)
     descriptor = os.open(page, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -31,6 +31,6 @@ def leads_to(url: str, page: Path) -> Path:
 
 
 def has_browser() -> bool:
-    """Not one for terminals: those follow no such page."""
+    """Whether there is a graphical browser; those of terminals do not follow such a page."""
     found = os.environ.keys() & {"DISPLAY", "WAYLAND_DISPLAY", "BROWSER"}
     return bool(found) or sys.platform == "darwin"

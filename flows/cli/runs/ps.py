@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from ebbtide.flows.cli.output import Parser, print_json, print_table, say, wait_for_change
+from ebbtide.flows.cli.screen import program_text
+from ebbtide.infra.frameworks.base import WITHOUT_CLUSTER
 from ebbtide.infra.lifecycle.inventory import last_view
 from ebbtide.infra.lifecycle.reaper import lost_runs
 from ebbtide.infra.models.phases import ExitCode
@@ -16,38 +19,40 @@ from ebbtide.infra.records.store import RunStore
 from ebbtide.infra.settings import load_settings
 from ebbtide.infra.waiting import wall_s
 
-_DESCRIPTION = """Runs that live; -a: all. JSON: a list of objects with the keys run, phase, reason,
-why, framework, tier, workers_joined, workers_wanted, min_workers, max_workers, age_s, exit_code,
-dashboard, prefect."""
+_DESCRIPTION = """Lists the runs that have not ended; with -a, all runs. JSON: a list of objects
+with the keys run, phase, reason, why, program, framework, tier, workers_joined, workers_wanted,
+min_workers, max_workers, created (Unix time), age_s, exit_code, dashboard, prefect."""
 
 
 def main(args: list[str]) -> int:
     """List runs."""
     parser = Parser("ps", _DESCRIPTION)
-    parser.add_argument("-a", "--all", action="store_true", help="ended runs too")
-    parser.add_argument("-w", "--watch", action="store_true", help="again whenever it changes")
+    parser.add_argument("-a", "--all", action="store_true", help="list ended runs too")
+    parser.add_argument(
+        "-w", "--watch", action="store_true", help="print again whenever something changes"
+    )
     options = parser.take(args)
     settings = load_settings()
-    ledger = LastKnown(settings.home)
+    store = LastKnown(settings.home)
     while True:
-        facts = [_facts(ledger, run) for run in ledger.runs(open_only=not options.all)]
-        if ledger.stale:
-            say(f"! {ledger.stale}; ebb held shows what is alive")
-        unowned = (*LocalPlatform(settings, ledger).orphans(), *lost_runs(ledger))
+        facts = [_facts(store, run) for run in store.runs(open_only=not options.all)]
+        if store.stale:
+            say(f"! {store.stale}; ebb held shows what is alive")
+        unowned = (*LocalPlatform(settings, store).orphans(), *lost_runs(store))
         if unowned:
-            say(f"! nobody takes care of {', '.join(unowned)} any more: ebb held --release")
+            say(f"! no living owner: {', '.join(unowned)}; ebb held --release ends them")
         if options.json:
             print_json(facts)
         else:
             _show(facts, everything=options.all)
         if not options.watch:
             return ExitCode.OK
-        wait_for_change(ledger)
+        wait_for_change(store)
 
 
-def _facts(ledger: RunStore, run: Run) -> dict[str, Any]:
+def _facts(store: RunStore, run: Run) -> dict[str, Any]:
     spec = run.spec
-    view = last_view(ledger, run.name)
+    view = last_view(store, run.name)
     queue = view.queue
     waits = f"position {queue.position} in pool {queue.pool}" if queue else ""
     if queue and queue.limit:
@@ -57,12 +62,14 @@ def _facts(ledger: RunStore, run: Run) -> dict[str, Any]:
         "phase": run.phase.value,
         "reason": run.reason.value if run.reason else (queue.reason.value if queue else None),
         "why": run.detail or waits,
+        "program": program_text(spec),
         "framework": spec.cluster.framework,
         "tier": spec.cluster.tier.name,
         "workers_joined": view.workers_joined,
         "workers_wanted": view.workers_wanted,
         "min_workers": spec.cluster.policy.min_workers,
         "max_workers": spec.cluster.policy.max_workers,
+        "created": run.created,
         "age_s": round((run.ended or wall_s()) - run.created, 1),
         "exit_code": run.exit_code,
         "dashboard": view.dashboard or None,
@@ -72,19 +79,29 @@ def _facts(ledger: RunStore, run: Run) -> dict[str, Any]:
 
 def _show(facts: list[dict[str, Any]], *, everything: bool) -> None:
     if not facts:
-        say("no runs" if everything else "no living runs; ebb ps -a lists all")
+        say("no runs" if everything else "no run is going on; ebb ps -a lists ended runs too")
         return
     rows = [
         (
             fact["run"],
             fact["phase"],
             fact["reason"] or "",
+            fact["program"],
             fact["framework"],
             fact["tier"],
-            f"{fact['workers_joined']} ({fact['min_workers']}–{fact['max_workers']})",
+            _workers(fact),
+            f"{datetime.fromtimestamp(fact['created']).astimezone():%m-%d %H:%M:%S}",
             format_duration(fact["age_s"]),
             fact["why"],
         )
         for fact in facts
     ]
-    print_table(("RUN", "PHASE", "REASON", "FRAMEWORK", "TIER", "WORKERS", "TIME", "WHY"), rows)
+    place = ("FRAMEWORK", "TIER", "WORKERS", "STARTED", "TIME")
+    print_table(("RUN", "PHASE", "REASON", "PROGRAM", *place, "WHY"), rows)
+
+
+def _workers(fact: dict[str, Any]) -> str:
+    """Joined now, and the bounds; empty where there are none."""
+    if fact["framework"] == WITHOUT_CLUSTER:
+        return ""
+    return f"{fact['workers_joined']} ({fact['min_workers']}–{fact['max_workers']})"

@@ -36,19 +36,19 @@ def main(args: list[str]) -> int:
         print(usage())
         return ExitCode.OK
     settings = load_settings()
-    ledger = open_store(settings)
-    spec = _checked_spec(arguments, ledger)
+    store = open_store(settings)
+    spec = _checked_spec(arguments, store)
     if arguments.plan:
         return _print_plan(spec, as_json=arguments.json)
     _check_prefect(os.environ)
-    return _run(settings, ledger, spec, arguments)
+    return _run(settings, store, spec, arguments)
 
 
-def _checked_spec(arguments: RunArguments, ledger: RunStore) -> RunSpec:
-    """One error for all that is wrong: on the command line, in the file, with the program."""
+def _checked_spec(arguments: RunArguments, store: RunStore) -> RunSpec:
+    """Make the spec, or raise one error for all that is wrong: options, file and program."""
     try:
-        request = RunRequest(words=arguments.words, options=arguments.options)
-        spec = spec_for(request, ledger, os.environ, Path.cwd())
+        request = RunRequest(words=arguments.argv, options=arguments.options)
+        spec = spec_for(request, store, os.environ, Path.cwd())
     except ConfigurationError as error:
         raise ConfigurationError([*arguments.problems, *error.problems]) from None
     if arguments.problems:
@@ -57,23 +57,24 @@ def _checked_spec(arguments: RunArguments, ledger: RunStore) -> RunSpec:
 
 
 def _check_prefect(environ: Mapping[str, str]) -> None:
-    """A server that was named must answer, and let us in, before anything is made."""
+    """Check that a server that was named answers and accepts us, before anything is made."""
     named = api.named(environ)
     if named is not None:
         api.check(named, environ, timeout_s=_SERVER_TIMEOUT_S)
 
 
-def _run(settings: Settings, ledger: RunStore, spec: RunSpec, arguments: RunArguments) -> int:
+def _run(settings: Settings, store: RunStore, spec: RunSpec, arguments: RunArguments) -> int:
     screen: Screen = JsonScreen() if arguments.json else TextScreen()
     with _Interrupts() as interrupts:
-        spec = runs.begin(ledger, spec)
-        screen.plan(spec)
-        flow = launch(settings, ledger, spec, detach=arguments.detach)
+        spec = runs.begin(store, spec)
+        with runs.ended_when_it_fails(store, spec.name):
+            screen.plan(spec)
+        flow = launch(settings, store, spec, detach=arguments.detach)
         if arguments.detach:
             screen.detached(spec.name)
             return ExitCode.OK
         try:
-            return Viewer(settings, ledger, spec, flow, screen).follow(interrupts.pending)
+            return Viewer(settings, store, spec, flow, screen).follow(interrupts.pending)
         except EbbError as error:  # the ledger cannot be read any more, say
             error.run = spec.name
             flow.close()  # stops the run, as a terminal that is closed does
@@ -81,7 +82,7 @@ def _run(settings: Settings, ledger: RunStore, spec: RunSpec, arguments: RunArgu
 
 
 class _Interrupts:
-    """Ctrl-C, SIGTERM and a closed terminal become something to be looked at between two ticks."""
+    """Turns Ctrl-C, SIGTERM and a closed terminal into something to look at between ticks."""
 
     def __init__(self) -> None:
         self._received: list[int] = []
@@ -97,7 +98,7 @@ class _Interrupts:
             signal.signal(number, handler)
 
     def pending(self) -> int | None:
-        """The oldest signal that nobody has looked at."""
+        """Return the oldest signal that nobody has looked at; None when there is none."""
         return self._received.pop(0) if self._received else None
 
     def _note(self, number: int, _frame: FrameType | None) -> None:
@@ -105,7 +106,7 @@ class _Interrupts:
 
 
 def _print_plan(spec: RunSpec, *, as_json: bool) -> int:
-    """What would be made. Nothing is."""
+    """Show what would be made. Nothing is."""
     if as_json:
         print(json_text({"plan": to_data(spec)}))
         return ExitCode.OK

@@ -10,8 +10,8 @@ from ebbtide.infra.records.opening import open_store
 from ebbtide.infra.settings import load_settings
 from ebbtide.infra.waiting import wait_until
 
-_DESCRIPTION = """Ends a run and releases what it holds. Stopping one that has ended is no error.
-JSON: an object with the keys run, stopped, held."""
+_DESCRIPTION = """Ends a run and releases what it holds. A run that has ended already is not an
+error. JSON: an object with the keys run, stopped, held."""
 _TIMEOUT_S = 30.0
 
 
@@ -19,14 +19,16 @@ def main(args: list[str]) -> int:
     """Stop a run."""
     parser = Parser("stop", _DESCRIPTION)
     parser.add_argument("run")
-    parser.add_argument("--now", action="store_true", help="leave the program no time")
+    parser.add_argument(
+        "--now", action="store_true", help="give the program no time to end by itself"
+    )
     options = parser.take(args)
     settings = load_settings()
-    ledger = open_store(settings)
-    known_run(ledger, options.run)
+    store = open_store(settings)
+    known_run(store, options.run)
     stopped = stop_run(settings, options.run, Reason.CANCELLED, at_once=options.now)
     platform = load_platform("local", settings)
-    clusters = ledger.clusters_of(options.run)
+    clusters = store.clusters_of(options.run)
 
     def released() -> bool:
         for cluster in clusters:

@@ -9,6 +9,7 @@ from itertools import islice
 from typing import Any
 
 from ebbtide.flows.cli.screen import Screen, TextScreen
+from ebbtide.flows.cli.streams import silence_closed_pipes
 from ebbtide.flows.launch import Flow
 from ebbtide.flows.prefect_server import server
 from ebbtide.flows.service import stack
@@ -28,7 +29,7 @@ from ebbtide.infra.waiting import pause, wait_until, wall_s
 
 _SHORTEST_LOOK_S = 0.02
 _LONGEST_LOOK_S = 0.2
-_MOST_PIECES = 32
+_MAX_PIECES = 32
 _FLOW_END_TIMEOUT_S = 5.0
 _SETTLE_TIMEOUT_S = 30.0
 
@@ -37,10 +38,10 @@ class Viewer:
     """Shows one run until it has ended."""
 
     def __init__(
-        self, settings: Settings, ledger: RunStore, spec: RunSpec, flow: Flow, screen: Screen
+        self, settings: Settings, store: RunStore, spec: RunSpec, flow: Flow, screen: Screen
     ):
         self._settings = settings
-        self._ledger = ledger
+        self._store = store
         self._spec = spec
         self._flow = flow
         self._screen = screen
@@ -53,9 +54,19 @@ class Viewer:
         self._peak_workers = 0
         self._interrupts = 0
         self._last_reason = ""
+        self._reader_gone = False
 
     def follow(self, interrupt: Callable[[], int | None]) -> int:
-        """Until the run has ended or is let go; gives what to exit with."""
+        """Show the run until it has ended or is let go. Returns what to exit with."""
+        while True:
+            try:
+                return self._follow(interrupt)
+            except BrokenPipeError:  # twice at most: stdout, stderr
+                self._reader_gone = True
+                silence_closed_pipes()
+                stop_run(self._settings, self._spec.name, Reason.READER_GONE)
+
+    def _follow(self, interrupt: Callable[[], int | None]) -> int:
         look_s = _SHORTEST_LOOK_S
         while True:
             over = self._over()
@@ -70,7 +81,7 @@ class Viewer:
             pause(look_s)
 
     def _over(self) -> bool:
-        run = self._ledger.run(self._spec.name)
+        run = self._store.run(self._spec.name)
         if run is not None and run.over:
             return True
         if not self._flow.ended:
@@ -79,18 +90,18 @@ class Viewer:
         return True
 
     def _settle(self) -> None:
-        """The flow process died without ending the run: release, and say how it ended."""
+        """Release and end a run whose flow process died without ending it."""
         run = self._spec.name
-        found = self._ledger.run(run)
+        found = self._store.run(run)
         if found is not None and found.over:
             return
         stop_run(self._settings, run, Reason.FLOW_LOST)
-        wait_until(lambda: not self._ledger.living_clusters(run), timeout_s=_SETTLE_TIMEOUT_S)
-        reaper.settle(self._ledger, run)
+        wait_until(lambda: not self._store.living_clusters(run), timeout_s=_SETTLE_TIMEOUT_S)
+        reaper.settle(self._store, run)
 
     def _show_news(self) -> bool:
         news = False
-        for event in self._ledger.events(self._spec.name, self._seen):
+        for event in self._store.events(self._spec.name, self._seen):
             self._seen, news = event.id, True
             self._show_output()  # what was printed before an event is shown before it
             self._show_event(event)
@@ -99,7 +110,7 @@ class Viewer:
     def _show_output(self) -> bool:
         shown = False
         for stream, tail in self._tails.items():
-            for data in islice(tail.pieces(), _MOST_PIECES):  # between them Ctrl-C is looked at
+            for data in islice(tail.pieces(), _MAX_PIECES):  # between them Ctrl-C is looked at
                 shown = True
                 self._screen.output(stream, data)
         return shown
@@ -117,21 +128,21 @@ class Viewer:
         self._screen.event(event, took_s)
 
     def _show_waiting(self) -> None:
-        found = self._ledger.last_cluster(self._spec.name)
+        found = self._store.last_cluster(self._spec.name)
         view = found.view if found is not None else None
         if view is None:
             return
         waited = format_duration(wall_s() - self._last_step_at)
         if view.queue is not None:
             allowed = format_duration(self._spec.limits.start_within_s)
-            self._screen.waiting(f"nodes: {self._last_reason} · waited of {allowed}")
+            self._screen.waiting(f"nodes: {self._last_reason} · waits for up to {allowed}")
         elif view.released_at is not None or view.job.started_at is not None:
             self._screen.waiting("")
         elif view.admitted_at is not None and isinstance(self._screen, TextScreen):
             self._screen.live(f"starting: {view.workers_joined} workers joined · {waited}")
 
     def _interrupted(self, number: int) -> bool:
-        """Act on a signal; True when the run is to go on without us."""
+        """Act on a signal. Returns True when the run is to go on without us."""
         self._interrupts += 1
         run = self._spec.name
         if self._interrupts > 1:
@@ -149,7 +160,7 @@ class Viewer:
         return False
 
     def _ask(self) -> str:
-        """Stop, detach or continue; without a terminal the answer is stop."""
+        """Ask whether to stop, detach or continue; without a terminal the answer is stop."""
         if not sys.stdin.isatty() or not isinstance(self._screen, TextScreen):
             return "s"
         question = "\n  The run goes on.   [s] stop and release   [d] detach   [c] continue  "
@@ -161,12 +172,14 @@ class Viewer:
         return answer[:1] if answer[:1] in ("d", "c") else "s"
 
     def _finish(self) -> int:
-        run = self._ledger.run(self._spec.name)
+        run = self._store.run(self._spec.name)
         assert run is not None
         wait_until(lambda: self._flow.ended and not self._held(), timeout_s=_FLOW_END_TIMEOUT_S)
         self._flow.close()
-        held = self._held_words()
+        held = self._held_text()
         code = ExitCode.OK if run.exit_code is None else run.exit_code
+        if self._reader_gone:  # also when the program had ended well by then
+            code = ExitCode.READER_GONE
         facts = {
             "run": self._spec.name,
             "phase": run.phase.value,
@@ -177,10 +190,10 @@ class Viewer:
             "output": str(self._settings.run_folder(self._spec.name) / "output"),
             "held": held,
         }
-        self._screen.ended(self._last_words(facts, held), facts)
+        self._screen.ended(self._last_lines(facts, held), facts)
         return code
 
-    def _last_words(self, facts: dict[str, Any], held: str) -> list[str]:
+    def _last_lines(self, facts: dict[str, Any], held: str) -> list[str]:
         total = facts["seconds"]
         job_s = self._times.get(Step.RUN_USER_JOB, 0.0)
         if facts["reason"] is None:
@@ -191,13 +204,13 @@ class Viewer:
         else:
             first = f"{facts['phase']}: {facts['reason']} · {facts['detail']}"
         more = f"Logs   ebb logs {self._spec.name}      Why   ebb why {self._spec.name}"
-        return [first, *self._receipt_words(), more, *self._server_words(), f"Held now: {held}"]
+        return [first, *self._receipt_lines(), more, *self._server_lines(), f"Held now: {held}"]
 
-    def _receipt_words(self) -> list[str]:
-        receipt = receipt_of(self._ledger, self._spec.name)
+    def _receipt_lines(self) -> list[str]:
+        receipt = receipt_of(self._store, self._spec.name)
         return [f"Cost   {short_line(receipt)}"] if receipt is not None else []
 
-    def _server_words(self) -> list[str]:
+    def _server_lines(self) -> list[str]:
         info = server.running(self._settings.home)
         if info is None:
             return []
@@ -207,14 +220,14 @@ class Viewer:
 
     def _held(self) -> list[HeldResource]:
         platform = load_platform(self._spec.platform, self._settings)
-        clusters = self._ledger.clusters_of(self._spec.name)
+        clusters = self._store.clusters_of(self._spec.name)
         return [held for cluster in clusters for held in platform.held(cluster)]
 
-    def _held_words(self) -> str:
-        """Counted now: on the machine, and the pool's shares in the ledger."""
+    def _held_text(self) -> str:
+        """Say what is held now: on the machine, and of the pool's shares."""
         left = self._held()
-        shares = self._ledger.shares_of(self._spec.name)
+        shares = self._store.shares_of(self._spec.name)
         if left or shares:
-            words = [f"{held.role} {held.name} {held.where}".replace("  ", " ") for held in left]
-            return ", ".join([*words, *(f"share {owner}" for owner in shares)])
+            names = [f"{held.role} {held.name} {held.where}".replace("  ", " ") for held in left]
+            return ", ".join([*names, *(f"share {owner}" for owner in shares)])
         return "nothing (0 processes, 0 folders, 0 shares)"

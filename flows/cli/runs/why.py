@@ -11,7 +11,7 @@ from ebbtide.infra.policy.diagnosis import Story, diagnose
 from ebbtide.infra.records.salvage import LastKnown
 from ebbtide.infra.settings import load_settings
 
-_DESCRIPTION = """Why a run waits, failed, or took its time; from records, also days later.
+_DESCRIPTION = """Says why a run waits, failed or was slow, from what was recorded; also days later.
 JSON: an object with the keys run, phase, reason, cause, evidence (a list), fix, exit_code."""
 _LAST_LINES = 5
 _LAST_BYTES = 2**16
@@ -23,16 +23,16 @@ def main(args: list[str]) -> int:
     parser.add_argument("run")
     options = parser.take(args)
     settings = load_settings()
-    ledger = LastKnown(settings.home)
-    run = known_run(ledger, options.run)
+    store = LastKnown(settings.home)
+    run = known_run(store, options.run)
     story = Story(
         phase=run.phase,
         reason=run.reason,
         detail=run.detail,
         exit_code=run.exit_code,
         created=run.created,
-        events=ledger.events(options.run),
-        last_words=_last_words(
+        events=store.events(options.run),
+        last_lines=_last_lines(
             settings.run_folder(options.run) / "stderr.log", run.reason is not None
         ),
     )
@@ -59,6 +59,6 @@ def main(args: list[str]) -> int:
     return ExitCode.OK
 
 
-def _last_words(path: Path, wanted: bool) -> tuple[str, ...]:
+def _last_lines(path: Path, wanted: bool) -> tuple[str, ...]:
     lines = last_bytes(path, _LAST_BYTES).decode(errors="replace").splitlines() if wanted else []
     return tuple(line for line in lines if line.strip())[-_LAST_LINES:]

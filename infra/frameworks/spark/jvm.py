@@ -32,13 +32,22 @@ _OPEN = (
 _SMALL = ("-Xmx192m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData")
 
 
-def start(folder: Path, main_class: str, *words: str) -> subprocess.Popen[bytes]:
-    """Start a daemon; it ends when its parent is gone."""
+def start(scratch: Path, main_class: str, *arguments: str) -> subprocess.Popen[bytes]:
+    """Start a Spark daemon; it ends when its parent is gone.
+
+    Args:
+        scratch: where it may leave temporary files.
+        main_class: the daemon's class.
+        arguments: of the daemon.
+
+    Returns:
+        The process of its JVM.
+    """
     home = os.environ.get("JAVA_HOME")
     java = str(Path(home) / "bin" / "java") if home else shutil.which("java") or "java"
     jars = f"{os.environ['SPARK_CONF_DIR']}:{Path(os.environ['SPARK_HOME']) / 'jars'}/*"
     opens = [f"--add-opens=java.base/{package}=ALL-UNNAMED" for package in _OPEN]
-    own = [*_SMALL, f"-Djava.io.tmpdir={folder / 'tmp'}"]
+    own = [*_SMALL, f"-Djava.io.tmpdir={scratch}"]
     # Spark's scripts find this out; without it a worker looks for a source tree.
     (core,) = (Path(os.environ["SPARK_HOME"]) / "jars").glob("spark-core_*.jar")
     scala = core.name.removeprefix("spark-core_").partition("-")[0]
@@ -48,7 +57,7 @@ def start(folder: Path, main_class: str, *words: str) -> subprocess.Popen[bytes]
         libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
     return subprocess.Popen(
-        [java, *opens, *own, "-cp", jars, main_class, *words],
+        [java, *opens, *own, "-cp", jars, main_class, *arguments],
         env={**os.environ, "SPARK_SCALA_VERSION": scala},
         preexec_fn=die_with_parent,  # noqa: PLW1509  (no threads yet)
     )
@@ -71,10 +80,10 @@ def listening_ports(pid: int) -> list[int]:
     return ports
 
 
-def free_port() -> int:
-    """A port of loopback on which nobody listens now."""
+def free_port(bind: str) -> int:
+    """A port on which nobody listens now."""
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
+        probe.bind((bind, 0))
         return int(probe.getsockname()[1])
 
 

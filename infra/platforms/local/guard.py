@@ -26,7 +26,14 @@ _PR_SET_CHILD_SUBREAPER = 36
 
 
 def main(home: Path, run: RunName, cluster: ClusterId, attempt: int) -> None:
-    """Start the supervisor, wait for its end, then leave nothing behind."""
+    """Start the supervisor of one cluster, wait for its end, then leave nothing of it behind.
+
+    Args:
+        home: of this installation.
+        run: whose cluster it is.
+        cluster: its id.
+        attempt: of the run; 1 = the first.
+    """
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     environment = {**os.environ, **marks.mark(home, run, cluster, "supervisor", "supervisor")}
     argv = [

@@ -44,7 +44,18 @@ class Marked:
 
 
 def mark(home: Path, run: RunName, cluster: ClusterId, role: str, name: str) -> dict[str, str]:
-    """The environment variables that make a process findable."""
+    """Return the environment variables by which a process of a cluster is found.
+
+    Args:
+        home: of this installation.
+        run: whose cluster it is.
+        cluster: its id.
+        role: ``head``, ``worker``, ``driver`` or ``supervisor``.
+        name: of the process, such as ``worker-0``.
+
+    Returns:
+        The variables, to be added to the environment of the process.
+    """
     return {HOME: str(home), RUN: run, CLUSTER: cluster, ROLE: role, PROCESS: name}
 
 

@@ -26,6 +26,7 @@ from ebbtide.infra.models.phases import Reason, Step
 from ebbtide.infra.models.records import Cluster, RunLimits
 from ebbtide.infra.platforms.base import HeldResource, Login
 from ebbtide.infra.platforms.local import marks
+from ebbtide.infra.platforms.local.layout import Layout
 from ebbtide.infra.platforms.local.pool import free_room
 from ebbtide.infra.platforms.local.processes import Ours, our_environment
 from ebbtide.infra.platforms.local.watching import Watch, view_of
@@ -134,12 +135,12 @@ class LocalPlatform:
 
     def login(self, cluster: ClusterId) -> Login | None:
         """From the cluster's folder."""
-        folder = self.settings.cluster_folder(cluster)
+        secrets = Layout(self.settings.cluster_folder(cluster)).secrets
         try:
-            password = door.read_secret(folder)
+            password = door.read_secret(secrets)
         except FileNotFoundError:
             return None
-        file = folder / door.SECRET_FILE
+        file = secrets / door.SECRET_FILE
         return Login(user=door.USER, password=password, password_file=file)
 
     def renew(self, cluster: ClusterId) -> bool:
@@ -159,7 +160,7 @@ class LocalPlatform:
         return any(process.role == "guard" for process in living)
 
     def held(self, cluster: ClusterId | None = None) -> list[HeldResource]:
-        """By the marks on this machine, never by the ledger."""
+        """List what is alive, found by the marks of processes and by folders, never by records."""
         processes = [
             HeldResource(
                 cluster=process.cluster,

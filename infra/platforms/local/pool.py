@@ -48,7 +48,14 @@ def try_admit(
 def try_grow(
     ledger: Ledger, cluster: ClusterId, pool: NodePool, owner: str, amount: Resources
 ) -> Resources | None:
-    """Take one more share, unless others wait for room or there is none.
+    """Take one more share of a pool, unless others wait for room or there is none.
+
+    Args:
+        ledger: where shares are kept.
+        cluster: who takes it.
+        pool: of which pool.
+        owner: of the share, such as ``worker-3``.
+        amount: of the share.
 
     Returns:
         None when taken, else the room there was (NOTHING when others wait: they come first).

@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, MutableMapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,7 +24,13 @@ USER_TMPDIR = "EBB_USER_TMPDIR"
 USER_WORKDIR = "EBB_USER_WORKDIR"
 """The user's EBB_WORKDIR (empty for none) where `ebb up` has set one for the flows it runs."""
 
-_REPLACED = {"TMPDIR": USER_TMPDIR, "EBB_WORKDIR": USER_WORKDIR}
+_NO_PROXY = ("no_proxy", "NO_PROXY")
+_THIS_MACHINE = "127.0.0.1,localhost,::1"
+_REPLACED = {
+    "TMPDIR": USER_TMPDIR,
+    "EBB_WORKDIR": USER_WORKDIR,
+    **{name: f"EBB_USER_{name}" for name in _NO_PROXY},
+}
 """What processes of ours have instead of the user's, and where the user's is noted."""
 
 
@@ -49,6 +55,20 @@ def our_environment(environ: Mapping[str, str]) -> dict[str, str]:
         environment[USER_PYTHONPATH] = path
     environment[USER_UMASK] = f"{user_umask(environ):03o}"
     return environment
+
+
+def reach_this_machine_directly(environ: MutableMapping[str, str]) -> None:
+    """Let the HTTP clients of this process talk to servers of this machine without a proxy.
+
+    They read the user's proxy variables; the user's own program gets those as they were.
+
+    Args:
+        environ: of this process, before a client is made.
+    """
+    users = environ.get("no_proxy") or environ.get("NO_PROXY") or ""
+    for name in _NO_PROXY:
+        environ.setdefault(_REPLACED[name], environ.get(name, ""))
+        environ[name] = f"{users},{_THIS_MACHINE}" if users else _THIS_MACHINE
 
 
 def user_environment(environ: Mapping[str, str]) -> dict[str, str]:
@@ -138,8 +158,19 @@ def start(
 ) -> subprocess.Popen[bytes]:
     """Start a process that no terminal can interrupt, writing to ``<logs>/<name>.log``.
 
+    Args:
+        place: the cluster it belongs to, and where its logs are.
+        role: ``head``, ``worker``, …; part of its mark.
+        name: such as ``worker-0``; part of its mark, and of its log's name.
+        argv: the command line.
+        environment: all its variables but the mark.
+        cwd: the folder it starts in.
+
+    Returns:
+        The process.
+
     Raises:
-        OSError: when the command cannot be started at all.
+        OSError: the command cannot be started at all.
     """
     marked = {**environment, **marks.mark(place.home, place.run, place.cluster, role, name)}
     with open(place.logs / f"{name}.log", "ab", opener=private_opener) as log:
@@ -158,7 +189,20 @@ def start(
 def start_program(
     place: ProcessContext, argv: tuple[str, ...], environment: Mapping[str, str], cwd: Path
 ) -> subprocess.Popen[bytes]:
-    """Start the user's program; its two outputs go to files of their own and outlive everyone."""
+    """Start the user's program; its two outputs go to files of their own and outlive everyone.
+
+    Args:
+        place: the cluster it belongs to, and where its outputs are.
+        argv: the command line.
+        environment: all its variables but the mark.
+        cwd: the folder it runs in.
+
+    Returns:
+        The process: the driver.
+
+    Raises:
+        OSError: the command cannot be started at all.
+    """
     marked = {**environment, **marks.mark(place.home, place.run, place.cluster, "driver", "job")}
     with (
         open(place.logs / "stdout.log", "ab", opener=private_opener) as out,

@@ -17,7 +17,7 @@ from ebbtide.infra.waiting import wall_s
 
 
 class ClusterTable(Database):
-    """Leases, orders and views."""
+    """The table of clusters. See ``infra.records.store.Clusters``."""
 
     def add_cluster(
         self,
@@ -29,7 +29,7 @@ class ClusterTable(Database):
         lease_s: float,
         limits: RunLimits = NO_LIMITS,
     ) -> None:
-        """A new cluster at the end of its pool's queue. Adding it again changes nothing."""
+        """Add a cluster at the end of its pool's queue; added again, nothing changes."""
         self.write(
             "INSERT OR IGNORE INTO clusters (id, run, attempt, pool, tier, tier_most, owner_most,"
             " state, beat, lease_s, orders, view, created)"
@@ -39,24 +39,24 @@ class ClusterTable(Database):
             attempt,
             pool,
             limits.tier,
-            limits.tier_most,
-            limits.owner_most,
+            limits.max_tier_runs,
+            limits.max_owner_runs,
             lease_s,
             wall_s(),
         )
 
     def cluster(self, cluster: ClusterId) -> Cluster | None:
-        """One cluster."""
+        """Return the cluster of this id."""
         row = self.row("SELECT * FROM clusters WHERE id = ?", cluster)
         return None if row is None else cluster_of(row)
 
     def last_cluster(self, run: RunName) -> Cluster | None:
-        """The latest cluster of a run."""
+        """Return the latest cluster of a run."""
         row = self.row("SELECT * FROM clusters WHERE run = ? ORDER BY seq DESC LIMIT 1", run)
         return None if row is None else cluster_of(row)
 
     def clusters_of(self, run: RunName | None = None) -> list[ClusterId]:
-        """The ids of all clusters of a run, or of all runs, oldest first; also released ones."""
+        """Return the ids of all clusters of a run, or of all runs, oldest first."""
         if run is None:
             rows = self.rows("SELECT id FROM clusters ORDER BY seq")
         else:
@@ -64,7 +64,7 @@ class ClusterTable(Database):
         return [row["id"] for row in rows]
 
     def living_clusters(self, run: RunName | None = None) -> list[Cluster]:
-        """Clusters that are not released yet, oldest first."""
+        """Return the clusters that are not released yet, oldest first."""
         if run is None:
             rows = self.rows("SELECT * FROM clusters WHERE released_at IS NULL ORDER BY seq")
         else:
@@ -74,7 +74,7 @@ class ClusterTable(Database):
         return [cluster_of(row) for row in rows]
 
     def living_with_runs(self) -> list[tuple[Cluster, Run]]:
-        """Clusters that are not released yet, oldest first, each with its run."""
+        """Return the clusters that are not released yet, oldest first, each with its run."""
         runs = {
             row["name"]: run_of(row)
             for row in self.rows(
@@ -86,7 +86,7 @@ class ClusterTable(Database):
         return [(cluster, runs[cluster.run]) for cluster in living if cluster.run in runs]
 
     def orders_of(self, key: str) -> list[Orders]:
-        """The orders to each cluster of the runs of the job that this key tells apart."""
+        """Return the orders to each cluster of the runs of the job with this key."""
         rows = self.rows(
             "SELECT c.orders FROM clusters c JOIN runs r ON r.name = c.run WHERE r.job_key = ?",
             key,
@@ -94,25 +94,25 @@ class ClusterTable(Database):
         return [from_json(Orders, row["orders"]) for row in rows]
 
     def update_cluster(self, cluster: ClusterId, **fields: Any) -> int:
-        """Set columns of a cluster; gives 0 when there is no such cluster."""
+        """Set columns of a cluster. Returns the number of rows changed: 0 for an unknown one."""
         settings = ", ".join(f"{column} = ?" for column in fields)
         return self.write(f"UPDATE clusters SET {settings} WHERE id = ?", *fields.values(), cluster)
 
     def write_view(self, view: ClusterView) -> None:
-        """What the cluster's owner sees now; it names its cluster."""
+        """Record what the cluster's owner sees now; the view names its cluster."""
         self.update_cluster(view.cluster, view=to_json(view))
 
     def register_supervisor(self, cluster: ClusterId, process: ProcessRef) -> None:
-        """This process owns the cluster from now on."""
+        """Record that this process owns the cluster from now on."""
         self.update_cluster(cluster, supervisor_pid=process.pid, supervisor_started=process.started)
 
     def claim_cluster(self, cluster: ClusterId) -> bool:
-        """Whether it is the caller who gives the cluster its supervisor: the first who asks."""
+        """Claim the right to start the cluster's supervisor. True for the first caller only."""
         sql = "UPDATE clusters SET supervisor_pid = ? WHERE id = ? AND supervisor_pid IS NULL"
         return self.write(sql, CLAIMED, cluster) > 0
 
     def renew(self, cluster: ClusterId) -> bool:
-        """One heartbeat of the lease. False when the cluster is not in the ledger (any more)."""
+        """Renew the lease once. Returns False when there is no such living cluster."""
         changed = self.write(
             "UPDATE clusters SET beat = beat + 1, beat_at = ? WHERE id = ? AND released_at IS NULL",
             wall_s(),  # for people to read; a lease is judged by the beat on the judge's own clock
@@ -121,10 +121,10 @@ class ClusterTable(Database):
         return changed > 0
 
     def extend_lease(self, cluster: ClusterId, lease_s: float, order: Order | None = None) -> bool:
-        """A heartbeat that says how long the lease lasts from now on.
+        """Renew the lease and set how long it lasts from now on.
 
-        Both in one statement: a judge never measures the old silence with the new duration.
-        An order is given with it. False when there is no such living cluster.
+        Both happen in one statement, so that a judge never measures the old silence with the new
+        duration.
         """
         with self.transaction() as connection:
             row = connection.execute(
@@ -154,10 +154,7 @@ class ClusterTable(Database):
             )
 
     def mark_released(self, cluster: ClusterId, *, by: str, reason: Reason | None = None) -> bool:
-        """Record that nothing of the cluster is left, its shares neither.
-
-        The first to say so is remembered; gives whether that was us.
-        """
+        """Record that nothing of the cluster is left, its shares neither. True the first time."""
         with self.transaction() as connection:
             connection.execute("DELETE FROM shares WHERE cluster = ?", (cluster,))
             changed = connection.execute(
@@ -168,9 +165,14 @@ class ClusterTable(Database):
             return changed.rowcount > 0
 
     def restore(self, run: Run, cluster: Cluster, shares: Iterable[Share]) -> None:
-        """Write down again a living cluster and its run, after the file was lost or moved aside.
+        """Write a living cluster and its run down again, after the file was lost or moved aside.
 
         What is there already stays as it is.
+
+        Args:
+            run: whose cluster it is.
+            cluster: as its supervisor knows it.
+            shares: what it holds of its pool.
         """
         supervisor = cluster.supervisor or ProcessRef(CLAIMED)
         tables: dict[str, dict[str, Any]] = {
@@ -189,8 +191,8 @@ class ClusterTable(Database):
                 "beat": cluster.renewals,
                 "lease_s": cluster.lease_s,
                 "tier": cluster.limits.tier,
-                "tier_most": cluster.limits.tier_most,
-                "owner_most": cluster.limits.owner_most,
+                "tier_most": cluster.limits.max_tier_runs,
+                "owner_most": cluster.limits.max_owner_runs,
                 "supervisor_pid": supervisor.pid,
                 "supervisor_started": supervisor.started,
                 "orders": cluster.orders_json,

@@ -20,20 +20,20 @@ from ebbtide.infra.records.sqlite.schema import VERSION, upgrade, version_of
 from ebbtide.infra.waiting import wait_until, wall_s
 
 _BUSY_TIMEOUT_S = 10.0
-_HINT = "see that EBB_HOME can be written, then try again"
+_HINT = "make sure that EBB_HOME can be written, then try again"
 _HINTS = {
     "full": "free some disk space, then try again",
-    "I/O error": "free some disk space, and see that EBB_HOME can be written, then try again",
+    "I/O error": "free some disk space, make sure that EBB_HOME can be written, then try again",
     "No space": "free some disk space, then try again",
     "quota": "free some of your disk quota, then try again",
-    "locked": "another process is writing to it for long: try again",
-    "moved aside": "try again: a new one is begun, and living runs sign in again",
+    "locked": "another process is writing to it and does not finish: try again",
+    "moved aside": "try again: a new one is started, and living runs register again",
 }
 _CORRUPT = ("not a database", "malformed", "disk image", "unsupported file format")
 
 
 class Database:
-    """One process' door to the ledger. Not for sharing between threads: open one each.
+    """One process's connection to the ledger. Not for sharing between threads: open one each.
 
     Raises (from every method):
         ProvisioningError: INFRA:LEDGER_UNWRITABLE when the disk is full or the file is locked.
@@ -48,23 +48,23 @@ class Database:
         self._inode = 0
 
     def rows(self, sql: str, *values: Any) -> list[sqlite3.Row]:
-        """All rows of a query."""
+        """Return all rows of a query."""
         with self._guarded() as connection:
             return connection.execute(sql, values).fetchall()
 
     def row(self, sql: str, *values: Any) -> sqlite3.Row | None:
-        """The first row of a query."""
+        """Return the first row of a query; None when there is none."""
         rows = self.rows(sql, *values)
         return rows[0] if rows else None
 
     def write(self, sql: str, *values: Any) -> int:
-        """One statement in a transaction of its own; gives the number of rows it changed."""
+        """Run one statement in a transaction of its own. Returns the number of rows it changed."""
         with self.transaction() as connection:
             return connection.execute(sql, values).rowcount
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
-        """Everything inside happens or nothing; other writers wait meanwhile."""
+        """Run the block in a transaction: all of it happens or nothing; other writers wait."""
         with self._guarded() as connection:
             connection.execute("BEGIN IMMEDIATE")
             try:
@@ -81,7 +81,7 @@ class Database:
             return int(connection.execute("PRAGMA data_version").fetchone()[0])
 
     def check(self) -> None:
-        """Read something: raises when the ledger cannot be used."""
+        """Read something, so that an error is raised when the ledger cannot be used."""
         self.rows("SELECT 1 FROM runs LIMIT 1")
 
     def close(self) -> None:
@@ -136,7 +136,7 @@ class Database:
         return connection
 
     def _own_file(self) -> None:
-        """Ours alone before SQLite makes it open; its ``-wal`` and ``-shm`` follow its mode."""
+        """Make the file private before SQLite opens it; ``-wal`` and ``-shm`` follow its mode."""
         try:
             own_file(self.path)
         except OSError as error:
@@ -172,7 +172,7 @@ class Database:
 
 
 def _switch_to_wal(connection: sqlite3.Connection) -> None:
-    """Of two who open a new file at once, SQLite refuses one at once, whatever its time-out is."""
+    """Switch to WAL; of two who open a new file, SQLite refuses one, which tries again."""
     refused: list[sqlite3.OperationalError] = []
 
     def switched() -> bool:

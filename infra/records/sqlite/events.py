@@ -12,7 +12,7 @@ from ebbtide.infra.waiting import wall_s
 
 
 class EventTable(Database):
-    """Appended, never changed."""
+    """The table of events: appended, never changed. See ``infra.records.store.Events``."""
 
     def append(self, event: Event) -> None:
         """Record that something happened. Its id is given here, and its time where it has none."""

@@ -14,7 +14,7 @@ _COPY_TIMEOUT_S = 60.0
 
 
 def copy_database(source: Path, target: Path) -> None:
-    """A copy of one moment, though others write meanwhile. For its owner's eyes only.
+    """Copy an SQLite file as it is at one moment, though others write; only its owner can read it.
 
     Raises:
         OSError: it could not be read or written.
@@ -32,7 +32,7 @@ def copy_database(source: Path, target: Path) -> None:
 
 
 def count_runs(ledger: Path) -> int:
-    """The runs in a ledger that nobody uses; 0 when there is none.
+    """Count the runs in a ledger that nobody uses; 0 when there is no such file.
 
     Raises:
         OSError: it cannot be read.
@@ -43,13 +43,13 @@ def count_runs(ledger: Path) -> int:
         return int(connection.execute("SELECT count(*) FROM runs").fetchone()[0])
 
 
-def end_what_went_on(ledger: Path, at: float, words: str) -> None:
-    """End all that a copied ledger says is going on: its processes are not those of its new home.
+def end_what_went_on(ledger: Path, at: float, detail: str) -> None:
+    """End all runs and clusters of a copied ledger that had not ended: nothing of them is alive.
 
     Args:
-        ledger: a copy that nobody uses.
-        at: when it was made; Unix time, seconds.
-        words: what each run that went on is told to have ended with.
+        ledger: path of a copy that nobody uses.
+        at: when the copy was made; Unix time, seconds.
+        detail: what each of those runs is recorded to have ended with.
 
     Raises:
         OSError: it cannot be written.
@@ -72,7 +72,7 @@ def end_what_went_on(ledger: Path, at: float, words: str) -> None:
         connection.execute(
             "UPDATE runs SET phase = ?, reason = ?, detail = ?, exit_code = ?, ended = ?"
             " WHERE ended IS NULL",
-            (Phase.FAILED.value, lost.value, words, lost.info.exit_code, at),
+            (Phase.FAILED.value, lost.value, detail, lost.info.exit_code, at),
         )
         connection.execute("UPDATE runs SET flow_pid = NULL")
         connection.execute("UPDATE flow_runs SET pid = 0")  # the reaper says so in Prefect

@@ -27,14 +27,14 @@ _ROWS = (
 
 
 class PrunedTables(Database):
-    """All tables, as far as they know of runs that have ended."""
+    """All tables, as far as runs that have ended are concerned."""
 
     def runs_over(self) -> list[Run]:
-        """Those that have ended and hold nothing any more, the latest first."""
+        """Return the runs that have ended and hold nothing any more, the latest first."""
         return [run_of(row) for row in self.rows(_ENDED)]
 
     def forget_run(self, run: RunName) -> bool:
-        """Forget all about a run that is over; False when it is not, or lives again by now."""
+        """Delete all records of a run that is over; False when it is not, or lives again."""
         with self.transaction() as connection:
             chosen = f"SELECT 1 FROM ({_ENDED}) WHERE name = ?"
             if connection.execute(chosen, (run,)).fetchone() is None:
@@ -44,7 +44,7 @@ class PrunedTables(Database):
         return True
 
     def compact(self) -> None:
-        """Give free pages to the disk; while others write, or there is no room, another time."""
+        """Return free pages to the disk; does nothing while others write or there is no room."""
         uri = f"file:{self.path}?mode=rw"
         with contextlib.suppress(sqlite3.Error):
             connection = sqlite3.connect(uri, uri=True, isolation_level=None)

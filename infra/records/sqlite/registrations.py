@@ -9,10 +9,10 @@ from ebbtide.infra.waiting import wall_s
 
 
 class RegistrationTable(Database):
-    """Flow runs that have said where they run."""
+    """The table of flow runs. See ``infra.records.store.Registrations``."""
 
     def register_process(self, flow_run_id: str, name: str, process: ProcessRef) -> None:
-        """This process is the flow run, from now on."""
+        """Record which process is the flow run from now on."""
         self.write(
             "INSERT OR REPLACE INTO flow_runs VALUES (?, ?, ?, ?, ?)",
             flow_run_id,
@@ -23,7 +23,7 @@ class RegistrationTable(Database):
         )
 
     def registered(self) -> list[Registration]:
-        """All flow runs whose process has not been found dead yet."""
+        """Return all flow runs whose process has not been found dead yet."""
         return [registration_of(row) for row in self.rows("SELECT * FROM flow_runs")]
 
     def is_registered(self, flow_run_id: str) -> bool:
@@ -31,7 +31,7 @@ class RegistrationTable(Database):
         return self.row("SELECT 1 FROM flow_runs WHERE id = ?", flow_run_id) is not None
 
     def unregister_process(self, gone: Registration) -> None:
-        """That process is gone; one that has taken the flow run over since stays registered."""
+        """Remove a process that is gone; one that took the flow run over stays."""
         self.write(
             "DELETE FROM flow_runs WHERE id = ? AND pid = ?", gone.flow_run_id, gone.process.pid
         )

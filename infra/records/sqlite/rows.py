@@ -27,7 +27,7 @@ _KINDS = {kind.value: kind for kind in EventKind}
 
 
 def run_of(row: sqlite3.Row) -> Run:
-    """One run."""
+    """Make a run of its row."""
     return Run(
         name=row["name"],
         spec_json=row["spec"],
@@ -38,7 +38,7 @@ def run_of(row: sqlite3.Row) -> Run:
         exit_code=row["exit_code"],
         ended=row["ended"],
         attempt=row["attempt"],
-        driver=_process(row["flow_pid"], row["flow_started"]),
+        flow_process=_process(row["flow_pid"], row["flow_started"]),
         flow_run_id=row["flow_run_id"],
         stop_reason=_reason(row["stop_reason"]),
         prefect_url=row["prefect_url"],
@@ -49,7 +49,7 @@ def run_of(row: sqlite3.Row) -> Run:
 
 
 def cluster_of(row: sqlite3.Row) -> Cluster:
-    """One cluster."""
+    """Make a cluster of its row."""
     pid = row["supervisor_pid"]
     return Cluster(
         id=row["id"],
@@ -62,7 +62,7 @@ def cluster_of(row: sqlite3.Row) -> Cluster:
         lease_s=row["lease_s"],
         created=row["created"],
         limits=RunLimits(
-            tier=row["tier"], tier_most=row["tier_most"], owner_most=row["owner_most"]
+            tier=row["tier"], max_tier_runs=row["tier_most"], max_owner_runs=row["owner_most"]
         ),
         orders_json=row["orders"],
         view_json=row["view"],
@@ -75,7 +75,7 @@ def cluster_of(row: sqlite3.Row) -> Cluster:
 
 
 def event_of(row: sqlite3.Row) -> Event:
-    """One event; of a kind that this version does not know, a note."""
+    """Make an event of its row; one of a kind that this version does not know is a note."""
     return Event(
         id=row["id"],
         run=row["run"],
@@ -90,7 +90,7 @@ def event_of(row: sqlite3.Row) -> Event:
 
 
 def share_of(row: sqlite3.Row) -> Share:
-    """One share, with its run."""
+    """Make a share of its row, which has its run."""
     return Share(
         run=row["run"],
         cluster=row["cluster"],
@@ -101,7 +101,7 @@ def share_of(row: sqlite3.Row) -> Share:
 
 
 def pool_use_of(line: list[sqlite3.Row], used: sqlite3.Row) -> PoolUse:
-    """A pool, from its living clusters in order and the sum of what they hold."""
+    """Make a pool of its living clusters in order and the sum of what they hold."""
     waiting: list[Entry] = []
     holding: list[Entry] = []
     for row in line:
@@ -110,15 +110,15 @@ def pool_use_of(line: list[sqlite3.Row], used: sqlite3.Row) -> PoolUse:
             run=row["run"],
             tier=row["tier"],
             owner=row["owner"] or "",
-            tier_most=row["tier_most"],
-            owner_most=row["owner_most"],
+            max_tier_runs=row["tier_most"],
+            max_owner_runs=row["owner_most"],
         )
         (waiting if row["state"] == LeaseState.QUEUED else holding).append(entry)
     return PoolUse(waiting=tuple(waiting), holding=tuple(holding), used=Resources(used[0], used[1]))
 
 
 def registration_of(row: sqlite3.Row) -> Registration:
-    """One flow run."""
+    """Make a registration of its row."""
     process = ProcessRef(row["pid"], row["started"])
     return Registration(flow_run_id=row["id"], name=row["name"], process=process)
 

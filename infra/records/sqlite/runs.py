@@ -17,10 +17,10 @@ _BEING_BORN = 200
 
 
 class RunTable(Database):
-    """What was asked for, who drives it, and how it ended."""
+    """The table of runs. See ``infra.records.store.Runs``."""
 
     def reserve(self, run: Run, *, pool: str = "", max_waiting: int | None = None) -> Reserved:
-        """Write a new run down under its name; see ``RunStore``."""
+        """Write a new run down under its name."""
         row = {
             "name": run.name,
             "spec": run.spec_json,
@@ -30,8 +30,8 @@ class RunTable(Database):
             "tags": json.dumps(run.tags),
             "job_key": run.key,
             "flow_run_id": run.flow_run_id,
-            "flow_pid": run.driver.pid if run.driver else None,
-            "flow_started": run.driver.started if run.driver else None,
+            "flow_pid": run.flow_process.pid if run.flow_process else None,
+            "flow_started": run.flow_process.started if run.flow_process else None,
         }
         columns, values = ", ".join(row), ", ".join("?" * len(row))
         sql = f"INSERT INTO runs ({columns}) VALUES ({values}) ON CONFLICT (name) DO NOTHING"
@@ -42,24 +42,24 @@ class RunTable(Database):
         return Reserved.DONE if added else Reserved.NAME_TAKEN
 
     def run(self, name: RunName) -> Run | None:
-        """One run."""
+        """Return the run of this name."""
         row = self.row("SELECT * FROM runs WHERE name = ?", name)
         return None if row is None else run_of(row)
 
     def run_of(self, key: str) -> Run | None:
-        """The latest run of the job that this key tells apart."""
+        """Return the latest run of the job with this key."""
         row = self.row(
             "SELECT * FROM runs WHERE job_key = ? ORDER BY created DESC, rowid DESC LIMIT 1", key
         )
         return None if row is None else run_of(row)
 
     def runs_of(self, key: str) -> list[RunName]:
-        """The names of all runs of the job that this key tells apart, latest first."""
+        """Return the names of all runs of the job with this key, latest first."""
         rows = self.rows("SELECT name FROM runs WHERE job_key = ? ORDER BY rowid DESC", key)
         return [row["name"] for row in rows]
 
     def runs_of_flow(self, flow_run_id: str) -> list[RunName]:
-        """The names of the runs that a flow run drives, and of those of its jobs."""
+        """Return the names of the runs that a flow run drives, and of those of its jobs."""
         rows = self.rows(
             "SELECT name FROM runs WHERE flow_run_id = ? OR job_key LIKE ?",
             flow_run_id,
@@ -68,17 +68,17 @@ class RunTable(Database):
         return [row["name"] for row in rows]
 
     def runs(self, *, open_only: bool = False) -> list[Run]:
-        """All of them, or those that have not ended, in the order they were asked for."""
+        """Return all runs, or those that have not ended, in the order they were asked for."""
         which = "WHERE ended IS NULL" if open_only else ""
         return [run_of(row) for row in self.rows(f"SELECT * FROM runs {which} ORDER BY created")]
 
     def runs_since(self, at: float) -> list[Run]:
-        """Those that were asked for since then (Unix time, seconds), in order."""
+        """Return the runs asked for since then (Unix time, seconds), in order."""
         rows = self.rows("SELECT * FROM runs WHERE created >= ? ORDER BY created", at)
         return [run_of(row) for row in rows]
 
     def run_names(self, beginning: str = "") -> list[RunName]:
-        """All names, latest first; or only ``beginning`` itself and those ``beginning-…``."""
+        """Return all names, latest first; or ``beginning`` itself and those ``beginning-…``."""
         if not beginning:
             rows = self.rows("SELECT name FROM runs ORDER BY created DESC")
         else:
@@ -91,7 +91,7 @@ class RunTable(Database):
         return [row["name"] for row in rows]
 
     def runs_waiting(self, pool: str) -> int:
-        """Runs that wait for room in a pool, and those that have no cluster yet but soon will."""
+        """Count the runs that wait for room in a pool, or will and have no cluster yet."""
         row = self.row(
             "SELECT (SELECT count(*) FROM clusters WHERE released_at IS NULL AND pool = ?"
             " AND state = 'queued') + (SELECT count(*) FROM"
@@ -104,7 +104,7 @@ class RunTable(Database):
         return int(row[0])
 
     def count_runs(self, since: float) -> RunCount:
-        """How many there are, and how many of them since then (Unix time, seconds)."""
+        """Count all runs, and those asked for since then (Unix time, seconds)."""
         row = self.row(
             "SELECT count(*) AS n, min(created) AS first, sum(created > ?) AS recent FROM runs",
             since,
@@ -113,30 +113,35 @@ class RunTable(Database):
         return RunCount(total=row["n"], recent=row["recent"] or 0, first=row["first"])
 
     def update_run(self, name: RunName, **fields: Any) -> int:
-        """Set columns of a run; gives 0 when there is no such run."""
+        """Set columns of a run. Returns the number of rows changed: 0 for an unknown run."""
         settings = ", ".join(f"{column} = ?" for column in fields)
         return self.write(f"UPDATE runs SET {settings} WHERE name = ?", *fields.values(), name)
 
-    def register_driver(self, run: RunName, driver: ProcessRef, flow_run_id: str | None) -> None:
-        """This process drives the run from now on, for this flow run (None: for none)."""
+    def register_flow_process(
+        self, run: RunName, flow_process: ProcessRef, flow_run_id: str | None
+    ) -> None:
+        """Record which process drives the run from now on."""
         self.update_run(
-            run, flow_pid=driver.pid, flow_started=driver.started, flow_run_id=flow_run_id
+            run,
+            flow_pid=flow_process.pid,
+            flow_started=flow_process.started,
+            flow_run_id=flow_run_id,
         )
 
     def set_key(self, run: RunName, key: str | None) -> None:
-        """What its job is told apart by from now on; None: it is not found by a key any more."""
+        """Set the key that identifies the job of a run; None: no key finds it any more."""
         self.update_run(run, job_key=key)
 
     def set_attempt(self, run: RunName, attempt: int) -> None:
-        """The attempt it has got to; 1 = the first."""
+        """Record which attempt the run has got to; 1 = the first."""
         self.update_run(run, attempt=attempt)
 
     def set_prefect_url(self, run: RunName, url: str) -> None:
-        """Where the user interface of the Prefect server is that records it."""
+        """Record the URL of the user interface of the Prefect server that records the run."""
         self.update_run(run, prefect_url=url)
 
     def set_phase(self, run: RunName, phase: Phase) -> None:
-        """What it is at, unless it has ended."""
+        """Record the phase of a run, unless it has ended."""
         self.write("UPDATE runs SET phase = ? WHERE name = ? AND ended IS NULL", phase.value, run)
 
     def request_stop(self, run: RunName, reason: Reason) -> bool:
@@ -147,7 +152,7 @@ class RunTable(Database):
     def end_run(
         self, run: RunName, phase: Phase, reason: Reason | None, detail: str, exit_code: int
     ) -> bool:
-        """Record how it ended. The first to say so is believed; gives whether that was us."""
+        """Record how a run ended. Returns whether this call was the first."""
         changed = self.write(
             "UPDATE runs SET phase = ?, reason = ?, detail = ?, exit_code = ?, ended = ?"
             " WHERE name = ? AND ended IS NULL",

@@ -65,12 +65,12 @@ UPDATE clusters SET orders = json_set(orders, '$.release.reason', NULL)
 
 
 def version_of(connection: sqlite3.Connection) -> int:
-    """Of the ledger that is open; 0 for a new file."""
+    """Return the version of the schema of an open ledger; 0 for a new file."""
     return int(connection.execute("PRAGMA user_version").fetchone()[0])
 
 
 def upgrade(connection: sqlite3.Connection) -> None:
-    """Make the tables of this version, or those of an older version into them.
+    """Bring the tables to this version, or make them in a new file.
 
     To be called inside of a transaction: everything happens or nothing.
     """

@@ -26,18 +26,18 @@ _HOLDERS = (
 
 
 class ShareTable(Database):
-    """Shares of pools."""
+    """The table of shares of pools."""
 
     def pool_use(self, pool: str) -> PoolUse:
-        """Who waits for room in a pool and who has some. Takes no lock: many may look cheaply."""
+        """Return who waits for room in a pool and who has some. Takes no lock."""
         return pool_use_of(self.rows(_LINE, pool), self._used(pool))
 
     def pool_holders(self, pool: str) -> tuple[RunName, ...]:
-        """The runs that hold shares of a pool."""
+        """Return the runs that hold shares of a pool."""
         return tuple(row["run"] for row in self.rows(_HOLDERS, pool))
 
     def used_of(self, pool: str) -> Resources:
-        """What is held of a pool, all together."""
+        """Return how much of a pool is held, by all clusters together."""
         used = self._used(pool)
         return Resources(used[0], used[1])
 
@@ -54,11 +54,11 @@ class ShareTable(Database):
 
         Args:
             cluster: who takes them.
-            pool: of which pool.
+            pool: the pool that they are taken from.
             shares: owner (``head``, ``worker-0``, …) to amount.
-            allowed: asked with what is so now; nobody else can take a share until it is done. Pure:
-                a store may ask again when another was quicker.
-            admit: the cluster leaves the queue with it.
+            allowed: called with the pool as it is now; nobody can take a share meanwhile. Pure: a
+                store may ask again when another was quicker.
+            admit: whether the cluster leaves the queue with it.
 
         Returns:
             Whether they are taken.
@@ -82,11 +82,11 @@ class ShareTable(Database):
         return True
 
     def give_back(self, cluster: ClusterId, owner: str) -> None:
-        """One share is free again."""
+        """Free one share of a cluster."""
         self.write("DELETE FROM shares WHERE cluster = ? AND owner = ?", cluster, owner)
 
     def shares_of(self, run: RunName) -> list[str]:
-        """The owners of the shares that a run's clusters hold."""
+        """Return the owners of the shares that a run's clusters hold."""
         rows = self.rows(
             "SELECT owner FROM shares JOIN clusters ON shares.cluster = clusters.id WHERE run = ?",
             run,
@@ -94,7 +94,7 @@ class ShareTable(Database):
         return [row["owner"] for row in rows]
 
     def shares(self) -> list[Share]:
-        """All of them with their runs: the oldest cluster first, its head before its workers."""
+        """Return all shares with their runs: the oldest cluster first, its head first."""
         rows = self.rows(
             "SELECT c.run, s.* FROM shares s JOIN clusters c ON c.id = s.cluster"
             # worker-2 before worker-10

@@ -20,7 +20,7 @@ _SAMPLE = tuple(field.name for field in fields(Sample))
 
 
 class UsageTable(Database):
-    """What clusters held and used."""
+    """The tables of spans and samples. See ``infra.records.store.Usage``."""
 
     def write_usage(
         self, cluster: ClusterId, spans: Iterable[Span], samples: Sequence[Sample], every: int = 1
@@ -43,7 +43,7 @@ class UsageTable(Database):
                 )
 
     def spans(self, run: RunName) -> list[Span]:
-        """All shares of a run's clusters, oldest first; none lasts longer than its cluster."""
+        """Return all shares of a run's clusters, oldest first; none outlasts its cluster."""
         rows = self.rows(
             "SELECT spans.*, released_at FROM spans JOIN clusters ON clusters.id = spans.cluster"
             " WHERE clusters.run = ? ORDER BY spans.began, spans.owner",
@@ -52,7 +52,7 @@ class UsageTable(Database):
         return [_span(row) for row in rows]
 
     def samples(self, run: RunName) -> list[Sample]:
-        """The samples of a run's clusters, in order. A cluster after the first begins at 0."""
+        """Return the samples of a run's clusters in order; each cluster counts from 0."""
         rows = self.rows(
             "SELECT samples.* FROM samples JOIN clusters ON clusters.id = samples.cluster"
             " WHERE clusters.run = ? ORDER BY clusters.seq, samples.number",
@@ -62,7 +62,7 @@ class UsageTable(Database):
 
 
 def _span(row: Any) -> Span:
-    """With the end it really had: a supervisor that was killed ended none of its spans."""
+    """Return a span with its real end: a supervisor that was killed ended none of its spans."""
     ends = [end for end in (row["ended"], row["released_at"]) if end is not None]
     known = {name: row[name] for name in _SPAN}
     return Span(**{**known, "ended": min(ends, default=None)})

@@ -12,17 +12,17 @@ from ebbtide.infra.request.options import OPTIONS
 
 def test_program_and_its_arguments_are_told_from_ours() -> None:
     found = parse_run(["--workers", "1..8", "train.py", "--", "--epochs", "3"])
-    assert found.words == ("train.py", "--epochs", "3")
+    assert found.argv == ("train.py", "--epochs", "3")
     assert found.options == {"workers": "1..8"}
 
 
 def test_command_may_stand_after_the_dashes_alone() -> None:
-    assert parse_run(["--", "python", "a.py"]).words == ("python", "a.py")
+    assert parse_run(["--", "python", "a.py"]).argv == ("python", "a.py")
 
 
 def test_options_may_follow_the_program() -> None:
     found = parse_run(["hello", "--framework", "dask", "--detach"])
-    assert (found.words, found.options, found.detach) == (("hello",), {"framework": "dask"}, True)
+    assert (found.argv, found.options, found.detach) == (("hello",), {"framework": "dask"}, True)
 
 
 def test_value_may_be_joined_by_an_equals_sign() -> None:
@@ -41,9 +41,21 @@ def test_all_mistakes_are_reported_at_once_with_the_nearest_word() -> None:
         "there is no option --wrokers",
         "there is no option --frame",
         "--tier is given twice",
-        "--name wants a value",
+        "--name needs a value",
     ]
     assert "--workers" in found.problems[0].hint
+
+
+@pytest.mark.parametrize("name", ["--worker", "--frame"])
+def test_value_of_a_misspelt_option_is_no_program(name: str) -> None:
+    found = parse_run([name, "3", "train.py"])
+    assert found.argv == ("train.py",)
+    assert len(found.problems) == 1
+
+
+@pytest.mark.parametrize("name", ["--detsch", "--nothing-like-it"])
+def test_word_after_another_unknown_option_is_the_program(name: str) -> None:
+    assert parse_run([name, "train.py"]).argv == ("train.py",)
 
 
 @pytest.mark.parametrize("name", list(OPTIONS))

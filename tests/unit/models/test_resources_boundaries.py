@@ -82,7 +82,7 @@ def test_slip_is_offered_both_powers_in_a_spelling_that_is_accepted(slip: str, m
 
 @pytest.mark.parametrize("text", ["0", "0..1", "0..0"])
 def test_no_worker_at_all_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="the least is 1"):
+    with pytest.raises(ValueError, match="the minimum is 1"):
         parse_worker_range(text)
 
 

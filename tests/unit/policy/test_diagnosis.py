@@ -38,7 +38,7 @@ def told(*events: Event, phase: Phase = Phase.FAILED, **more: Any) -> Diagnosis:
 @pytest.mark.parametrize("phase", [Phase.QUEUED, Phase.PROVISIONING])
 def test_run_that_waits_says_for_what(phase: Phase) -> None:
     found = told(waiting("CAPACITY:RUNS_AT_MAX", "2 are ahead"), phase=phase)
-    assert found.cause == "it waits: a limit of runs at once is reached"
+    assert found.cause == "it is waiting: the limit of simultaneous runs is reached"
     assert (found.reason, found.evidence) == (Reason.RUNS_AT_MAX, ("2 are ahead",))
     assert found.fix == fix_for(Reason.RUNS_AT_MAX)
 
@@ -70,7 +70,10 @@ def test_queued_run_of_which_nothing_is_known_yet_waits_for_nothing() -> None:
 
 def test_run_that_waited_until_it_failed_tells_the_failure() -> None:
     found = told(waiting("CAPACITY:POOL_AT_MAX", "no room"), reason=Reason.NOT_IN_TIME)
-    assert (found.cause, found.reason) == ("it did not start within its time", Reason.NOT_IN_TIME)
+    assert (found.cause, found.reason) == (
+        "it did not start within the allowed time",
+        Reason.NOT_IN_TIME,
+    )
 
 
 # It failed ------------------------------------------------------------------------------------
@@ -89,7 +92,7 @@ def test_evidence_goes_from_the_detail_to_the_programs_last_words() -> None:
         failed(at=5.0, detail="port 8786 is closed"),
     ]
     words = ("Traceback", "OSError: no")
-    found = told(*events, reason=Reason.HEAD_NOT_READY, detail="after 120 s", last_words=words)
+    found = told(*events, reason=Reason.HEAD_NOT_READY, detail="after 120 s", last_lines=words)
     assert found.evidence == (
         "after 120 s",
         "step head: the head did not answer, port 8786 is closed",
@@ -97,8 +100,8 @@ def test_evidence_goes_from_the_detail_to_the_programs_last_words() -> None:
         "attempt 2 of 3",
         "stderr: Traceback",
         "stderr: OSError: no",
-        "hardware tier took 1.0s",
-        "head took 4.0s",
+        "step hardware tier took 1.0s",
+        "step head took 4.0s",
     )
 
 
@@ -152,19 +155,23 @@ def test_run_that_ended_well_tells_where_its_time_went() -> None:
         event("step_done", 111.0, "tear_down"),
     ]
     found = told(*events, phase=Phase.SUCCEEDED, created=100.0)
-    assert found.cause == "it went well; 82 % of its time was step job"
-    assert found.evidence == ("hardware tier took 1.0s", "job took 9.0s", "released took 1.0s")
+    assert found.cause == "it succeeded; step job took 82 % of the time"
+    assert found.evidence == (
+        "step hardware tier took 1.0s",
+        "step job took 9.0s",
+        "step release took 1.0s",
+    )
     assert (found.reason, found.fix) == (None, "")
 
 
 def test_only_step_has_all_of_the_time() -> None:
     found = told(event("step_done", 7.0, "start_head"), phase=Phase.RUNNING)
-    assert found.cause == "it is running; 100 % of its time was step head"
+    assert found.cause == "it is running; step head took 100 % of the time"
 
 
 def test_steps_that_took_no_time_at_all_are_no_error() -> None:
     found = told(event("step_done", 0.0, "start_head"), phase=Phase.SUCCEEDED)
-    assert found.cause == "it went well; 0 % of its time was step head"
+    assert found.cause == "it succeeded; step head took 0 % of the time"
 
 
 def test_step_done_in_two_attempts_is_summed() -> None:
@@ -174,8 +181,8 @@ def test_step_done_in_two_attempts_is_summed() -> None:
         event("step_done", 17.0, "start_head"),
     ]
     assert told(*events, phase=Phase.SUCCEEDED).evidence == (
-        "head took 15s",
-        "hardware tier took 2.0s",
+        "step head took 15s",
+        "step hardware tier took 2.0s",
     )
 
 
@@ -185,11 +192,11 @@ def test_only_ends_of_steps_divide_the_time() -> None:
         event("step_done", 4.0),
         event("step_done", 6.0, "wait_for_nodes"),
     ]
-    assert told(*events, phase=Phase.SUCCEEDED).evidence == ("nodes took 6.0s",)
+    assert told(*events, phase=Phase.SUCCEEDED).evidence == ("step nodes took 6.0s",)
 
 
 def test_clock_set_back_makes_no_negative_time() -> None:
     events = event("step_done", 95.0, "start_head"), event("step_done", 99.0, "start_workers")
     found = told(*events, phase=Phase.SUCCEEDED, created=100.0)
-    assert found.evidence == ("head took 0.0s", "workers took 4.0s")
-    assert found.cause == "it went well; 100 % of its time was step workers"
+    assert found.evidence == ("step head took 0.0s", "step workers took 4.0s")
+    assert found.cause == "it succeeded; step workers took 100 % of the time"

@@ -16,7 +16,7 @@ def entry(run: str, **more: Any) -> Entry:
     return Entry(ClusterId(f"{run}-1"), RunName(run), **kind)
 
 
-LIMITS = pytest.mark.parametrize("limit", ["tier_most", "owner_most"])
+LIMITS = pytest.mark.parametrize("limit", ["max_tier_runs", "max_owner_runs"])
 
 
 @LIMITS
@@ -50,12 +50,12 @@ def test_one_that_is_held_back_takes_no_slot(limit: str) -> None:
 
 
 def test_limit_of_the_tier_is_named_before_that_of_the_owner() -> None:
-    found = places([entry("a", tier_most=1, owner_most=1)], [entry("x")])
+    found = places([entry("a", max_tier_runs=1, max_owner_runs=1)], [entry("x")])
     assert found["a-1"].limit == "tier small allows 1 run at once"
 
 
 def test_other_tiers_and_owners_do_not_count() -> None:
-    waiting = [entry("a", tier_most=1, owner_most=1)]
+    waiting = [entry("a", max_tier_runs=1, max_owner_runs=1)]
     assert places(waiting, [entry("x", tier="large", owner="bob")])["a-1"] == QueuePosition(())
 
 
@@ -64,4 +64,4 @@ def test_empty_queue_has_no_places() -> None:
 
 
 def test_run_that_waits_alone_has_nobody_ahead() -> None:
-    assert places([entry("a", tier_most=1, owner_most=1)], [])["a-1"] == QueuePosition(())
+    assert places([entry("a", max_tier_runs=1, max_owner_runs=1)], [])["a-1"] == QueuePosition(())

@@ -135,7 +135,7 @@ def test_growth_for_memory_says_so() -> None:
     ("cpu", "declared", "reason"),
     [
         ([100, 100], 2, "held: CPU 100 %, within tolerance"),
-        ([200, 200, 200], 3, "held: CPU 200 %, at the most"),
+        ([200, 200, 200], 3, "held: CPU 200 %, at the maximum"),
         ([10, 10, 10], 3, "CPU 10 % for 5m"),
         ([10, 10, 10, 10], 4, "at most 3 workers are allowed"),
         ([], 4, "outside of 1..3"),

@@ -174,7 +174,7 @@ def test_merge_keys_work(load: Any) -> None:
          "ebb.yaml: line 3: tiers.a is written twice | see also line 2"),
         ("run: {wokers: 2}", "ebb.yaml key wokers is unknown | did you mean workers?"),
         ("run: {workers: 4..1}",
-         "ebb.yaml key workers: '4..1' has its least above its most | write 1..4"),
+         "ebb.yaml key workers: '4..1' has its minimum above its maximum | write 1..4"),
         ("tiers: [a, b]", "ebb.yaml: tiers: it must be a list of NAME: value pairs | "
          "write it like NAME: value"),
         ("pools: {'': {}}", "ebb.yaml: pools: a name is empty | write it like NAME: value"),
@@ -183,7 +183,8 @@ def test_merge_keys_work(load: Any) -> None:
         ("- a", "ebb.yaml: it must be a list of NAME: value pairs | write it like NAME: value"),
         (b"# caf\xe9", "ebb.yaml: it is not UTF-8 (byte 5) | save it as UTF-8"),
         ("pools: {a: {platform: kubernetes, cpu: 1, memory: 1Gi}}",
-         "ebb.yaml: tiers: there is none | only a pool of platform local gets tiers by itself"),
+         "ebb.yaml: tiers: no tier is defined"
+         " | tiers are made automatically only for a pool of platform local"),
     ],
 )  # fmt: skip
 def test_a_bad_file_is_one_clear_problem(problems: Any, text: str, expected: str) -> None:

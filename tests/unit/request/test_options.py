@@ -10,7 +10,9 @@ import pytest
 from ebbtide.infra.errors import Problem
 from ebbtide.infra.models.ids import ClusterId, RunName
 from ebbtide.infra.platforms.local import marks
-from ebbtide.infra.request.options import OPTIONS, RESERVED_VARIABLES, merge, nearest
+from ebbtide.infra.request.hints import nearest
+from ebbtide.infra.request.option_values import RESERVED_VARIABLES
+from ebbtide.infra.request.options import OPTIONS, merge
 
 
 def cli(**values: Any) -> tuple[dict[str, Any], list[Problem]]:

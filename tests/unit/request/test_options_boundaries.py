@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from ebbtide.infra.errors import Problem
-from ebbtide.infra.request.options import did_you_mean, merge, nearest
+from ebbtide.infra.request.hints import did_you_mean, nearest
+from ebbtide.infra.request.options import merge
 
 MIB = 2**20
 
@@ -59,13 +60,16 @@ def test_just_beyond_the_edge_is_refused(name: str, text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "hint"),
     [
-        ("My Run", "write at most 40 of a-z, 0-9 and - between them, like my-run"),
-        ("-x-", "write at most 40 of a-z, 0-9 and - between them, like x"),
-        ("!!!", "write at most 40 of a-z, 0-9 and - between them"),
-        ("ü" + "a" * 60, f"write at most 40 of a-z, 0-9 and - between them, like {'a' * 40}"),
+        ("My Run", "write at most 40 letters a-z, digits and dashes between them, like my-run"),
+        ("-x-", "write at most 40 letters a-z, digits and dashes between them, like x"),
+        ("!!!", "write at most 40 letters a-z, digits and dashes between them"),
+        (
+            "ü" + "a" * 60,
+            f"write at most 40 letters a-z, digits and dashes between them, like {'a' * 40}",
+        ),
         (
             "a" * 39 + " b",
-            f"write at most 40 of a-z, 0-9 and - between them, like {'a' * 39}",
+            f"write at most 40 letters a-z, digits and dashes between them, like {'a' * 39}",
         ),
     ],
     ids=["words", "dashes", "nothing is left", "too long", "cut at a dash"],

@@ -38,8 +38,8 @@ def workdir(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def check(commands: Path, workdir: Path) -> Check:
-    def check_words(*words: str) -> tuple[tuple[str, ...], list[Problem]]:
-        return check_program(words, workdir, search_path=str(commands))
+    def check_words(*argv: str) -> tuple[tuple[str, ...], list[Problem]]:
+        return check_program(argv, workdir, search_path=str(commands))
 
     return check_words
 
@@ -77,7 +77,7 @@ def test_a_command_by_its_path_is_relative_to_the_workdir(check: Check, workdir:
 
 
 @pytest.mark.parametrize(
-    ("words", "summary", "hint"),
+    ("argv", "summary", "hint"),
     [
         ([], "there is no program to run", "ebb run -- python train.py"),
         (["trian.py"], "trian.py does not exist", "did you mean train.py?"),
@@ -100,8 +100,8 @@ def test_a_command_by_its_path_is_relative_to_the_workdir(check: Check, workdir:
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )  # fmt: skip
-def test_what_cannot_be_found(check: Check, words: list[str], summary: str, hint: str) -> None:
-    _, problems = check(*words)
+def test_what_cannot_be_found(check: Check, argv: list[str], summary: str, hint: str) -> None:
+    _, problems = check(*argv)
     said, hinted = only(problems)
     assert said == summary
     assert hinted.startswith(hint)
@@ -129,12 +129,12 @@ def test_a_folder_named_like_a_file_is_refused(check: Check, workdir: Path) -> N
     ids=["open bracket", "indentation", "latin-1", "coding line", "utf-16", "unknown coding",
          "null byte", "return"],
 )  # fmt: skip
-@pytest.mark.parametrize("words", [["bad.py"], ["python3", "bad.py"]], ids=["file", "python"])
+@pytest.mark.parametrize("argv", [["bad.py"], ["python3", "bad.py"]], ids=["file", "python"])
 def test_what_python_cannot_read(
-    check: Check, workdir: Path, words: list[str], source: bytes, summary: str, hint: str
+    check: Check, workdir: Path, argv: list[str], source: bytes, summary: str, hint: str
 ) -> None:
     (workdir / "bad.py").write_bytes(source)
-    said, hinted = only(check(*words)[1])
+    said, hinted = only(check(*argv)[1])
     assert said.startswith("bad.py ")
     assert summary in said
     assert hinted.startswith(hint)
@@ -157,10 +157,10 @@ def test_what_python_can_read(check: Check, workdir: Path, source: bytes) -> Non
 
 
 @pytest.mark.parametrize(
-    "words", [["-c", "1"], ["-m", "trian.py"], ["-uc", "1"], ["-"], [], ["-V"]], ids=" ".join
+    "argv", [["-c", "1"], ["-m", "trian.py"], ["-uc", "1"], ["-"], [], ["-V"]], ids=" ".join
 )
-def test_python_without_a_script_has_nothing_to_check(check: Check, words: list[str]) -> None:
-    assert check("python", *words)[1] == []
+def test_python_without_a_script_has_nothing_to_check(check: Check, argv: list[str]) -> None:
+    assert check("python", *argv)[1] == []
 
 
 def test_a_pipe_is_left_for_the_program_to_read(check: Check, workdir: Path) -> None:

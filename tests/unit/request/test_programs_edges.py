@@ -35,8 +35,8 @@ def workdir(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def check(commands: Path, workdir: Path) -> Check:
-    def problems_of(*words: str, path: str = str(commands)) -> list[Problem]:
-        return check_program(words, workdir, search_path=path)[1]
+    def problems_of(*argv: str, path: str = str(commands)) -> list[Problem]:
+        return check_program(argv, workdir, search_path=path)[1]
 
     return problems_of
 
@@ -184,7 +184,7 @@ def test_what_another_python_says_is_not_shown(
 def test_our_own_python_is_not_asked_twice(
     check: Check, workdir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("subprocess.run", lambda *words, **more: pytest.fail("it was asked"))
+    monkeypatch.setattr("subprocess.run", lambda *argv, **more: pytest.fail("it was asked"))
     (workdir / "bad.py").write_text("(")
     assert len(check("bad.py")) == 1
 
@@ -193,7 +193,7 @@ def test_our_own_python_is_not_asked_twice(
 
 
 @pytest.mark.parametrize(
-    ("words", "folder"),
+    ("argv", "folder"),
     [
         (("/jobs/train.py",), "/jobs"),
         (("/jobs/train.py", "/data/other.py"), "/jobs"),
@@ -206,6 +206,6 @@ def test_our_own_python_is_not_asked_twice(
     ],
 )
 def test_folder_is_that_of_a_script_with_an_absolute_path(
-    words: tuple[str, ...], folder: str | None
+    argv: tuple[str, ...], folder: str | None
 ) -> None:
-    assert folder_of(words) == folder
+    assert folder_of(argv) == folder

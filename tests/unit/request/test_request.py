@@ -65,9 +65,9 @@ def usable(framework: str) -> list[Problem]:
 def build(tmp_path: Path) -> Build:
     (tmp_path / "train.py").touch()
 
-    def build_spec(*words: str, ask: dict[str, Any] | None = None, **cli: Any) -> RunSpec:
+    def build_spec(*argv: str, ask: dict[str, Any] | None = None, **cli: Any) -> RunSpec:
         known: dict[str, Any] = {
-            "words": words or ("train.py",), "cli": cli, "environ": {"TOKEN": "t", "PATH": ""},
+            "argv": argv or ("train.py",), "cli": cli, "environ": {"TOKEN": "t", "PATH": ""},
             "cwd": tmp_path, "catalog": CATALOG, "file_options": {}, "installed": usable,
             "frameworks": ("none", "dask", "ray"), "random": Random(1),
         }  # fmt: skip
@@ -78,9 +78,9 @@ def build(tmp_path: Path) -> Build:
 
 @pytest.fixture
 def problems(build: Build) -> Problems:
-    def problems_of(*words: str, **more: Any) -> list[Problem]:
+    def problems_of(*argv: str, **more: Any) -> list[Problem]:
         with pytest.raises(ConfigurationError) as caught:
-            build(*words, **more)
+            build(*argv, **more)
         return list(caught.value.problems)
 
     return problems_of
@@ -113,7 +113,7 @@ def test_every_option_arrives_in_limits_and_retry(build: Build) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "most"),
+    ("options", "max_processes"),
     [
         ({}, 1000),
         ({"framework": "none"}, 1000),
@@ -123,9 +123,9 @@ def test_every_option_arrives_in_limits_and_retry(build: Build) -> None:
     ],
 )
 def test_more_workers_may_have_more_processes(
-    build: Build, words: dict[str, str], most: int | None
+    build: Build, options: dict[str, str], max_processes: int | None
 ) -> None:
-    assert build(**words).limits.max_processes == most
+    assert build(**options).limits.max_processes == max_processes
 
 
 def test_max_output_arrives_in_limits(build: Build) -> None:
@@ -161,7 +161,7 @@ def test_the_workdir_is_relative_to_where_the_user_is(build: Build, tmp_path: Pa
 
 
 def test_a_python_session_needs_no_program(build: Build) -> None:
-    assert build(ask={"words": None}).job is None
+    assert build(ask={"argv": None}).job is None
 
 
 HELLO = {"hello_argv": ("py", "hello.py"), "hello_defaults": {"workers": "1..2", "lease": "9s"}}
@@ -209,7 +209,7 @@ def test_the_defaults_of_hello_are_only_for_hello(build: Build) -> None:
         ({"platform": "locl"}, Reason.OPTION_INVALID, "no platform is named locl",
          "did you mean local?"),
         ({"workers": "4..1"}, Reason.OPTION_INVALID,
-         "option --workers: '4..1' has its least above its most", "write 1..4"),
+         "option --workers: '4..1' has its minimum above its maximum", "write 1..4"),
         ({"secret": ["TOKN"]}, Reason.SECRET_MISSING, "the secret TOKN is not set in this shell",
          "did you mean TOKEN? or: export TOKN=…"),
         ({"secret": ["KEY"]}, Reason.SECRET_MISSING, "the secret KEY is not set in this shell",
@@ -280,7 +280,7 @@ def test_a_platform_without_tiers_is_a_problem(problems: Problems) -> None:
 
 
 def test_a_missing_program_is_a_problem(problems: Problems) -> None:
-    (problem,) = problems(ask={"words": ()})
+    (problem,) = problems(ask={"argv": ()})
     assert (problem.reason, problem.summary) == (
         Reason.PROGRAM_INVALID, "there is no program to run",
     )  # fmt: skip

@@ -32,7 +32,7 @@ def build(tmp_path: Path, *tiers: HardwareTier, **more: Any) -> RunSpec:
         default_head_tier=shapes[0].name,
     )  # fmt: skip
     known: dict[str, Any] = {
-        "words": ("train.py",), "cli": {}, "environ": {"PATH": ""}, "cwd": tmp_path,
+        "argv": ("train.py",), "cli": {}, "environ": {"PATH": ""}, "cwd": tmp_path,
         "catalog": catalog, "file_options": {}, "installed": lambda _: [],
         "frameworks": ("none", "dask"), "random": Random(1),
     }  # fmt: skip
@@ -67,7 +67,7 @@ def test_owner_is_who_was_named_or_who_asks(
 
 # The built-in job -----------------------------------------------------------------------------
 
-HELLO = {"words": ("hello",), "hello_argv": ("python", "hello.py")}
+HELLO = {"argv": ("hello",), "hello_argv": ("python", "hello.py")}
 
 
 def test_hello_is_the_built_in_job(tmp_path: Path) -> None:
@@ -77,12 +77,12 @@ def test_hello_is_the_built_in_job(tmp_path: Path) -> None:
 
 
 def test_hello_without_a_built_in_job_is_a_command(tmp_path: Path) -> None:
-    said = problem(tmp_path, words=("hello",)).summary
+    said = problem(tmp_path, argv=("hello",)).summary
     assert said == "the command hello was not found on PATH"
 
 
-def test_other_words_are_not_the_built_in_job(tmp_path: Path) -> None:
-    job = build(tmp_path, **{**HELLO, "words": ("train.py",)}).job
+def test_another_program_is_not_the_built_in_job(tmp_path: Path) -> None:
+    job = build(tmp_path, **{**HELLO, "argv": ("train.py",)}).job
     assert job is not None
     assert job.argv[1:] == ("train.py",)
 
@@ -91,7 +91,7 @@ def test_other_words_are_not_the_built_in_job(tmp_path: Path) -> None:
 
 
 def test_session_without_a_program_has_its_workdir_in_the_run(tmp_path: Path) -> None:
-    spec = build(tmp_path, words=None, cli={"workdir": "data"})
+    spec = build(tmp_path, argv=None, cli={"workdir": "data"})
     assert (spec.job, spec.workdir) == (None, str(tmp_path / "data"))
 
 

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from ebbtide.infra.errors import EbbError
-from ebbtide.infra.frameworks.base import ClusterPlan
+from ebbtide.infra.frameworks.base import load_framework
+from ebbtide.infra.frameworks.plan import ClusterPlan
 from ebbtide.infra.models.codec import from_json, to_json
 from ebbtide.infra.models.ids import ClusterId, RunName
 from ebbtide.infra.models.job import RunSpec
@@ -24,6 +25,7 @@ from ebbtide.infra.models.phases import Phase, Reason
 from ebbtide.infra.models.records import Cluster, LeaseState, Run, RunLimits
 from ebbtide.infra.models.resources import NOTHING
 from ebbtide.infra.platforms.local import marks, processes
+from ebbtide.infra.platforms.local.layout import Layout
 from ebbtide.infra.platforms.local.neighbours import say_what_is_held
 from ebbtide.infra.platforms.local.platform import LocalPlatform
 from ebbtide.infra.platforms.local.supervisor.admission import Admission, not_in_time
@@ -61,9 +63,11 @@ class Supervisor:
         self.deadline = self._start_deadline()
         self.admission = Admission(self.spec, cluster, platform, self.reporter)
         self.driver = Driver(self.spec.job, self.place) if self.spec.job else None
+        layout = Layout(settings.cluster_folder(cluster))
         self.context = ClusterContext(
             spec=self.spec,
-            plan=_plan(self.spec, cluster, settings),
+            layout=layout,
+            plan=_plan(self.spec, cluster, layout),
             place=self.place,
             ledger=self.ledger,
             reporter=self.reporter,
@@ -196,26 +200,18 @@ class Supervisor:
         self.context.recorder.forget_written()
 
 
-def _plan(spec: RunSpec, cluster: ClusterId, settings: Settings) -> ClusterPlan:
+def _plan(spec: RunSpec, cluster: ClusterId, layout: Layout) -> ClusterPlan | None:
+    """None for a plain program, which has no members."""
+    if not spec.cluster.has_workers:
+        return None
     workdir = spec.job.workdir if spec.job else spec.workdir
     return ClusterPlan(
         cluster=cluster,
         spec=spec.cluster,
-        folder=settings.cluster_folder(cluster),
-        short_folder=_by_descriptor(settings.cluster_folder(cluster)),
+        paths=layout.member_paths(load_framework(spec.cluster.framework).package),
         workdir=workdir,
         import_path=_import_path(spec, workdir),
     )
-
-
-def _by_descriptor(folder: Path) -> Path:
-    """A short path of a folder, for unix sockets: through a descriptor of ours, while we live.
-
-    A link in a folder that all users share could be foreseen, put there by somebody else, cleaned
-    away below a long run, or left behind by a kill -9. This one is seen by this user only.
-    """
-    number = os.open(folder, os.O_PATH | os.O_DIRECTORY)
-    return Path(f"/proc/{os.getpid()}/fd/{number}")
 
 
 def _import_path(spec: RunSpec, workdir: str) -> tuple[str, ...]:
@@ -252,7 +248,14 @@ def _drain_pipe(read_end: int) -> None:
 
 
 def main(home: Path, run: RunName, cluster: ClusterId, attempt: int) -> None:
-    """Serve one cluster."""
+    """Be the supervisor of one cluster until it is released.
+
+    Args:
+        home: of this installation.
+        run: whose cluster it is.
+        cluster: its id.
+        attempt: of the run; 1 = the first.
+    """
     os.umask(0o077)
     Supervisor(Settings(home=home), run, cluster, attempt).serve()
 

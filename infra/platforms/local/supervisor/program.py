@@ -82,7 +82,13 @@ class Driver:
         return True
 
     def end(self, reason: Reason, detail: str, *, at_once: bool = False) -> None:
-        """End the program for a reason of ours: SIGTERM, and SIGKILL three seconds later."""
+        """End the program for a reason of ours: SIGTERM, and SIGKILL three seconds later.
+
+        Args:
+            reason: why, recorded as the reason of its end.
+            detail: one sentence for people.
+            at_once: whether it gets SIGKILL at once.
+        """
         if not self.running or self._process is None:
             return
         self._ended_because = (reason, detail)

@@ -18,6 +18,7 @@ from ebbtide.infra.models.records import EventKind
 from ebbtide.infra.platforms.local.processes import ProcessContext
 from ebbtide.infra.platforms.local.supervisor.program import Driver
 from ebbtide.infra.platforms.local.supervisor.status import StatusReporter
+from ebbtide.infra.policy.exits import exit_sentence
 
 
 class Programs:
@@ -75,5 +76,6 @@ class Programs:
         for name, view in now.items():
             if view.ended_at is not None and before.get(name) != view:
                 well = view.exit_code == 0 and view.reason is None
-                words = "ended well" if well else f"failed: {view.detail or view.exit_code}"
+                ended = "ended well" if well else exit_sentence(view.exit_code)
+                words = f"{ended}: {view.detail}" if view.detail else ended
                 self._reporter.event(EventKind.NOTE, f"program {name} {words}")

@@ -45,7 +45,13 @@ class StatusReporter:
         self.view = replace(self.view, **fields)
 
     def done(self, step: Step, message: str, **data: Any) -> None:
-        """A step has been reached."""
+        """Record that a step has been reached.
+
+        Args:
+            step: the step.
+            message: one sentence for people.
+            data: more of it, for machines; JSON can hold it.
+        """
         self.event(EventKind.STEP_DONE, message, step=step, **data)
         if step in _PHASES:
             self.phase(_PHASES[step])

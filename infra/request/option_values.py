@@ -1,0 +1,138 @@
+"""Reading the text of one option: each function returns its value or says what is wrong.
+
+Every function takes what a user typed, and raises a ValueError ``what is wrong; what to write``.
+Does not belong here: which option a text is for, where it was found (``infra.request.options``).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+
+from ebbtide.infra.models.resources import parse_duration_s, parse_memory
+from ebbtide.infra.request.hints import did_you_mean
+
+RESERVED_VARIABLES = (
+    "EBB_CLUSTER",
+    "EBB_HOME",
+    "EBB_OUTPUT_DIR",
+    "EBB_PROCESS",
+    "EBB_ROLE",
+    "EBB_RUN",
+)
+"""Ebb marks and finds its processes by these; a program's ``--env`` must not overwrite them."""
+
+_MIN_OUTPUT_BYTES = 2**20
+_MIN_PROCESSES = 10
+
+RETRY_REASONS = ("capacity", "infra", "job")
+
+
+def parse_word(text: str) -> str:
+    """Any text that is not empty, without the spaces around it."""
+    if not text.strip():
+        raise ValueError("it is empty; leave it out or write a word")
+    return text.strip()
+
+
+def parse_choice(*known: str) -> Callable[[str], str]:
+    """Return a parser that accepts these texts and nothing else."""
+
+    def parse(text: str) -> str:
+        if text.strip() in known:
+            return text.strip()
+        hint = did_you_mean(text, known, otherwise="write one of them")
+        raise ValueError(f"{text!r} is not one of {', '.join(known)}; {hint}")
+
+    return parse
+
+
+def parse_percent(text: str) -> float:
+    """A percentage from 1 to 1000, with or without the sign."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*%?", text.strip())
+    if not match or not 1 <= float(match[1]) <= 1000:
+        raise ValueError(f"{text!r} is not a percentage from 1 to 1000; write it like 80")
+    return float(match[1])
+
+
+def parse_attempts(text: str) -> int:
+    """A number of attempts, from 1 to 10."""
+    if not re.fullmatch(r"[1-9]|10", text.strip()):
+        raise ValueError(f"{text!r} is not a number of attempts; write 1 to 10")
+    return int(text)
+
+
+def parse_lease_s(text: str) -> float:
+    """The duration of a lease in seconds, two or more."""
+    seconds = parse_duration_s(text)
+    if seconds < 2:
+        raise ValueError(f"{text!r} is too short for a lease; the minimum is 2s")
+    return seconds
+
+
+def parse_duration_or_never_s(text: str) -> float | None:
+    """A duration in seconds; None for ``never`` and ``none``."""
+    return None if text.strip() in ("never", "none") else parse_duration_s(text)
+
+
+def parse_output_bytes(text: str) -> int | None:
+    """A number of bytes, one MiB or more; None for ``none``."""
+    if text.strip() == "none":
+        return None
+    try:
+        amount = parse_memory(text)
+    except ValueError as error:
+        raise ValueError(str(error).replace("of memory", "of output")) from None
+    if amount < _MIN_OUTPUT_BYTES:
+        raise ValueError(f"{text!r} is too little output to keep; the minimum is 1Mi")
+    return amount
+
+
+def parse_processes(text: str) -> int | str | None:
+    """A number of processes; ``auto`` stays as it is, None for ``none``."""
+    word = text.strip()
+    if word in ("auto", "none"):
+        return None if word == "none" else word
+    if not word.isdecimal() or int(word) < _MIN_PROCESSES:
+        rule = f"write {_MIN_PROCESSES} or more, auto, or none"
+        raise ValueError(f"{text!r} is not a number of processes; {rule}")
+    return int(word)
+
+
+def parse_retry(text: str) -> tuple[str, ...]:
+    """The families of failures to retry, in the order of ``RETRY_REASONS``; empty for ``never``."""
+    if text.strip() == "never":
+        return ()
+    asked = [parse_choice(*RETRY_REASONS)(word) for word in text.split(",")]
+    return tuple(reason for reason in RETRY_REASONS if reason in asked)
+
+
+def parse_run_name(text: str) -> str:
+    """A run's name: lower case letters, digits and dashes, 40 characters or fewer."""
+    if re.fullmatch(r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?", text):
+        return text
+    near = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:40].strip("-")
+    rule = "write at most 40 letters a-z, digits and dashes between them"
+    raise ValueError(f"{text!r} is not a run's name; {rule}" + (f", like {near}" if near else ""))
+
+
+def parse_variable_name(text: str) -> str:
+    """The name of an environment variable that Ebb does not set itself."""
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", text):
+        raise ValueError(f"{text!r} is not a variable's name; write letters, digits and _")
+    if text in RESERVED_VARIABLES:
+        raise ValueError(f"{text} is set by ebb itself; choose another name")
+    return text
+
+
+def parse_assignment(text: str) -> tuple[str, str]:
+    """Name and value of ``NAME=value``."""
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise ValueError(f"{text!r} has no value; write it like NAME=value")
+    return parse_variable_name(name), value
+
+
+def distinct(names: Iterable[str]) -> tuple[str, ...]:
+    """The names without repetitions, each at its first place."""
+    return tuple(dict.fromkeys(names))
