@@ -31,7 +31,7 @@ from ebbtide.infra.errors import EbbError, JobError
 from ebbtide.infra.lifecycle import steps as plain
 from ebbtide.infra.lifecycle.once import Done, New, Running, begin, drive, look_up
 from ebbtide.infra.lifecycle.outcome import RunResult, result_of
-from ebbtide.infra.lifecycle.steps import Scene
+from ebbtide.infra.lifecycle.steps import Attempt
 from ebbtide.infra.lifecycle.stop import stop_run
 from ebbtide.infra.lifecycle.submission import RunRequest
 from ebbtide.infra.models.ids import RunName
@@ -160,23 +160,23 @@ def _carry_out(program: list[str], options: dict[str, Any], run: str) -> Any:  #
     return None
 
 
-def _run_user_job(scene: Scene) -> Any:
+def _run_user_job(attempt: Attempt) -> Any:
     """A flow that shall be suspended is so between jobs: a program that has begun may end."""
     try:
-        return steps.run_user_job(scene)
+        return steps.run_user_job(attempt)
     except Pause:
-        view = scene.platform.observe(scene.cluster)
+        view = attempt.platform.observe(attempt.cluster)
         if view is None or view.job.started_at is None:
             raise
-        return plain.run_user_job(scene)
+        return plain.run_user_job(attempt)
 
 
-def _tear_down(scene: Scene, reason: Reason | None) -> None:
+def _tear_down(attempt: Attempt, reason: Reason | None) -> None:
     """Every task of a flow that shall be suspended raises Pause, also the one that releases."""
     try:
-        steps.tear_down(scene, reason)
+        steps.tear_down(attempt, reason)
     except Pause:
-        plain.tear_down(scene, reason)
+        plain.tear_down(attempt, reason)
 
 
 SEVEN = seven_steps({Step.RUN_USER_JOB: _run_user_job, Step.TEAR_DOWN: _tear_down})

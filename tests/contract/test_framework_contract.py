@@ -44,7 +44,7 @@ def stand(request: pytest.FixtureRequest, home_of_module: Path) -> Iterator[Stan
 
 @pytest.fixture
 def framework(stand: Stand) -> Framework:
-    return load_framework(stand.scene.spec.cluster.framework)
+    return load_framework(stand.attempt.spec.cluster.framework)
 
 
 def test_workers_count_when_they_have_registered_with_the_head(stand: Stand) -> None:
