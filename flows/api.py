@@ -47,7 +47,7 @@ def run(*program: object, **options: Unpack[RunOptions]) -> RunResult:
     argv = tuple(str(word) for word in program)
     settings = load_settings()
     store = open_store(settings)
-    spec = spec_for(RunRequest(words=argv, options=dict(options)), store, os.environ, Path.cwd())
+    spec = spec_for(RunRequest(argv=argv, options=dict(options)), store, os.environ, Path.cwd())
     spec = runs.begin(store, spec)
     screen = TextScreen()
     screen.plan(spec)

@@ -85,7 +85,7 @@ def _run(name: str, home: Path) -> Path:
     settings, ledger = load_settings(), Ledger(home)
     framework = next(word for word in ("dask", "ray", "spark") if word in name)
     options = {"workers": "1..2", "framework": framework}
-    request = RunRequest(words=(f"examples/{name}.py",), options=options)
+    request = RunRequest(argv=(f"examples/{name}.py",), options=options)
     spec = spec_for(request, ledger, {}, ROOT)
     runs.begin(ledger, spec)
     carry_out(settings, ledger, spec, steps)
