@@ -8,28 +8,23 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Unpack
 
 from ebbtide.flows.cli.runs.viewer import Viewer
 from ebbtide.flows.cli.screen import TextScreen
 from ebbtide.flows.launch import launch
-from ebbtide.infra.errors import EbbError
 from ebbtide.infra.frameworks.base import load_framework
 from ebbtide.infra.lifecycle import steps
-from ebbtide.infra.lifecycle.heartbeat import Heartbeat
 from ebbtide.infra.lifecycle.held_programs import Program, checked_program, folder_for, run_on
 from ebbtide.infra.lifecycle.once import take_over
 from ebbtide.infra.lifecycle.outcome import RunResult, result_of
-from ebbtide.infra.lifecycle.steps import Scene
-from ebbtide.infra.lifecycle.stop import release_and_end
+from ebbtide.infra.lifecycle.provision import session
+from ebbtide.infra.lifecycle.steps import Scene, scene_of
 from ebbtide.infra.lifecycle.submission import RunRequest, session_request, spec_for
 from ebbtide.infra.models.cluster import ClusterView
-from ebbtide.infra.platforms.base import load_platform
 from ebbtide.infra.records import runs
 from ebbtide.infra.records.opening import open_store
-from ebbtide.infra.records.store import RunStore
 from ebbtide.infra.request.keywords import ClusterOptions, RunOptions, documented
 from ebbtide.infra.request.program_check import folder_of
 from ebbtide.infra.settings import Settings, load_settings
@@ -51,14 +46,14 @@ def run(*program: object, **options: Unpack[RunOptions]) -> RunResult:
     """
     argv = tuple(str(word) for word in program)
     settings = load_settings()
-    ledger = open_store(settings)
-    spec = spec_for(RunRequest(words=argv, options=dict(options)), ledger, os.environ, Path.cwd())
-    spec = runs.begin(ledger, spec)
+    store = open_store(settings)
+    spec = spec_for(RunRequest(words=argv, options=dict(options)), store, os.environ, Path.cwd())
+    spec = runs.begin(store, spec)
     screen = TextScreen()
     screen.plan(spec)
-    flow = launch(settings, ledger, spec, detach=False)
-    Viewer(settings, ledger, spec, flow, screen).follow(lambda: None)
-    row = ledger.run(spec.name)
+    flow = launch(settings, store, spec, detach=False)
+    Viewer(settings, store, spec, flow, screen).follow(lambda: None)
+    row = store.run(spec.name)
     assert row is not None
     return result_of(settings, row)
 
@@ -134,9 +129,7 @@ class Cluster:
 
     def _run(self, program: Program) -> RunResult:
         folder = folder_for(self._settings, self.name, program)
-        platform = load_platform(self._scene.spec.platform, self._settings)
-        own = replace(self._scene, platform=platform)  # a store is not shared between threads
-        return run_on(own, folder, program)
+        return run_on(self._scene.for_this_thread(self._settings), folder, program)
 
     def close_client(self) -> None:
         """Let go of the head before it goes."""
@@ -168,34 +161,15 @@ def cluster(
         ProvisioningError: head or workers did not come.
     """
     settings = load_settings()
-    ledger = open_store(settings)
+    store = open_store(settings)
     asked = {"framework": framework, "name": name or None, **options}
-    spec = spec_for(session_request(asked), ledger, os.environ, Path.cwd())
-    spec = runs.begin(ledger, spec)
-    platform = load_platform(spec.platform, settings)
-    id_ = runs.cluster_id(spec.name, 1)
-    scene = Scene(platform=platform, spec=spec, cluster=id_, attempt=1)
-    with Heartbeat(settings, spec.platform, id_, spec.lease_s), _recorded(ledger, scene):
-        take_over(ledger, spec.name, "")
-        steps.request_hardware_tier(scene)
-        steps.wait_for_nodes(scene)
-        steps.start_head(scene)
-        steps.start_workers(scene)
-        held = Cluster(scene, steps.attach_autoscaler(scene), settings)
+    spec = spec_for(session_request(asked), store, os.environ, Path.cwd())
+    spec = runs.begin(store, spec)
+    take_over(store, spec.name, "")
+    scene = scene_of(settings, store, spec)
+    with session(settings, store, scene, steps, driver="the session") as view:
+        held = Cluster(scene, view, settings)
         try:
             yield held
         finally:
             held.close_client()
-
-
-@contextlib.contextmanager
-def _recorded(ledger: RunStore, scene: Scene) -> Iterator[None]:
-    """Release and record the end, whatever it was."""
-    error: EbbError | None = None
-    try:
-        yield
-    except BaseException as failure:
-        error = runs.session_error(failure, "the session")
-        raise
-    finally:
-        release_and_end(ledger, scene, error, steps.tear_down)

@@ -33,7 +33,7 @@ from ebbtide.infra.records import runs
 from ebbtide.infra.records.opening import open_store
 from ebbtide.infra.records.store import RunStore
 from ebbtide.infra.settings import Settings, load_settings
-from ebbtide.infra.waiting import wait_until
+from ebbtide.infra.waiting import now_s, wait_until
 
 _HEAD_START_S = 10.0
 _FIRST_OUTPUT_S = 2.0
@@ -70,7 +70,7 @@ def _run_flow(settings: Settings, store: RunStore, spec: RunSpec) -> None:
         with contextlib.suppress(EbbError):  # recorded where it was raised
             carry_out(settings, store, spec, steps)
         return
-    _let_the_program_start(settings, spec)
+    _let_the_program_start(settings, store, spec)
     try:
         os.environ.update(_prefect_environment(settings, store, spec.name))
         # Only now: importing Prefect reads the environment, and takes its time.
@@ -88,7 +88,7 @@ def _run_flow(settings: Settings, store: RunStore, spec: RunSpec) -> None:
             carry_out(settings, store, spec, steps)
 
 
-def _let_the_program_start(settings: Settings, spec: RunSpec) -> None:
+def _let_the_program_start(settings: Settings, store: RunStore, spec: RunSpec) -> None:
     """Wait until the cluster and the program have started, before Prefect is imported.
 
     Importing Prefect takes a core for a second. A program imports its framework before it prints
@@ -122,7 +122,8 @@ def _let_the_program_start(settings: Settings, spec: RunSpec) -> None:
 
     wait_until(started_or_stuck, timeout_s=_HEAD_START_S)
     # A crowd that waits must not fill the memory with Prefect: who stands far behind comes later.
-    wait_until(near_its_turn, timeout_s=spec.limits.start_within_s, longest_s=_LONGEST_LOOK_S)
+    left_s = runs.start_deadline(store, spec, cluster, 1).left_s(now_s())
+    wait_until(near_its_turn, timeout_s=left_s, longest_s=_LONGEST_LOOK_S)
     wait_until(started_or_stuck, timeout_s=_HEAD_START_S)
     wait_until(said_something, timeout_s=_FIRST_OUTPUT_S, longest_s=0.05)
 

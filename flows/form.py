@@ -18,8 +18,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ebbtide.infra.errors import ConfigurationError, Problem
 from ebbtide.infra.frameworks.base import known_frameworks
-from ebbtide.infra.lifecycle.submission import RunRequest, catalog_for
+from ebbtide.infra.lifecycle.submission import RunRequest
 from ebbtide.infra.models.phases import Reason
+from ebbtide.infra.request.catalog import catalog_for
 from ebbtide.infra.request.options import OPTIONS
 
 _MAX_WORKERS = 1000

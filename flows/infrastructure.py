@@ -16,8 +16,8 @@ from prefect.client.orchestration import SyncPrefectClient, get_client
 from ebbtide.flows.prefect_state.registration import register_process
 from ebbtide.infra.escaping import markdown
 from ebbtide.infra.lifecycle.inventory import Overview, gather
-from ebbtide.infra.lifecycle.submission import catalog_for
 from ebbtide.infra.presentation.tables import Row, Table, moment, tables
+from ebbtide.infra.request.catalog import catalog_for
 from ebbtide.infra.settings import Settings, load_settings
 from ebbtide.tasks.artifacts import put_current
 

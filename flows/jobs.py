@@ -12,8 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, Unpack, cast
+from typing import Any, Unpack
 from uuid import UUID
 
 from prefect import flow, get_run_logger, task
@@ -26,11 +25,11 @@ from prefect.states import Cancelled, Completed
 from ebbtide.flows.authoring.holding import HeldCluster, cluster
 from ebbtide.flows.authoring.identity import job_key
 from ebbtide.flows.authoring.parallel import TaskGroup, parallel, stoppable
+from ebbtide.flows.authoring.seven_steps import seven_steps
 from ebbtide.flows.prefect_state.registration import ended_by, register_process, reporting
 from ebbtide.infra.errors import EbbError, JobError
 from ebbtide.infra.lifecycle import steps as plain
-from ebbtide.infra.lifecycle.attempts import SevenSteps
-from ebbtide.infra.lifecycle.once import begin, run_once
+from ebbtide.infra.lifecycle.once import Done, New, Running, begin, drive, look_up
 from ebbtide.infra.lifecycle.outcome import RunResult, result_of
 from ebbtide.infra.lifecycle.steps import Scene
 from ebbtide.infra.lifecycle.stop import stop_run
@@ -97,25 +96,27 @@ def keyed_job(
 @task(name="job", cache_policy=NO_CACHE, persist_result=False)
 def _job(request: RunRequest, key: str) -> RunResult:
     settings = load_settings()
-    ledger = open_store(settings)
-    found = ledger.run_of(key)
-    if found is not None and found.phase is Phase.SUCCEEDED:
-        get_run_logger().info("done before, by run %s", found.name)
-        return result_of(settings, found)
-    goes_on = found is not None and not found.over
-    name = found.name if found and goes_on else begin(ledger, request, key=key).name
-    ledger.close()
+    store = open_store(settings)
+    match look_up(store, key):
+        case Done(run):
+            get_run_logger().info("done before, by run %s", run.name)
+            return result_of(settings, run)
+        case Running(run):
+            name = run.name
+        case New():
+            name = begin(store, request, key=key).name
+    store.close()
     with stoppable(partial(stop_run, settings, name, Reason.CANCELLED)):
-        _as_flow_run(name, request, key)
-    ended = ledger.run_of(key)
+        _as_flow_run(name, request)
+    ended = store.run(name)
     assert ended is not None
     return result_of(settings, ended)
 
 
-def _as_flow_run(run: RunName, request: RunRequest, key: str) -> None:
+def _as_flow_run(run: RunName, request: RunRequest) -> None:
     carry = _carry_out.with_options(flow_run_name=run)
     try:
-        carry(list(request.words or ()), dict(request.options), key)
+        carry(list(request.words or ()), dict(request.options), run)
     except CancelledRun:
         raise JobError(Reason.CANCELLED) from None
     except Pause:
@@ -139,18 +140,21 @@ def _end_flow_run_of(run: RunName) -> None:
 
 
 @flow(name="job", validate_parameters=False, persist_result=False)
-def _carry_out(program: list[str], options: dict[str, Any], key: str) -> Any:
-    """One job of another flow.
+def _carry_out(program: list[str], options: dict[str, Any], run: str) -> Any:  # noqa: ARG001
+    """One job of another flow. What it was asked for is a parameter so that Prefect shows it.
 
     Args:
         program: the program and its arguments.
         options: those of ``ebb run``.
-        key: what tells the job apart when its flow is run again.
+        run: that has begun for it.
     """
-    settings, request = load_settings(), RunRequest(words=tuple(program), options=options)
+    settings = load_settings()
     id_ = register_process(settings)
+    store = open_store(settings)
+    found = store.run(RunName(run))
+    assert found is not None
     try:
-        run_once(settings, request, SEVEN, key=key, flow_run_id=id_, watching=reporting(settings))
+        drive(settings, store, found.spec, SEVEN, flow_run_id=id_, watching=reporting(settings))
     except EbbError as error:
         return ended_by(error)
     return None
@@ -175,9 +179,5 @@ def _tear_down(scene: Scene, reason: Reason | None) -> None:
         plain.tear_down(scene, reason)
 
 
-_OURS = {Step.RUN_USER_JOB: _run_user_job, Step.TEAR_DOWN: _tear_down}
-SEVEN = cast(
-    SevenSteps,
-    SimpleNamespace(**{step.value: _OURS.get(step) or getattr(steps, step.value) for step in Step}),
-)
+SEVEN = seven_steps({Step.RUN_USER_JOB: _run_user_job, Step.TEAR_DOWN: _tear_down})
 """The seven tasks, in a way that a suspension neither loses a result nor a cluster."""

@@ -14,14 +14,13 @@ from ebbtide.infra.errors import EbbError
 from ebbtide.infra.lifecycle import steps
 from ebbtide.infra.lifecycle.attempts import carry_out
 from ebbtide.infra.lifecycle.heartbeat import Heartbeat
-from ebbtide.infra.lifecycle.steps import Scene
+from ebbtide.infra.lifecycle.steps import Scene, scene_of
 from ebbtide.infra.models.cluster import AutoscalePolicy, ClusterSpec, ClusterView
 from ebbtide.infra.models.hardware import HardwareTier, NodePool
 from ebbtide.infra.models.ids import RunName
 from ebbtide.infra.models.job import JobSpec, Limits, RetryPolicy, RunSpec
 from ebbtide.infra.models.records import Event, Run
 from ebbtide.infra.models.resources import Resources
-from ebbtide.infra.platforms.local.platform import LocalPlatform
 from ebbtide.infra.records import runs
 from ebbtide.infra.records.ledger import Ledger
 from ebbtide.infra.settings import Settings
@@ -80,9 +79,8 @@ def standing(home: Path, spec: RunSpec, *, autoscale: bool = True) -> Iterator[S
     settings = Settings(home=home)
     ledger = Ledger(home)
     runs.begin(ledger, spec)
-    name = runs.cluster_id(spec.name, 1)
-    scene = Scene(platform=LocalPlatform(settings), spec=spec, cluster=name, attempt=1)
-    with Heartbeat(settings, "local", name, spec.lease_s):
+    scene = scene_of(settings, ledger, spec)
+    with Heartbeat(settings, "local", scene.cluster, spec.lease_s):
         try:
             steps.request_hardware_tier(scene)
             steps.wait_for_nodes(scene)

@@ -5,11 +5,12 @@ Does not belong here: anything that knows one framework, platform or command.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -35,6 +36,26 @@ def wait_until(probe: Callable[[], T], timeout_s: float, why: str) -> T:
         threading.Event().wait(min(interval, left))
         interval = min(interval * 1.5, _LONGEST_S)
     return value
+
+
+@contextlib.contextmanager
+def within(timeout_s: float, why: str) -> Iterator[None]:
+    """The block is given up, as a failure, when it takes longer; for the main thread only.
+
+    Raises:
+        AssertionError: with ``why`` when the time is up.
+    """
+
+    def give_up(*_: object) -> None:
+        raise AssertionError(f"not within {timeout_s:g} s: {why}")
+
+    before = signal.signal(signal.SIGALRM, give_up)
+    signal.setitimer(signal.ITIMER_REAL, timeout_s)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ A suspended flow is not there to want its cluster, so it is released and made an
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from typing import Unpack
 
@@ -18,28 +18,27 @@ from prefect.exceptions import Pause
 from ebbtide.flows.api import Cluster
 from ebbtide.flows.authoring.identity import cluster_key, root_flow_run
 from ebbtide.flows.authoring.parallel import stoppable
+from ebbtide.flows.authoring.seven_steps import seven_steps
 from ebbtide.infra.errors import (
     ConfigurationError,
-    EbbError,
     Problem,
     ReleaseError,
     error_for,
 )
 from ebbtide.infra.lifecycle import steps as plain
-from ebbtide.infra.lifecycle.heartbeat import Heartbeat
 from ebbtide.infra.lifecycle.held_programs import Program, done_before, folder_for, run_on
-from ebbtide.infra.lifecycle.once import begin, take_over
+from ebbtide.infra.lifecycle.once import Running, begin, look_up, take_over
 from ebbtide.infra.lifecycle.outcome import RunResult
-from ebbtide.infra.lifecycle.steps import Scene
-from ebbtide.infra.lifecycle.stop import release_and_end, stop_run
+from ebbtide.infra.lifecycle.provision import Suspension, session
+from ebbtide.infra.lifecycle.steps import Scene, scene_of
+from ebbtide.infra.lifecycle.stop import stop_run
 from ebbtide.infra.lifecycle.submission import session_request
 from ebbtide.infra.models.cluster import ClusterView
 from ebbtide.infra.models.job import RunSpec
 from ebbtide.infra.models.orders import Keep
-from ebbtide.infra.models.phases import Reason
+from ebbtide.infra.models.phases import Reason, Step
 from ebbtide.infra.models.records import Event, EventKind
 from ebbtide.infra.models.resources import format_duration, parse_duration_s
-from ebbtide.infra.platforms.base import load_platform
 from ebbtide.infra.records import runs
 from ebbtide.infra.records.opening import open_store
 from ebbtide.infra.records.store import RunStore
@@ -92,78 +91,45 @@ def cluster(
     keep_s = _keep_s(keep_while_suspended)
     key = cluster_key(name)
     settings = load_settings()
-    ledger = open_store(settings)
+    store = open_store(settings)
     asked = {"framework": framework, **options}
-    spec = _adopted(settings, ledger, key)
-    spec = spec or begin(ledger, session_request(asked), key=key)
-    take_over(ledger, spec.name, root_flow_run())
-    scene = _scene(settings, spec)
-    lease = partial(_keep, ledger, scene, key, keep_s)
+    found = look_up(store, key)
+    if isinstance(found, Running) and _adopted(settings, store, found.run.spec):
+        spec = found.run.spec
+    else:
+        spec = begin(store, session_request(asked), key=key)
+    take_over(store, spec.name, root_flow_run())
+    scene = scene_of(settings, store, spec)
+    suspension = Suspension(Pause, partial(_keep, store, scene, key, keep_s))
     with (
         stoppable(partial(stop_run, settings, spec.name, Reason.CANCELLED)),
-        Heartbeat(settings, spec.platform, scene.cluster, spec.lease_s),
-        _released(ledger, scene, lease),
+        session(settings, store, scene, _SEVEN, driver="the flow", suspension=suspension) as view,
     ):
-        held = HeldCluster(scene, _stand(ledger, scene), settings, key)
+        held = HeldCluster(scene, view, settings, key)
         try:
             yield held
         finally:
             held.close_client()
 
 
-def _stand(ledger: RunStore, scene: Scene) -> ClusterView:
-    """Steps 1 to 5, seen in the UI as tasks of the flow."""
-    steps.request_hardware_tier(scene)
-    ledger.extend_lease(
-        scene.cluster, scene.spec.lease_s
-    )  # an adopted one may have been kept for longer
-    steps.wait_for_nodes(scene)
-    steps.start_head(scene)
-    steps.start_workers(scene)
-    steps.attach_autoscaler(scene)
-    view = scene.platform.observe(scene.cluster)
-    assert view is not None
-    return view
+def _adopted(settings: Settings, store: RunStore, spec: RunSpec) -> bool:
+    """Whether what an earlier process of the flow run left can be gone on with; else it is ended.
 
-
-def _adopted(settings: Settings, ledger: RunStore, key: str) -> RunSpec | None:
-    """What an earlier process of the same flow run left standing. What is broken is released."""
-    found = ledger.run_of(key)
-    if found is None or found.over:
-        return None
-    spec = found.spec
-    scene = _scene(settings, spec)
+    Args:
+        settings: of this installation.
+        store: with the run.
+        spec: of the run, which has not ended.
+    """
+    scene = scene_of(settings, store, spec)
     scene.platform.reap(scene.cluster)  # what nobody takes care of cannot be adopted
     view = scene.platform.observe(scene.cluster)
     if view is None or (view.released_at is None and view.failure is None):
-        return spec
+        store.extend_lease(scene.cluster, spec.lease_s)  # it may have been kept for longer
+        return True
     lost = runs.cluster_error(view) or error_for(Reason.FLOW_LOST)
     plain.tear_down(scene, lost.reason)
-    runs.end(ledger, spec.name, lost, lost.exit_code)
-    return None
-
-
-def _scene(settings: Settings, spec: RunSpec) -> Scene:
-    platform = load_platform(spec.platform, settings)
-    return Scene(platform=platform, spec=spec, cluster=runs.cluster_id(spec.name, 1), attempt=1)
-
-
-@contextlib.contextmanager
-def _released(ledger: RunStore, scene: Scene, keep: Callable[[], bool]) -> Iterator[None]:
-    """Release and record the end, whatever it was; a suspension may keep the cluster instead."""
-    error: EbbError | None = None
-    kept = False
-    try:
-        yield
-    except Pause:
-        kept = keep()
-        raise
-    except BaseException as failure:
-        error = runs.session_error(failure, "the flow")
-        raise
-    finally:
-        if not kept:
-            release_and_end(ledger, scene, error, _tear_down)
+    runs.end(store, spec.name, lost, lost.exit_code)
+    return False
 
 
 def _tear_down(scene: Scene, reason: Reason | None) -> None:
@@ -176,25 +142,26 @@ def _tear_down(scene: Scene, reason: Reason | None) -> None:
         plain.tear_down(scene, reason)
 
 
-def _keep(ledger: RunStore, scene: Scene, key: str, keep_s: float | None) -> bool:
-    """Let the lease last while the flow is suspended. Gives whether the cluster stays."""
-    if keep_s is None or _kept_before(ledger, key):
-        words = "released: its flow is suspended; it is made anew on resume"
-        _note(ledger, scene, words)
+_SEVEN = seven_steps({Step.TEAR_DOWN: _tear_down})
+
+
+def _keep(store: RunStore, scene: Scene, key: str, keep_s: float | None) -> bool:
+    """Let the lease last while the flow is suspended. Returns whether the cluster stays."""
+    if keep_s is None or _kept_before(store, key):
+        _note(store, scene, "released: its flow is suspended; it is made anew on resume")
         return False
-    stays = ledger.extend_lease(scene.cluster, keep_s, Keep())
-    words = f"kept for {format_duration(keep_s)} at most: its flow is suspended"
-    _note(ledger, scene, words)
+    stays = store.extend_lease(scene.cluster, keep_s, Keep())
+    _note(store, scene, f"kept for {format_duration(keep_s)} at most: its flow is suspended")
     return stays
 
 
-def _note(ledger: RunStore, scene: Scene, words: str) -> None:
+def _note(store: RunStore, scene: Scene, message: str) -> None:
     run, cluster = scene.spec.name, scene.cluster
-    ledger.append(Event(run=run, cluster=cluster, kind=EventKind.NOTE, message=words))
+    store.append(Event(run=run, cluster=cluster, kind=EventKind.NOTE, message=message))
 
 
-def _kept_before(ledger: RunStore, key: str) -> bool:
-    return any(orders.kept for orders in ledger.orders_of(key))
+def _kept_before(store: RunStore, key: str) -> bool:
+    return any(orders.kept for orders in store.orders_of(key))
 
 
 def _keep_s(text: str | None) -> float | None:
@@ -210,17 +177,16 @@ def _keep_s(text: str | None) -> float | None:
 
 @task(name="run_program", cache_policy=NO_CACHE, persist_result=False)
 def _run_program(scene: Scene, settings: Settings, key: str, program: Program) -> RunResult:
-    ledger = open_store(settings)
-    done = done_before(settings, ledger, key, program)
-    ledger.close()
+    store = open_store(settings)
+    done = done_before(settings, store, key, program)
+    store.close()
     if done is not None:
         get_run_logger().info("done before: %s", done.run)
         return done
-    own = _scene(settings, scene.spec)  # a ledger is not shared between threads
     folder = folder_for(settings, scene.spec.name, program)
     with stoppable(partial(_stop_program, settings, scene, folder.name)):
-        return run_on(own, folder, program)
+        return run_on(scene.for_this_thread(settings), folder, program)
 
 
 def _stop_program(settings: Settings, scene: Scene, name: str) -> None:
-    _scene(settings, scene.spec).platform.stop_program(scene.cluster, name)
+    scene.for_this_thread(settings).platform.stop_program(scene.cluster, name)

@@ -212,7 +212,8 @@ def program_text(spec: RunSpec) -> str:
     if spec.job is None:
         return "a Python session"
     argv = spec.job.argv
-    if spec.cluster.has_workers and argv == load_framework(spec.cluster.framework).hello():
+    framework = load_framework(spec.cluster.framework) if spec.cluster.has_workers else None
+    if framework is not None and argv == framework.hello(sys.executable):
         return "hello"
     text = " ".join(argv[1:] if argv[0] == sys.executable and argv[1:] else argv)
     return text if len(text) < _LONGEST_PROGRAM else text[: _LONGEST_PROGRAM - 1] + "…"

@@ -25,8 +25,8 @@ from prefect.states import Cancelled, Crashed
 
 from ebbtide.infra.errors import EbbError
 from ebbtide.infra.installation import rounds
+from ebbtide.infra.installation.keeping import keep_to_limits
 from ebbtide.infra.lifecycle import reaper
-from ebbtide.infra.lifecycle.keeping import keep_to_limits
 from ebbtide.infra.models.phases import Reason
 from ebbtide.infra.platforms.local import marks
 from ebbtide.infra.records.opening import open_store

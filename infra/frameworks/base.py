@@ -8,13 +8,13 @@ and load are asked of the head, and the stop signal of a worker starts its drain
 from __future__ import annotations
 
 import importlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Protocol, cast
 
 from ebbtide.infra.errors import Problem
+from ebbtide.infra.frameworks.plan import ClusterPlan, MemberAddress, SecretFile
 from ebbtide.infra.models.cluster import ClusterSpec
-from ebbtide.infra.models.ids import ClusterId
 from ebbtide.infra.models.job import JobSpec
 
 _REGISTRY = {
@@ -25,22 +25,6 @@ _REGISTRY = {
 
 WITHOUT_CLUSTER = "none"
 """``framework: none`` runs a plain program on a tier."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClusterPlan:
-    """What a framework must know to write its command lines."""
-
-    cluster: ClusterId
-    spec: ClusterSpec
-    folder: Path
-    """The cluster's own folder, private to this user and gone after release."""
-    short_folder: Path | None = None
-    """Another path of the same folder, short enough for unix sockets (107 bytes in all)."""
-    workdir: str = "/"
-    """Where workers run, so that relative paths in tasks mean what they mean in the program."""
-    import_path: tuple[str, ...] = ()
-    """Folders from which workers import the user's modules, as the driver does."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +40,7 @@ class HeadInfo:
     """A head that answers."""
 
     address: str
-    """In the framework's own spelling, such as ``tls://127.0.0.1:40001``."""
+    """In the framework's own spelling, such as ``tls://10.0.0.7:8786``."""
     dashboard: str
     """URL for people."""
     status_url: str
@@ -100,41 +84,82 @@ class Framework(Protocol):
     """
 
     name: str
+    package: str
+    """What an interpreter must be able to import."""
+    distinct_hosts: bool
+    """Whether each worker must have a host of its own: its head tells workers apart by nothing
+    else. Pods have; a platform that runs several on one machine gives each an address."""
 
-    def problems(self) -> list[Problem]:
-        """Why it cannot be used on this machine; empty when it can."""
+    def problems(self, python: str) -> list[Problem]:
+        """Why it cannot be used by the interpreter of this process; empty when it can.
+
+        ``python`` is that interpreter as people know it: its path.
+        """
         ...
 
     def found(self) -> str:
         """Versions of what it needs, for ``ebb doctor``; asked when there are no problems."""
         ...
 
-    def refusals(self, spec: ClusterSpec, job: JobSpec | None) -> list[Problem]:
-        """Why this cluster, or this program on it, could never work; empty when it can."""
+    def refusals(self, spec: ClusterSpec, job: JobSpec | None, python: str) -> list[Problem]:
+        """Why this cluster, or this program on it, could never work.
+
+        Args:
+            spec: the cluster.
+            job: the program; None for a session.
+            python: the path of the interpreter of this process, which members run with.
+
+        Returns:
+            Every reason; empty when there is none.
+        """
         ...
 
-    def prepare(self, plan: ClusterPlan) -> None:
-        """Write what head, workers and driver share (keys) into the plan's folder."""
+    def prepare(self, plan: ClusterPlan) -> tuple[SecretFile, ...]:
+        """New keys and configuration for one cluster, as values.
+
+        The platform puts them at ``plan.paths.secrets`` before it starts a member, once a cluster:
+        each call makes others.
+        """
         ...
 
-    def head(self, plan: ClusterPlan) -> ProcessSpec:
-        """The head's command line."""
+    def head(self, plan: ClusterPlan, at: MemberAddress) -> ProcessSpec:
+        """The head's command line.
+
+        It says where it answers (``heads.published``) once it has answered in its own protocol.
+        """
         ...
 
-    def worker(self, plan: ClusterPlan, name: str) -> ProcessSpec:
-        """A worker's command line. It may be started before the head answers, and waits for it."""
+    def worker(self, plan: ClusterPlan, name: str, at: MemberAddress) -> ProcessSpec:
+        """A worker's command line. It may be started before the head answers, and waits for it.
+
+        Args:
+            plan: of the cluster.
+            name: by which ``status`` shall call it; one worker's in the cluster's whole life.
+            at: where it listens.
+
+        Returns:
+            The process, with nothing secret in it.
+        """
         ...
 
-    def find_head(self, plan: ClusterPlan) -> HeadInfo | None:
-        """The head once it has answered in its own protocol, else None. Must be cheap."""
+    def status(self, head: HeadInfo, hosts: Mapping[str, str]) -> FrameworkStatus | None:
+        """What the head says now; None when it does not answer within a second.
+
+        ``hosts`` has the host of each worker and its name, for heads that know only hosts.
+        """
         ...
 
-    def status(self, head: HeadInfo) -> FrameworkStatus | None:
-        """What the head says now; None when it does not answer within a second."""
-        ...
+    def driver_env(self, plan: ClusterPlan, at: MemberAddress, head: HeadInfo) -> dict[str, str]:
+        """What makes a program connect by itself.
 
-    def driver_env(self, plan: ClusterPlan, head: HeadInfo) -> dict[str, str]:
-        """What makes a program connect by itself. Paths of secrets, never secrets."""
+        Args:
+            plan: of the cluster.
+            at: where a driver listens for its workers.
+            head: the head that answers.
+
+        Returns:
+            Environment variables: paths of secrets, never secrets.
+        """
         ...
 
     def client(self, address: str, environment: dict[str, str]) -> Any:
@@ -144,8 +169,8 @@ class Framework(Protocol):
         """
         ...
 
-    def hello(self) -> tuple[str, ...]:
-        """The command line of the built-in job."""
+    def hello(self, python: str) -> tuple[str, ...]:
+        """The command line of the built-in job with this interpreter."""
         ...
 
 

@@ -1,4 +1,4 @@
-"""HTTP to servers of this machine: never through a proxy, whatever the user's environment says.
+"""HTTP to servers of our own clusters: never through a proxy, whatever the user's environment says.
 
 Standard library only: it is run beside heads and workers.
 """

@@ -20,10 +20,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from email.message import Message
 from http import HTTPStatus
-from pathlib import Path
 from typing import Any
 
-from ebbtide.infra.frameworks.door import CHALLENGE, OPEN_PATH, Door, read_secret
+from ebbtide.infra.frameworks.door import CHALLENGE, OPEN_PATH, Door
 from ebbtide.infra.frameworks.heads import STATUS_PATH
 
 _HEAD_TIMEOUT_S = 10.0
@@ -39,8 +38,8 @@ _Answer = Callable[[], dict[str, Any]]
 class Page:
     """The framework's own page."""
 
+    host: str
     port: int
-    """On loopback."""
     authorization: str
     """The header that lets us in."""
 
@@ -55,9 +54,10 @@ class _Request:
 class Front:
     """Listens from the start, so that its port is known before the framework begins."""
 
-    def __init__(self, folder: Path, usual_port: int = 0):
-        self._door = Door(read_secret(folder))
-        self._socket = _listen(usual_port)
+    def __init__(self, door: Door, bind: str, usual_port: int = 0):
+        """Listen on ``bind`` at the usual port, or at any when that is taken."""
+        self._door = door
+        self._socket = _listen(bind, usual_port)
         self.port: int = self._socket.getsockname()[1]
         self._answer: _Answer = dict
         self._page: Page | None = None
@@ -105,11 +105,10 @@ class Front:
             await _pass_on(request, self._page, reader, writer)
 
 
-def _listen(usual_port: int) -> socket.socket:
-    """On the usual port, or on any when that is taken."""
+def _listen(bind: str, usual_port: int) -> socket.socket:
     with contextlib.suppress(OSError):
-        return socket.create_server(("127.0.0.1", usual_port))
-    return socket.create_server(("127.0.0.1", 0))
+        return socket.create_server((bind, usual_port))
+    return socket.create_server((bind, 0))
 
 
 def _parsed(raw: bytes) -> _Request | None:
@@ -151,7 +150,7 @@ async def _pass_on(
     request: _Request, page: Page, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
 ) -> None:
     try:
-        answers, questions = await asyncio.open_connection("127.0.0.1", page.port)
+        answers, questions = await asyncio.open_connection(page.host, page.port)
     except OSError:
         words = (
             b"the page behind does not answer yet, or no more; this page looks again each second\n"

@@ -16,14 +16,16 @@ from ebbtide.infra.frameworks.door import basic, read_secret
 
 _ANSWER_TIMEOUT_S = 1.0
 STATUS_PATH = "/ebb/status"
-_FILE = "head.json"
 
 
-def published(folder: Path) -> HeadInfo | None:
-    """What the head wrote into the cluster's folder once it had answered."""
+def published(head_file: Path, secrets: Path) -> HeadInfo | None:
+    """The head once it has answered in its own protocol and said where; None before.
+
+    Cheap. Both paths are as the caller sees them.
+    """
     try:
-        found = json.loads((folder / _FILE).read_text())
-        return HeadInfo(**found, secret=read_secret(folder))
+        found = json.loads(head_file.read_text())
+        return HeadInfo(**found, secret=read_secret(secrets))
     except FileNotFoundError:
         return None
 
@@ -42,14 +44,13 @@ def ask_status(head: HeadInfo) -> FrameworkStatus | None:
     return FrameworkStatus(workers=workers, running=data["running"], queued=data["queued"])
 
 
-def publish(folder: Path, *, address: str, front_port: int) -> None:
+def publish(head_file: Path, *, address: str, front: str) -> None:
     """Write where this head answers, all at once.
 
     Args:
-        folder: the cluster's folder.
-        address: where the framework's clients connect.
-        front_port: the port of the front, which serves dashboard and status.
+        head_file: where.
+        address: in the framework's own spelling.
+        front: the URL of its front, without a path.
     """
-    front = f"http://127.0.0.1:{front_port}"
     ready = {"address": address, "dashboard": front, "status_url": front + STATUS_PATH}
-    write_whole(folder / _FILE, json.dumps(ready))
+    write_whole(head_file, json.dumps(ready))

@@ -19,18 +19,19 @@ print(".".join(map(str, sys.version_info[:3])), version(sys.argv[1]))
 """
 
 
-def mismatch(job: JobSpec | None, package: str, *, python_parts: int) -> list[Problem]:
+def mismatch(job: JobSpec | None, package: str, python: str, *, python_parts: int) -> list[Problem]:
     """Find differences that the framework would only complain about when everything is running.
 
     Args:
         job: whose argv may begin with another Python than ours; None for a session.
         package: the framework's distribution, whose versions must be equal.
+        python: the path of the interpreter of this process, with which the cluster is made.
         python_parts: how much of Python's version must be equal: 2 is 3.11, 3 is 3.11.7.
 
     Returns:
         One problem, or none when the two may work together.
     """
-    if job is None or not _other_python(job.argv[0]):
+    if job is None or not _other_python(job.argv[0], python):
         return []
     try:
         ours = f"{'.'.join(map(str, sys.version_info[:3]))} {version(package)}"
@@ -44,15 +45,16 @@ def mismatch(job: JobSpec | None, package: str, *, python_parts: int) -> list[Pr
         if theirs is None
         else f"is {theirs.split()[0]} with {package} {theirs.split()[1]}"
     )
-    python, _, framework = ours.partition(" ")
-    summary = f"{job.argv[0]} {found}; the cluster has Python {python} with {package} {framework}"
+    our_python, _, framework = ours.partition(" ")
+    has = f"Python {our_python} with {package} {framework}"
+    summary = f"{job.argv[0]} {found}; the cluster has {has}"
     hint = "give ebb the program without an interpreter (ebb run PROGRAM.py), or use the same one"
     return [Problem(Reason.PROGRAM_INVALID, summary, hint)]
 
 
-def _other_python(word: str) -> bool:
+def _other_python(word: str, python: str) -> bool:
     name = Path(word).name
-    return name.startswith("python") and Path(word).absolute() != Path(sys.executable).absolute()
+    return name.startswith("python") and Path(word).absolute() != Path(python).absolute()
 
 
 def _versions(python: str, package: str) -> str | None:

@@ -41,20 +41,22 @@ def told_to_leave() -> threading.Event:
     return told
 
 
-def wait_for_head(folder: Path, timeout_s: float, told: threading.Event) -> dict[str, str] | None:
-    """Wait until the head has published where it answers.
+def wait_for_head(
+    head_file: Path, timeout_s: float, told: threading.Event
+) -> dict[str, str] | None:
+    """Wait until it is known where the head answers.
 
     Args:
-        folder: the cluster's folder.
-        timeout_s: maximum number of seconds to wait.
-        told: set when this worker is told to leave; ends the waiting.
+        head_file: where it is written.
+        timeout_s: how long to wait, in seconds.
+        told: set when this worker is told to leave.
 
     Returns:
-        What the head has published; None when it did not, or the worker is to leave.
+        What was published; None when it was not in time, or when told to leave before.
     """
     backoff = Backoff(timeout_s, told)
-    while not (folder / "head.json").exists():
+    while not head_file.exists():
         if not backoff.wait():
             return None
-    found: dict[str, str] = json.loads((folder / "head.json").read_text())
+    found: dict[str, str] = json.loads(head_file.read_text())
     return found

@@ -7,19 +7,25 @@ flow is still there, for it may ask what its jobs have done. Sums of ``ebb cost`
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from ebbtide.infra.files.private import locked, write_private
 from ebbtide.infra.installation.footprint import size_of
 from ebbtide.infra.models.ids import RunName
 from ebbtide.infra.models.keep import Keep
+from ebbtide.infra.models.resources import format_memory
 from ebbtide.infra.platforms.local import marks
+from ebbtide.infra.records.opening import open_store
 from ebbtide.infra.records.store import RunStore
+from ebbtide.infra.request.catalog import catalog_for
 from ebbtide.infra.settings import Settings
 from ebbtide.infra.waiting import wall_s
 
+_PRUNE_EVERY_S = 3600.0
 _ASIDE = ".pruned-"
 """Begins the name of a folder that is being deleted; no run's name begins so."""
 
@@ -100,6 +106,36 @@ def prune(settings: Settings, store: RunStore, old: Iterable[Old]) -> int:
         shutil.rmtree(left, ignore_errors=True)
     store.compact()
     return freed + max(0, before - _ledger_size(settings))
+
+
+def keep_to_limits(settings: Settings, *, every_s: float = _PRUNE_EVERY_S) -> str:
+    """Delete what ``keep`` of ebb.yaml does not want, unless done within ``every_s`` seconds.
+
+    Returns:
+        What was done, in words; empty when there was nothing to do.
+
+    Raises:
+        EbbError: ebb.yaml is not valid, or the ledger cannot be written.
+    """
+    lock = settings.home / "prune.lock"
+    with locked(lock, wait=False) as mine:
+        found = lock.stat()
+        done_at = found.st_mtime if found.st_size else 0.0
+        if not mine or wall_s() - done_at < every_s:
+            return ""
+        write_private(lock, ".")  # its time is that of the last round
+        return _delete(settings)
+
+
+def _delete(settings: Settings) -> str:
+    keep = catalog_for(os.environ, Path.cwd())[0].keep
+    ledger = open_store(settings)
+    try:
+        old = beyond(settings, ledger, keep)
+        freed = prune(settings, ledger, old) if old else 0
+    finally:
+        ledger.close()
+    return f"deleted {len(old)} runs beyond {keep}: {format_memory(freed)} free" if old else ""
 
 
 def _ledger_size(settings: Settings) -> int:

@@ -2,6 +2,7 @@
 
 A program is told apart by its name and command line. Its folder is below that
 of the run that held the cluster; a cluster that was replaced has another run with the same key.
+A program is no run: it has no row in the store, so what ``once`` asks a store is read from folders.
 """
 
 from __future__ import annotations
@@ -25,6 +26,16 @@ from ebbtide.infra.request.program_check import check_program
 from ebbtide.infra.settings import Settings
 
 _FACTS = "program.json"
+
+
+@dataclass(frozen=True, slots=True)
+class _Start:
+    """One start of a program, as its folder tells."""
+
+    facts: str
+    """See ``Program.facts``; empty: it does not count, its output was not what was wanted."""
+    ended: bool
+    succeeded: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,22 +108,23 @@ def run_on(scene: Scene, folder: Path, program: Program) -> RunResult:
 
 
 def done_before(
-    settings: Settings, ledger: RunStore, key: str, program: Program
+    settings: Settings, store: RunStore, key: str, program: Program
 ) -> RunResult | None:
     """Look for an earlier start of a program that ended well, under any run of this key.
 
     Args:
         settings: of this installation.
-        ledger: its store of runs.
+        store: with the runs.
         key: of the cluster that is held.
         program: the same one, with the same arguments.
 
     Returns:
         The result of that start; None when there was none.
     """
-    for run in ledger.runs_of(key):
+    for run in store.runs_of(key):
         for folder in sorted(_programs(settings, run).glob("*")):
-            if _read(folder / _FACTS) == program.facts and _ended_well(folder):
+            start = _start_in(folder)
+            if start.facts == program.facts and start.succeeded:
                 return result_in(folder, run)
     return None
 
@@ -136,7 +148,8 @@ def folder_for(settings: Settings, run: RunName, program: Program) -> Path:
         try:
             folder.mkdir(mode=0o700)
         except FileExistsError:
-            if _read(folder / _FACTS) == program.facts and not any(folder.glob("exit-*.json")):
+            start = _start_in(folder)
+            if start.facts == program.facts and not start.ended:
                 return folder
             number += 1
             continue
@@ -161,12 +174,14 @@ def _programs(settings: Settings, run: RunName) -> Path:
     return settings.run_folder(run) / "programs"
 
 
-def _ended_well(folder: Path) -> bool:
-    for path in folder.glob("exit-*.json"):
+def _start_in(folder: Path) -> _Start:
+    """The only reader of what the platform and ``folder_for`` have written there."""
+    succeeded, ends = False, list(folder.glob("exit-*.json"))
+    for path in ends:
         with contextlib.suppress(ValueError):
-            facts = json.loads(_read(path))
-            return facts["exit_code"] == 0 and facts["reason"] is None
-    return False
+            end = json.loads(_read(path))
+            succeeded = end["exit_code"] == 0 and end["reason"] is None
+    return _Start(facts=_read(folder / _FACTS), ended=bool(ends), succeeded=succeeded)
 
 
 def _read(path: Path) -> str:

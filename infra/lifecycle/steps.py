@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
 
 from ebbtide.infra.errors import CapacityError, EbbError, ProvisioningError, ReleaseError
 from ebbtide.infra.models.cluster import ClusterView
@@ -17,14 +16,18 @@ from ebbtide.infra.models.ids import ClusterId
 from ebbtide.infra.models.job import JobSpec, RunSpec
 from ebbtide.infra.models.phases import Reason, Step
 from ebbtide.infra.models.resources import format_duration
-from ebbtide.infra.platforms.base import HeldResource, Platform
+from ebbtide.infra.platforms.base import HeldResource, Platform, load_platform
+from ebbtide.infra.policy.limits import StartDeadline, has_started
 from ebbtide.infra.records import runs
-from ebbtide.infra.waiting import wait_until
+from ebbtide.infra.records.store import RunStore
+from ebbtide.infra.settings import Settings
+from ebbtide.infra.waiting import now_s, wait_until
 
 _RELEASE_TIMEOUT_S = 20.0
 _START_SLACK_S = 5.0
-"""The supervisor judges the time to start; this much later we judge it without one."""
-_LOOK_AGAIN_S = 3600.0
+"""So much later than the platform's own judge: it knows better what was waited for."""
+_LOOK_AGAIN_S = 1.0
+"""A cluster that does not change is looked after so often: its owner may have died."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +38,35 @@ class Scene:
     spec: RunSpec
     cluster: ClusterId
     attempt: int
+    """1 = the first."""
+    deadline: StartDeadline
+    """For steps 2 to 5 and the program's start, all together. Of this process."""
+
+    def for_this_thread(self, settings: Settings) -> Scene:
+        """The same with a platform of its own: a store is not shared between threads."""
+        return replace(self, platform=load_platform(self.spec.platform, settings))
+
+
+def scene_of(settings: Settings, store: RunStore, spec: RunSpec, attempt: int = 1) -> Scene:
+    """Return the nth attempt of a run, whether its cluster is there or not.
+
+    Args:
+        settings: of this installation.
+        store: with the run.
+        spec: of the run.
+        attempt: 1 = the first; a session has no other.
+
+    Returns:
+        The attempt, with a platform of this thread.
+    """
+    cluster = runs.cluster_id(spec.name, attempt)
+    return Scene(
+        platform=load_platform(spec.platform, settings),
+        spec=spec,
+        cluster=cluster,
+        attempt=attempt,
+        deadline=runs.start_deadline(store, spec, cluster, attempt),
+    )
 
 
 def request_hardware_tier(scene: Scene) -> None:
@@ -83,13 +115,12 @@ def run_user_job(scene: Scene) -> ClusterView:
         ProvisioningError: when its cluster was lost below it.
     """
     scene.platform.start_job(scene.cluster)
-    view = _look(scene)
-    while view.job.ended_at is None:
-        error = runs.cluster_error(view)
-        if error is not None:
-            raise error
-        before = view
-        view = wait_until(partial(_changed, scene, before), timeout_s=_LOOK_AGAIN_S) or before
+
+    def error_of(view: ClusterView) -> EbbError | None:
+        started = has_started(view, with_program=True)
+        return runs.cluster_error(view) or (None if started else _too_late(scene))
+
+    view = _wait(scene, lambda view: view.job.ended_at is not None, error_of)
     error = runs.job_error(view)
     if error is not None:
         raise error
@@ -109,13 +140,11 @@ def run_program(scene: Scene, name: str, job: JobSpec) -> None:
         ProvisioningError: its cluster was lost below it.
     """
     scene.platform.start_program(scene.cluster, name, job)
-    view = _look(scene)
-    while name not in view.programs or view.programs[name].ended_at is None:
-        error = runs.cluster_error(view)
-        if error is not None:
-            raise error
-        before = view
-        view = wait_until(partial(_changed, scene, before), timeout_s=_LOOK_AGAIN_S) or before
+
+    def ended(view: ClusterView) -> bool:
+        return name in view.programs and view.programs[name].ended_at is not None
+
+    view = _wait(scene, ended, runs.cluster_error)
     error = runs.job_error(replace(view, job=view.programs[name]))
     if error is not None:
         raise error
@@ -147,34 +176,57 @@ def tear_down(scene: Scene, reason: Reason | None, *, at_once: bool = False) -> 
     return []
 
 
-def _reached(scene: Scene, reached: Callable[[ClusterView], bool]) -> ClusterView:
-    def arrived() -> ClusterView | None:
-        view = _look(scene)
-        if reached(view):
+def look(scene: Scene) -> ClusterView:
+    """What is now; of a cluster that is not known (any more) an empty view."""
+    return scene.platform.observe(scene.cluster) or ClusterView(cluster=scene.cluster)
+
+
+def _reached(scene: Scene, done: Callable[[ClusterView], bool]) -> ClusterView:
+    """The view as soon as a step before the program's start is done."""
+
+    def error_of(view: ClusterView) -> EbbError | None:
+        return runs.job_error(view) or runs.cluster_error(view) or _too_late(scene)
+
+    return _wait(scene, done, error_of)
+
+
+def _wait(
+    scene: Scene,
+    done: Callable[[ClusterView], bool],
+    error_of: Callable[[ClusterView], EbbError | None],
+) -> ClusterView:
+    """Wait for something of a cluster. One that nobody takes care of is released meanwhile.
+
+    Args:
+        scene: whose cluster it is.
+        done: whether it has come.
+        error_of: why it cannot come any more; None when it can.
+
+    Returns:
+        What the cluster is then.
+
+    Raises:
+        EbbError: that of ``error_of``.
+    """
+    platform, cluster = scene.platform, scene.cluster
+    while True:
+        platform.reap(cluster)
+        seen = platform.observe(cluster)
+        view = seen or ClusterView(cluster=cluster)
+        if done(view):
             return view
-        error = runs.job_error(view) or runs.cluster_error(view)
+        error = error_of(view)
         if error is not None:
             raise error
+        platform.watch(cluster, seen, _LOOK_AGAIN_S)
+
+
+def _too_late(scene: Scene) -> EbbError | None:
+    """The platform judges the time to start; this is for where it has nobody who does."""
+    if not scene.deadline.passed(now_s() - _START_SLACK_S):
         return None
-
-    timeout_s = scene.spec.limits.start_within_s + _START_SLACK_S
-    view = wait_until(arrived, timeout_s=timeout_s)
-    if view is None:
-        allowed = format_duration(scene.spec.limits.start_within_s)
-        raise CapacityError(Reason.NOT_IN_TIME, detail=f"{allowed} allowed by --start-within")
-    return view
-
-
-def _look(scene: Scene) -> ClusterView:
-    """What is now. One that nobody takes care of is released: no wait outlives its cluster."""
-    scene.platform.reap(scene.cluster)
-    view = scene.platform.observe(scene.cluster)
-    return view or ClusterView(cluster=scene.cluster)
-
-
-def _changed(scene: Scene, before: ClusterView) -> ClusterView | None:
-    view = _look(scene)
-    return view if view != before else None
+    allowed = format_duration(scene.deadline.allowed_s)
+    return CapacityError(Reason.NOT_IN_TIME, detail=f"{allowed} allowed by --start-within")
 
 
 def will_retry(error: EbbError, spec: RunSpec, attempt: int) -> bool:

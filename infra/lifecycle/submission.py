@@ -21,8 +21,7 @@ from ebbtide.infra.models.job import RunSpec
 from ebbtide.infra.platforms.base import known_platforms
 from ebbtide.infra.records import runs
 from ebbtide.infra.records.store import RunStore
-from ebbtide.infra.request.catalog import Catalog, find_file, load_catalog
-from ebbtide.infra.request.machine import this_machine
+from ebbtide.infra.request.catalog import catalog_for
 from ebbtide.infra.request.spec import RequestContext, build_run_spec
 
 HELLO_DEFAULTS = {"scale-down-window": "10s", "workers": "1..4"}
@@ -39,16 +38,6 @@ class RunRequest:
     name: str | None = None
     import_path: tuple[str, ...] = ()
     """Without a program: where the session finds modules of its own, see ``own_modules``."""
-
-
-def catalog_for(environ: Mapping[str, str], cwd: Path) -> tuple[Catalog, dict[str, Any]]:
-    """The pools and tiers in force here, and the options the file sets.
-
-    Raises:
-        ConfigurationError: with all that is wrong in ebb.yaml.
-    """
-    catalog, options = load_catalog(find_file(cwd, environ), this_machine())
-    return catalog, dict(options)
 
 
 def own_modules(path: Sequence[str], installed: Iterable[str]) -> tuple[str, ...]:
@@ -124,13 +113,16 @@ def spec_for(
 
 
 def _problems_of(framework: str) -> list[Problem]:
-    return [] if framework == WITHOUT_CLUSTER else load_framework(framework).problems()
+    if framework == WITHOUT_CLUSTER:
+        return []
+    return load_framework(framework).problems(sys.executable)
 
 
 def _refusals(spec: RunSpec) -> list[Problem]:
     if not spec.cluster.has_workers:
         return []
-    return load_framework(spec.cluster.framework).refusals(spec.cluster, spec.job)
+    framework = load_framework(spec.cluster.framework)
+    return framework.refusals(spec.cluster, spec.job, sys.executable)
 
 
 def _hello(
@@ -140,4 +132,4 @@ def _hello(
     named = options.get("framework") or environ.get("EBB_FRAMEWORK")
     wanted = str(named or file_options.get("framework") or "dask")
     known = wanted in known_frameworks() and wanted != WITHOUT_CLUSTER
-    return load_framework(wanted if known else "dask").hello()
+    return load_framework(wanted if known else "dask").hello(sys.executable)

@@ -161,7 +161,7 @@ REASONS: dict[Reason, ReasonInfo] = {
         Phase.FAILED, "too many runs are already waiting for this pool", ExitCode.NO_CAPACITY
     ),
     Reason.NOT_IN_TIME: ReasonInfo(
-        Phase.FAILED, "it did not start within the allowed time", ExitCode.NO_CAPACITY, 5.0
+        Phase.FAILED, "it did not start within the allowed time", ExitCode.NO_CAPACITY
     ),
     Reason.LAUNCH_FAILED: _infra("the run could not be started"),
     Reason.HEAD_NOT_READY: _infra("the head did not answer"),

@@ -107,6 +107,28 @@ class Platform(Protocol):
         """
         ...
 
+    def watch(
+        self, cluster: ClusterId, seen: ClusterView | None, timeout_s: float
+    ) -> ClusterView | None:
+        """Wait until a cluster is no longer what the caller has seen of it. Only looks.
+
+        It also waits for a cluster that is not declared yet, and for one that nobody takes care of:
+        whoever needs its end says ``reap`` between two waits.
+
+        Args:
+            cluster: which.
+            seen: what the caller got from the last ``observe`` or ``watch``; None for nothing.
+            timeout_s: how long to wait at most, in seconds; 0 looks once.
+
+        Returns:
+            What is, as soon as it differs from ``seen``; else what is when the time is up. None
+            when the cluster was never declared or has been forgotten.
+
+        Raises:
+            ProvisioningError: LEDGER_UNWRITABLE, when its records cannot be read.
+        """
+        ...
+
     def reap(self, cluster: ClusterId) -> bool:
         """Release the cluster if it has no living owner. Returns whether that was done now.
 

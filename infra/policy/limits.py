@@ -1,16 +1,66 @@
-"""Time limit and idle release of a running job, as pure decisions over what was seen."""
+"""How long a run may take to start, to run and to idle, as pure decisions over what was seen."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
 
+from ebbtide.infra.models.cluster import ClusterView
 from ebbtide.infra.models.job import Limits
+from ebbtide.infra.models.phases import Step
 
 _IDLE_CORES = 0.05
 """A program that uses less than this of one core computes nothing."""
 _WARN_AT = 0.5
 """The warning comes when half of the idle time has passed."""
+
+
+@dataclass(frozen=True, slots=True)
+class StartDeadline:
+    """By when a program must have started, on the monotonic clock of whoever judges that."""
+
+    allowed_s: float
+    """``--start-within``: from the request to the program's start."""
+    at_s: float
+    """Monotonic seconds of the judge; means nothing to another process."""
+
+    @classmethod
+    def after(cls, allowed_s: float, *, waited_s: float, now_s: float) -> StartDeadline:
+        """The deadline of what was asked for a while ago.
+
+        Args:
+            allowed_s: from the request to the start, in seconds.
+            waited_s: how long ago it was asked for, in seconds. It comes from a wall clock, which
+                may have been set meanwhile: less than nothing counts as nothing.
+            now_s: on the judge's monotonic clock, in seconds.
+
+        Returns:
+            A deadline between now and ``allowed_s`` from now.
+        """
+        return cls(allowed_s, now_s + allowed_s - min(max(waited_s, 0.0), allowed_s))
+
+    def passed(self, now_s: float) -> bool:
+        """Whether the time is up, ``now_s`` being on the judge's monotonic clock."""
+        return now_s >= self.at_s
+
+    def left_s(self, now_s: float) -> float:
+        """How long until then, in seconds; 0 when the time is up."""
+        return max(0.0, self.at_s - now_s)
+
+
+def has_started(view: ClusterView, *, with_program: bool) -> bool:
+    """Whether what was asked for is there: the program runs, or else the cluster stands."""
+    since = view.job.started_at if with_program else view.workers_ready_at
+    return since is not None
+
+
+def awaited_step(view: ClusterView) -> Step:
+    """The step that a run that has not started yet is waiting at."""
+    if view.admitted_at is None:
+        return Step.WAIT_FOR_NODES
+    if view.head_ready_at is None:
+        return Step.START_HEAD
+    return Step.START_WORKERS if view.workers_ready_at is None else Step.RUN_USER_JOB
 
 
 class Verdict(StrEnum):

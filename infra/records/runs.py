@@ -19,7 +19,9 @@ from ebbtide.infra.models.job import RunSpec
 from ebbtide.infra.models.phases import Phase, Reason
 from ebbtide.infra.models.records import Event, EventKind, ProcessRef, Reserved, Run
 from ebbtide.infra.policy.exits import exit_sentence
+from ebbtide.infra.policy.limits import StartDeadline
 from ebbtide.infra.records.store import RunStore
+from ebbtide.infra.waiting import now_s, wall_s
 
 
 def begin(
@@ -29,6 +31,7 @@ def begin(
     key: str | None = None,
     flow_process: ProcessRef | None = None,
     flow_run_id: str | None = None,
+    requested_at: float = 0.0,
 ) -> RunSpec:
     """Write a run down, before anything of it is made.
 
@@ -38,6 +41,7 @@ def begin(
         key: identifies its job, so that a repeated request finds the run; None for none.
         flow_process: what drives it from its first moment; None: one that registers later.
         flow_run_id: Prefect's id of the flow run that this process is.
+        requested_at: when it was asked for (Unix time, seconds), if it had to wait; 0: now.
 
     Returns:
         The spec, under the next free name when another run has taken this one meanwhile.
@@ -55,6 +59,7 @@ def begin(
             key=key,
             flow_process=flow_process,
             flow_run_id=flow_run_id,
+            created=requested_at,
         )
         match _reserved(store, run, pool):
             case Reserved.DONE:
@@ -76,6 +81,33 @@ def _reserved(store: RunStore, run: Run, pool: NodePool) -> Reserved:
     if max_waiting is not None and store.runs_waiting(pool.name) >= max_waiting:
         return Reserved.QUEUE_FULL
     return store.reserve(run, pool=pool.name, max_waiting=max_waiting)
+
+
+def start_deadline(
+    store: RunStore, spec: RunSpec, cluster: ClusterId, attempt: int
+) -> StartDeadline:
+    """Return by when an attempt's program must have started, on this process's monotonic clock.
+
+    The first attempt counts from the request of its run. A fresh one, after a failure, was asked
+    for when its cluster was declared: the program may have run for hours before.
+
+    Args:
+        store: with the run.
+        spec: of the run.
+        cluster: of the attempt; it need not be declared yet.
+        attempt: 1 = the first.
+
+    Returns:
+        The one deadline that all who wait for this attempt to start keep to.
+    """
+    run, declared = store.run(spec.name), store.cluster(cluster)
+    now = wall_s()
+    if attempt == 1:
+        requested_at = run.created if run is not None else now
+    else:
+        requested_at = declared.created if declared is not None else now
+    allowed_s = spec.limits.start_within_s
+    return StartDeadline.after(allowed_s, waited_s=now - requested_at, now_s=now_s())
 
 
 def cluster_id(run: RunName, attempt: int) -> ClusterId:

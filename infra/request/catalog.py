@@ -20,6 +20,7 @@ from ebbtide.infra.models.keep import Keep, parse_keep
 from ebbtide.infra.models.phases import Reason
 from ebbtide.infra.models.resources import Resources, parse_cpu, parse_duration_s, parse_memory
 from ebbtide.infra.request.hints import did_you_mean, problem_from
+from ebbtide.infra.request.machine import this_machine
 from ebbtide.infra.request.options import merge
 
 FILE_NAME = "ebb.yaml"
@@ -110,6 +111,22 @@ def load_catalog(path: Path | None, machine: Resources) -> tuple[Catalog, dict[s
         keep=keep,
     )
     return catalog, run
+
+
+def catalog_for(environ: Mapping[str, str], cwd: Path) -> tuple[Catalog, dict[str, Any]]:
+    """Return the pools and tiers in force here, and the options that ebb.yaml sets.
+
+    Args:
+        environ: of the person who asks; names the file or its home.
+        cwd: the folder in which the file is looked for, and in those above it.
+
+    Returns:
+        The catalog, and the file's options by name.
+
+    Raises:
+        ConfigurationError: with all that is wrong in ebb.yaml.
+    """
+    return load_catalog(find_file(cwd, environ), this_machine())
 
 
 def derive_tiers(pool: NodePool) -> tuple[HardwareTier, ...]:

@@ -220,7 +220,7 @@ def test_asking_a_framework_does_not_import_it(framework: str) -> None:
     words = f"""
 import sys
 from ebbtide.infra.frameworks.base import load_framework
-load_framework({framework!r}).problems()
+load_framework({framework!r}).problems(sys.executable)
 print(*{{name.split('.')[0] for name in sys.modules}})
 """
     done = subprocess.run([sys.executable, "-c", words], capture_output=True, text=True, check=True)
@@ -250,7 +250,8 @@ with load_framework({framework.name!r}).client(sys.argv[1], json.loads(sys.argv[
 
 def keys_in(folder: Path) -> list[bytes]:
     """What only the cluster's own processes may know: key files, and Spark's line for it."""
-    found = [path.read_bytes() for name in ("*.key", "*token*") for path in folder.rglob(name)]
+    kinds = ("*.key", "*token*", "*.secret")
+    found = [path.read_bytes() for kind in kinds for path in folder.rglob(kind)]
     for path in folder.rglob("spark-defaults.conf"):
         found += re.findall(rb"authenticate.secret (.+)", path.read_bytes())
     return [key.strip() for key in found]

@@ -10,7 +10,7 @@ import pytest
 
 from ebbtide.infra.lifecycle import steps
 from ebbtide.infra.lifecycle.heartbeat import Heartbeat
-from ebbtide.infra.lifecycle.steps import Scene
+from ebbtide.infra.lifecycle.steps import Scene, scene_of
 from ebbtide.infra.models.cluster import ClusterView
 from ebbtide.infra.models.ids import ClusterId, RunName
 from ebbtide.infra.models.job import RunSpec
@@ -20,6 +20,7 @@ from ebbtide.infra.platforms.base import Platform, known_platforms, load_platfor
 from ebbtide.infra.records import runs
 from ebbtide.infra.records.ledger import Ledger
 from ebbtide.infra.settings import Settings
+from ebbtide.infra.waiting import now_s
 from tests.clusters import cluster_spec, run_spec, script
 from tests.helpers import wait_until
 
@@ -45,7 +46,7 @@ class Bench:
 
     @property
     def scene(self) -> Scene:
-        return Scene(platform=self.platform, spec=self.spec, cluster=CLUSTER, attempt=1)
+        return scene_of(self.settings, self.ledger, self.spec)
 
     def declare(self) -> None:
         self.platform.declare(self.spec, CLUSTER, 1)
@@ -82,6 +83,29 @@ def test_nothing_is_known_of_a_cluster_that_was_never_declared(bench: Bench) -> 
     assert bench.platform.observe(NOBODY_1) is None
     assert bench.platform.renew(NOBODY_1) is False
     assert bench.platform.held(NOBODY_1) == []
+
+
+def test_watch_ends_when_the_cluster_differs_from_what_was_seen(bench: Bench) -> None:
+    bench.stand()
+    seen = bench.view()
+    bench.platform.start_job(CLUSTER)
+    now = bench.platform.watch(CLUSTER, seen, 600)
+    assert now is not None
+    assert now != seen
+
+
+def test_watch_gives_the_same_when_its_time_is_up(bench: Bench) -> None:
+    bench.stand()
+    seen, began_s = bench.view(), now_s()
+    assert bench.platform.watch(CLUSTER, seen, 0.5) == seen
+    assert 0.5 <= now_s() - began_s < 10
+
+
+def test_watch_of_an_unknown_cluster_gives_none_and_at_once_what_had_been_seen(
+    bench: Bench,
+) -> None:
+    assert bench.platform.watch(NOBODY_1, None, 0.1) is None
+    assert bench.platform.watch(NOBODY_1, ClusterView(cluster=NOBODY_1), 600) is None
 
 
 def test_declared_twice_it_is_made_once(bench: Bench) -> None:

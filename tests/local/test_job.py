@@ -179,3 +179,13 @@ def test_lost_head_is_a_fresh_attempt_if_the_policy_says_so(
     outcome = run(ebb_home, tmp_path, text, "dask", retry=retry)
     assert outcome.run.attempt == attempts
     assert outcome.run.reason == (None if reasons else Reason.HEAD_LOST)
+
+
+def test_a_cluster_that_does_not_stand_in_its_time_is_given_up_at_its_step(
+    ebb_home: Path, tmp_path: Path
+) -> None:
+    limits, retry = Limits(start_within_s=0.2), RetryPolicy(reasons=("capacity",))
+    outcome = run(ebb_home, tmp_path, "print('never')", "dask", limits=limits, retry=retry)
+    assert (outcome.run.reason, outcome.run.exit_code) == (Reason.NOT_IN_TIME, 69)
+    assert "still at start_head after" in outcome.run.detail
+    assert outcome.messages("attempt") == [], "more time is for its user to allow"

@@ -14,7 +14,7 @@ import pytest
 from ebbtide.flows.cli import main as cli
 from ebbtide.infra.errors import ProvisioningError
 from ebbtide.infra.lifecycle import reaper, steps
-from ebbtide.infra.lifecycle.steps import Scene
+from ebbtide.infra.lifecycle.steps import Scene, scene_of
 from ebbtide.infra.models.ids import ClusterId
 from ebbtide.infra.models.orders import Release
 from ebbtide.infra.models.phases import Reason
@@ -26,7 +26,7 @@ from ebbtide.infra.records.ledger import Ledger
 from ebbtide.infra.settings import Settings
 from ebbtide.infra.waiting import wall_s
 from tests.clusters import cluster_spec, run_spec, script
-from tests.helpers import wait_until
+from tests.helpers import wait_until, within
 
 CLUSTER = ClusterId("heron-1")
 DEAD = ProcessRef(2**22, 1)
@@ -72,7 +72,7 @@ def scene(request: pytest.FixtureRequest, ebb_home: Path, tmp_path: Path) -> Ite
     wait_until(lambda: _pids(platform, "driver"), 30, "the program runs")
     wait_until(lambda: _view(platform), 30, "it is written down")
     STATES[request.param](platform)
-    yield Scene(platform=platform, spec=spec, cluster=CLUSTER, attempt=1)
+    yield scene_of(platform.settings, platform.ledger, spec)
     platform.sweep(CLUSTER)
 
 
@@ -108,7 +108,7 @@ def test_commands_that_look_change_nothing(
 
 
 def test_wait_of_the_flow_releases_at_once(scene: Scene, ebb_home: Path) -> None:
-    with pytest.raises(ProvisioningError) as error:
+    with within(60, "the wait ends"), pytest.raises(ProvisioningError) as error:
         steps.run_user_job(scene)
     assert error.value.reason is Reason.SUPERVISOR_LOST
     assert everything(ebb_home)[1] == []

@@ -14,8 +14,7 @@ import pytest
 
 from ebbtide.flows.prefect_server import server
 from ebbtide.infra.files.private import OURS
-from ebbtide.infra.installation import rounds
-from ebbtide.infra.lifecycle import keeping
+from ebbtide.infra.installation import keeping, rounds
 from ebbtide.infra.settings import Settings
 from tests.helpers import marked_processes, wait_until
 from tests.stack.prefect import EBB, ROOT

@@ -48,8 +48,8 @@ class Row:
 
 SOCKETS: dict[str, tuple[Row, ...]] = {
     "dask": (
-        Row(r"dask/head\.py", "tcp", (probes.secret, probes.certificate)),
-        Row(r"dask/worker\.py", "tcp", (probes.certificate,)),
+        Row(r"frameworks\.dask\.head", "tcp", (probes.secret, probes.certificate)),
+        Row(r"frameworks\.dask\.worker", "tcp", (probes.certificate,)),
     ),
     "ray": (
         Row(r"infra\.frameworks\.ray\.head", "tcp", (probes.secret,)),
@@ -179,7 +179,7 @@ def test_secret_stands_on_no_command_line_and_in_no_record(
     stand: Stand, found: list[Listener], login: Login
 ) -> None:
     folder = stand.home / "clusters" / stand.scene.cluster
-    assert read_secret(folder) == login.password
+    assert read_secret(folder / "secrets") == login.password
     # In another process: who opens and closes SQLite's file loses the locks on it.
     search = ["grep", "-rlaF", "-f", str(login.password_file), str(stand.home)]
     done = subprocess.run(search, capture_output=True, text=True, check=False)

@@ -8,11 +8,11 @@ from pathlib import Path
 from ebbtide.flows.cli.output import Parser, print_json, say
 from ebbtide.infra.errors import ConfigurationError, Problem
 from ebbtide.infra.installation.keeping import Old, beyond, prune
-from ebbtide.infra.lifecycle.submission import catalog_for
 from ebbtide.infra.models.keep import Keep
 from ebbtide.infra.models.phases import ExitCode, Reason
 from ebbtide.infra.models.resources import format_memory, parse_duration_s
 from ebbtide.infra.records.opening import open_store
+from ebbtide.infra.request.catalog import catalog_for
 from ebbtide.infra.request.hints import problem_from
 from ebbtide.infra.settings import load_settings
 

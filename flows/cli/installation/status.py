@@ -12,9 +12,9 @@ from ebbtide.flows.service import health
 from ebbtide.flows.service.health import Check
 from ebbtide.infra.errors import EbbError
 from ebbtide.infra.installation.footprint import Footprint, footprint
-from ebbtide.infra.lifecycle.submission import catalog_for
 from ebbtide.infra.models.phases import ExitCode
 from ebbtide.infra.records.salvage import LastKnown
+from ebbtide.infra.request.catalog import catalog_for
 from ebbtide.infra.settings import Settings, load_settings
 
 _DESCRIPTION = """Looks at the server, worker, reaper, pool and schedules of `ebb up`, the disk, and

@@ -19,13 +19,13 @@ from ebbtide.flows.prefect_server import api, server
 from ebbtide.flows.service import stack
 from ebbtide.infra.errors import ConfigurationError, EbbError
 from ebbtide.infra.frameworks.base import WITHOUT_CLUSTER, known_frameworks, load_framework
-from ebbtide.infra.lifecycle.submission import catalog_for
 from ebbtide.infra.models.phases import ExitCode
 from ebbtide.infra.models.resources import format_memory
 from ebbtide.infra.platforms.local import marks
 from ebbtide.infra.platforms.local.neighbours import HIDDEN, neighbours
 from ebbtide.infra.records.opening import open_store
 from ebbtide.infra.records.sqlite.schema import VERSION
+from ebbtide.infra.request.catalog import catalog_for
 from ebbtide.infra.settings import load_settings
 
 _DESCRIPTION = """Checks what is missing on this machine; exit 64 when something essential is
@@ -120,7 +120,7 @@ def _frameworks() -> list[Finding]:
         if name == WITHOUT_CLUSTER:
             continue
         framework = load_framework(name)
-        problems = framework.problems()
+        problems = framework.problems(sys.executable)
         if problems:
             findings += [Finding(name, "warning", p.summary, p.hint) for p in problems]
         else:

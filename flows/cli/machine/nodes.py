@@ -9,13 +9,13 @@ from typing import Any
 from ebbtide.flows.cli.machine.tiers import tier_facts
 from ebbtide.flows.cli.output import Parser, print_json, print_table, say, wait_for_change
 from ebbtide.infra.lifecycle.inventory import ClusterState, Overview, PoolState, gather
-from ebbtide.infra.lifecycle.submission import catalog_for
 from ebbtide.infra.models.hardware import Node
 from ebbtide.infra.models.phases import ExitCode
 from ebbtide.infra.models.resources import Resources
 from ebbtide.infra.platforms.local.neighbours import HIDDEN
 from ebbtide.infra.presentation.tables import tables
 from ebbtide.infra.records.opening import open_store
+from ebbtide.infra.request.catalog import catalog_for
 from ebbtide.infra.settings import load_settings
 
 _DESCRIPTION = """Shows the infrastructure as it is now: pools and nodes, used and free; what runs

@@ -9,9 +9,9 @@ from typing import Any
 
 from ebbtide.flows.cli.output import Parser, print_json, print_table, say
 from ebbtide.infra.lifecycle.inventory import TierState, gather
-from ebbtide.infra.lifecycle.submission import catalog_for
 from ebbtide.infra.models.phases import ExitCode
 from ebbtide.infra.presentation import tables
+from ebbtide.infra.request.catalog import catalog_for
 from ebbtide.infra.settings import load_settings
 
 _DESCRIPTION = """Lists hardware tiers, and how many workers of each fit now. JSON: an object with

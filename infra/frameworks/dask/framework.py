@@ -5,30 +5,28 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import json
-import os
-import sys
+from collections.abc import Mapping
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from ebbtide.infra.errors import Problem
-from ebbtide.infra.frameworks.base import (
+from ebbtide.infra.frameworks.base import FrameworkStatus, HeadInfo, ProcessSpec
+from ebbtide.infra.frameworks.certificates import CERTIFICATE, KEY, new_certificate
+from ebbtide.infra.frameworks.door import SECRET_FILE, new_secret
+from ebbtide.infra.frameworks.heads import ask_status
+from ebbtide.infra.frameworks.plan import (
     ClusterPlan,
-    FrameworkStatus,
-    HeadInfo,
-    ProcessSpec,
+    MemberAddress,
+    SecretFile,
+    head_settings,
+    worker_settings,
 )
-from ebbtide.infra.frameworks.certificates import write_certificate
-from ebbtide.infra.frameworks.door import write_secret
-from ebbtide.infra.frameworks.heads import ask_status, published
 from ebbtide.infra.models.cluster import ClusterSpec
 from ebbtide.infra.models.job import JobSpec
 from ebbtide.infra.models.phases import Reason
 
-_HERE = Path(__file__).parent
 _USUAL_DASHBOARD_PORT = 8787
-_HEAD_TIMEOUT_S = 120.0
 
 # Dask spills and pauses by default at 60, 70 and 80 %, before a target of 80 % can be seen.
 _MEMORY = {"TARGET": "0.85", "SPILL": "0.90", "PAUSE": "0.95", "TERMINATE": "False"}
@@ -38,15 +36,17 @@ class Dask:
     """See ``infra.frameworks.base.Framework``."""
 
     name = "dask"
+    package = "distributed"
+    distinct_hosts = False
 
-    def problems(self) -> list[Problem]:
+    def problems(self, python: str) -> list[Problem]:
         """Dask missing from this Python."""
-        if importlib.util.find_spec("distributed"):
+        if importlib.util.find_spec(self.package):
             return []
         return [
             Problem(
                 Reason.FRAMEWORK_MISSING,
-                f"Dask is not installed for {sys.executable}",
+                f"Dask is not installed for {python}",
                 'pip install "ebbtide[dask]"',
             )
         ]
@@ -55,33 +55,28 @@ class Dask:
         """Dask's version."""
         return f"distributed {version('distributed')}"
 
-    def refusals(self, spec: ClusterSpec, job: JobSpec | None) -> list[Problem]:
+    def refusals(self, spec: ClusterSpec, job: JobSpec | None, python: str) -> list[Problem]:
         """Nothing: Dask runs in whatever it is given."""
-        del spec, job
+        del spec, job, python
         return []
 
-    def prepare(self, plan: ClusterPlan) -> None:
-        """The cluster's certificate, the secret of its pages, and where workers spill."""
-        write_certificate(plan.folder, plan.cluster)
-        write_secret(plan.folder)
-        (plan.folder / "spill").mkdir(exist_ok=True)
+    def prepare(self, plan: ClusterPlan) -> tuple[SecretFile, ...]:
+        """The cluster's certificate, its key, and the secret of the cluster's pages."""
+        return (*new_certificate(plan.cluster), SecretFile(SECRET_FILE, new_secret()))
 
-    def head(self, plan: ClusterPlan) -> ProcessSpec:
+    def head(self, plan: ClusterPlan, at: MemberAddress) -> ProcessSpec:
         """The scheduler; its dashboard on Dask's usual port when that is free."""
-        argv = (sys.executable, "-P", str(_HERE / "head.py"), str(plan.folder))
+        settings = head_settings(plan, at, _USUAL_DASHBOARD_PORT)
         env = {**_tls(plan), **_scratch(plan), **_imports(plan)}
-        return ProcessSpec(argv=(*argv, str(_USUAL_DASHBOARD_PORT)), env=env)
+        return ProcessSpec(argv=_argv(plan.paths.python, "head", json.dumps(settings)), env=env)
 
-    def worker(self, plan: ClusterPlan, name: str) -> ProcessSpec:
+    def worker(self, plan: ClusterPlan, name: str, at: MemberAddress) -> ProcessSpec:
         """One worker, sized by its tier."""
         tier = plan.spec.tier
         settings = {
-            "name": name,
-            "folder": str(plan.folder),
+            **worker_settings(plan, name, at),
             "nthreads": tier.threads,
             "memory_limit_bytes": tier.resources.memory_bytes,
-            "drain_budget_s": tier.drain_budget_s,
-            "head_timeout_s": _HEAD_TIMEOUT_S,
         }
         memory = {f"DASK_DISTRIBUTED__WORKER__MEMORY__{k}": v for k, v in _MEMORY.items()}
         env = {
@@ -95,19 +90,16 @@ class Dask:
             "OPENBLAS_NUM_THREADS": "1",
             "MALLOC_TRIM_THRESHOLD_": "65536",
         }
-        argv = (sys.executable, "-P", str(_HERE / "worker.py"), json.dumps(settings))
-        return ProcessSpec(argv=argv, env=env)
+        return ProcessSpec(argv=_argv(plan.paths.python, "worker", json.dumps(settings)), env=env)
 
-    def find_head(self, plan: ClusterPlan) -> HeadInfo | None:
-        """What the head wrote once it had answered."""
-        return published(plan.folder)
-
-    def status(self, head: HeadInfo) -> FrameworkStatus | None:
-        """Asked over HTTP on loopback."""
+    def status(self, head: HeadInfo, hosts: Mapping[str, str]) -> FrameworkStatus | None:
+        """Asked over HTTP; the scheduler knows its workers' names."""
+        del hosts
         return ask_status(head)
 
-    def driver_env(self, plan: ClusterPlan, head: HeadInfo) -> dict[str, str]:
+    def driver_env(self, plan: ClusterPlan, at: MemberAddress, head: HeadInfo) -> dict[str, str]:
         """``distributed.Client()`` without arguments reads the first of these."""
+        del at  # a client listens nowhere
         where = urlsplit(head.address)
         return {
             "DASK_SCHEDULER_ADDRESS": head.address,
@@ -122,23 +114,28 @@ class Dask:
             address, environment
         )
 
-    def hello(self) -> tuple[str, ...]:
+    def hello(self, python: str) -> tuple[str, ...]:
         """Estimates pi."""
-        return (sys.executable, str(_HERE / "hello.py"))
+        return _argv(python, "hello")
+
+
+def _argv(python: str, module: str, *words: str) -> tuple[str, ...]:
+    return (python, "-P", "-m", f"{__package__}.{module}", *words)
 
 
 def _scratch(plan: ClusterPlan) -> dict[str, str]:
     """Dask's temporary files go with the cluster; a killed scheduler would leave some in /tmp."""
-    return {"DASK_TEMPORARY_DIRECTORY": str(plan.folder / "spill")}
+    return {"DASK_TEMPORARY_DIRECTORY": str(plan.paths.scratch / "spill")}
 
 
 def _imports(plan: ClusterPlan) -> dict[str, str]:
     """The user's modules, for the head too: Dask's scheduler unpickles the task graph."""
-    return {"PYTHONPATH": os.pathsep.join(plan.import_path)}
+    return {"PYTHONPATH": plan.python_path}
 
 
 def _tls(plan: ClusterPlan) -> dict[str, str]:
-    certificate, key = str(plan.folder / "cluster.crt"), str(plan.folder / "cluster.key")
+    secrets = plan.paths.secrets
+    certificate, key = str(secrets / CERTIFICATE), str(secrets / KEY)
     env = {"DASK_DISTRIBUTED__COMM__TLS__CA_FILE": certificate}
     for role in ("SCHEDULER", "WORKER", "CLIENT"):
         env[f"DASK_DISTRIBUTED__COMM__TLS__{role}__CERT"] = certificate

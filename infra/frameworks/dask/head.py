@@ -1,16 +1,15 @@
-"""The Dask scheduler as a process: ``python head.py FOLDER DASHBOARD_PORT``.
+"""The Dask scheduler as a process: ``python -m ebbtide.infra.frameworks.dask.head SETTINGS-JSON``.
 
-Run by path, so it may import Dask and the standard library only: in tasks, names such as ``infra``
-are the user's. It differs from ``dask scheduler`` in four things: it says it is ready once it has
-answered in its own protocol, it tells over HTTP what the autoscaler wants to know, its pages want
-the cluster's secret, and a shuffle that begins while a worker leaves does not count on that worker.
+It imports Dask, the standard library and the door only, to start fast. It differs from ``dask
+scheduler`` in four things: it says it is ready once it has answered in its own protocol, it tells
+over HTTP what the autoscaler wants to know, its pages want the cluster's secret, and a shuffle that
+begins while a worker leaves does not count on that worker.
 """
 
 from __future__ import annotations
 
 import asyncio
 import importlib
-import importlib.util
 import json
 import os
 import sys
@@ -28,27 +27,15 @@ from distributed.shuffle._scheduler_plugin import ShuffleSchedulerPlugin
 from tornado import httputil
 from tornado.web import Application, RequestHandler
 
-
-def load_door() -> Any:
-    """``infra.frameworks.door``, under a name that is in nobody's way."""
-    path = Path(__file__).resolve().parent.parent / "door.py"
-    spec = importlib.util.spec_from_file_location("_ebb_door", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-door = load_door()
+from ebbtide.infra.frameworks import door
 
 
 class Guarded(httputil.HTTPServerConnectionDelegate):
     """In front of all pages of a server, Bokeh's websockets and those added later included."""
 
-    def __init__(self, pages: httputil.HTTPServerConnectionDelegate, folder: Path):
+    def __init__(self, pages: httputil.HTTPServerConnectionDelegate, guard: door.Door):
         self._pages = pages
-        self._door = door.Door(door.read_secret(folder))
+        self._door = guard
 
     def start_request(
         self, server_conn: object, request_conn: httputil.HTTPConnection
@@ -69,7 +56,7 @@ class Judged(httputil.HTTPMessageDelegate):
         self,
         inner: httputil.HTTPMessageDelegate,
         connection: httputil.HTTPConnection,
-        judge: Callable[[str, Any], Any],
+        judge: Callable[[str, Any], door.Refusal | None],
     ):
         self._inner, self._connection, self._judge = inner, connection, judge
         self._refused = False
@@ -193,7 +180,7 @@ class OpenHandler(RequestHandler):
     """``GET /ebb/open``: on to the dashboard, by a URL without a password."""
 
     def get(self) -> None:
-        """The name it was called by is one of this machine."""
+        """The name it was called by is one of its own."""
         self.redirect(f"http://{self.request.host}/status", status=HTTPStatus.SEE_OTHER)
 
 
@@ -209,17 +196,23 @@ class StartingHandler(RequestHandler):
         self.write("The dashboard is starting; this page looks again each second.\n")
 
 
-def write_ready(scheduler: Scheduler, folder: Path) -> None:
-    """Publish where this head answers, all at once."""
-    port = scheduler.http_server.port
+def write_ready(scheduler: Scheduler, host: str, head_file: Path) -> None:
+    """Publish where this head answers, all at once.
+
+    Args:
+        scheduler: which answers.
+        host: by which others reach it.
+        head_file: where they look.
+    """
+    pages = f"http://{host}:{scheduler.http_server.port}"
     ready = {
-        "address": scheduler.address,
-        "dashboard": f"http://127.0.0.1:{port}/status",
-        "status_url": f"http://127.0.0.1:{port}/ebb/status",
+        "address": f"tls://{host}:{scheduler.port}",
+        "dashboard": f"{pages}/status",
+        "status_url": f"{pages}/ebb/status",
     }
-    draft = folder / f"head.json.{os.getpid()}"
+    draft = head_file.with_name(f"{head_file.name}.{os.getpid()}")
     draft.write_text(json.dumps(ready))
-    draft.rename(folder / "head.json")
+    draft.rename(head_file)
 
 
 async def show_dashboard(scheduler: Scheduler) -> None:
@@ -231,18 +224,20 @@ async def show_dashboard(scheduler: Scheduler) -> None:
     scheduler.http_application.applications.remove(starting)
 
 
-async def main(folder: Path, dashboard_port: int) -> None:
+async def main(settings: dict[str, Any]) -> None:
     """Serve until ended."""
+    bind = settings["bind"]
     scheduler = Scheduler(
         protocol="tls",
-        host="127.0.0.1",
-        port=0,
+        host=bind,
+        port=settings["port"],
         dashboard=False,
-        dashboard_address=f"127.0.0.1:{dashboard_port}",
+        dashboard_address=f"{bind}:{settings['page_port']}",
         extensions={**DEFAULT_EXTENSIONS, "shuffle": ShufflePlugin},
     )
     # The server listens already, but nothing is taken before this coroutine first waits.
-    scheduler.http_server.request_callback = Guarded(scheduler.http_application, folder)
+    guard = door.Door(door.read_secret(Path(settings["secrets"])), settings["page_hosts"])
+    scheduler.http_server.request_callback = Guarded(scheduler.http_application, guard)
     scheduler.handlers["ebb_in_shuffle"] = lambda address: in_shuffle(scheduler, address)
     await scheduler
     scheduler.http_application.add_handlers(
@@ -256,11 +251,11 @@ async def main(folder: Path, dashboard_port: int) -> None:
         scheduler.address, connection_args=Security().get_connection_args("client")
     ) as itself:
         await itself.identity()
-    write_ready(scheduler, folder)
+    write_ready(scheduler, settings["host"], Path(settings["head_file"]))
     showing = asyncio.create_task(show_dashboard(scheduler))
     await scheduler.finished()
     showing.cancel()
 
 
 if __name__ == "__main__":
-    asyncio.run(main(Path(sys.argv[1]), int(sys.argv[2])))
+    asyncio.run(main(json.loads(sys.argv[1])))

@@ -1,6 +1,6 @@
-"""A Dask worker as a process that drains when told to stop: ``python worker.py SETTINGS-JSON``.
+"""A Dask worker as a process that drains when told to stop; its argument is its settings as JSON.
 
-Run by path, so it may import Dask and the standard library only. There is no nanny: the supervisor
+It imports Dask and the standard library only, to start fast. There is no nanny: the supervisor
 (locally) or the kubelet restarts a worker and enforces its memory limit, so a nanny would be a
 second process a worker for nothing.
 
@@ -52,12 +52,16 @@ class Backoff:
         self.pause_s = min(self.pause_s * 1.5, _LONGEST_PAUSE_S)
 
 
-async def head_address(folder: Path, timeout_s: float) -> str:
-    """The head's address, once the head has published it."""
+async def head_address(head_file: Path, timeout_s: float) -> str:
+    """The head's address, once the head has published it.
+
+    Raises:
+        TimeoutError: when it has not in time.
+    """
     backoff = Backoff(time.monotonic() + timeout_s)
     while not backoff.over:
-        if (folder / "head.json").exists():
-            return str(json.loads((folder / "head.json").read_text())["address"])
+        if head_file.exists():
+            return str(json.loads(head_file.read_text())["address"])
         await backoff.wait()
     raise TimeoutError(f"no head within {timeout_s:.0f} s")
 
@@ -122,19 +126,18 @@ class Quiet(Worker):
 
 async def main(settings: dict[str, Any]) -> None:
     """Serve until drained, closed, or left by the head."""
-    folder = Path(settings["folder"])
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGTERM, stop.set)
     worker = Quiet(
-        await head_address(folder, settings["head_timeout_s"]),
+        await head_address(Path(settings["head_file"]), settings["head_wait_s"]),
         name=settings["name"],
         nthreads=settings["nthreads"],
         memory_limit=settings["memory_limit_bytes"],
-        local_directory=str(folder / "spill"),
-        host="127.0.0.1",
+        local_directory=str(Path(settings["scratch"]) / "spill"),
+        host=settings["bind"],
         dashboard=False,
-        death_timeout=settings["head_timeout_s"],
+        death_timeout=settings["head_wait_s"],
     )
     await worker
     finished = asyncio.create_task(worker.finished())

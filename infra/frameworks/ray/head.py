@@ -21,6 +21,7 @@ from ray._raylet import GcsClientOptions  # type: ignore[attr-defined]
 from ray.autoscaler.v2.sdk import get_cluster_status
 
 from ebbtide.infra.frameworks import heads
+from ebbtide.infra.frameworks.door import Door, read_secret
 from ebbtide.infra.frameworks.front import Front, Page
 
 _LOOK_EVERY_S = 0.5
@@ -86,17 +87,17 @@ def _why_it_stays(has_actor: bool, keeps: bool, running: int) -> str:
 
 
 def start_node(settings: dict[str, Any]) -> Node:
-    """GCS, dashboard and a raylet without CPUs, all on loopback and on free ports."""
+    """GCS, dashboard and a raylet without CPUs; all but the GCS on free ports."""
     params = RayParams(
-        node_ip_address="127.0.0.1",
-        gcs_server_port=0,
+        node_ip_address=settings["host"],
+        gcs_server_port=settings["port"],
         num_cpus=0,
         num_gpus=0,
         memory=_LEAST_MEMORY_BYTES,
         object_store_memory=settings["object_store_bytes"],
-        object_spilling_directory=str(Path(settings["folder"]) / "spill"),
+        object_spilling_directory=str(Path(settings["scratch"]) / "spill"),
         include_dashboard=True,
-        dashboard_host="127.0.0.1",
+        dashboard_host=settings["bind"],
         dashboard_port=None,  # its usual one, or the next that is free
         temp_dir=settings["temp_dir"],
         include_log_monitor=False,
@@ -111,15 +112,18 @@ def main(settings: dict[str, Any]) -> int:
     """Serve until ended."""
     os.environ["PYTHONPATH"] = settings["import_path"]  # tasks that need no CPU may run here
     Path(settings["temp_dir"]).mkdir(exist_ok=True)
+    (Path(settings["scratch"]) / "spill").mkdir(exist_ok=True)
     node = start_node(settings)
     watcher = Watcher(node.gcs_address)
     watcher.look()
-    folder = Path(settings["folder"])
-    front = Front(folder)
+    door = Door(read_secret(Path(settings["secrets"])), settings["page_hosts"])
+    front = Front(door, settings["bind"], settings["page_port"])
     token = Path(os.environ["RAY_AUTH_TOKEN_PATH"]).read_text()
-    port = int(node.webui_url.rpartition(":")[2])
-    front.serve(lambda: watcher.answer, Page(port=port, authorization=f"Bearer {token}"))
-    heads.publish(folder, address=node.gcs_address, front_port=front.port)
+    host, port = settings["host"], int(node.webui_url.rpartition(":")[2])
+    page = Page(host=host, port=port, authorization=f"Bearer {token}")
+    front.serve(lambda: watcher.answer, page)
+    url = f"http://{host}:{front.port}"
+    heads.publish(Path(settings["head_file"]), address=node.gcs_address, front=url)
     tick = threading.Event()
     while not node.dead_processes():
         with contextlib.suppress(Exception):  # Ray's many kinds of "try again"

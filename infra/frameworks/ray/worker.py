@@ -31,15 +31,15 @@ _ASK_TIMEOUT_S = 5
 
 
 def start_node(settings: dict[str, Any], address: str) -> Node:
-    """A raylet and its agents, on loopback and on free ports."""
+    """A raylet and its agents, on free ports."""
     params = RayParams(
-        node_ip_address="127.0.0.1",
+        node_ip_address=settings["host"],
         gcs_address=address,
         num_cpus=settings["num_cpus"],
         num_gpus=0,
         memory=settings["memory_bytes"],
         object_store_memory=settings["object_store_bytes"],
-        object_spilling_directory=str(Path(settings["folder"]) / "spill"),
+        object_spilling_directory=str(Path(settings["scratch"]) / "spill"),
         temp_dir=settings["temp_dir"],
         include_log_monitor=True,  # what tasks print is shown by the driver
         min_worker_port=0,
@@ -77,15 +77,15 @@ def serve(node: Node, told: threading.Event) -> int:
 def main(settings: dict[str, Any]) -> int:
     """Serve until told to leave and idle, or until a part dies."""
     told = told_to_leave()
-    folder = Path(settings["folder"])
-    head = wait_for_head(folder, settings["head_timeout_s"], told)
+    head = wait_for_head(Path(settings["head_file"]), settings["head_wait_s"], told)
     if head is None:
         return 0 if told.is_set() else 1
     os.environ["PYTHONPATH"] = settings["import_path"]  # for tasks: users' modules
     Path(settings["temp_dir"]).mkdir(exist_ok=True)
+    (Path(settings["scratch"]) / "spill").mkdir(exist_ok=True)
     # One after another: a raylet gives up when its agents are not up within 15 s, and several
     # that start at once on one machine make each other late.
-    with (folder / "starting").open("w") as turn:
+    with (Path(settings["scratch"]) / "starting").open("w") as turn:
         fcntl.flock(turn, fcntl.LOCK_EX)
         if told.is_set():
             return 0

@@ -10,33 +10,33 @@ import re
 import secrets
 import shutil
 import subprocess
-import sys
+from collections.abc import Mapping
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from ebbtide.infra.errors import Problem
-from ebbtide.infra.files.private import write_whole
-from ebbtide.infra.frameworks.base import (
-    ClusterPlan,
-    FrameworkStatus,
-    HeadInfo,
-    ProcessSpec,
-)
-from ebbtide.infra.frameworks.door import write_secret
-from ebbtide.infra.frameworks.heads import ask_status, published
+from ebbtide.infra.frameworks.base import FrameworkStatus, HeadInfo, ProcessSpec
+from ebbtide.infra.frameworks.door import SECRET_FILE, new_secret
+from ebbtide.infra.frameworks.heads import ask_status
 from ebbtide.infra.frameworks.interpreters import mismatch
+from ebbtide.infra.frameworks.plan import (
+    ClusterPlan,
+    MemberAddress,
+    SecretFile,
+    head_settings,
+    worker_settings,
+)
 from ebbtide.infra.frameworks.spark import pages
-from ebbtide.infra.frameworks.spark.sizes import MIB, heap_bytes, too_small, worker_host
+from ebbtide.infra.frameworks.spark.sizes import MIB, heap_bytes, too_small
 from ebbtide.infra.models.cluster import ClusterSpec
 from ebbtide.infra.models.job import JobSpec
 from ebbtide.infra.models.phases import Reason
 
-_HERE = Path(__file__).parent
 _OLDEST_JAVA = 17
 _USUAL_DASHBOARD_PORT = 8080
-_HEAD_TIMEOUT_S = 120.0
 _JAVA_TIMEOUT_S = 20.0
 
 _LOGGING = """
@@ -73,12 +73,14 @@ class Spark:
     """See ``infra.frameworks.base.Framework``."""
 
     name = "spark"
+    package = "pyspark"
+    distinct_hosts = True
 
-    def problems(self) -> list[Problem]:
+    def problems(self, python: str) -> list[Problem]:
         """PySpark missing from this Python, or no Java of 17 or newer."""
         found = []
-        if not importlib.util.find_spec("pyspark"):
-            summary = f"PySpark is not installed for {sys.executable}"
+        if not importlib.util.find_spec(self.package):
+            summary = f"PySpark is not installed for {python}"
             hint = 'pip install "ebbtide[spark]"'
             found.append(Problem(Reason.FRAMEWORK_MISSING, summary, hint))
         java = java_version()
@@ -93,20 +95,12 @@ class Spark:
         """PySpark's and Java's version."""
         return f"pyspark {version('pyspark')}, Java {java_version()}"
 
-    def refusals(self, spec: ClusterSpec, job: JobSpec | None) -> list[Problem]:
+    def refusals(self, spec: ClusterSpec, job: JobSpec | None, python: str) -> list[Problem]:
         """Tiers that are too small for Spark's heaps; a program with another Python."""
-        return [*too_small(spec), *mismatch(job, "pyspark", python_parts=2)]
+        return [*too_small(spec), *mismatch(job, "pyspark", python, python_parts=2)]
 
-    def prepare(self, plan: ClusterPlan) -> None:
-        """The secrets and the configuration that master, workers and driver share."""
-        write_secret(plan.folder)
-        conf = plan.folder / "conf"
-        if (conf / "spark-defaults.conf").exists():
-            return
-        conf.mkdir(mode=0o700, exist_ok=True)
-        for name in ("spill", "tmp"):
-            (plan.folder / name).mkdir(exist_ok=True)
-        (conf / "log4j2.properties").write_text(_LOGGING)
+    def prepare(self, plan: ClusterPlan) -> tuple[SecretFile, ...]:
+        """The configuration of every JVM, with its keys, and the secret of the front."""
         settings = {
             **_DECOMMISSION,
             **_DOORS,
@@ -115,48 +109,47 @@ class Spark:
             "spark.authenticate.secret": secrets.token_hex(32),
         }
         lines = "".join(f"{key} {value}\n" for key, value in settings.items())
-        write_whole(conf / "spark-defaults.conf", lines)
+        return (
+            SecretFile(pages.CONFIGURATION, lines),
+            SecretFile("log4j2.properties", _LOGGING),
+            SecretFile(SECRET_FILE, new_secret()),
+        )
 
-    def head(self, plan: ClusterPlan) -> ProcessSpec:
+    def head(self, plan: ClusterPlan, at: MemberAddress) -> ProcessSpec:
         """The master, with our front on the usual port of its page when that is free."""
-        settings = {"folder": str(plan.folder), "front_port": _USUAL_DASHBOARD_PORT}
-        argv = (sys.executable, "-P", "-m", f"{__package__}.head", json.dumps(settings))
-        return ProcessSpec(argv=argv, env=_environment(plan, "127.0.0.1"))
+        settings = head_settings(plan, at, _USUAL_DASHBOARD_PORT)
+        argv = _argv(plan.paths.python, "head", json.dumps(settings))
+        return ProcessSpec(argv=argv, env=_environment(plan, at))
 
-    def worker(self, plan: ClusterPlan, name: str) -> ProcessSpec:
+    def worker(self, plan: ClusterPlan, name: str, at: MemberAddress) -> ProcessSpec:
         """One worker, with room for one executor."""
         tier = plan.spec.tier
         settings = {
-            "folder": str(plan.folder),
-            "name": name,
-            "host": worker_host(name),
+            **worker_settings(plan, name, at),
             "cores": tier.threads,
             "memory_mib": heap_bytes(tier) // MIB,
-            "drain_budget_s": tier.drain_budget_s,
-            "head_timeout_s": _HEAD_TIMEOUT_S,
-            "import_path": os.pathsep.join(plan.import_path),
         }
-        argv = (sys.executable, "-P", "-m", f"{__package__}.worker", json.dumps(settings))
-        return ProcessSpec(argv=argv, env=_environment(plan, worker_host(name)))
+        argv = _argv(plan.paths.python, "worker", json.dumps(settings))
+        return ProcessSpec(argv=argv, env=_environment(plan, at))
 
-    def find_head(self, plan: ClusterPlan) -> HeadInfo | None:
-        """What the head wrote once the master had answered."""
-        return published(plan.folder)
+    def status(self, head: HeadInfo, hosts: Mapping[str, str]) -> FrameworkStatus | None:
+        """Asked over HTTP; the master knows workers by their hosts."""
+        found = ask_status(head)
+        if found is None:
+            return None
+        known = {hosts[host]: worker for host, worker in found.workers.items() if host in hosts}
+        return replace(found, workers=known)
 
-    def status(self, head: HeadInfo) -> FrameworkStatus | None:
-        """Asked over HTTP on loopback."""
-        return ask_status(head)
-
-    def driver_env(self, plan: ClusterPlan, head: HeadInfo) -> dict[str, str]:
-        """``SparkSession.builder.getOrCreate()`` reads the first of these."""
+    def driver_env(self, plan: ClusterPlan, at: MemberAddress, head: HeadInfo) -> dict[str, str]:
+        """``SparkSession.builder.getOrCreate()`` connects: spark-submit reads ``MASTER``."""
         where = urlsplit(head.address)
         return {
-            **_environment(plan, "127.0.0.1"),
-            "SPARK_CONF_DIR": str(plan.folder / "driver"),
+            **_environment(plan, at),
+            "MASTER": head.address,
             "SPARK_MASTER_SERVICE_HOST": where.hostname or "",
             "SPARK_MASTER_SERVICE_PORT": str(where.port),
-            "PYSPARK_PYTHON": sys.executable,
-            "PYSPARK_DRIVER_PYTHON": sys.executable,
+            "PYSPARK_PYTHON": plan.paths.python,
+            "PYSPARK_DRIVER_PYTHON": plan.paths.python,
         }
 
     def client(self, address: str, environment: dict[str, str]) -> Any:
@@ -165,9 +158,13 @@ class Spark:
             address, environment
         )
 
-    def hello(self) -> tuple[str, ...]:
+    def hello(self, python: str) -> tuple[str, ...]:
         """Estimates pi."""
-        return (sys.executable, str(_HERE / "hello.py"))
+        return _argv(python, "hello")
+
+
+def _argv(python: str, module: str, *words: str) -> tuple[str, ...]:
+    return (python, "-P", "-m", f"{__package__}.{module}", *words)
 
 
 def java_version() -> int | None:
@@ -190,30 +187,28 @@ def java_version() -> int | None:
     return int(found[1]) if found else None
 
 
-def _environment(plan: ClusterPlan, host: str) -> dict[str, str]:
+def _environment(plan: ClusterPlan, at: MemberAddress) -> dict[str, str]:
     """For every JVM: where it listens, and nothing left in the machine's temporary folder."""
-    spec = importlib.util.find_spec("pyspark")
-    home = str(Path(spec.origin).parent) if spec and spec.origin else ""
+    paths = plan.paths
     return {
-        "SPARK_HOME": home,
-        "SPARK_CONF_DIR": str(plan.folder / "conf"),
-        "SPARK_LOCAL_IP": host,
-        "SPARK_LOCAL_DIRS": str(plan.folder / "spill"),
+        "SPARK_HOME": str(paths.framework),
+        "SPARK_CONF_DIR": str(paths.secrets),
+        "SPARK_LOCAL_IP": at.bind,
+        "SPARK_LOCAL_HOSTNAME": at.host,
+        "SPARK_LOCAL_DIRS": str(paths.scratch / "spill"),
         "SPARK_LAUNCHER_OPTS": "-XX:-UsePerfData -XX:TieredStopAtLevel=1",
     }
 
 
 def _driver_settings(plan: ClusterPlan) -> dict[str, str]:
     spec = plan.spec
-    java = f"-XX:-UsePerfData -Djava.io.tmpdir={plan.folder / 'tmp'}"
+    java = f"-XX:-UsePerfData -Djava.io.tmpdir={plan.paths.scratch}"
     return {
         "spark.executor.cores": str(spec.tier.threads),
         "spark.executor.memory": f"{heap_bytes(spec.tier) // MIB}m",
         "spark.executor.extraJavaOptions": java,
         "spark.driver.memory": f"{heap_bytes(spec.head_tier) // MIB}m",
         "spark.driver.extraJavaOptions": java,
-        "spark.driver.host": "127.0.0.1",
-        "spark.driver.bindAddress": "127.0.0.1",
         "spark.ui.showConsoleProgress": "false",
         # Every worker that comes is used by itself; who comes and goes is the autoscaler's affair.
         "spark.dynamicAllocation.enabled": "false",

@@ -1,9 +1,9 @@
 """The Spark master as a process: ``python -m ebbtide.infra.frameworks.spark.head SETTINGS-JSON``.
 
-A parent of the master's JVM that says when it answers, writes the driver's configuration, lets
-people see the pages, and tells over HTTP what the autoscaler wants to know: from the master who has
-registered, from the driver's own API what runs, waits and is kept. The driver is asked through the
-master, which knows where it is.
+A parent of the master's JVM that says when it answers, lets people see the pages, and tells over
+HTTP what the autoscaler wants to know: from the master who has registered, by host, from the
+driver's own API what runs, waits and is kept. The driver is asked through the master, which knows
+where it is.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ import signal
 import sys
 import threading
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ebbtide.infra.frameworks import heads
+from ebbtide.infra.frameworks.door import Door, read_secret
 from ebbtide.infra.frameworks.front import Front, Page
 from ebbtide.infra.frameworks.spark import jvm, pages
-from ebbtide.infra.frameworks.spark.sizes import worker_name
 
-_READY_TIMEOUT_S = 120.0
 _LOOK_EVERY_S = 0.5
 
 
@@ -51,8 +51,7 @@ class Watcher:
                 _add(hosts, executor)
             queued += sum(map(_waiting, self._ask(f"{api}/stages?status=active") or ()))
         running = sum(worker["running"] for worker in hosts.values())
-        workers = {worker_name(host): worker for host, worker in hosts.items()}
-        self.answer = {"workers": workers, "running": running, "queued": queued}
+        self.answer = {"workers": hosts, "running": running, "queued": queued}
 
     def _ask(self, path: str) -> Any:
         return jvm.ask(f"{self._master_page}{path}", self._authorization)
@@ -88,62 +87,64 @@ def _waiting(stage: dict[str, Any]) -> int:
     return max(0, int(stage["numTasks"]) - int(done))
 
 
-def find_page(
-    pid: int, page_port: int, authorization: str, ended: threading.Event
-) -> tuple[int, str]:
-    """Wait until the master leads, and return where it answers.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Master:
+    """A master's JVM that may not answer yet."""
 
-    Args:
-        pid: of the master's JVM.
-        page_port: the port that its page was asked to take; Spark may have taken a later one.
-        authorization: the header that the page asks for.
-        ended: set when the head is told to end; ends the waiting.
+    pid: int
+    host: str
+    page_port: int
+    """The one it was told; it takes the next when that is taken."""
+    authorization: str
+    ended: threading.Event
 
-    Returns:
-        The port of its page, and its address for workers (``spark://…``).
+    def answered(self, timeout_s: float) -> tuple[int, str]:
+        """The port of its page and its address, once it leads.
 
-    Raises:
-        TimeoutError: it does not lead within two minutes.
-    """
-    deadline = time.monotonic() + _READY_TIMEOUT_S
-    while time.monotonic() < deadline:
-        ports = jvm.listening_ports(pid)
-        if len(ports) > 1:  # the other one speaks no HTTP; Spark tries the next when one is taken
-            port = min(ports, key=lambda port: abs(port - page_port))
-            found = jvm.ask(f"http://127.0.0.1:{port}/json/", authorization)
-            if found is not None and found["status"] == "ALIVE":
-                return port, found["url"]
-        if ended.wait(0.05):
-            break
-    raise TimeoutError("the master did not answer")
-
-
-def configure_driver(folder: Path, address: str) -> None:
-    """The shared configuration and the master's address."""
-    shared, own = folder / "conf", folder / "driver"
-    own.mkdir(mode=0o700, exist_ok=True)
-    text = (shared / "spark-defaults.conf").read_text()
-    (own / "log4j2.properties").write_text((shared / "log4j2.properties").read_text())
-    (own / "spark-defaults.conf").write_text(f"{text}spark.master {address}\n")
+        Raises:
+            TimeoutError: when it does not in time, or has ended.
+        """
+        deadline = time.monotonic() + timeout_s
+        while time.monotonic() < deadline:
+            ports = jvm.listening_ports(self.pid)
+            if len(ports) > 1:  # the other one speaks no HTTP
+                port = min(ports, key=lambda port: abs(port - self.page_port))
+                found = jvm.ask(f"http://{self.host}:{port}/json/", self.authorization)
+                if found is not None and found["status"] == "ALIVE":
+                    return port, found["url"]
+            if self.ended.wait(0.05):
+                break
+        raise TimeoutError("the master did not answer")
 
 
 def main(settings: dict[str, Any]) -> int:
     """Serve until ended."""
-    folder, ended = Path(settings["folder"]), threading.Event()
-    authorization = pages.bearer(folder / "conf" / "spark-defaults.conf")
-    front, page_port = Front(folder, settings["front_port"]), jvm.free_port()
-    words = ("--host", "127.0.0.1", "--port", "0", "--webui-port", str(page_port))
-    master = jvm.start(folder, "org.apache.spark.deploy.master.Master", *words)
+    ended, host, bind = threading.Event(), settings["host"], settings["bind"]
+    secrets = Path(settings["secrets"])
+    authorization = pages.bearer(secrets)
+    door = Door(read_secret(secrets), settings["page_hosts"])
+    front, page_port = Front(door, bind, settings["page_port"]), jvm.free_port(bind)
+    words = ("--host", host, "--port", str(settings["port"]), "--webui-port", str(page_port))
+    scratch = Path(settings["scratch"])
+    process = jvm.start(scratch, "org.apache.spark.deploy.master.Master", *words)
     signal.signal(signal.SIGCHLD, lambda *_: ended.set())
-    port, address = find_page(master.pid, page_port, authorization, ended)
-    configure_driver(folder, address)
-    watcher = Watcher(f"http://127.0.0.1:{port}", authorization)
-    front.serve(lambda: watcher.answer, Page(port=port, authorization=authorization))
-    heads.publish(folder, address=address, front_port=front.port)
+    master = Master(
+        pid=process.pid,
+        host=host,
+        page_port=page_port,
+        authorization=authorization,
+        ended=ended,
+    )
+    port, address = master.answered(settings["start_timeout_s"])
+    watcher = Watcher(f"http://{host}:{port}", authorization)
+    page = Page(host=host, port=port, authorization=authorization)
+    front.serve(lambda: watcher.answer, page)
+    url = f"http://{host}:{front.port}"
+    heads.publish(Path(settings["head_file"]), address=address, front=url)
     while not ended.wait(_LOOK_EVERY_S):
         with contextlib.suppress(KeyError, TypeError):  # an answer that is half way to another
             watcher.look()
-    return master.wait()
+    return process.wait()
 
 
 if __name__ == "__main__":

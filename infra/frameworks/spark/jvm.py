@@ -32,11 +32,11 @@ _OPEN = (
 _SMALL = ("-Xmx192m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData")
 
 
-def start(folder: Path, main_class: str, *arguments: str) -> subprocess.Popen[bytes]:
+def start(scratch: Path, main_class: str, *arguments: str) -> subprocess.Popen[bytes]:
     """Start a Spark daemon; it ends when its parent is gone.
 
     Args:
-        folder: the cluster's folder; ``tmp`` in it is for temporary files.
+        scratch: where it may leave temporary files.
         main_class: the daemon's class.
         arguments: of the daemon.
 
@@ -47,7 +47,7 @@ def start(folder: Path, main_class: str, *arguments: str) -> subprocess.Popen[by
     java = str(Path(home) / "bin" / "java") if home else shutil.which("java") or "java"
     jars = f"{os.environ['SPARK_CONF_DIR']}:{Path(os.environ['SPARK_HOME']) / 'jars'}/*"
     opens = [f"--add-opens=java.base/{package}=ALL-UNNAMED" for package in _OPEN]
-    own = [*_SMALL, f"-Djava.io.tmpdir={folder / 'tmp'}"]
+    own = [*_SMALL, f"-Djava.io.tmpdir={scratch}"]
     # Spark's scripts find this out; without it a worker looks for a source tree.
     (core,) = (Path(os.environ["SPARK_HOME"]) / "jars").glob("spark-core_*.jar")
     scala = core.name.removeprefix("spark-core_").partition("-")[0]
@@ -80,10 +80,10 @@ def listening_ports(pid: int) -> list[int]:
     return ports
 
 
-def free_port() -> int:
-    """A port of loopback on which nobody listens now."""
+def free_port(bind: str) -> int:
+    """A port on which nobody listens now."""
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
+        probe.bind((bind, 0))
         return int(probe.getsockname()[1])
 
 

@@ -13,6 +13,8 @@ import hmac
 import secrets
 from pathlib import Path
 
+CONFIGURATION = "spark-defaults.conf"
+"""The file of the cluster's secrets that every JVM of Spark reads."""
 _FILTER = "org.apache.spark.ui.JWSFilter"
 _KEY = f"spark.{_FILTER}.param.secretKey"
 """Spark shows no value of a setting with "secret" in its name (``spark.redaction.regex``)."""
@@ -29,9 +31,10 @@ def settings() -> dict[str, str]:
     }
 
 
-def bearer(configuration: Path) -> str:
-    """The header ``Authorization`` that the pages take, from the cluster's spark-defaults.conf."""
-    lines = (line.split(" ", 1) for line in configuration.read_text().splitlines())
+def bearer(secrets_folder: Path) -> str:
+    """The header ``Authorization`` that the pages take, by the key in the cluster's secrets."""
+    configuration = (secrets_folder / CONFIGURATION).read_text()
+    lines = (line.split(" ", 1) for line in configuration.splitlines())
     (text,) = (words[1] for words in lines if words[0] == _KEY)
     key = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
     signed = ".".join(map(_in_base64, (b'{"alg":"HS256"}', b'{"sub":"ebb"}')))

@@ -39,18 +39,3 @@ def too_small(spec: ClusterSpec) -> list[Problem]:
         )
         if heap_bytes(tier) < LEAST_HEAP_BYTES
     ]
-
-
-def worker_host(name: str) -> str:
-    """A loopback address of its own: Spark tells workers apart by host, not by port.
-
-    ``worker-0`` is 127.1.0.1; names are numbered, and never used twice in a cluster.
-    """
-    number = int(name.rpartition("-")[2])
-    return f"127.{1 + number // 62500}.{number // 250 % 250}.{1 + number % 250}"
-
-
-def worker_name(host: str) -> str:
-    """The worker that has this address."""
-    _, high, middle, low = (int(part) for part in host.split("."))
-    return f"worker-{(high - 1) * 62500 + middle * 250 + low - 1}"

@@ -24,18 +24,18 @@ from ebbtide.infra.frameworks.workers import Backoff, told_to_leave, wait_for_he
 _END_TIMEOUT_S = 5.0
 
 
-def own_page(head: dict[str, str], folder: Path, host: str) -> str | None:
+def own_page(head: dict[str, str], secrets: Path, host: str) -> str | None:
     """Return the URL at which this worker's JVM tells of its executors.
 
     Args:
-        head: what the head has published.
-        folder: the cluster's folder, in which its secret is.
-        host: the address of this worker.
+        head: what it has published.
+        secrets: the folder of the cluster's secrets.
+        host: of this worker.
 
     Returns:
-        The URL; None before the worker has registered.
+        A URL; None before this worker has registered.
     """
-    master = jvm.ask(f"{head['dashboard']}/json/", door.basic(door.read_secret(folder)))
+    master = jvm.ask(f"{head['dashboard']}/json/", door.basic(door.read_secret(secrets)))
     pages = [w["webuiaddress"] for w in (master or {"workers": ()})["workers"] if w["host"] == host]
     return str(pages[0]) if pages else None
 
@@ -49,10 +49,10 @@ def drain(
     """Tell the worker to drain, and wait until it has no executor or the budget is used up.
 
     Args:
-        worker: the process of its JVM.
-        tell: returns what the worker's page says; None when it does not answer.
-        budget_s: maximum number of seconds to wait.
-        ended: set when there is nothing left to wait for; ends the waiting.
+        worker: the JVM.
+        tell: asks the JVM for what its page says; None when it does not answer.
+        budget_s: how long it may take, in seconds.
+        ended: set when the JVM has ended.
     """
     worker.send_signal(signal.SIGPWR)
     backoff = Backoff(budget_s, ended)
@@ -64,16 +64,16 @@ def drain(
 
 def main(settings: dict[str, Any]) -> int:
     """Serve until drained, or left by the JVM."""
-    folder, host = Path(settings["folder"]), settings["host"]
-    stop, ended = told_to_leave(), threading.Event()
-    head = wait_for_head(folder, settings["head_timeout_s"], stop)
+    scratch, secrets = Path(settings["scratch"]), Path(settings["secrets"])
+    host, stop, ended = settings["host"], told_to_leave(), threading.Event()
+    head = wait_for_head(Path(settings["head_file"]), settings["head_wait_s"], stop)
     if head is None:
         return 0 if stop.is_set() else 1
     os.environ["PYTHONPATH"] = settings["import_path"]  # for executors: users' modules
     words = ("--host", host, "--port", "0", "--webui-port", "0")
     size = ("--cores", str(settings["cores"]), "--memory", f"{settings['memory_mib']}m")
-    where = ("--work-dir", str(folder / "work" / settings["name"]), head["address"])
-    worker = jvm.start(folder, "org.apache.spark.deploy.worker.Worker", *words, *size, *where)
+    where = ("--work-dir", str(scratch / "work" / settings["name"]), head["address"])
+    worker = jvm.start(scratch, "org.apache.spark.deploy.worker.Worker", *words, *size, *where)
 
     def watch() -> None:
         worker.wait()
@@ -84,9 +84,9 @@ def main(settings: dict[str, Any]) -> int:
     stop.wait()
     if ended.is_set():
         return 1
-    page = own_page(head, folder, host)
+    page = own_page(head, secrets, host)
     if page is not None:
-        key = pages.bearer(folder / "conf" / "spark-defaults.conf")
+        key = pages.bearer(secrets)
         drain(worker, lambda: jvm.ask(f"{page}/json/", key), settings["drain_budget_s"], ended)
     worker.terminate()
     if not ended.wait(_END_TIMEOUT_S):

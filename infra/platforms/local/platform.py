@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-from dataclasses import replace
 from pathlib import Path
 
 from ebbtide.infra.errors import EbbError
@@ -27,8 +26,10 @@ from ebbtide.infra.models.phases import Reason, Step
 from ebbtide.infra.models.records import Cluster, RunLimits
 from ebbtide.infra.platforms.base import HeldResource, Login
 from ebbtide.infra.platforms.local import marks
+from ebbtide.infra.platforms.local.layout import Layout
 from ebbtide.infra.platforms.local.pool import free_room
 from ebbtide.infra.platforms.local.processes import Ours, our_environment
+from ebbtide.infra.platforms.local.watching import Watch, view_of
 from ebbtide.infra.records import runs
 from ebbtide.infra.records.ledger import Ledger
 from ebbtide.infra.settings import Settings
@@ -117,18 +118,13 @@ class LocalPlatform:
 
     def observe(self, cluster: ClusterId) -> ClusterView | None:
         """The supervisor's last word."""
-        found = self.ledger.cluster(cluster)
-        if found is None:
-            return None
-        view = found.last_view
-        if not found.released:
-            return view
-        return replace(
-            view,
-            released_at=found.released_at,
-            released_by=found.released_by,
-            release_reason=found.release_reason,
-        )
+        return view_of(self.ledger.cluster(cluster))
+
+    def watch(
+        self, cluster: ClusterId, seen: ClusterView | None, timeout_s: float
+    ) -> ClusterView | None:
+        """Looked at four times a second at least; read only when the ledger was written to."""
+        return Watch(self.ledger, cluster).until_it_differs(seen, timeout_s)
 
     def reap(self, cluster: ClusterId) -> bool:
         """When its supervisor and its guard are dead, or do not do what they were told."""
@@ -139,12 +135,12 @@ class LocalPlatform:
 
     def login(self, cluster: ClusterId) -> Login | None:
         """From the cluster's folder."""
-        folder = self.settings.cluster_folder(cluster)
+        secrets = Layout(self.settings.cluster_folder(cluster)).secrets
         try:
-            password = door.read_secret(folder)
+            password = door.read_secret(secrets)
         except FileNotFoundError:
             return None
-        file = folder / door.SECRET_FILE
+        file = secrets / door.SECRET_FILE
         return Login(user=door.USER, password=password, password_file=file)
 
     def renew(self, cluster: ClusterId) -> bool:

@@ -12,7 +12,7 @@ import os
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -117,6 +117,16 @@ def _build(program: Program, say: Say) -> None:
     draft.rename(target)
 
 
+def behind(words: Sequence[str]) -> list[str]:
+    """A command line for something long that gives way to the tests beside it.
+
+    Linux shares processors between sessions first (autogroups), so niceness alone, which counts
+    within a session, does nothing against the sessions of clusters: see sched(7).
+    """
+    give_way = 'echo 19 >/proc/self/autogroup 2>/dev/null; exec nice -n 19 "$@"'
+    return ["setsid", "sh", "-c", give_way, "sh", *words]
+
+
 def follow(
     words: list[str], where: Path, tell: Callable[[int], None], every_s: float = _TELL_EVERY_S
 ) -> tuple[int, str]:
@@ -127,7 +137,7 @@ def follow(
     """
     lines: list[str] = []
     with subprocess.Popen(
-        words, cwd=where, env=_environment(), stderr=subprocess.PIPE, text=True
+        behind(words), cwd=where, env=_environment(), stderr=subprocess.PIPE, text=True
     ) as build:
         reader = threading.Thread(target=lambda: lines.extend(build.stderr or ()))
         reader.start()
@@ -138,6 +148,9 @@ def follow(
                 break
             except subprocess.TimeoutExpired:
                 tell(len(lines))
+            except BaseException:  # it has a session of its own: Ctrl-C does not reach it
+                build.kill()
+                raise
             if time.monotonic() > deadline:
                 build.kill()
         reader.join()

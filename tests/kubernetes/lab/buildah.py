@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.kubernetes.lab.binaries import behind
 from tests.kubernetes.lab.place import cache
 
 _TIMEOUT_S = 1800
@@ -43,7 +44,7 @@ def run(words: Sequence[str]) -> str:
         folder.mkdir(parents=True, exist_ok=True)
     alone = ["unshare", "--mount", "--kill-child", "--fork", "sh", "-c", _ALONE, str(_state())]
     done = subprocess.run(
-        [*alone, *words],
+        behind([*alone, *words]),
         env={**os.environ, "TMPDIR": str(_temporary())},
         stdin=subprocess.DEVNULL,
         capture_output=True,

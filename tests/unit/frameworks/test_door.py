@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import stat
 from email.message import Message
-from pathlib import Path
 
 import pytest
 
 from ebbtide.infra.frameworks.base import HeadInfo
-from ebbtide.infra.frameworks.door import SECRET_FILE, Door, basic, read_secret, write_secret
+from ebbtide.infra.frameworks.door import Door, basic, new_secret
+from ebbtide.infra.platforms.local.layout import HEAD
 
 SECRET = "s3cret"
+THIS_MACHINE = (HEAD.host, *HEAD.page_hosts)
+POD = ("10.0.0.7", "rose.jobs.svc", "10.1.0.0/16")
 NAVIGATED = {"Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
 
 
@@ -23,7 +24,14 @@ def status(method: str = "GET", *, secret: str | None = SECRET, **headers: str) 
         message["Authorization"] = basic(secret)
     for name, value in headers.items():
         message[name.replace("_", "-")] = value
-    refusal = Door(SECRET).refusal(method, message)
+    refusal = Door(SECRET, THIS_MACHINE).refusal(method, message)
+    return refusal.status if refusal else 200
+
+
+def status_elsewhere(host: str) -> int:
+    message = Message()
+    message["Host"], message["Authorization"] = host, basic(SECRET)
+    refusal = Door(SECRET, POD).refusal("GET", message)
     return refusal.status if refusal else 200
 
 
@@ -58,6 +66,16 @@ def test_other_names_are_refused_to_who_knows_the_secret_too(host: str) -> None:
     assert status(Host=host) == 403
 
 
+@pytest.mark.parametrize("host", ["10.0.0.7:8787", "Rose.jobs.svc", "10.1.2.3", "10.1.0.0:1"])
+def test_door_elsewhere_is_known_by_the_names_it_was_given(host: str) -> None:
+    assert status_elsewhere(host) == 200
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1:8787", "[::1]", "10.0.0.8", "10.2.0.0"])
+def test_door_elsewhere_is_known_by_no_other_name(host: str) -> None:
+    assert status_elsewhere(host) == 403
+
+
 def test_page_of_ours_comes_in() -> None:
     assert status("POST", Origin="http://127.0.0.1:8787", Sec_Fetch_Site="same-origin") == 200
     assert status(Upgrade="websocket", Origin="http://127.0.0.1:8787") == 200
@@ -84,11 +102,9 @@ def test_link_on_another_page_leads_here_and_a_form_does_not() -> None:
     assert status(**NAVIGATED, Sec_Fetch_Site="cross-site", Upgrade="websocket") == 403
 
 
-def test_secret_is_made_once_and_is_its_owners(tmp_path: Path) -> None:
-    first = write_secret(tmp_path)
-    assert write_secret(tmp_path) == read_secret(tmp_path) == first
-    assert len(first) >= 43
-    assert stat.S_IMODE((tmp_path / SECRET_FILE).stat().st_mode) == 0o600
+def test_every_secret_is_another_and_cannot_be_guessed() -> None:
+    assert new_secret() != new_secret()
+    assert len(new_secret()) >= 43
 
 
 def test_secret_is_not_shown_with_the_head() -> None:

@@ -35,13 +35,6 @@ def test_spark_refuses_tiers_in_which_it_cannot_start() -> None:
     assert ["--tier" in problems[0].hint, "--head-tier" in problems[1].hint] == [True, True]
 
 
-@pytest.mark.parametrize("number", [0, 1, 249, 250, 62499, 62500, 70000])
-def test_spark_worker_is_known_by_its_address(number: int) -> None:
-    name = f"worker-{number}"
-    assert spark.worker_name(spark.worker_host(name)) == name
-    assert all(0 <= int(part) <= 255 for part in spark.worker_host(name).split("."))
-
-
 def test_ray_node_stays_within_its_tier() -> None:
     size = tier(2048)
     assert ray.store_bytes(size) == 512 * MIB
@@ -55,9 +48,8 @@ def test_ray_refuses_a_tier_in_which_no_task_fits() -> None:
 
 def test_program_with_our_python_or_with_none_is_not_asked() -> None:
     for word in (sys.executable, "./train.sh"):
-        assert (
-            interpreters.mismatch(JobSpec(argv=(word,), workdir="/"), "ray", python_parts=3) == []
-        )
+        job = JobSpec(argv=(word,), workdir="/")
+        assert interpreters.mismatch(job, "ray", sys.executable, python_parts=3) == []
 
 
 def test_python_without_the_framework_is_refused_by_name(tmp_path: Path) -> None:
@@ -65,5 +57,5 @@ def test_python_without_the_framework_is_refused_by_name(tmp_path: Path) -> None
     other.write_text("#!/bin/sh\necho 3.9.2 1.0\n")
     other.chmod(0o755)
     job = JobSpec(argv=(str(other), "x.py"), workdir="/")
-    (problem,) = interpreters.mismatch(job, "pytest", python_parts=2)
+    (problem,) = interpreters.mismatch(job, "pytest", sys.executable, python_parts=2)
     assert "is 3.9.2 with pytest 1.0" in problem.summary

@@ -8,14 +8,15 @@ import socket
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 
 import pytest
 
-from ebbtide.infra.frameworks.door import basic, read_secret, write_secret
+from ebbtide.infra.frameworks.door import Door, basic
 from ebbtide.infra.frameworks.front import Front, Page
 
 TOKEN = "Bearer of-the-framework"
+SECRET = "s3cret"
+HOST = "127.0.0.1"
 
 
 class Behind(BaseHTTPRequestHandler):
@@ -44,33 +45,31 @@ class Behind(BaseHTTPRequestHandler):
         pass
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("cluster")
-    write_secret(folder)
-    return folder
+def closed_door() -> Door:
+    return Door(SECRET, ["localhost"])
 
 
 @pytest.fixture(scope="module")
-def front(folder: Path) -> Iterator[Front]:
-    with ThreadingHTTPServer(("127.0.0.1", 0), Behind) as behind:
+def front() -> Iterator[Front]:
+    with ThreadingHTTPServer((HOST, 0), Behind) as behind:
         threading.Thread(target=behind.serve_forever, daemon=True).start()
-        front = Front(folder)
-        front.serve(lambda: {"running": 3}, Page(port=behind.server_port, authorization=TOKEN))
+        front = Front(closed_door(), HOST)
+        page = Page(host=HOST, port=behind.server_port, authorization=TOKEN)
+        front.serve(lambda: {"running": 3}, page)
         yield front
         behind.shutdown()
 
 
 def say(front: Front, raw: bytes) -> bytes:
     """All that is answered."""
-    with socket.create_connection(("127.0.0.1", front.port), timeout=20) as connection:
+    with socket.create_connection((HOST, front.port), timeout=20) as connection:
         connection.sendall(raw)
         return b"".join(iter(lambda: connection.recv(65536), b""))
 
 
-def ask(front: Front, folder: Path, line: str, *headers: str, body: bytes = b"") -> bytes:
+def ask(front: Front, line: str, *headers: str, body: bytes = b"") -> bytes:
     """With the secret."""
-    known = f"Authorization: {basic(read_secret(folder))}"
+    known = f"Authorization: {basic(SECRET)}"
     head = "\r\n".join([f"{line} HTTP/1.1", "Host: localhost", known, *headers, "", ""])
     return say(front, head.encode() + body)
 
@@ -80,27 +79,27 @@ def seen_behind(answer: bytes) -> tuple[str, str, int, dict[str, str]]:
     return method, path, size, headers
 
 
-def test_page_behind_is_told_its_token_and_never_the_secret(front: Front, folder: Path) -> None:
-    method, path, _, headers = seen_behind(ask(front, folder, "GET /a?b=c", "X-Mine: 1"))
+def test_page_behind_is_told_its_token_and_never_the_secret(front: Front) -> None:
+    method, path, _, headers = seen_behind(ask(front, "GET /a?b=c", "X-Mine: 1"))
     assert (method, path) == ("GET", "/a?b=c")
     assert headers.pop("Authorization") == TOKEN
     assert headers == {"Host": "localhost", "X-Mine": "1", "Connection": "close"}
 
 
-def test_body_larger_than_a_buffer_comes_whole(front: Front, folder: Path) -> None:
+def test_body_larger_than_a_buffer_comes_whole(front: Front) -> None:
     body = bytes(3_000_000)
-    answer = ask(front, folder, "POST /up", f"Content-Length: {len(body)}", body=body)
+    answer = ask(front, "POST /up", f"Content-Length: {len(body)}", body=body)
     assert seen_behind(answer)[:3] == ("POST", "/up", len(body))
 
 
-def test_upgraded_connection_goes_both_ways(front: Front, folder: Path) -> None:
-    answer = ask(front, folder, "GET /", "Upgrade: echo", "Connection: Upgrade", body=b"12345")
+def test_upgraded_connection_goes_both_ways(front: Front) -> None:
+    answer = ask(front, "GET /", "Upgrade: echo", "Connection: Upgrade", body=b"12345")
     assert answer.startswith(b"HTTP/1.1 101")
     assert answer.endswith(b"12345")
 
 
-def test_figures_want_the_secret_too(front: Front, folder: Path) -> None:
-    assert ask(front, folder, "GET /ebb/status").endswith(b'\r\n\r\n{"running": 3}')
+def test_figures_want_the_secret_too(front: Front) -> None:
+    assert ask(front, "GET /ebb/status").endswith(b'\r\n\r\n{"running": 3}')
     answer = say(front, b"GET /ebb/status HTTP/1.1\r\nHost: localhost\r\n\r\n")
     assert answer.startswith(b"HTTP/1.1 401")
     assert b"WWW-Authenticate: Basic" in answer
@@ -128,9 +127,9 @@ def test_endless_head_is_cut_off(front: Front) -> None:
     assert answer == b""
 
 
-def test_usual_port_that_is_taken_is_not_waited_for(folder: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as other:
+def test_usual_port_that_is_taken_is_not_waited_for() -> None:
+    with socket.create_server((HOST, 0)) as other:
         taken = other.getsockname()[1]
-        front = Front(folder, taken)
+        front = Front(closed_door(), HOST, taken)
         assert front.port != taken
         front.close()

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ebbtide.infra.installation.keeping import beyond, prune
-from ebbtide.infra.lifecycle.keeping import keep_to_limits
+from ebbtide.infra.installation.keeping import beyond, keep_to_limits, prune
 from ebbtide.infra.models.ids import ClusterId, RunName
 from ebbtide.infra.models.keep import Keep, parse_keep
 from ebbtide.infra.models.records import Event, EventKind, Run

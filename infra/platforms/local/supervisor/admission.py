@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ebbtide.infra.models.cluster import Failure, QueueView
+from ebbtide.infra.models.cluster import ClusterView, Failure, QueueView
 from ebbtide.infra.models.ids import ClusterId
 from ebbtide.infra.models.job import RunSpec
 from ebbtide.infra.models.phases import Reason, Step
@@ -12,6 +12,7 @@ from ebbtide.infra.platforms.local.neighbours import neighbours
 from ebbtide.infra.platforms.local.platform import LocalPlatform
 from ebbtide.infra.platforms.local.pool import try_admit
 from ebbtide.infra.platforms.local.supervisor.status import StatusReporter
+from ebbtide.infra.policy.limits import awaited_step
 from ebbtide.infra.waiting import now_s
 
 _LOOK_AT_LEAST_S = 1.0
@@ -31,7 +32,6 @@ class Admission:
         self._platform = platform
         self._ledger = platform.ledger
         self._reporter = reporter
-        self._since_s = now_s()
         self._version = -1
         self._looked_s = -_LOOK_AT_LEAST_S
         self._requested = False
@@ -116,14 +116,23 @@ class Admission:
                 ahead=list(view.ahead),
                 held_by=list(view.held_by),
             )
-        limit = self._spec.limits.start_within_s
-        if now_s() - self._since_s > limit:
-            detail = f"no room in {format_duration(limit)}: {_why(view)}"
-            hint = "stop a run of yours (ebb ps), ask for less, or allow more with --start-within"
-            failure = Failure(
-                step=Step.WAIT_FOR_NODES, reason=Reason.NOT_IN_TIME, detail=detail, hint=hint
-            )
-            self._reporter.fail(failure)
+
+
+def not_in_time(view: ClusterView, allowed_s: float) -> Failure:
+    """What a run that has not started in its time was waiting for.
+
+    Args:
+        view: what its cluster is.
+        allowed_s: from its request to its start, in seconds.
+    """
+    allowed, step = format_duration(allowed_s), awaited_step(view)
+    if view.queue is not None:
+        detail = f"no room in {allowed}: {_why(view.queue)}"
+        hint = "stop a run of yours (ebb ps), ask for less, or allow more with --start-within"
+    else:
+        detail = f"still at {step} after {allowed}"
+        hint = "allow more with --start-within; ebb logs shows what head and workers say"
+    return Failure(step=step, reason=Reason.NOT_IN_TIME, detail=detail, hint=hint)
 
 
 def _why(view: QueueView) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
-from ebbtide.infra.frameworks.base import ClusterPlan, load_framework
+from ebbtide.infra.frameworks.plan import ClusterPlan
 from ebbtide.infra.models.cluster import Failure, WorkerFigures
 from ebbtide.infra.models.hardware import HardwareTier
 from ebbtide.infra.models.job import JobSpec, RunSpec
@@ -13,6 +13,7 @@ from ebbtide.infra.models.orders import Orders
 from ebbtide.infra.models.phases import Reason, Step
 from ebbtide.infra.models.records import EventKind, Share
 from ebbtide.infra.models.resources import format_duration, format_memory
+from ebbtide.infra.platforms.local.layout import Layout
 from ebbtide.infra.platforms.local.metrics import TreeMeter
 from ebbtide.infra.platforms.local.processes import (
     ProcessContext,
@@ -41,7 +42,9 @@ class ClusterContext:
     """What the controller of a cluster works with."""
 
     spec: RunSpec
-    plan: ClusterPlan
+    layout: Layout
+    plan: ClusterPlan | None
+    """None for a plain program: nothing but the program runs."""
     place: ProcessContext
     ledger: Ledger
     reporter: StatusReporter
@@ -64,8 +67,8 @@ class ClusterController:
         self._out_of_memory = ""
         self._measured_s = 0.0
         self._opened_s = 0.0
-        if self.spec.cluster.has_workers:
-            self._create_members()
+        if context.plan is not None:
+            self._create_members(context.plan)
 
     @property
     def starting(self) -> bool:
@@ -122,7 +125,7 @@ class ClusterController:
 
     def shares(self) -> list[Share]:
         """What it has of its pool."""
-        cluster, pool = self.context.plan.cluster, self.spec.cluster.pool.name
+        cluster, pool = self.context.place.cluster, self.spec.cluster.pool.name
         return [
             Share(
                 run=self.spec.name,
@@ -145,12 +148,10 @@ class ClusterController:
     def _job_over(self) -> bool:
         return self.driver is not None and self.driver.view.ended_at is not None
 
-    def _create_members(self) -> None:
+    def _create_members(self, plan: ClusterPlan) -> None:
         context, cluster = self.context, self.spec.cluster
-        framework = load_framework(cluster.framework)
-        self.members = Members(
-            context.plan, framework, context.place, _member_environment(self.spec), context.reporter
-        )
+        environment = _member_environment(self.spec)
+        self.members = Members(plan, context.layout, context.place, environment, context.reporter)
         self.scaler = Scaler(
             cluster.policy, self.members, cluster.pool, context.ledger, context.reporter
         )
@@ -164,7 +165,7 @@ class ClusterController:
             self.reporter.done(Step.START_HEAD, "none needed")
             self.reporter.done(Step.START_WORKERS, "none needed")
             return
-        self.members.framework.prepare(self.context.plan)
+        self.members.prepare()
         self.members.start_head()
         for _ in range(self.spec.cluster.policy.min_workers):
             self.members.start_worker()
@@ -226,7 +227,7 @@ class ClusterController:
         if self.members is None or self.scaler is None:
             return
         for gone in self.members.exited_workers():
-            self.context.ledger.give_back(self.context.plan.cluster, gone.name)
+            self.context.ledger.give_back(self.context.place.cluster, gone.name)
             self._say_gone(gone)
             if not gone.expected and not self._job_over:
                 self.scaler.replace_lost()

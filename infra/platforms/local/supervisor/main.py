@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from ebbtide.infra.errors import EbbError
-from ebbtide.infra.frameworks.base import ClusterPlan
+from ebbtide.infra.frameworks.base import load_framework
+from ebbtide.infra.frameworks.plan import ClusterPlan
 from ebbtide.infra.models.codec import from_json, to_json
 from ebbtide.infra.models.ids import ClusterId, RunName
 from ebbtide.infra.models.job import RunSpec
@@ -24,9 +25,10 @@ from ebbtide.infra.models.phases import Phase, Reason
 from ebbtide.infra.models.records import Cluster, LeaseState, Run, RunLimits
 from ebbtide.infra.models.resources import NOTHING
 from ebbtide.infra.platforms.local import marks, processes
+from ebbtide.infra.platforms.local.layout import Layout
 from ebbtide.infra.platforms.local.neighbours import say_what_is_held
 from ebbtide.infra.platforms.local.platform import LocalPlatform
-from ebbtide.infra.platforms.local.supervisor.admission import Admission
+from ebbtide.infra.platforms.local.supervisor.admission import Admission, not_in_time
 from ebbtide.infra.platforms.local.supervisor.cluster import ClusterContext, ClusterController
 from ebbtide.infra.platforms.local.supervisor.output import OutputWatch
 from ebbtide.infra.platforms.local.supervisor.program import Driver
@@ -34,6 +36,8 @@ from ebbtide.infra.platforms.local.supervisor.release import release
 from ebbtide.infra.platforms.local.supervisor.status import StatusReporter
 from ebbtide.infra.platforms.local.supervisor.usage import UsageRecorder
 from ebbtide.infra.policy.lease import LeaseJudge
+from ebbtide.infra.policy.limits import StartDeadline, has_started
+from ebbtide.infra.records import runs
 from ebbtide.infra.settings import Settings
 from ebbtide.infra.waiting import now_s, wall_s
 
@@ -56,11 +60,14 @@ class Supervisor:
         )
         self.reporter = StatusReporter(self.ledger, run, cluster)
         self.lease = LeaseJudge(self.spec.lease_s)
+        self.deadline = self._start_deadline()
         self.admission = Admission(self.spec, cluster, platform, self.reporter)
         self.driver = Driver(self.spec.job, self.place) if self.spec.job else None
+        layout = Layout(settings.cluster_folder(cluster))
         self.context = ClusterContext(
             spec=self.spec,
-            plan=_plan(self.spec, cluster, settings),
+            layout=layout,
+            plan=_plan(self.spec, cluster, layout),
             place=self.place,
             ledger=self.ledger,
             reporter=self.reporter,
@@ -103,9 +110,24 @@ class Supervisor:
                 if self.admission.admitted or self.admission.try_now():
                     self.controller.tick(self.orders)
                     self._say_what_is_held()
+            self._judge_start()
         if self.orders.release_after_job and self.reporter.view.job.ended_at is not None:
             self.release_order = Release()
         self.reporter.flush()
+
+    def _start_deadline(self) -> StartDeadline:
+        try:
+            return runs.start_deadline(self.ledger, self.spec, self.cluster, self.attempt)
+        except EbbError:  # not readable just now: it counts from here
+            allowed_s = self.spec.limits.start_within_s
+            return StartDeadline.after(allowed_s, waited_s=0.0, now_s=now_s())
+
+    def _judge_start(self) -> None:
+        """The one deadline of steps 2 to 5 and the program's start."""
+        view = self.reporter.view
+        started = has_started(view, with_program=self.spec.job is not None)
+        if view.failure is None and not started and self.deadline.passed(now_s()):
+            self.reporter.fail(not_in_time(view, self.deadline.allowed_s))
 
     def _say_what_is_held(self) -> None:
         held = sum((share.amount for share in self.controller.shares()), start=NOTHING)
@@ -178,26 +200,18 @@ class Supervisor:
         self.context.recorder.forget_written()
 
 
-def _plan(spec: RunSpec, cluster: ClusterId, settings: Settings) -> ClusterPlan:
+def _plan(spec: RunSpec, cluster: ClusterId, layout: Layout) -> ClusterPlan | None:
+    """None for a plain program, which has no members."""
+    if not spec.cluster.has_workers:
+        return None
     workdir = spec.job.workdir if spec.job else spec.workdir
     return ClusterPlan(
         cluster=cluster,
         spec=spec.cluster,
-        folder=settings.cluster_folder(cluster),
-        short_folder=_by_descriptor(settings.cluster_folder(cluster)),
+        paths=layout.member_paths(load_framework(spec.cluster.framework).package),
         workdir=workdir,
         import_path=_import_path(spec, workdir),
     )
-
-
-def _by_descriptor(folder: Path) -> Path:
-    """A short path of a folder, for unix sockets: through a descriptor of ours, while we live.
-
-    A link in a folder that all users share could be foreseen, put there by somebody else, cleaned
-    away below a long run, or left behind by a kill -9. This one is seen by this user only.
-    """
-    number = os.open(folder, os.O_PATH | os.O_DIRECTORY)
-    return Path(f"/proc/{os.getpid()}/fd/{number}")
 
 
 def _import_path(spec: RunSpec, workdir: str) -> tuple[str, ...]:

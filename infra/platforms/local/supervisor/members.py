@@ -9,27 +9,24 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ebbtide.infra.frameworks.base import (
-    ClusterPlan,
-    Framework,
     FrameworkStatus,
     HeadInfo,
     ProcessSpec,
+    load_framework,
 )
+from ebbtide.infra.frameworks.heads import published
+from ebbtide.infra.frameworks.plan import ClusterPlan
 from ebbtide.infra.models.cluster import Failure, WorkerFigures
 from ebbtide.infra.models.phases import Reason, Step
 from ebbtide.infra.models.resources import format_memory
-from ebbtide.infra.platforms.local import marks, processes
+from ebbtide.infra.platforms.local import layout, marks, processes
 from ebbtide.infra.platforms.local.metrics import TreeMeter
 from ebbtide.infra.platforms.local.supervisor.status import StatusReporter
 from ebbtide.infra.platforms.local.tails import last_bytes
 from ebbtide.infra.waiting import now_s
 
-_HEAD_TIMEOUT_S = 120.0
-_JOIN_TIMEOUT_S = 120.0
 _MOST_EARLY_DEATHS = 3
 """So many deaths before a head or the first workers are there are no accident."""
-_DRAIN_GRACE_S = 30.0
-"""A leaving worker ends itself when its budget is used up; this long after, we end it."""
 _LOG_TAIL_BYTES = 600
 
 
@@ -38,6 +35,8 @@ class Worker:
     """One worker process."""
 
     name: str
+    host: str
+    """By which its head may know it."""
     process: subprocess.Popen[bytes]
     meter: TreeMeter
     started_s: float
@@ -62,17 +61,18 @@ class Members:
     def __init__(
         self,
         plan: ClusterPlan,
-        framework: Framework,
+        folders: layout.Layout,
         place: processes.ProcessContext,
         environment: Mapping[str, str],
         reporter: StatusReporter,
     ):
         self.plan = plan
-        self.framework = framework
+        self.framework = load_framework(plan.spec.framework)
         self.head_info: HeadInfo | None = None
         self.status: FrameworkStatus | None = None
         self.workers: dict[str, Worker] = {}
         self.head_meter: TreeMeter | None = None
+        self._layout = folders
         self._place = place
         self._environment = environment
         self._reporter = reporter
@@ -94,13 +94,17 @@ class Members:
         """Staying workers that have registered with the head."""
         return sum(worker.joined for worker in self.staying)
 
+    def prepare(self) -> None:
+        """Put the cluster's keys where its members read them, before the first is started."""
+        self._layout.put_secrets(self.framework.prepare(self.plan))
+
     def start_head(self) -> None:
         """Start the head unless it lives."""
         if self._head is None or self._head.poll() is not None:
             if self._head is not None:
                 processes.end_all_of(self._place, "head")
-            (self.plan.folder / "head.json").unlink(missing_ok=True)
-            self._head = self._start("head", "head", self.framework.head(self.plan))
+            self._layout.head_file.unlink(missing_ok=True)
+            self._head = self._start("head", "head", self.framework.head(self.plan, layout.HEAD))
             self._head_started_s = now_s()
             self.head_meter = TreeMeter(self._head.pid)
 
@@ -111,9 +115,10 @@ class Members:
     def start_worker(self) -> None:
         """Start one more worker; it waits for the head by itself."""
         name = self.next_name()
+        at = layout.worker_address(self._next_number, distinct=self.framework.distinct_hosts)
         self._next_number += 1
-        process = self._start("worker", name, self.framework.worker(self.plan, name))
-        self.workers[name] = Worker(name, process, TreeMeter(process.pid), now_s())
+        process = self._start("worker", name, self.framework.worker(self.plan, name, at))
+        self.workers[name] = Worker(name, at.host, process, TreeMeter(process.pid), now_s())
 
     def ask_to_leave(self, name: str) -> None:
         """Begin a worker's drain. Only its own process is told, never its children."""
@@ -127,7 +132,8 @@ class Members:
             self._look_for_head()
         if self.head_info is None:
             return
-        status = self.framework.status(self.head_info)
+        hosts = {worker.host: worker.name for worker in self.workers.values()}
+        status = self.framework.status(self.head_info, hosts)
         if status is not None:
             self.status = status
             for worker in self.workers.values():
@@ -160,7 +166,8 @@ class Members:
         """Why the first workers are not there in time."""
         if self.joined >= wanted or self.head_info is None:
             return None
-        slow = [w for w in self.staying if not w.joined and now_s() - w.started_s > _JOIN_TIMEOUT_S]
+        limit_s = self.plan.timeouts.worker_join_s
+        slow = [w for w in self.staying if not w.joined and now_s() - w.started_s > limit_s]
         if self._early_deaths < _MOST_EARLY_DEATHS and not slow:
             return None
         name = slow[0].name if slow else f"worker-{self._next_number - 1}"
@@ -177,7 +184,7 @@ class Members:
     def measure(self) -> None:
         """Sample every worker and end one that is over its memory limit, or drains for ever."""
         limit = self.plan.spec.tier.resources.memory_bytes
-        budget_s = self.plan.spec.tier.drain_budget_s + _DRAIN_GRACE_S
+        budget_s = self.plan.spec.tier.drain_budget_s + self.plan.timeouts.drain_grace_s
         for worker in self.workers.values():
             worker.meter.sample(now_s())
             if worker.meter.memory_bytes > limit:
@@ -208,21 +215,22 @@ class Members:
         return processes.start(self._place, role, name, what.argv, environment, cwd)
 
     def _look_for_head(self) -> None:
-        self.head_info = self.framework.find_head(self.plan)
+        self.head_info = published(self._layout.head_file, self._layout.secrets)
         if self.head_info is not None:
             self._reporter.update(
                 head_ready_at=self._reporter.now(),
                 head_address=self.head_info.address,
                 dashboard=self.head_info.dashboard,
-                driver_env=self.framework.driver_env(self.plan, self.head_info),
+                driver_env=self.framework.driver_env(self.plan, layout.DRIVER, self.head_info),
             )
             words = f"dashboard  {self.head_info.dashboard}"
             self._reporter.done(Step.START_HEAD, words, open=f"ebb open {self._place.run}")
 
     def _head_too_slow(self) -> Failure | None:
-        if self.head_info is not None or now_s() - self._head_started_s < _HEAD_TIMEOUT_S:
+        limit_s = self.plan.timeouts.head_start_s
+        if self.head_info is not None or now_s() - self._head_started_s < limit_s:
             return None
-        detail = f"no answer within {_HEAD_TIMEOUT_S:.0f} s; {self.log_tail('head')}"
+        detail = f"no answer within {limit_s:.0f} s; {self.log_tail('head')}"
         return Failure(step=Step.START_HEAD, reason=Reason.HEAD_NOT_READY, detail=detail)
 
     def _exit_of(self, worker: Worker) -> Exit:

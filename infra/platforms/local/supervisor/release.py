@@ -43,7 +43,7 @@ def release(
         context.driver.end(ended_for, ended_for.info.sentence, at_once=order.at_once)
         reporter.update(job=context.driver.view)
     spare = frozenset({os.getpid(), os.getppid()})
-    folder = context.plan.folder
+    folder = context.layout.folder
     left = marks.sweep(place.home, place.cluster, folder, spare=spare, my_children=True)
     words = context.output.finish()
     if words:
@@ -70,7 +70,7 @@ def _recorded(ledger: RunStore, context: ClusterContext, reason: Reason | None) 
     try:
         context.reporter.flush()
         context.recorder.flush()
-        ledger.mark_released(context.plan.cluster, by="supervisor", reason=reason)
+        ledger.mark_released(context.place.cluster, by="supervisor", reason=reason)
     except EbbError:
         return False
     return True
