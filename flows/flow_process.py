@@ -58,7 +58,7 @@ def main(run: RunName) -> int:
     store.register_flow_process(run, this_process(), found.flow_run_id)
     signal.signal(signal.SIGTERM, lambda *_: stop_run(settings, run, Reason.CANCELLED))
     threading.Thread(target=_watch_starter, args=(settings, run), daemon=True).start()
-    first = runs.cluster_id(run, 1)
+    first = load_platform(spec.platform, settings).cluster_id(run, 1)
     with Heartbeat(settings, spec.platform, first, spec.lease_s):
         _run_flow(settings, store, spec)
     return _exit_code(store, run)
@@ -96,8 +96,7 @@ def _let_the_program_start(settings: Settings, store: RunStore, spec: RunSpec) -
     """
     platform = load_platform(spec.platform, settings)
     output = settings.run_folder(spec.name) / "stdout.log"
-
-    cluster = runs.cluster_id(spec.name, 1)
+    cluster = platform.cluster_id(spec.name, 1)
 
     def look() -> ClusterView | None:
         platform.reap(cluster)  # what nobody takes care of will never get any further

@@ -41,10 +41,9 @@ def launch(settings: Settings, store: RunStore, spec: RunSpec, *, detach: bool) 
         EbbError: the run cannot be started. The error names the run, and says whether the run has
             ended with it and all that was made is released.
     """
-    cluster = runs.cluster_id(spec.name, 1)
     platform = load_platform(spec.platform, settings)
     try:
-        platform.declare(spec, cluster, 1)
+        cluster = platform.declare(spec, 1)
         platform.attach_autoscaler(cluster)
         platform.start_job(cluster, then_release=True)
         flow = Flow(settings, spec.name)
@@ -55,7 +54,7 @@ def launch(settings: Settings, store: RunStore, spec: RunSpec, *, detach: bool) 
         error.run = spec.name
         left = True
         with contextlib.suppress(EbbError):
-            left = bool(platform.sweep(cluster))
+            left = any([platform.sweep(cluster) for cluster in platform.clusters(spec.name)])
         with contextlib.suppress(EbbError):
             runs.end(store, spec.name, error, error.exit_code)
             error.released = not left

@@ -124,7 +124,7 @@ def _adopted(settings: Settings, store: RunStore, spec: RunSpec) -> bool:
     attempt.platform.reap(attempt.cluster)  # what nobody takes care of cannot be adopted
     view = attempt.platform.observe(attempt.cluster)
     if view is None or (view.released_at is None and view.failure is None):
-        store.extend_lease(attempt.cluster, spec.lease_s)  # it may have been kept for longer
+        attempt.platform.renew(attempt.cluster, spec.lease_s)  # it may have been kept for longer
         return True
     lost = runs.cluster_error(view) or error_for(Reason.FLOW_LOST)
     plain.tear_down(attempt, lost.reason)
@@ -150,7 +150,9 @@ def _keep(store: RunStore, attempt: Attempt, key: str, keep_s: float | None) -> 
     if keep_s is None or _kept_before(store, key):
         _note(store, attempt, "released: its flow is suspended; it is made anew on resume")
         return False
-    stays = store.extend_lease(attempt.cluster, keep_s, Keep())
+    stays = attempt.platform.renew(attempt.cluster, keep_s)
+    if stays:
+        store.order(attempt.cluster, Keep())  # so that it is known to have been kept once
     _note(store, attempt, f"kept for {format_duration(keep_s)} at most: its flow is suspended")
     return stays
 

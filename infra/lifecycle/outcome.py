@@ -12,6 +12,7 @@ from ebbtide.infra.errors import JobError
 from ebbtide.infra.models.ids import RunName
 from ebbtide.infra.models.phases import ExitCode, Phase, Reason
 from ebbtide.infra.models.records import Run
+from ebbtide.infra.platforms.base import load_platform
 from ebbtide.infra.records.opening import open_store
 from ebbtide.infra.settings import Settings
 
@@ -92,7 +93,7 @@ def result_of(settings: Settings, run: Run) -> RunResult:
         reason=run.reason,
         detail=run.detail,
         exit_code=ExitCode.INFRASTRUCTURE if run.exit_code is None else run.exit_code,
-        output_dir=settings.run_folder(run.name) / "output",
+        output_dir=load_platform(run.spec.platform, settings).fetch_output(run.name),
         home=settings.home,
     )
 

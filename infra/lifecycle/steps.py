@@ -59,9 +59,10 @@ def attempt_of(settings: Settings, store: RunStore, spec: RunSpec, number: int =
     Returns:
         What the steps take. Nothing is made by it.
     """
-    cluster = runs.cluster_id(spec.name, number)
+    platform = load_platform(spec.platform, settings)
+    cluster = platform.cluster_id(spec.name, number)
     return Attempt(
-        platform=load_platform(spec.platform, settings),
+        platform=platform,
         spec=spec,
         cluster=cluster,
         number=number,
@@ -71,7 +72,7 @@ def attempt_of(settings: Settings, store: RunStore, spec: RunSpec, number: int =
 
 def request_hardware_tier(attempt: Attempt) -> None:
     """Step 1. The spec has been checked when it was built; declare it."""
-    attempt.platform.declare(attempt.spec, attempt.cluster, attempt.number)
+    attempt.platform.declare(attempt.spec, attempt.number)
 
 
 def wait_for_nodes(attempt: Attempt) -> ClusterView:

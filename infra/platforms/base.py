@@ -12,7 +12,7 @@ from typing import Protocol, cast
 
 from ebbtide.infra.models.cluster import ClusterView
 from ebbtide.infra.models.hardware import Node, NodePool
-from ebbtide.infra.models.ids import ClusterId
+from ebbtide.infra.models.ids import ClusterId, RunName
 from ebbtide.infra.models.job import JobSpec, RunSpec
 from ebbtide.infra.models.phases import Reason, Step
 from ebbtide.infra.records.store import RunStore
@@ -52,14 +52,31 @@ class Platform(Protocol):
 
     name: str
 
-    def declare(self, spec: RunSpec, cluster: ClusterId, attempt: int) -> None:
+    def cluster_id(self, run: RunName, attempt: int) -> ClusterId:
+        """Return the id of a run's nth cluster (1 = the first), declared or not.
+
+        For whoever renews its lease or looks for it before it is declared. Touches nothing.
+        """
+        ...
+
+    def declare(self, spec: RunSpec, attempt: int) -> ClusterId:
         """Begin steps 1 to 4: the lease, then head and first workers together in their turn.
 
         Args:
-            spec: of the run.
-            cluster: the id of the cluster; declared again, nothing is made twice.
-            attempt: of the run; 1 = the first.
+            spec: of the run, which is in the store.
+            attempt: of the run; 1 = the first. Declared again, nothing is made twice.
+
+        Returns:
+            The id of the cluster, as ``cluster_id`` gives it.
+
+        Raises:
+            ProvisioningError: LAUNCH_FAILED or LEDGER_UNWRITABLE; nothing was left behind, or
+                ``orphans`` finds it.
         """
+        ...
+
+    def clusters(self, run: RunName) -> tuple[ClusterId, ...]:
+        """List the clusters that were declared for a run, oldest first; also released ones."""
         ...
 
     def attach_autoscaler(self, cluster: ClusterId) -> None:
@@ -141,8 +158,20 @@ class Platform(Protocol):
         """Return how to sign in to the dashboard; None when it has none, or has been released."""
         ...
 
-    def renew(self, cluster: ClusterId) -> bool:
-        """Renew the lease once. False when there is no such living cluster."""
+    def renew(self, cluster: ClusterId, lease_s: float | None = None) -> bool:
+        """Renew the lease once, as its heartbeat; or also change how long it lasts.
+
+        Args:
+            cluster: its id.
+            lease_s: seconds that the cluster outlives this renewal and those that follow; None: as
+                long as before. No platform grants more than ``infra.policy.lease.LONGEST_S``.
+
+        Returns:
+            False when there is no such living cluster.
+
+        Raises:
+            ProvisioningError: LEDGER_UNWRITABLE; the lease is then as it was.
+        """
         ...
 
     def held(self, cluster: ClusterId | None = None) -> list[HeldResource]:
@@ -155,6 +184,13 @@ class Platform(Protocol):
 
     def sweep(self, cluster: ClusterId) -> list[HeldResource]:
         """End whatever still carries the cluster's mark. Returns what is left even so."""
+        ...
+
+    def fetch_output(self, run: RunName) -> Path:
+        """Return the folder on this machine with what a run's program wrote into its output folder.
+
+        It is fetched when it lies elsewhere, and need not exist when nothing was written.
+        """
         ...
 
     def nodes(self, pool: NodePool) -> tuple[Node, ...]:

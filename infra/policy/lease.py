@@ -27,9 +27,7 @@ class LeaseJudge:
         Returns:
             Whether it has expired; counted from this judge's own first read of that number.
         """
-        if (
-            renewals != self._renewals
-        ):  # a new duration comes with a renewal, see Ledger.extend_lease
+        if renewals != self._renewals:  # a new duration comes with a renewal
             self._renewals, self._since_s = renewals, now_s
         return now_s - self._since_s >= self.duration_s
 

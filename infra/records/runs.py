@@ -110,11 +110,6 @@ def start_deadline(
     return StartDeadline.after(allowed_s, waited_s=now - requested_at, now_s=now_s())
 
 
-def cluster_id(run: RunName, attempt: int) -> ClusterId:
-    """Return the id of a run's nth cluster."""
-    return ClusterId(f"{run}-{attempt}")
-
-
 def free_name(store: RunStore, wanted: RunName) -> RunName:
     """Return ``wanted``, or ``wanted-2`` and so on when a run of that name is in the store."""
     taken = set(store.run_names(wanted))

@@ -200,17 +200,12 @@ class Clusters(Protocol):
         """Record what the cluster's owner sees now; the view names its cluster."""
         ...
 
-    def renew(self, cluster: ClusterId) -> bool:
-        """Renew the lease once. False when there is no such living cluster."""
-        ...
-
-    def extend_lease(self, cluster: ClusterId, lease_s: float, order: Order | None = None) -> bool:
-        """Renew the lease and set how long it lasts from now on. Atomic.
+    def renew(self, cluster: ClusterId, lease_s: float | None = None) -> bool:
+        """Renew the lease once, and set how long it lasts from now on. Atomic.
 
         Args:
             cluster: its id.
-            lease_s: seconds that it outlives this renewal.
-            order: given to the cluster in the same step; None for none.
+            lease_s: seconds that it outlives this renewal; None: as long as before.
 
         Returns:
             False when there is no such living cluster.

@@ -34,6 +34,11 @@ PROGRAM = """
     threading.Event().wait(float(sys.argv[1]))
     """
 
+WRITER = """
+    import os, pathlib
+    pathlib.Path(os.environ["EBB_OUTPUT_DIR"], "x").write_text("written")
+    """
+
 
 class Bench:
     """One run on one platform."""
@@ -49,7 +54,7 @@ class Bench:
         return attempt_of(self.settings, self.ledger, self.spec)
 
     def declare(self) -> None:
-        self.platform.declare(self.spec, CLUSTER, 1)
+        assert self.platform.declare(self.spec, 1) == CLUSTER
 
     def view(self) -> ClusterView:
         found = self.platform.observe(CLUSTER)
@@ -168,9 +173,9 @@ def test_end_of_the_program_is_the_clusters_end_where_asked(bench: Bench, tmp_pa
 
 
 def test_lease_that_nobody_renews_releases_it(bench: Bench) -> None:
-    other, spec = ClusterId("left-1"), replace(bench.spec, name=RunName("left"), lease_s=1.0)
+    spec = replace(bench.spec, name=RunName("left"), lease_s=1.0)
     runs.begin(bench.ledger, spec)
-    bench.platform.declare(spec, other, 1)
+    other = bench.platform.declare(spec, 1)
 
     def released() -> bool:
         view = bench.platform.observe(other)
@@ -181,6 +186,43 @@ def test_lease_that_nobody_renews_releases_it(bench: Bench) -> None:
     found = bench.ledger.cluster(other)
     assert found is not None
     assert found.release_reason is Reason.LEASE_LAPSED
+
+
+def test_lease_can_be_made_longer_or_shorter_with_a_renewal(bench: Bench) -> None:
+    spec = replace(bench.spec, name=RunName("kept"), lease_s=600.0)
+    runs.begin(bench.ledger, spec)
+    kept = bench.platform.declare(spec, 1)
+    assert bench.platform.renew(kept, 1.0)
+
+    def released() -> bool:
+        view = bench.platform.observe(kept)
+        return view is not None and view.released_at is not None
+
+    wait_until(released, 30, "it lapsed long before its first duration")
+    assert not bench.platform.renew(kept, 600.0)
+    wait_until(lambda: not bench.platform.held(kept), 30, "nothing is left of it")
+
+
+def test_clusters_of_a_run_are_those_declared_for_it_also_when_released(bench: Bench) -> None:
+    run = bench.spec.name
+    assert bench.platform.clusters(run) == ()
+    assert bench.platform.cluster_id(run, 1) == CLUSTER
+    bench.declare()
+    bench.platform.release(CLUSTER, None)
+    wait_until(lambda: not bench.platform.held(CLUSTER), 30, "released")
+    assert bench.platform.clusters(run) == (CLUSTER,)
+
+
+def test_output_of_the_program_can_be_fetched_after_its_release(
+    bench: Bench, tmp_path: Path
+) -> None:
+    assert bench.spec.job is not None
+    argv = (bench.spec.job.argv[0], str(script(tmp_path, WRITER)))
+    bench.spec = replace(bench.spec, job=replace(bench.spec.job, argv=argv))
+    bench.stand()
+    bench.platform.start_job(CLUSTER, then_release=True)
+    wait_until(lambda: bench.view().released_at, 30, "released")
+    assert (bench.platform.fetch_output(bench.spec.name) / "x").read_text() == "written"
 
 
 def test_sweep_ends_what_still_carries_the_mark(bench: Bench) -> None:

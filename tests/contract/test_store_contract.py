@@ -252,15 +252,16 @@ def test_a_renewal_is_seen_and_a_released_cluster_is_not_renewed(store: RunStore
     assert not store.renew(NOBODY_1)
 
 
-def test_a_lease_is_extended_with_its_renewal_and_its_order(store: RunStore) -> None:
+def test_a_renewal_can_say_how_long_the_lease_lasts_from_then_on(store: RunStore) -> None:
     before = store.cluster(HERON_1)
-    assert store.extend_lease(HERON_1, 60.0, Keep())
+    assert store.renew(HERON_1, 60.0)
+    assert store.renew(HERON_1)
     after = store.cluster(HERON_1)
     assert before is not None
     assert after is not None
-    assert (after.lease_s, after.orders.kept) == (60.0, True)
+    assert (before.lease_s, after.lease_s) == (5.0, 60.0)
     assert after.renewals != before.renewals
-    assert not store.extend_lease(NOBODY_1, 60.0)
+    assert not store.renew(NOBODY_1, 60.0)
 
 
 def test_of_orders_at_once_none_is_lost(place: Place, store: RunStore) -> None:

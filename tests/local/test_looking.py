@@ -68,7 +68,7 @@ def attempt(request: pytest.FixtureRequest, ebb_home: Path, tmp_path: Path) -> I
     program = script(tmp_path, "import time; time.sleep(600)")
     spec = run_spec("heron", cluster_spec("none"), program, lease_s=600)
     runs.begin(platform.ledger, spec, flow_process=DEAD)
-    platform.declare(spec, CLUSTER, 1)
+    platform.declare(spec, 1)
     platform.start_job(CLUSTER)
     wait_until(lambda: _pids(platform, "driver"), 30, "the program runs")
     wait_until(lambda: _view(platform), 30, "it is written down")

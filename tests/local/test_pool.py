@@ -47,7 +47,7 @@ class Queue:
     def join(self, name: str, spec: ClusterSpec | None = None) -> None:
         run = run_spec(name, spec or self.spec())
         runs.begin(self.ledger, run)
-        self.platform.declare(run, ClusterId(f"{name}-1"), 1)
+        self.platform.declare(run, 1)
         self._beats.enter_context(Heartbeat(self.settings, "local", ClusterId(f"{name}-1"), 20))
 
     def view(self, name: str) -> ClusterView:

@@ -136,8 +136,7 @@ def test_why_a_run_waits_names_who_else_holds_the_machine(
     greedy = cluster_spec("none", tier=replace(TIER, resources=POOL.capacity), pool=POOL)
     with standing(ebb_home, run_spec("first", full)) as stand:
         spec = runs.begin(Ledger(ebb_home), run_spec("second", greedy))
-        waiting = runs.cluster_id(spec.name, 1)
-        stand.attempt.platform.declare(spec, waiting, 1)
+        waiting = stand.attempt.platform.declare(spec, 1)
         ledger = Ledger(ebb_home)
         wait_until(
             lambda: [e for e in ledger.events(RunName("second")) if e.kind == "step_waiting"],

@@ -17,7 +17,6 @@ from ebbtide.infra.errors import EbbError, ProvisioningError
 from ebbtide.infra.lifecycle import steps
 from ebbtide.infra.lifecycle.once import run_once
 from ebbtide.infra.lifecycle.submission import RunRequest
-from ebbtide.infra.models.ids import RunName
 from ebbtide.infra.models.phases import Reason
 from ebbtide.infra.models.records import ProcessRef
 from ebbtide.infra.platforms.local.platform import LocalPlatform
@@ -125,10 +124,10 @@ def test_a_second_declare_leaves_a_living_cluster_alone(
     ebb_home: Path, program: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     spec = runs.begin(Ledger(ebb_home), run_spec("one", cluster_spec("none"), program))
-    platform, living = LocalPlatform(Settings(ebb_home)), runs.cluster_id(RunName("one"), 1)
-    platform.declare(spec, living, 1)
+    platform = LocalPlatform(Settings(ebb_home))
+    living = platform.declare(spec, 1)
     monkeypatch.setattr(LocalPlatform, "_make_folders", fails)
-    platform.declare(spec, living, 1)
+    platform.declare(spec, 1)
     assert platform.supervised(living)
     platform.sweep(living)
 

@@ -28,7 +28,7 @@ def main(args: list[str]) -> int:
     run = known_run(store, options.run)
     stopped = stop_run(settings, options.run, Reason.CANCELLED, at_once=options.now)
     platform = load_platform(run.spec.platform, settings)
-    clusters = store.clusters_of(options.run)
+    clusters = platform.clusters(options.run)
 
     def released() -> bool:
         for cluster in clusters:

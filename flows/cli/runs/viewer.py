@@ -43,6 +43,7 @@ class Viewer:
         self._settings = settings
         self._store = store
         self._spec = spec
+        self._platform = load_platform(spec.platform, settings, store)
         self._flow = flow
         self._screen = screen
         folder = settings.run_folder(spec.name)
@@ -187,7 +188,7 @@ class Viewer:
             "detail": run.detail,
             "exit_code": code,
             "seconds": round(wall_s() - self._started_at, 2),
-            "output": str(self._settings.run_folder(self._spec.name) / "output"),
+            "output": str(self._platform.fetch_output(self._spec.name)),
             "held": held,
         }
         self._screen.ended(self._last_lines(facts, held), facts)
@@ -219,9 +220,8 @@ class Viewer:
         return [f"Prefect server of this machine: {info.ui_url} ({until})"]
 
     def _held(self) -> list[HeldResource]:
-        platform = load_platform(self._spec.platform, self._settings)
-        clusters = self._store.clusters_of(self._spec.name)
-        return [held for cluster in clusters for held in platform.held(cluster)]
+        clusters = self._platform.clusters(self._spec.name)
+        return [held for cluster in clusters for held in self._platform.held(cluster)]
 
     def _held_text(self) -> str:
         """Say what is held now: on the machine, and of the pool's shares."""

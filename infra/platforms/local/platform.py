@@ -56,8 +56,13 @@ class LocalPlatform:
         self.settings = settings
         self.ledger = store if isinstance(store, Ledger) else Ledger(settings.home)
 
-    def declare(self, spec: RunSpec, cluster: ClusterId, attempt: int) -> None:
+    def cluster_id(self, run: RunName, attempt: int) -> ClusterId:
+        """Such as ``copper-heron-1``: a retry of the same attempt finds what is there."""
+        return ClusterId(f"{run}-{attempt}")
+
+    def declare(self, spec: RunSpec, attempt: int) -> ClusterId:
         """Add the cluster to its pool's queue and give it a supervisor."""
+        cluster = self.cluster_id(spec.name, attempt)
         self.ledger.add_cluster(
             cluster,
             spec.name,
@@ -68,7 +73,7 @@ class LocalPlatform:
         )
         found = self.ledger.cluster(cluster)
         if found is not None and found.claimed:
-            return  # it has its supervisor: adopted as it is, also on a disk that is full by now
+            return cluster  # adopted with its supervisor, also on a disk that is full by now
         claimed = False
         try:
             folder = self._make_folders(spec, cluster)
@@ -84,6 +89,11 @@ class LocalPlatform:
             if error is failure:
                 raise
             raise error from failure
+        return cluster
+
+    def clusters(self, run: RunName) -> tuple[ClusterId, ...]:
+        """From the ledger, which keeps them as long as their run."""
+        return tuple(self.ledger.clusters_of(run))
 
     def _make_folders(self, spec: RunSpec, cluster: ClusterId) -> Path:
         """The run's and the cluster's; gives the run's."""
@@ -147,9 +157,9 @@ class LocalPlatform:
         file = secrets / door.SECRET_FILE
         return Login(user=door.USER, password=password, password_file=file)
 
-    def renew(self, cluster: ClusterId) -> bool:
-        """One more renewal."""
-        return self.ledger.renew(cluster)
+    def renew(self, cluster: ClusterId, lease_s: float | None = None) -> bool:
+        """One more renewal; its supervisor and its guard judge by the number of renewals."""
+        return self.ledger.renew(cluster, lease_s)
 
     def supervised(self, cluster: ClusterId) -> bool:
         """Whether somebody living owns it: its supervisor, its guard, or one being born."""
@@ -209,6 +219,10 @@ class LocalPlatform:
             for cluster in sorted((in_ledger | on_machine) - owned)
             if cluster not in in_ledger or not self.supervised(cluster)
         )
+
+    def fetch_output(self, run: RunName) -> Path:
+        """The program wrote it on this machine: the folder itself."""
+        return self.settings.run_folder(run) / "output"
 
     def nodes(self, pool: NodePool) -> tuple[Node, ...]:
         """This machine; what is held of it are the pool's shares."""

@@ -111,34 +111,20 @@ class ClusterTable(Database):
         sql = "UPDATE clusters SET supervisor_pid = ? WHERE id = ? AND supervisor_pid IS NULL"
         return self.write(sql, CLAIMED, cluster) > 0
 
-    def renew(self, cluster: ClusterId) -> bool:
-        """Renew the lease once. Returns False when there is no such living cluster."""
+    def renew(self, cluster: ClusterId, lease_s: float | None = None) -> bool:
+        """Renew the lease once, and set how long it lasts from now on.
+
+        Both happen in one statement, so that a judge never measures the old silence with the new
+        duration. Returns False when there is no such living cluster.
+        """
         changed = self.write(
-            "UPDATE clusters SET beat = beat + 1, beat_at = ? WHERE id = ? AND released_at IS NULL",
+            "UPDATE clusters SET beat = beat + 1, beat_at = ?, lease_s = coalesce(?, lease_s)"
+            " WHERE id = ? AND released_at IS NULL",
             wall_s(),  # for people to read; a lease is judged by the beat on the judge's own clock
+            lease_s,
             cluster,
         )
         return changed > 0
-
-    def extend_lease(self, cluster: ClusterId, lease_s: float, order: Order | None = None) -> bool:
-        """Renew the lease and set how long it lasts from now on.
-
-        Both happen in one statement, so that a judge never measures the old silence with the new
-        duration.
-        """
-        with self.transaction() as connection:
-            row = connection.execute(
-                "SELECT orders FROM clusters WHERE id = ? AND released_at IS NULL", (cluster,)
-            ).fetchone()
-            if row is None:
-                return False
-            merged = row["orders"] if order is None else _plus(row["orders"], order)
-            connection.execute(
-                "UPDATE clusters SET beat = beat + 1, beat_at = ?, lease_s = ?, orders = ?"
-                " WHERE id = ?",
-                (wall_s(), lease_s, merged, cluster),
-            )
-        return True
 
     def order(self, cluster: ClusterId, order: Order) -> None:
         """Tell the cluster's owner what is wanted. Orders add up; the same one twice is one."""

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from ebbtide.infra.models.ids import ClusterId
 from ebbtide.infra.models.job import Limits, RunSpec
 from ebbtide.infra.records import runs
 from ebbtide.infra.records.ledger import Ledger
@@ -31,7 +32,7 @@ def spec(store: Ledger) -> RunSpec:
 
 
 def left_s(store: Ledger, spec: RunSpec, attempt: int) -> float:
-    cluster = runs.cluster_id(spec.name, attempt)
+    cluster = ClusterId(f"{spec.name}-{attempt}")
     return runs.start_deadline(store, spec, cluster, attempt).left_s(now_s())
 
 
@@ -55,5 +56,5 @@ def test_a_run_that_is_not_written_down_counts_from_now(store: Ledger) -> None:
 
 
 def declare(store: Ledger, spec: RunSpec, attempt: int) -> None:
-    cluster = runs.cluster_id(spec.name, attempt)
+    cluster = ClusterId(f"{spec.name}-{attempt}")
     store.add_cluster(cluster, spec.name, attempt=attempt, pool="test", lease_s=30)
