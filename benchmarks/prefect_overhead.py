@@ -51,7 +51,7 @@ from ebbtide.infra.records.ledger import Ledger
 from ebbtide.infra.settings import load_settings
 settings = load_settings()
 ledger = Ledger(settings.home)
-request = RunRequest(words=("true",), options={"framework": "none"})
+request = RunRequest(argv=("true",), options={"framework": "none"})
 spec = spec_for(request, ledger, os.environ, Path.cwd())
 runs.begin(ledger, spec)
 carry_out(settings, ledger, spec, steps)

@@ -20,7 +20,7 @@ from ebbtide.infra.lifecycle.held_programs import Program, checked_program, fold
 from ebbtide.infra.lifecycle.once import take_over
 from ebbtide.infra.lifecycle.outcome import RunResult, result_of
 from ebbtide.infra.lifecycle.provision import session
-from ebbtide.infra.lifecycle.steps import Scene, scene_of
+from ebbtide.infra.lifecycle.steps import Attempt, attempt_of
 from ebbtide.infra.lifecycle.submission import RunRequest, session_request, spec_for
 from ebbtide.infra.models.cluster import ClusterView
 from ebbtide.infra.records import runs
@@ -47,7 +47,7 @@ def run(*program: object, **options: Unpack[RunOptions]) -> RunResult:
     argv = tuple(str(word) for word in program)
     settings = load_settings()
     store = open_store(settings)
-    spec = spec_for(RunRequest(words=argv, options=dict(options)), store, os.environ, Path.cwd())
+    spec = spec_for(RunRequest(argv=argv, options=dict(options)), store, os.environ, Path.cwd())
     spec = runs.begin(store, spec)
     screen = TextScreen()
     screen.plan(spec)
@@ -61,17 +61,17 @@ def run(*program: object, **options: Unpack[RunOptions]) -> RunResult:
 class Cluster:
     """A living cluster, as ``with cluster(...) as c`` yields it."""
 
-    def __init__(self, scene: Scene, view: ClusterView, settings: Settings):
-        self.name = scene.spec.name
+    def __init__(self, attempt: Attempt, view: ClusterView, settings: Settings):
+        self.name = attempt.spec.name
         """Of its run: ``ebb logs NAME``."""
-        self.framework = scene.spec.cluster.framework
+        self.framework = attempt.spec.cluster.framework
         self.address = view.head_address
         """In the framework's own spelling."""
         self.dashboard = view.dashboard
         """URL for people; ``ebb open NAME`` brings them in."""
         self.environment = dict(view.driver_env)
         """What a program needs in its environment to connect without arguments."""
-        self._scene = scene
+        self._attempt = attempt
         self._settings = settings
         self._client: Any = None
         self._open = contextlib.ExitStack()
@@ -79,13 +79,13 @@ class Cluster:
     @property
     def dashboard_auth(self) -> tuple[str, str] | None:
         """User and password of the dashboard, as HTTP clients take them; None when it is gone."""
-        login = self._scene.platform.login(self._scene.cluster)
+        login = self._attempt.platform.login(self._attempt.cluster)
         return (login.user, login.password) if login else None
 
     @property
     def workers(self) -> int:
         """Workers that have registered with the head."""
-        view = self._scene.platform.observe(self._scene.cluster)
+        view = self._attempt.platform.observe(self._attempt.cluster)
         return view.workers_joined if view else 0
 
     @property
@@ -129,7 +129,7 @@ class Cluster:
 
     def _run(self, program: Program) -> RunResult:
         folder = folder_for(self._settings, self.name, program)
-        return run_on(self._scene.for_this_thread(self._settings), folder, program)
+        return run_on(self._attempt.for_this_thread(self._settings), folder, program)
 
     def close_client(self) -> None:
         """Let go of the head before it goes."""
@@ -166,9 +166,9 @@ def cluster(
     spec = spec_for(session_request(asked), store, os.environ, Path.cwd())
     spec = runs.begin(store, spec)
     take_over(store, spec.name, "")
-    scene = scene_of(settings, store, spec)
-    with session(settings, store, scene, steps, driver="the session") as view:
-        held = Cluster(scene, view, settings)
+    attempt = attempt_of(settings, store, spec)
+    with session(settings, store, attempt, steps, driver="the session") as view:
+        held = Cluster(attempt, view, settings)
         try:
             yield held
         finally:

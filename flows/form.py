@@ -152,7 +152,7 @@ def request_of(
     if values["tier"] == "default":
         del values["tier"]
     given = {**values, "workers": f"{min_workers}..{max_workers}", **(options or {})}
-    return RunRequest(words=argv, options=given, name=_run_name(name or ""))
+    return RunRequest(argv=argv, options=given, name=_run_name(name or ""))
 
 
 def _values(model: type[BaseModel], given: Any, problems: list[Problem]) -> dict[str, Any]:

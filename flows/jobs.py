@@ -31,7 +31,7 @@ from ebbtide.infra.errors import EbbError, JobError
 from ebbtide.infra.lifecycle import steps as plain
 from ebbtide.infra.lifecycle.once import Done, New, Running, begin, drive, look_up
 from ebbtide.infra.lifecycle.outcome import RunResult, result_of
-from ebbtide.infra.lifecycle.steps import Scene
+from ebbtide.infra.lifecycle.steps import Attempt
 from ebbtide.infra.lifecycle.stop import stop_run
 from ebbtide.infra.lifecycle.submission import RunRequest
 from ebbtide.infra.models.ids import RunName
@@ -66,19 +66,19 @@ def job(*program: object, name: str = "", **options: Unpack[JobOptions]) -> RunR
         ConfigurationError: with everything that is wrong with the request; nothing was made.
         EbbError: what the run failed with.
     """
-    words = tuple(str(word) for word in program)
-    label = name or (Path(words[0]).stem if words else "job")
-    asked = {"workdir": folder_of(words), **options}
-    return keyed_job(words, asked, label=label, key=job_key(label, words, options))
+    argv = tuple(str(part) for part in program)
+    label = name or (Path(argv[0]).stem if argv else "job")
+    asked = {"workdir": folder_of(argv), **options}
+    return keyed_job(argv, asked, label=label, key=job_key(label, argv, options))
 
 
 def keyed_job(
-    words: tuple[str, ...], options: Mapping[str, Any], *, label: str, key: str
+    argv: tuple[str, ...], options: Mapping[str, Any], *, label: str, key: str
 ) -> RunResult:
     """Run a job whose key is not that of the calling flow run alone; once, like ``job``.
 
     Args:
-        words: the program and its arguments.
+        argv: the program and its arguments.
         options: the options of its run by name.
         label: the name of the task that shows it in Prefect.
         key: identifies the job; one that has succeeded is not run again.
@@ -89,7 +89,7 @@ def keyed_job(
     Raises:
         EbbError: what the run failed with.
     """
-    request = RunRequest(words=words, options=dict(options))
+    request = RunRequest(argv=argv, options=dict(options))
     return _job.with_options(task_run_name=label)(request, key)
 
 
@@ -116,7 +116,7 @@ def _job(request: RunRequest, key: str) -> RunResult:
 def _as_flow_run(run: RunName, request: RunRequest) -> None:
     carry = _carry_out.with_options(flow_run_name=run)
     try:
-        carry(list(request.words or ()), dict(request.options), run)
+        carry(list(request.argv or ()), dict(request.options), run)
     except CancelledRun:
         raise JobError(Reason.CANCELLED) from None
     except Pause:
@@ -130,9 +130,9 @@ def _end_flow_run_of(run: RunName) -> None:
     if found is None or found.flow_run_id is None:
         return
     id_ = UUID(found.flow_run_id)
-    words = "its flow was suspended; the job is run when that is resumed"
+    message = "its flow was suspended; the job is run when that is resumed"
     done = found.phase is Phase.SUCCEEDED
-    state: State[None] = Completed() if done else Cancelled(message=words)
+    state: State[None] = Completed() if done else Cancelled(message=message)
     with get_client(sync_client=True) as client:
         now = client.read_flow_run(id_).state
         if now is None or now.type is not state.type:  # the same again would be an event of its own
@@ -160,23 +160,23 @@ def _carry_out(program: list[str], options: dict[str, Any], run: str) -> Any:  #
     return None
 
 
-def _run_user_job(scene: Scene) -> Any:
+def _run_user_job(attempt: Attempt) -> Any:
     """A flow that shall be suspended is so between jobs: a program that has begun may end."""
     try:
-        return steps.run_user_job(scene)
+        return steps.run_user_job(attempt)
     except Pause:
-        view = scene.platform.observe(scene.cluster)
+        view = attempt.platform.observe(attempt.cluster)
         if view is None or view.job.started_at is None:
             raise
-        return plain.run_user_job(scene)
+        return plain.run_user_job(attempt)
 
 
-def _tear_down(scene: Scene, reason: Reason | None) -> None:
+def _tear_down(attempt: Attempt, reason: Reason | None) -> None:
     """Every task of a flow that shall be suspended raises Pause, also the one that releases."""
     try:
-        steps.tear_down(scene, reason)
+        steps.tear_down(attempt, reason)
     except Pause:
-        plain.tear_down(scene, reason)
+        plain.tear_down(attempt, reason)
 
 
 SEVEN = seven_steps({Step.RUN_USER_JOB: _run_user_job, Step.TEAR_DOWN: _tear_down})

@@ -66,7 +66,7 @@ def retrain(
     key = f"retrain/{dataset}/{version}"
     argv = (str(FOLDER / "train.py"), str(data), str(data))
     options = {"framework": framework, "workers": (1, 2), "workdir": str(FOLDER)}
-    request = RunRequest(words=argv, options=options)
+    request = RunRequest(argv=argv, options=options)
     window_s = window_minutes * 60.0
     taken = claim(settings, request, key=key, window_s=window_s, flow_run_id=me)
     if taken is not None:

@@ -74,7 +74,7 @@ def adopt_run(run: str) -> str | State[Any]:
     """Carry out a run that ``ebb run`` has begun.
 
     Args:
-        run: its name in the ledger.
+        run: its name in the store.
 
     Returns:
         The run's name.
@@ -83,14 +83,14 @@ def adopt_run(run: str) -> str | State[Any]:
         EbbError: what the run failed with.
     """
     settings, name = load_settings(), RunName(run)
-    ledger = open_store(settings)
-    found = ledger.run(name)
+    store = open_store(settings)
+    found = store.run(name)
     if found is None:
         raise error_for(Reason.RUN_UNKNOWN, detail=run)
-    take_over(ledger, name, register_process(settings))
+    take_over(store, name, register_process(settings))
     try:
         with reporting(settings)(name):
-            carry_out(settings, ledger, found.spec, steps)
+            carry_out(settings, store, found.spec, steps)
     except EbbError as error:
         return ended_by(error)
     return run

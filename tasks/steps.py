@@ -14,7 +14,7 @@ from prefect.client.schemas.objects import State, TaskRun
 from prefect.context import TaskRunContext
 
 from ebbtide.infra.lifecycle import steps
-from ebbtide.infra.lifecycle.steps import Scene
+from ebbtide.infra.lifecycle.steps import Attempt
 from ebbtide.infra.models.cluster import ClusterView
 from ebbtide.infra.models.phases import Reason, Step
 
@@ -44,46 +44,46 @@ def _second_try() -> bool:
 
 
 @task(name=Step.REQUEST_HARDWARE_TIER.value, task_run_name="request_hardware_tier", **_ONCE)
-def request_hardware_tier(scene: Scene) -> None:
+def request_hardware_tier(attempt: Attempt) -> None:
     """Step 1: declare head and first workers; the run queues for room."""
-    steps.request_hardware_tier(scene)
+    steps.request_hardware_tier(attempt)
 
 
 @task(name=Step.WAIT_FOR_NODES.value, task_run_name="wait_for_nodes", **_ONCE)
-def wait_for_nodes(scene: Scene) -> None:
+def wait_for_nodes(attempt: Attempt) -> None:
     """Step 2: wait until every declared process has its share."""
-    steps.wait_for_nodes(scene)
+    steps.wait_for_nodes(attempt)
 
 
 @task(name=Step.START_HEAD.value, task_run_name="start_head", **_RETRIED)
-def start_head(scene: Scene) -> ClusterView:
+def start_head(attempt: Attempt) -> ClusterView:
     """Step 3: wait until the head answers."""
     if _second_try():
-        steps.repeat(scene, Step.START_HEAD)
-    return steps.start_head(scene)
+        steps.repeat(attempt, Step.START_HEAD)
+    return steps.start_head(attempt)
 
 
 @task(name=Step.START_WORKERS.value, task_run_name="start_workers", **_RETRIED)
-def start_workers(scene: Scene) -> None:
+def start_workers(attempt: Attempt) -> None:
     """Step 4: wait until the first workers have registered."""
     if _second_try():
-        steps.repeat(scene, Step.START_WORKERS)
-    steps.start_workers(scene)
+        steps.repeat(attempt, Step.START_WORKERS)
+    steps.start_workers(attempt)
 
 
 @task(name=Step.ATTACH_AUTOSCALER.value, task_run_name="attach_autoscaler", **_ONCE)
-def attach_autoscaler(scene: Scene) -> None:
+def attach_autoscaler(attempt: Attempt) -> None:
     """Step 5: let the load decide the number of workers."""
-    steps.attach_autoscaler(scene)
+    steps.attach_autoscaler(attempt)
 
 
 @task(name=Step.RUN_USER_JOB.value, task_run_name="run_user_job", **_ONCE)
-def run_user_job(scene: Scene) -> ClusterView:
+def run_user_job(attempt: Attempt) -> ClusterView:
     """Step 6: wait until the user's program has ended."""
-    return steps.run_user_job(scene)
+    return steps.run_user_job(attempt)
 
 
 @task(name=Step.TEAR_DOWN.value, task_run_name="tear_down", **_ONCE)
-def tear_down(scene: Scene, reason: Reason | None) -> None:
+def tear_down(attempt: Attempt, reason: Reason | None) -> None:
     """Step 7: release everything, and prove that nothing is left."""
-    steps.tear_down(scene, reason)
+    steps.tear_down(attempt, reason)

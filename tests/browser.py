@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import threading
 from collections.abc import Iterator
@@ -12,10 +13,12 @@ import pytest
 from playwright.sync_api import BrowserContext, Page, sync_playwright
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or ""
-FLAGS = (
+FLAGS: tuple[str, ...] = (
     "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync", "--disable-quic",
 )  # fmt: skip
+if not os.environ.get("EBB_SCREENSHOTS"):
+    FLAGS += ("--disable-software-rasterizer",)  # the graph of a run, in WebGL, would take a core
 PATIENCE_MS = 90_000
 
 

@@ -14,7 +14,7 @@ from ebbtide.infra.errors import EbbError
 from ebbtide.infra.lifecycle import steps
 from ebbtide.infra.lifecycle.attempts import carry_out
 from ebbtide.infra.lifecycle.heartbeat import Heartbeat
-from ebbtide.infra.lifecycle.steps import Scene, scene_of
+from ebbtide.infra.lifecycle.steps import Attempt, attempt_of
 from ebbtide.infra.models.cluster import AutoscalePolicy, ClusterSpec, ClusterView
 from ebbtide.infra.models.hardware import HardwareTier, NodePool
 from ebbtide.infra.models.ids import RunName
@@ -57,19 +57,19 @@ class Stand:
     """A cluster that stands."""
 
     home: Path
-    scene: Scene
+    attempt: Attempt
     view: ClusterView
     ledger: Ledger
 
     def observe(self) -> ClusterView:
         """What is now."""
-        view = self.scene.platform.observe(self.scene.cluster)
+        view = self.attempt.platform.observe(self.attempt.cluster)
         assert view is not None
         return view
 
     def messages(self, kind: str) -> list[str]:
         """What was recorded of one kind."""
-        events = self.ledger.events(self.scene.spec.name)
+        events = self.ledger.events(self.attempt.spec.name)
         return [event.message for event in events if event.kind == kind]
 
 
@@ -79,18 +79,18 @@ def standing(home: Path, spec: RunSpec, *, autoscale: bool = True) -> Iterator[S
     settings = Settings(home=home)
     ledger = Ledger(home)
     runs.begin(ledger, spec)
-    scene = scene_of(settings, ledger, spec)
-    with Heartbeat(settings, "local", scene.cluster, spec.lease_s):
+    attempt = attempt_of(settings, ledger, spec)
+    with Heartbeat(settings, "local", attempt.cluster, spec.lease_s):
         try:
-            steps.request_hardware_tier(scene)
-            steps.wait_for_nodes(scene)
-            steps.start_head(scene)
-            view = steps.start_workers(scene)
+            steps.request_hardware_tier(attempt)
+            steps.wait_for_nodes(attempt)
+            steps.start_head(attempt)
+            view = steps.start_workers(attempt)
             if autoscale:
-                view = steps.attach_autoscaler(scene)
-            yield Stand(home, scene, view, ledger)
+                view = steps.attach_autoscaler(attempt)
+            yield Stand(home, attempt, view, ledger)
         finally:
-            steps.tear_down(scene, None)
+            steps.tear_down(attempt, None)
             ledger.close()
 
 

@@ -30,7 +30,7 @@ from ebbtide.infra.lifecycle.held_programs import Program, done_before, folder_f
 from ebbtide.infra.lifecycle.once import Running, begin, look_up, take_over
 from ebbtide.infra.lifecycle.outcome import RunResult
 from ebbtide.infra.lifecycle.provision import Suspension, session
-from ebbtide.infra.lifecycle.steps import Scene, scene_of
+from ebbtide.infra.lifecycle.steps import Attempt, attempt_of
 from ebbtide.infra.lifecycle.stop import stop_run
 from ebbtide.infra.lifecycle.submission import session_request
 from ebbtide.infra.models.cluster import ClusterView
@@ -52,14 +52,14 @@ _LONGEST_KEEP_S = 12 * 3600.0
 class HeldCluster(Cluster):
     """A living cluster, as ``with cluster(...) as held`` gives it inside a flow."""
 
-    def __init__(self, scene: Scene, view: ClusterView, settings: Settings, key: str):
-        super().__init__(scene, view, settings)
+    def __init__(self, attempt: Attempt, view: ClusterView, settings: Settings, key: str):
+        super().__init__(attempt, view, settings)
         self._key = key
 
     def _run(self, program: Program) -> RunResult:
         """As a task of the flow; what an earlier run of the same flow has done is kept."""
         run = _run_program.with_options(task_run_name=program.name)
-        return run(self._scene, self._settings, self._key, program)
+        return run(self._attempt, self._settings, self._key, program)
 
 
 @contextlib.contextmanager
@@ -99,13 +99,13 @@ def cluster(
     else:
         spec = begin(store, session_request(asked), key=key)
     take_over(store, spec.name, root_flow_run())
-    scene = scene_of(settings, store, spec)
-    suspension = Suspension(Pause, partial(_keep, store, scene, key, keep_s))
+    attempt = attempt_of(settings, store, spec)
+    suspension = Suspension(Pause, partial(_keep, store, attempt, key, keep_s))
     with (
         stoppable(partial(stop_run, settings, spec.name, Reason.CANCELLED)),
-        session(settings, store, scene, _SEVEN, driver="the flow", suspension=suspension) as view,
+        session(settings, store, attempt, _SEVEN, driver="the flow", suspension=suspension) as view,
     ):
-        held = HeldCluster(scene, view, settings, key)
+        held = HeldCluster(attempt, view, settings, key)
         try:
             yield held
         finally:
@@ -120,45 +120,45 @@ def _adopted(settings: Settings, store: RunStore, spec: RunSpec) -> bool:
         store: with the run.
         spec: of the run, which has not ended.
     """
-    scene = scene_of(settings, store, spec)
-    scene.platform.reap(scene.cluster)  # what nobody takes care of cannot be adopted
-    view = scene.platform.observe(scene.cluster)
+    attempt = attempt_of(settings, store, spec)
+    attempt.platform.reap(attempt.cluster)  # what nobody takes care of cannot be adopted
+    view = attempt.platform.observe(attempt.cluster)
     if view is None or (view.released_at is None and view.failure is None):
-        scene.platform.renew(scene.cluster, spec.lease_s)  # it may have been kept for longer
+        attempt.platform.renew(attempt.cluster, spec.lease_s)  # it may have been kept for longer
         return True
     lost = runs.cluster_error(view) or error_for(Reason.FLOW_LOST)
-    plain.tear_down(scene, lost.reason)
+    plain.tear_down(attempt, lost.reason)
     runs.end(store, spec.name, lost, lost.exit_code)
     return False
 
 
-def _tear_down(scene: Scene, reason: Reason | None) -> None:
+def _tear_down(attempt: Attempt, reason: Reason | None) -> None:
     """As a task, so that it is seen; where Prefect refuses (a suspension, no server), without."""
     try:
-        steps.tear_down(scene, reason)
+        steps.tear_down(attempt, reason)
     except ReleaseError:
         raise
     except BaseException:
-        plain.tear_down(scene, reason)
+        plain.tear_down(attempt, reason)
 
 
 _SEVEN = seven_steps({Step.TEAR_DOWN: _tear_down})
 
 
-def _keep(store: RunStore, scene: Scene, key: str, keep_s: float | None) -> bool:
+def _keep(store: RunStore, attempt: Attempt, key: str, keep_s: float | None) -> bool:
     """Let the lease last while the flow is suspended. Returns whether the cluster stays."""
     if keep_s is None or _kept_before(store, key):
-        _note(store, scene, "released: its flow is suspended; it is made anew on resume")
+        _note(store, attempt, "released: its flow is suspended; it is made anew on resume")
         return False
-    stays = scene.platform.renew(scene.cluster, keep_s)
+    stays = attempt.platform.renew(attempt.cluster, keep_s)
     if stays:
-        store.order(scene.cluster, Keep())  # so that it is known to have been kept once
-    _note(store, scene, f"kept for {format_duration(keep_s)} at most: its flow is suspended")
+        store.order(attempt.cluster, Keep())  # so that it is known to have been kept once
+    _note(store, attempt, f"kept for {format_duration(keep_s)} at most: its flow is suspended")
     return stays
 
 
-def _note(store: RunStore, scene: Scene, message: str) -> None:
-    run, cluster = scene.spec.name, scene.cluster
+def _note(store: RunStore, attempt: Attempt, message: str) -> None:
+    run, cluster = attempt.spec.name, attempt.cluster
     store.append(Event(run=run, cluster=cluster, kind=EventKind.NOTE, message=message))
 
 
@@ -178,17 +178,17 @@ def _keep_s(text: str | None) -> float | None:
 
 
 @task(name="run_program", cache_policy=NO_CACHE, persist_result=False)
-def _run_program(scene: Scene, settings: Settings, key: str, program: Program) -> RunResult:
+def _run_program(attempt: Attempt, settings: Settings, key: str, program: Program) -> RunResult:
     store = open_store(settings)
     done = done_before(settings, store, key, program)
     store.close()
     if done is not None:
         get_run_logger().info("done before: %s", done.run)
         return done
-    folder = folder_for(settings, scene.spec.name, program)
-    with stoppable(partial(_stop_program, settings, scene, folder.name)):
-        return run_on(scene.for_this_thread(settings), folder, program)
+    folder = folder_for(settings, attempt.spec.name, program)
+    with stoppable(partial(_stop_program, settings, attempt, folder.name)):
+        return run_on(attempt.for_this_thread(settings), folder, program)
 
 
-def _stop_program(settings: Settings, scene: Scene, name: str) -> None:
-    scene.for_this_thread(settings).platform.stop_program(scene.cluster, name)
+def _stop_program(settings: Settings, attempt: Attempt, name: str) -> None:
+    attempt.for_this_thread(settings).platform.stop_program(attempt.cluster, name)

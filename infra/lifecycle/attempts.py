@@ -10,7 +10,7 @@ from __future__ import annotations
 from ebbtide.infra.errors import EbbError, JobError
 from ebbtide.infra.lifecycle import steps
 from ebbtide.infra.lifecycle.provision import SevenSteps, provisioned
-from ebbtide.infra.lifecycle.steps import scene_of
+from ebbtide.infra.lifecycle.steps import attempt_of
 from ebbtide.infra.models.ids import RunName
 from ebbtide.infra.models.job import RunSpec
 from ebbtide.infra.models.phases import Reason
@@ -47,13 +47,13 @@ def carry_out(settings: Settings, store: RunStore, spec: RunSpec, seven: SevenSt
 
 
 def _attempts(settings: Settings, store: RunStore, spec: RunSpec, seven: SevenSteps) -> None:
-    for attempt in range(_first_attempt(store, spec), spec.retry.attempts + 1):
+    for number in range(_first_attempt(store, spec), spec.retry.attempts + 1):
         try:
-            return _attempt(settings, store, spec, attempt, seven)
+            return _carry_out_one(settings, store, spec, number, seven)
         except EbbError as error:
-            if _stopped(store, spec.name) or not steps.will_retry(error, spec, attempt):
+            if _stopped(store, spec.name) or not steps.will_retry(error, spec, number):
                 raise
-            _wait_before_next(store, spec, attempt, error)
+            _wait_before_next(store, spec, number, error)
     return None
 
 
@@ -63,9 +63,9 @@ def _first_attempt(store: RunStore, spec: RunSpec) -> int:
     return run.attempt if run is not None else 1
 
 
-def _wait_before_next(store: RunStore, spec: RunSpec, attempt: int, error: EbbError) -> None:
+def _wait_before_next(store: RunStore, spec: RunSpec, number: int, error: EbbError) -> None:
     delay_s = error.reason.info.retry_delay_s or 0.0
-    message = f"{error.summary}; attempt {attempt + 1} of {spec.retry.attempts} in {delay_s:.0f}s"
+    message = f"{error.summary}; attempt {number + 1} of {spec.retry.attempts} in {delay_s:.0f}s"
     store.append(
         Event(
             run=spec.name,
@@ -75,17 +75,17 @@ def _wait_before_next(store: RunStore, spec: RunSpec, attempt: int, error: EbbEr
             data={"detail": error.detail},
         )
     )
-    store.set_attempt(spec.name, attempt + 1)
+    store.set_attempt(spec.name, number + 1)
     if wait_until(lambda: _stopped(store, spec.name), timeout_s=delay_s):
         raise JobError(Reason.CANCELLED) from error
 
 
-def _attempt(
-    settings: Settings, store: RunStore, spec: RunSpec, attempt: int, seven: SevenSteps
+def _carry_out_one(
+    settings: Settings, store: RunStore, spec: RunSpec, number: int, seven: SevenSteps
 ) -> None:
-    scene = scene_of(settings, store, spec, attempt)
-    with provisioned(settings, scene, seven):
-        seven.run_user_job(scene)
+    attempt = attempt_of(settings, store, spec, number)
+    with provisioned(settings, attempt, seven):
+        seven.run_user_job(attempt)
 
 
 def _stopped(store: RunStore, run: RunName) -> bool:

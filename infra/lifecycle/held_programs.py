@@ -17,7 +17,7 @@ from ebbtide.infra.errors import ConfigurationError, JobError, Problem
 from ebbtide.infra.files.private import private_folder, write_private
 from ebbtide.infra.lifecycle import steps
 from ebbtide.infra.lifecycle.outcome import RunResult
-from ebbtide.infra.lifecycle.steps import Scene
+from ebbtide.infra.lifecycle.steps import Attempt
 from ebbtide.infra.models.ids import RunName
 from ebbtide.infra.models.job import JobSpec
 from ebbtide.infra.models.phases import ExitCode, Phase, Reason
@@ -78,11 +78,11 @@ def checked_program(
     return Program(name or Path(argv[0]).stem, job)
 
 
-def run_on(scene: Scene, folder: Path, program: Program) -> RunResult:
+def run_on(attempt: Attempt, folder: Path, program: Program) -> RunResult:
     """Run a program on a cluster that is held, and wait for its end.
 
     Args:
-        scene: whose cluster is up.
+        attempt: whose cluster is up.
         folder: of the program, from ``folder_for``.
         program: what to run.
 
@@ -94,9 +94,9 @@ def run_on(scene: Scene, folder: Path, program: Program) -> RunResult:
         ProvisioningError: its cluster was lost below it.
     """
     try:
-        steps.run_program(scene, folder.name, program.job)
+        steps.run_program(attempt, folder.name, program.job)
     except JobError as error:
-        name = f"{scene.spec.name}/{folder.name}"
+        name = f"{attempt.spec.name}/{folder.name}"
         raise JobError(
             error.reason,
             f"{name}: {error.summary}",
@@ -104,7 +104,7 @@ def run_on(scene: Scene, folder: Path, program: Program) -> RunResult:
             hint=f"ebb logs {name}",
             program_exit_code=error.program_exit_code,
         ) from error
-    return result_in(folder, scene.spec.name)
+    return result_in(folder, attempt.spec.name)
 
 
 def done_before(

@@ -137,25 +137,24 @@ def drive(
 def begin(store: RunStore, request: RunRequest, *, key: str, flow_run_id: str = "") -> RunSpec:
     """Write down a new run of the job with this key, before anything is made.
 
-    This process drives it from its first moment. A flow is there anyway, so where so many wait that
-    no more may, it waits for that too. The run counts as asked for from the beginning of that wait,
-    so it has what is left of its time to start.
+    This process drives it from its first moment. A flow is there anyway, so where too many runs
+    wait already, it waits for that too. The run counts as requested from the beginning of that
+    wait, so it has what is left of its time to start.
 
     Args:
-        store: where it is written down.
+        store: where it is written.
         request: what to run.
         key: of the job.
-        flow_run_id: Prefect's id of the flow run that this process is; empty: not known yet.
+        flow_run_id: of the flow run that this process is; empty when it is none, or not yet known.
 
     Returns:
-        What was checked, under the name that the run has.
+        The spec of the run, under the name that it was given.
 
     Raises:
         ConfigurationError: with everything that is wrong with the request; nothing was made.
         CapacityError: QUEUE_FULL, all the time.
     """
     spec = spec_for(request, store, os.environ, Path.cwd())
-    flow_process = this_process()
     requested_at = wall_s()
     refused: CapacityError | None = None
 
@@ -166,7 +165,7 @@ def begin(store: RunStore, request: RunRequest, *, key: str, flow_run_id: str = 
                 store,
                 spec,
                 key=key,
-                flow_process=flow_process,
+                flow_process=this_process(),
                 flow_run_id=flow_run_id or None,
                 requested_at=requested_at,
             )

@@ -63,7 +63,7 @@ class RunResult:
             detail = f"{self.run} wrote no {name}: {error.strerror}"
             hint = f"write it into $EBB_OUTPUT_DIR; there is: {self._written()}"
         except ValidationError as error:
-            detail = f"{path} is no {getattr(kind, '__name__', kind)}: {_in_words(error)}"
+            detail = f"{path} is no {getattr(kind, '__name__', kind)}: {_as_text(error)}"
             hint = "write what the next step reads, or change what it expects"
         self._forget()
         raise JobError(Reason.OUTPUT_INVALID, detail=detail, hint=hint)
@@ -80,9 +80,9 @@ class RunResult:
         if self.remembered is not None:
             self.remembered.unlink(missing_ok=True)
         elif self.home is not None:
-            ledger = open_store(Settings(home=self.home))
-            ledger.set_key(RunName(self.run), None)
-            ledger.close()
+            store = open_store(Settings(home=self.home))
+            store.set_key(RunName(self.run), None)
+            store.close()
 
 
 def result_of(settings: Settings, run: Run) -> RunResult:
@@ -98,11 +98,11 @@ def result_of(settings: Settings, run: Run) -> RunResult:
     )
 
 
-def _in_words(error: ValidationError) -> str:
+def _as_text(error: ValidationError) -> str:
     problems = error.errors(include_url=False, include_context=False)
-    words = []
+    shown = []
     for problem in problems[:_SHOWN_PROBLEMS]:
         where = ".".join(str(part) for part in problem["loc"])
-        words.append(f"{where}: {problem['msg']}" if where else problem["msg"])
-    more = len(problems) - len(words)
-    return "; ".join(words) + (f"; and {more} more" if more else "")
+        shown.append(f"{where}: {problem['msg']}" if where else problem["msg"])
+    more = len(problems) - len(shown)
+    return "; ".join(shown) + (f"; and {more} more" if more else "")

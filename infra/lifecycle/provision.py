@@ -16,7 +16,7 @@ from typing import Any, Protocol
 from ebbtide.infra.errors import EbbError, ReleaseError
 from ebbtide.infra.lifecycle import steps
 from ebbtide.infra.lifecycle.heartbeat import Heartbeat
-from ebbtide.infra.lifecycle.steps import Scene
+from ebbtide.infra.lifecycle.steps import Attempt
 from ebbtide.infra.models.cluster import ClusterView
 from ebbtide.infra.models.ids import RunName
 from ebbtide.infra.models.phases import Reason
@@ -28,31 +28,31 @@ from ebbtide.infra.settings import Settings
 class SevenSteps(Protocol):
     """``tasks.steps`` or ``infra.lifecycle.steps``."""
 
-    def request_hardware_tier(self, scene: Scene) -> Any:
+    def request_hardware_tier(self, attempt: Attempt) -> Any:
         """Step 1."""
         ...
 
-    def wait_for_nodes(self, scene: Scene) -> Any:
+    def wait_for_nodes(self, attempt: Attempt) -> Any:
         """Step 2."""
         ...
 
-    def start_head(self, scene: Scene) -> Any:
+    def start_head(self, attempt: Attempt) -> Any:
         """Step 3."""
         ...
 
-    def start_workers(self, scene: Scene) -> Any:
+    def start_workers(self, attempt: Attempt) -> Any:
         """Step 4."""
         ...
 
-    def attach_autoscaler(self, scene: Scene) -> Any:
+    def attach_autoscaler(self, attempt: Attempt) -> Any:
         """Step 5."""
         ...
 
-    def run_user_job(self, scene: Scene) -> Any:
+    def run_user_job(self, attempt: Attempt) -> Any:
         """Step 6."""
         ...
 
-    def tear_down(self, scene: Scene, reason: Reason | None) -> Any:
+    def tear_down(self, attempt: Attempt, reason: Reason | None) -> Any:
         """Step 7."""
         ...
 
@@ -74,7 +74,7 @@ def _nothing(_failure: BaseException | None) -> None:
 @contextlib.contextmanager
 def provisioned(
     settings: Settings,
-    scene: Scene,
+    attempt: Attempt,
     seven: SevenSteps,
     *,
     suspension: Suspension | None = None,
@@ -87,7 +87,7 @@ def provisioned(
 
     Args:
         settings: of this installation.
-        scene: whose cluster it is. One that exists is adopted.
+        attempt: whose cluster it is. One that exists is adopted.
         seven: the steps, as Prefect tasks or plain.
         suspension: how the block may be left for a while; None: in no way.
         ended: called when the cluster has been released (or that was ordered), with what the block
@@ -102,9 +102,9 @@ def provisioned(
         ReleaseError: INCOMPLETE, when something resisted, and nothing else went wrong.
     """
     failure: BaseException | None = None
-    with Heartbeat(settings, scene.spec.platform, scene.cluster, scene.spec.lease_s):
+    with Heartbeat(settings, attempt.spec.platform, attempt.cluster, attempt.spec.lease_s):
         try:
-            yield _start(scene, seven)
+            yield _start(attempt, seven)
         except BaseException as error:
             failure = error
             raise
@@ -112,7 +112,7 @@ def provisioned(
             suspended = suspension is not None and isinstance(failure, suspension.signal)
             if suspension is None or not suspended or not _kept(suspension):
                 try:
-                    _release(scene, seven, _reason(failure, suspended), raises=failure is None)
+                    _release(attempt, seven, _reason(failure, suspended), raises=failure is None)
                 finally:
                     ended(None if suspended else failure)
 
@@ -128,7 +128,7 @@ def _kept(suspension: Suspension) -> bool:
 def session(
     settings: Settings,
     store: RunStore,
-    scene: Scene,
+    attempt: Attempt,
     seven: SevenSteps,
     *,
     driver: str,
@@ -139,7 +139,7 @@ def session(
     Args:
         settings: of this installation.
         store: with the run; used in this thread.
-        scene: whose cluster it is.
+        attempt: whose cluster it is.
         seven: the steps, as Prefect tasks or plain.
         driver: in whose name an error of the block is told, such as ``the flow``.
         suspension: how the block may be left for a while; a cluster that is kept keeps its run.
@@ -147,18 +147,18 @@ def session(
     Returns:
         A context manager that yields what the cluster is, and raises what ``provisioned`` does.
     """
-    ended = partial(_record_end, store, scene.spec.name, driver)
-    return provisioned(settings, scene, seven, suspension=suspension, ended=ended)
+    ended = partial(_record_end, store, attempt.spec.name, driver)
+    return provisioned(settings, attempt, seven, suspension=suspension, ended=ended)
 
 
-def _start(scene: Scene, seven: SevenSteps) -> ClusterView:
+def _start(attempt: Attempt, seven: SevenSteps) -> ClusterView:
     """Steps 1 to 5."""
-    seven.request_hardware_tier(scene)
-    seven.wait_for_nodes(scene)
-    seven.start_head(scene)
-    seven.start_workers(scene)
-    seven.attach_autoscaler(scene)
-    return steps.look(scene)
+    seven.request_hardware_tier(attempt)
+    seven.wait_for_nodes(attempt)
+    seven.start_head(attempt)
+    seven.start_workers(attempt)
+    seven.attach_autoscaler(attempt)
+    return steps.look(attempt)
 
 
 def _reason(failure: BaseException | None, suspended: bool) -> Reason | None:
@@ -168,16 +168,16 @@ def _reason(failure: BaseException | None, suspended: bool) -> Reason | None:
     return failure.reason if isinstance(failure, EbbError) else Reason.CANCELLED
 
 
-def _release(scene: Scene, seven: SevenSteps, reason: Reason | None, *, raises: bool) -> None:
+def _release(attempt: Attempt, seven: SevenSteps, reason: Reason | None, *, raises: bool) -> None:
     """Step 7; ``raises``: whether a release that stays incomplete is an error."""
     try:
-        seven.tear_down(scene, reason)
+        seven.tear_down(attempt, reason)
     except ReleaseError:
         if raises:
             raise
     except BaseException:
         # Told to go while it releases: the order stands, and the platform carries it out.
-        scene.platform.release(scene.cluster, reason or Reason.CANCELLED)
+        attempt.platform.release(attempt.cluster, reason or Reason.CANCELLED)
         raise
 
 

@@ -31,108 +31,108 @@ _LOOK_AGAIN_S = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Scene:
+class Attempt:
     """One attempt of one run on one platform."""
 
     platform: Platform
     spec: RunSpec
     cluster: ClusterId
-    attempt: int
+    number: int
     """1 = the first."""
     deadline: StartDeadline
     """For steps 2 to 5 and the program's start, all together. Of this process."""
 
-    def for_this_thread(self, settings: Settings) -> Scene:
+    def for_this_thread(self, settings: Settings) -> Attempt:
         """The same with a platform of its own: a store is not shared between threads."""
         return replace(self, platform=load_platform(self.spec.platform, settings))
 
 
-def scene_of(settings: Settings, store: RunStore, spec: RunSpec, attempt: int = 1) -> Scene:
+def attempt_of(settings: Settings, store: RunStore, spec: RunSpec, number: int = 1) -> Attempt:
     """Return the nth attempt of a run, whether its cluster is there or not.
 
     Args:
         settings: of this installation.
         store: with the run.
         spec: of the run.
-        attempt: 1 = the first; a session has no other.
+        number: 1 = the first; a session has no other.
 
     Returns:
-        The attempt, with a platform of this thread.
+        What the steps take. Nothing is made by it.
     """
     platform = load_platform(spec.platform, settings)
-    cluster = platform.cluster_id(spec.name, attempt)
-    return Scene(
+    cluster = platform.cluster_id(spec.name, number)
+    return Attempt(
         platform=platform,
         spec=spec,
         cluster=cluster,
-        attempt=attempt,
-        deadline=runs.start_deadline(store, spec, cluster, attempt),
+        number=number,
+        deadline=runs.start_deadline(store, spec, cluster, number),
     )
 
 
-def request_hardware_tier(scene: Scene) -> None:
+def request_hardware_tier(attempt: Attempt) -> None:
     """Step 1. The spec has been checked when it was built; declare it."""
-    scene.platform.declare(scene.spec, scene.attempt)
+    attempt.platform.declare(attempt.spec, attempt.number)
 
 
-def wait_for_nodes(scene: Scene) -> ClusterView:
+def wait_for_nodes(attempt: Attempt) -> ClusterView:
     """Step 2. Until the pool has given room.
 
     Raises:
         CapacityError: NOT_IN_TIME, when there was none within the run's time to start.
     """
-    return _reached(scene, lambda view: view.admitted_at is not None)
+    return _reached(attempt, lambda view: view.admitted_at is not None)
 
 
-def start_head(scene: Scene) -> ClusterView:
+def start_head(attempt: Attempt) -> ClusterView:
     """Step 3. Until the head has answered in its own protocol.
 
     Raises:
         ProvisioningError: HEAD_NOT_READY, with the end of its log.
     """
-    return _reached(scene, lambda view: view.head_ready_at is not None)
+    return _reached(attempt, lambda view: view.head_ready_at is not None)
 
 
-def start_workers(scene: Scene) -> ClusterView:
+def start_workers(attempt: Attempt) -> ClusterView:
     """Step 4. Until the wanted number has registered with the head.
 
     Raises:
         ProvisioningError: WORKERS_NOT_JOINED, HEAD_LOST.
     """
-    return _reached(scene, lambda view: view.workers_ready_at is not None)
+    return _reached(attempt, lambda view: view.workers_ready_at is not None)
 
 
-def attach_autoscaler(scene: Scene) -> ClusterView:
+def attach_autoscaler(attempt: Attempt) -> ClusterView:
     """Step 5. Until the policy is in force."""
-    scene.platform.attach_autoscaler(scene.cluster)
-    return _reached(scene, lambda view: view.autoscaler_at is not None)
+    attempt.platform.attach_autoscaler(attempt.cluster)
+    return _reached(attempt, lambda view: view.autoscaler_at is not None)
 
 
-def run_user_job(scene: Scene) -> ClusterView:
+def run_user_job(attempt: Attempt) -> ClusterView:
     """Step 6. Until the user's program has ended.
 
     Raises:
         JobError: when it did not end well.
         ProvisioningError: when its cluster was lost below it.
     """
-    scene.platform.start_job(scene.cluster)
+    attempt.platform.start_job(attempt.cluster)
 
     def error_of(view: ClusterView) -> EbbError | None:
         started = has_started(view, with_program=True)
-        return runs.cluster_error(view) or (None if started else _too_late(scene))
+        return runs.cluster_error(view) or (None if started else _too_late(attempt))
 
-    view = _wait(scene, lambda view: view.job.ended_at is not None, error_of)
+    view = _wait(attempt, lambda view: view.job.ended_at is not None, error_of)
     error = runs.job_error(view)
     if error is not None:
         raise error
     return view
 
 
-def run_program(scene: Scene, name: str, job: JobSpec) -> None:
+def run_program(attempt: Attempt, name: str, job: JobSpec) -> None:
     """Between steps 5 and 7: run one more program on a cluster that is held, until it has ended.
 
     Args:
-        scene: whose cluster is up.
+        attempt: whose cluster is up.
         name: of the program on its cluster.
         job: the program.
 
@@ -140,22 +140,24 @@ def run_program(scene: Scene, name: str, job: JobSpec) -> None:
         JobError: it did not end well.
         ProvisioningError: its cluster was lost below it.
     """
-    scene.platform.start_program(scene.cluster, name, job)
+    attempt.platform.start_program(attempt.cluster, name, job)
 
     def ended(view: ClusterView) -> bool:
         return name in view.programs and view.programs[name].ended_at is not None
 
-    view = _wait(scene, ended, runs.cluster_error)
+    view = _wait(attempt, ended, runs.cluster_error)
     error = runs.job_error(replace(view, job=view.programs[name]))
     if error is not None:
         raise error
 
 
-def tear_down(scene: Scene, reason: Reason | None, *, at_once: bool = False) -> list[HeldResource]:
+def tear_down(
+    attempt: Attempt, reason: Reason | None, *, at_once: bool = False
+) -> list[HeldResource]:
     """Step 7: release everything, and wait until the list of what is left is empty.
 
     Args:
-        scene: whose cluster is released.
+        attempt: whose cluster is released.
         reason: why; None when all went well.
         at_once: whether the program has no time to end by itself.
 
@@ -165,7 +167,7 @@ def tear_down(scene: Scene, reason: Reason | None, *, at_once: bool = False) -> 
     Raises:
         ReleaseError: INCOMPLETE, something could not be released within 20 seconds.
     """
-    platform, cluster = scene.platform, scene.cluster
+    platform, cluster = attempt.platform, attempt.cluster
     platform.release(cluster, reason, at_once=at_once)
     wait_until(lambda: not platform.held(cluster), timeout_s=_RELEASE_TIMEOUT_S)
     left = platform.held(cluster) and platform.sweep(cluster)
@@ -177,29 +179,29 @@ def tear_down(scene: Scene, reason: Reason | None, *, at_once: bool = False) -> 
     return []
 
 
-def look(scene: Scene) -> ClusterView:
+def look(attempt: Attempt) -> ClusterView:
     """What is now; of a cluster that is not known (any more) an empty view."""
-    return scene.platform.observe(scene.cluster) or ClusterView(cluster=scene.cluster)
+    return attempt.platform.observe(attempt.cluster) or ClusterView(cluster=attempt.cluster)
 
 
-def _reached(scene: Scene, done: Callable[[ClusterView], bool]) -> ClusterView:
+def _reached(attempt: Attempt, done: Callable[[ClusterView], bool]) -> ClusterView:
     """The view as soon as a step before the program's start is done."""
 
     def error_of(view: ClusterView) -> EbbError | None:
-        return runs.job_error(view) or runs.cluster_error(view) or _too_late(scene)
+        return runs.job_error(view) or runs.cluster_error(view) or _too_late(attempt)
 
-    return _wait(scene, done, error_of)
+    return _wait(attempt, done, error_of)
 
 
 def _wait(
-    scene: Scene,
+    attempt: Attempt,
     done: Callable[[ClusterView], bool],
     error_of: Callable[[ClusterView], EbbError | None],
 ) -> ClusterView:
     """Wait for something of a cluster. One that nobody takes care of is released meanwhile.
 
     Args:
-        scene: whose cluster it is.
+        attempt: whose cluster it is.
         done: whether it has come.
         error_of: why it cannot come any more; None when it can.
 
@@ -209,7 +211,7 @@ def _wait(
     Raises:
         EbbError: that of ``error_of``.
     """
-    platform, cluster = scene.platform, scene.cluster
+    platform, cluster = attempt.platform, attempt.cluster
     while True:
         platform.reap(cluster)
         seen = platform.observe(cluster)
@@ -222,26 +224,26 @@ def _wait(
         platform.watch(cluster, seen, _LOOK_AGAIN_S)
 
 
-def _too_late(scene: Scene) -> EbbError | None:
+def _too_late(attempt: Attempt) -> EbbError | None:
     """The platform judges the time to start; this is for where it has nobody who does."""
-    if not scene.deadline.passed(now_s() - _START_SLACK_S):
+    if not attempt.deadline.passed(now_s() - _START_SLACK_S):
         return None
-    allowed = format_duration(scene.deadline.allowed_s)
+    allowed = format_duration(attempt.deadline.allowed_s)
     return CapacityError(Reason.NOT_IN_TIME, detail=f"{allowed} allowed by --start-within")
 
 
-def will_retry(error: EbbError, spec: RunSpec, attempt: int) -> bool:
+def will_retry(error: EbbError, spec: RunSpec, number: int) -> bool:
     """Tell whether the run's policy allows a fresh cluster after this error.
 
     Args:
         error: what the attempt failed with.
         spec: of the run.
-        attempt: the one that failed; 1 = the first.
+        number: of the attempt that failed; 1 = the first.
 
     Returns:
         Whether another attempt follows.
     """
-    if attempt >= spec.retry.attempts or error.reason is Reason.CANCELLED:
+    if number >= spec.retry.attempts or error.reason is Reason.CANCELLED:
         return False
     return error.retryable and error.reason.family in spec.retry.reasons
 
@@ -254,6 +256,6 @@ def repeatable(error: BaseException) -> bool:
     )
 
 
-def repeat(scene: Scene, step: Step) -> None:
+def repeat(attempt: Attempt, step: Step) -> None:
     """Before a step's second try: forget its failure."""
-    scene.platform.repeat(scene.cluster, step)
+    attempt.platform.repeat(attempt.cluster, step)

@@ -33,7 +33,7 @@ HELLO_DEFAULTS = {"scale-down-window": "10s", "workers": "1..4"}
 class RunRequest:
     """What was typed."""
 
-    words: tuple[str, ...] | None
+    argv: tuple[str, ...] | None
     """The program and its arguments; None for a cluster without a program."""
     options: Mapping[str, Any] = field(default_factory=dict)
     name: str | None = None
@@ -66,17 +66,17 @@ def session_request(options: Mapping[str, Any]) -> RunRequest:
     environment = [sys.prefix] if sys.prefix != sys.base_prefix else []
     ours = str(Path(__file__).parents[3])
     installed = [*sysconfig.get_paths().values(), *site.getsitepackages(), *environment, ours]
-    return RunRequest(words=None, options=options, import_path=own_modules(sys.path, installed))
+    return RunRequest(argv=None, options=options, import_path=own_modules(sys.path, installed))
 
 
 def spec_for(
-    request: RunRequest, ledger: RunStore, environ: Mapping[str, str], cwd: Path
+    request: RunRequest, store: RunStore, environ: Mapping[str, str], cwd: Path
 ) -> RunSpec:
     """Make the checked spec of a request, under a name that is free.
 
     Args:
         request: the program and its options.
-        ledger: the store of runs; knows which names are taken.
+        store: the store of runs; knows which names are taken.
         environ: variables that may set options, and name ebb.yaml.
         cwd: relative paths start here, and ebb.yaml is looked for here.
 
@@ -90,9 +90,9 @@ def spec_for(
     options = dict(request.options)
     if request.name:
         options.setdefault("name", request.name)
-    hello = request.words == ("hello",)
+    hello = request.argv == ("hello",)
     ask = RequestContext(
-        argv=request.words,
+        argv=request.argv,
         cli=options,
         environ=environ,
         cwd=cwd,
@@ -110,7 +110,7 @@ def spec_for(
     problems = load_platform(spec.platform, load_settings(environ)).problems(spec)
     if problems:
         raise ConfigurationError(problems)
-    return replace(spec, name=runs.free_name(ledger, spec.name))
+    return replace(spec, name=runs.free_name(store, spec.name))
 
 
 def _problems_of(framework: str) -> list[Problem]:

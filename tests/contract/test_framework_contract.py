@@ -47,7 +47,7 @@ def stand(request: pytest.FixtureRequest, home_of_module: Path) -> Iterator[Stan
 
 @pytest.fixture(scope="module")
 def framework(stand: Stand) -> Framework:
-    return load_framework(stand.scene.spec.cluster.framework)
+    return load_framework(stand.attempt.spec.cluster.framework)
 
 
 WORKS = {
@@ -152,7 +152,7 @@ def test_cluster_whose_processes_hang_is_released_all_the_same(stand: Stand) -> 
     hanging = [each for each in processes_of(stand) if each.role in ("head", "worker")]
     for each in hanging:
         os.kill(each.pid, signal.SIGSTOP)
-    steps.tear_down(stand.scene, None)
+    steps.tear_down(stand.attempt, None)
     assert {each.role for each in hanging} == {"head", "worker"}
     assert processes_of(stand) == []
 

@@ -11,7 +11,7 @@ import pytest
 from ebbtide.infra.errors import ConfigurationError
 from ebbtide.infra.lifecycle import steps
 from ebbtide.infra.lifecycle.heartbeat import Heartbeat
-from ebbtide.infra.lifecycle.steps import Scene, scene_of
+from ebbtide.infra.lifecycle.steps import Attempt, attempt_of
 from ebbtide.infra.models.cluster import ClusterView
 from ebbtide.infra.models.ids import ClusterId, RunName
 from ebbtide.infra.models.job import RunSpec
@@ -57,8 +57,8 @@ class Bench:
         self.starts = Path(spec.job.workdir if spec.job else "") / "starts"
 
     @property
-    def scene(self) -> Scene:
-        return scene_of(self.settings, self.ledger, self.spec)
+    def attempt(self) -> Attempt:
+        return attempt_of(self.settings, self.ledger, self.spec)
 
     def declare(self) -> None:
         assert self.platform.declare(self.spec, 1) == CLUSTER
@@ -74,8 +74,8 @@ class Bench:
     def stand(self) -> None:
         """Declared and ready for a program."""
         self.declare()
-        steps.start_workers(self.scene)
-        steps.attach_autoscaler(self.scene)
+        steps.start_workers(self.attempt)
+        steps.attach_autoscaler(self.attempt)
 
 
 @pytest.fixture(params=known_platforms())
@@ -269,5 +269,5 @@ def test_sweep_ends_what_still_carries_the_mark(bench: Bench) -> None:
 def test_failed_step_can_be_repeated(bench: Bench) -> None:
     bench.stand()
     bench.platform.repeat(CLUSTER, Step.START_HEAD)
-    steps.start_workers(bench.scene)
+    steps.start_workers(bench.attempt)
     assert bench.view().failure is None

@@ -62,18 +62,18 @@ def _arrange(step: Step, who: str, home: Path) -> None:
     """Put the fault into the step, for the plain flow and for the Prefect tasks alike."""
     original = getattr(steps, step.value)
 
-    def faulty(scene: steps.Scene, *more: Any) -> Any:
-        if scene.attempt > 1:
-            return original(scene, *more)
-        assert scene.spec.job is not None
-        place = Path(scene.spec.job.workdir)
+    def faulty(attempt: steps.Attempt, *more: Any) -> Any:
+        if attempt.number > 1:
+            return original(attempt, *more)
+        assert attempt.spec.job is not None
+        place = Path(attempt.spec.job.workdir)
         if step is Step.REQUEST_HARDWARE_TIER:
-            original(scene)
+            original(attempt)
         if step is Step.RUN_USER_JOB:
-            scene.platform.start_job(scene.cluster)
+            attempt.platform.start_job(attempt.cluster)
             wait_until((place / "starts").exists, PLENTY_S, "the program has started")
-        _strike(who, home, scene.cluster, place)
-        return None if step is Step.REQUEST_HARDWARE_TIER else original(scene, *more)
+        _strike(who, home, attempt.cluster, place)
+        return None if step is Step.REQUEST_HARDWARE_TIER else original(attempt, *more)
 
     setattr(steps, step.value, faulty)
 

@@ -26,7 +26,7 @@ def job(home: Path, key: str, start_within: str) -> str:
     options = {"framework": "none", "start-within": start_within}
     ledger = Ledger(home)
     try:
-        return begin(ledger, RunRequest(words=("true",), options=options), key=key).name
+        return begin(ledger, RunRequest(argv=("true",), options=options), key=key).name
     finally:
         ledger.close()
 

@@ -29,7 +29,7 @@ def ledger(ebb_home: Path) -> Ledger:
 
 
 def ask(home: Path, *, window_s: float = HOUR_S) -> str | None:
-    request = RunRequest(words=("true",), options={"framework": "none"})
+    request = RunRequest(argv=("true",), options={"framework": "none"})
     settings = Settings(home=home)
     return claim(settings, request, key=KEY, window_s=window_s, flow_run_id="one")
 

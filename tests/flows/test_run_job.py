@@ -40,7 +40,7 @@ def ask(info: ServerInfo, path: str, body: dict[str, Any]) -> Any:
 def run_to_the_end(home: Path, words: tuple[str, ...], **options: Any) -> Run:
     """As ``ebb run`` does: launch, and wait until the flow process has ended."""
     settings, ledger = Settings(home=home), Ledger(home)
-    request = RunRequest(words=words, options={"framework": "none", **options})
+    request = RunRequest(argv=words, options={"framework": "none", **options})
     spec = spec_for(request, ledger, os.environ, home)
     spec = runs.begin(ledger, spec)
     flow = launch(settings, ledger, spec, detach=True)

@@ -72,7 +72,7 @@ def framework_of(name: str) -> str:
 def spec_of(name: str, home: Path) -> RunSpec:
     """As ``ebb run`` makes it, for one worker at first."""
     options = {"workers": "1..2", "framework": framework_of(name)}
-    request = RunRequest(words=(f"examples/{name}.py",), options=options)
+    request = RunRequest(argv=(f"examples/{name}.py",), options=options)
     with contextlib.closing(Ledger(home)) as ledger:
         return spec_for(request, ledger, {}, ROOT)
 
@@ -89,8 +89,8 @@ def folder(held: Stand, name: str) -> Path:
     """Of an example that has ended well on the cluster, once however many tests look at it."""
     job, program = spec_of(name, held.home).job, name.replace("/", "-")
     assert job is not None
-    steps.run_program(held.scene, program, job)
-    return held.home / "runs" / held.scene.spec.name / "programs" / program
+    steps.run_program(held.attempt, program, job)
+    return held.home / "runs" / held.attempt.spec.name / "programs" / program
 
 
 def first_beside(name: str) -> str:

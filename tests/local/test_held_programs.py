@@ -34,21 +34,21 @@ def job(program: Path, *words: str) -> JobSpec:
 
 
 def drivers(stand: Stand) -> int:
-    found = marks.marked(stand.home, stand.scene.cluster)
+    found = marks.marked(stand.home, stand.attempt.cluster)
     return sum(process.role == "driver" for process in found)
 
 
 def test_a_program_is_run_once_for_each_name(ebb_home: Path, program: Path) -> None:
     with standing(ebb_home, run_spec("held", cluster_spec("none"))) as stand:
         for name in ("one", "one", "two"):
-            steps.run_program(stand.scene, name, job(program, name, "0", "0"))
+            steps.run_program(stand.attempt, name, job(program, name, "0", "0"))
     assert (program.parent / "starts").read_text().split() == ["one", "two"]
 
 
 def test_a_program_that_fails_is_an_error_with_its_exit_code(ebb_home: Path, program: Path) -> None:
     with standing(ebb_home, run_spec("held", cluster_spec("none"))) as stand:
         with pytest.raises(JobError) as error:
-            steps.run_program(stand.scene, "bad", job(program, "bad", "0", "3"))
+            steps.run_program(stand.attempt, "bad", job(program, "bad", "0", "3"))
         assert (error.value.reason, error.value.exit_code) == (Reason.EXIT_CODE, 3)
         assert stand.observe().failure is None, "the cluster is still good for others"
 
@@ -58,11 +58,11 @@ def test_a_program_that_is_stopped_leaves_the_others_and_the_cluster(
 ) -> None:
     with standing(ebb_home, run_spec("held", cluster_spec("none"))) as stand:
         for name in ("one", "two"):
-            stand.scene.platform.start_program(
-                stand.scene.cluster, name, job(program, name, "60", "0")
+            stand.attempt.platform.start_program(
+                stand.attempt.cluster, name, job(program, name, "60", "0")
             )
         wait_until(lambda: drivers(stand) == 2, 20, "both run")
-        stand.scene.platform.stop_program(stand.scene.cluster, "one")
+        stand.attempt.platform.stop_program(stand.attempt.cluster, "one")
         wait_until(lambda: drivers(stand) == 1, 20, "one has ended")
         wait_until(lambda: stand.observe().programs["one"].ended_at, 20, "the supervisor says so")
         assert stand.observe().programs["one"].reason is Reason.CANCELLED
@@ -72,6 +72,6 @@ def test_a_program_that_is_stopped_leaves_the_others_and_the_cluster(
 def test_programs_are_gone_with_their_cluster(ebb_home: Path, program: Path) -> None:
     with standing(ebb_home, run_spec("held", cluster_spec("none"))) as stand:
         asked = job(program, "one", "60", "0")
-        stand.scene.platform.start_program(stand.scene.cluster, "one", asked)
+        stand.attempt.platform.start_program(stand.attempt.cluster, "one", asked)
         wait_until(lambda: drivers(stand) == 1, 20, "it runs")
-    assert stand.scene.platform.held(stand.scene.cluster) == []
+    assert stand.attempt.platform.held(stand.attempt.cluster) == []

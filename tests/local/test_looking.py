@@ -14,7 +14,7 @@ import pytest
 from ebbtide.flows.cli import main as cli
 from ebbtide.infra.errors import ProvisioningError
 from ebbtide.infra.lifecycle import reaper, steps
-from ebbtide.infra.lifecycle.steps import Scene, scene_of
+from ebbtide.infra.lifecycle.steps import Attempt, attempt_of
 from ebbtide.infra.models.ids import ClusterId
 from ebbtide.infra.models.orders import Release
 from ebbtide.infra.models.phases import Reason
@@ -62,7 +62,7 @@ def _pids(platform: LocalPlatform, role: str) -> list[int]:
 
 
 @pytest.fixture(params=STATES)
-def scene(request: pytest.FixtureRequest, ebb_home: Path, tmp_path: Path) -> Iterator[Scene]:
+def attempt(request: pytest.FixtureRequest, ebb_home: Path, tmp_path: Path) -> Iterator[Attempt]:
     """A program still runs, and nobody takes care of its cluster; its flow is dead too."""
     platform = LocalPlatform(Settings(ebb_home))
     program = script(tmp_path, "import time; time.sleep(600)")
@@ -73,7 +73,7 @@ def scene(request: pytest.FixtureRequest, ebb_home: Path, tmp_path: Path) -> Ite
     wait_until(lambda: _pids(platform, "driver"), 30, "the program runs")
     wait_until(lambda: _view(platform), 30, "it is written down")
     STATES[request.param](platform)
-    yield scene_of(platform.settings, platform.ledger, spec)
+    yield attempt_of(platform.settings, platform.ledger, spec)
     platform.sweep(CLUSTER)
 
 
@@ -90,16 +90,16 @@ def everything(home: Path) -> tuple[list[str], list[int]]:
     return rows, [process.pid for process in marks.marked(home)]
 
 
-def test_observe_changes_nothing(scene: Scene, ebb_home: Path) -> None:
+def test_observe_changes_nothing(attempt: Attempt, ebb_home: Path) -> None:
     before = everything(ebb_home)
-    view = scene.platform.observe(CLUSTER)
+    view = attempt.platform.observe(CLUSTER)
     assert view is not None
     assert view.released_at is None
     assert everything(ebb_home) == before
 
 
 def test_commands_that_look_change_nothing(
-    scene: Scene, ebb_home: Path, capsys: pytest.CaptureFixture[str]
+    attempt: Attempt, ebb_home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = everything(ebb_home)
     for words in COMMANDS:
@@ -108,20 +108,20 @@ def test_commands_that_look_change_nothing(
         assert everything(ebb_home) == before, words
 
 
-def test_wait_of_the_flow_releases_at_once(scene: Scene, ebb_home: Path) -> None:
+def test_wait_of_the_flow_releases_at_once(attempt: Attempt, ebb_home: Path) -> None:
     with within(60, "the wait ends"), pytest.raises(ProvisioningError) as error:
-        steps.run_user_job(scene)
+        steps.run_user_job(attempt)
     assert error.value.reason is Reason.SUPERVISOR_LOST
     assert everything(ebb_home)[1] == []
 
 
-def test_reaper_releases_and_ends_the_run(scene: Scene, ebb_home: Path) -> None:
+def test_reaper_releases_and_ends_the_run(attempt: Attempt, ebb_home: Path) -> None:
     found = reaper.reap(Settings(ebb_home))
     assert (found.clusters, found.runs) == ((CLUSTER,), ("heron",))
     assert everything(ebb_home)[1] == []
 
 
-def test_stop_releases(scene: Scene, ebb_home: Path) -> None:
+def test_stop_releases(attempt: Attempt, ebb_home: Path) -> None:
     assert cli.main(["stop", "heron"]) == 0
     assert everything(ebb_home)[1] == []
 

@@ -78,7 +78,7 @@ def test_programs_of_a_held_cluster_share_its_limit(ebb_home: Path, tmp_path: Pa
     spec = run_spec("held", cluster_spec("none"), limits=Limits(max_output_bytes=MIB))
     with standing(ebb_home, spec) as stand:
         for name in ("one", "two"):
-            steps.run_program(stand.scene, name, job)
+            steps.run_program(stand.attempt, name, job)
     folder = Settings(home=ebb_home).run_folder("held")
     assert kept_bytes(folder) <= MIB + 2**16
     assert cut_of(folder / "programs" / "one" / "stdout.log") is not None

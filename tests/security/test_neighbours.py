@@ -136,7 +136,7 @@ def test_why_a_run_waits_names_who_else_holds_the_machine(
     greedy = cluster_spec("none", tier=replace(TIER, resources=POOL.capacity), pool=POOL)
     with standing(ebb_home, run_spec("first", full)) as stand:
         spec = runs.begin(Ledger(ebb_home), run_spec("second", greedy))
-        waiting = stand.scene.platform.declare(spec, 1)
+        waiting = stand.attempt.platform.declare(spec, 1)
         ledger = Ledger(ebb_home)
         wait_until(
             lambda: [e for e in ledger.events(RunName("second")) if e.kind == "step_waiting"],
@@ -145,7 +145,7 @@ def test_why_a_run_waits_names_who_else_holds_the_machine(
         )
         cli.main(["why", "second"])
         said = capsys.readouterr().out
-        stand.scene.platform.release(waiting, None)
+        stand.attempt.platform.release(waiting, None)
         wait_until(lambda: not ledger.living_clusters(RunName("second")), 20, "it is released")
     assert "besides, " in said
     assert f"1.25 CPU, 4.6 GiB of this machine are held by user {other_user.name}" in said

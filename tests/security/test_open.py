@@ -49,7 +49,7 @@ def test_without_a_browser_it_says_what_to_type_and_where_it_stands(
 def says_where(stand: Stand, said: tuple[int, str, str]) -> Path:
     """Gives the file that holds the password."""
     code, out, _ = said
-    file = stand.home / "clusters" / stand.scene.cluster / "secrets" / "dashboard.secret"
+    file = stand.home / "clusters" / stand.attempt.cluster / "secrets" / "dashboard.secret"
     assert code == 0
     assert [line.split()[-1] for line in out.splitlines()] == [
         stand.view.dashboard,

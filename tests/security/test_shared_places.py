@@ -25,7 +25,7 @@ import ray
 
 ray.init(log_to_driver=False)
 where = ray.get(ray.remote(tempfile.gettempdir).remote())
-assert os.path.samefile(where, os.path.dirname(os.environ["RAY_AUTH_TOKEN_PATH"]) + "/tmp")
+assert os.path.samefile(where, os.path.dirname(os.environ["RAY_AUTH_TOKEN_PATH"]) + "/../scratch")
 print(json.dumps(os.listdir("/tmp") + os.listdir("/dev/shm")))
 """
 ON_DASK = """

@@ -100,7 +100,7 @@ def stand(
     program = script(tmp_path_factory.mktemp(request.param), PROGRAMS[request.param] + WAITS)
     spec = run_spec(f"listens-{request.param}", small(request.param), program)
     with standing(home_of_module, spec, autoscale=False) as found:
-        found.scene.platform.start_job(found.scene.cluster)
+        found.attempt.platform.start_job(found.attempt.cluster)
         output = home_of_module / "runs" / spec.name / "stdout.log"
         wait_until(lambda: output.exists() and "works" in output.read_text(), 180, "it works")
         yield found
@@ -113,7 +113,7 @@ def found(stand: Stand) -> list[Listener]:
 
 @pytest.fixture
 def login(stand: Stand) -> Login:
-    login = stand.scene.platform.login(stand.scene.cluster)
+    login = stand.attempt.platform.login(stand.attempt.cluster)
     assert login is not None
     return login
 
@@ -143,7 +143,7 @@ def on_loopback(listener: Listener) -> bool:
 
 
 def test_sockets_of_a_run_are_on_the_list(stand: Stand, found: list[Listener]) -> None:
-    rows = SOCKETS[stand.scene.spec.cluster.framework]
+    rows = SOCKETS[stand.attempt.spec.cluster.framework]
     assert wrong_with(found, rows) == []
     unused = [row.who for row in rows if not any(fits(row, listener) for listener in found)]
     assert unused == [], "a row that matches nothing protects nothing"
@@ -158,7 +158,7 @@ def test_new_open_port_is_seen(stand: Stand, found: list[Listener]) -> None:
     argv = [sys.executable, "-m", "http.server", "--bind", "127.0.0.1", "0"]
     with ended(subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)):
         new = wait_until(lambda: set(listeners(stand.home)) - set(found), 20, "it listens")
-        assert wrong_with(list(new), SOCKETS[stand.scene.spec.cluster.framework])
+        assert wrong_with(list(new), SOCKETS[stand.attempt.spec.cluster.framework])
         row = Row("http.server", "tcp", tuple(protections()))
         assert wrong_with(list(new), (row,)), "a server without protection passes no probe"
 
@@ -178,7 +178,7 @@ def test_owner_comes_in_by_the_front(stand: Stand, login: Login) -> None:
 def test_secret_stands_on_no_command_line_and_in_no_record(
     stand: Stand, found: list[Listener], login: Login
 ) -> None:
-    folder = stand.home / "clusters" / stand.scene.cluster
+    folder = stand.home / "clusters" / stand.attempt.cluster
     assert read_secret(folder / "secrets") == login.password
     # In another process: who opens and closes SQLite's file loses the locks on it.
     search = ["grep", "-rlaF", "-f", str(login.password_file), str(stand.home)]
@@ -196,7 +196,7 @@ def door(stand: Stand, tmp_path: Path) -> Path:
     browser.write_text(f'#!/bin/sh\necho "$@" > {seen}\n')
     browser.chmod(0o755)
     environment = {**os.environ, "EBB_HOME": str(stand.home), "BROWSER": f"{browser} %s"}
-    words = [*EBB, "open", stand.scene.spec.name]
+    words = [*EBB, "open", stand.attempt.spec.name]
     subprocess.run(words, env=environment, capture_output=True, check=True)
     return Path(url2pathname(urlsplit(seen.read_text().strip()).path))
 
@@ -220,7 +220,7 @@ def test_ebb_open_tells_the_secret_to_a_file_only(door: Path, login: Login) -> N
 
 def test_ebb_open_brings_a_browser_in(stand: Stand, signed_in: Page, login: Login) -> None:
     """Dask's title comes by a websocket, Ray's job by its API, Spark's worker through two JVMs."""
-    framework = stand.scene.spec.cluster.framework
+    framework = stand.attempt.spec.cluster.framework
     if framework == "dask":
         wait_until(lambda: signed_in.title() == "Dask: Status", 60, "it is drawn")
     elif framework == "ray":

@@ -107,14 +107,14 @@ def test_a_job_of_a_flow(
     ebb_home: Path, program: Path, step: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(*STEPS[step], fails)
-    request = RunRequest(words=(str(program),), options={"framework": "none", "retry": "never"})
+    request = RunRequest(argv=(str(program),), options={"framework": "none", "retry": "never"})
     with pytest.raises(ProvisioningError, match=Reason.LAUNCH_FAILED):
         run_once(Settings(ebb_home), request, steps, key="key", flow_run_id="id")
     assert_ended_with_its_reason(ebb_home)
 
 
 def test_what_watches_a_job_of_a_flow(ebb_home: Path, program: Path) -> None:
-    request = RunRequest(words=(str(program),), options={"framework": "none"})
+    request = RunRequest(argv=(str(program),), options={"framework": "none"})
     with pytest.raises(EbbError, match=Reason.LAUNCH_FAILED):
         run_once(Settings(ebb_home), request, steps, key="key", flow_run_id="id", watching=fails)
     assert_ended_with_its_reason(ebb_home)

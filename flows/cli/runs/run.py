@@ -47,7 +47,7 @@ def main(args: list[str]) -> int:
 def _checked_spec(arguments: RunArguments, store: RunStore) -> RunSpec:
     """Make the spec, or raise one error for all that is wrong: options, file and program."""
     try:
-        request = RunRequest(words=arguments.argv, options=arguments.options)
+        request = RunRequest(argv=arguments.argv, options=arguments.options)
         spec = spec_for(request, store, os.environ, Path.cwd())
     except ConfigurationError as error:
         raise ConfigurationError([*arguments.problems, *error.problems]) from None

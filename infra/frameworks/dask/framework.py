@@ -15,6 +15,7 @@ from ebbtide.infra.frameworks.base import FrameworkStatus, HeadInfo, ProcessSpec
 from ebbtide.infra.frameworks.certificates import CERTIFICATE, KEY, new_certificate
 from ebbtide.infra.frameworks.door import SECRET_FILE, new_secret
 from ebbtide.infra.frameworks.heads import ask_status
+from ebbtide.infra.frameworks.interpreters import mismatch
 from ebbtide.infra.frameworks.plan import (
     ClusterPlan,
     MemberAddress,
@@ -56,9 +57,9 @@ class Dask:
         return f"distributed {version('distributed')}"
 
     def refusals(self, spec: ClusterSpec, job: JobSpec | None, python: str) -> list[Problem]:
-        """Nothing: Dask runs in whatever it is given."""
-        del spec, job, python
-        return []
+        """A program with another Python: what it sends to workers would not be read there."""
+        del spec
+        return mismatch(job, "distributed", python, python_parts=2)
 
     def prepare(self, plan: ClusterPlan) -> tuple[SecretFile, ...]:
         """The cluster's certificate, its key, and the secret of the cluster's pages."""

@@ -84,7 +84,9 @@ def _packages(folder: Path) -> list[str]:
     values = {key.rpartition(".")[2]: ast.literal_eval(value) for key, value in found.items()}
     kept = {key: value for key, value in values.items() if key not in _OF_THIS_MACHINE}
     kept["cache-dir"] = _PIP_CACHE
-    words = [f"--volume={_pip('cache', 'dir').strip()}:{_PIP_CACHE}"]
+    cached = Path(_pip("cache", "dir").strip())
+    cached.mkdir(parents=True, exist_ok=True)  # who has set up by uv may have none yet
+    words = [f"--volume={cached}:{_PIP_CACHE}"]
     if "cert" in values:
         kept["cert"] = _CA
         words.append(f"--secret=id=ca,src={values['cert']}")

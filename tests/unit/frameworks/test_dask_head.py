@@ -17,7 +17,7 @@ from ebbtide.infra.frameworks.dask import head
 def test_dashboard_that_is_still_starting_says_so_and_looks_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    async def scene() -> None:
+    async def attempt() -> None:
         pages = RoutingApplication()
         server = HTTPServer(pages)
         listening, port = bind_unused_port()
@@ -43,4 +43,4 @@ def test_dashboard_that_is_still_starting_says_so_and_looks_again(
         assert await ask() == (404, None)
         server.stop()
 
-    asyncio.run(scene())
+    asyncio.run(attempt())

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from ebbtide.infra.frameworks import interpreters
+from ebbtide.infra.frameworks.base import load_framework
 from ebbtide.infra.frameworks.ray import sizes as ray
 from ebbtide.infra.frameworks.spark import sizes as spark
 from ebbtide.infra.models.hardware import HardwareTier
@@ -59,3 +60,16 @@ def test_python_without_the_framework_is_refused_by_name(tmp_path: Path) -> None
     job = JobSpec(argv=(str(other), "x.py"), workdir="/")
     (problem,) = interpreters.mismatch(job, "pytest", sys.executable, python_parts=2)
     assert "is 3.9.2 with pytest 1.0" in problem.summary
+
+
+@pytest.mark.parametrize("framework", ["dask", "ray", "spark"])
+def test_program_with_a_python_that_lacks_the_framework_is_refused(
+    tmp_path: Path, framework: str
+) -> None:
+    bare = tmp_path / "python3"
+    bare.write_text("#!/bin/sh\nexit 1\n")
+    bare.chmod(0o755)
+    job = JobSpec(argv=(str(bare), "x.py"), workdir="/")
+    large = cluster_spec(framework, tier=tier(4000), head_tier=tier(4000))
+    (problem,) = load_framework(framework).refusals(large, job, sys.executable)
+    assert problem.summary.startswith(f"{bare} has no ")

@@ -12,7 +12,7 @@ import pytest
 from ebbtide.infra.errors import JobError, ReleaseError, error_for
 from ebbtide.infra.lifecycle import provision
 from ebbtide.infra.lifecycle.provision import Suspension, provisioned
-from ebbtide.infra.lifecycle.steps import Scene
+from ebbtide.infra.lifecycle.steps import Attempt
 from ebbtide.infra.models.ids import ClusterId
 from ebbtide.infra.models.phases import Reason, Step
 from ebbtide.infra.policy.limits import StartDeadline
@@ -37,9 +37,9 @@ class Steps:
         self._resists = resists
 
     def __getattr__(self, step: str) -> Any:
-        return lambda _scene: self.taken.append(step)
+        return lambda _attempt: self.taken.append(step)
 
-    def tear_down(self, _scene: Scene, reason: Reason | None) -> None:
+    def tear_down(self, _attempt: Attempt, reason: Reason | None) -> None:
         self.reasons.append(reason)
         if self._resists is not None:
             raise self._resists
@@ -51,15 +51,15 @@ class Steps:
             release=lambda _cluster, reason: self.orders.append(reason),
         )
         spec = run_spec("heron", cluster_spec("none"))
-        scene = Scene(
+        attempt = Attempt(
             platform=platform,
             spec=spec,
             cluster=ClusterId("heron-1"),
-            attempt=1,
+            number=1,
             deadline=StartDeadline(allowed_s=60.0, at_s=60.0),
         )
         ended = self.ends.append
-        return provisioned(Settings(Path()), scene, self, suspension=suspension, ended=ended)
+        return provisioned(Settings(Path()), attempt, self, suspension=suspension, ended=ended)
 
 
 @pytest.fixture(autouse=True)

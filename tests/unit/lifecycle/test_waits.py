@@ -9,7 +9,7 @@ import pytest
 
 from ebbtide.infra.errors import CapacityError
 from ebbtide.infra.lifecycle import steps
-from ebbtide.infra.lifecycle.steps import Scene
+from ebbtide.infra.lifecycle.steps import Attempt
 from ebbtide.infra.models.cluster import ClusterView, JobView
 from ebbtide.infra.models.ids import ClusterId
 from ebbtide.infra.models.job import RetryPolicy
@@ -25,7 +25,7 @@ def view(**fields: Any) -> ClusterView:
     return ClusterView(cluster=CLUSTER, **fields)
 
 
-def scene(*views: ClusterView | None, left_s: float = 60.0) -> Scene:
+def attempt(*views: ClusterView | None, left_s: float = 60.0) -> Attempt:
     """A cluster that is one of the views after the other, and then stays the last."""
     coming = list(views)
 
@@ -38,22 +38,22 @@ def scene(*views: ClusterView | None, left_s: float = 60.0) -> Scene:
         watch=watch,
         start_job=lambda _: None,
     )
-    return Scene(
+    return Attempt(
         platform=platform,
         spec=run_spec("heron", cluster_spec("none")),
         cluster=CLUSTER,
-        attempt=1,
+        number=1,
         deadline=StartDeadline(allowed_s=60.0, at_s=now_s() + left_s),
     )
 
 
 def test_a_step_waits_from_change_to_change_until_it_is_done() -> None:
     ready = view(admitted_at=1.0, head_ready_at=2.0)
-    assert steps.start_head(scene(None, view(), view(admitted_at=1.0), ready)) == ready
+    assert steps.start_head(attempt(None, view(), view(admitted_at=1.0), ready)) == ready
 
 
 def test_what_is_there_is_adopted_however_long_ago_it_was_asked_for() -> None:
-    assert steps.wait_for_nodes(scene(view(admitted_at=1.0), left_s=-3600)).admitted_at == 1.0
+    assert steps.wait_for_nodes(attempt(view(admitted_at=1.0), left_s=-3600)).admitted_at == 1.0
 
 
 @pytest.mark.parametrize(
@@ -61,19 +61,19 @@ def test_what_is_there_is_adopted_however_long_ago_it_was_asked_for() -> None:
 )
 def test_all_steps_before_the_programs_start_share_one_deadline(step: Any) -> None:
     with pytest.raises(CapacityError, match="1m allowed by --start-within") as error:
-        step(scene(view(), left_s=-steps._START_SLACK_S))
+        step(attempt(view(), left_s=-steps._START_SLACK_S))
     assert error.value.reason is Reason.NOT_IN_TIME
 
 
 def test_the_platform_is_left_time_to_say_so_first() -> None:
     admitted = view(admitted_at=1.0)
-    assert steps.wait_for_nodes(scene(view(), admitted, left_s=-1)) == admitted
+    assert steps.wait_for_nodes(attempt(view(), admitted, left_s=-1)) == admitted
 
 
 def test_a_program_that_has_started_may_run_on() -> None:
     runs_now = view(job=JobView(started_at=1.0))
     ended = view(job=JobView(started_at=1.0, ended_at=2.0, exit_code=0))
-    assert steps.run_user_job(scene(runs_now, ended, left_s=-3600)) == ended
+    assert steps.run_user_job(attempt(runs_now, ended, left_s=-3600)) == ended
 
 
 def test_a_run_that_did_not_start_in_its_time_gets_no_second_time() -> None:

@@ -19,7 +19,7 @@ def test_without_proc_nothing_is_run(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(problems, "started_ticks", lambda _: 0)
     program = tmp_path / "train.py"
     program.touch()
-    request = RunRequest(words=(str(program),), options={"framework": "none"})
+    request = RunRequest(argv=(str(program),), options={"framework": "none"})
     environ = {**os.environ, "EBB_HOME": str(tmp_path / "home")}
     with pytest.raises(ConfigurationError) as refused:
         spec_for(request, Ledger(tmp_path / "home"), environ, tmp_path)

@@ -25,7 +25,6 @@ from ebbtide.infra.platforms.local.supervisor.scaler import Scaler
 from ebbtide.infra.platforms.local.supervisor.status import StatusReporter
 from ebbtide.infra.platforms.local.supervisor.usage import HeldShare, Load, UsageRecorder
 from ebbtide.infra.policy.diagnosis import fix_for
-from ebbtide.infra.policy.exits import exit_sentence
 from ebbtide.infra.policy.limits import LimitsWatch, Verdict
 from ebbtide.infra.processes.environment import member_environment, user_environment
 from ebbtide.infra.records.ledger import Ledger
@@ -198,27 +197,9 @@ class ClusterController:
                     EventKind.JOB_STARTED, "the program runs", step=Step.RUN_USER_JOB
                 )
             else:
-                self._say_job_ended(driver)
+                self.reporter.job_ended(driver.view)
         elif driver.poll(self._out_of_memory):
-            self._say_job_ended(driver)
-
-    def _say_job_ended(self, driver: Driver) -> None:
-        job = driver.view
-        self.reporter.update(job=job)
-        if job.exit_code == 0 and job.reason is None:
-            self.reporter.done(Step.RUN_USER_JOB, "the program ended well")
-            return
-        reason = job.reason or Reason.EXIT_CODE
-        code = exit_sentence(job.exit_code) if reason is Reason.EXIT_CODE else ""
-        words = ", ".join(filter(None, (code, job.detail)))
-        self.reporter.event(
-            EventKind.STEP_FAILED,
-            reason.info.sentence,
-            step=Step.RUN_USER_JOB,
-            reason=reason,
-            detail=words,
-            exit_code=job.exit_code,
-        )
+            self.reporter.job_ended(driver.view)
 
     def _collect_exited(self) -> None:
         if self.members is None or self.scaler is None:
@@ -278,7 +259,7 @@ class ClusterController:
         else:
             self.driver.end(reason, detail, at_once=reason is Reason.TOO_MANY_PROCESSES)
             self.driver.poll("")
-            self._say_job_ended(self.driver)
+            self.reporter.job_ended(self.driver.view)
         return True
 
     def _due(self) -> bool:

@@ -38,10 +38,11 @@ def release(
     ledger, reporter, place = context.ledger, context.reporter, context.place
     reason = order.reason
     reporter.phase(Phase.RELEASING)
-    if context.driver is not None:
-        ended_for = reason or Reason.CANCELLED
-        context.driver.end(ended_for, ended_for.info.sentence, at_once=order.at_once)
-        reporter.update(job=context.driver.view)
+    driver = context.driver
+    if driver is not None and driver.running:
+        driver.end(reason or Reason.CANCELLED, "", at_once=order.at_once)
+        if driver.poll(""):  # told now: the time that it ran is not the release's
+            reporter.job_ended(driver.view)
     spare = frozenset({os.getpid(), os.getppid()})
     folder = context.layout.folder
     left = marks.sweep(place.home, place.cluster, folder, spare=spare, my_children=True)

@@ -11,10 +11,11 @@ from dataclasses import replace
 from typing import Any
 
 from ebbtide.infra.errors import EbbError
-from ebbtide.infra.models.cluster import ClusterView, Failure
+from ebbtide.infra.models.cluster import ClusterView, Failure, JobView
 from ebbtide.infra.models.ids import ClusterId, RunName
 from ebbtide.infra.models.phases import Phase, Reason, Step
 from ebbtide.infra.models.records import Event, EventKind
+from ebbtide.infra.policy.exits import exit_sentence
 from ebbtide.infra.records.store import RunStore
 from ebbtide.infra.waiting import wall_s
 
@@ -66,6 +67,23 @@ class StatusReporter:
             reason=failure.reason,
             detail=failure.detail,
             hint=failure.hint,
+        )
+
+    def job_ended(self, job: JobView) -> None:
+        """Record the end of the user's program, however it ended."""
+        self.update(job=job)
+        if job.exit_code == 0 and job.reason is None:
+            self.done(Step.RUN_USER_JOB, "the program ended well")
+            return
+        reason = job.reason or Reason.EXIT_CODE
+        code = exit_sentence(job.exit_code) if reason is Reason.EXIT_CODE else ""
+        self.event(
+            EventKind.STEP_FAILED,
+            reason.info.sentence,
+            step=Step.RUN_USER_JOB,
+            reason=reason,
+            detail=", ".join(filter(None, (code, job.detail))),
+            exit_code=job.exit_code,
         )
 
     def event(
