@@ -50,7 +50,7 @@ _LONGEST_KEEP_S = 12 * 3600.0
 
 
 class HeldCluster(Cluster):
-    """A living cluster, as ``with cluster(...) as held`` gives it inside a flow."""
+    """A living cluster, held by ``with cluster(...) as held`` inside a flow."""
 
     def __init__(self, attempt: Attempt, view: ClusterView, settings: Settings, key: str):
         super().__init__(attempt, view, settings)

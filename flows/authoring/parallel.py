@@ -23,15 +23,17 @@ _STOP_WITHIN_S = 25.0
 """A Prefect worker kills what it has cancelled after 30 s."""
 _STOP_AGAIN_S = 1.0
 
-_group: contextvars.ContextVar[TaskGroup | None] = contextvars.ContextVar("ebb_crew", default=None)
+_group: contextvars.ContextVar[TaskGroup | None] = contextvars.ContextVar(
+    "ebb_task_group", default=None
+)
 _log = logging.getLogger(__name__)
 
 
 class TaskGroup:
     """Programs and functions side by side: what ``with parallel() as group`` yields."""
 
-    def __init__(self, most: int | None):
-        self._pool = ThreadPoolExecutor(most or 32, thread_name_prefix="ebb-parallel")
+    def __init__(self, limit: int | None):
+        self._pool = ThreadPoolExecutor(limit or 32, thread_name_prefix="ebb-parallel")
         self._futures: list[Future[Any]] = []
         self._stops: list[Callable[[], object]] = []
 
@@ -87,16 +89,16 @@ class TaskGroup:
 
 
 @contextlib.contextmanager
-def parallel(most: int | None = None) -> Iterator[TaskGroup]:
+def parallel(limit: int | None = None) -> Iterator[TaskGroup]:
     """Jobs, programs or any functions side by side; the block ends when all of them have.
 
     One that fails does not stop the others, so that a retry of the flow finds them done; its error
     is raised at the end of the block. Leaving the block early stops everything in it.
 
     Args:
-        most: so many at once at most; the others wait.
+        limit: maximum number that run at once; the others wait. None: 32.
     """
-    group = TaskGroup(most)
+    group = TaskGroup(limit)
     try:
         yield group
         group.join()

@@ -46,7 +46,7 @@ class Refusal(NamedTuple):
     """Why a request is not served."""
 
     status: int
-    words: str
+    message: str
 
 
 def new_secret() -> str:

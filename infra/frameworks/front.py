@@ -95,7 +95,7 @@ class Front:
             return
         refusal = self._door.refusal(request.method, request.headers)
         if refusal is not None:
-            await _say(writer, HTTPStatus(refusal.status), f"{refusal.words}\n".encode())
+            await _say(writer, HTTPStatus(refusal.status), f"{refusal.message}\n".encode())
         elif request.target == STATUS_PATH:
             await _say(writer, HTTPStatus.OK, json.dumps(self._answer()).encode())
         elif request.target == OPEN_PATH:
@@ -114,7 +114,7 @@ def _listen(bind: str, usual_port: int) -> socket.socket:
 def _parsed(raw: bytes) -> _Request | None:
     """None for what two readers could understand in two ways."""
     first, _, rest = raw.partition(b"\r\n")
-    words = first.decode("latin-1").split(" ")
+    parts = first.decode("latin-1").split(" ")
     try:
         headers = http.client.parse_headers(io.BytesIO(rest))
     except http.client.HTTPException:
@@ -122,9 +122,9 @@ def _parsed(raw: bytes) -> _Request | None:
     folded = any(set(str(value)) & {"\r", "\n"} for value in headers.values())
     named = all(_NAME.fullmatch(name) for name in headers)
     hosts = headers.get_all("Host", [])
-    if len(words) != 3 or headers.defects or folded or not named or len(hosts) != 1:
+    if len(parts) != 3 or headers.defects or folded or not named or len(hosts) != 1:
         return None
-    return _Request(words[0], words[1], headers)
+    return _Request(parts[0], parts[1], headers)
 
 
 async def _say(
@@ -152,10 +152,10 @@ async def _pass_on(
     try:
         answers, questions = await asyncio.open_connection(page.host, page.port)
     except OSError:
-        words = (
+        message = (
             b"the page behind does not answer yet, or no more; this page looks again each second\n"
         )
-        await _say(writer, HTTPStatus.BAD_GATEWAY, words, "Refresh: 1")
+        await _say(writer, HTTPStatus.BAD_GATEWAY, message, "Refresh: 1")
         return
     try:
         questions.write(_head(request, page))

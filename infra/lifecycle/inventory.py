@@ -78,7 +78,7 @@ class Lease:
     """The flow process; None when it is dead and nobody renews the lease."""
 
     @property
-    def words(self) -> str:
+    def sentence(self) -> str:
         """One line."""
         lease = f"lease {format_duration(self.left_s)} of {format_duration(self.duration_s)}"
         return f"{lease}, {self.renewer}"

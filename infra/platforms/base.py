@@ -1,6 +1,7 @@
 """The verbs every platform has, and the registry that finds one by name.
 
-All verbs converge: said twice, nothing is made twice; said after a crash, what is there is adopted.
+All verbs converge: called twice, nothing is made twice; called after a crash, what is there is
+adopted.
 """
 
 from __future__ import annotations
@@ -96,7 +97,7 @@ class Platform(Protocol):
             attempt: of the run; 1 = the first. Declared again, nothing is made twice.
 
         Returns:
-            The id of the cluster, as ``cluster_id`` gives it.
+            The id of the cluster, as ``cluster_id`` returns it.
 
         Raises:
             ProvisioningError: LAUNCH_FAILED or LEDGER_UNWRITABLE; nothing was left behind, or

@@ -34,8 +34,6 @@ _RETIRED = re.compile(
 _RETIRED_PROSE = re.compile(r"\b([Gg]ives (whether|the|what|it|False|0)|[Ss]aid (again|twice))\b")
 _PUBLIC_NAMES = ("LEASE_LAPSED",)
 """Reason codes stay as they are."""
-_LATER = ("flows/authoring", "flows/jobs", "infra/frameworks", "infra/lifecycle", "infra/platforms")
-"""Not gone through yet."""
 
 
 @pytest.mark.parametrize(
@@ -79,7 +77,7 @@ def test_no_file_names_a_registry_or_a_folder_of_one_machine() -> None:
 def test_names_that_were_replaced_do_not_come_back() -> None:
     found = [
         f"{module.path.relative_to(ROOT)}:{line}: {name}"
-        for module in _gone_through()
+        for module in modules()
         for line, name in _names(module)
         if _RETIRED.search(name) and name not in _PUBLIC_NAMES
     ]
@@ -89,16 +87,11 @@ def test_names_that_were_replaced_do_not_come_back() -> None:
 def test_phrases_that_were_replaced_do_not_come_back() -> None:
     found = [
         f"{module.path.relative_to(ROOT)}:{number}: {line.strip()}"
-        for module in _gone_through()
+        for module in modules()
         for number, line in enumerate(_text(module.path).splitlines(), start=1)
         if _RETIRED_PROSE.search(line)
     ]
     assert found == []
-
-
-def _gone_through() -> list[Module]:
-    paths = {module: str(module.path.relative_to(ROOT)) for module in modules()}
-    return [module for module, path in paths.items() if not path.startswith(_LATER)]
 
 
 def _names(module: Module) -> Iterator[tuple[int, str]]:

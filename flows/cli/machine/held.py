@@ -68,7 +68,7 @@ def _fact(store: RunStore, held: HeldResource, orphans: set[ClusterId]) -> dict[
 def _until(store: RunStore, cluster: ClusterId) -> str:
     """Say who renews the lease of a cluster, or how long it lasts unless somebody does."""
     lease = lease_of(store, cluster)
-    return lease.words if lease else "not in the ledger"
+    return lease.sentence if lease else "not in the ledger"
 
 
 def _flows(store: RunStore) -> list[dict[str, Any]]:

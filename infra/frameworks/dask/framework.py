@@ -120,8 +120,8 @@ class Dask:
         return _argv(python, "hello")
 
 
-def _argv(python: str, module: str, *words: str) -> tuple[str, ...]:
-    return (python, "-P", "-m", f"{__package__}.{module}", *words)
+def _argv(python: str, module: str, *arguments: str) -> tuple[str, ...]:
+    return (python, "-P", "-m", f"{__package__}.{module}", *arguments)
 
 
 def _scratch(plan: ClusterPlan) -> dict[str, str]:

@@ -72,7 +72,7 @@ class Judged(httputil.HTTPMessageDelegate):
         if refusal is None:
             return self._inner.headers_received(start_line, headers)
         self._refused = True
-        body = f"{refusal.words}\n".encode()
+        body = f"{refusal.message}\n".encode()
         answer = httputil.HTTPHeaders(
             {
                 "Content-Type": "text/plain; charset=utf-8",

@@ -50,20 +50,20 @@ def work_until_grown(client: Client) -> list[Future]:
 
 def rest_until_shrunk(client: Client) -> int:
     """Do nothing until workers have left."""
-    most, tick, deadline = workers(client), threading.Event(), time.monotonic() + _PATIENCE_S
+    peak, tick, deadline = workers(client), threading.Event(), time.monotonic() + _PATIENCE_S
     while workers(client) > 1 and time.monotonic() < deadline:
-        most = max(most, workers(client))
+        peak = max(peak, workers(client))
         tick.wait(0.2)
-    return most
+    return peak
 
 
 def main() -> int:
     """Print the estimate, and whether every result survived the shrink."""
     client = Client()
     futures = work_until_grown(client)
-    most = rest_until_shrunk(client)
+    peak = rest_until_shrunk(client)
     left = workers(client)
-    print(f"workers left again: {most} → {left}")
+    print(f"workers left again: {peak} → {left}")
     kept = [future for future in futures if future.status == "finished"]
     samples = len(futures) * _SAMPLES
     print(f"{len(kept)} of {len(futures)} results kept")

@@ -117,8 +117,8 @@ class Ray:
         return _argv(python, "hello")
 
 
-def _argv(python: str, module: str, *words: str) -> tuple[str, ...]:
-    return (python, "-P", "-m", f"{__package__}.{module}", *words)
+def _argv(python: str, module: str, *arguments: str) -> tuple[str, ...]:
+    return (python, "-P", "-m", f"{__package__}.{module}", *arguments)
 
 
 def _temporary_folder(plan: ClusterPlan, name: str) -> str:

@@ -26,7 +26,7 @@ from ebbtide.infra.frameworks.front import Front, Page
 
 _LOOK_EVERY_S = 0.5
 _ASK_TIMEOUT_S = 5
-_LEAST_MEMORY_BYTES = 200 * 2**20
+_MIN_MEMORY_BYTES = 200 * 2**20
 _IDLE, _BUSY, _STORE = "IDLE", "Busy workers", "object_store_memory"
 """Words in Ray's own list of why a node is not idle (2.60, autoscaler.proto, node_activity)."""
 
@@ -93,7 +93,7 @@ def start_node(settings: dict[str, Any]) -> Node:
         gcs_server_port=settings["port"],
         num_cpus=0,
         num_gpus=0,
-        memory=_LEAST_MEMORY_BYTES,
+        memory=_MIN_MEMORY_BYTES,
         object_store_memory=settings["object_store_bytes"],
         object_spilling_directory=str(Path(settings["scratch"]) / "spill"),
         include_dashboard=True,

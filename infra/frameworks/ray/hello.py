@@ -46,11 +46,11 @@ def main() -> int:
             print(f"more workers came: {first} → {workers()}")
         if grown_at is not None and time.monotonic() - grown_at > _BUSY_AFTER_GROWTH_S:
             break
-    most, deadline = workers(), time.monotonic() + _PATIENCE_S
+    peak, deadline = workers(), time.monotonic() + _PATIENCE_S
     while workers() > 1 and time.monotonic() < deadline:
-        most = max(most, workers())
+        peak = max(peak, workers())
         tick.wait(0.2)
-    print(f"workers left again: {most} → {workers()}")
+    print(f"workers left again: {peak} → {workers()}")
     kept, lost = ray.wait(results, num_returns=len(results), timeout=1)
     print(f"{len(kept)} of {len(results)} results kept")
     samples = len(results) * _SAMPLES

@@ -163,8 +163,8 @@ class Spark:
         return _argv(python, "hello")
 
 
-def _argv(python: str, module: str, *words: str) -> tuple[str, ...]:
-    return (python, "-P", "-m", f"{__package__}.{module}", *words)
+def _argv(python: str, module: str, *arguments: str) -> tuple[str, ...]:
+    return (python, "-P", "-m", f"{__package__}.{module}", *arguments)
 
 
 def java_version() -> int | None:

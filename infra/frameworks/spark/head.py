@@ -124,9 +124,9 @@ def main(settings: dict[str, Any]) -> int:
     authorization = pages.bearer(secrets)
     door = Door(read_secret(secrets), settings["page_hosts"])
     front, page_port = Front(door, bind, settings["page_port"]), jvm.free_port(bind)
-    words = ("--host", host, "--port", str(settings["port"]), "--webui-port", str(page_port))
+    arguments = ("--host", host, "--port", str(settings["port"]), "--webui-port", str(page_port))
     scratch = Path(settings["scratch"])
-    process = jvm.start(scratch, "org.apache.spark.deploy.master.Master", *words)
+    process = jvm.start(scratch, "org.apache.spark.deploy.master.Master", *arguments)
     signal.signal(signal.SIGCHLD, lambda *_: ended.set())
     master = Master(
         pid=process.pid,

@@ -49,11 +49,11 @@ def main() -> int:
             print(f"more workers came: {first} → {workers(session)}")
         if grown_at is not None and time.monotonic() - grown_at > _BUSY_AFTER_GROWTH_S:
             break
-    most, deadline = workers(session), time.monotonic() + _PATIENCE_S
+    peak, deadline = workers(session), time.monotonic() + _PATIENCE_S
     while workers(session) > 1 and time.monotonic() < deadline:
-        most = max(most, workers(session))
+        peak = max(peak, workers(session))
         tick.wait(0.2)
-    print(f"workers left again: {most} → {workers(session)}")
+    print(f"workers left again: {peak} → {workers(session)}")
     storage = context._jsc.sc().getRDDStorageInfo()
     kept, made = sum(info.numCachedPartitions() for info in storage), len(batches) * _TASKS
     print(f"{kept} of {made} results kept")

@@ -35,7 +35,7 @@ def bearer(secrets_folder: Path) -> str:
     """The header ``Authorization`` that the pages take, by the key in the cluster's secrets."""
     configuration = (secrets_folder / CONFIGURATION).read_text()
     lines = (line.split(" ", 1) for line in configuration.splitlines())
-    (text,) = (words[1] for words in lines if words[0] == _KEY)
+    (text,) = (pair[1] for pair in lines if pair[0] == _KEY)
     key = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
     signed = ".".join(map(_in_base64, (b'{"alg":"HS256"}', b'{"sub":"ebb"}')))
     return f"Bearer {signed}.{_in_base64(hmac.digest(key, signed.encode(), hashlib.sha256))}"

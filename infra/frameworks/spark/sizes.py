@@ -9,7 +9,7 @@ from ebbtide.infra.models.phases import Reason
 from ebbtide.infra.models.resources import format_memory
 
 MIB = 2**20
-LEAST_HEAP_BYTES = 471_859_200
+MIN_HEAP_BYTES = 471_859_200
 """Driver and executor refuse to start with less (Spark 4.3, UnifiedMemoryManager)."""
 _HEAP_SHARE = 0.6
 """A heap is never given back: were it more, memory would stay above its target and nobody leave."""
@@ -25,7 +25,7 @@ def heap_bytes(tier: HardwareTier) -> int:
 
 def too_small(spec: ClusterSpec) -> list[Problem]:
     """Tiers that cannot hold Spark at all."""
-    needed = format_memory(LEAST_HEAP_BYTES + _BESIDE_HEAP_BYTES + MIB)
+    needed = format_memory(MIN_HEAP_BYTES + _BESIDE_HEAP_BYTES + MIB)
     return [
         Problem(
             Reason.TIER_EXCEEDS_POOL,
@@ -37,5 +37,5 @@ def too_small(spec: ClusterSpec) -> list[Problem]:
             ("workers", "--tier", spec.tier),
             ("master and driver", "--head-tier", spec.head_tier),
         )
-        if heap_bytes(tier) < LEAST_HEAP_BYTES
+        if heap_bytes(tier) < MIN_HEAP_BYTES
     ]

@@ -70,10 +70,10 @@ def main(settings: dict[str, Any]) -> int:
     if head is None:
         return 0 if stop.is_set() else 1
     os.environ["PYTHONPATH"] = settings["import_path"]  # for executors: users' modules
-    words = ("--host", host, "--port", "0", "--webui-port", "0")
+    arguments = ("--host", host, "--port", "0", "--webui-port", "0")
     size = ("--cores", str(settings["cores"]), "--memory", f"{settings['memory_mib']}m")
     where = ("--work-dir", str(scratch / "work" / settings["name"]), head["address"])
-    worker = jvm.start(scratch, "org.apache.spark.deploy.worker.Worker", *words, *size, *where)
+    worker = jvm.start(scratch, "org.apache.spark.deploy.worker.Worker", *arguments, *size, *where)
 
     def watch() -> None:
         worker.wait()

@@ -103,7 +103,7 @@ class LocalPlatform:
         return tuple(self.ledger.clusters_of(run))
 
     def _make_folders(self, spec: RunSpec, cluster: ClusterId) -> Path:
-        """The run's and the cluster's; gives the run's."""
+        """Make the run's and the cluster's; returns the run's."""
         home, folder = self.settings.home, self.settings.run_folder(spec.name)
         private_folder(home, "runs", spec.name, "output")
         private_folder(home, "clusters", cluster)
@@ -150,7 +150,7 @@ class LocalPlatform:
     def reap(self, cluster: ClusterId) -> bool:
         """When its supervisor and its guard are dead, or do not do what they were told."""
         found = self.ledger.cluster(cluster)
-        if found is None or found.released or not self._forsaken(found):
+        if found is None or found.released or not self._unowned(found):
             return False
         return not self.sweep(cluster)
 
@@ -206,7 +206,7 @@ class LocalPlatform:
             self.ledger.mark_released(cluster, by="reaper", reason=reason)
         return left
 
-    def _forsaken(self, cluster: Cluster) -> bool:
+    def _unowned(self, cluster: Cluster) -> bool:
         """Its owner is dead, or was told to release it and hangs."""
         order = cluster.orders.release
         overdue = order is not None and wall_s() - order.at > _OBEY_S

@@ -69,12 +69,12 @@ def process_of(pid: int) -> Process | None:
             os.close(file)
     except OSError:
         return None
-    words = raw[raw.rfind(b")") + 2 :].split(None, 20)
-    if len(words) < 20:
+    fields = raw[raw.rfind(b")") + 2 :].split(None, 20)
+    if len(fields) < 20:
         return None
-    ticks = int(words[11]) + int(words[12]) + int(words[13]) + int(words[14])
-    state, parent, group = words[0].decode(), int(words[1]), int(words[2])
-    return Process(pid, state, parent, group, ticks / _TICKS_PER_S, int(words[19]))
+    ticks = int(fields[11]) + int(fields[12]) + int(fields[13]) + int(fields[14])
+    state, parent, group = fields[0].decode(), int(fields[1]), int(fields[2])
+    return Process(pid, state, parent, group, ticks / _TICKS_PER_S, int(fields[19]))
 
 
 def below(found: Table, roots: Iterable[int]) -> set[int]:
@@ -112,7 +112,7 @@ def freeze(doomed: Doomed, *, timeout_s: float = 10.0) -> int:
 
 
 def end(doomed: Doomed, *, patience_s: float) -> set[int]:
-    """Stop, then kill, until there are none; gives what lives even so.
+    """Stop, then kill, until there are none; returns what lives even so.
 
     Args:
         doomed: which ones of a table, see ``freeze``.
@@ -151,7 +151,7 @@ class _Hunt:
         return len(self._stopped)
 
     def stop_new(self) -> bool:
-        """Stop those that were not there at the last look; gives whether there were any.
+        """Stop those that were not there at the last look; returns whether there were any.
 
         Whole process groups at once: the kernel lets no fork of a member slip through.
         """

@@ -32,7 +32,7 @@ class Watch:
         if version != self._version:
             self._version = version
             found = self._store.cluster(self._cluster)
-            if not _same_words(found, self._found):
+            if not _same_view(found, self._found):
                 self._view = view_of(found)
             self._found = found
         return self._view
@@ -52,7 +52,7 @@ def view_of(found: Cluster | None) -> ClusterView | None:
     )
 
 
-def _same_words(one: Cluster | None, other: Cluster | None) -> bool:
+def _same_view(one: Cluster | None, other: Cluster | None) -> bool:
     """Whether both give the same view; without building one. A renewal changes none."""
     if one is None or other is None:
         return one is other

@@ -42,7 +42,7 @@ def test_leaving_early_stops_what_runs(error: type[BaseException]) -> None:
 
 def test_what_has_not_begun_is_not_begun_after_leaving() -> None:
     begun = threading.Barrier(2)
-    with pytest.raises(ValueError, match="enough"), parallel(most=1) as group:  # noqa: PT012  the block is the test
+    with pytest.raises(ValueError, match="enough"), parallel(limit=1) as group:  # noqa: PT012  the block is the test
         group.submit(wait_to_be_stopped, begun)
         waiting = group.submit(pow, 2, 2)
         begun.wait(10)

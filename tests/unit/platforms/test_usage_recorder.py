@@ -20,7 +20,7 @@ from tests.clusters import TIER
 
 HERON = RunName("heron")
 
-MOST_SAMPLES = 20
+MAX_SAMPLES = 20
 LOAD = Load([WorkerFigures(name="worker-0", ready=True, cpu_percent=50)], wanted=1, joined=1)
 
 
@@ -49,7 +49,7 @@ class Stage:
 def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stage:
     made = Stage(tmp_path)
     monkeypatch.setattr(usage_module, "now_s", lambda: made.now_s)
-    monkeypatch.setattr(usage_module, "MOST_SAMPLES", MOST_SAMPLES)
+    monkeypatch.setattr(usage_module, "MAX_SAMPLES", MAX_SAMPLES)
     made.recorder = UsageRecorder(made.ledger, ClusterId("heron-1"))
     return made
 
@@ -87,12 +87,12 @@ def test_the_peak_is_kept(stage: Stage) -> None:
 
 
 def test_a_long_run_has_a_bounded_number_of_samples_over_all_its_time(stage: Stage) -> None:
-    periods = 4 * MOST_SAMPLES
+    periods = 4 * MAX_SAMPLES
     stage.look_for(periods)
     stage.recorder.look(LOAD, last=True)
     stage.recorder.flush()
     numbers = [sample.number for sample in stage.ledger.samples(HERON)]
-    assert MOST_SAMPLES / 2 <= len(numbers) <= MOST_SAMPLES + 1
+    assert MAX_SAMPLES / 2 <= len(numbers) <= MAX_SAMPLES + 1
     assert (numbers[0], numbers[-1] >= periods) == (0, True)
 
 

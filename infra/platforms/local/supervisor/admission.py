@@ -15,8 +15,8 @@ from ebbtide.infra.platforms.local.supervisor.status import StatusReporter
 from ebbtide.infra.policy.limits import awaited_step
 from ebbtide.infra.waiting import now_s
 
-_LOOK_AT_LEAST_S = 1.0
-_LOOK_PER_POSITION_S, _LOOK_AT_MOST_S = 0.1, 2.0
+_LOOK_ANYWAY_S = 1.0
+_LOOK_PER_POSITION_S, _MAX_PAUSE_S = 0.1, 2.0
 _CLEAR_EVERY_S = 5.0
 
 
@@ -33,7 +33,7 @@ class Admission:
         self._ledger = platform.ledger
         self._reporter = reporter
         self._version = -1
-        self._looked_s = -_LOOK_AT_LEAST_S
+        self._looked_s = -_LOOK_ANYWAY_S
         self._requested = False
         self._cleared_s = now_s()
         self._position = 0
@@ -44,7 +44,7 @@ class Admission:
 
         A hundred that all look at every change would take the machine from those who run.
         """
-        return min(_LOOK_AT_MOST_S, _LOOK_PER_POSITION_S * max(0, self._position - 1))
+        return min(_MAX_PAUSE_S, _LOOK_PER_POSITION_S * max(0, self._position - 1))
 
     def shares(self) -> dict[str, Resources]:
         """What is admitted together: the head (with the driver in it) and the first workers."""
@@ -58,7 +58,7 @@ class Admission:
         """Look whether it is our turn; True from the moment of admission on."""
         self._say_requested()
         version = self._ledger.version()
-        if version == self._version and now_s() - self._looked_s < _LOOK_AT_LEAST_S:
+        if version == self._version and now_s() - self._looked_s < _LOOK_ANYWAY_S:
             return False
         self._version, self._looked_s = version, now_s()
         view = try_admit(self._ledger, self._cluster, self._spec.cluster.pool, self.shares())
@@ -72,8 +72,8 @@ class Admission:
         self._reporter.update(queue=None, admitted_at=self._reporter.now())
         total = sum(shares.values(), start=Resources(0, 0))
         count, pool = len(shares), self._spec.cluster.pool.name
-        words = f"{count} share{'s' * (count > 1)} of pool {pool} ({total})"
-        self._reporter.done(Step.WAIT_FOR_NODES, words)
+        message = f"{count} share{'s' * (count > 1)} of pool {pool} ({total})"
+        self._reporter.done(Step.WAIT_FOR_NODES, message)
         beside = neighbours(self._platform.settings.home).message
         if beside:
             self._reporter.event(EventKind.NOTE, beside)

@@ -25,10 +25,10 @@ class Bounds:
 
     def exceeded(self) -> tuple[Reason, str] | None:
         """Why the run must end now, and in words; its processes stand still when they are many."""
-        count, most = self.processes.look(), self._limits.max_processes
+        count, allowed = self.processes.look(), self._limits.max_processes
         if count:
-            words = f"{count} processes, {most} allowed; --max-processes allows more"
-            return Reason.TOO_MANY_PROCESSES, words
+            detail = f"{count} processes, {allowed} allowed; --max-processes allows more"
+            return Reason.TOO_MANY_PROCESSES, detail
         if self.output.failed:
             kept = format_memory(self._limits.max_output_bytes or 0)
             return Reason.OUTPUT_LIMIT, f"{kept} may be kept (--max-output); {self.output.failed}"

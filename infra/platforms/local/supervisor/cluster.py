@@ -78,7 +78,7 @@ class ClusterController:
         try:
             self._advance(orders)
         finally:
-            self._keep_book()
+            self._record_usage()
 
     def last_look(self) -> None:
         """Take the figures of all that lives, before it is ended."""
@@ -182,11 +182,11 @@ class ClusterController:
             return
         self.reporter.update(autoscaler_at=self.reporter.now())
         policy = self.spec.cluster.policy
-        words = (
+        message = (
             f"{policy.target_cpu_percent:g} % CPU or {policy.target_memory_percent:g} % memory"
             f" · {policy.min_workers}–{policy.max_workers} workers"
         )
-        self.reporter.done(Step.ATTACH_AUTOSCALER, words if self.members else "none needed")
+        self.reporter.done(Step.ATTACH_AUTOSCALER, message if self.members else "none needed")
 
     def _run(self, driver: Driver) -> None:
         if not driver.running and not self._job_over:
@@ -212,8 +212,8 @@ class ClusterController:
 
     def _say_gone(self, gone: Exit) -> None:
         if gone.expected:
-            words = f"{gone.name} left after {format_duration(gone.seconds)}"
-            self.reporter.event(EventKind.LEFT, words)
+            message = f"{gone.name} left after {format_duration(gone.seconds)}"
+            self.reporter.event(EventKind.LEFT, message)
         elif gone.out_of_memory:
             self._say_out_of_memory("worker", gone.out_of_memory)
         else:
@@ -221,8 +221,8 @@ class ClusterController:
 
     def _say_out_of_memory(self, who: str, where: str) -> None:
         self._out_of_memory = where
-        words = f"{who} was killed: out of memory ({where})"
-        self.reporter.event(EventKind.WARNING, words, reason=Reason.OUT_OF_MEMORY)
+        message = f"{who} was killed: out of memory ({where})"
+        self.reporter.event(EventKind.WARNING, message, reason=Reason.OUT_OF_MEMORY)
 
     def _failure(self) -> Failure | None:
         members = self.members
@@ -241,9 +241,9 @@ class ClusterController:
 
     def _stay_in_bounds(self) -> bool:
         """Whether the run had to be ended for taking too much of the machine."""
-        words = self.bounds.output.look()
-        if words:
-            self.reporter.event(EventKind.NOTE, words)
+        message = self.bounds.output.look()
+        if message:
+            self.reporter.event(EventKind.NOTE, message)
         exceeded = self.bounds.exceeded()
         if exceeded is None or self._job_over:
             return False
@@ -311,7 +311,7 @@ class ClusterController:
         elif verdict is Verdict.IDLE:
             driver.end(Reason.IDLE, f"no work for {idle}; --idle-release never keeps it")
 
-    def _keep_book(self) -> None:
+    def _record_usage(self) -> None:
         """Spans at every tick, because they begin and end at any; figures and the disk seldom."""
         recorder = self.context.recorder
         recorder.keep(

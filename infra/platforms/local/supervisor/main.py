@@ -45,7 +45,7 @@ from ebbtide.infra.waiting import now_s, wall_s
 
 _QUICK_TICK_S = 0.03
 _SLOW_TICK_S = 0.2
-_READ_AT_LEAST_S = 1.0
+_READ_ANYWAY_S = 1.0
 
 
 class Supervisor:
@@ -83,12 +83,12 @@ class Supervisor:
         self._expired: str | None = None
         self._held = NOTHING
         self._version = -1
-        self._read_s = -_READ_AT_LEAST_S
+        self._read_s = -_READ_ANYWAY_S
         self._repeated_at = 0.0
 
     def serve(self) -> None:
         """Until released."""
-        self._sign_in()
+        self._register()
         with _child_watch() as child_ended:
             while self.release_order is None:
                 self._tick()
@@ -139,7 +139,7 @@ class Supervisor:
 
     def _read_ledger(self) -> None:
         version = self.ledger.version()
-        if version == self._version and now_s() - self._read_s < _READ_AT_LEAST_S:
+        if version == self._version and now_s() - self._read_s < _READ_ANYWAY_S:
             return
         self._version, self._read_s = version, now_s()
         found = self.ledger.cluster(self.cluster)
@@ -154,8 +154,8 @@ class Supervisor:
             self.release_order = self.orders.release
         elif self.lease.expired(found.renewals, now_s()):
             kept = self.lease.duration_s > self.spec.lease_s
-            words = "its flow stayed suspended for longer than it was to be kept" if kept else ""
-            self._expired = words
+            why = "its flow stayed suspended for longer than it was to be kept" if kept else ""
+            self._expired = why
             self.release_order = Release(reason=Reason.LEASE_LAPSED)
         self._obey_repeat()
 
@@ -166,7 +166,7 @@ class Supervisor:
             self.reporter.update(failure=None)
             self.controller.reset_failures()
 
-    def _sign_in(self) -> None:
+    def _register(self) -> None:
         with contextlib.suppress(EbbError):
             self.ledger.register_supervisor(self.cluster, this_process())
         signal.signal(signal.SIGTERM, self._told_to_stop)

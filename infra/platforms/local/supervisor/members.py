@@ -26,7 +26,7 @@ from ebbtide.infra.platforms.local.supervisor.status import StatusReporter
 from ebbtide.infra.processes.identity import signal_quietly
 from ebbtide.infra.waiting import now_s
 
-_MOST_EARLY_DEATHS = 3
+_MAX_EARLY_DEATHS = 3
 """So many deaths before a head or the first workers are there are no accident."""
 _LOG_TAIL_BYTES = 600
 
@@ -158,7 +158,7 @@ class Members:
         if self.head_info is not None:
             return Failure(step=Step.RUN_USER_JOB, reason=Reason.HEAD_LOST, detail=tail)
         self._early_deaths += 1
-        if self._early_deaths >= _MOST_EARLY_DEATHS:
+        if self._early_deaths >= _MAX_EARLY_DEATHS:
             return Failure(step=Step.START_HEAD, reason=Reason.HEAD_NOT_READY, detail=tail)
         self.start_head()
         return None
@@ -169,7 +169,7 @@ class Members:
             return None
         limit_s = self.plan.timeouts.worker_join_s
         slow = [w for w in self.staying if not w.joined and now_s() - w.started_s > limit_s]
-        if self._early_deaths < _MOST_EARLY_DEATHS and not slow:
+        if self._early_deaths < _MAX_EARLY_DEATHS and not slow:
             return None
         name = slow[0].name if slow else f"worker-{self._next_number - 1}"
         detail = f"{self.joined} of {wanted} joined; {name} said: {self.log_tail(name)}"
@@ -224,8 +224,8 @@ class Members:
                 dashboard=self.head_info.dashboard,
                 driver_env=self.framework.driver_env(self.plan, layout.DRIVER, self.head_info),
             )
-            words = f"dashboard  {self.head_info.dashboard}"
-            self._reporter.done(Step.START_HEAD, words, open=f"ebb open {self._place.run}")
+            message = f"dashboard  {self.head_info.dashboard}"
+            self._reporter.done(Step.START_HEAD, message, open=f"ebb open {self._place.run}")
 
     def _head_too_slow(self) -> Failure | None:
         limit_s = self.plan.timeouts.head_start_s
@@ -248,13 +248,13 @@ class Members:
     def _kill_for_memory(self, worker: Worker, limit: int) -> None:
         """End the largest process, as the kernel does in a pod: often the worker, or one task."""
         peak = format_memory(worker.meter.peak_memory_bytes)
-        words = f"{worker.name}: peak {peak} of {format_memory(limit)}"
+        message = f"{worker.name}: peak {peak} of {format_memory(limit)}"
         worker.meter.peak_memory_bytes = 0
         if worker.meter.largest_pid == worker.process.pid:
-            self._killed_for_memory[worker.name] = words
+            self._killed_for_memory[worker.name] = message
             processes.end_all_of(self._place, worker.name)
         else:
-            self.memory_kills.append(words)
+            self.memory_kills.append(message)
             signal_quietly(worker.meter.largest_pid, signal.SIGKILL)
 
     def _figures(self, worker: Worker) -> WorkerFigures:

@@ -30,7 +30,7 @@ _LIST_EVERY_S = 1.0
 _SEEK_LINE_BYTES = 2**16
 _SPARE_BYTES, _SPARE_SHARE = 256 * 2**20, 0.05
 """Of the disk, the smaller one: output leaves so much to all others, whatever its limit."""
-_LEAST_BYTES, _LEAST_SHARE = 16 * 2**20, 0.1
+_MIN_BYTES, _MIN_SHARE = 16 * 2**20, 0.1
 """A full disk takes no more of a run's output than what is above the smaller one."""
 _FAST_PART = 1 / 32
 """Of the spared room a second: whoever prints faster has filled the disk, or will."""
@@ -96,7 +96,7 @@ class OutputWatch:
         self._told = False
 
     def look(self) -> str:
-        """Look once; gives what is to be said, the first time that something was cut."""
+        """Look once; returns what is to be said, the first time that something was cut."""
         at_s = now_s()
         if at_s - self._listed_s >= _LIST_EVERY_S:
             self._listed_s = at_s
@@ -118,7 +118,7 @@ class OutputWatch:
     def finish(self) -> str:
         """When nobody prints any more: those who follow get what is left of their time first.
 
-        Gives what is to be said, as ``look`` does.
+        Returns what is to be said, as ``look`` does.
         """
         if self._limit is None:
             return ""
@@ -156,8 +156,8 @@ class OutputWatch:
         missing = spare - free
         if missing <= 0 or at_s - self._fast_s > _FAST_MEMORY_S:
             return self._limit, self._limit
-        least = min(_LEAST_BYTES, whole * _LEAST_SHARE)
-        room = int(max(least, self._total() - missing))
+        minimum = min(_MIN_BYTES, whole * _MIN_SHARE)
+        room = int(max(minimum, self._total() - missing))
         if self._limit is None or room < self._limit:
             return room, None
         return self._limit, self._limit

@@ -77,5 +77,5 @@ class Programs:
             if view.ended_at is not None and before.get(name) != view:
                 well = view.exit_code == 0 and view.reason is None
                 ended = "ended well" if well else exit_sentence(view.exit_code)
-                words = f"{ended}: {view.detail}" if view.detail else ended
-                self._reporter.event(EventKind.NOTE, f"program {name} {words}")
+                message = f"{ended}: {view.detail}" if view.detail else ended
+                self._reporter.event(EventKind.NOTE, f"program {name} {message}")

@@ -46,21 +46,21 @@ def release(
     spare = frozenset({os.getpid(), os.getppid()})
     folder = context.layout.folder
     left = marks.sweep(place.home, place.cluster, folder, spare=spare, my_children=True)
-    words = context.output.finish()
-    if words:
-        reporter.event(EventKind.NOTE, words)
+    message = context.output.finish()
+    if message:
+        reporter.event(EventKind.NOTE, message)
     if left:
         pids = [process.pid for process in left]
-        words = f"still alive: {pids}"
-        reporter.event(EventKind.WARNING, words, reason=Reason.RELEASE_INCOMPLETE)
+        message = f"still alive: {pids}"
+        reporter.event(EventKind.WARNING, message, reason=Reason.RELEASE_INCOMPLETE)
     else:
-        reporter.done(Step.TEAR_DOWN, _words(workers, context))
+        reporter.done(Step.TEAR_DOWN, _released(workers, context))
     wait_until(lambda: _recorded(ledger, context, reason), timeout_s=_RECORD_TIMEOUT_S)
     if expired is not None:
         _end_run(ledger, reporter.view, place.run, expired)
 
 
-def _words(workers: int, context: ClusterContext) -> str:
+def _released(workers: int, context: ClusterContext) -> str:
     if not context.spec.cluster.has_workers:
         return "the program"
     return f"head, {workers} worker{'s' * (workers != 1)}"

@@ -70,8 +70,8 @@ class Scaler:
         if leavers.names:
             self._report(declared, declared - len(leavers.names), decision, leavers.names)
         if leavers.kept:
-            words = "; ".join(f"{name} stays: {why}" for name, why in leavers.kept)
-            self._say_once(words)
+            message = "; ".join(f"{name} stays: {why}" for name, why in leavers.kept)
+            self._say_once(message)
 
     def _take_share(self) -> bool:
         plan, name = self._members.plan, self._members.next_name()
@@ -95,10 +95,10 @@ class Scaler:
         )
 
     def _say_no_room(self, wanted: int, got: int) -> None:
-        words = f"{wanted} workers wanted, pool {self._pool.name} has room for {got}"
-        self._say_once(words, reason=Reason.POOL_AT_MAX)
+        message = f"{wanted} workers wanted, pool {self._pool.name} has room for {got}"
+        self._say_once(message, reason=Reason.POOL_AT_MAX)
 
-    def _say_once(self, words: str, reason: Reason | None = None) -> None:
-        if words != self._said:
-            self._said = words
-            self._reporter.event(EventKind.NOTE, words, reason=reason)
+    def _say_once(self, message: str, reason: Reason | None = None) -> None:
+        if message != self._said:
+            self._said = message
+            self._reporter.event(EventKind.NOTE, message, reason=reason)

@@ -124,7 +124,7 @@ class StatusReporter:
             self._ledger.set_phase(self._run, phase)
 
     def flush(self) -> bool:
-        """Write what is new; gives whether all of it is written."""
+        """Write what is new; returns whether all of it is written."""
         try:
             while self._unsent:
                 self._ledger.append(self._unsent[0])

@@ -21,7 +21,7 @@ from ebbtide.infra.records.store import RunStore
 from ebbtide.infra.waiting import now_s, wall_s
 
 PERIOD_S = 2.0
-MOST_SAMPLES = 500
+MAX_SAMPLES = 500
 """When a cluster has more, every second one goes and half as many are taken from then on."""
 
 
@@ -67,7 +67,7 @@ class UsageRecorder:
         self._cluster = cluster
         self._open_spans: dict[str, _OpenSpan] = {}
         self._written: dict[str, Span] = {}
-        self._samples: deque[Sample] = deque(maxlen=MOST_SAMPLES)
+        self._samples: deque[Sample] = deque(maxlen=MAX_SAMPLES)
         self._opened_s = now_s()
         self._number = -1
         self._count = 0
@@ -111,12 +111,12 @@ class UsageRecorder:
         if self._number % self._every == 0:
             self._samples.append(self._sample(load))
             self._count += 1
-        if self._count > MOST_SAMPLES:
+        if self._count > MAX_SAMPLES:
             self._every *= 2
             self._count = (self._count + 1) // 2
 
     def flush(self) -> bool:
-        """Write what is new; gives whether all of it is written."""
+        """Write what is new; returns whether all of it is written."""
         spans = {owner: page.span for owner, page in self._open_spans.items()}
         changed = [span for owner, span in spans.items() if self._written.get(owner) != span]
         if not changed and not self._samples:
