@@ -67,7 +67,12 @@ class LogStream(Protocol):
 
 
 class Platform(Protocol):
-    """Where clusters live."""
+    """Where clusters live. For one thread: it keeps its records open.
+
+    Every verb that reads or writes records raises ProvisioningError LEDGER_UNWRITABLE where they
+    cannot be, and has then changed nothing. A cluster that is not known is no error: there is
+    nothing to do for it.
+    """
 
     name: str
 
@@ -114,9 +119,11 @@ class Platform(Protocol):
         ...
 
     def start_job(self, cluster: ClusterId, *, then_release: bool = False) -> None:
-        """Step 6: run the spec's program, once, when the workers are there.
+        """Step 6: run the spec's program, once, when the workers are there. Does not wait for it.
 
-        ``then_release``: its end is the cluster's end, without waiting for anybody to say so.
+        Args:
+            cluster: its id; called again, the program is not started again.
+            then_release: whether its end is the cluster's end, without anybody saying so.
         """
         ...
 
@@ -178,9 +185,12 @@ class Platform(Protocol):
         ...
 
     def reap(self, cluster: ClusterId) -> bool:
-        """Release the cluster if it has no living owner. Returns whether that was done now.
+        """Release the cluster if it has no living owner, or one that does not obey.
 
         Cheap when it has one, so that whoever waits for the cluster can call it at every look.
+
+        Returns:
+            Whether that was done now, and nothing is left.
         """
         ...
 
@@ -205,7 +215,10 @@ class Platform(Protocol):
         ...
 
     def held(self, cluster: ClusterId | None = None) -> list[HeldResource]:
-        """List everything alive of one cluster, or of all clusters of this installation."""
+        """List everything alive of one cluster, or of all clusters of this installation.
+
+        It is found by the mark it carries, whatever the records say.
+        """
         ...
 
     def orphans(self) -> tuple[ClusterId, ...]:
@@ -213,7 +226,11 @@ class Platform(Protocol):
         ...
 
     def sweep(self, cluster: ClusterId) -> list[HeldResource]:
-        """End whatever still carries the cluster's mark. Returns what is left even so."""
+        """End whatever still carries the cluster's mark, and record its release.
+
+        Returns:
+            What is left even so, after some seconds; then nothing is recorded.
+        """
         ...
 
     def logs(self, run: RunName, source: str) -> Mapping[str, LogStream]:
@@ -242,7 +259,11 @@ class Platform(Protocol):
         ...
 
     def nodes(self, pool: NodePool) -> tuple[Node, ...]:
-        """List the machines that the pool has now, with how much of each is held."""
+        """List the machines that the pool has now.
+
+        Returns:
+            Each with how much of it runs hold (millicores and bytes), and what others hold of it.
+        """
         ...
 
 

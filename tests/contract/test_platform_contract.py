@@ -260,6 +260,31 @@ def test_a_platform_that_can_run_a_spec_has_no_problem_with_it(bench: Bench) -> 
     assert bench.platform.problems(bench.spec) == []
 
 
+def test_a_program_on_a_held_cluster_is_started_once_and_can_be_stopped(bench: Bench) -> None:
+    bench.stand()
+    assert bench.spec.job is not None
+    for _ in range(2):
+        bench.platform.start_program(CLUSTER, "more", bench.spec.job)
+    wait_until(bench.starts.exists, 30, "it runs")
+    bench.platform.stop_program(CLUSTER, "more")
+    wait_until(lambda: bench.view().programs["more"].ended_at, 30, "it has ended")
+    assert bench.starts.read_text() == "x"
+    assert bench.view().released_at is None, "the cluster stays"
+
+
+def test_a_cluster_with_a_living_owner_is_not_reaped(bench: Bench) -> None:
+    bench.stand()
+    assert bench.platform.reap(CLUSTER) is False
+    assert bench.view().released_at is None
+    assert bench.platform.reap(NOBODY_1) is False
+
+
+def test_a_cluster_without_pages_has_no_login(bench: Bench) -> None:
+    bench.stand()
+    assert bench.platform.login(CLUSTER) is None
+    assert bench.platform.login(NOBODY_1) is None
+
+
 def test_sweep_ends_what_still_carries_the_mark(bench: Bench) -> None:
     bench.stand()
     assert bench.platform.sweep(CLUSTER) == []
