@@ -63,6 +63,19 @@ def start(scratch: Path, main_class: str, *arguments: str) -> subprocess.Popen[b
     )
 
 
+def children(pid: int) -> list[int]:
+    """Processes that a process has started and that have not ended."""
+    found = []
+    for file in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = file.read_text(errors="replace").rpartition(")")[2].split()
+        except OSError:  # it has just ended
+            continue
+        if fields[0] not in "ZX" and int(fields[1]) == pid:
+            found.append(int(file.parent.name))
+    return found
+
+
 def listening_ports(pid: int) -> list[int]:
     """TCP ports a process listens on."""
     inodes = set()

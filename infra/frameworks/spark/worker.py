@@ -7,12 +7,14 @@ executor has finished its tasks and its blocks have moved, then end the JVM.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,8 @@ from ebbtide.infra.frameworks.spark import jvm, pages
 from ebbtide.infra.frameworks.workers import Backoff, told_to_leave, wait_for_head
 
 _END_TIMEOUT_S = 5.0
+_REMIND_AFTER_S = 5.0
+"""By then the driver has told all executors that it knew."""
 
 
 def own_page(head: dict[str, str], secrets: Path, host: str) -> str | None:
@@ -55,11 +59,28 @@ def drain(
         ended: set when the JVM has ended.
     """
     worker.send_signal(signal.SIGPWR)
-    backoff = Backoff(budget_s, ended)
+    backoff, reminded = Backoff(budget_s, ended), set[int]()
+    remind_at_s = time.monotonic() + _REMIND_AFTER_S
     while backoff.wait():
         told = tell()
         if told is not None and not told["executors"]:
             return
+        if time.monotonic() >= remind_at_s:
+            _remind(worker.pid, reminded)
+
+
+def _remind(worker_pid: int, reminded: set[int]) -> None:
+    """Tell executors that are still there to drain, each once.
+
+    The driver passes the drain of a worker on to the executors that it knows. One that is still
+    starting registers afterwards, is never told, and would be given tasks until the budget is used
+    up (Spark 4.3). This signal leads it to drain like the others; one that drains already ignores
+    it, and one that has not registered yet ends.
+    """
+    for executor in set(jvm.children(worker_pid)) - reminded:
+        reminded.add(executor)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(executor, signal.SIGPWR)
 
 
 def main(settings: dict[str, Any]) -> int:
