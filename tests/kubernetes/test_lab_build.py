@@ -14,13 +14,13 @@ def test_long_build_tells_how_far_it_is(tmp_path: Path) -> None:
 
     def tell(done: int) -> None:
         told.append(done)
-        if done == 2:
+        if done == 2 and told.count(2) == 1:
             gate.write_text("go on\n")
 
     script = f"echo one >&2; echo two >&2; cat {gate} >&2"
     ended = binaries.follow(["sh", "-c", script], tmp_path, tell, every_s=0.05)
     assert ended == (0, "one\ntwo\ngo on\n")
-    assert told[-1] == 2
+    assert 2 in told
 
 
 def test_build_that_fails_gives_its_last_words(tmp_path: Path) -> None:
