@@ -18,7 +18,7 @@ def held_at(stack: Stack, step: Step, tmp_path: Path) -> str:
     mark = tmp_path / "mark"
     id_ = stack.start("held-run/held-run", step=step.value, mark=str(mark))
     try:
-        wait_until(mark.exists, 90, f"it has come to {step.value}")
+        wait_until(mark.exists, 180, f"it has come to {step.value}")
     except AssertionError as error:
         told = "\n".join(stack.logs(id_))
         raise AssertionError(f"{error}; it is {stack.flow_run(id_)['state']}\n{told}") from None
