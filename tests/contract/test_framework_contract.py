@@ -121,6 +121,11 @@ def test_lost_head_is_a_fresh_attempt(beside: Outcome) -> None:
     assert (beside.run.attempt, beside.run.phase) == (2, "Succeeded"), beside.errors()
 
 
+def test_lost_head_is_told_once(beside: Outcome) -> None:
+    """With the end of its log: the program that is ended with it is no second failure."""
+    assert beside.messages("step_failed") == [Reason.HEAD_LOST.info.sentence]
+
+
 def test_worker_that_dies_is_replaced(beside: Outcome) -> None:
     assert "worker-0 died and is replaced" in beside.messages("warning")
 

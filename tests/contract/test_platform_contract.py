@@ -77,6 +77,15 @@ class Bench:
         steps.start_workers(self.attempt)
         steps.attach_autoscaler(self.attempt)
 
+    def run_to_the_end(self, program: Path) -> None:
+        """Another program than the spec's; its end is the cluster's."""
+        assert self.spec.job is not None
+        argv = (self.spec.job.argv[0], str(program))
+        self.spec = replace(self.spec, job=replace(self.spec.job, argv=argv))
+        self.stand()
+        self.platform.start_job(CLUSTER, then_release=True)
+        wait_until(lambda: self.view().released_at, 30, "released")
+
 
 @pytest.fixture(params=known_platforms())
 def bench(request: pytest.FixtureRequest, ebb_home: Path, tmp_path: Path) -> Iterator[Bench]:
@@ -223,12 +232,7 @@ def test_clusters_of_a_run_are_those_declared_for_it_also_when_released(bench: B
 def test_output_of_the_program_can_be_fetched_after_its_release(
     bench: Bench, tmp_path: Path
 ) -> None:
-    assert bench.spec.job is not None
-    argv = (bench.spec.job.argv[0], str(script(tmp_path, WRITER)))
-    bench.spec = replace(bench.spec, job=replace(bench.spec.job, argv=argv))
-    bench.stand()
-    bench.platform.start_job(CLUSTER, then_release=True)
-    wait_until(lambda: bench.view().released_at, 30, "released")
+    bench.run_to_the_end(script(tmp_path, WRITER))
     assert (bench.platform.fetch_output(bench.spec.name) / "x").read_text() == "written"
 
 
@@ -237,12 +241,7 @@ def test_logs_of_the_job_grow_with_what_it_prints_and_stay_after_release(
 ) -> None:
     streams = bench.platform.logs(bench.spec.name, "job")
     assert (streams["stdout"].read(), streams["stderr"].read()) == (b"", b"")
-    assert bench.spec.job is not None
-    argv = (bench.spec.job.argv[0], str(script(tmp_path, PRINTER)))
-    bench.spec = replace(bench.spec, job=replace(bench.spec.job, argv=argv))
-    bench.stand()
-    bench.platform.start_job(CLUSTER, then_release=True)
-    wait_until(lambda: bench.view().released_at, 30, "released")
+    bench.run_to_the_end(script(tmp_path, PRINTER))
     assert (streams["stdout"].read(), streams["stderr"].read()) == (b"out\n", b"err\n")
     assert streams["stdout"].read() == b"", "what was read is not given again"
     again = bench.platform.logs(bench.spec.name, "job")

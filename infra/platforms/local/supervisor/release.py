@@ -41,7 +41,8 @@ def release(
     driver = context.driver
     if driver is not None and driver.running:
         driver.end(reason or Reason.CANCELLED, "", at_once=order.at_once)
-        if driver.poll(""):  # told now: the time that it ran is not the release's
+        # Told now, as the time that it ran is not the release's; a failure has been told already.
+        if driver.poll("") and reporter.view.failure is None:
             reporter.job_ended(driver.view)
     spare = frozenset({os.getpid(), os.getppid()})
     folder = context.layout.folder
