@@ -15,6 +15,7 @@ from typing import Any, Protocol, cast
 from ebbtide.infra.errors import Problem
 from ebbtide.infra.frameworks.plan import ClusterPlan, MemberAddress, SecretFile
 from ebbtide.infra.models.cluster import ClusterSpec
+from ebbtide.infra.models.demand import Amounts, DemandFigures
 from ebbtide.infra.models.job import JobSpec
 
 _REGISTRY = {
@@ -69,6 +70,11 @@ class FrameworkStatus:
     """Tasks running or assigned."""
     queued: int = 0
     """Tasks that could run and have no worker yet."""
+    finished: int | None = None
+    """Tasks that have ended since the head started, well or not: it only grows. None: not known,
+    as while a driver does not answer."""
+    demand: DemandFigures = field(default_factory=DemandFigures)
+    """What waits, for the autoscaler."""
 
     @property
     def has_work(self) -> bool:
@@ -147,6 +153,10 @@ class Framework(Protocol):
 
         ``hosts`` has the host of each worker and its name, for heads that know only hosts.
         """
+        ...
+
+    def offer(self, spec: ClusterSpec) -> Amounts:
+        """What one empty worker of this cluster offers to tasks: ``CPU``, ``memory``, ..."""
         ...
 
     def driver_env(self, plan: ClusterPlan, at: MemberAddress, head: HeadInfo) -> dict[str, str]:

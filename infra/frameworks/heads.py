@@ -13,6 +13,8 @@ from ebbtide.infra.files.private import write_whole
 from ebbtide.infra.frameworks.base import FrameworkStatus, HeadInfo, WorkerStatus
 from ebbtide.infra.frameworks.direct import DIRECT
 from ebbtide.infra.frameworks.door import basic, read_secret
+from ebbtide.infra.models.codec import from_data
+from ebbtide.infra.models.demand import DemandFigures
 
 _ANSWER_TIMEOUT_S = 1.0
 STATUS_PATH = "/ebb/status"
@@ -41,7 +43,13 @@ def ask_status(head: HeadInfo) -> FrameworkStatus | None:
     except (OSError, ValueError):
         return None
     workers = {name: WorkerStatus(**worker) for name, worker in data["workers"].items()}
-    return FrameworkStatus(workers=workers, running=data["running"], queued=data["queued"])
+    return FrameworkStatus(
+        workers=workers,
+        running=data["running"],
+        queued=data["queued"],
+        finished=data.get("finished"),
+        demand=from_data(DemandFigures, data.get("demand", {})),
+    )
 
 
 def publish(head_file: Path, *, address: str, front: str) -> None:

@@ -56,6 +56,9 @@ class MemberPaths:
     """Where members may write; gone with the cluster."""
     short_scratch: PurePath | None = None
     """Another path of the same folder, short enough for unix sockets (107 bytes in all)."""
+    artifacts: PurePath
+    """Where head, workers and driver write what people look at when the cluster has gone: event
+    logs, reports. Each member in a folder of its own name; how much is kept is the platform's."""
     head_file: PurePath
     """Where a head writes where it answers, and workers read it. The platform brings it from one to
     the others, or writes what workers read itself where it has fixed the head's ports."""
@@ -115,6 +118,7 @@ def member_settings(plan: ClusterPlan, at: MemberAddress) -> dict[str, Any]:
     return {
         "secrets": str(plan.paths.secrets),
         "scratch": str(plan.paths.scratch),
+        "artifacts": str(plan.paths.artifacts),
         "head_file": str(plan.paths.head_file),
         "import_path": plan.python_path,
         "bind": at.bind,

@@ -24,6 +24,7 @@ from ebbtide.infra.frameworks.plan import (
     worker_settings,
 )
 from ebbtide.infra.models.cluster import ClusterSpec
+from ebbtide.infra.models.demand import Amounts
 from ebbtide.infra.models.job import JobSpec
 from ebbtide.infra.models.phases import Reason
 
@@ -97,6 +98,11 @@ class Dask:
         """Asked over HTTP; the scheduler knows its workers' names."""
         del hosts
         return ask_status(head)
+
+    def offer(self, spec: ClusterSpec) -> Amounts:
+        """One slot a thread; Dask's own resources have to be declared by a worker, and none are."""
+        tier = spec.tier
+        return {"CPU": tier.threads, "memory": tier.resources.memory_bytes}
 
     def driver_env(self, plan: ClusterPlan, at: MemberAddress, head: HeadInfo) -> dict[str, str]:
         """``distributed.Client()`` without arguments reads the first of these."""

@@ -25,6 +25,7 @@ from ebbtide.infra.frameworks.plan import (
 )
 from ebbtide.infra.frameworks.ray.sizes import HEAD_STORE_BYTES, store_bytes, task_bytes, too_small
 from ebbtide.infra.models.cluster import ClusterSpec
+from ebbtide.infra.models.demand import Amounts
 from ebbtide.infra.models.job import JobSpec
 from ebbtide.infra.models.phases import Reason
 
@@ -95,6 +96,11 @@ class Ray:
         """Asked over HTTP; the GCS knows the workers' names."""
         del hosts
         return ask_status(head)
+
+    def offer(self, spec: ClusterSpec) -> Amounts:
+        """What a node declares to Ray's scheduler."""
+        tier = spec.tier
+        return {"CPU": tier.threads, "memory": task_bytes(tier)}
 
     def driver_env(self, plan: ClusterPlan, at: MemberAddress, head: HeadInfo) -> dict[str, str]:
         """``ray.init()`` without arguments reads the first of these."""

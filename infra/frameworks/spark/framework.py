@@ -32,6 +32,7 @@ from ebbtide.infra.frameworks.plan import (
 from ebbtide.infra.frameworks.spark import pages
 from ebbtide.infra.frameworks.spark.sizes import MIB, heap_bytes, too_small
 from ebbtide.infra.models.cluster import ClusterSpec
+from ebbtide.infra.models.demand import Amounts
 from ebbtide.infra.models.job import JobSpec
 from ebbtide.infra.models.phases import Reason
 
@@ -139,6 +140,10 @@ class Spark:
             return None
         known = {hosts[host]: worker for host, worker in found.workers.items() if host in hosts}
         return replace(found, workers=known)
+
+    def offer(self, spec: ClusterSpec) -> Amounts:
+        """One executor's slots and heap."""
+        return {"CPU": spec.tier.threads, "memory": heap_bytes(spec.tier)}
 
     def driver_env(self, plan: ClusterPlan, at: MemberAddress, head: HeadInfo) -> dict[str, str]:
         """``SparkSession.builder.getOrCreate()`` connects: spark-submit reads ``MASTER``."""

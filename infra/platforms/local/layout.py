@@ -21,6 +21,8 @@ _PAGE_HOSTS = ("localhost", "127.0.0.0/8", "::1")
 """The names of this machine that nobody else's name server can give away."""
 _HOSTS_PER_BLOCK = 250
 
+ARTIFACTS = "artifacts"
+"""The folder in a run's folder for ``MemberPaths.artifacts``."""
 HEAD = MemberAddress(bind=_LOOPBACK, host=_LOOPBACK, page_hosts=_PAGE_HOSTS)
 """On any port that is free: other clusters are on the same address."""
 DRIVER = MemberAddress(bind=_LOOPBACK, host=_LOOPBACK)
@@ -66,8 +68,11 @@ class Layout:
         """Where the head writes where it answers."""
         return self.folder / "head.json"
 
-    def member_paths(self, package: str) -> MemberPaths:
-        """For members of a framework whose package (name for ``import``) this interpreter has."""
+    def member_paths(self, package: str, artifacts: Path) -> MemberPaths:
+        """For members of a framework whose package (name for ``import``) this interpreter has.
+
+        ``artifacts`` is in the run's folder, which outlives the cluster's.
+        """
         self.scratch.mkdir(mode=0o700, exist_ok=True)
         return MemberPaths(
             python=sys.executable,
@@ -75,6 +80,7 @@ class Layout:
             secrets=self.secrets,
             scratch=self.scratch,
             short_scratch=_by_descriptor(self.scratch),
+            artifacts=artifacts,
             head_file=self.head_file,
         )
 

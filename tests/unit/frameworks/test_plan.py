@@ -28,6 +28,7 @@ PATHS = MemberPaths(
     framework=PurePath("/opt/image/framework"),
     secrets=PurePath("/mounted/secrets"),
     scratch=PurePath("/mounted/scratch"),
+    artifacts=PurePath("/mounted/artifacts"),
     head_file=PurePath("/mounted/head/head.json"),
 )
 HEAD = HeadInfo(

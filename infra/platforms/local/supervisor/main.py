@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ebbtide.infra.errors import EbbError
+from ebbtide.infra.files.private import private_folder
 from ebbtide.infra.frameworks.base import load_framework
 from ebbtide.infra.frameworks.plan import ClusterPlan
 from ebbtide.infra.models.codec import from_json, to_json
@@ -25,7 +26,7 @@ from ebbtide.infra.models.phases import Phase, Reason
 from ebbtide.infra.models.records import Cluster, LeaseState, Run, RunLimits
 from ebbtide.infra.models.resources import NOTHING
 from ebbtide.infra.platforms.local import processes
-from ebbtide.infra.platforms.local.layout import Layout
+from ebbtide.infra.platforms.local.layout import ARTIFACTS, Layout
 from ebbtide.infra.platforms.local.neighbours import say_what_is_held
 from ebbtide.infra.platforms.local.platform import LocalPlatform
 from ebbtide.infra.platforms.local.supervisor.admission import Admission, not_in_time
@@ -69,7 +70,7 @@ class Supervisor:
         self.context = ClusterContext(
             spec=self.spec,
             layout=layout,
-            plan=_plan(self.spec, cluster, layout),
+            plan=_plan(self.spec, layout, self.place),
             place=self.place,
             ledger=self.ledger,
             reporter=self.reporter,
@@ -202,15 +203,16 @@ class Supervisor:
         self.context.recorder.forget_written()
 
 
-def _plan(spec: RunSpec, cluster: ClusterId, layout: Layout) -> ClusterPlan | None:
+def _plan(spec: RunSpec, layout: Layout, place: processes.ProcessContext) -> ClusterPlan | None:
     """None for a plain program, which has no members."""
     if not spec.cluster.has_workers:
         return None
+    artifacts = private_folder(place.home, "runs", place.run, ARTIFACTS)
     workdir = spec.job.workdir if spec.job else spec.workdir
     return ClusterPlan(
-        cluster=cluster,
+        cluster=place.cluster,
         spec=spec.cluster,
-        paths=layout.member_paths(load_framework(spec.cluster.framework).package),
+        paths=layout.member_paths(load_framework(spec.cluster.framework).package, artifacts),
         workdir=workdir,
         import_path=_import_path(spec, workdir),
     )
