@@ -20,7 +20,7 @@ from ebbtide.infra.models.resources import format_duration, format_memory
 CPU, MEMORY = "CPU", "memory"
 _TINY = 1e-6
 """Frameworks count in floating point: 0.1 ten times shall fit in 1."""
-_UNIT_WORDS = {"placement group": "bundle", "barrier stage": "slot"}
+_UNIT_NAMES = {"placement group": "bundle", "barrier stage": "slot"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +31,8 @@ class Room:
     """What one empty worker offers."""
     tier: str
     max_workers: int
+    bound: str
+    """Why not more workers, such as ``--workers allows 5``."""
     target_backlog_s: float
     """More workers come when those there are would need longer than this for their tasks."""
 
@@ -192,13 +194,13 @@ def _cannot_run(demand: Demand, room: Room) -> CannotRun | None:
     needed = _pack([demand], room, []) if demand.together or demand.apart else 0
     if needed <= room.max_workers:
         return None
-    why = f"needs {_asked(demand)} at once; --workers allows {room.max_workers}"
+    why = f"needs {_asked(demand)} at once; {room.bound}"
     return CannotRun(who=who, why=why)
 
 
 def _asked(demand: Demand) -> str:
     """Its units for people: ``3 bundles of 1 CPU``, ``3 workers``."""
-    word = _UNIT_WORDS.get(demand.kind, "") or ("worker" if demand.apart else demand.kind)
+    word = _UNIT_NAMES.get(demand.kind, "") or ("worker" if demand.apart else demand.kind)
     parts = []
     for unit in demand.units:
         of = f" of {amounts_text(unit.needs)}" if unit.needs else ""
@@ -209,7 +211,7 @@ def _asked(demand: Demand) -> str:
 def _sentence(waiting: Sequence[Demand]) -> str:
     """The first that waits, and how many more."""
     first = waiting[0]
-    named = f"{first.kind} of {_asked(first)}" if first.kind in _UNIT_WORDS else _asked(first)
+    named = f"{first.kind} of {_asked(first)}" if first.kind in _UNIT_NAMES else _asked(first)
     label = f" ({first.label})" if first.label else ""
     more = f" and {len(waiting) - 1} more" if len(waiting) > 1 else ""
     return f"{named}{label}{more}"

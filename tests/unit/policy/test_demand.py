@@ -12,7 +12,13 @@ from ebbtide.infra.models.demand import Demand, DemandFigures, Unit
 from ebbtide.infra.policy.demand import Room, fitting, wanted
 
 GIB = 2**30
-ROOM = Room(offer={"CPU": 1, "memory": 2 * GIB}, tier="small", max_workers=5, target_backlog_s=30)
+ROOM = Room(
+    offer={"CPU": 1, "memory": 2 * GIB},
+    tier="small",
+    max_workers=5,
+    bound="--workers allows 5",
+    target_backlog_s=30,
+)
 WIDE = replace(ROOM, offer={"CPU": 4, "memory": 8 * GIB}, tier="wide")
 
 
