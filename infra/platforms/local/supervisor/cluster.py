@@ -16,6 +16,7 @@ from ebbtide.infra.models.resources import format_duration, format_memory
 from ebbtide.infra.platforms.local.layout import Layout
 from ebbtide.infra.platforms.local.metrics import TreeMeter
 from ebbtide.infra.platforms.local.processes import ProcessContext
+from ebbtide.infra.platforms.local.supervisor.driver.hook import hook_variables
 from ebbtide.infra.platforms.local.supervisor.limits.bounds import Bounds
 from ebbtide.infra.platforms.local.supervisor.limits.output import OutputWatch
 from ebbtide.infra.platforms.local.supervisor.limits.work import WorkWatch
@@ -350,6 +351,7 @@ class ClusterController:
         environment.update(self.reporter.view.driver_env)
         environment["PYTHONUNBUFFERED"] = "1"  # what it prints is seen when it is printed
         environment["EBB_OUTPUT_DIR"] = str(place.logs / "output")
+        environment.update(hook_variables(self.spec, place, environment))
         return environment
 
 
