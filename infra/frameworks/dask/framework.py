@@ -57,9 +57,11 @@ class Dask:
         """Dask's version."""
         return f"distributed {version('distributed')}"
 
-    def refusals(self, spec: ClusterSpec, job: JobSpec | None, python: str) -> list[Problem]:
+    def refusals(
+        self, spec: ClusterSpec, job: JobSpec | None, python: str, environ: Mapping[str, str]
+    ) -> list[Problem]:
         """A program with another Python: what it sends to workers would not be read there."""
-        del spec
+        del spec, environ
         return mismatch(job, "distributed", python, python_parts=2)
 
     def prepare(self, plan: ClusterPlan) -> tuple[SecretFile, ...]:
