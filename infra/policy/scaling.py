@@ -133,6 +133,17 @@ def choose_leavers(workers: Sequence[WorkerFigures], count: int) -> Leavers:
     return Leavers(names=tuple(names), kept=tuple(kept))
 
 
+def targets_text(policy: AutoscalePolicy) -> str:
+    """What the number of workers follows, for people: ``80 % CPU, 80 % memory or demand``."""
+    texts = {
+        "cpu": f"{policy.target_cpu_percent:g} % CPU",
+        "memory": f"{policy.target_memory_percent:g} % memory",
+        "demand": "demand",
+    }
+    *first, last = [texts[what] for what in policy.scale_on]
+    return f"{', '.join(first)} or {last}" if first else last
+
+
 def _largest(
     policy: AutoscalePolicy, workers: Sequence[WorkerFigures], declared: int, demand: Wanted
 ) -> _Proposal | None:

@@ -8,7 +8,7 @@ import pytest
 
 from ebbtide.infra.models.cluster import AutoscalePolicy, WorkerFigures
 from ebbtide.infra.policy.demand import Wanted
-from ebbtide.infra.policy.scaling import NO_DEMAND, Decision, ScalingState, decide
+from ebbtide.infra.policy.scaling import NO_DEMAND, Decision, ScalingState, decide, targets_text
 
 POLICY = AutoscalePolicy(min_workers=1, max_workers=20, scale_down_window_s=60)
 OLD = ScalingState(recommendations=((-1e6, 0),))
@@ -88,3 +88,15 @@ def test_scale_on_chooses_what_counts(scale_on: tuple[str, ...], desired: int) -
 def test_demand_alone_lets_idle_and_busy_workers_go() -> None:
     decision = once(crew(3, cpu=100), NO_DEMAND, replace(POLICY, scale_on=("demand",)))
     assert (decision.desired, decision.reason) == (1, "no demand for 1m")
+
+
+@pytest.mark.parametrize(
+    ("scale_on", "text"),
+    [
+        (("cpu", "memory", "demand"), "80 % CPU, 80 % memory or demand"),
+        (("cpu", "memory"), "80 % CPU or 80 % memory"),
+        (("demand",), "demand"),
+    ],
+)
+def test_what_it_follows_is_told(scale_on: tuple[str, ...], text: str) -> None:
+    assert targets_text(replace(POLICY, scale_on=scale_on)) == text

@@ -29,6 +29,7 @@ from ebbtide.infra.platforms.local.supervisor.status import StatusReporter
 from ebbtide.infra.platforms.local.supervisor.usage import HeldShare, Load, UsageRecorder
 from ebbtide.infra.policy.demand import Wanted
 from ebbtide.infra.policy.diagnosis import fix_for
+from ebbtide.infra.policy.scaling import targets_text
 from ebbtide.infra.processes.environment import member_environment, user_environment
 from ebbtide.infra.records.ledger import Ledger
 from ebbtide.infra.waiting import now_s
@@ -187,10 +188,7 @@ class ClusterController:
             return
         self.reporter.update(autoscaler_at=self.reporter.now())
         policy = self.spec.cluster.policy
-        message = (
-            f"{policy.target_cpu_percent:g} % CPU or {policy.target_memory_percent:g} % memory"
-            f" · {policy.min_workers}–{policy.max_workers} workers"
-        )
+        message = f"{targets_text(policy)} · {policy.min_workers}–{policy.max_workers} workers"
         self.reporter.done(Step.ATTACH_AUTOSCALER, message if self.members else "none needed")
 
     def _run(self, driver: Driver) -> None:
