@@ -81,7 +81,7 @@ def figures(scheduler: Scheduler, work: Work) -> DemandFigures:
         work: its plugin.
 
     Returns:
-        Its figures; tasks that have left their thread to wait for others (``secede``) count nothing.
+        Its figures; tasks that have left their thread (``secede``) count nothing.
     """
     waiting, ready = _without_worker(scheduler)
     expected_s, workers = scheduler._get_prefix_duration, scheduler.workers.values()
