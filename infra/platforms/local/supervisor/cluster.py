@@ -18,6 +18,7 @@ from ebbtide.infra.platforms.local.metrics import TreeMeter
 from ebbtide.infra.platforms.local.processes import ProcessContext
 from ebbtide.infra.platforms.local.supervisor.bounds import Bounds
 from ebbtide.infra.platforms.local.supervisor.driver.hook import hook_variables
+from ebbtide.infra.platforms.local.supervisor.driver.stdin import ProgramStdin
 from ebbtide.infra.platforms.local.supervisor.driver.use import ClusterUse
 from ebbtide.infra.platforms.local.supervisor.members import Exit, Members
 from ebbtide.infra.platforms.local.supervisor.output import OutputWatch
@@ -66,6 +67,7 @@ class ClusterController:
         self._measured_s = 0.0
         self._opened_s = 0.0
         self._use: ClusterUse | None = None
+        self._stdin = ProgramStdin(context.place, context.reporter)
         if context.plan is not None:
             self._create_members(context.plan)
 
@@ -195,7 +197,8 @@ class ClusterController:
 
     def _run(self, driver: Driver) -> None:
         if not driver.running and not self._job_over:
-            driver.start(self._environment(driver.job, self.context.place))
+            with self._stdin.opened() as stdin:
+                driver.start(self._environment(driver.job, self.context.place), stdin)
             self.reporter.update(job=driver.view)
             if driver.view.ended_at is None:
                 self.reporter.event(
@@ -206,7 +209,7 @@ class ClusterController:
         elif driver.poll(self._out_of_memory):
             if self._use is not None and self.members is not None:
                 self._use.at_the_end(self.members.ask())
-            self.reporter.job_ended(driver.view)
+            self.reporter.job_ended(driver.view, self._stdin.hint(driver.view))
 
     def _collect_exited(self) -> None:
         if self.members is None or self.scaler is None:
