@@ -76,11 +76,6 @@ class FrameworkStatus:
     demand: DemandFigures = field(default_factory=DemandFigures)
     """What waits, for the autoscaler."""
 
-    @property
-    def has_work(self) -> bool:
-        """Whether anything runs or waits."""
-        return self.running + self.queued > 0
-
 
 class Framework(Protocol):
     """How one framework's processes are started, asked and drained.
@@ -109,13 +104,17 @@ class Framework(Protocol):
         """Versions of what it needs, for ``ebb doctor``; asked when there are no problems."""
         ...
 
-    def refusals(self, spec: ClusterSpec, job: JobSpec | None, python: str) -> list[Problem]:
+    def refusals(
+        self, spec: ClusterSpec, job: JobSpec | None, python: str, environ: Mapping[str, str]
+    ) -> list[Problem]:
         """Why this cluster, or this program on it, could never work.
 
         Args:
             spec: the cluster.
             job: the program; None for a session.
             python: the path of the interpreter of this process, which members run with.
+            environ: the user's environment with ``--env`` on top, as members and driver get it:
+                for configuration that was left there and cannot be overridden.
 
         Returns:
             Every reason; empty when there is none.

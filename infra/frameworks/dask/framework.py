@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from ebbtide.infra.errors import Problem
 from ebbtide.infra.frameworks.base import FrameworkStatus, HeadInfo, ProcessSpec
 from ebbtide.infra.frameworks.certificates import CERTIFICATE, KEY, new_certificate
+from ebbtide.infra.frameworks.dask.variables import ADDRESS, WORKERS
 from ebbtide.infra.frameworks.door import SECRET_FILE, new_secret
 from ebbtide.infra.frameworks.heads import ask_status
 from ebbtide.infra.frameworks.interpreters import mismatch
@@ -58,9 +59,11 @@ class Dask:
         """Dask's version."""
         return f"distributed {version('distributed')}"
 
-    def refusals(self, spec: ClusterSpec, job: JobSpec | None, python: str) -> list[Problem]:
+    def refusals(
+        self, spec: ClusterSpec, job: JobSpec | None, python: str, environ: Mapping[str, str]
+    ) -> list[Problem]:
         """A program with another Python: what it sends to workers would not be read there."""
-        del spec
+        del spec, environ
         return mismatch(job, "distributed", python, python_parts=2)
 
     def prepare(self, plan: ClusterPlan) -> tuple[SecretFile, ...]:
@@ -108,9 +111,10 @@ class Dask:
     def driver_env(self, plan: ClusterPlan, at: MemberAddress, head: HeadInfo) -> dict[str, str]:
         """``distributed.Client()`` without arguments reads the first of these."""
         del at  # a client listens nowhere
-        where = urlsplit(head.address)
+        where, policy = urlsplit(head.address), plan.spec.policy
         return {
-            "DASK_SCHEDULER_ADDRESS": head.address,
+            ADDRESS: head.address,
+            WORKERS: f"{policy.min_workers}..{policy.max_workers}",
             "DASK_SCHEDULER_SERVICE_HOST": where.hostname or "",
             "DASK_SCHEDULER_SERVICE_PORT": str(where.port),
             **_tls(plan),

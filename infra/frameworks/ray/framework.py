@@ -56,8 +56,11 @@ class Ray:
         """Ray's version."""
         return f"ray {version('ray')}"
 
-    def refusals(self, spec: ClusterSpec, job: JobSpec | None, python: str) -> list[Problem]:
+    def refusals(
+        self, spec: ClusterSpec, job: JobSpec | None, python: str, environ: Mapping[str, str]
+    ) -> list[Problem]:
         """A tier that is too small; a program with another Python: Ray wants it the same."""
+        del environ
         return [*too_small(spec), *mismatch(job, "ray", python, python_parts=3)]
 
     def prepare(self, plan: ClusterPlan) -> tuple[SecretFile, ...]:

@@ -97,8 +97,11 @@ class Spark:
         """PySpark's and Java's version."""
         return f"pyspark {version('pyspark')}, Java {java_version()}"
 
-    def refusals(self, spec: ClusterSpec, job: JobSpec | None, python: str) -> list[Problem]:
+    def refusals(
+        self, spec: ClusterSpec, job: JobSpec | None, python: str, environ: Mapping[str, str]
+    ) -> list[Problem]:
         """Tiers that are too small for Spark's heaps; a program with another Python."""
+        del environ
         return [*too_small(spec), *mismatch(job, "pyspark", python, python_parts=2)]
 
     def prepare(self, plan: ClusterPlan) -> tuple[SecretFile, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -61,9 +62,11 @@ class LocalPlatform:
         self.settings = settings
         self.ledger = store if isinstance(store, Ledger) else Ledger(settings.home)
 
-    def problems(self, spec: RunSpec | None = None) -> list[Problem]:
+    def problems(
+        self, spec: RunSpec | None = None, environ: Mapping[str, str] = os.environ
+    ) -> list[Problem]:
         """Of this machine, and of the framework that is installed beside us."""
-        return machine_problems() + (framework_problems(spec) if spec is not None else [])
+        return machine_problems() + (framework_problems(spec, environ) if spec else [])
 
     def cluster_id(self, run: RunName, attempt: int) -> ClusterId:
         """Such as ``copper-heron-1``: a retry of the same attempt finds what is there."""

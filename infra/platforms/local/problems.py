@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import socket
 import sys
+from collections.abc import Mapping
 
 from ebbtide.infra.errors import Problem
 from ebbtide.infra.frameworks.base import load_framework
 from ebbtide.infra.models.job import RunSpec
 from ebbtide.infra.models.phases import Reason
 from ebbtide.infra.platforms.local import layout
+from ebbtide.infra.processes.environment import user_environment
 from ebbtide.infra.processes.identity import started_ticks
 
 
@@ -29,9 +31,13 @@ def machine_problems() -> list[Problem]:
     return found
 
 
-def framework_problems(spec: RunSpec) -> list[Problem]:
-    """Why the framework that is installed beside us cannot serve the run."""
+def framework_problems(spec: RunSpec, environ: Mapping[str, str]) -> list[Problem]:
+    """Why the framework that is installed beside us cannot serve the run.
+
+    ``environ`` is that of the process that asks, with the user's in it.
+    """
     if not spec.cluster.has_workers:
         return []
     framework = load_framework(spec.cluster.framework)
-    return framework.refusals(spec.cluster, spec.job, sys.executable)
+    wanted = {**user_environment(environ), **(spec.job.env if spec.job else {})}
+    return framework.refusals(spec.cluster, spec.job, sys.executable, wanted)
