@@ -201,7 +201,7 @@ def test_shrinking_loses_nothing(framework: str, ebb_home: Path, tmp_path: Path)
     assert json.loads(outcome.output()) == {"kept": True, "right": True}
     assert starts(log) == Counter({str(item): 1 for item in range(TASKS)})
     assert len(outcome.messages("left")) >= 2
-    assert not [words for words in outcome.messages("warning") if ENDED_WHILE in words]
+    assert not [w for w in outcome.messages("warning") if ENDED_WHILE in w or "no task" in w]
 
 
 HOGS = {
