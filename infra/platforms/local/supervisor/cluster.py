@@ -17,6 +17,8 @@ from ebbtide.infra.platforms.local.layout import Layout
 from ebbtide.infra.platforms.local.metrics import TreeMeter
 from ebbtide.infra.platforms.local.processes import ProcessContext
 from ebbtide.infra.platforms.local.supervisor.driver.hook import hook_variables
+from ebbtide.infra.platforms.local.supervisor.driver.stdin import ProgramStdin
+from ebbtide.infra.platforms.local.supervisor.driver.use import ClusterUse
 from ebbtide.infra.platforms.local.supervisor.limits.bounds import Bounds
 from ebbtide.infra.platforms.local.supervisor.limits.output import OutputWatch
 from ebbtide.infra.platforms.local.supervisor.limits.work import WorkWatch
@@ -72,6 +74,8 @@ class ClusterController:
         self._out_of_memory = ""
         self._measured_s = 0.0
         self._opened_s = 0.0
+        self._use: ClusterUse | None = None
+        self._stdin = ProgramStdin(context.place, context.reporter)
         if context.plan is not None:
             self._create_members(context.plan)
 
@@ -160,6 +164,8 @@ class ClusterController:
         self.scaler = Scaler(
             cluster.policy, self.members, cluster.pool, context.ledger, context.reporter
         )
+        if context.driver is not None:
+            self._use = ClusterUse(self.spec, context.driver, context.reporter)
         self.demand = DemandWatch(cluster, self.members.framework, context.reporter)
 
     def _open(self) -> None:
@@ -197,7 +203,8 @@ class ClusterController:
 
     def _run(self, driver: Driver) -> None:
         if not driver.running and not self._job_over:
-            driver.start(self._environment(driver.job, self.context.place))
+            with self._stdin.opened() as stdin:
+                driver.start(self._environment(driver.job, self.context.place), stdin)
             self.reporter.update(job=driver.view)
             if driver.view.ended_at is None:
                 self.reporter.event(
@@ -206,7 +213,9 @@ class ClusterController:
             else:
                 self.reporter.job_ended(driver.view)
         elif driver.poll(self._out_of_memory):
-            self.reporter.job_ended(driver.view)
+            if self._use is not None and self.members is not None:
+                self._use.at_the_end(self.members.ask())
+            self.reporter.job_ended(driver.view, self._stdin.hint(driver.view))
 
     def _collect_exited(self) -> None:
         if self.members is None or self.scaler is None:
@@ -284,6 +293,8 @@ class ClusterController:
         driver = self.driver
         if driver is not None and driver.running and driver.meter is not None:
             driver.meter.sample(now_s())
+            if self._use is not None and self.members is not None:
+                self._use.while_running(self.members.status)
             self._check_driver_memory(driver)
             self._work.judge_time(driver, self.members.status if self.members else None)
 

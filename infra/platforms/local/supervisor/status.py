@@ -69,8 +69,8 @@ class StatusReporter:
             hint=failure.hint,
         )
 
-    def job_ended(self, job: JobView) -> None:
-        """Record the end of the user's program, however it ended."""
+    def job_ended(self, job: JobView, hint: str = "") -> None:
+        """Record the end of the user's program, however it ended, and what is to be done."""
         self.update(job=job)
         if job.exit_code == 0 and job.reason is None:
             self.done(Step.RUN_USER_JOB, "the program ended well")
@@ -84,6 +84,7 @@ class StatusReporter:
             reason=reason,
             detail=", ".join(filter(None, (code, job.detail))),
             exit_code=job.exit_code,
+            hint=hint,
         )
 
     def event(
