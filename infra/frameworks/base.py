@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol, cast
 
 from ebbtide.infra.errors import Problem
@@ -95,6 +96,9 @@ class Framework(Protocol):
     distinct_hosts: bool
     """Whether each worker must have a host of its own: its head tells workers apart by nothing
     else. Pods have; a platform that runs several on one machine gives each an address."""
+    history: str
+    """The folder below ``MemberPaths.artifacts`` that ``history_server`` shows; empty when what is
+    kept is pages and texts, which need no server."""
 
     def problems(self, python: str) -> list[Problem]:
         """Why it cannot be used by the interpreter of this process; empty when it can.
@@ -181,6 +185,21 @@ class Framework(Protocol):
 
     def hello(self, python: str) -> tuple[str, ...]:
         """The command line of the built-in job with this interpreter."""
+        ...
+
+    def history_server(self, artifacts: Path, scratch: Path, head_file: Path) -> ProcessSpec | None:
+        """The framework's own server of ``history``, on this machine's loopback.
+
+        It lets in who knows the secret in ``door.SECRET_FILE`` of ``scratch``.
+
+        Args:
+            artifacts: what is kept of a run.
+            scratch: a private folder, where the secret is.
+            head_file: where it writes where it answers, as a head does.
+
+        Returns:
+            The process; None for a framework without ``history``.
+        """
         ...
 
 

@@ -7,6 +7,7 @@ import importlib.util
 import json
 from collections.abc import Mapping
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -39,6 +40,7 @@ class Dask:
 
     name = "dask"
     package = "distributed"
+    history = ""
     distinct_hosts = False
 
     def problems(self, python: str) -> list[Problem]:
@@ -124,6 +126,9 @@ class Dask:
     def hello(self, python: str) -> tuple[str, ...]:
         """Estimates pi."""
         return _argv(python, "hello")
+
+    def history_server(self, artifacts: Path, scratch: Path, head_file: Path) -> None:
+        """None: its reports are pages."""
 
 
 def _argv(python: str, module: str, *arguments: str) -> tuple[str, ...]:

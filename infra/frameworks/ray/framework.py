@@ -9,6 +9,7 @@ import json
 import secrets
 from collections.abc import Mapping
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 from ebbtide.infra.errors import Problem
@@ -42,6 +43,7 @@ class Ray:
 
     name = "ray"
     package = "ray"
+    history = ""
     distinct_hosts = False
 
     def problems(self, python: str) -> list[Problem]:
@@ -121,6 +123,9 @@ class Ray:
     def hello(self, python: str) -> tuple[str, ...]:
         """Estimates pi."""
         return _argv(python, "hello")
+
+    def history_server(self, artifacts: Path, scratch: Path, head_file: Path) -> None:
+        """None: its session logs are texts."""
 
 
 def _argv(python: str, module: str, *arguments: str) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ import re
 import secrets
 import shutil
 import subprocess
+import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from importlib.metadata import version
@@ -39,6 +40,9 @@ from ebbtide.infra.models.phases import Reason
 _OLDEST_JAVA = 17
 _USUAL_DASHBOARD_PORT = 8080
 _JAVA_TIMEOUT_S = 20.0
+_LOOPBACK = "127.0.0.1"
+_PAGE_HOSTS = ("localhost", "127.0.0.0/8", "::1")
+"""By which browsers may call the history server, which is always on this machine."""
 
 _LOGGING = """
 rootLogger.level = warn
@@ -75,6 +79,7 @@ class Spark:
 
     name = "spark"
     package = "pyspark"
+    history = "driver/eventlog"
     distinct_hosts = True
 
     def problems(self, python: str) -> list[Problem]:
@@ -166,6 +171,27 @@ class Spark:
     def hello(self, python: str) -> tuple[str, ...]:
         """Estimates pi."""
         return _argv(python, "hello")
+
+    def history_server(self, artifacts: Path, scratch: Path, head_file: Path) -> ProcessSpec:
+        """Spark's own history server, with our front before it."""
+        settings = {
+            "logs": str(artifacts / self.history),
+            "scratch": str(scratch),
+            "head_file": str(head_file),
+            "bind": _LOOPBACK,
+            "page_hosts": _PAGE_HOSTS,
+        }
+        found = importlib.util.find_spec(self.package)
+        home = Path(found.origin).parent if found and found.origin else Path()
+        return ProcessSpec(
+            argv=_argv(sys.executable, "history", json.dumps(settings)),
+            env={
+                "SPARK_HOME": str(home),
+                "SPARK_CONF_DIR": str(scratch),
+                "SPARK_LOCAL_IP": _LOOPBACK,
+                "SPARK_LOCAL_HOSTNAME": _LOOPBACK,
+            },
+        )
 
 
 def _argv(python: str, module: str, *arguments: str) -> tuple[str, ...]:

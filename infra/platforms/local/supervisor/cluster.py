@@ -360,5 +360,9 @@ class ClusterController:
 
 
 def _member_environment(spec: RunSpec) -> dict[str, str]:
-    """For head and workers: the user's, because tasks read it; secrets too, for the same reason."""
-    return {**member_environment(os.environ), **(spec.job.env if spec.job else {})}
+    """For head and workers: the user's, because tasks read it; secrets too, for the same reason.
+
+    A task's last words are in the log also when its worker is killed, as every release does.
+    """
+    users = {**member_environment(os.environ), **(spec.job.env if spec.job else {})}
+    return {"PYTHONUNBUFFERED": "1", **users}
