@@ -10,11 +10,10 @@ from __future__ import annotations
 import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Protocol, cast
 
 from ebbtide.infra.errors import Problem
-from ebbtide.infra.frameworks.plan import ClusterPlan, MemberAddress, SecretFile
+from ebbtide.infra.frameworks.plan import ClusterPlan, MemberAddress, MemberPaths, SecretFile
 from ebbtide.infra.models.cluster import ClusterSpec
 from ebbtide.infra.models.demand import Amounts, DemandFigures
 from ebbtide.infra.models.job import JobSpec
@@ -187,15 +186,15 @@ class Framework(Protocol):
         """The command line of the built-in job with this interpreter."""
         ...
 
-    def history_server(self, artifacts: Path, scratch: Path, head_file: Path) -> ProcessSpec | None:
-        """The framework's own server of ``history``, on this machine's loopback.
+    def history_server(self, paths: MemberPaths, at: MemberAddress) -> ProcessSpec | None:
+        """The framework's own server of ``history``, for a run that has been released.
 
-        It lets in who knows the secret in ``door.SECRET_FILE`` of ``scratch``.
+        It says where it answers as a head does, and lets in who knows the secret in
+        ``door.SECRET_FILE`` of ``paths.secrets``; it may write there.
 
         Args:
-            artifacts: what is kept of a run.
-            scratch: a private folder, where the secret is.
-            head_file: where it writes where it answers, as a head does.
+            paths: where it finds what is kept, and its own things.
+            at: where it listens.
 
         Returns:
             The process; None for a framework without ``history``.

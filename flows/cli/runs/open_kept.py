@@ -22,6 +22,8 @@ from ebbtide.infra.files.telling import since
 from ebbtide.infra.frameworks.base import HeadInfo, ProcessSpec, load_framework
 from ebbtide.infra.frameworks.door import SECRET_FILE, USER, new_secret
 from ebbtide.infra.frameworks.heads import published
+from ebbtide.infra.frameworks.interpreters import package_folder
+from ebbtide.infra.frameworks.plan import MemberAddress, MemberPaths
 from ebbtide.infra.models.phases import ExitCode, Reason
 from ebbtide.infra.models.records import Run
 from ebbtide.infra.platforms.base import Login, Platform
@@ -33,6 +35,10 @@ from ebbtide.infra.waiting import wait_until
 
 _START_TIMEOUT_S = 180.0
 _END_TIMEOUT_S = 5.0
+_HEAD_FILE = "head.json"
+_HERE = MemberAddress(
+    bind="127.0.0.1", host="127.0.0.1", page_hosts=("localhost", "127.0.0.0/8", "::1")
+)
 
 
 def kept_artifacts(run: Run, platform: Platform) -> list[KeptFile]:
@@ -85,7 +91,8 @@ def _show_history(
         _stopped_by_sigterm(),
         _scratch(run, settings) as own,
     ):
-        spec = framework.history_server(platform.fetch_artifacts(run.name), own, own / "head.json")
+        artifacts = platform.fetch_artifacts(run.name)
+        spec = framework.history_server(_paths(framework.package, artifacts, own), _HERE)
         assert spec is not None, "it has a history"
         say(f"  the history server of {framework.name} is starting")
         with _running(spec, own) as process:
@@ -160,7 +167,7 @@ def _answering(run: Run, process: subprocess.Popen[bytes], scratch: Path) -> Hea
     """
 
     def ready() -> HeadInfo | bool:
-        return published(scratch / "head.json", scratch) or process.poll() is not None
+        return published(scratch / _HEAD_FILE, scratch) or process.poll() is not None
 
     found = wait_until(ready, timeout_s=_START_TIMEOUT_S)
     if isinstance(found, HeadInfo):
@@ -177,6 +184,17 @@ def _failed(run: Run, scratch: Path, what: str) -> ConfigurationError:
 
 def _log(scratch: Path) -> Path:
     return scratch / "server.log"
+
+
+def _paths(package: str, artifacts: Path, scratch: Path) -> MemberPaths:
+    return MemberPaths(
+        python=sys.executable,
+        framework=package_folder(package),
+        secrets=scratch,
+        scratch=scratch,
+        artifacts=artifacts,
+        head_file=scratch / _HEAD_FILE,
+    )
 
 
 def _open_page(run: Run, pages: Sequence[KeptFile], *, look_only: bool, as_json: bool) -> None:

@@ -7,7 +7,6 @@ import importlib.util
 import json
 from collections.abc import Mapping
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -20,6 +19,7 @@ from ebbtide.infra.frameworks.interpreters import mismatch
 from ebbtide.infra.frameworks.plan import (
     ClusterPlan,
     MemberAddress,
+    MemberPaths,
     SecretFile,
     head_settings,
     worker_settings,
@@ -127,7 +127,7 @@ class Dask:
         """Estimates pi."""
         return _argv(python, "hello")
 
-    def history_server(self, artifacts: Path, scratch: Path, head_file: Path) -> None:
+    def history_server(self, paths: MemberPaths, at: MemberAddress) -> None:
         """None: its reports are pages."""
 
 

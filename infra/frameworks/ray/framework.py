@@ -9,7 +9,6 @@ import json
 import secrets
 from collections.abc import Mapping
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 from ebbtide.infra.errors import Problem
@@ -20,6 +19,7 @@ from ebbtide.infra.frameworks.interpreters import mismatch
 from ebbtide.infra.frameworks.plan import (
     ClusterPlan,
     MemberAddress,
+    MemberPaths,
     SecretFile,
     head_settings,
     worker_settings,
@@ -124,7 +124,7 @@ class Ray:
         """Estimates pi."""
         return _argv(python, "hello")
 
-    def history_server(self, artifacts: Path, scratch: Path, head_file: Path) -> None:
+    def history_server(self, paths: MemberPaths, at: MemberAddress) -> None:
         """None: its session logs are texts."""
 
 

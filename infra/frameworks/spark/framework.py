@@ -10,7 +10,6 @@ import re
 import secrets
 import shutil
 import subprocess
-import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from importlib.metadata import version
@@ -26,6 +25,7 @@ from ebbtide.infra.frameworks.interpreters import mismatch
 from ebbtide.infra.frameworks.plan import (
     ClusterPlan,
     MemberAddress,
+    MemberPaths,
     SecretFile,
     head_settings,
     worker_settings,
@@ -40,9 +40,6 @@ from ebbtide.infra.models.phases import Reason
 _OLDEST_JAVA = 17
 _USUAL_DASHBOARD_PORT = 8080
 _JAVA_TIMEOUT_S = 20.0
-_LOOPBACK = "127.0.0.1"
-_PAGE_HOSTS = ("localhost", "127.0.0.0/8", "::1")
-"""By which browsers may call the history server, which is always on this machine."""
 
 _LOGGING = """
 rootLogger.level = warn
@@ -125,7 +122,7 @@ class Spark:
         """The master, with our front on the usual port of its page when that is free."""
         settings = head_settings(plan, at, _USUAL_DASHBOARD_PORT)
         argv = _argv(plan.paths.python, "head", json.dumps(settings))
-        return ProcessSpec(argv=argv, env=_environment(plan, at))
+        return ProcessSpec(argv=argv, env=_environment(plan.paths, at))
 
     def worker(self, plan: ClusterPlan, name: str, at: MemberAddress) -> ProcessSpec:
         """One worker, with room for one executor."""
@@ -136,7 +133,7 @@ class Spark:
             "memory_mib": heap_bytes(tier) // MIB,
         }
         argv = _argv(plan.paths.python, "worker", json.dumps(settings))
-        return ProcessSpec(argv=argv, env=_environment(plan, at))
+        return ProcessSpec(argv=argv, env=_environment(plan.paths, at))
 
     def status(self, head: HeadInfo, hosts: Mapping[str, str]) -> FrameworkStatus | None:
         """Asked over HTTP; the master knows workers by their hosts."""
@@ -154,7 +151,7 @@ class Spark:
         """``SparkSession.builder.getOrCreate()`` connects: spark-submit reads ``MASTER``."""
         where = urlsplit(head.address)
         return {
-            **_environment(plan, at),
+            **_environment(plan.paths, at),
             "MASTER": head.address,
             "SPARK_MASTER_SERVICE_HOST": where.hostname or "",
             "SPARK_MASTER_SERVICE_PORT": str(where.port),
@@ -172,25 +169,20 @@ class Spark:
         """Estimates pi."""
         return _argv(python, "hello")
 
-    def history_server(self, artifacts: Path, scratch: Path, head_file: Path) -> ProcessSpec:
+    def history_server(self, paths: MemberPaths, at: MemberAddress) -> ProcessSpec:
         """Spark's own history server, with our front before it."""
         settings = {
-            "logs": str(artifacts / self.history),
-            "scratch": str(scratch),
-            "head_file": str(head_file),
-            "bind": _LOOPBACK,
-            "page_hosts": _PAGE_HOSTS,
+            "logs": str(paths.artifacts / self.history),
+            "secrets": str(paths.secrets),
+            "scratch": str(paths.scratch),
+            "head_file": str(paths.head_file),
+            "bind": at.bind,
+            "host": at.host,
+            "page_hosts": [at.host, *at.page_hosts],
         }
-        found = importlib.util.find_spec(self.package)
-        home = Path(found.origin).parent if found and found.origin else Path()
         return ProcessSpec(
-            argv=_argv(sys.executable, "history", json.dumps(settings)),
-            env={
-                "SPARK_HOME": str(home),
-                "SPARK_CONF_DIR": str(scratch),
-                "SPARK_LOCAL_IP": _LOOPBACK,
-                "SPARK_LOCAL_HOSTNAME": _LOOPBACK,
-            },
+            argv=_argv(paths.python, "history", json.dumps(settings)),
+            env=_environment(paths, at),
         )
 
 
@@ -218,9 +210,8 @@ def java_version() -> int | None:
     return int(found[1]) if found else None
 
 
-def _environment(plan: ClusterPlan, at: MemberAddress) -> dict[str, str]:
+def _environment(paths: MemberPaths, at: MemberAddress) -> dict[str, str]:
     """For every JVM: where it listens, and nothing left in the machine's temporary folder."""
-    paths = plan.paths
     return {
         "SPARK_HOME": str(paths.framework),
         "SPARK_CONF_DIR": str(paths.secrets),

@@ -1,7 +1,7 @@
 """Spark's history server as a process: ``python -m ebbtide.infra.frameworks.spark.history JSON``.
 
-It shows the event logs of one run after its release, on this machine only. Like a head it is the
-parent of a JVM, lets people in by the front, and says where it answers once it does.
+It shows the event logs of one run after its release. Like a head it is the parent of a JVM, lets
+people in by the front, and says where it answers once it does. Its scratch goes with it.
 """
 
 from __future__ import annotations
@@ -106,8 +106,8 @@ def main(settings: dict[str, Any]) -> int:
     port = jvm.free_port(settings["bind"])
     values = configuration(Path(settings["logs"]), port)
     lines = "".join(f"{key} {value}\n" for key, value in values.items())
-    write_private(scratch / pages.CONFIGURATION, lines)
-    write_private(scratch / "log4j2.properties", _LOGGING)
+    write_private(Path(settings["secrets"]) / pages.CONFIGURATION, lines)
+    write_private(Path(settings["secrets"]) / "log4j2.properties", _LOGGING)
     process = jvm.start(scratch, _CLASS, heap_mib=_HEAP_MIB)
     signal.signal(signal.SIGCHLD, lambda *_: ended.set())
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
@@ -134,13 +134,13 @@ def show(settings: dict[str, Any], port: int, ended: threading.Event) -> None:
     Raises:
         TimeoutError: when it does not answer.
     """
-    scratch, bind = Path(settings["scratch"]), settings["bind"]
-    authorization = pages.bearer(scratch)
-    start = start_path(applications(f"http://{bind}:{port}", authorization, ended))
-    front = Front(Door(read_secret(scratch), settings["page_hosts"]), bind)
-    page = Page(host=bind, port=port, authorization=authorization, start=start)
+    secrets, host = Path(settings["secrets"]), settings["host"]
+    authorization = pages.bearer(secrets)
+    start = start_path(applications(f"http://{host}:{port}", authorization, ended))
+    front = Front(Door(read_secret(secrets), settings["page_hosts"]), settings["bind"])
+    page = Page(host=host, port=port, authorization=authorization, start=start)
     front.serve(dict, page)
-    url = f"http://{bind}:{front.port}"
+    url = f"http://{host}:{front.port}"
     heads.publish(Path(settings["head_file"]), address=url, front=url)
 
 

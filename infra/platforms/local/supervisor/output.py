@@ -126,7 +126,7 @@ class OutputWatch:
             said.append(
                 f"output: {why}; the middle of what was printed is cut from the run's folder"
             )
-        return "; ".join(words for words in said if self._is_new(words))
+        return "; ".join(message for message in said if self._is_new(message))
 
     def _cut_all(self, limit: int, cause: int | None, at_s: float) -> bool:
         """Whether something more of any log has gone."""
@@ -134,9 +134,9 @@ class OutputWatch:
         level = level_of(kept, int(limit * _KEPT_SHARE))
         return any([self._cut(file, level, cause or 0, at_s) for file in self._files.values()])
 
-    def _is_new(self, words: str) -> bool:
+    def _is_new(self, message: str) -> bool:
         """Whether this kind of message has not been said yet."""
-        kind = words.partition(":")[0]
+        kind = message.partition(":")[0]
         new = kind not in self._told
         self._told.add(kind)
         return new
