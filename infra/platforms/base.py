@@ -269,7 +269,7 @@ class Platform(Protocol):
     def kept(self, run: RunName) -> tuple[KeptFile, ...]:
         """List what a run leaves to look at, also while it goes on; fetches nothing.
 
-        Logs come first, then what programs wrote, then artifacts; an empty artifact is left out.
+        Logs come first, then what programs wrote, then artifacts, without empty and hidden ones.
         """
         ...
 

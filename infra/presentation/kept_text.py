@@ -31,7 +31,7 @@ def kept_line(run: RunName, files: Sequence[KeptFile]) -> str:
 def kept_size(files: Sequence[KeptFile]) -> str:
     """Say how many files there are, and their bytes together."""
     total = format_memory(sum(file.bytes_ for file in files))
-    return f"{len(files)} file{'s' * (len(files) != 1)}, {total}"
+    return f"{_count(files)}, {total}"
 
 
 def below(files: Iterable[KeptFile], folder: str) -> list[KeptFile]:
@@ -71,7 +71,7 @@ def _entries(
     for name, inside in entries.items():
         if inside[0].name == name:
             rows.append(_row(run, inside[0], opened))
-        elif _is_large(name, inside):
+        elif f"{name}/" in opened or _is_large(name, inside):
             rows.append(_folder_row(run, f"{name}/", inside, opened))
         else:
             rows += _entries(run, name, inside, opened)
@@ -111,15 +111,11 @@ def kept_data(
 
 
 def opened_by(cluster: ClusterSpec, files: Iterable[KeptFile]) -> frozenset[str]:
-    """Return the names of the artifacts that ``ebb open`` shows in a browser."""
+    """Return what ``ebb open`` shows: names of pages, and a folder with a slash at its end."""
     framework = cluster.framework
     history = "" if framework == WITHOUT_CLUSTER else load_framework(framework).history
-    return frozenset(
-        file.name
-        for file in files
-        if file.kind is KeptKind.ARTIFACT
-        and (file.path.suffix == PAGE or (history and file.name.startswith(f"{history}/")))
-    )
+    pages = {file.name for file in files if _is_artifact(file) and file.path.suffix == PAGE}
+    return frozenset(pages | ({f"{history}/"} if history else set()))
 
 
 def how_seen(run: RunName, file: KeptFile, opened: frozenset[str]) -> str:
@@ -128,12 +124,13 @@ def how_seen(run: RunName, file: KeptFile, opened: frozenset[str]) -> str:
     Args:
         run: whose.
         file: which.
-        opened: names of the files that ``ebb open`` shows.
+        opened: what ``ebb open`` shows, see ``opened_by``.
 
     Returns:
         A command to type, or the path.
     """
-    if file.name in opened:
+    folders = tuple(name for name in opened if name.endswith("/"))
+    if file.name in opened or (_is_artifact(file) and file.name.startswith(folders)):
         return f"ebb open {run}"
     if file.kind is KeptKind.PROGRAM:
         owner = file.name.rpartition("/")[0]
@@ -152,11 +149,19 @@ def _folder_row(
     run: RunName, folder: str, files: Sequence[KeptFile], opened: frozenset[str]
 ) -> Row:
     see = f"ebb logs {run} --list --from {shlex.quote(folder)}"
-    if all(file.name in opened for file in files):
+    if folder in opened:
         see = f"ebb open {run}"
     size = format_memory(sum(file.bytes_ for file in files))
     changed = _time(max(file.changed for file in files))
-    return (f"{folder} ({len(files)} files)", size, changed, see)
+    return (f"{folder} ({_count(files)})", size, changed, see)
+
+
+def _count(files: Sequence[KeptFile]) -> str:
+    return f"{len(files)} file{'s' * (len(files) != 1)}"
+
+
+def _is_artifact(file: KeptFile) -> bool:
+    return file.kind is KeptKind.ARTIFACT
 
 
 def _time(at: float) -> str:

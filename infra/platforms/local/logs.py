@@ -57,7 +57,7 @@ def kept_files(folder: Path) -> list[KeptFile]:
         found += _logs(program, program.name, KeptKind.PROGRAM)
         found += _below(program / OUTPUT, f"{program.name}/{OUTPUT}", KeptKind.OUTPUT)
     artifacts = _below(folder / ARTIFACTS, "", KeptKind.ARTIFACT)
-    return [*found, *(file for file in artifacts if file.bytes_)]
+    return [*found, *(file for file in artifacts if file.bytes_ and file.path.name[0] != ".")]
 
 
 def _logs(folder: Path, owner: str, kind: KeptKind) -> Iterator[KeptFile]:

@@ -19,7 +19,8 @@ def folder(tmp_path: Path) -> Path:
     for name, text in {
         "stdout.log": "out", "stderr.log": "", "worker-0.log": "w", "spec.json": "{}",
         "programs/train/stdout.log": "t", "programs/train/output/model": "m",
-        "artifacts/worker-0/raylet.out": "raylet", "artifacts/head/empty": "",
+        "artifacts/worker-0/raylet.out": "raylet",
+        "artifacts/head/empty": "", "artifacts/head/.crc": "x",
         "output/_SUCCESS": "", "output/parts/0": "0", "open-x/dashboard.secret": "secret",
     }.items():  # fmt: skip
         path = tmp_path / "run" / name
@@ -28,7 +29,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "run"
 
 
-def test_everything_is_listed_but_what_is_ours_and_empty_artifacts(folder: Path) -> None:
+def test_everything_is_listed_but_what_is_ours_and_empty_or_hidden_artifacts(folder: Path) -> None:
     assert {file.name: file.kind for file in kept_files(folder)} == {
         "stdout": KeptKind.PROGRAM,
         "stderr": KeptKind.PROGRAM,

@@ -44,10 +44,12 @@ def test_it_is_said_how_each_file_is_seen(name: str, kind: KeptKind, see: str) -
     assert seen(kept(name, kind)) == see
 
 
-def test_an_event_log_is_opened_for_the_framework_that_has_a_server_for_it() -> None:
-    file = kept("driver/eventlog/eventlog_v2_app-1/events_1_app-1.zstd")
-    assert seen(file, "spark") == "ebb open copper-heron"
-    assert seen(file, "ray") == f"/kept/{file.name}"
+def test_an_event_log_is_one_row_for_the_framework_that_has_a_server_for_it() -> None:
+    folder = "driver/eventlog/eventlog_v2_app-1"
+    files = [kept(f"{folder}/events_{number}_app-1.zstd") for number in (1, 2)]
+    (row,) = kept_table(RUN, cluster_spec("spark"), files).rows
+    assert (row[0], row[-1]) == ("driver/eventlog/ (2 files)", "ebb open copper-heron")
+    assert seen(files[0], "ray") == f"/kept/{files[0].name}"
 
 
 def test_a_large_folder_is_one_row_until_it_is_asked_for() -> None:
