@@ -203,14 +203,18 @@ def job_error(view: ClusterView) -> EbbError | None:
     if reason.family != JobError.family:
         return error_for(reason, detail=job.detail)
     summary = f"the program {exit_sentence(job.exit_code)}" if reason is Reason.EXIT_CODE else ""
-    return JobError(reason, summary, detail=job.detail, program_exit_code=job.exit_code)
+    return JobError(
+        reason, summary, detail=job.detail, hint=job.hint, program_exit_code=job.exit_code
+    )
 
 
 def cluster_error(view: ClusterView, *, expected_release: bool = False) -> EbbError | None:
     """Return why the cluster cannot serve the run any more; None when it can."""
     if view.failure is not None:
         failure = view.failure
-        return error_for(failure.reason, detail=failure.detail, hint=failure.hint)
+        error = error_for(failure.reason, detail=failure.detail, hint=failure.hint)
+        error.in_vain = failure.in_vain
+        return error
     if view.released_at is None or expected_release:
         return None
     reason = view.release_reason or Reason.SUPERVISOR_LOST

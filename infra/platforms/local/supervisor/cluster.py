@@ -221,7 +221,8 @@ class ClusterController:
         elif gone.out_of_memory:
             self._say_out_of_memory("worker", gone.out_of_memory)
         else:
-            self.reporter.event(EventKind.WARNING, f"{gone.name} died and is replaced")
+            message = f"{gone.name} died and is replaced: it {gone.how}"
+            self.reporter.event(EventKind.WARNING, message)
 
     def _say_out_of_memory(self, who: str, where: str) -> None:
         self._out_of_memory = where

@@ -66,7 +66,7 @@ class StatusReporter:
             step=failure.step,
             reason=failure.reason,
             detail=failure.detail,
-            hint=failure.hint,
+            hint=failure.hint.replace("RUN", self._run),
         )
 
     def job_ended(self, job: JobView) -> None:
@@ -83,6 +83,7 @@ class StatusReporter:
             step=Step.RUN_USER_JOB,
             reason=reason,
             detail=", ".join(filter(None, (code, job.detail))),
+            hint=job.hint.replace("RUN", self._run),
             exit_code=job.exit_code,
         )
 
