@@ -49,7 +49,7 @@ def begin(
     Raises:
         CapacityError: QUEUE_FULL, too many runs wait for its pool already; nothing was written.
     """
-    pool = spec.cluster.pool
+    pool, wanted = spec.cluster.pool, spec.name
     while True:
         run = Run(
             name=spec.name,
@@ -65,7 +65,7 @@ def begin(
             case Reserved.DONE:
                 return spec
             case Reserved.NAME_TAKEN:
-                spec = replace(spec, name=free_name(store, spec.name))
+                spec = replace(spec, name=free_name(store, wanted))
             case Reserved.QUEUE_FULL:
                 raise CapacityError(
                     Reason.QUEUE_FULL,

@@ -27,7 +27,6 @@ from ebbtide.infra.platforms.local.supervisor.usage import HeldShare, Load, Usag
 from ebbtide.infra.policy.diagnosis import fix_for
 from ebbtide.infra.policy.limits import LimitsWatch, Verdict
 from ebbtide.infra.processes.environment import (
-    OUTPUT_DIR,
     member_environment,
     program_environment,
 )
@@ -358,5 +357,5 @@ class ClusterController:
     def _environment(self, job: JobSpec, place: ProcessContext) -> dict[str, str]:
         environment = program_environment(os.environ, job.env)
         environment.update(self.reporter.view.driver_env)
-        environment[OUTPUT_DIR] = str(place.logs / "output")
+        environment["EBB_OUTPUT_DIR"] = str(place.logs / "output")
         return environment
