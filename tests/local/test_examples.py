@@ -84,7 +84,7 @@ def held(request: pytest.FixtureRequest, home_of_module: Path) -> Iterator[Stand
 @pytest.fixture
 def folder(held: Stand, name: str) -> Path:
     """Of an example that has ended well on the cluster, once however many tests look at it."""
-    job, program = spec_of(name, held.home).job, name.replace("/", "-")
+    job, program = spec_of(name).job, name.replace("/", "-")
     assert job is not None
     steps.run_program(held.attempt, program, job)
     return held.home / "runs" / held.attempt.spec.name / "programs" / program
