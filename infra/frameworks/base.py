@@ -79,11 +79,6 @@ class FrameworkStatus:
     demand: DemandFigures = field(default_factory=DemandFigures)
     """What waits, for the autoscaler."""
 
-    @property
-    def has_work(self) -> bool:
-        """Whether anything runs or waits."""
-        return self.running + self.queued > 0
-
 
 class Framework(Protocol):
     """How one framework's processes are started, asked and drained.
@@ -95,6 +90,8 @@ class Framework(Protocol):
     name: str
     package: str
     """What an interpreter must be able to import."""
+    connect: str
+    """How a program connects to the cluster, in code: for a user whose program does not."""
     distinct_hosts: bool
     """Whether each worker must have a host of its own: its head tells workers apart by nothing
     else. Pods have; a platform that runs several on one machine gives each an address."""

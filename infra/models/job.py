@@ -31,9 +31,12 @@ class Limits:
     time_limit_s: float | None = None
     """The program itself."""
     idle_release_s: float | None = 600.0
-    """The cluster had no work and the program used no CPU for this long."""
+    """The cluster ran no task and the program used no CPU for this long. Tasks that only wait are
+    no work: what cannot start may wait for ever."""
     idle_action: str = "release"
     """``release`` ends the run with JOB:IDLE; ``warn`` only says so."""
+    no_progress_s: float | None = 600.0
+    """Tasks ran, none ended and nobody used CPU for this long: it is said, once."""
     max_output_bytes: int | None = 2**30
     """Of all that program, head and workers print, so much is kept."""
     max_processes: int | None = 1000
@@ -70,6 +73,8 @@ class RunSpec:
     """Absolute; where a Python session works, and so do its workers. A program has its own."""
     import_path: tuple[str, ...] = ()
     """Absolute folders where a Python session finds its modules, and so do its workers."""
+    bridge: bool = False
+    """Whether clusters that a program makes for itself are led to the run's cluster."""
     env: dict[str, str] = field(default_factory=dict)
     """Added to the environment of a session's workers; a program has its own."""
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ebbtide.infra.errors import Problem
+from ebbtide.infra.models.cluster import SCALE_ON
 from ebbtide.infra.models.phases import Reason
 from ebbtide.infra.models.resources import parse_duration_s, parse_worker_range
 from ebbtide.infra.request.hints import did_you_mean, problem_from
@@ -21,6 +22,7 @@ from ebbtide.infra.request.option_values import (
     parse_assignment,
     parse_attempts,
     parse_choice,
+    parse_choices,
     parse_duration_or_never_s,
     parse_lease_s,
     parse_output_bytes,
@@ -28,6 +30,7 @@ from ebbtide.infra.request.option_values import (
     parse_processes,
     parse_retry,
     parse_run_name,
+    parse_switch,
     parse_variable_name,
     parse_word,
 )
@@ -49,6 +52,8 @@ class Option:
     """For an option that may be repeated: what its values together become."""
     separator: str = ""
     """What stands between the parts when they are given as a list in ebb.yaml or Python."""
+    switch: bool = False
+    """Whether the flag alone means yes; a value then needs an equals sign."""
 
     @property
     def repeatable(self) -> bool:
@@ -232,6 +237,21 @@ _TABLE = (
         "PERCENT",
         "add workers when they use more than this of their memory",
     ),
+    Option(
+        name="scale-on",
+        parse=parse_choices(*SCALE_ON),
+        default=",".join(SCALE_ON),
+        metavar="WHAT",
+        help="what workers are added for; cpu,memory leaves out tasks that wait (demand)",
+        separator=",",
+    ),
+    _option(
+        "target-backlog",
+        parse_duration_s,
+        "30s",
+        "TIME",
+        "add workers when those there are need longer than this for the tasks that wait",
+    ),
     _option(
         "scale-down-window",
         parse_duration_s,
@@ -255,6 +275,14 @@ _TABLE = (
         help="pass on this variable of the shell, never written to disk; may be repeated",
         collect=distinct,
         separator=",",
+    ),
+    Option(
+        name="bridge",
+        parse=parse_switch,
+        default="no",
+        metavar="yes|no",
+        help="lead clusters that the program makes for itself, like local[*], to the run's own",
+        switch=True,
     ),
     _option("name", parse_run_name, None, "NAME", "name of the run; generated when not given"),
     Option(
@@ -285,7 +313,7 @@ _TABLE = (
         parse_duration_or_never_s,
         "10m",
         "TIME",
-        "how long without work counts as idle; or never",
+        "how long without a running task counts as idle; or never",
     ),
     _option(
         "idle-action",
@@ -293,6 +321,13 @@ _TABLE = (
         "release",
         "WHAT",
         "what to do when idle: release the cluster, or warn",
+    ),
+    _option(
+        "no-progress",
+        parse_duration_or_never_s,
+        "10m",
+        "TIME",
+        "say so when tasks have run for so long, none ended and no CPU was used; or never",
     ),
     _option(
         "max-output",

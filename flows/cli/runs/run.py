@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
@@ -12,6 +13,7 @@ from types import FrameType
 from typing import Any
 
 from ebbtide.flows.cli.arguments import RunArguments, parse_run, usage
+from ebbtide.flows.cli.runs.stdin import Stdin
 from ebbtide.flows.cli.runs.viewer import Viewer
 from ebbtide.flows.cli.screen import JsonScreen, Screen, TextScreen
 from ebbtide.flows.launch import launch
@@ -22,6 +24,7 @@ from ebbtide.infra.lifecycle.submission import RunRequest, spec_for
 from ebbtide.infra.models.codec import to_data
 from ebbtide.infra.models.job import RunSpec
 from ebbtide.infra.models.phases import ExitCode
+from ebbtide.infra.platforms.base import load_platform
 from ebbtide.infra.records import runs
 from ebbtide.infra.records.opening import open_store
 from ebbtide.infra.records.store import RunStore
@@ -67,16 +70,21 @@ def _check_prefect(environ: Mapping[str, str]) -> None:
 
 def _run(settings: Settings, store: RunStore, spec: RunSpec, arguments: RunArguments) -> int:
     screen: Screen = JsonScreen() if arguments.json else TextScreen()
-    with _Interrupts() as interrupts:
+    with _Interrupts() as interrupts, contextlib.ExitStack() as attached:
         spec = runs.begin(store, spec)
         with runs.ended_when_it_fails(store, spec.name):
             screen.plan(spec)
+            stdin = Stdin()
+            if not arguments.detach:
+                platform = load_platform(spec.platform, settings, store)
+                attached.enter_context(stdin.passed_on(platform, spec.name))
         flow = launch(settings, store, spec, detach=arguments.detach)
         if arguments.detach:
             screen.detached(spec.name)
             return ExitCode.OK
         try:
-            return Viewer(settings, store, spec, flow, screen).follow(interrupts.pending)
+            viewer = Viewer(settings, store, spec, flow, screen, stdin)
+            return viewer.follow(interrupts.pending)
         except EbbError as error:  # the ledger cannot be read any more, say
             error.run = spec.name
             flow.close()  # stops the run, as a terminal that is closed does

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from ebbtide.infra.errors import Problem
 from ebbtide.infra.frameworks.base import FrameworkStatus, HeadInfo, ProcessSpec
 from ebbtide.infra.frameworks.certificates import CERTIFICATE, KEY, new_certificate
+from ebbtide.infra.frameworks.dask.variables import ADDRESS, WORKERS
 from ebbtide.infra.frameworks.door import SECRET_FILE, new_secret
 from ebbtide.infra.frameworks.heads import ask_status
 from ebbtide.infra.frameworks.interpreters import mismatch
@@ -39,6 +40,7 @@ class Dask:
 
     name = "dask"
     package = "distributed"
+    connect = "Client() without arguments"
     distinct_hosts = False
 
     def problems(self, python: str) -> list[Problem]:
@@ -108,9 +110,10 @@ class Dask:
     def driver_env(self, plan: ClusterPlan, at: MemberAddress, head: HeadInfo) -> dict[str, str]:
         """``distributed.Client()`` without arguments reads the first of these."""
         del at  # a client listens nowhere
-        where = urlsplit(head.address)
+        where, policy = urlsplit(head.address), plan.spec.policy
         return {
-            "DASK_SCHEDULER_ADDRESS": head.address,
+            ADDRESS: head.address,
+            WORKERS: f"{policy.min_workers}..{policy.max_workers}",
             "DASK_SCHEDULER_SERVICE_HOST": where.hostname or "",
             "DASK_SCHEDULER_SERVICE_PORT": str(where.port),
             **_tls(plan),

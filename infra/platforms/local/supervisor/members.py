@@ -98,6 +98,11 @@ class Members:
         """Staying workers that have registered with the head."""
         return sum(worker.joined for worker in self.staying)
 
+    @property
+    def cores(self) -> float:
+        """What all workers use now."""
+        return sum(worker.meter.cores or 0.0 for worker in self.workers.values())
+
     def prepare(self) -> None:
         """Put the cluster's keys where its members read them, before the first is started."""
         self._layout.put_secrets(self.framework.prepare(self.plan))
@@ -134,14 +139,18 @@ class Members:
         """Find the head, ask it who has registered, and fail what takes too long."""
         if self.head_info is None:
             self._look_for_head()
-        if self.head_info is None:
-            return
-        hosts = {worker.host: worker.name for worker in self.workers.values()}
-        status = self.framework.status(self.head_info, hosts)
+        status = self.ask()
         if status is not None:
             self.status = status
             for worker in self.workers.values():
                 worker.joined = worker.joined or worker.name in status.workers
+
+    def ask(self) -> FrameworkStatus | None:
+        """What the head says now; None when it does not answer, or is not there yet."""
+        if self.head_info is None:
+            return None
+        hosts = {worker.host: worker.name for worker in self.workers.values()}
+        return self.framework.status(self.head_info, hosts)
 
     def exited_workers(self) -> list[Exit]:
         """Workers that have ended since the last call."""

@@ -49,14 +49,14 @@ class Driver:
         """Whether the program runs now."""
         return self._process is not None and self.view.ended_at is None
 
-    def start(self, environment: Mapping[str, str]) -> None:
-        """Start the program unless this run has already run it."""
+    def start(self, environment: Mapping[str, str], stdin: int = subprocess.DEVNULL) -> None:
+        """Start the program, with a file that it may read, unless this run has already run it."""
         if self._process is not None or self._remembered():
             return
         self.started_s = now_s()
         try:
             self._process = processes.start_program(
-                self.place, self.job.argv, environment, Path(self.job.workdir)
+                self.place, self.job.argv, environment, Path(self.job.workdir), stdin
             )
         except OSError as error:
             self._finish(None, (Reason.NOT_STARTED, f"{self.job.argv[0]}: {error.strerror}"))
