@@ -15,10 +15,6 @@ from ebbtide.infra.files.private import UMASK
 
 CLUSTER, HOME, RUN, ROLE, PROCESS = "EBB_CLUSTER", "EBB_HOME", "EBB_RUN", "EBB_ROLE", "EBB_PROCESS"
 """A program inherits them, so none may be the variable of an option of a nested ``ebb run``."""
-OUTPUT_DIR = "EBB_OUTPUT_DIR"
-"""Where a program puts what shall be kept."""
-OURS = (CLUSTER, HOME, RUN, ROLE, PROCESS, OUTPUT_DIR)
-"""Whatever the user sets: a process of a run is found by them."""
 
 _USERS = "EBB_USER_"
 """Before the name of a variable of the user's while it passes through processes of ours, which must

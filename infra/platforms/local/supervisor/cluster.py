@@ -33,7 +33,6 @@ from ebbtide.infra.policy.demand import Wanted
 from ebbtide.infra.policy.diagnosis import fix_for
 from ebbtide.infra.policy.scaling import targets_text
 from ebbtide.infra.processes.environment import (
-    OUTPUT_DIR,
     member_environment,
     program_environment,
 )
@@ -233,7 +232,8 @@ class ClusterController:
         elif gone.out_of_memory:
             self._say_out_of_memory("worker", gone.out_of_memory)
         else:
-            self.reporter.event(EventKind.WARNING, f"{gone.name} died and is replaced")
+            message = f"{gone.name} died and is replaced: it {gone.how}"
+            self.reporter.event(EventKind.WARNING, message)
 
     def _say_out_of_memory(self, who: str, where: str) -> None:
         self._out_of_memory = where
@@ -361,6 +361,6 @@ class ClusterController:
     def _environment(self, job: JobSpec, place: ProcessContext) -> dict[str, str]:
         environment = program_environment(os.environ, job.env)
         environment.update(self.reporter.view.driver_env)
-        environment[OUTPUT_DIR] = str(place.logs / "output")
+        environment["EBB_OUTPUT_DIR"] = str(place.logs / "output")
         environment.update(hook_variables(self.spec, place, environment))
         return environment
