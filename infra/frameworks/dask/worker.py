@@ -1,6 +1,6 @@
 """A Dask worker as a process that drains when told to stop; its argument is its settings as JSON.
 
-It imports Dask and the standard library only, to start fast. There is no nanny: the supervisor
+It imports little beside Dask, to start fast. There is no nanny: the supervisor
 (locally) or the kubelet restarts a worker and enforces its memory limit, so a nanny would be a
 second process a worker for nothing.
 
@@ -24,9 +24,12 @@ import time
 from pathlib import Path
 from typing import Any, NoReturn
 
+import dask
 from distributed import Worker
 from distributed.comm import CommClosedError
 from distributed.core import Status
+
+from ebbtide.infra.frameworks.dask.configuration import DEFAULTS, OURS
 
 logger = logging.getLogger("distributed.ebb")
 
@@ -124,8 +127,22 @@ class Quiet(Worker):
         """None: the head's pages show all that matters, and want the cluster's secret."""
 
 
+def configure() -> None:
+    """The life of this worker is the run's; what tasks find is what the user has set, or Dask.
+
+    Dask sets variables for tasks by its nanny, which we have not: one thread for each library.
+    """
+    dask.config.set(OURS)
+    dask.config.update_defaults(DEFAULTS)
+    for kind in ("pre-spawn-environ", "environ"):
+        for name, value in dask.config.get(f"distributed.nanny.{kind}").items():
+            if value is not None:
+                os.environ.setdefault(name, str(value))
+
+
 async def main(settings: dict[str, Any]) -> None:
     """Serve until drained, closed, or left by the head."""
+    configure()
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGTERM, stop.set)
