@@ -90,7 +90,7 @@ class Dask:
             **_scratch(plan),
             **_imports(plan),
             # As Dask's nanny does before a worker starts; the rest of it is in ``worker``. Memory
-            # is given back, and all workers hash alike: a bag's groupby relies on it.
+            # is given back, and all workers hash alike: tasks partition text by its hash.
             "MALLOC_TRIM_THRESHOLD_": "65536",
             "PYTHONHASHSEED": "6640",
         }
