@@ -36,6 +36,9 @@ _STAYS_ON_LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
 """Off, in spite of its name on Linux too: Ray then takes a loopback address as it is instead of
 replacing it by the machine's address, and every one of its servers stays on loopback."""
 
+_KEEPS_REQUESTS = {"RAY_enable_autoscaler_v2": "1"}
+"""The GCS then keeps what ``request_resources`` asks for where it tells what else waits."""
+
 
 class Ray:
     """See ``infra.frameworks.base.Framework``."""
@@ -71,9 +74,11 @@ class Ray:
             **head_settings(plan, at),
             "temp_dir": _temporary_folder(plan, "head"),
             "object_store_bytes": HEAD_STORE_BYTES,
+            "offer": self.offer(plan.spec),
         }
         argv = _argv(plan.paths.python, "head", json.dumps(settings))
-        return ProcessSpec(argv=argv, env={**_environment(plan, at), **_scratch(plan)})
+        env = {**_environment(plan, at), **_scratch(plan), **_KEEPS_REQUESTS}
+        return ProcessSpec(argv=argv, env=env)
 
     def worker(self, plan: ClusterPlan, name: str, at: MemberAddress) -> ProcessSpec:
         """One node, sized by its tier."""
