@@ -34,6 +34,9 @@ class ProcessSpec:
 
     argv: tuple[str, ...]
     env: dict[str, str] = field(default_factory=dict)
+    """What makes it a member of its cluster: stronger than anything the user has set."""
+    defaults: dict[str, str] = field(default_factory=dict)
+    """Only for variables that the user has not set."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,13 +112,17 @@ class Framework(Protocol):
         """Versions of what it needs, for ``ebb doctor``; asked when there are no problems."""
         ...
 
-    def refusals(self, spec: ClusterSpec, job: JobSpec | None, python: str) -> list[Problem]:
+    def refusals(
+        self, spec: ClusterSpec, job: JobSpec | None, python: str, environ: Mapping[str, str]
+    ) -> list[Problem]:
         """Why this cluster, or this program on it, could never work.
 
         Args:
             spec: the cluster.
             job: the program; None for a session.
             python: the path of the interpreter of this process, which members run with.
+            environ: the user's environment with ``--env`` on top, as members and driver get it:
+                for configuration that was left there and cannot be overridden.
 
         Returns:
             Every reason; empty when there is none.
