@@ -19,6 +19,7 @@ from ebbtide.infra.frameworks.interpreters import mismatch
 from ebbtide.infra.frameworks.plan import (
     ClusterPlan,
     MemberAddress,
+    MemberPaths,
     SecretFile,
     head_settings,
     worker_settings,
@@ -40,6 +41,7 @@ class Dask:
     name = "dask"
     package = "distributed"
     connect = "Client() without arguments"
+    history = ""
     distinct_hosts = False
 
     def problems(self, python: str) -> list[Problem]:
@@ -126,6 +128,9 @@ class Dask:
     def hello(self, python: str) -> tuple[str, ...]:
         """Estimates pi."""
         return _argv(python, "hello")
+
+    def history_server(self, paths: MemberPaths, at: MemberAddress) -> None:
+        """None: its reports are pages."""
 
 
 def _argv(python: str, module: str, *arguments: str) -> tuple[str, ...]:

@@ -19,6 +19,7 @@ from ebbtide.infra.frameworks.interpreters import mismatch
 from ebbtide.infra.frameworks.plan import (
     ClusterPlan,
     MemberAddress,
+    MemberPaths,
     SecretFile,
     head_settings,
     worker_settings,
@@ -46,6 +47,7 @@ class Ray:
     name = "ray"
     package = "ray"
     connect = "ray.init() without arguments"
+    history = ""
     distinct_hosts = False
 
     def problems(self, python: str) -> list[Problem]:
@@ -128,6 +130,9 @@ class Ray:
     def hello(self, python: str) -> tuple[str, ...]:
         """Estimates pi."""
         return _argv(python, "hello")
+
+    def history_server(self, paths: MemberPaths, at: MemberAddress) -> None:
+        """None: its session logs are texts."""
 
 
 def _argv(python: str, module: str, *arguments: str) -> tuple[str, ...]:
