@@ -85,8 +85,8 @@ def member_environment(environ: Mapping[str, str], wanted: Mapping[str, str]) ->
     """For head and workers: the user's with ``--env`` on top, because tasks read it.
 
     They get their PYTHONPATH otherwise (see ``ClusterPlan``), and must not obey what governs a
-    Python: tasks have that from ``give_back_to_tasks``. A task's last words are in the log also when
-    its worker is killed, as every release does.
+    Python: tasks have that from ``give_back_to_tasks``. A task's last words are in the log also
+    when its worker is killed, as every release does.
     """
     environment = {"PYTHONUNBUFFERED": "1", **user_environment(environ), **wanted}
     environment.pop("PYTHONPATH", None)

@@ -1,9 +1,9 @@
 """The Dask scheduler as a process: ``python -m ebbtide.infra.frameworks.dask.head SETTINGS-JSON``.
 
-It imports Dask, the standard library and the door only, to start fast. It differs from ``dask
-scheduler`` in four things: it says it is ready once it has answered in its own protocol, it tells
-over HTTP what the autoscaler wants to know, its pages want the cluster's secret, and a shuffle that
-begins while a worker leaves does not count on that worker.
+It imports Dask, the standard library and a few small modules of ours only, to start fast. It
+differs from ``dask scheduler`` in four things: it says it is ready once it has answered in its own
+protocol, it tells over HTTP what the autoscaler wants to know, its pages want the cluster's secret,
+and a shuffle that begins while a worker leaves does not count on that worker.
 """
 
 from __future__ import annotations
@@ -28,6 +28,8 @@ from tornado import httputil
 from tornado.web import Application, RequestHandler
 
 from ebbtide.infra.frameworks import door
+from ebbtide.infra.frameworks.dask import demand
+from ebbtide.infra.models.codec import to_data
 
 
 class Guarded(httputil.HTTPServerConnectionDelegate):
@@ -145,8 +147,16 @@ def stays_because(scheduler: Scheduler, ws: WorkerState) -> str:
     return ""
 
 
-def status(scheduler: Scheduler) -> dict[str, Any]:
-    """Who has registered and what there is to do, in plain numbers."""
+def status(scheduler: Scheduler, work: demand.Work) -> dict[str, Any]:
+    """Who has registered and what there is to do, in plain numbers.
+
+    Args:
+        scheduler: whose.
+        work: its plugin.
+
+    Returns:
+        ``FrameworkStatus`` as JSON has it.
+    """
     workers = {
         str(ws.name): {
             "running": min(len(ws.processing), ws.nthreads),
@@ -161,19 +171,21 @@ def status(scheduler: Scheduler) -> dict[str, Any]:
         "workers": workers,
         "running": sum(len(ws.processing) for ws in scheduler.workers.values()),
         "queued": len(scheduler.queued) + len(scheduler.unrunnable),
+        "finished": work.finished,
+        "demand": to_data(demand.figures(scheduler, work)),
     }
 
 
 class StatusHandler(RequestHandler):
     """``GET /ebb/status``: read-only, for the autoscaler."""
 
-    def initialize(self, scheduler: Scheduler) -> None:
+    def initialize(self, scheduler: Scheduler, work: demand.Work) -> None:
         """Tornado's way to hand over arguments."""
-        self.scheduler = scheduler
+        self.scheduler, self.work = scheduler, work
 
     def get(self) -> None:
         """Numbers only; no keys, no code."""
-        self.write(status(self.scheduler))
+        self.write(status(self.scheduler, self.work))
 
 
 class OpenHandler(RequestHandler):
@@ -239,11 +251,14 @@ async def main(settings: dict[str, Any]) -> None:
     guard = door.Door(door.read_secret(Path(settings["secrets"])), settings["page_hosts"])
     scheduler.http_server.request_callback = Guarded(scheduler.http_application, guard)
     scheduler.handlers["ebb_in_shuffle"] = lambda address: in_shuffle(scheduler, address)
+    work = demand.Work()
+    scheduler.handlers[demand.WANT_WORKERS] = work.want
+    scheduler.add_plugin(work)
     await scheduler
     scheduler.http_application.add_handlers(
         ".*",
         [
-            ("/ebb/status", StatusHandler, {"scheduler": scheduler}),
+            ("/ebb/status", StatusHandler, {"scheduler": scheduler, "work": work}),
             (door.OPEN_PATH, OpenHandler),
         ],
     )

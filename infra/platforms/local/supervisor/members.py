@@ -95,6 +95,11 @@ class Members:
         """Staying workers that have registered with the head."""
         return sum(worker.joined for worker in self.staying)
 
+    @property
+    def cores(self) -> float:
+        """What all workers use now."""
+        return sum(worker.meter.cores or 0.0 for worker in self.workers.values())
+
     def prepare(self) -> None:
         """Put the cluster's keys where its members read them, before the first is started."""
         self._layout.put_secrets(self.framework.prepare(self.plan))
