@@ -129,14 +129,14 @@ def waiting_groups(groups: Iterable[Group]) -> tuple[Demand, ...]:
             bundles = [dict(sum((Counter(bundle) for bundle in bundles), Counter()))]
         if units := _units(bundles):
             apart = strategy == "STRICT_SPREAD"
-            found.append(_demand("placement group", units, strategy, together=True, apart=apart))
+            found.append(_demand("placement group", units, together=True, apart=apart))
     return tuple(found)
 
 
 def floor_of(bundles: Sequence[tuple[Amounts, int]]) -> tuple[Demand, ...]:
     """What ``ray.autoscaler.sdk.request_resources`` has asked for."""
     units = tuple(Unit(needs=need, count=n) for each, n in bundles if (need := needs_of(each)))
-    return (_demand("bundle", units, "request_resources"),) if units else ()
+    return (_demand("request_resources", units),) if units else ()
 
 
 def sort_pending(
@@ -189,7 +189,7 @@ def shape(needs: Amounts) -> frozenset[tuple[str, float]]:
     return frozenset(needs.items())
 
 
-def _demand(kind: str, units: tuple[Unit, ...], label: str, **how: bool) -> Demand:
+def _demand(kind: str, units: tuple[Unit, ...], label: str = "", **how: bool) -> Demand:
     return Demand(kind=kind, units=units, label=label, **how)
 
 
