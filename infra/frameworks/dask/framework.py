@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib.metadata import version
 from typing import Any
 from urllib.parse import urlsplit
@@ -66,6 +66,11 @@ class Dask:
         """A program with another Python: what it sends to workers would not be read there."""
         del spec, environ
         return mismatch(job, "distributed", python, python_parts=2)
+
+    def foreign(self, environ: Iterable[str]) -> frozenset[str]:
+        """None."""
+        del environ
+        return frozenset()
 
     def prepare(self, plan: ClusterPlan) -> tuple[SecretFile, ...]:
         """The cluster's certificate, its key, and the secret of the cluster's pages."""

@@ -218,8 +218,14 @@ class Members:
         lines = [line.strip() for line in raw.decode(errors="replace").splitlines() if line.strip()]
         return " / ".join(lines[-3:])
 
+    def without_foreign(self, environ: Mapping[str, str]) -> dict[str, str]:
+        """An environment without what the user has in it for some other cluster."""
+        foreign = self.framework.foreign(environ)
+        return {name: value for name, value in environ.items() if name not in foreign}
+
     def _start(self, role: str, name: str, what: ProcessSpec) -> subprocess.Popen[bytes]:
-        environment = {**what.defaults, **self._environment, **what.env}
+        users = self.without_foreign({**what.defaults, **self._environment})
+        environment = {**users, **what.env}
         # Relative paths in tasks mean what they mean in the program: see JobSpec.workdir.
         cwd = Path(self.plan.workdir) if role == "worker" else Path("/")
         return processes.start(self._place, role, name, what.argv, environment, cwd)
