@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib.metadata import version
 from typing import Any
 from urllib.parse import urlsplit
@@ -69,6 +69,11 @@ class Dask:
         added = job.env if job is not None else {}
         configured = refused(environ, added, python)
         return [*mismatch(job, "distributed", python, python_parts=2), *configured]
+
+    def foreign(self, environ: Iterable[str]) -> frozenset[str]:
+        """None."""
+        del environ
+        return frozenset()
 
     def prepare(self, plan: ClusterPlan) -> tuple[SecretFile, ...]:
         """The cluster's certificate, its key, and the secret of the cluster's pages."""

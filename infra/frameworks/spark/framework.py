@@ -10,7 +10,7 @@ import re
 import secrets
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -105,6 +105,11 @@ class Spark:
         """Tiers that are too small for Spark's heaps; a program with another Python."""
         del environ
         return [*too_small(spec), *mismatch(job, "pyspark", python, python_parts=2)]
+
+    def foreign(self, environ: Iterable[str]) -> frozenset[str]:
+        """None."""
+        del environ
+        return frozenset()
 
     def prepare(self, plan: ClusterPlan) -> tuple[SecretFile, ...]:
         """The configuration of every JVM, with its keys, and the secret of the front."""
