@@ -50,6 +50,9 @@ appender.console.layout.type = PatternLayout
 appender.console.layout.pattern = %d{yy/MM/dd HH:mm:ss} %p %c{1}: %m%n%ex
 logger.native.name = org.apache.hadoop.util.NativeCodeLoader
 logger.native.level = error
+# Of a driver whose API our head has asked in vain: no concern of the user's.
+logger.api.name = org.glassfish.jersey.server.ServerRuntime$Responder
+logger.api.level = off
 """
 
 # Nothing is lost when a worker leaves: tasks end, then cached and shuffle blocks move to others. An
@@ -218,6 +221,11 @@ def _driver_settings(plan: ClusterPlan) -> dict[str, str]:
         "spark.driver.memory": f"{heap_bytes(spec.head_tier) // MIB}m",
         "spark.driver.extraJavaOptions": java,
         "spark.ui.showConsoleProgress": "false",
+        # What tells of a barrier stage that waits: see ``applications``. Ours comes after seconds,
+        # a node's after minutes.
+        "spark.driver.log.localDir": f"{plan.paths.scratch}/driver-log-${{env:EBB_RUN}}",
+        "spark.scheduler.barrier.maxConcurrentTasksCheck.interval": "5s",
+        "spark.scheduler.barrier.maxConcurrentTasksCheck.maxFailures": "720",
         # Every worker that comes is used by itself; who comes and goes is the autoscaler's affair.
         "spark.dynamicAllocation.enabled": "false",
     }

@@ -6,6 +6,7 @@ Run beside ``head.py`` and ``worker.py``, so standard library only.
 from __future__ import annotations
 
 import ctypes
+import http.client
 import json
 import os
 import shutil
@@ -102,9 +103,19 @@ def free_port(bind: str) -> int:
 
 def ask(url: str, authorization: str) -> Any:
     """The JSON at a URL; None when there is no answer."""
+    text = read(url, authorization)
+    try:
+        return None if text is None else json.loads(text)
+    except ValueError:
+        return None
+
+
+def read(url: str, authorization: str) -> str | None:
+    """The text at a URL; None when there is no answer."""
     question = urllib.request.Request(url, headers={"Authorization": authorization})
     try:
         with DIRECT.open(question, timeout=ANSWER_TIMEOUT_S) as answer:
-            return json.load(answer)
-    except (OSError, ValueError):
+            found: bytes = answer.read()
+    except (OSError, http.client.HTTPException):
         return None
+    return found.decode(errors="replace")
