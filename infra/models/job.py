@@ -70,3 +70,5 @@ class RunSpec:
     """Absolute; where a Python session works, and so do its workers. A program has its own."""
     import_path: tuple[str, ...] = ()
     """Absolute folders where a Python session finds its modules, and so do its workers."""
+    bridge: bool = False
+    """Whether clusters that a program makes for itself are led to the run's cluster."""

@@ -36,6 +36,7 @@ from tests.load import starts
 FRAMEWORKS = [name for name in known_frameworks() if name != WITHOUT_CLUSTER]
 PROGRAMS = Path(__file__).parent / "programs"
 TASKS = 30
+ENDED_WHILE = "the program ended while"
 
 
 @pytest.fixture(scope="module", params=FRAMEWORKS)
@@ -79,10 +80,32 @@ LOSES = """
     """
 
 
+FORGETS = {
+    "dask": """
+        import time
+        from distributed import get_client
+        kept = get_client().submit(time.sleep, 60)
+        """,
+    "ray": """
+        import time
+        kept = ray.remote(lambda: time.sleep(60)).remote()
+        """,
+    "spark": """
+        import threading, time
+        context = SparkSession.active().sparkContext
+        sleepers = context.parallelize([60], 1)
+        threading.Thread(target=lambda: sleepers.foreach(time.sleep), daemon=True).start()
+        while not context.statusTracker().getActiveStageIds():
+            threading.Event().wait(0.1)
+        """,
+}
+
+
 @pytest.fixture(scope="module")
 def beside(stand: Stand, framework: Framework, tmp_path_factory: pytest.TempPathFactory) -> Outcome:
-    """A run beside it that loses its head, and on its second cluster a worker, and then works."""
-    text = textwrap.dedent(LOSES) + textwrap.dedent(WORKS[framework.name])
+    """A run beside it that loses its head, on its second cluster a worker, works, and forgets."""
+    parts = (LOSES, WORKS[framework.name], FORGETS[framework.name])
+    text = "".join(map(textwrap.dedent, parts))
     program = script(tmp_path_factory.mktemp("beside"), text)
     spec = run_spec(f"beside-{framework.name}", small(framework.name), program)
     return carried_out(stand.home, replace(spec, retry=RetryPolicy(reasons=("infra",))))
@@ -130,6 +153,11 @@ def test_worker_that_dies_is_replaced(beside: Outcome) -> None:
     assert "worker-0 died and is replaced" in beside.messages("warning")
 
 
+def test_program_that_does_not_wait_for_its_tasks_is_told(beside: Outcome) -> None:
+    told = [words for words in beside.messages("warning") if words.startswith(ENDED_WHILE)]
+    assert told == [f"{ENDED_WHILE} 1 task was pending or running: what it returns is lost"]
+
+
 def test_everything_listens_on_loopback_only(stand: Stand) -> None:
     addresses = listening_addresses(process.pid for process in processes_of(stand))
     assert addresses
@@ -173,6 +201,7 @@ def test_shrinking_loses_nothing(framework: str, ebb_home: Path, tmp_path: Path)
     assert json.loads(outcome.output()) == {"kept": True, "right": True}
     assert starts(log) == Counter({str(item): 1 for item in range(TASKS)})
     assert len(outcome.messages("left")) >= 2
+    assert not [words for words in outcome.messages("warning") if ENDED_WHILE in words]
 
 
 HOGS = {

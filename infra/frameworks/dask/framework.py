@@ -39,6 +39,7 @@ class Dask:
 
     name = "dask"
     package = "distributed"
+    connect = "Client() without arguments"
     distinct_hosts = False
 
     def problems(self, python: str) -> list[Problem]:

@@ -42,6 +42,7 @@ class Ray:
 
     name = "ray"
     package = "ray"
+    connect = "ray.init() without arguments"
     distinct_hosts = False
 
     def problems(self, python: str) -> list[Problem]:

@@ -78,6 +78,7 @@ class Spark:
 
     name = "spark"
     package = "pyspark"
+    connect = "SparkSession.builder.getOrCreate() without a master"
     distinct_hosts = True
 
     def problems(self, python: str) -> list[Problem]:

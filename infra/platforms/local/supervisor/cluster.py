@@ -17,6 +17,8 @@ from ebbtide.infra.platforms.local.layout import Layout
 from ebbtide.infra.platforms.local.metrics import TreeMeter
 from ebbtide.infra.platforms.local.processes import ProcessContext
 from ebbtide.infra.platforms.local.supervisor.bounds import Bounds
+from ebbtide.infra.platforms.local.supervisor.driver.hook import hook_variables
+from ebbtide.infra.platforms.local.supervisor.driver.use import ClusterUse
 from ebbtide.infra.platforms.local.supervisor.members import Exit, Members
 from ebbtide.infra.platforms.local.supervisor.output import OutputWatch
 from ebbtide.infra.platforms.local.supervisor.program import Driver
@@ -63,6 +65,7 @@ class ClusterController:
         self._out_of_memory = ""
         self._measured_s = 0.0
         self._opened_s = 0.0
+        self._use: ClusterUse | None = None
         if context.plan is not None:
             self._create_members(context.plan)
 
@@ -151,6 +154,8 @@ class ClusterController:
         self.scaler = Scaler(
             cluster.policy, self.members, cluster.pool, context.ledger, context.reporter
         )
+        if context.driver is not None:
+            self._use = ClusterUse(self.spec, context.driver, context.reporter)
 
     def _open(self) -> None:
         self._opened_s = now_s()
@@ -199,6 +204,8 @@ class ClusterController:
             else:
                 self.reporter.job_ended(driver.view)
         elif driver.poll(self._out_of_memory):
+            if self._use is not None and self.members is not None:
+                self._use.at_the_end(self.members.ask())
             self.reporter.job_ended(driver.view)
 
     def _collect_exited(self) -> None:
@@ -276,6 +283,8 @@ class ClusterController:
         driver = self.driver
         if driver is not None and driver.running and driver.meter is not None:
             driver.meter.sample(now_s())
+            if self._use is not None and self.members is not None:
+                self._use.while_running(self.members.status)
             self._check_driver_memory(driver)
             self._check_limits(driver)
 
@@ -356,6 +365,7 @@ class ClusterController:
         environment.update(self.reporter.view.driver_env)
         environment["PYTHONUNBUFFERED"] = "1"  # what it prints is seen when it is printed
         environment["EBB_OUTPUT_DIR"] = str(place.logs / "output")
+        environment.update(hook_variables(self.spec, place, environment))
         return environment
 
 

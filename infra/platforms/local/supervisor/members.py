@@ -131,14 +131,18 @@ class Members:
         """Find the head, ask it who has registered, and fail what takes too long."""
         if self.head_info is None:
             self._look_for_head()
-        if self.head_info is None:
-            return
-        hosts = {worker.host: worker.name for worker in self.workers.values()}
-        status = self.framework.status(self.head_info, hosts)
+        status = self.ask()
         if status is not None:
             self.status = status
             for worker in self.workers.values():
                 worker.joined = worker.joined or worker.name in status.workers
+
+    def ask(self) -> FrameworkStatus | None:
+        """What the head says now; None when it does not answer, or is not there yet."""
+        if self.head_info is None:
+            return None
+        hosts = {worker.host: worker.name for worker in self.workers.values()}
+        return self.framework.status(self.head_info, hosts)
 
     def exited_workers(self) -> list[Exit]:
         """Workers that have ended since the last call."""
