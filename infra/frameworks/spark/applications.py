@@ -36,7 +36,7 @@ class Application:
     """Asks one driver by way of the master."""
 
     read: Callable[[str], Any]
-    """Gives the JSON at a path of the driver's page; None when there is no answer."""
+    """Reads the JSON at a path of the driver's page; None when there is no answer."""
     read_text: Callable[[str], str | None]
     ended_tasks: int = 0
     """Tasks that have ended, well or not; only grows."""

@@ -55,6 +55,10 @@ class Watcher:
             seen.append(found)
             for executor in found.executors:
                 _add(hosts, executor)
+        for app in master["completedapps"]:
+            # It may have run its tasks and ended since it was last looked at.
+            application = self._applications.setdefault(app["id"], self._new())
+            application.ended_tasks = max(1, application.ended_tasks)
         ended = sum(application.ended_tasks for application in self._applications.values())
         self.answer = {
             "workers": hosts,
@@ -66,8 +70,11 @@ class Watcher:
 
     def _look_at(self, app: dict[str, Any]) -> Seen | None:
         api = f"/proxy/{app['id']}/api/v1/applications/{app['id']}"
-        new = Application(self._ask, self._read)
-        return self._applications.setdefault(app["id"], new).look(api, app, time.monotonic())
+        application = self._applications.setdefault(app["id"], self._new())
+        return application.look(api, app, time.monotonic())
+
+    def _new(self) -> Application:
+        return Application(self._ask, self._read)
 
     def _ask(self, path: str) -> Any:
         return jvm.ask(f"{self._master_page}{path}", self._authorization)
