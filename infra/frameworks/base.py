@@ -34,6 +34,9 @@ class ProcessSpec:
 
     argv: tuple[str, ...]
     env: dict[str, str] = field(default_factory=dict)
+    """What makes it a member of its cluster: stronger than anything the user has set."""
+    defaults: dict[str, str] = field(default_factory=dict)
+    """Only for variables that the user has not set."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -84,10 +84,8 @@ class Dask:
             "memory_limit_bytes": tier.resources.memory_bytes,
         }
         memory = {f"DASK_DISTRIBUTED__WORKER__MEMORY__{k}": v for k, v in _MEMORY.items()}
-        env = {
-            **_tls(plan),
-            **_scratch(plan),
-            **_imports(plan),
+        env = {**_tls(plan), **_scratch(plan), **_imports(plan)}
+        defaults = {
             **memory,
             # As Dask's nanny does before a worker starts: one thread a task, memory given back.
             "OMP_NUM_THREADS": "1",
@@ -95,7 +93,8 @@ class Dask:
             "OPENBLAS_NUM_THREADS": "1",
             "MALLOC_TRIM_THRESHOLD_": "65536",
         }
-        return ProcessSpec(argv=_argv(plan.paths.python, "worker", json.dumps(settings)), env=env)
+        argv = _argv(plan.paths.python, "worker", json.dumps(settings))
+        return ProcessSpec(argv=argv, env=env, defaults=defaults)
 
     def status(self, head: HeadInfo, hosts: Mapping[str, str]) -> FrameworkStatus | None:
         """Asked over HTTP; the scheduler knows its workers' names."""

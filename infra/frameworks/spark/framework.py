@@ -114,6 +114,7 @@ class Spark:
             **_DOORS,
             **_driver_settings(plan),
             **pages.settings(),
+            **_threads(plan.environ),
             "spark.authenticate.secret": secrets.token_hex(32),
         }
         lines = "".join(f"{key} {value}\n" for key, value in settings.items())
@@ -210,6 +211,15 @@ def _environment(plan: ClusterPlan, at: MemberAddress) -> dict[str, str]:
         "SPARK_LOCAL_DIRS": str(paths.scratch / "spill"),
         "SPARK_LAUNCHER_OPTS": "-XX:-UsePerfData -XX:TieredStopAtLevel=1",
     }
+
+
+def _threads(environ: Mapping[str, str]) -> dict[str, str]:
+    """Spark sets it for Python's tasks, to the cores of a task, unless its configuration names it.
+
+    So it does on a laptop too, but Ray and Dask obey what the user has set, and so does this.
+    """
+    users = environ.get("OMP_NUM_THREADS")
+    return {} if users is None else {"spark.executorEnv.OMP_NUM_THREADS": users}
 
 
 def _driver_settings(plan: ClusterPlan) -> dict[str, str]:

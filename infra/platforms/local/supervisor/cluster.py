@@ -28,7 +28,11 @@ from ebbtide.infra.platforms.local.supervisor.status import StatusReporter
 from ebbtide.infra.platforms.local.supervisor.usage import HeldShare, Load, UsageRecorder
 from ebbtide.infra.policy.diagnosis import fix_for
 from ebbtide.infra.policy.limits import LimitsWatch, Verdict
-from ebbtide.infra.processes.environment import member_environment, user_environment
+from ebbtide.infra.processes.environment import (
+    OUTPUT_DIR,
+    member_environment,
+    program_environment,
+)
 from ebbtide.infra.records.ledger import Ledger
 from ebbtide.infra.waiting import now_s
 
@@ -149,7 +153,7 @@ class ClusterController:
 
     def _create_members(self, plan: ClusterPlan) -> None:
         context, cluster = self.context, self.spec.cluster
-        environment = _member_environment(self.spec)
+        environment = member_environment(os.environ, self.spec.added_env)
         self.members = Members(plan, context.layout, context.place, environment, context.reporter)
         self.scaler = Scaler(
             cluster.policy, self.members, cluster.pool, context.ledger, context.reporter
@@ -360,15 +364,13 @@ class ClusterController:
         )
 
     def _environment(self, job: JobSpec, place: ProcessContext) -> dict[str, str]:
-        environment = user_environment(os.environ)
-        environment.update(job.env)
+        environment = program_environment(os.environ, job.env)
         environment.update(self.reporter.view.driver_env)
+<<<<<<< HEAD
         environment["PYTHONUNBUFFERED"] = "1"  # what it prints is seen when it is printed
         environment["EBB_OUTPUT_DIR"] = str(place.logs / "output")
         environment.update(hook_variables(self.spec, place, environment))
+=======
+        environment[OUTPUT_DIR] = str(place.logs / "output")
+>>>>>>> told
         return environment
-
-
-def _member_environment(spec: RunSpec) -> dict[str, str]:
-    """For head and workers: the user's, because tasks read it; secrets too, for the same reason."""
-    return {**member_environment(os.environ), **(spec.job.env if spec.job else {})}

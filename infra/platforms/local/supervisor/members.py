@@ -214,7 +214,7 @@ class Members:
         return " / ".join(lines[-3:])
 
     def _start(self, role: str, name: str, what: ProcessSpec) -> subprocess.Popen[bytes]:
-        environment = {**self._environment, **what.env}
+        environment = {**what.defaults, **self._environment, **what.env}
         # Relative paths in tasks mean what they mean in the program: see JobSpec.workdir.
         cwd = Path(self.plan.workdir) if role == "worker" else Path("/")
         return processes.start(self._place, role, name, what.argv, environment, cwd)
