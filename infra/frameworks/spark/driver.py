@@ -28,6 +28,8 @@ def install() -> None:
     from pyspark import SparkContext
     from pyspark.sql import SparkSession
 
+    for variable in ("SPARK_TESTING", "SPARK_SQL_TESTING"):
+        os.environ.pop(variable, None)  # they switch off what our head asks
     _follow_contexts(SparkContext, os.environ.get(_MASTER, ""))
     _follow_remotes(SparkSession.Builder)
 
@@ -48,7 +50,7 @@ def _follow_contexts(context: type[SparkContext], cluster: str) -> None:
         elif asked and asked != cluster:
             _say_led(f"the master {asked}")
 
-    context.__init__ = init  # type: ignore[method-assign]
+    context.__init__ = init
 
 
 def _master_of(conf: SparkConf | None) -> str | None:
@@ -75,7 +77,7 @@ def _follow_remotes(builder: type[SparkSession.Builder]) -> None:
             note("own-cluster", what=f"remote {remote}")
         return original(self)
 
-    builder.getOrCreate = get_or_create  # type: ignore[method-assign]
+    builder.getOrCreate = get_or_create
 
 
 def _say_led(asked: str) -> None:

@@ -23,6 +23,7 @@ from ebbtide.infra.frameworks.door import Door, read_secret
 from ebbtide.infra.frameworks.front import Front, Page
 from ebbtide.infra.frameworks.spark import jvm, pages
 from ebbtide.infra.frameworks.spark.applications import Application, Seen
+from ebbtide.infra.frameworks.spark.configuration import EVENT_LOGS
 from ebbtide.infra.frameworks.spark.sizes import MIB
 from ebbtide.infra.models.codec import to_data
 from ebbtide.infra.models.demand import DemandFigures
@@ -165,6 +166,8 @@ def main(settings: dict[str, Any]) -> int:
     front, page_port = Front(door, bind, settings["page_port"]), jvm.free_port(bind)
     arguments = ("--host", host, "--port", str(settings["port"]), "--webui-port", str(page_port))
     scratch = Path(settings["scratch"])
+    # Drivers do not make it, and end when it is not there.
+    (Path(settings["artifacts"]) / EVENT_LOGS).mkdir(mode=0o700, parents=True, exist_ok=True)
     process = jvm.start(scratch, "org.apache.spark.deploy.master.Master", *arguments)
     signal.signal(signal.SIGCHLD, lambda *_: ended.set())
     master = Master(

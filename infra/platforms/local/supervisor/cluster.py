@@ -366,11 +366,6 @@ class ClusterController:
     def _environment(self, job: JobSpec, place: ProcessContext) -> dict[str, str]:
         environment = program_environment(os.environ, job.env)
         environment.update(self.reporter.view.driver_env)
-<<<<<<< HEAD
-        environment["PYTHONUNBUFFERED"] = "1"  # what it prints is seen when it is printed
-        environment["EBB_OUTPUT_DIR"] = str(place.logs / "output")
-        environment.update(hook_variables(self.spec, place, environment))
-=======
         environment[OUTPUT_DIR] = str(place.logs / "output")
->>>>>>> told
+        environment.update(hook_variables(self.spec, place, environment))
         return environment
