@@ -25,8 +25,9 @@ from ebbtide.infra.frameworks.plan import (
     head_settings,
     worker_settings,
 )
-from ebbtide.infra.frameworks.spark import configuration, pages
-from ebbtide.infra.frameworks.spark.java import OPTIONS, java_problem, java_version
+from ebbtide.infra.frameworks.spark import pages
+from ebbtide.infra.frameworks.spark.config import users
+from ebbtide.infra.frameworks.spark.config.java import OPTIONS, java_problem, java_version
 from ebbtide.infra.frameworks.spark.sizes import MIB, heap_bytes, too_small
 from ebbtide.infra.models.cluster import ClusterSpec
 from ebbtide.infra.models.demand import Amounts
@@ -45,9 +46,11 @@ appender.console.layout.type = PatternLayout
 appender.console.layout.pattern = %d{yy/MM/dd HH:mm:ss} %p %c{1}: %m%n%ex
 logger.native.name = org.apache.hadoop.util.NativeCodeLoader
 logger.native.level = error
-# Of a driver whose API our head has asked in vain: no concern of the user's.
+# Of a driver whose pages our head asks while they come up or go: no concern of the user's.
 logger.api.name = org.glassfish.jersey.server.ServerRuntime$Responder
 logger.api.level = off
+logger.pages.name = org.sparkproject.jetty
+logger.pages.level = error
 """
 
 # Nothing is lost when a worker leaves: tasks end, then cached and shuffle blocks move to others. An
@@ -98,7 +101,7 @@ class Spark:
         return [
             *too_small(spec),
             *mismatch(job, "pyspark", python, python_parts=2),
-            *configuration.refusals(environ),
+            *users.refusals(environ),
             *([java] if java else []),
         ]
 
@@ -111,11 +114,11 @@ class Spark:
             **pages.settings(),
             "spark.authenticate.secret": secrets.token_hex(32),
         }
-        users = configuration.users_settings(plan.environ)
-        settings = configuration.merged(_defaults(plan), users, ours)
+        theirs = users.settings(plan.environ)
+        settings = users.merged(_defaults(plan), theirs, ours)
         return (
-            SecretFile(pages.CONFIGURATION, configuration.as_file(settings)),
-            SecretFile("log4j2.properties", configuration.users_logging(plan.environ) or _LOGGING),
+            SecretFile(pages.CONFIGURATION, users.as_file(settings)),
+            SecretFile("log4j2.properties", users.logging(plan.environ) or _LOGGING),
             SecretFile(SECRET_FILE, new_secret()),
         )
 
@@ -150,7 +153,7 @@ class Spark:
 
     def driver_env(self, plan: ClusterPlan, at: MemberAddress, head: HeadInfo) -> dict[str, str]:
         """``SparkSession.builder.getOrCreate()`` connects: spark-submit reads ``MASTER``."""
-        where, classpath = urlsplit(head.address), configuration.classpath(plan.environ)
+        where, classpath = urlsplit(head.address), users.classpath(plan.environ)
         return {
             **({"SPARK_DIST_CLASSPATH": classpath} if classpath else {}),
             **_environment(plan, at),
@@ -207,7 +210,7 @@ def _defaults(plan: ClusterPlan) -> dict[str, str]:
         **_for_tasks(plan.environ),
         # Kept for ``ebb open``; rolled, so that a long run's can be bounded by its oldest parts.
         "spark.eventLog.enabled": "true",
-        "spark.eventLog.dir": f"file://{plan.paths.artifacts}/{configuration.EVENT_LOGS}",
+        "spark.eventLog.dir": f"file://{plan.paths.artifacts}/{pages.EVENT_LOGS}",
         "spark.eventLog.rolling.enabled": "true",
         "spark.eventLog.rolling.maxFileSize": "16m",
         "spark.eventLog.compress": "true",
@@ -227,7 +230,7 @@ def _driver_settings(plan: ClusterPlan) -> dict[str, str]:
         "spark.driver.memory": f"{heap_bytes(spec.head_tier) // MIB}m",
         "spark.driver.extraJavaOptions": java,
         "spark.ui.showConsoleProgress": "false",
-        # What tells of a barrier stage that waits: see ``applications``.
+        # What tells of a barrier stage that waits: see ``demand.applications``.
         "spark.driver.log.localDir": f"{plan.paths.scratch}/driver-log-${{env:EBB_RUN}}",
         # Every worker that comes is used by itself; who comes and goes is the autoscaler's affair.
         "spark.dynamicAllocation.enabled": "false",

@@ -22,8 +22,8 @@ from ebbtide.infra.frameworks import heads
 from ebbtide.infra.frameworks.door import Door, read_secret
 from ebbtide.infra.frameworks.front import Front, Page
 from ebbtide.infra.frameworks.spark import jvm, pages
-from ebbtide.infra.frameworks.spark.applications import Application, Seen
-from ebbtide.infra.frameworks.spark.configuration import EVENT_LOGS
+from ebbtide.infra.frameworks.spark.demand.applications import Application, Seen
+from ebbtide.infra.frameworks.spark.pages import EVENT_LOGS
 from ebbtide.infra.frameworks.spark.sizes import MIB
 from ebbtide.infra.models.codec import to_data
 from ebbtide.infra.models.demand import DemandFigures

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from ebbtide.infra.frameworks.direct import DIRECT
-from ebbtide.infra.frameworks.spark.java import OPTIONS
+from ebbtide.infra.frameworks.spark.config.java import OPTIONS
 
 ANSWER_TIMEOUT_S = 2.0
 

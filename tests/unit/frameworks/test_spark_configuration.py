@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from ebbtide.infra.errors import Problem
-from ebbtide.infra.frameworks.spark import configuration, java, jvm
+from ebbtide.infra.frameworks.spark import jvm
+from ebbtide.infra.frameworks.spark.config import java, users
 
 MALFORMED = ("spark.sql.shuffle.partitions\n", "spark.a \\u00g0\n", b"spark.a \xff\n")
 
@@ -20,7 +21,7 @@ def left(folder: Path, text: str | bytes) -> dict[str, str]:
 
 
 def refused(environ: dict[str, str]) -> Problem:
-    (problem,) = configuration.refusals(environ)
+    (problem,) = users.refusals(environ)
     return problem
 
 
@@ -34,7 +35,7 @@ def test_settings_of_performance_pass_and_those_of_the_cluster_do_not(tmp_path: 
         spark.sql.shuffle.partitions : 7
         spark.hadoop.fs.s3a.endpoint=http://minio:9000
         """
-    assert configuration.users_settings(left(tmp_path, text)) == {
+    assert users.settings(left(tmp_path, text)) == {
         "spark.sql.shuffle.partitions": "7",
         "spark.hadoop.fs.s3a.endpoint": "http://minio:9000",
     }
@@ -43,20 +44,18 @@ def test_settings_of_performance_pass_and_those_of_the_cluster_do_not(tmp_path: 
 def test_settings_are_found_where_spark_looks_for_them(tmp_path: Path) -> None:
     (tmp_path / "conf").mkdir()
     left(tmp_path / "conf", "spark.a 1")
-    assert configuration.users_settings({"SPARK_HOME": str(tmp_path)}) == {"spark.a": "1"}
-    assert configuration.users_settings({}) == {}
+    assert users.settings({"SPARK_HOME": str(tmp_path)}) == {"spark.a": "1"}
+    assert users.settings({}) == {}
 
 
 def test_a_value_is_the_same_in_the_file_of_the_cluster(tmp_path: Path) -> None:
-    users = {"spark.a": "C:\\x y=z\nsecond", "spark.b": ""}
-    again = left(tmp_path, configuration.as_file(users))
-    assert configuration.users_settings(again) == users
+    theirs = {"spark.a": "C:\\x y=z\nsecond", "spark.b": ""}
+    again = left(tmp_path, users.as_file(theirs))
+    assert users.settings(again) == theirs
 
 
 def test_a_continued_line_is_one_setting(tmp_path: Path) -> None:
-    assert configuration.users_settings(left(tmp_path, "spark.a x,\\\n   y\n")) == {
-        "spark.a": "x,y"
-    }
+    assert users.settings(left(tmp_path, "spark.a x,\\\n   y\n")) == {"spark.a": "x,y"}
 
 
 @pytest.mark.parametrize("text", MALFORMED)
@@ -67,7 +66,7 @@ def test_a_malformed_file_is_refused_by_its_name(tmp_path: Path, text: str | byt
 
 def test_users_win_over_defaults_and_lose_to_what_is_ours() -> None:
     options = "spark.driver.extraJavaOptions"
-    found = configuration.merged(
+    found = users.merged(
         {"spark.eventLog.enabled": "true"},
         {"spark.eventLog.enabled": "false", options: "-Dmine=1"},
         {"spark.authenticate": "true", options: "-Dours=1"},
@@ -109,7 +108,7 @@ def test_a_variable_that_would_govern_the_cluster_is_refused(
     ],
 )
 def test_what_governs_nothing_is_not_refused(environ: dict[str, str]) -> None:
-    assert configuration.refusals(environ) == []
+    assert users.refusals(environ) == []
 
 
 def test_daemons_hear_nothing_of_what_is_for_other_daemons_or_for_programs() -> None:

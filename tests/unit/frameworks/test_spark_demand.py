@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from ebbtide.infra.frameworks.spark import demand
-from ebbtide.infra.frameworks.spark.applications import Application, Seen
+from ebbtide.infra.frameworks.spark.demand import figures
+from ebbtide.infra.frameworks.spark.demand.applications import Application, Seen
 from ebbtide.infra.models.demand import Demand, Unit
 
 API = "/proxy/app-1/api/v1/applications/app-1"
@@ -152,6 +152,6 @@ def test_a_driver_that_does_not_answer_is_not_taken_for_idle() -> None:
 
 
 def test_a_task_of_two_slots_is_counted_as_two() -> None:
-    asked = demand.profiles(environment({"spark.task.cpus": "2"}))
-    barrier = demand.Barrier(job=1, slots=3)
-    assert demand.barrier_demand(barrier, asked).units == (Unit(needs={"CPU": 2.0}, count=3),)
+    asked = figures.profiles(environment({"spark.task.cpus": "2"}))
+    barrier = figures.Barrier(job=1, slots=3)
+    assert figures.barrier_demand(barrier, asked).units == (Unit(needs={"CPU": 2.0}, count=3),)

@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ebbtide.infra.frameworks.spark import demand
-from ebbtide.infra.frameworks.spark.demand import Barrier, Profiles
+from ebbtide.infra.frameworks.spark.demand import figures
+from ebbtide.infra.frameworks.spark.demand.figures import Barrier, Profiles
 from ebbtide.infra.models.demand import Demand
 
 _LOG_TAIL_BYTES = 16384
@@ -65,13 +65,13 @@ class Application:
         self.ended_tasks = max(self.ended_tasks, ended)  # Spark forgets executors long dead
         self._follow(stages, now_s)
         waiting = [*self._waiting(api, app), *self._without_room(stages)]
-        runnable = [s for s in stages if demand.without_room(s, self._profiles) is None]
-        pending = sum(map(demand.pending, runnable))
+        runnable = [s for s in stages if figures.without_room(s, self._profiles) is None]
+        pending = sum(map(figures.pending, runnable))
         slots = sum(each["totalCores"] for each in executors if each["isActive"])
         return Seen(
             executors=executors,
             waiting=tuple(waiting),
-            pending=sum(map(demand.pending, stages)),
+            pending=sum(map(figures.pending, stages)),
             backlog_tasks=pending + sum(s["numActiveTasks"] for s in runnable),
             backlog_s=sum(self._remaining_s(stage, now_s) for stage in runnable),
             # A task that has just ended is still shown beside the one that has its slot now.
@@ -79,11 +79,11 @@ class Application:
         )
 
     def _learn_profiles(self, api: str, stages: list[dict[str, Any]]) -> None:
-        wanted = {demand.DEFAULT_PROFILE, *(stage["resourceProfileId"] for stage in stages)}
+        wanted = {figures.DEFAULT_PROFILE, *(stage["resourceProfileId"] for stage in stages)}
         if wanted - self._profiles.tasks.keys():
             environment = self.read(f"{api}/environment")  # long: asked once
             if environment is not None:
-                self._profiles = demand.profiles(environment)
+                self._profiles = figures.profiles(environment)
 
     def _follow(self, stages: list[dict[str, Any]], now_s: float) -> None:
         running = {_key(stage) for stage in stages if stage["numActiveTasks"]}
@@ -93,24 +93,26 @@ class Application:
 
     def _waiting(self, api: str, app: Mapping[str, Any]) -> Iterator[Demand]:
         if not app["cores"] and self._profiles.executor:
-            yield demand.executor_demand(app, self._profiles)
+            yield figures.executor_demand(app, self._profiles)
         page = api.partition("/api/")[0]
         log = self.read_text(f"{page}/log?logType=driver.log&byteLength={_LOG_TAIL_BYTES}")
-        for barrier, tried_again in demand.barriers(log or ""):
+        for barrier, tried_again in figures.barriers(log or ""):
             self._barriers[barrier.job] = barrier
             if not tried_again:
                 del self._barriers[barrier.job]
         for job in list(self._barriers):
             if self.read(f"{api}/jobs/{job}") is not None:  # it has started
                 del self._barriers[job]
-        yield from (demand.barrier_demand(each, self._profiles) for each in self._barriers.values())
+        yield from (
+            figures.barrier_demand(each, self._profiles) for each in self._barriers.values()
+        )
 
     def _without_room(self, stages: list[dict[str, Any]]) -> Iterator[Demand]:
-        found = (demand.without_room(stage, self._profiles) for stage in stages)
+        found = (figures.without_room(stage, self._profiles) for stage in stages)
         return (each for each in found if each is not None)
 
     def _remaining_s(self, stage: dict[str, Any], now_s: float) -> float:
-        return demand.remaining_s(stage, now_s - self._started_s.get(_key(stage), now_s))
+        return figures.remaining_s(stage, now_s - self._started_s.get(_key(stage), now_s))
 
     def _used_cpus(self, stage: dict[str, Any]) -> float:
         cpus = self._profiles.task(stage["resourceProfileId"]).get("CPU", 1.0)

@@ -14,11 +14,9 @@ from itertools import pairwise
 from pathlib import Path
 
 from ebbtide.infra.errors import Problem
-from ebbtide.infra.frameworks.spark import java
+from ebbtide.infra.frameworks.spark.config import java
 from ebbtide.infra.models.phases import Reason
 
-EVENT_LOGS = "driver/eventlog"
-"""The folder among artifacts where drivers write what happened, for Spark's history server."""
 _OURS = (
     *("spark.master", "spark.remote", "spark.api.mode", "spark.submit.deployMode"),
     *("spark.driver.host", "spark.driver.bindAddress", "spark.driver.port", "spark.driver.memory"),
@@ -61,7 +59,7 @@ def folder(environ: Mapping[str, str]) -> Path | None:
     return Path(named) if named else Path(home) / "conf" if home else None
 
 
-def users_settings(environ: Mapping[str, str]) -> dict[str, str]:
+def settings(environ: Mapping[str, str]) -> dict[str, str]:
     """What passes of the user's own ``spark-defaults.conf``.
 
     Raises:
@@ -74,11 +72,11 @@ def users_settings(environ: Mapping[str, str]) -> dict[str, str]:
         text = (place / _FILE).read_bytes()[:_MAX_BYTES].decode()
     except (OSError, UnicodeError) as error:
         raise UnreadableError(f"{place / _FILE} cannot be read: {error}") from None
-    found = dict(_settings(text, place / _FILE))
+    found = dict(_lines(text, place / _FILE))
     return {name: value for name, value in found.items() if not is_ours(name)}
 
 
-def users_logging(environ: Mapping[str, str]) -> str | None:
+def logging(environ: Mapping[str, str]) -> str | None:
     """The user's own ``log4j2.properties``; None for none."""
     place = folder(environ)
     try:
@@ -94,7 +92,7 @@ def classpath(environ: Mapping[str, str]) -> str:
     return os.pathsep.join(filter(None, own))
 
 
-def _settings(text: str, file: Path) -> Iterator[tuple[str, str]]:
+def _lines(text: str, file: Path) -> Iterator[tuple[str, str]]:
     """Names and values of Java's properties format, with its comments and continued lines."""
     whole = re.sub(r"(?<!\\)((?:\\\\)*)\\\n[ \t]*", r"\1", text.replace("\r\n", "\n"))
     for line in map(str.lstrip, whole.split("\n")):
@@ -146,7 +144,7 @@ def refusals(environ: Mapping[str, str]) -> list[Problem]:
     """What is in the user's files and variables that would govern the cluster, or break it."""
     problems = []
     try:
-        users_settings(environ)
+        settings(environ)
     except UnreadableError as error:
         hint = "mend the file, or let SPARK_CONF_DIR name another folder"
         problems.append(Problem(Reason.OPTION_INVALID, str(error), hint))
@@ -167,8 +165,8 @@ def _set_by_variables(environ: Mapping[str, str]) -> Iterable[tuple[str, str]]:
             if is_ours(name):
                 yield variable, name
     variable = "PYSPARK_SUBMIT_ARGS"
-    words = _words(environ.get(variable, ""))
-    for word, following in pairwise([*words, ""]):
+    arguments = _split(environ.get(variable, ""))
+    for word, following in pairwise([*arguments, ""]):
         flag, joined, value = word.partition("=")
         setting = (value if joined else following).partition("=")[0]
         # A master is another thing: it is told, or led to the cluster. See ``driver``.
@@ -180,7 +178,7 @@ def _set_by_variables(environ: Mapping[str, str]) -> Iterable[tuple[str, str]]:
             yield variable, "all settings (--properties-file)"
 
 
-def _words(arguments: str) -> list[str]:
+def _split(arguments: str) -> list[str]:
     try:
         return shlex.split(arguments)
     except ValueError:  # PySpark says so itself
