@@ -8,12 +8,12 @@ and load are asked of the head, and the stop signal of a worker starts its drain
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, cast
 
 from ebbtide.infra.errors import Problem
-from ebbtide.infra.frameworks.plan import ClusterPlan, MemberAddress, SecretFile
+from ebbtide.infra.frameworks.plan import ClusterPlan, MemberAddress, MemberPaths, SecretFile
 from ebbtide.infra.models.cluster import ClusterSpec
 from ebbtide.infra.models.demand import Amounts, DemandFigures
 from ebbtide.infra.models.job import JobSpec
@@ -95,6 +95,9 @@ class Framework(Protocol):
     distinct_hosts: bool
     """Whether each worker must have a host of its own: its head tells workers apart by nothing
     else. Pods have; a platform that runs several on one machine gives each an address."""
+    history: str
+    """The folder below ``MemberPaths.artifacts`` that ``history_server`` shows; empty when what is
+    kept is pages and texts, which need no server."""
 
     def problems(self, python: str) -> list[Problem]:
         """Why it cannot be used by the interpreter of this process; empty when it can.
@@ -121,6 +124,13 @@ class Framework(Protocol):
 
         Returns:
             Every reason; empty when there is none.
+        """
+        ...
+
+    def foreign(self, environ: Iterable[str]) -> frozenset[str]:
+        """The variables among these that would govern life, address or membership of a cluster.
+
+        Members and driver do not get the user's; ``--env`` refuses them.
         """
         ...
 
@@ -185,6 +195,21 @@ class Framework(Protocol):
 
     def hello(self, python: str) -> tuple[str, ...]:
         """The command line of the built-in job with this interpreter."""
+        ...
+
+    def history_server(self, paths: MemberPaths, at: MemberAddress) -> ProcessSpec | None:
+        """The framework's own server of ``history``, for a run that has been released.
+
+        It says where it answers as a head does, and lets in who knows the secret in
+        ``door.SECRET_FILE`` of ``paths.secrets``; it may write there.
+
+        Args:
+            paths: where it finds what is kept, and its own things.
+            at: where it listens.
+
+        Returns:
+            The process; None for a framework without ``history``.
+        """
         ...
 
 

@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 from ebbtide.infra.errors import EbbError, Problem
+from ebbtide.infra.files.kept import KeptFile
 from ebbtide.infra.files.private import private_folder, private_opener, write_private
 from ebbtide.infra.files.tails import Tail
 from ebbtide.infra.frameworks import door
@@ -29,8 +30,8 @@ from ebbtide.infra.models.phases import Reason, Step
 from ebbtide.infra.models.records import Cluster, RunLimits
 from ebbtide.infra.platforms.base import HeldResource, Login
 from ebbtide.infra.platforms.local import marks
-from ebbtide.infra.platforms.local.layout import Layout
-from ebbtide.infra.platforms.local.logs import log_files
+from ebbtide.infra.platforms.local.layout import ARTIFACTS, Layout
+from ebbtide.infra.platforms.local.logs import OUTPUT, kept_files, log_files
 from ebbtide.infra.platforms.local.neighbours import neighbours
 from ebbtide.infra.platforms.local.pool import free_room
 from ebbtide.infra.platforms.local.problems import framework_problems, machine_problems
@@ -258,7 +259,15 @@ class LocalPlatform:
 
     def fetch_output(self, run: RunName) -> Path:
         """The program wrote it on this machine: the folder itself."""
-        return self.settings.run_folder(run) / "output"
+        return self.settings.run_folder(run) / OUTPUT
+
+    def fetch_artifacts(self, run: RunName) -> Path:
+        """The members wrote it on this machine: the folder itself."""
+        return self.settings.run_folder(run) / ARTIFACTS
+
+    def kept(self, run: RunName) -> tuple[KeptFile, ...]:
+        """From the run's folder."""
+        return tuple(kept_files(self.settings.run_folder(run)))
 
     def nodes(self, pool: NodePool) -> tuple[Node, ...]:
         """This machine; what is held of it are the pool's shares."""
