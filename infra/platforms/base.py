@@ -9,11 +9,13 @@ from __future__ import annotations
 import importlib
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, cast
 
 from ebbtide.infra.errors import Problem
+from ebbtide.infra.files.kept import KeptFile
 from ebbtide.infra.models.cluster import ClusterView
 from ebbtide.infra.models.hardware import Node, NodePool
 from ebbtide.infra.models.ids import ClusterId, RunName
@@ -120,6 +122,24 @@ class Platform(Protocol):
 
     def attach_autoscaler(self, cluster: ClusterId) -> None:
         """Step 5: from now on the policy of the spec decides the number of workers."""
+        ...
+
+    def attach_stdin(self, run: RunName, stdin: int) -> AbstractContextManager[None]:
+        """Let a run's own program, when it is started, read a file of this process.
+
+        A program that is started before the block is entered or after it is left, and every one of
+        a run that nobody attaches to, reads the end of a file at once. A fresh attempt's program is
+        attached too: it reads a regular file from where the first one began, and anything else from
+        where the one before has stopped. A platform that can hand over the file itself does; any
+        other copies it, and then reads ahead of the program.
+
+        Args:
+            run: its name; it need not have a cluster yet.
+            stdin: the number of the open file; it stays the caller's to close.
+
+        Returns:
+            A context manager, for as long as programs of the run may be started.
+        """
         ...
 
     def start_job(self, cluster: ClusterId, *, then_release: bool = False) -> None:
@@ -244,8 +264,8 @@ class Platform(Protocol):
 
         Args:
             run: its name.
-            source: ``job``; the name of a program on a held cluster; or ``head``, ``worker-0`` and
-                so on.
+            source: ``job``; the name of a program on a held cluster; ``head``, ``worker-0`` and so
+                on; or the name of any other file of ``kept``.
 
         Returns:
             ``stdout`` and ``stderr`` of the job or a program; ``text`` for any other.
@@ -259,6 +279,20 @@ class Platform(Protocol):
         """Return the folder on this machine with what a run's program wrote into its output folder.
 
         It is fetched when it lies elsewhere, and need not exist when nothing was written.
+        """
+        ...
+
+    def fetch_artifacts(self, run: RunName) -> Path:
+        """Return the folder on this machine with what head, workers and driver left to look at.
+
+        See ``MemberPaths.artifacts``. It is fetched when it lies elsewhere, and need not exist.
+        """
+        ...
+
+    def kept(self, run: RunName) -> tuple[KeptFile, ...]:
+        """List what a run leaves to look at, also while it goes on; fetches nothing.
+
+        Logs come first, then what programs wrote, then artifacts, without empty and hidden ones.
         """
         ...
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -44,6 +45,12 @@ PRINTER = """
     import sys
     print("out")
     print("err", file=sys.stderr)
+    """
+
+
+READER = """
+    import sys
+    sys.stdout.write(sys.stdin.read())
     """
 
 
@@ -248,10 +255,40 @@ def test_logs_of_the_job_grow_with_what_it_prints_and_stay_after_release(
     assert b"".join(again["stdout"].pieces()) == b"out\n"
 
 
+@pytest.mark.parametrize(("attached", "heard"), [(True, b"heard\n"), (False, b"")])
+def test_program_reads_what_is_attached_to_its_run_and_else_the_end_of_a_file(
+    bench: Bench, tmp_path: Path, attached: bool, heard: bytes
+) -> None:
+    (tmp_path / "said").write_bytes(b"heard\n")
+    with (tmp_path / "said").open("rb") as said, contextlib.ExitStack() as stack:
+        if attached:
+            stack.enter_context(bench.platform.attach_stdin(bench.spec.name, said.fileno()))
+        bench.run_to_the_end(script(tmp_path, READER))
+    assert bench.platform.logs(bench.spec.name, "job")["stdout"].read() == heard
+
+
 def test_a_log_that_does_not_exist_is_refused_with_those_that_do(bench: Bench) -> None:
     with pytest.raises(ConfigurationError) as refused:
         bench.platform.logs(bench.spec.name, "wroker-0")
     assert "job" in refused.value.problems[0].hint
+
+
+def test_what_a_run_leaves_is_listed_and_each_of_it_can_be_opened(
+    bench: Bench, tmp_path: Path
+) -> None:
+    assert bench.platform.kept(bench.spec.name) == ()
+    bench.run_to_the_end(script(tmp_path, WRITER))
+    kept = {file.name: file for file in bench.platform.kept(bench.spec.name)}
+    assert {"stdout", "stderr", "supervisor", "output/x"} <= kept.keys()
+    assert kept["output/x"].bytes_ == len("written")
+    (stream,) = bench.platform.logs(bench.spec.name, "output/x").values()
+    assert stream.read() == b"written"
+    bench.platform.fetch_output(bench.spec.name)
+    assert kept["output/x"].path.read_text() == "written"
+
+
+def test_artifacts_can_be_fetched_also_where_there_are_none(bench: Bench) -> None:
+    assert not any(bench.platform.fetch_artifacts(bench.spec.name).glob("*"))
 
 
 def test_a_platform_that_can_run_a_spec_has_no_problem_with_it(bench: Bench) -> None:

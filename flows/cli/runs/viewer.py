@@ -8,6 +8,7 @@ from collections.abc import Callable
 from itertools import islice
 from typing import Any
 
+from ebbtide.flows.cli.runs.stdin import Stdin
 from ebbtide.flows.cli.screen import Screen, TextScreen
 from ebbtide.flows.cli.streams import silence_closed_pipes
 from ebbtide.flows.launch import Flow
@@ -21,6 +22,7 @@ from ebbtide.infra.models.phases import ExitCode, Reason, Step
 from ebbtide.infra.models.records import Event, EventKind
 from ebbtide.infra.models.resources import format_duration
 from ebbtide.infra.platforms.base import HeldResource, load_platform
+from ebbtide.infra.presentation.kept_text import kept_line
 from ebbtide.infra.presentation.receipt_text import short_line
 from ebbtide.infra.records.store import RunStore
 from ebbtide.infra.settings import Settings
@@ -37,14 +39,22 @@ class Viewer:
     """Shows one run until it has ended."""
 
     def __init__(
-        self, settings: Settings, store: RunStore, spec: RunSpec, flow: Flow, screen: Screen
+        self,
+        settings: Settings,
+        store: RunStore,
+        spec: RunSpec,
+        flow: Flow,
+        screen: Screen,
+        stdin: Stdin | None = None,
     ):
+        """``stdin`` is what the program reads too; None when it does not."""
         self._settings = settings
         self._store = store
         self._spec = spec
         self._platform = load_platform(spec.platform, settings, store)
         self._flow = flow
         self._screen = screen
+        self._stdin = stdin or Stdin()
         self._logs = self._platform.logs(spec.name, "job")
         self._seen = 0
         self._last_step_at = wall_s()
@@ -163,11 +173,12 @@ class Viewer:
         if not sys.stdin.isatty() or not isinstance(self._screen, TextScreen):
             return "s"
         question = "\n  The run goes on.   [s] stop and release   [d] detach   [c] continue  "
-        self._screen.ask(question)
-        try:
-            answer = sys.stdin.readline().strip().lower()
-        except (OSError, KeyboardInterrupt):
-            return "s"
+        with self._stdin.kept_for_us():
+            self._screen.ask(question)
+            try:
+                answer = sys.stdin.readline().strip().lower()
+            except (OSError, KeyboardInterrupt):
+                return "s"
         return answer[:1] if answer[:1] in ("d", "c") else "s"
 
     def _finish(self) -> int:
@@ -203,7 +214,9 @@ class Viewer:
         else:
             first = f"{facts['phase']}: {facts['reason']} · {facts['detail']}"
         more = f"Logs   ebb logs {self._spec.name}      Why   ebb why {self._spec.name}"
-        return [first, *self._receipt_lines(), more, *self._server_lines(), f"Held now: {held}"]
+        kept = f"Kept   {kept_line(self._spec.name, self._platform.kept(self._spec.name))}"
+        lines = [first, *self._receipt_lines(), more, kept, *self._server_lines()]
+        return [*lines, f"Held now: {held}"]
 
     def _receipt_lines(self) -> list[str]:
         receipt = receipt_of(self._store, self._spec.name)

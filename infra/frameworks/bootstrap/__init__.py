@@ -8,10 +8,11 @@ Does not belong here: what is done to a framework (``<framework>.driver``), and 
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import PurePath
 
 NOTES = "EBB_NOTES"
@@ -58,6 +59,29 @@ def note(kind: str, **data: object) -> None:
 def bridged() -> bool:
     """Whether ``--bridge`` was given."""
     return os.environ.get(BRIDGE) == "1"
+
+
+def note_at_exit(unfinished: Callable[[], int], wait: str) -> None:
+    """Note, when this program ends by itself, how many of its tasks have not ended.
+
+    Args:
+        unfinished: counts them. It is called before what the framework does at exit, when this is
+            called after the framework was imported.
+        wait: how a program waits for them, in code; RUN stands for the run's name.
+    """
+    atexit.register(_note_unfinished, unfinished, wait, os.getpid())
+
+
+def _note_unfinished(unfinished: Callable[[], int], wait: str, pid: int) -> None:
+    if os.getpid() != pid:
+        return
+    try:
+        count = unfinished()
+    except Exception as error:
+        note("hook-failed", what=repr(error))
+        return
+    if count > 0:
+        note("unfinished", count=count, wait=wait)
 
 
 def hook_environment(

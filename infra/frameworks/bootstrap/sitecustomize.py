@@ -19,14 +19,17 @@ if TYPE_CHECKING:
 _HOOK = "EBB_HOOK"
 """The framework of the program's cluster; set beside the PYTHONPATH and taken away here."""
 
-_HOOKS = {
-    "dask": {"dask": "install_without_client", "distributed": "install"},
-    "ray": {"ray": "install"},
-    "spark": {"pyspark": "install"},
+_HOOKS: "dict[str, dict[str, tuple[str, ...]]]" = {
+    "dask": {
+        "dask": ("driver.install_without_client",),
+        "distributed": ("driver.install", "unfinished.watch"),
+    },
+    "ray": {"ray": ("driver.install", "unfinished.watch")},
+    "spark": {"pyspark": ("driver.install", "unfinished.watch")},
 }
-"""Framework, package of it, and the function of ``ebbtide.infra.frameworks.<framework>.driver``
-that is called once the program has imported that package; one that is not there is not called.
-Dask's first is called while ``distributed``, which imports ``dask``, may be only half there."""
+"""Framework, package of it, and the functions in ``ebbtide.infra.frameworks.<framework>`` that are
+called once the program has imported that package; one that is not there is not called. Dask's
+first is called while ``distributed``, which imports ``dask``, may be only half there."""
 
 
 class _Finder:
@@ -75,22 +78,23 @@ class _Finder:
             load(module)
             if module.__name__ == name and self._waits_for.get(name):
                 loader.__dict__.pop("exec_module", None)
-                self._install(self._waits_for.pop(name))
+                for function in self._waits_for.pop(name):
+                    self._call(*function.split("."))
 
         try:
             loader.exec_module = exec_module
         except AttributeError:  # one that takes none, as that of frozen modules
             del self._waits_for[name]
 
-    def _install(self, function: str) -> None:
-        """Call our function for the package; whatever is wrong with it is not the program's."""
+    def _call(self, module: str, function: str) -> None:
+        """Call a function of ours; whatever is wrong with it is not the program's."""
+        base = "ebbtide.infra.frameworks"
         try:
-            base = "ebbtide.infra.frameworks"
             note = getattr(_module(base + ".bootstrap"), "note")  # noqa: B009
         except Exception:  # no ebbtide in this Python, or another one
             return
         try:
-            ours = _module(base + "." + self._framework + ".driver")
+            ours = _module(base + "." + self._framework + "." + module)
             getattr(ours, function, lambda: None)()
         except Exception as error:
             note("hook-failed", what=repr(error))

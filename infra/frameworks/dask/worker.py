@@ -21,6 +21,7 @@ import os
 import signal
 import sys
 import time
+import warnings
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -30,11 +31,14 @@ from distributed.comm import CommClosedError
 from distributed.core import Status
 
 from ebbtide.infra.frameworks.dask.configuration import DEFAULTS, OURS
+from ebbtide.infra.processes.environment import give_back_to_tasks
 
 logger = logging.getLogger("distributed.ebb")
 
 _FIRST_PAUSE_S = 0.02
 _LONGEST_PAUSE_S = 0.1
+_NOT_OF_TASKS = ("asyncio", "dask", "distributed", "tornado")
+"""What runs beside tasks in this process."""
 
 
 class Backoff:
@@ -140,6 +144,16 @@ def configure() -> None:
                 os.environ.setdefault(name, str(value))
 
 
+def let_tasks_have_their_python() -> None:
+    """What the user set for any Python, PYTHONWARNINGS above all; Dask itself obeys none of it."""
+    give_back_to_tasks(os.environ)
+    users = os.environ.get("PYTHONWARNINGS")
+    if users:
+        warnings._processoptions(users.split(","))  # type: ignore[attr-defined]
+        for package in _NOT_OF_TASKS:
+            warnings.filterwarnings("default", module=rf"{package}(\.|$)")
+
+
 async def main(settings: dict[str, Any]) -> None:
     """Serve until drained, closed, or left by the head."""
     configure()
@@ -157,6 +171,7 @@ async def main(settings: dict[str, Any]) -> None:
         death_timeout=settings["head_wait_s"],
     )
     await worker
+    let_tasks_have_their_python()
     finished = asyncio.create_task(worker.finished())
     stopping = asyncio.create_task(stop.wait())
     await asyncio.wait([finished, stopping], return_when=asyncio.FIRST_COMPLETED)

@@ -93,7 +93,9 @@ def test_a_python_that_shall_be_isolated_is_left_alone(place: Path, flag: str) -
 
 OURS = """
 import sys, types
-sys.modules["ebbtide.infra.frameworks.spark.driver"] = types.SimpleNamespace(install=lambda: {body})
+base = "ebbtide.infra.frameworks.spark"
+sys.modules[base + ".driver"] = types.SimpleNamespace(install=lambda: {body})
+sys.modules[base + ".unfinished"] = types.SimpleNamespace(watch=lambda: None)
 """
 
 
@@ -154,6 +156,15 @@ def test_notes_are_lines_of_json(place: Path, monkeypatch: pytest.MonkeyPatch) -
 def test_a_note_that_nobody_wants_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(bootstrap.NOTES, raising=False)
     bootstrap.note("own-cluster")
+
+
+@pytest.mark.parametrize(("count", "noted"), [("2", [2]), ("0", []), ("1 / 0", [])])
+def test_tasks_that_are_left_at_the_end_are_noted(
+    place: Path, count: str, noted: list[int]
+) -> None:
+    code = "from ebbtide.infra.frameworks.bootstrap import note_at_exit\n"
+    python(place, code + f"note_at_exit(lambda: {count}, 'wait')")
+    assert [each["count"] for each in notes(place) if each["kind"] == "unfinished"] == noted
 
 
 def test_bridging_is_told_to_the_program(place: Path) -> None:

@@ -17,6 +17,8 @@ from ebbtide.infra.platforms.local.layout import Layout
 from ebbtide.infra.platforms.local.metrics import TreeMeter
 from ebbtide.infra.platforms.local.processes import ProcessContext
 from ebbtide.infra.platforms.local.supervisor.driver.hook import hook_variables
+from ebbtide.infra.platforms.local.supervisor.driver.stdin import ProgramStdin
+from ebbtide.infra.platforms.local.supervisor.driver.use import ClusterUse
 from ebbtide.infra.platforms.local.supervisor.limits.bounds import Bounds
 from ebbtide.infra.platforms.local.supervisor.limits.output import OutputWatch
 from ebbtide.infra.platforms.local.supervisor.limits.work import WorkWatch
@@ -30,7 +32,10 @@ from ebbtide.infra.platforms.local.supervisor.usage import HeldShare, Load, Usag
 from ebbtide.infra.policy.demand import Wanted
 from ebbtide.infra.policy.diagnosis import fix_for
 from ebbtide.infra.policy.scaling import targets_text
-from ebbtide.infra.processes.environment import member_environment, user_environment
+from ebbtide.infra.processes.environment import (
+    member_environment,
+    program_environment,
+)
 from ebbtide.infra.records.ledger import Ledger
 from ebbtide.infra.waiting import now_s
 
@@ -68,6 +73,8 @@ class ClusterController:
         self._out_of_memory = ""
         self._measured_s = 0.0
         self._opened_s = 0.0
+        self._use: ClusterUse | None = None
+        self._stdin = ProgramStdin(context.place, context.reporter)
         if context.plan is not None:
             self._create_members(context.plan)
 
@@ -151,11 +158,13 @@ class ClusterController:
 
     def _create_members(self, plan: ClusterPlan) -> None:
         context, cluster = self.context, self.spec.cluster
-        environment = _member_environment(self.spec)
+        environment = member_environment(os.environ, self.spec.added_env)
         self.members = Members(plan, context.layout, context.place, environment, context.reporter)
         self.scaler = Scaler(
             cluster.policy, self.members, cluster.pool, context.ledger, context.reporter
         )
+        if context.driver is not None:
+            self._use = ClusterUse(self.spec, context.driver, context.reporter)
         self.demand = DemandWatch(cluster, self.members.framework, context.reporter)
 
     def _open(self) -> None:
@@ -193,7 +202,8 @@ class ClusterController:
 
     def _run(self, driver: Driver) -> None:
         if not driver.running and not self._job_over:
-            driver.start(self._environment(driver.job, self.context.place))
+            with self._stdin.opened() as stdin:
+                driver.start(self._environment(driver.job, self.context.place), stdin)
             self.reporter.update(job=driver.view)
             if driver.view.ended_at is None:
                 self.reporter.event(
@@ -202,7 +212,9 @@ class ClusterController:
             else:
                 self.reporter.job_ended(driver.view)
         elif driver.poll(self._out_of_memory):
-            self.reporter.job_ended(driver.view)
+            if self._use is not None and self.members is not None:
+                self._use.at_the_end(self.members.ask())
+            self.reporter.job_ended(driver.view, self._stdin.hint(driver.view))
 
     def _collect_exited(self) -> None:
         if self.members is None or self.scaler is None:
@@ -220,7 +232,8 @@ class ClusterController:
         elif gone.out_of_memory:
             self._say_out_of_memory("worker", gone.out_of_memory)
         else:
-            self.reporter.event(EventKind.WARNING, f"{gone.name} died and is replaced")
+            message = f"{gone.name} died and is replaced: it {gone.how}"
+            self.reporter.event(EventKind.WARNING, message)
 
     def _say_out_of_memory(self, who: str, where: str) -> None:
         self._out_of_memory = where
@@ -280,6 +293,8 @@ class ClusterController:
         driver = self.driver
         if driver is not None and driver.running and driver.meter is not None:
             driver.meter.sample(now_s())
+            if self._use is not None and self.members is not None:
+                self._use.while_running(self.members.status)
             self._check_driver_memory(driver)
             self._work.judge_time(driver, self.members.status if self.members else None)
 
@@ -344,15 +359,8 @@ class ClusterController:
         )
 
     def _environment(self, job: JobSpec, place: ProcessContext) -> dict[str, str]:
-        environment = user_environment(os.environ)
-        environment.update(job.env)
+        environment = program_environment(os.environ, job.env)
         environment.update(self.reporter.view.driver_env)
-        environment["PYTHONUNBUFFERED"] = "1"  # what it prints is seen when it is printed
         environment["EBB_OUTPUT_DIR"] = str(place.logs / "output")
         environment.update(hook_variables(self.spec, place, environment))
         return environment
-
-
-def _member_environment(spec: RunSpec) -> dict[str, str]:
-    """For head and workers: the user's, because tasks read it; secrets too, for the same reason."""
-    return {**member_environment(os.environ), **(spec.job.env if spec.job else {})}
