@@ -62,6 +62,13 @@ def test_what_goes_past_the_runs_cluster_is_noted(given: Outcome) -> None:
     assert found(given)["local-cluster"]["where"] != found(given)["plain"]["where"]
 
 
+def test_what_its_tasks_did_is_kept_as_a_page(given: Outcome) -> None:
+    page = (given.folder / "artifacts" / "head" / "task-stream.html").read_text()
+    assert page.startswith("<!doctype html>")
+    assert '"names":["square"' in page
+    assert '"lanes":["worker-' in page
+
+
 @pytest.mark.parametrize("name", [*OWN, "other-address"])
 def test_bridge_leads_it_to_the_runs_cluster(bridged: Outcome, name: str) -> None:
     the_runs = found(bridged)["local-cluster"]["where"]
