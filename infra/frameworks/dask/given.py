@@ -113,7 +113,7 @@ class EbbCluster(Cluster):
         return NoOpAwaitable() if self.asynchronous else None
 
     def adapt(
-        self, *how: Any, minimum: int = 0, maximum: float = math.inf, **more: Any
+        self, *how: Any, minimum: int | None = 0, maximum: float | None = math.inf, **more: Any
     ) -> Adapting:
         """Ask for at least ``minimum`` workers; beyond that the run adapts by itself.
 
@@ -127,8 +127,8 @@ class EbbCluster(Cluster):
             What a program may stop without an effect.
         """
         del how, more
-        limit = bounds()[1]
-        self._want("cluster.adapt", int(minimum))
+        limit, minimum, maximum = bounds()[1], int(minimum or 0), maximum or math.inf
+        self._want("cluster.adapt", minimum)
         if minimum <= limit < maximum < math.inf:
             say(f"cluster.adapt(maximum={maximum:g}): {_allows(int(maximum))}")
         elif maximum < limit:
@@ -158,7 +158,8 @@ class EbbCluster(Cluster):
             if before is not None:
                 await before.close()
             if workers:
-                self._asking = await self._asked(kind, workers)
+                with suppress(OSError):  # a head that has gone gives none
+                    self._asking = await self._asked(kind, workers)
 
     async def _asked(self, kind: str, workers: int) -> Comm:
         comm = await connect(address(), **self._connection)
