@@ -230,7 +230,9 @@ class Members:
         return replace(found, in_vain=deaths.in_vain)
 
     def _start(self, role: str, name: str, what: ProcessSpec) -> subprocess.Popen[bytes]:
-        environment = {**what.defaults, **self._environment, **what.env}
+        # What a task printed is in the log also when its worker is killed, as by every release.
+        defaults = {"PYTHONUNBUFFERED": "1", **what.defaults}
+        environment = {**defaults, **self._environment, **what.env}
         # Relative paths in tasks mean what they mean in the program: see JobSpec.workdir.
         cwd = Path(self.plan.workdir) if role == "worker" else Path("/")
         return processes.start(self._place, role, name, what.argv, environment, cwd)
