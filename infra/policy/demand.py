@@ -21,7 +21,11 @@ from ebbtide.infra.models.resources import format_duration, format_memory
 CPU, MEMORY = "CPU", "memory"
 _TINY = 1e-6
 """Frameworks count in floating point: 0.1 ten times shall fit in 1."""
-_UNIT_NAMES = {"placement group": "bundle", "barrier stage": "slot"}
+_UNIT_NAMES = {
+    "placement group": "bundle",
+    "barrier stage": "slot",
+    "request_resources": "bundle",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

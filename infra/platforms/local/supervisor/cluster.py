@@ -30,7 +30,7 @@ from ebbtide.infra.platforms.local.supervisor.scaling.scaler import Scaler
 from ebbtide.infra.platforms.local.supervisor.status import StatusReporter
 from ebbtide.infra.platforms.local.supervisor.usage import HeldShare, Load, UsageRecorder
 from ebbtide.infra.policy.demand import Wanted
-from ebbtide.infra.policy.diagnosis import fix_for
+from ebbtide.infra.policy.explain.diagnosis import fix_for
 from ebbtide.infra.policy.scaling import targets_text
 from ebbtide.infra.processes.environment import (
     member_environment,
@@ -360,6 +360,8 @@ class ClusterController:
 
     def _environment(self, job: JobSpec, place: ProcessContext) -> dict[str, str]:
         environment = program_environment(os.environ, job.env)
+        if self.members is not None:
+            environment = self.members.without_foreign(environment)
         environment.update(self.reporter.view.driver_env)
         environment["EBB_OUTPUT_DIR"] = str(place.logs / "output")
         environment.update(hook_variables(self.spec, place, environment))

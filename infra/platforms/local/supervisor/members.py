@@ -24,8 +24,8 @@ from ebbtide.infra.platforms.local import layout, processes
 from ebbtide.infra.platforms.local.metrics import TreeMeter
 from ebbtide.infra.platforms.local.supervisor.status import StatusReporter
 from ebbtide.infra.policy.attempts import EarlyDeaths
-from ebbtide.infra.policy.known import known
-from ebbtide.infra.policy.telling import death, telling_line
+from ebbtide.infra.policy.explain.known import known
+from ebbtide.infra.policy.explain.telling import death, telling_line
 from ebbtide.infra.processes.identity import signal_quietly
 from ebbtide.infra.waiting import now_s
 
@@ -229,10 +229,15 @@ class Members:
         found = _failure(step, reason, so_far + deaths.sentence, deaths.said[-1])
         return replace(found, in_vain=deaths.in_vain)
 
+    def without_foreign(self, environ: Mapping[str, str]) -> dict[str, str]:
+        """An environment without what the user has in it for some other cluster."""
+        foreign = self.framework.foreign(environ)
+        return {name: value for name, value in environ.items() if name not in foreign}
+
     def _start(self, role: str, name: str, what: ProcessSpec) -> subprocess.Popen[bytes]:
         # What a task printed is in the log also when its worker is killed, as by every release.
         defaults = {"PYTHONUNBUFFERED": "1", **what.defaults}
-        environment = {**defaults, **self._environment, **what.env}
+        environment = {**self.without_foreign({**defaults, **self._environment}), **what.env}
         # Relative paths in tasks mean what they mean in the program: see JobSpec.workdir.
         cwd = Path(self.plan.workdir) if role == "worker" else Path("/")
         return processes.start(self._place, role, name, what.argv, environment, cwd)
