@@ -79,6 +79,8 @@ def _take_option(argument: str, queue: list[str], found: RunArguments) -> None:
             queue.pop(0)  # of the option that was meant: it is no program
     elif equals:
         _keep(name, value, found)
+    elif OPTIONS[name].switch:
+        _keep(name, "yes", found)
     elif queue:
         _keep(name, queue.pop(0), found)
     else:
@@ -88,7 +90,8 @@ def _take_option(argument: str, queue: list[str], found: RunArguments) -> None:
 
 def _meant_value(name: str) -> bool:
     """Whether the option that this is a misspelling of wants a value."""
-    return nearest(name, (*OPTIONS, *_SWITCHES)) in OPTIONS
+    meant = OPTIONS.get(nearest(name, (*OPTIONS, *_SWITCHES)) or "")
+    return meant is not None and not meant.switch
 
 
 def _keep(name: str, value: str, found: RunArguments) -> None:
@@ -129,7 +132,8 @@ def usage() -> str:
         "",
     ]
     for option in OPTIONS.values():
-        lines.append(f"  {f'--{option.name} {option.metavar}':<32} {_help_of(option)}")
+        value = f"[={option.metavar}]" if option.switch else f" {option.metavar}"
+        lines.append(f"  {f'--{option.name}{value}':<32} {_help_of(option)}")
     lines += [
         f"  {'--detach':<32} return at once; the run goes on in the background",
         f"  {'--plan':<32} show what would be made, and make nothing",

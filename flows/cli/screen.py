@@ -142,6 +142,8 @@ class TextScreen:
         elif kind in (EventKind.WARNING, EventKind.ATTEMPT):
             mark, style = _MARKS["warning"]
             self._print(f"  {mark} {message}", style)
+            if event.data.get("hint"):
+                self._print(f"      fix   {event.data['hint']}")
 
     def waiting(self, message: str) -> None:
         """Show a live line on a terminal; elsewhere a line whenever it has changed."""

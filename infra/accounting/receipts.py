@@ -17,7 +17,7 @@ Does not belong here: printing, drawing, deciding what to advise.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import pairwise
 from pathlib import PurePath
@@ -27,6 +27,7 @@ from ebbtide.infra.models.job import RunSpec
 from ebbtide.infra.models.records import EventKind, Run
 from ebbtide.infra.models.usage import Sample, Span
 from ebbtide.infra.policy.advice import Figures, advise
+from ebbtide.infra.policy.cluster_use import unused_advice
 from ebbtide.infra.records.store import RunStore
 from ebbtide.infra.waiting import wall_s
 
@@ -132,6 +133,8 @@ class Record:
     samples: Sequence[Sample] = ()
     marks: Sequence[tuple[str, float]] = ()
     """Step and Unix time of each step that was done or failed, in order."""
+    unused: str = ""
+    """What to do about a cluster that ran no task; empty when it ran some, or nobody knows."""
 
 
 def receipt_of(store: RunStore, run: RunName) -> Receipt | None:
@@ -140,9 +143,10 @@ def receipt_of(store: RunStore, run: RunName) -> Receipt | None:
     spans = store.spans(run)
     if found is None or not spans:
         return None
-    events = [e for e in store.events(run) if e.kind in _STEP_ENDS]
-    marks = [(event.step, event.at) for event in events if event.step]
-    return settle(_record(found, spans, store.samples(run), marks))
+    events = store.events(run)
+    marks = [(e.step, e.at) for e in events if e.kind in _STEP_ENDS and e.step]
+    record = _record(found, spans, store.samples(run), marks)
+    return settle(replace(record, unused=unused_advice(events)))
 
 
 def receipts_since(store: RunStore, at: float) -> list[Receipt]:
@@ -169,7 +173,7 @@ def settle(record: Record) -> Receipt:
         total=total,
         steps=_steps(record),
         static=_static(record),
-        advice=advise(_figures(record)),
+        advice=record.unused or advise(_figures(record)),
     )
 
 

@@ -34,6 +34,9 @@ class ProcessSpec:
 
     argv: tuple[str, ...]
     env: dict[str, str] = field(default_factory=dict)
+    """What makes it a member of its cluster: stronger than anything the user has set."""
+    defaults: dict[str, str] = field(default_factory=dict)
+    """Only for variables that the user has not set."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +95,8 @@ class Framework(Protocol):
     name: str
     package: str
     """What an interpreter must be able to import."""
+    connect: str
+    """How a program connects to the cluster, in code: for a user whose program does not."""
     distinct_hosts: bool
     """Whether each worker must have a host of its own: its head tells workers apart by nothing
     else. Pods have; a platform that runs several on one machine gives each an address."""
@@ -110,13 +115,17 @@ class Framework(Protocol):
         """Versions of what it needs, for ``ebb doctor``; asked when there are no problems."""
         ...
 
-    def refusals(self, spec: ClusterSpec, job: JobSpec | None, python: str) -> list[Problem]:
+    def refusals(
+        self, spec: ClusterSpec, job: JobSpec | None, python: str, environ: Mapping[str, str]
+    ) -> list[Problem]:
         """Why this cluster, or this program on it, could never work.
 
         Args:
             spec: the cluster.
             job: the program; None for a session.
             python: the path of the interpreter of this process, which members run with.
+            environ: the user's environment with ``--env`` on top, as members and driver get it:
+                for configuration that was left there and cannot be overridden.
 
         Returns:
             Every reason; empty when there is none.

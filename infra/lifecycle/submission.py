@@ -107,7 +107,7 @@ def spec_for(
         import_path=request.import_path,
     )
     spec = build_run_spec(ask)
-    problems = load_platform(spec.platform, load_settings(environ)).problems(spec)
+    problems = load_platform(spec.platform, load_settings(environ)).problems(spec, environ)
     if problems:
         raise ConfigurationError(problems)
     return replace(spec, name=runs.free_name(store, spec.name))

@@ -7,6 +7,7 @@ adopted.
 from __future__ import annotations
 
 import importlib
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -77,11 +78,14 @@ class Platform(Protocol):
 
     name: str
 
-    def problems(self, spec: RunSpec | None = None) -> list[Problem]:
+    def problems(
+        self, spec: RunSpec | None = None, environ: Mapping[str, str] = os.environ
+    ) -> list[Problem]:
         """Find out why this platform cannot run a spec; asked before anything is made.
 
         Args:
             spec: what is to be run; None: whatever it is.
+            environ: of the process that asks; the program's is what the user had of it.
 
         Returns:
             All that is wrong, each with what to do; empty when it can.

@@ -82,7 +82,10 @@ def diagnose(story: Story) -> Diagnosis:
     if story.reason is not None:
         return _failed(story, story.reason)
     cause = "it succeeded" if story.phase.ended else f"it is {story.phase.value.lower()}"
-    return Diagnosis(f"{cause}; {_where_time_went(story)}", None, _times(story), "")
+    trouble = [event for event in story.events if event.kind in _TROUBLE]
+    messages = dict.fromkeys(event.message for event in trouble)
+    fix = "; ".join(dict.fromkeys(hint for e in trouble if (hint := e.data.get("hint"))))
+    return Diagnosis(f"{cause}; {_where_time_went(story)}", None, (*messages, *_times(story)), fix)
 
 
 def fix_for(reason: Reason) -> str:

@@ -27,6 +27,7 @@ class ClusterOptions(TypedDict, total=False):
     scale_down_window: str
     env: Mapping[str, str]
     secret: str | Sequence[str]
+    bridge: bool | str
     tag: str | Sequence[str]
     owner: str
     workdir: str

@@ -15,6 +15,8 @@ from ebbtide.infra.request.hints import did_you_mean
 RESERVED_VARIABLES = (
     "EBB_CLUSTER",
     "EBB_HOME",
+    "EBB_HOOK",
+    "EBB_NOTES",
     "EBB_OUTPUT_DIR",
     "EBB_PROCESS",
     "EBB_ROLE",
@@ -24,6 +26,11 @@ RESERVED_VARIABLES = (
 
 _MIN_OUTPUT_BYTES = 2**20
 _MIN_PROCESSES = 10
+
+_SWITCH = {
+    **dict.fromkeys(("yes", "true", "on", "1"), True),
+    **dict.fromkeys(("no", "false", "off", "0"), False),
+}
 
 RETRY_REASONS = ("capacity", "infra", "job")
 
@@ -45,6 +52,14 @@ def parse_choice(*known: str) -> Callable[[str], str]:
         raise ValueError(f"{text!r} is not one of {', '.join(known)}; {hint}")
 
     return parse
+
+
+def parse_switch(text: str) -> bool:
+    """On or off, in any of the words that people use for it."""
+    word = text.strip().lower()
+    if word not in _SWITCH:
+        raise ValueError(f"{text!r} is neither yes nor no; write one of them")
+    return _SWITCH[word]
 
 
 def parse_percent(text: str) -> float:

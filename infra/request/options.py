@@ -28,6 +28,7 @@ from ebbtide.infra.request.option_values import (
     parse_processes,
     parse_retry,
     parse_run_name,
+    parse_switch,
     parse_variable_name,
     parse_word,
 )
@@ -49,6 +50,8 @@ class Option:
     """For an option that may be repeated: what its values together become."""
     separator: str = ""
     """What stands between the parts when they are given as a list in ebb.yaml or Python."""
+    switch: bool = False
+    """Whether the flag alone means yes; a value then needs an equals sign."""
 
     @property
     def repeatable(self) -> bool:
@@ -255,6 +258,14 @@ _TABLE = (
         help="pass on this variable of the shell, never written to disk; may be repeated",
         collect=distinct,
         separator=",",
+    ),
+    Option(
+        name="bridge",
+        parse=parse_switch,
+        default="no",
+        metavar="yes|no",
+        help="lead clusters that the program makes for itself, like local[*], to the run's own",
+        switch=True,
     ),
     _option("name", parse_run_name, None, "NAME", "name of the run; generated when not given"),
     Option(

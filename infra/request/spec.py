@@ -79,6 +79,8 @@ def build_run_spec(ask: RequestContext) -> RunSpec:
         job=job,
         workdir="" if job else _workdir(ask, options),
         import_path=ask.import_path,
+        bridge=options["bridge"],
+        env={} if job else options["env"],
         limits=_limits(options, cluster),
         retry=RetryPolicy(reasons=options["retry"], attempts=options["attempts"]),
         lease_s=options["lease"],

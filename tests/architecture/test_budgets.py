@@ -18,6 +18,7 @@ _OWN_PACKAGE_PARTS = 4
 # Registries name what they load, and load it when asked for.
 _REGISTRIES = (
     "ebbtide.infra.frameworks.base",
+    "ebbtide.infra.frameworks.bootstrap",  # in the program: it imports ours where that is there
     "ebbtide.infra.frameworks.dask",  # its own package, only when a client is asked for
     "ebbtide.infra.frameworks.ray",
     "ebbtide.infra.frameworks.spark",

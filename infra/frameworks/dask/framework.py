@@ -41,6 +41,7 @@ class Dask:
     name = "dask"
     package = "distributed"
     history = ""
+    connect = "Client() without arguments"
     distinct_hosts = False
 
     def problems(self, python: str) -> list[Problem]:
@@ -59,9 +60,11 @@ class Dask:
         """Dask's version."""
         return f"distributed {version('distributed')}"
 
-    def refusals(self, spec: ClusterSpec, job: JobSpec | None, python: str) -> list[Problem]:
+    def refusals(
+        self, spec: ClusterSpec, job: JobSpec | None, python: str, environ: Mapping[str, str]
+    ) -> list[Problem]:
         """A program with another Python: what it sends to workers would not be read there."""
-        del spec
+        del spec, environ
         return mismatch(job, "distributed", python, python_parts=2)
 
     def prepare(self, plan: ClusterPlan) -> tuple[SecretFile, ...]:
@@ -83,10 +86,8 @@ class Dask:
             "memory_limit_bytes": tier.resources.memory_bytes,
         }
         memory = {f"DASK_DISTRIBUTED__WORKER__MEMORY__{k}": v for k, v in _MEMORY.items()}
-        env = {
-            **_tls(plan),
-            **_scratch(plan),
-            **_imports(plan),
+        env = {**_tls(plan), **_scratch(plan), **_imports(plan)}
+        defaults = {
             **memory,
             # As Dask's nanny does before a worker starts: one thread a task, memory given back.
             "OMP_NUM_THREADS": "1",
@@ -94,7 +95,8 @@ class Dask:
             "OPENBLAS_NUM_THREADS": "1",
             "MALLOC_TRIM_THRESHOLD_": "65536",
         }
-        return ProcessSpec(argv=_argv(plan.paths.python, "worker", json.dumps(settings)), env=env)
+        argv = _argv(plan.paths.python, "worker", json.dumps(settings))
+        return ProcessSpec(argv=argv, env=env, defaults=defaults)
 
     def status(self, head: HeadInfo, hosts: Mapping[str, str]) -> FrameworkStatus | None:
         """Asked over HTTP; the scheduler knows its workers' names."""

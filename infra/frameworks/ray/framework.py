@@ -44,6 +44,7 @@ class Ray:
     name = "ray"
     package = "ray"
     history = ""
+    connect = "ray.init() without arguments"
     distinct_hosts = False
 
     def problems(self, python: str) -> list[Problem]:
@@ -57,8 +58,11 @@ class Ray:
         """Ray's version."""
         return f"ray {version('ray')}"
 
-    def refusals(self, spec: ClusterSpec, job: JobSpec | None, python: str) -> list[Problem]:
+    def refusals(
+        self, spec: ClusterSpec, job: JobSpec | None, python: str, environ: Mapping[str, str]
+    ) -> list[Problem]:
         """A tier that is too small; a program with another Python: Ray wants it the same."""
+        del environ
         return [*too_small(spec), *mismatch(job, "ray", python, python_parts=3)]
 
     def prepare(self, plan: ClusterPlan) -> tuple[SecretFile, ...]:
@@ -75,7 +79,7 @@ class Ray:
             "object_store_bytes": HEAD_STORE_BYTES,
         }
         argv = _argv(plan.paths.python, "head", json.dumps(settings))
-        return ProcessSpec(argv=argv, env={**_environment(plan, at), **_scratch(plan)})
+        return ProcessSpec(argv=argv, env=_environment(plan, at), defaults=_scratch(plan))
 
     def worker(self, plan: ClusterPlan, name: str, at: MemberAddress) -> ProcessSpec:
         """One node, sized by its tier."""
@@ -87,12 +91,10 @@ class Ray:
             "memory_bytes": task_bytes(tier),
             "object_store_bytes": store_bytes(tier),
         }
-        env = {
-            **_environment(plan, at),
-            **_scratch(plan),
-            "RAY_CLOUD_INSTANCE_ID": name,  # by which the head's answers name it
-        }
-        return ProcessSpec(argv=_argv(plan.paths.python, "worker", json.dumps(settings)), env=env)
+        # The variable is that by which the head's answers name it.
+        env = {**_environment(plan, at), "RAY_CLOUD_INSTANCE_ID": name}
+        argv = _argv(plan.paths.python, "worker", json.dumps(settings))
+        return ProcessSpec(argv=argv, env=env, defaults=_scratch(plan))
 
     def status(self, head: HeadInfo, hosts: Mapping[str, str]) -> FrameworkStatus | None:
         """Asked over HTTP; the GCS knows the workers' names."""

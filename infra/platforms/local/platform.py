@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 from ebbtide.infra.errors import EbbError, Problem
@@ -60,9 +61,11 @@ class LocalPlatform:
         self.settings = settings
         self.ledger = store if isinstance(store, Ledger) else Ledger(settings.home)
 
-    def problems(self, spec: RunSpec | None = None) -> list[Problem]:
+    def problems(
+        self, spec: RunSpec | None = None, environ: Mapping[str, str] = os.environ
+    ) -> list[Problem]:
         """Of this machine, and of the framework that is installed beside us."""
-        return machine_problems() + (framework_problems(spec) if spec is not None else [])
+        return machine_problems() + (framework_problems(spec, environ) if spec else [])
 
     def cluster_id(self, run: RunName, attempt: int) -> ClusterId:
         """Such as ``copper-heron-1``: a retry of the same attempt finds what is there."""
@@ -153,6 +156,9 @@ class LocalPlatform:
         found = self.ledger.cluster(cluster)
         if found is None or found.released or not self._unowned(found):
             return False
+        again = self.ledger.cluster(cluster)  # its owner may have released it meanwhile, and gone
+        if again is None or again.released:
+            return False
         return not self.sweep(cluster)
 
     def login(self, cluster: ClusterId) -> Login | None:
@@ -214,9 +220,12 @@ class LocalPlatform:
         return overdue or not self.supervised(cluster.id)
 
     def orphans(self) -> tuple[ClusterId, ...]:
-        """Clusters with something alive, or a row, and nobody living who will release them."""
-        in_ledger = {found.id for found in self.ledger.living_clusters()}
+        """Clusters with something alive, or a row, and nobody living who will release them.
+
+        The machine first: a cluster is in the ledger before anything of it is made.
+        """
         on_machine = {held.cluster for held in self.held()}
+        in_ledger = {found.id for found in self.ledger.living_clusters()}
         owned = {
             process.cluster
             for process in marks.marked(self.settings.home)
@@ -225,8 +234,16 @@ class LocalPlatform:
         return tuple(
             cluster
             for cluster in sorted((in_ledger | on_machine) - owned)
-            if cluster not in in_ledger or not self.supervised(cluster)
+            if self._left_behind(cluster)
         )
+
+    def _left_behind(self, cluster: ClusterId) -> bool:
+        """Whether it is still there when its owner is not: that may just have released it."""
+        if self.supervised(cluster):
+            return False
+        found = self.ledger.cluster(cluster)
+        recorded = found is not None and not found.released
+        return recorded or bool(self.held(cluster))
 
     def logs(self, run: RunName, source: str) -> dict[str, Tail]:
         """From the run's folder."""

@@ -60,7 +60,14 @@ def test_word_after_another_unknown_option_is_the_program(name: str) -> None:
 
 @pytest.mark.parametrize("name", list(OPTIONS))
 def test_help_names_every_option(name: str) -> None:
-    assert f"--{name} " in usage()
+    value = "[=" if OPTIONS[name].switch else " "
+    assert f"--{name}{value}" in usage()
+
+
+@pytest.mark.parametrize(("flag", "value"), [("--bridge", "yes"), ("--bridge=no", "no")])
+def test_switch_takes_no_word_from_the_program(flag: str, value: str) -> None:
+    found = parse_run([flag, "train.py"])
+    assert (found.argv, found.options) == (("train.py",), {"bridge": value})
 
 
 @pytest.mark.parametrize(

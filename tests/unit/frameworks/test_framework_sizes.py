@@ -71,5 +71,5 @@ def test_program_with_a_python_that_lacks_the_framework_is_refused(
     bare.chmod(0o755)
     job = JobSpec(argv=(str(bare), "x.py"), workdir="/")
     large = cluster_spec(framework, tier=tier(4000), head_tier=tier(4000))
-    (problem,) = load_framework(framework).refusals(large, job, sys.executable)
+    (problem,) = load_framework(framework).refusals(large, job, sys.executable, {})
     assert problem.summary.startswith(f"{bare} has no ")

@@ -35,7 +35,7 @@ def test_defaults_are_the_documented_ones() -> None:
         "start-within": 900.0, "time-limit": None, "idle-release": 600.0,
         "idle-action": "release", "retry": ("capacity", "infra"), "attempts": 3,
         "platform": "local", "lease": 30.0, "tag": (), "owner": None,
-        "max-output": 2**30, "max-processes": "auto",
+        "max-output": 2**30, "max-processes": "auto", "bridge": False,
     }  # fmt: skip
 
 
@@ -77,6 +77,9 @@ def test_the_strongest_source_wins(given: dict[str, Any], workers: tuple[int, in
         ("max-processes", "none", None),
         ("idle-release", "never", None),
         ("idle-action", "warn", "warn"),
+        ("bridge", "yes", True),
+        ("bridge", True, True),
+        ("bridge", "0", False),
         ("retry", "never", ()),
         ("retry", "job,capacity", ("capacity", "job")),
         ("retry", ["infra"], ("infra",)),
@@ -106,7 +109,7 @@ def test_values(name: str, given: Any, value: Any) -> None:
         ("name", "My Run"), ("name", "-x"), ("name", "a" * 41), ("tier", ""),
         ("tier", ["a", "b"]), ("env", "A"), ("env", "1A=2"), ("env", ["EBB_CLUSTER=mine"]),
         ("secret", "not-a-name"), ("max-output", "1GB"), ("max-output", "5Ki"),
-        ("max-processes", "9"), ("max-processes", "many"),
+        ("max-processes", "9"), ("max-processes", "many"), ("bridge", "maybe"),
     ],
 )  # fmt: skip
 def test_a_bad_value_is_a_problem_with_a_hint(name: str, bad: Any) -> None:

@@ -17,6 +17,8 @@ from ebbtide.infra.platforms.local.layout import Layout
 from ebbtide.infra.platforms.local.metrics import TreeMeter
 from ebbtide.infra.platforms.local.processes import ProcessContext
 from ebbtide.infra.platforms.local.supervisor.bounds import Bounds
+from ebbtide.infra.platforms.local.supervisor.driver.hook import hook_variables
+from ebbtide.infra.platforms.local.supervisor.driver.use import ClusterUse
 from ebbtide.infra.platforms.local.supervisor.members import Exit, Members
 from ebbtide.infra.platforms.local.supervisor.output import OutputWatch
 from ebbtide.infra.platforms.local.supervisor.program import Driver
@@ -26,7 +28,11 @@ from ebbtide.infra.platforms.local.supervisor.status import StatusReporter
 from ebbtide.infra.platforms.local.supervisor.usage import HeldShare, Load, UsageRecorder
 from ebbtide.infra.policy.diagnosis import fix_for
 from ebbtide.infra.policy.limits import LimitsWatch, Verdict
-from ebbtide.infra.processes.environment import member_environment, user_environment
+from ebbtide.infra.processes.environment import (
+    OUTPUT_DIR,
+    member_environment,
+    program_environment,
+)
 from ebbtide.infra.records.ledger import Ledger
 from ebbtide.infra.waiting import now_s
 
@@ -63,6 +69,7 @@ class ClusterController:
         self._out_of_memory = ""
         self._measured_s = 0.0
         self._opened_s = 0.0
+        self._use: ClusterUse | None = None
         if context.plan is not None:
             self._create_members(context.plan)
 
@@ -146,11 +153,13 @@ class ClusterController:
 
     def _create_members(self, plan: ClusterPlan) -> None:
         context, cluster = self.context, self.spec.cluster
-        environment = _member_environment(self.spec)
+        environment = member_environment(os.environ, self.spec.added_env)
         self.members = Members(plan, context.layout, context.place, environment, context.reporter)
         self.scaler = Scaler(
             cluster.policy, self.members, cluster.pool, context.ledger, context.reporter
         )
+        if context.driver is not None:
+            self._use = ClusterUse(self.spec, context.driver, context.reporter)
 
     def _open(self) -> None:
         self._opened_s = now_s()
@@ -199,6 +208,8 @@ class ClusterController:
             else:
                 self.reporter.job_ended(driver.view)
         elif driver.poll(self._out_of_memory):
+            if self._use is not None and self.members is not None:
+                self._use.at_the_end(self.members.ask())
             self.reporter.job_ended(driver.view)
 
     def _collect_exited(self) -> None:
@@ -276,6 +287,8 @@ class ClusterController:
         driver = self.driver
         if driver is not None and driver.running and driver.meter is not None:
             driver.meter.sample(now_s())
+            if self._use is not None and self.members is not None:
+                self._use.while_running(self.members.status)
             self._check_driver_memory(driver)
             self._check_limits(driver)
 
@@ -351,18 +364,8 @@ class ClusterController:
         )
 
     def _environment(self, job: JobSpec, place: ProcessContext) -> dict[str, str]:
-        environment = user_environment(os.environ)
-        environment.update(job.env)
+        environment = program_environment(os.environ, job.env)
         environment.update(self.reporter.view.driver_env)
-        environment["PYTHONUNBUFFERED"] = "1"  # what it prints is seen when it is printed
-        environment["EBB_OUTPUT_DIR"] = str(place.logs / "output")
+        environment[OUTPUT_DIR] = str(place.logs / "output")
+        environment.update(hook_variables(self.spec, place, environment))
         return environment
-
-
-def _member_environment(spec: RunSpec) -> dict[str, str]:
-    """For head and workers: the user's, because tasks read it; secrets too, for the same reason.
-
-    A task's last words are in the log also when its worker is killed, as every release does.
-    """
-    users = {**member_environment(os.environ), **(spec.job.env if spec.job else {})}
-    return {"PYTHONUNBUFFERED": "1", **users}

@@ -131,14 +131,18 @@ class Members:
         """Find the head, ask it who has registered, and fail what takes too long."""
         if self.head_info is None:
             self._look_for_head()
-        if self.head_info is None:
-            return
-        hosts = {worker.host: worker.name for worker in self.workers.values()}
-        status = self.framework.status(self.head_info, hosts)
+        status = self.ask()
         if status is not None:
             self.status = status
             for worker in self.workers.values():
                 worker.joined = worker.joined or worker.name in status.workers
+
+    def ask(self) -> FrameworkStatus | None:
+        """What the head says now; None when it does not answer, or is not there yet."""
+        if self.head_info is None:
+            return None
+        hosts = {worker.host: worker.name for worker in self.workers.values()}
+        return self.framework.status(self.head_info, hosts)
 
     def exited_workers(self) -> list[Exit]:
         """Workers that have ended since the last call."""
@@ -210,7 +214,7 @@ class Members:
         return " / ".join(lines[-3:])
 
     def _start(self, role: str, name: str, what: ProcessSpec) -> subprocess.Popen[bytes]:
-        environment = {**self._environment, **what.env}
+        environment = {**what.defaults, **self._environment, **what.env}
         # Relative paths in tasks mean what they mean in the program: see JobSpec.workdir.
         cwd = Path(self.plan.workdir) if role == "worker" else Path("/")
         return processes.start(self._place, role, name, what.argv, environment, cwd)

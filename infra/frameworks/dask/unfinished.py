@@ -1,0 +1,45 @@
+"""In the program: how many of its tasks have not ended when it ends by itself."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from ebbtide.infra.frameworks.bootstrap import note_at_exit
+
+_ANSWER_TIMEOUT_S = 2
+_STATES = ("waiting", "no-worker", "queued", "processing")
+
+
+def watch() -> None:
+    """Count them when the program ends."""
+    printed = "what they have printed is in ebb logs RUN --from worker-0"
+    note_at_exit(unfinished, f"client.gather(futures); {printed}")
+
+
+def unfinished() -> int:
+    """Tasks of the run's cluster that have not ended; 0 when no client is connected to it.
+
+    The scheduler knows them all, also those that ``fire_and_forget`` was said of. It forgets the
+    others as soon as their client has gone, so that this is asked before.
+    """
+    from distributed.client import Client
+
+    for client in tuple(Client._instances):
+        if client.status == "running" and not client.asynchronous and _is_the_runs(client):
+            return int(
+                client.sync(
+                    client._run_on_scheduler, count_unfinished, callback_timeout=_ANSWER_TIMEOUT_S
+                )
+            )
+    return 0
+
+
+def count_unfinished(dask_scheduler: Any) -> int:
+    """In the scheduler: count the tasks that are still to end."""
+    return sum(task.state in _STATES for task in dask_scheduler.tasks.values())
+
+
+def _is_the_runs(client: Any) -> bool:
+    address = client.scheduler.address if client.scheduler is not None else ""
+    return bool(address) and address == os.environ.get("DASK_SCHEDULER_ADDRESS")

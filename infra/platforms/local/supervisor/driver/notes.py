@@ -1,0 +1,46 @@
+"""What the hook in a program has noted, read from its file: plain values, whatever is in there."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from ebbtide.infra.policy.cluster_use import Notes
+
+_MAX_BYTES = 2**16
+_LONGEST = 200
+
+
+def read_notes(file: Path) -> Notes:
+    """All that was noted so far; of each kind the last. The program could write there as well."""
+    found: dict[str, dict[str, Any]] = {}
+    for line in _lines(file):
+        found[str(line.get("kind"))] = line
+    unfinished = found.get("unfinished", {})
+    count = unfinished.get("count", 0)
+    return Notes(
+        own_cluster=_text(found.get("own-cluster", {}).get("what")),
+        unfinished=count if isinstance(count, int) else 0,
+        wait=_text(unfinished.get("wait")),
+    )
+
+
+def _lines(file: Path) -> Iterator[dict[str, Any]]:
+    try:
+        with file.open("rb") as opened:
+            data = opened.read(_MAX_BYTES)
+    except OSError:
+        return
+    for line in data.splitlines():
+        try:
+            value = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(value, dict):
+            yield value
+
+
+def _text(value: object) -> str:
+    return value[:_LONGEST] if isinstance(value, str) else ""
