@@ -79,11 +79,6 @@ class FrameworkStatus:
     demand: DemandFigures = field(default_factory=DemandFigures)
     """What waits, for the autoscaler."""
 
-    @property
-    def has_work(self) -> bool:
-        """Whether anything runs or waits."""
-        return self.running + self.queued > 0
-
 
 class Framework(Protocol):
     """How one framework's processes are started, asked and drained.

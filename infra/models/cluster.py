@@ -9,6 +9,9 @@ from ebbtide.infra.models.ids import ClusterId, RunName
 from ebbtide.infra.models.phases import Reason, Step
 from ebbtide.infra.models.resources import Resources
 
+SCALE_ON = ("cpu", "memory", "demand")
+"""What workers may be added for."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AutoscalePolicy:
@@ -24,6 +27,11 @@ class AutoscalePolicy:
     """Stabilisation: the largest proposal of this window wins, so a dip removes nobody."""
     tolerance: float = 0.1
     """No change while usage / target is within 1 ± this; the HPA's default."""
+    scale_on: tuple[str, ...] = SCALE_ON
+    """Of ``SCALE_ON``; the largest answer wins. Without ``demand``: the HPA's formula alone."""
+    target_backlog_s: float = 30.0
+    """Demand: workers are added when those there are need longer than this for their tasks. A
+    worker takes seconds to start here; on Kubernetes, where it may need a node, minutes."""
     sync_period_s: float = 3.0
     """How often the formula runs. The HPA has 15 s because it scrapes; here figures are at hand."""
 
@@ -38,6 +46,8 @@ class ClusterSpec:
     pool: NodePool
     """The pool both tiers are taken from."""
     policy: AutoscalePolicy
+    choice: tuple[HardwareTier, ...] = ()
+    """The tiers its workers could have had instead, in the catalog's order: for advice only."""
 
     @property
     def has_workers(self) -> bool:
@@ -82,6 +92,8 @@ class Failure:
     reason: Reason
     detail: str = ""
     hint: str = ""
+    in_vain: bool = False
+    """Whether it failed twice in the same way: neither the step nor a fresh cluster would do."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,6 +130,8 @@ class JobView:
     reason: Reason | None = None
     """Set when it was ended for a reason of ours: a limit, a cancel, out of memory."""
     detail: str = ""
+    """Of a program that failed by itself: the line of its stderr that tells why."""
+    hint: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,6 +149,8 @@ class ClusterView:
     workers_joined: int = 0
     workers_ready_at: float | None = None
     """When the first wanted number had registered with the head."""
+    cannot_run: str = ""
+    """What waits and can never run on this cluster, as a sentence; empty when there is none."""
     autoscaler_at: float | None = None
     driver_env: dict[str, str] = field(default_factory=dict)
     """What a program needs in its environment to find the cluster. Paths of secrets, no secrets."""

@@ -31,9 +31,12 @@ class Limits:
     time_limit_s: float | None = None
     """The program itself."""
     idle_release_s: float | None = 600.0
-    """The cluster had no work and the program used no CPU for this long."""
+    """The cluster ran no task and the program used no CPU for this long. Tasks that only wait are
+    no work: what cannot start may wait for ever."""
     idle_action: str = "release"
     """``release`` ends the run with JOB:IDLE; ``warn`` only says so."""
+    no_progress_s: float | None = 600.0
+    """Tasks ran, none ended and nobody used CPU for this long: it is said, once."""
     max_output_bytes: int | None = 2**30
     """Of all that program, head and workers print, so much is kept."""
     max_processes: int | None = 1000

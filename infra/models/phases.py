@@ -100,6 +100,7 @@ class Reason(StrEnum):
     OUT_OF_MEMORY = "JOB:OUT_OF_MEMORY"
     TIME_LIMIT = "JOB:TIME_LIMIT"
     IDLE = "JOB:IDLE"
+    CANNOT_RUN = "JOB:CANNOT_RUN"
     OUTPUT_INVALID = "JOB:OUTPUT_INVALID"
     OUTPUT_LIMIT = "JOB:OUTPUT_LIMIT"
     TOO_MANY_PROCESSES = "JOB:TOO_MANY_PROCESSES"
@@ -181,6 +182,9 @@ REASONS: dict[Reason, ReasonInfo] = {
         Phase.FAILED, "the program reached its time limit", ExitCode.TIMEOUT
     ),
     Reason.IDLE: ReasonInfo(Phase.FAILED, "the cluster had no work for too long", ExitCode.TIMEOUT),
+    Reason.CANNOT_RUN: ReasonInfo(
+        Phase.FAILED, "it waited for what no worker of this run can ever take", ExitCode.TIMEOUT
+    ),
     Reason.OUTPUT_INVALID: ReasonInfo(Phase.FAILED, "the output is not what was expected", 1),
     Reason.OUTPUT_LIMIT: ReasonInfo(Phase.FAILED, "it printed more than may be kept", 1),
     Reason.TOO_MANY_PROCESSES: ReasonInfo(Phase.FAILED, "it had more processes than allowed", 1),

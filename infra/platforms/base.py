@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, cast
@@ -121,6 +122,24 @@ class Platform(Protocol):
 
     def attach_autoscaler(self, cluster: ClusterId) -> None:
         """Step 5: from now on the policy of the spec decides the number of workers."""
+        ...
+
+    def attach_stdin(self, run: RunName, stdin: int) -> AbstractContextManager[None]:
+        """Let a run's own program, when it is started, read a file of this process.
+
+        A program that is started before the block is entered or after it is left, and every one of
+        a run that nobody attaches to, reads the end of a file at once. A fresh attempt's program is
+        attached too: it reads a regular file from where the first one began, and anything else from
+        where the one before has stopped. A platform that can hand over the file itself does; any
+        other copies it, and then reads ahead of the program.
+
+        Args:
+            run: its name; it need not have a cluster yet.
+            stdin: the number of the open file; it stays the caller's to close.
+
+        Returns:
+            A context manager, for as long as programs of the run may be started.
+        """
         ...
 
     def start_job(self, cluster: ClusterId, *, then_release: bool = False) -> None:

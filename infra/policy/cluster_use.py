@@ -111,7 +111,7 @@ class UseWatch:
 
     def _tell(self, notes: Notes, did: str, uses: str) -> Remark:
         self._told = True
-        own = f"; the program {uses} its own {notes.own_cluster}" if notes.own_cluster else ""
+        own = f"; the program {uses} {notes.own_cluster} instead" if notes.own_cluster else ""
         return Remark(message=f"the cluster {did}{own}", hint=self._hint(), unused=True)
 
     def _hint(self) -> str:

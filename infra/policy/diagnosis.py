@@ -32,6 +32,7 @@ _FIXES: dict[Reason, str] = {
     Reason.OUT_OF_MEMORY: "use a larger --tier, or smaller pieces of data at a time",
     Reason.TIME_LIMIT: "set a longer --time-limit, or use more workers (--workers 1..8)",
     Reason.IDLE: "end the program when its work is done, or set --idle-release never",
+    Reason.CANNOT_RUN: "choose a --tier (ebb tiers) or --workers that holds it, or ask for less",
     Reason.OUTPUT_LIMIT: "print less, or set a larger --max-output",
     Reason.TOO_MANY_PROCESSES: "start fewer processes, or set a larger --max-processes",
     Reason.OUTPUT_INVALID: "make the program write what its caller expects, then run it again",

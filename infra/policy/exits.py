@@ -35,6 +35,17 @@ def exit_sentence(code: int | None) -> str:
     return f"exited with {code}"
 
 
+def closed_stdin_hint(last_lines: str) -> str:
+    """What to do when the last a program wrote to stderr is that its stdin had ended; else empty.
+
+    For a program that was started with a closed standard input.
+    """
+    lines = last_lines.strip().splitlines()
+    if not lines or not lines[-1].startswith("EOFError"):
+        return ""
+    return "it read stdin, which only `ebb run` without --detach passes on; read a file instead"
+
+
 def _signal(number: int) -> tuple[str, str]:
     """Return the name of a signal, and what it often means; its number when it has no name."""
     try:

@@ -91,7 +91,7 @@ class LimitsWatch:
         Args:
             now_s: monotonic seconds.
             started_s: when the program started, on the same clock.
-            has_work: whether the cluster has tasks running or waiting.
+            has_work: whether the cluster runs tasks.
             driver_cores: cores that the program itself uses.
 
         Returns:

@@ -1,8 +1,9 @@
-"""When to add workers, when to let some go, and which: the HPA's formula as pure functions.
+"""When to add workers, when to let some go, and which: the HPA's formula, and demand beside it.
 
 On Kubernetes the HPA itself decides; here the same rules run on figures of process trees. They are
 those of kubernetes v1.34, pkg/controller/podautoscaler (replica_calculator.go, horizontal.go with
-behaviors), with one difference that is named where it is made.
+behaviors), with one difference that is named where it is made. What waits (``demand``) is a second
+answer; the larger one wins, up at once and down through the same window.
 
 Does not belong here: measuring, starting or stopping anything, reading a clock.
 """
@@ -16,7 +17,10 @@ from dataclasses import dataclass
 
 from ebbtide.infra.models.cluster import AutoscalePolicy, WorkerFigures
 from ebbtide.infra.models.resources import format_duration
+from ebbtide.infra.policy.demand import Wanted
 
+NO_DEMAND = Wanted()
+_METRIC_NAMES = {"cpu": "CPU", "memory": "memory"}
 _UP_PERIOD_S = 15.0
 _UP_MIN_STEP = 4
 _UP_FACTOR = 2.0
@@ -41,7 +45,7 @@ class Decision:
     reason: str
     """For people, with the numbers: ``CPU 97 %``, ``CPU 11 % for 10s``."""
     metric: str
-    """``cpu``, ``memory``, or empty when no metric decided."""
+    """``cpu``, ``memory``, ``demand``, or empty when none decided."""
     cpu_percent: float
     """Average over the ready workers."""
     memory_percent: float
@@ -61,8 +65,8 @@ class Leavers:
 class _Proposal:
     replicas: int
     metric: str
-    label: str
-    percent: float
+    text: str
+    """For people: ``CPU 97 %``."""
 
 
 def decide(
@@ -71,6 +75,7 @@ def decide(
     declared: int,
     state: ScalingState,
     now_s: float,
+    demand: Wanted = NO_DEMAND,
 ) -> Decision:
     """Decide how many workers there should be, from one look at all of them.
 
@@ -80,16 +85,19 @@ def decide(
         declared: how many are wanted now (``spec.replicas``).
         state: that of the previous decision; ``ScalingState()`` at first.
         now_s: monotonic seconds.
+        demand: what waits; counts when ``policy.scale_on`` says so.
 
     Returns:
         The decision, with its reason and the state for the next call.
     """
-    proposal = _largest(policy, workers, declared)
+    proposal = _largest(policy, workers, declared, demand)
     proposed = declared if proposal is None else proposal.replicas
     recent = _recent(policy, state, declared, now_s)
     desired = declared
     if proposed > declared:
-        desired = min(proposed, _rate_limit(declared, state, now_s))
+        # The HPA's limit is for figures that follow what it does; demand says what it needs.
+        asked = demand.workers if "demand" in policy.scale_on else 0
+        desired = max(asked, min(proposed, _rate_limit(declared, state, now_s)))
     elif proposed < declared:
         desired = min(declared, max(proposed, *(count for _, count in recent)))
     desired = max(policy.min_workers, min(policy.max_workers, desired))
@@ -125,23 +133,49 @@ def choose_leavers(workers: Sequence[WorkerFigures], count: int) -> Leavers:
     return Leavers(names=tuple(names), kept=tuple(kept))
 
 
+def targets_text(policy: AutoscalePolicy) -> str:
+    """What the number of workers follows, for people: ``80 % CPU, 80 % memory or demand``."""
+    texts = {
+        "cpu": f"{policy.target_cpu_percent:g} % CPU",
+        "memory": f"{policy.target_memory_percent:g} % memory",
+        "demand": "demand",
+    }
+    *first, last = [texts[what] for what in policy.scale_on]
+    return f"{', '.join(first)} or {last}" if first else last
+
+
 def _largest(
-    policy: AutoscalePolicy, workers: Sequence[WorkerFigures], declared: int
+    policy: AutoscalePolicy, workers: Sequence[WorkerFigures], declared: int, demand: Wanted
 ) -> _Proposal | None:
-    """Return the proposal of the metric that wants the largest number; None without figures."""
+    """Return the proposal that wants the largest number; None where nothing is known."""
+    by_use = max(_by_use(policy, workers, declared), key=_replicas, default=None)
+    if "demand" not in policy.scale_on:
+        return by_use
+    by_demand = _Proposal(demand.workers, "demand", demand.reason or "no demand")
+    if by_use is None and policy.scale_on != ("demand",) and demand.workers <= declared:
+        return None  # without figures it may grow, and nobody knows whether it may shrink
+    if by_use is None or by_demand.replicas > by_use.replicas:
+        return by_demand
+    return by_use
+
+
+def _by_use(
+    policy: AutoscalePolicy, workers: Sequence[WorkerFigures], declared: int
+) -> list[_Proposal]:
+    """Return what the metrics of the policy propose; nothing without figures."""
     ready = [worker for worker in workers if worker.ready]
     if not ready:
-        return None
-    unready = len(workers) - len(ready)
-    cpu = [worker.cpu_percent for worker in ready]
-    memory = [worker.memory_percent for worker in ready]
-    proposals = (
-        _propose("cpu", cpu, policy.target_cpu_percent, (unready, declared, policy.tolerance)),
-        _propose(
-            "memory", memory, policy.target_memory_percent, (unready, declared, policy.tolerance)
-        ),
-    )
-    return max(proposals, key=lambda proposal: proposal.replicas)
+        return []
+    rest = (len(workers) - len(ready), declared, policy.tolerance)
+    figures = {
+        "cpu": ([worker.cpu_percent for worker in ready], policy.target_cpu_percent),
+        "memory": ([worker.memory_percent for worker in ready], policy.target_memory_percent),
+    }
+    return [
+        _propose(metric, use, target, rest)
+        for metric, (use, target) in figures.items()
+        if metric in policy.scale_on
+    ]
 
 
 def _propose(
@@ -150,7 +184,6 @@ def _propose(
     """Return the number of workers one metric asks for, as GetResourceReplicas computes it."""
     unready, declared, tolerance = rest
     percent = _average(use)
-    label = "CPU" if metric == "cpu" else "memory"
     replicas = declared
     ratio = percent / target
     if unready and ratio > 1:
@@ -166,7 +199,11 @@ def _propose(
         replicas = declared
     elif not 1 - tolerance <= ratio <= 1 + tolerance:
         replicas = math.ceil(_tidy(ratio * len(use)))
-    return _Proposal(replicas, metric, label, percent)
+    return _Proposal(replicas, metric, f"{_METRIC_NAMES[metric]} {percent:.0f} %")
+
+
+def _replicas(proposal: _Proposal) -> int:
+    return proposal.replicas
 
 
 def _recent(
@@ -195,18 +232,18 @@ def _reason(
         if desired != declared:
             return f"outside of {policy.min_workers}..{policy.max_workers}"
         return "held: no worker has figures yet"
-    use = f"{proposal.label} {proposal.percent:.0f} %"
+    text = proposal.text
     if desired > declared:
-        return use
+        return text
     if desired < declared:
         if declared > policy.max_workers:
             return f"at most {policy.max_workers} workers are allowed"
-        return f"{use} for {format_duration(policy.scale_down_window_s)}"
+        return f"{text} for {format_duration(policy.scale_down_window_s)}"
     if proposal.replicas == declared:
-        return f"held: {use}, within tolerance"
+        return f"held: {text}" + (", within tolerance" if proposal.metric != "demand" else "")
     if proposal.replicas > declared:
-        return f"held: {use}, at the maximum"
-    return f"held: {use}, stabilising"
+        return f"held: {text}, at the maximum"
+    return f"held: {text}, stabilising"
 
 
 def _average(values: Sequence[float]) -> float:

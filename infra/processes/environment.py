@@ -15,10 +15,6 @@ from ebbtide.infra.files.private import UMASK
 
 CLUSTER, HOME, RUN, ROLE, PROCESS = "EBB_CLUSTER", "EBB_HOME", "EBB_RUN", "EBB_ROLE", "EBB_PROCESS"
 """A program inherits them, so none may be the variable of an option of a nested ``ebb run``."""
-OUTPUT_DIR = "EBB_OUTPUT_DIR"
-"""Where a program puts what shall be kept."""
-OURS = (CLUSTER, HOME, RUN, ROLE, PROCESS, OUTPUT_DIR)
-"""Whatever the user sets: a process of a run is found by them."""
 
 _USERS = "EBB_USER_"
 """Before the name of a variable of the user's while it passes through processes of ours, which must
@@ -33,8 +29,6 @@ USER_WORKDIR = f"{_USERS}WORKDIR"
 
 _NO_PROXY = ("no_proxy", "NO_PROXY")
 _THIS_MACHINE = "127.0.0.1,localhost,::1"
-_SEEN_AT_ONCE = {"PYTHONUNBUFFERED": "1"}
-"""What a Python prints is in the file when it is printed."""
 _REPLACED = {
     "TMPDIR": USER_TMPDIR,
     "EBB_WORKDIR": USER_WORKDIR,
@@ -80,17 +74,17 @@ def program_environment(environ: Mapping[str, str], wanted: Mapping[str, str]) -
     ``wanted`` is what ``--env`` adds; both win over our one default, that what a program prints is
     seen when it is printed.
     """
-    return {**_SEEN_AT_ONCE, **user_environment(environ), **wanted}
+    return {"PYTHONUNBUFFERED": "1", **user_environment(environ), **wanted}
 
 
 def member_environment(environ: Mapping[str, str], wanted: Mapping[str, str]) -> dict[str, str]:
     """For head and workers: the user's with ``--env`` on top, because tasks read it.
 
     They get their PYTHONPATH otherwise (see ``ClusterPlan``), and must not obey what governs a
-    Python: tasks have that from ``give_back_to_tasks``. A task's last words are in the log also
-    when its worker is killed, as in every release.
+    Python: tasks have that from ``give_back_to_tasks``. What a task printed is in the log also when
+    its worker is killed, as by every release.
     """
-    environment = {**_SEEN_AT_ONCE, **user_environment(environ), **wanted}
+    environment = {"PYTHONUNBUFFERED": "1", **user_environment(environ), **wanted}
     environment.pop("PYTHONPATH", None)
     _hold_back(environment, _GOVERN_PYTHON)
     return environment

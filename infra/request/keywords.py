@@ -24,6 +24,8 @@ class ClusterOptions(TypedDict, total=False):
     workers: int | str | tuple[int, int]
     target_cpu: float | str
     target_memory: float | str
+    scale_on: str | Sequence[str]
+    target_backlog: str
     scale_down_window: str
     env: Mapping[str, str]
     secret: str | Sequence[str]
@@ -35,6 +37,7 @@ class ClusterOptions(TypedDict, total=False):
     time_limit: str
     idle_release: str
     idle_action: str
+    no_progress: str
     max_output: str
     max_processes: str | int
     retry: str | Sequence[str]

@@ -54,6 +54,17 @@ def parse_choice(*known: str) -> Callable[[str], str]:
     return parse
 
 
+def parse_choices(*known: str) -> Callable[[str], tuple[str, ...]]:
+    """Return a parser of several of these texts with commas between, in the order given here."""
+    parse_one = parse_choice(*known)
+
+    def parse(text: str) -> tuple[str, ...]:
+        asked = [parse_one(word) for word in text.split(",")]
+        return tuple(word for word in known if word in asked)
+
+    return parse
+
+
 def parse_switch(text: str) -> bool:
     """On or off, in any of the words that people use for it."""
     word = text.strip().lower()
@@ -118,8 +129,7 @@ def parse_retry(text: str) -> tuple[str, ...]:
     """The families of failures to retry, in the order of ``RETRY_REASONS``; empty for ``never``."""
     if text.strip() == "never":
         return ()
-    asked = [parse_choice(*RETRY_REASONS)(word) for word in text.split(",")]
-    return tuple(reason for reason in RETRY_REASONS if reason in asked)
+    return parse_choices(*RETRY_REASONS)(text)
 
 
 def parse_run_name(text: str) -> str:

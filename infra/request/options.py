@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ebbtide.infra.errors import Problem
+from ebbtide.infra.models.cluster import SCALE_ON
 from ebbtide.infra.models.phases import Reason
 from ebbtide.infra.models.resources import parse_duration_s, parse_worker_range
 from ebbtide.infra.request.hints import did_you_mean, problem_from
@@ -21,6 +22,7 @@ from ebbtide.infra.request.option_values import (
     parse_assignment,
     parse_attempts,
     parse_choice,
+    parse_choices,
     parse_duration_or_never_s,
     parse_lease_s,
     parse_output_bytes,
@@ -235,6 +237,21 @@ _TABLE = (
         "PERCENT",
         "add workers when they use more than this of their memory",
     ),
+    Option(
+        name="scale-on",
+        parse=parse_choices(*SCALE_ON),
+        default=",".join(SCALE_ON),
+        metavar="WHAT",
+        help="what workers are added for; cpu,memory leaves out tasks that wait (demand)",
+        separator=",",
+    ),
+    _option(
+        "target-backlog",
+        parse_duration_s,
+        "30s",
+        "TIME",
+        "add workers when those there are need longer than this for the tasks that wait",
+    ),
     _option(
         "scale-down-window",
         parse_duration_s,
@@ -296,7 +313,7 @@ _TABLE = (
         parse_duration_or_never_s,
         "10m",
         "TIME",
-        "how long without work counts as idle; or never",
+        "how long without a running task counts as idle; or never",
     ),
     _option(
         "idle-action",
@@ -304,6 +321,13 @@ _TABLE = (
         "release",
         "WHAT",
         "what to do when idle: release the cluster, or warn",
+    ),
+    _option(
+        "no-progress",
+        parse_duration_or_never_s,
+        "10m",
+        "TIME",
+        "say so when tasks have run for so long, none ended and no CPU was used; or never",
     ),
     _option(
         "max-output",

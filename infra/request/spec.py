@@ -221,7 +221,14 @@ def _cluster(
             max_workers=max_workers,
             target_cpu_percent=options["target-cpu"],
             target_memory_percent=options["target-memory"],
+            scale_on=options["scale-on"],
+            target_backlog_s=options["target-backlog"],
             scale_down_window_s=options["scale-down-window"],
+        ),
+        choice=tuple(
+            other
+            for other in catalog.tiers
+            if other.pool == tier.pool and other.allows(options["framework"])
         ),
     )
 
@@ -236,6 +243,7 @@ def _limits(options: Mapping[str, Any], cluster: ClusterSpec) -> Limits:
         time_limit_s=options["time-limit"],
         idle_release_s=options["idle-release"],
         idle_action=options["idle-action"],
+        no_progress_s=options["no-progress"],
         max_output_bytes=options["max-output"],
         max_processes=processes,
     )

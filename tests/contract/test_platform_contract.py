@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -44,6 +45,12 @@ PRINTER = """
     import sys
     print("out")
     print("err", file=sys.stderr)
+    """
+
+
+READER = """
+    import sys
+    sys.stdout.write(sys.stdin.read())
     """
 
 
@@ -246,6 +253,18 @@ def test_logs_of_the_job_grow_with_what_it_prints_and_stay_after_release(
     assert streams["stdout"].read() == b"", "what was read is not given again"
     again = bench.platform.logs(bench.spec.name, "job")
     assert b"".join(again["stdout"].pieces()) == b"out\n"
+
+
+@pytest.mark.parametrize(("attached", "heard"), [(True, b"heard\n"), (False, b"")])
+def test_program_reads_what_is_attached_to_its_run_and_else_the_end_of_a_file(
+    bench: Bench, tmp_path: Path, attached: bool, heard: bytes
+) -> None:
+    (tmp_path / "said").write_bytes(b"heard\n")
+    with (tmp_path / "said").open("rb") as said, contextlib.ExitStack() as stack:
+        if attached:
+            stack.enter_context(bench.platform.attach_stdin(bench.spec.name, said.fileno()))
+        bench.run_to_the_end(script(tmp_path, READER))
+    assert bench.platform.logs(bench.spec.name, "job")["stdout"].read() == heard
 
 
 def test_a_log_that_does_not_exist_is_refused_with_those_that_do(bench: Bench) -> None:

@@ -10,7 +10,8 @@ from ebbtide.flows.cli.screen import program_text
 from ebbtide.infra.frameworks.base import WITHOUT_CLUSTER
 from ebbtide.infra.lifecycle.inventory import last_view
 from ebbtide.infra.lifecycle.reaper import lost_runs
-from ebbtide.infra.models.phases import ExitCode
+from ebbtide.infra.models.cluster import ClusterView
+from ebbtide.infra.models.phases import ExitCode, Reason
 from ebbtide.infra.models.records import Run
 from ebbtide.infra.models.resources import format_duration
 from ebbtide.infra.platforms.base import load_platforms
@@ -62,8 +63,8 @@ def _facts(store: RunStore, run: Run) -> dict[str, Any]:
     return {
         "run": run.name,
         "phase": run.phase.value,
-        "reason": run.reason.value if run.reason else (queue.reason.value if queue else None),
-        "why": run.detail or waits,
+        "reason": _reason(run, view),
+        "why": run.detail or waits or ("" if run.over else view.cannot_run),
         "program": program_text(spec),
         "framework": spec.cluster.framework,
         "tier": spec.cluster.tier.name,
@@ -77,6 +78,15 @@ def _facts(store: RunStore, run: Run) -> dict[str, Any]:
         "dashboard": view.dashboard or None,
         "prefect": run.prefect_url,
     }
+
+
+def _reason(run: Run, view: ClusterView) -> str | None:
+    """Why it ended; of one that goes on, why it waits."""
+    if run.over or run.reason:
+        return run.reason.value if run.reason else None
+    if view.queue:
+        return view.queue.reason.value
+    return Reason.CANNOT_RUN.value if view.cannot_run else None
 
 
 def _show(facts: list[dict[str, Any]], *, everything: bool) -> None:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 from ebbtide.flows.cli.arguments import RunArguments, parse_run, usage
+from ebbtide.flows.cli.runs.stdin import Stdin
 from ebbtide.flows.cli.runs.viewer import Viewer
 from ebbtide.flows.cli.screen import JsonScreen, Screen, TextScreen
 from ebbtide.flows.launch import launch
@@ -21,6 +24,7 @@ from ebbtide.infra.lifecycle.submission import RunRequest, spec_for
 from ebbtide.infra.models.codec import to_data
 from ebbtide.infra.models.job import RunSpec
 from ebbtide.infra.models.phases import ExitCode
+from ebbtide.infra.platforms.base import load_platform
 from ebbtide.infra.records import runs
 from ebbtide.infra.records.opening import open_store
 from ebbtide.infra.records.store import RunStore
@@ -37,18 +41,19 @@ def main(args: list[str]) -> int:
         return ExitCode.OK
     settings = load_settings()
     store = open_store(settings)
-    spec = _checked_spec(arguments, store)
+    spec = _checked_spec(arguments)
     if arguments.plan:
+        spec = replace(spec, name=runs.free_name(store, spec.name))
         return _print_plan(spec, as_json=arguments.json)
     _check_prefect(os.environ)
     return _run(settings, store, spec, arguments)
 
 
-def _checked_spec(arguments: RunArguments, store: RunStore) -> RunSpec:
+def _checked_spec(arguments: RunArguments) -> RunSpec:
     """Make the spec, or raise one error for all that is wrong: options, file and program."""
     try:
         request = RunRequest(argv=arguments.argv, options=arguments.options)
-        spec = spec_for(request, store, os.environ, Path.cwd())
+        spec = spec_for(request, os.environ, Path.cwd())
     except ConfigurationError as error:
         raise ConfigurationError([*arguments.problems, *error.problems]) from None
     if arguments.problems:
@@ -65,16 +70,21 @@ def _check_prefect(environ: Mapping[str, str]) -> None:
 
 def _run(settings: Settings, store: RunStore, spec: RunSpec, arguments: RunArguments) -> int:
     screen: Screen = JsonScreen() if arguments.json else TextScreen()
-    with _Interrupts() as interrupts:
+    with _Interrupts() as interrupts, contextlib.ExitStack() as attached:
         spec = runs.begin(store, spec)
         with runs.ended_when_it_fails(store, spec.name):
             screen.plan(spec)
+            stdin = Stdin()
+            if not arguments.detach:
+                platform = load_platform(spec.platform, settings, store)
+                attached.enter_context(stdin.passed_on(platform, spec.name))
         flow = launch(settings, store, spec, detach=arguments.detach)
         if arguments.detach:
             screen.detached(spec.name)
             return ExitCode.OK
         try:
-            return Viewer(settings, store, spec, flow, screen).follow(interrupts.pending)
+            viewer = Viewer(settings, store, spec, flow, screen, stdin)
+            return viewer.follow(interrupts.pending)
         except EbbError as error:  # the ledger cannot be read any more, say
             error.run = spec.name
             flow.close()  # stops the run, as a terminal that is closed does

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from itertools import islice
 from typing import Any
 
+from ebbtide.flows.cli.runs.stdin import Stdin
 from ebbtide.flows.cli.screen import Screen, TextScreen
 from ebbtide.flows.cli.streams import silence_closed_pipes
 from ebbtide.flows.launch import Flow
@@ -38,14 +39,22 @@ class Viewer:
     """Shows one run until it has ended."""
 
     def __init__(
-        self, settings: Settings, store: RunStore, spec: RunSpec, flow: Flow, screen: Screen
+        self,
+        settings: Settings,
+        store: RunStore,
+        spec: RunSpec,
+        flow: Flow,
+        screen: Screen,
+        stdin: Stdin | None = None,
     ):
+        """``stdin`` is what the program reads too; None when it does not."""
         self._settings = settings
         self._store = store
         self._spec = spec
         self._platform = load_platform(spec.platform, settings, store)
         self._flow = flow
         self._screen = screen
+        self._stdin = stdin or Stdin()
         self._logs = self._platform.logs(spec.name, "job")
         self._seen = 0
         self._last_step_at = wall_s()
@@ -164,11 +173,12 @@ class Viewer:
         if not sys.stdin.isatty() or not isinstance(self._screen, TextScreen):
             return "s"
         question = "\n  The run goes on.   [s] stop and release   [d] detach   [c] continue  "
-        self._screen.ask(question)
-        try:
-            answer = sys.stdin.readline().strip().lower()
-        except (OSError, KeyboardInterrupt):
-            return "s"
+        with self._stdin.kept_for_us():
+            self._screen.ask(question)
+            try:
+                answer = sys.stdin.readline().strip().lower()
+            except (OSError, KeyboardInterrupt):
+                return "s"
         return answer[:1] if answer[:1] in ("d", "c") else "s"
 
     def _finish(self) -> int:

@@ -1,9 +1,9 @@
 """The Dask scheduler as a process: ``python -m ebbtide.infra.frameworks.dask.head SETTINGS-JSON``.
 
-It imports Dask, the standard library and the door only, to start fast. It differs from ``dask
-scheduler`` in four things: it says it is ready once it has answered in its own protocol, it tells
-over HTTP what the autoscaler wants to know, its pages want the cluster's secret, and a shuffle that
-begins while a worker leaves does not count on that worker.
+It imports Dask, the standard library and a few small modules of ours only, to start fast. It
+differs from ``dask scheduler`` in four things: it says it is ready once it has answered in its own
+protocol, it tells over HTTP what the autoscaler wants to know, its pages want the cluster's secret,
+and a shuffle that begins while a worker leaves does not count on that worker.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
+import dask
+from dask.utils import parse_timedelta
 from distributed import Scheduler
 from distributed.core import Status, rpc
 from distributed.scheduler import DEFAULT_EXTENSIONS, WorkerState
@@ -28,6 +30,10 @@ from tornado import httputil
 from tornado.web import Application, RequestHandler
 
 from ebbtide.infra.frameworks import door
+from ebbtide.infra.frameworks.dask import demand
+from ebbtide.infra.frameworks.dask.configuration import MIN_WORKER_TTL_S, OURS
+from ebbtide.infra.frameworks.dask.task_stream import TaskStream
+from ebbtide.infra.models.codec import to_data
 
 
 class Guarded(httputil.HTTPServerConnectionDelegate):
@@ -145,8 +151,16 @@ def stays_because(scheduler: Scheduler, ws: WorkerState) -> str:
     return ""
 
 
-def status(scheduler: Scheduler) -> dict[str, Any]:
-    """Who has registered and what there is to do, in plain numbers."""
+def status(scheduler: Scheduler, work: demand.Work) -> dict[str, Any]:
+    """Who has registered and what there is to do, in plain numbers.
+
+    Args:
+        scheduler: whose.
+        work: its plugin.
+
+    Returns:
+        ``FrameworkStatus`` as JSON has it.
+    """
     workers = {
         str(ws.name): {
             "running": min(len(ws.processing), ws.nthreads),
@@ -161,19 +175,21 @@ def status(scheduler: Scheduler) -> dict[str, Any]:
         "workers": workers,
         "running": sum(len(ws.processing) for ws in scheduler.workers.values()),
         "queued": len(scheduler.queued) + len(scheduler.unrunnable),
+        "finished": work.finished,
+        "demand": to_data(demand.figures(scheduler, work)),
     }
 
 
 class StatusHandler(RequestHandler):
     """``GET /ebb/status``: read-only, for the autoscaler."""
 
-    def initialize(self, scheduler: Scheduler) -> None:
+    def initialize(self, scheduler: Scheduler, work: demand.Work) -> None:
         """Tornado's way to hand over arguments."""
-        self.scheduler = scheduler
+        self.scheduler, self.work = scheduler, work
 
     def get(self) -> None:
         """Numbers only; no keys, no code."""
-        self.write(status(self.scheduler))
+        self.write(status(self.scheduler, self.work))
 
 
 class OpenHandler(RequestHandler):
@@ -224,8 +240,17 @@ async def show_dashboard(scheduler: Scheduler) -> None:
     scheduler.http_application.applications.remove(starting)
 
 
+def configure() -> None:
+    """The life of this cluster is the run's, whatever has been left in the user's configuration."""
+    dask.config.set(OURS)
+    given = parse_timedelta(dask.config.get("distributed.scheduler.worker-ttl"))
+    if given is not None and given < MIN_WORKER_TTL_S:
+        dask.config.set({"distributed.scheduler.worker-ttl": f"{MIN_WORKER_TTL_S} s"})
+
+
 async def main(settings: dict[str, Any]) -> None:
     """Serve until ended."""
+    configure()
     bind = settings["bind"]
     scheduler = Scheduler(
         protocol="tls",
@@ -239,11 +264,16 @@ async def main(settings: dict[str, Any]) -> None:
     guard = door.Door(door.read_secret(Path(settings["secrets"])), settings["page_hosts"])
     scheduler.http_server.request_callback = Guarded(scheduler.http_application, guard)
     scheduler.handlers["ebb_in_shuffle"] = lambda address: in_shuffle(scheduler, address)
+    work = demand.Work()
+    scheduler.handlers[demand.WANT_WORKERS] = work.want
+    scheduler.add_plugin(work)
+    stream = TaskStream(scheduler, Path(settings["artifacts"]) / "head")
+    scheduler.add_plugin(stream)
     await scheduler
     scheduler.http_application.add_handlers(
         ".*",
         [
-            ("/ebb/status", StatusHandler, {"scheduler": scheduler}),
+            ("/ebb/status", StatusHandler, {"scheduler": scheduler, "work": work}),
             (door.OPEN_PATH, OpenHandler),
         ],
     )
@@ -253,8 +283,10 @@ async def main(settings: dict[str, Any]) -> None:
         await itself.identity()
     write_ready(scheduler, settings["host"], Path(settings["head_file"]))
     showing = asyncio.create_task(show_dashboard(scheduler))
+    keeping = asyncio.create_task(stream.write_regularly())
     await scheduler.finished()
     showing.cancel()
+    keeping.cancel()
 
 
 if __name__ == "__main__":

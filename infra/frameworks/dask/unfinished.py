@@ -20,18 +20,19 @@ def watch() -> None:
 def unfinished() -> int:
     """Tasks of the run's cluster that have not ended; 0 when no client is connected to it.
 
-    The scheduler knows them all, also those that ``fire_and_forget`` was said of. It forgets the
-    others as soon as their client has gone, so that this is asked before.
+    The scheduler knows them all, also those that ``fire_and_forget`` was said of, but perhaps not
+    yet what was asked for last: that the client knows. The scheduler forgets what is a client's as
+    soon as that has gone, so that this is asked before.
     """
     from distributed.client import Client
 
     for client in tuple(Client._instances):
         if client.status == "running" and not client.asynchronous and _is_the_runs(client):
-            return int(
-                client.sync(
-                    client._run_on_scheduler, count_unfinished, callback_timeout=_ANSWER_TIMEOUT_S
-                )
+            known = client.sync(
+                client._run_on_scheduler, count_unfinished, callback_timeout=_ANSWER_TIMEOUT_S
             )
+            pending = [each for each in client.futures.values() if each.status == "pending"]
+            return max(int(known), len(pending))
     return 0
 
 

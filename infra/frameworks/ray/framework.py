@@ -43,8 +43,8 @@ class Ray:
 
     name = "ray"
     package = "ray"
-    history = ""
     connect = "ray.init() without arguments"
+    history = ""
     distinct_hosts = False
 
     def problems(self, python: str) -> list[Problem]:

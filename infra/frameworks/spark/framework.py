@@ -77,8 +77,8 @@ class Spark:
 
     name = "spark"
     package = "pyspark"
-    history = pages.EVENT_LOGS
     connect = "SparkSession.builder.getOrCreate() without a master"
+    history = pages.EVENT_LOGS
     distinct_hosts = True
 
     def problems(self, python: str) -> list[Problem]:

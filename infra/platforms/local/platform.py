@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from ebbtide.infra.errors import EbbError, Problem
@@ -34,6 +35,7 @@ from ebbtide.infra.platforms.local.logs import OUTPUT, kept_files, log_files
 from ebbtide.infra.platforms.local.neighbours import neighbours
 from ebbtide.infra.platforms.local.pool import free_room
 from ebbtide.infra.platforms.local.problems import framework_problems, machine_problems
+from ebbtide.infra.platforms.local.supervisor.driver.stdin import handed_over
 from ebbtide.infra.platforms.local.watching import Watch, view_of
 from ebbtide.infra.processes.environment import our_environment
 from ebbtide.infra.processes.identity import lives
@@ -118,6 +120,11 @@ class LocalPlatform:
     def attach_autoscaler(self, cluster: ClusterId) -> None:
         """The supervisor begins to scale when the workers are there."""
         self.ledger.order(cluster, Autoscale())
+
+    def attach_stdin(self, run: RunName, stdin: int) -> AbstractContextManager[None]:
+        """The program gets the file itself, from this process."""
+        folder = private_folder(self.settings.home, "runs", run)
+        return handed_over(folder, stdin)
 
     def start_job(self, cluster: ClusterId, *, then_release: bool = False) -> None:
         """The supervisor starts the program when the workers are there."""

@@ -17,7 +17,7 @@ from ebbtide.infra.models.ids import ClusterId
 from ebbtide.infra.models.job import RunSpec
 from ebbtide.infra.models.phases import Reason
 from ebbtide.infra.platforms.local import layout
-from ebbtide.infra.processes.environment import OURS, user_environment
+from ebbtide.infra.processes.environment import user_environment
 from ebbtide.infra.processes.identity import started_ticks
 
 
@@ -41,19 +41,18 @@ def framework_problems(spec: RunSpec, environ: Mapping[str, str]) -> list[Proble
 
     ``environ`` is that of the process that asks, with the user's in it.
     """
-    problems = _not_to_be_set(spec)
     if not spec.cluster.has_workers:
-        return problems
+        return []
     framework = load_framework(spec.cluster.framework)
     wanted = {**user_environment(environ), **spec.added_env}
-    return problems + framework.refusals(spec.cluster, spec.job, sys.executable, wanted)
+    refused = framework.refusals(spec.cluster, spec.job, sys.executable, wanted)
+    return _not_to_be_set(spec) + refused
 
 
 def _not_to_be_set(spec: RunSpec) -> list[Problem]:
     """Variables of ``--env`` that would be lost: the cluster is found, and found again, by them."""
     problems = []
-    ours = {*OURS, *(_set_for_members(spec.cluster) if spec.cluster.has_workers else ())}
-    for name in sorted(ours & set(spec.added_env)):
+    for name in sorted(_set_for_members(spec.cluster) & set(spec.added_env)):
         summary = f"--env {name} would have no effect: the run sets it, for program and workers"
         hint = f"leave {name} out; where the cluster is and who belongs to it comes from ebb"
         problems.append(Problem(Reason.OPTION_INVALID, summary, hint))

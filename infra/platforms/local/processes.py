@@ -64,7 +64,11 @@ def start(
 
 
 def start_program(
-    place: ProcessContext, argv: tuple[str, ...], environment: Mapping[str, str], cwd: Path
+    place: ProcessContext,
+    argv: tuple[str, ...],
+    environment: Mapping[str, str],
+    cwd: Path,
+    stdin: int = subprocess.DEVNULL,
 ) -> subprocess.Popen[bytes]:
     """Start the user's program; its two outputs go to files of their own and outlive everyone.
 
@@ -73,6 +77,7 @@ def start_program(
         argv: the command line.
         environment: all its variables but the mark.
         cwd: the folder it runs in.
+        stdin: an open file that it reads; by default there is nothing to read.
 
     Returns:
         The process: the driver.
@@ -89,7 +94,7 @@ def start_program(
             argv,
             env=marked,
             cwd=cwd,
-            stdin=subprocess.DEVNULL,
+            stdin=stdin,
             stdout=out,
             stderr=err,
             start_new_session=True,

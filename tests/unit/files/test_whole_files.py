@@ -10,8 +10,8 @@ import pytest
 from ebbtide.infra.files.cuts import Cut, cut_of
 from ebbtide.infra.files.tails import Tail
 from ebbtide.infra.files.whole import Whole, to_empty
-from ebbtide.infra.platforms.local.supervisor import output
-from ebbtide.infra.platforms.local.supervisor.output import OutputWatch
+from ebbtide.infra.platforms.local.supervisor.limits import output
+from ebbtide.infra.platforms.local.supervisor.limits.output import OutputWatch
 
 MIB = 2**20
 EVENTS = Path("artifacts/driver/eventlog/eventlog_v2_app-1")

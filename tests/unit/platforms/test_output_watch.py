@@ -13,8 +13,8 @@ from ebbtide.flows.cli.runs.logs import _last
 from ebbtide.infra.files import cuts
 from ebbtide.infra.files.cuts import cut_of
 from ebbtide.infra.files.tails import Tail, last_bytes
-from ebbtide.infra.platforms.local.supervisor import output
-from ebbtide.infra.platforms.local.supervisor.output import OutputWatch, level_of
+from ebbtide.infra.platforms.local.supervisor.limits import output
+from ebbtide.infra.platforms.local.supervisor.limits.output import OutputWatch, level_of
 
 MIB = 2**20
 LIMIT = MIB

@@ -16,7 +16,6 @@ from ebbtide.infra.lifecycle.submission import RunRequest, spec_for
 from ebbtide.infra.models.phases import Reason
 from ebbtide.infra.models.resources import Resources
 from ebbtide.infra.platforms.local import layout, problems
-from ebbtide.infra.records.ledger import Ledger
 from tests.clusters import TIER, cluster_spec, run_spec
 
 
@@ -27,7 +26,7 @@ def test_without_proc_nothing_is_run(tmp_path: Path, monkeypatch: pytest.MonkeyP
     request = RunRequest(argv=(str(program),), options={"framework": "none"})
     environ = {**os.environ, "EBB_HOME": str(tmp_path / "home")}
     with pytest.raises(ConfigurationError) as refused:
-        spec_for(request, Ledger(tmp_path / "home"), environ, tmp_path)
+        spec_for(request, environ, tmp_path)
     (problem,) = refused.value.problems
     assert (problem.reason, problem.summary) == (Reason.PLATFORM_UNUSABLE, "/proc cannot be read")
 
@@ -61,7 +60,6 @@ def test_a_framework_is_shown_the_environment_that_members_and_driver_will_have(
         ("dask", ["DASK_SCHEDULER_ADDRESS", "DASK_DISTRIBUTED__COMM__TLS__CLIENT__KEY"]),
         ("ray", ["RAY_ADDRESS", "RAY_AUTH_TOKEN_PATH", "RAY_CLOUD_INSTANCE_ID"]),
         ("spark", ["MASTER", "SPARK_CONF_DIR", "SPARK_LOCAL_IP"]),
-        ("none", ["EBB_CLUSTER", "EBB_OUTPUT_DIR", "EBB_RUN"]),
     ],
 )
 def test_what_places_a_process_in_its_cluster_cannot_be_set_and_is_named(

@@ -32,7 +32,7 @@ def told_at_the_end(work: Work | None, notes: Notes = QUIET, *, well: bool = Tru
 def test_an_unused_cluster_is_told_at_the_end_with_what_was_used_instead() -> None:
     assert told_at_the_end(NOTHING_DONE) == ["the cluster ran no task"]
     assert told_at_the_end(NOTHING_DONE, OWN) == [
-        "the cluster ran no task; the program used its own local[*]"
+        "the cluster ran no task; the program used local[*] instead"
     ]
 
 
@@ -75,7 +75,7 @@ def test_it_is_told_once() -> None:
     judge = watch()
     first = judge.while_running(PATIENCE_S, NOTHING_DONE, OWN)
     assert first is not None
-    assert first.message == "the cluster has run no task yet; the program uses its own local[*]"
+    assert first.message == "the cluster has run no task yet; the program uses local[*] instead"
     assert judge.while_running(2 * PATIENCE_S, NOTHING_DONE, OWN) is None
     assert judge.at_the_end(NOTHING_DONE, OWN, well=True) == ()
 

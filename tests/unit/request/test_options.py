@@ -35,6 +35,7 @@ def test_defaults_are_the_documented_ones() -> None:
         "start-within": 900.0, "time-limit": None, "idle-release": 600.0,
         "idle-action": "release", "retry": ("capacity", "infra"), "attempts": 3,
         "platform": "local", "lease": 30.0, "tag": (), "owner": None,
+        "scale-on": ("cpu", "memory", "demand"), "target-backlog": 30.0, "no-progress": 600.0,
         "max-output": 2**30, "max-processes": "auto", "bridge": False,
     }  # fmt: skip
 

@@ -16,20 +16,23 @@ from ebbtide.infra.models.resources import format_duration, format_memory
 from ebbtide.infra.platforms.local.layout import Layout
 from ebbtide.infra.platforms.local.metrics import TreeMeter
 from ebbtide.infra.platforms.local.processes import ProcessContext
-from ebbtide.infra.platforms.local.supervisor.bounds import Bounds
 from ebbtide.infra.platforms.local.supervisor.driver.hook import hook_variables
+from ebbtide.infra.platforms.local.supervisor.driver.stdin import ProgramStdin
 from ebbtide.infra.platforms.local.supervisor.driver.use import ClusterUse
+from ebbtide.infra.platforms.local.supervisor.limits.bounds import Bounds
+from ebbtide.infra.platforms.local.supervisor.limits.output import OutputWatch
+from ebbtide.infra.platforms.local.supervisor.limits.work import WorkWatch
 from ebbtide.infra.platforms.local.supervisor.members import Exit, Members
-from ebbtide.infra.platforms.local.supervisor.output import OutputWatch
 from ebbtide.infra.platforms.local.supervisor.program import Driver
 from ebbtide.infra.platforms.local.supervisor.programs import Programs
-from ebbtide.infra.platforms.local.supervisor.scaler import Scaler
+from ebbtide.infra.platforms.local.supervisor.scaling.demand import DemandWatch
+from ebbtide.infra.platforms.local.supervisor.scaling.scaler import Scaler
 from ebbtide.infra.platforms.local.supervisor.status import StatusReporter
 from ebbtide.infra.platforms.local.supervisor.usage import HeldShare, Load, UsageRecorder
+from ebbtide.infra.policy.demand import Wanted
 from ebbtide.infra.policy.diagnosis import fix_for
-from ebbtide.infra.policy.limits import LimitsWatch, Verdict
+from ebbtide.infra.policy.scaling import targets_text
 from ebbtide.infra.processes.environment import (
-    OUTPUT_DIR,
     member_environment,
     program_environment,
 )
@@ -63,13 +66,15 @@ class ClusterController:
         self.spec, self.reporter, self.driver = context.spec, context.reporter, context.driver
         self.members: Members | None = None
         self.scaler: Scaler | None = None
+        self.demand: DemandWatch | None = None
         self.programs = Programs(context.place, context.reporter, self._environment)
         self.bounds = Bounds(self.spec.limits, context.output)
-        self._limits = LimitsWatch(self.spec.limits)
+        self._work = WorkWatch(self.spec.limits, self.reporter)
         self._out_of_memory = ""
         self._measured_s = 0.0
         self._opened_s = 0.0
         self._use: ClusterUse | None = None
+        self._stdin = ProgramStdin(context.place, context.reporter)
         if context.plan is not None:
             self._create_members(context.plan)
 
@@ -118,7 +123,7 @@ class ClusterController:
         self.programs.tick(orders, self._out_of_memory)
         self._measure()
         if self.scaler is not None and self.reporter.view.autoscaler_at and not self._job_over:
-            self.scaler.tick()
+            self.scaler.tick(self.demand.wanted if self.demand else Wanted())
 
     def reset_failures(self) -> None:
         """A failed step is tried again."""
@@ -160,6 +165,7 @@ class ClusterController:
         )
         if context.driver is not None:
             self._use = ClusterUse(self.spec, context.driver, context.reporter)
+        self.demand = DemandWatch(cluster, self.members.framework, context.reporter)
 
     def _open(self) -> None:
         self._opened_s = now_s()
@@ -191,15 +197,13 @@ class ClusterController:
             return
         self.reporter.update(autoscaler_at=self.reporter.now())
         policy = self.spec.cluster.policy
-        message = (
-            f"{policy.target_cpu_percent:g} % CPU or {policy.target_memory_percent:g} % memory"
-            f" · {policy.min_workers}–{policy.max_workers} workers"
-        )
+        message = f"{targets_text(policy)} · {policy.min_workers}–{policy.max_workers} workers"
         self.reporter.done(Step.ATTACH_AUTOSCALER, message if self.members else "none needed")
 
     def _run(self, driver: Driver) -> None:
         if not driver.running and not self._job_over:
-            driver.start(self._environment(driver.job, self.context.place))
+            with self._stdin.opened() as stdin:
+                driver.start(self._environment(driver.job, self.context.place), stdin)
             self.reporter.update(job=driver.view)
             if driver.view.ended_at is None:
                 self.reporter.event(
@@ -210,7 +214,7 @@ class ClusterController:
         elif driver.poll(self._out_of_memory):
             if self._use is not None and self.members is not None:
                 self._use.at_the_end(self.members.ask())
-            self.reporter.job_ended(driver.view)
+            self.reporter.job_ended(driver.view, self._stdin.hint(driver.view))
 
     def _collect_exited(self) -> None:
         if self.members is None or self.scaler is None:
@@ -228,7 +232,8 @@ class ClusterController:
         elif gone.out_of_memory:
             self._say_out_of_memory("worker", gone.out_of_memory)
         else:
-            self.reporter.event(EventKind.WARNING, f"{gone.name} died and is replaced")
+            message = f"{gone.name} died and is replaced: it {gone.how}"
+            self.reporter.event(EventKind.WARNING, message)
 
     def _say_out_of_memory(self, who: str, where: str) -> None:
         self._out_of_memory = where
@@ -284,13 +289,23 @@ class ClusterController:
             self.members.measure()
             while self.members.memory_kills:
                 self._say_out_of_memory("a process", self.members.memory_kills.pop(0))
+            self._look_at_work(self.members)
         driver = self.driver
         if driver is not None and driver.running and driver.meter is not None:
             driver.meter.sample(now_s())
             if self._use is not None and self.members is not None:
                 self._use.while_running(self.members.status)
             self._check_driver_memory(driver)
-            self._check_limits(driver)
+            self._work.judge_time(driver, self.members.status if self.members else None)
+
+    def _look_at_work(self, members: Members) -> None:
+        """What waits, and whether what runs gets anywhere; nothing while the head is silent."""
+        if members.status is None or self._job_over or self.demand is None:
+            return
+        staying = len(members.staying)
+        self.demand.look(members.status, staying, all_joined=members.joined == staying)
+        program = self.driver.meter if self.driver is not None else None
+        self._work.judge_progress(members, (program.cores or 0.0) if program else 0.0)
 
     def _check_driver_memory(self, driver: Driver) -> None:
         """A program on a tier of its own must stay in it; beside a head it has the head's share."""
@@ -303,26 +318,6 @@ class ClusterController:
                 f"the program: peak {peak} of {format_memory(limit)}",
                 at_once=True,
             )
-
-    def _check_limits(self, driver: Driver) -> None:
-        assert driver.meter is not None
-        status = self.members.status if self.members else None
-        busy = driver.meter.cores is None or (status is not None and status.has_work)
-        verdict = self._limits.judge(now_s(), driver.started_s, busy, driver.meter.cores or 0.0)
-        idle = format_duration(self._limits.idle_s(now_s()))
-        limits = self.spec.limits
-        if verdict is Verdict.TIME_LIMIT:
-            allowed = format_duration(limits.time_limit_s or 0)
-            driver.end(Reason.TIME_LIMIT, f"{allowed} allowed; raise it with --time-limit")
-        elif verdict is Verdict.WARN_IDLE:
-            allowed = format_duration(limits.idle_release_s or 0)
-            self.reporter.event(EventKind.WARNING, f"no work for {idle}; idle limit is {allowed}")
-        elif verdict is Verdict.IDLE and limits.idle_action == "warn":
-            self.reporter.event(
-                EventKind.WARNING, f"no work for {idle}; kept, as --idle-action warn says"
-            )
-        elif verdict is Verdict.IDLE:
-            driver.end(Reason.IDLE, f"no work for {idle}; --idle-release never keeps it")
 
     def _record_usage(self) -> None:
         """Spans at every tick, because they begin and end at any; figures and the disk seldom."""
@@ -366,6 +361,6 @@ class ClusterController:
     def _environment(self, job: JobSpec, place: ProcessContext) -> dict[str, str]:
         environment = program_environment(os.environ, job.env)
         environment.update(self.reporter.view.driver_env)
-        environment[OUTPUT_DIR] = str(place.logs / "output")
+        environment["EBB_OUTPUT_DIR"] = str(place.logs / "output")
         environment.update(hook_variables(self.spec, place, environment))
         return environment

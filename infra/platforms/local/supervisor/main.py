@@ -31,7 +31,7 @@ from ebbtide.infra.platforms.local.neighbours import say_what_is_held
 from ebbtide.infra.platforms.local.platform import LocalPlatform
 from ebbtide.infra.platforms.local.supervisor.admission import Admission, not_in_time
 from ebbtide.infra.platforms.local.supervisor.cluster import ClusterContext, ClusterController
-from ebbtide.infra.platforms.local.supervisor.output import OutputWatch
+from ebbtide.infra.platforms.local.supervisor.limits.output import OutputWatch
 from ebbtide.infra.platforms.local.supervisor.program import Driver
 from ebbtide.infra.platforms.local.supervisor.release import release
 from ebbtide.infra.platforms.local.supervisor.status import StatusReporter

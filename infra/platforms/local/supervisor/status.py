@@ -66,11 +66,11 @@ class StatusReporter:
             step=failure.step,
             reason=failure.reason,
             detail=failure.detail,
-            hint=failure.hint,
+            hint=failure.hint.replace("RUN", self._run),
         )
 
-    def job_ended(self, job: JobView) -> None:
-        """Record the end of the user's program, however it ended."""
+    def job_ended(self, job: JobView, hint: str = "") -> None:
+        """Record the end of the user's program, however it ended, and what is to be done."""
         self.update(job=job)
         if job.exit_code == 0 and job.reason is None:
             self.done(Step.RUN_USER_JOB, "the program ended well")
@@ -84,6 +84,7 @@ class StatusReporter:
             reason=reason,
             detail=", ".join(filter(None, (code, job.detail))),
             exit_code=job.exit_code,
+            hint=hint or job.hint.replace("RUN", self._run),
         )
 
     def event(

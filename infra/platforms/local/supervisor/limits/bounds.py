@@ -8,7 +8,7 @@ from ebbtide.infra.models.job import Limits
 from ebbtide.infra.models.phases import Reason
 from ebbtide.infra.models.resources import format_memory
 from ebbtide.infra.platforms.local import marks, tree
-from ebbtide.infra.platforms.local.supervisor.output import OutputWatch
+from ebbtide.infra.platforms.local.supervisor.limits.output import OutputWatch
 from ebbtide.infra.waiting import now_s
 
 _COUNT_EVERY_S = 1.0

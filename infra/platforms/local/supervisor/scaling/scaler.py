@@ -10,6 +10,7 @@ from ebbtide.infra.platforms.local.pool import try_grow
 from ebbtide.infra.platforms.local.supervisor.members import Members
 from ebbtide.infra.platforms.local.supervisor.status import StatusReporter
 from ebbtide.infra.policy import scaling
+from ebbtide.infra.policy.demand import Wanted
 from ebbtide.infra.records.ledger import Ledger
 from ebbtide.infra.waiting import now_s
 
@@ -34,14 +35,14 @@ class Scaler:
         self._next_s = 0.0
         self._said = ""
 
-    def tick(self) -> None:
-        """Decide and act, when it is time."""
+    def tick(self, demand: Wanted) -> None:
+        """Decide and act, when it is time; ``demand`` is what waits now."""
         if now_s() < self._next_s:
             return
         self._next_s = now_s() + self.policy.sync_period_s
         figures = self._members.figures()
         declared = len(figures)
-        decision = scaling.decide(self.policy, figures, declared, self._state, now_s())
+        decision = scaling.decide(self.policy, figures, declared, self._state, now_s(), demand)
         self._state = decision.state
         if decision.desired > declared:
             self._grow(declared, decision)
