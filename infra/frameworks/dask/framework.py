@@ -6,7 +6,7 @@ import importlib
 import importlib.util
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib.metadata import version
 from typing import Any
 from urllib.parse import urlsplit
@@ -77,6 +77,11 @@ class Dask:
         added, workdir = (job.env, job.workdir) if job is not None else ({}, "")
         configured = refused(environ, added, python, workdir)
         return [*mismatch(job, "distributed", python, python_parts=2), *configured]
+
+    def foreign(self, environ: Iterable[str]) -> frozenset[str]:
+        """None."""
+        del environ
+        return frozenset()
 
     def prepare(self, plan: ClusterPlan) -> tuple[SecretFile, ...]:
         """The cluster's certificate, its key, and the secret of the cluster's pages."""

@@ -7,7 +7,7 @@ import importlib.util
 import json
 import os
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from importlib.metadata import version
 from typing import Any
@@ -106,6 +106,11 @@ class Spark:
             *users.refusals(environ),
             *([java] if java else []),
         ]
+
+    def foreign(self, environ: Iterable[str]) -> frozenset[str]:
+        """None."""
+        del environ
+        return frozenset()
 
     def prepare(self, plan: ClusterPlan) -> tuple[SecretFile, ...]:
         """The configuration of every JVM, with its keys, and the secret of the front."""
