@@ -5,7 +5,7 @@ from __future__ import annotations
 from ebbtide.flows.cli.output import Parser, known_run, print_json, show
 from ebbtide.infra.models.phases import ExitCode
 from ebbtide.infra.platforms.base import LogStream, load_platform
-from ebbtide.infra.policy.diagnosis import Story, diagnose
+from ebbtide.infra.policy.explain.diagnosis import Story, diagnose
 from ebbtide.infra.records.opening import open_to_look
 from ebbtide.infra.settings import load_settings
 

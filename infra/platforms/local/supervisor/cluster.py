@@ -30,7 +30,7 @@ from ebbtide.infra.platforms.local.supervisor.scaling.scaler import Scaler
 from ebbtide.infra.platforms.local.supervisor.status import StatusReporter
 from ebbtide.infra.platforms.local.supervisor.usage import HeldShare, Load, UsageRecorder
 from ebbtide.infra.policy.demand import Wanted
-from ebbtide.infra.policy.diagnosis import fix_for
+from ebbtide.infra.policy.explain.diagnosis import fix_for
 from ebbtide.infra.policy.scaling import targets_text
 from ebbtide.infra.processes.environment import (
     member_environment,

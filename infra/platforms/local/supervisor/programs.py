@@ -18,7 +18,7 @@ from ebbtide.infra.models.records import EventKind
 from ebbtide.infra.platforms.local.processes import ProcessContext
 from ebbtide.infra.platforms.local.supervisor.program import Driver
 from ebbtide.infra.platforms.local.supervisor.status import StatusReporter
-from ebbtide.infra.policy.exits import exit_sentence
+from ebbtide.infra.policy.explain.exits import exit_sentence
 
 
 class Programs:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-from ebbtide.infra.policy.exits import exit_sentence
+from ebbtide.infra.policy.explain.exits import exit_sentence
 
 _LONGEST = 300
 
