@@ -78,7 +78,7 @@ class Spark:
     name = "spark"
     package = "pyspark"
     connect = "SparkSession.builder.getOrCreate() without a master"
-    history = "driver/eventlog"
+    history = pages.EVENT_LOGS
     distinct_hosts = True
 
     def problems(self, python: str) -> list[Problem]:

@@ -31,8 +31,8 @@ from ebbtide.infra.platforms.local.supervisor.status import StatusReporter
 from ebbtide.infra.platforms.local.supervisor.usage import HeldShare, Load, UsageRecorder
 from ebbtide.infra.policy.demand import Wanted
 from ebbtide.infra.policy.explain.diagnosis import fix_for
-from ebbtide.infra.policy.scaling import targets_text
 from ebbtide.infra.policy.explain.known import known
+from ebbtide.infra.policy.scaling import targets_text
 from ebbtide.infra.processes.environment import member_environment, program_environment
 from ebbtide.infra.records.ledger import Ledger
 from ebbtide.infra.waiting import now_s
