@@ -48,7 +48,7 @@ def run(*program: object, **options: Unpack[RunOptions]) -> RunResult:
     argv = tuple(str(word) for word in program)
     settings = load_settings()
     store = open_store(settings)
-    spec = spec_for(RunRequest(argv=argv, options=dict(options)), store, os.environ, Path.cwd())
+    spec = spec_for(RunRequest(argv=argv, options=dict(options)), os.environ, Path.cwd())
     spec = runs.begin(store, spec)
     screen = TextScreen()
     screen.plan(spec)
@@ -178,7 +178,7 @@ def cluster(
     settings = load_settings()
     store = open_store(settings)
     asked = {"framework": framework, "name": name or None, **options}
-    spec = spec_for(session_request(asked), store, os.environ, Path.cwd())
+    spec = spec_for(session_request(asked), os.environ, Path.cwd())
     spec = runs.begin(store, spec)
     take_over(store, spec.name, "")
     attempt = attempt_of(settings, store, spec)

@@ -36,6 +36,8 @@ class EbbError(Exception):
         self.summary = summary or reason.info.sentence
         self.detail = detail
         self.hint = hint
+        self.in_vain = False
+        """Whether trying the same again is known not to help."""
         self.run = ""
         """The run that had begun; empty when none had."""
         self.released = False
@@ -45,7 +47,7 @@ class EbbError(Exception):
     @property
     def retryable(self) -> bool:
         """Whether a fresh attempt may help."""
-        return self.reason.info.retry_delay_s is not None
+        return self.reason.info.retry_delay_s is not None and not self.in_vain
 
     @property
     def exit_code(self) -> int:

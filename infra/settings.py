@@ -10,6 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+OPENED = "open-"
+"""Begins the name of a folder in a run's folder that lives as long as ``ebb open`` shows it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:

@@ -48,6 +48,8 @@ def run_spec(name: str, cluster: ClusterSpec, program: Path | None = None, **mor
         argv = (sys.executable, str(program), *words)
         job = JobSpec(argv=argv, workdir=str(program.parent), env=env, secrets=())
     base = RunSpec(name=RunName(name), platform="local", cluster=cluster, job=job)
+    if job is None:
+        base = replace(base, env=env)
     settled: dict[str, Any] = {"limits": Limits(), "retry": RetryPolicy(reasons=()), "lease_s": 20}
     return replace(base, **{**settled, **more})
 

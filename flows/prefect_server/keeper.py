@@ -31,6 +31,7 @@ from ebbtide.infra.errors import EbbError
 from ebbtide.infra.files.private import write_whole
 from ebbtide.infra.files.rotation import rotate
 from ebbtide.infra.files.telling import since, size_of
+from ebbtide.infra.policy.telling import telling_line
 from ebbtide.infra.processes.identity import lives, started_ticks
 from ebbtide.infra.processes.starting import end_with_parent
 from ebbtide.infra.records.opening import open_store
@@ -113,7 +114,7 @@ class Keeper:
         assert self._child is not None
         if self._child.poll() is None:
             return f"no answer within {_START_TIMEOUT_S:.0f} s"
-        said = since(self._folder / "server.log", said_before)
+        said = telling_line(since(self._folder / "server.log", said_before))
         return said or f"it ended with {self._child.returncode} without a word"
 
     def _url(self, port: int) -> str:

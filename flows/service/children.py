@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ebbtide.infra.files import telling
+from ebbtide.infra.policy.telling import telling_line
 from ebbtide.infra.processes.starting import end_with_parent
 from ebbtide.infra.waiting import now_s, wait_until
 
@@ -61,7 +62,7 @@ class Child:
 
     def why_ended(self) -> str:
         """Return why the process has ended, as far as its log says so."""
-        said = telling.since(self._log, self._log_offset)
+        said = telling_line(telling.since(self._log, self._log_offset))
         code = self._process.returncode if self._process else None
         return said or f"it ended without a word (exit code {code})"
 

@@ -1,4 +1,4 @@
-"""Files and folders of ours, whatever is in them: private ones, and logs that go on for long.
+"""Files and folders of ours: private ones, logs that go on for long, and what a run leaves.
 
-Does not belong here: what is kept in them; what belongs to one platform.
+Does not belong here: who writes them, and where; what belongs to one platform.
 """

@@ -55,7 +55,8 @@ def make_cut(path: Path, cut: Cut) -> bool:
     Raises:
         OSError: when it could not be done this time.
     """
-    note, draft = _note_of(path), path.with_suffix(".cut-draft")
+    note = _note_of(path)
+    draft = note.with_name(f"{note.name}-draft")
     before = cut_of(path)
     draft.unlink(missing_ok=True)
     os.symlink(f"{cut.start}-{cut.end}-{cut.limit}", draft)
@@ -72,7 +73,8 @@ def make_cut(path: Path, cut: Cut) -> bool:
 
 
 def _note_of(path: Path) -> Path:
-    return path.with_suffix(".cut")
+    """Return where a cut is written down. Logs of ours are told apart by more than their suffix."""
+    return path.with_suffix(".cut") if path.suffix == ".log" else Path(f"{path}.cut")
 
 
 def _punch(path: Path, offset: int, length: int) -> None:

@@ -140,6 +140,17 @@ def touch_private(path: Path) -> None:
     path.touch(mode=_FILE)
 
 
+def make_private(folder: Path) -> None:
+    """Make a folder and all in it private: its files were made under anybody's umask."""
+    for where, _, names in os.walk(folder):
+        with contextlib.suppress(OSError):
+            os.chmod(where, _FOLDER)
+        for path in (Path(where, name) for name in names):
+            with contextlib.suppress(OSError):
+                if stat.S_ISREG(path.lstat().st_mode):
+                    path.chmod(_FILE)
+
+
 def own_file(path: Path) -> None:
     """Make an empty file for this user only, or make one that exists private without opening it.
 

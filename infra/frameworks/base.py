@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, cast
 
 from ebbtide.infra.errors import Problem
-from ebbtide.infra.frameworks.plan import ClusterPlan, MemberAddress, SecretFile
+from ebbtide.infra.frameworks.plan import ClusterPlan, MemberAddress, MemberPaths, SecretFile
 from ebbtide.infra.models.cluster import ClusterSpec
 from ebbtide.infra.models.demand import Amounts, DemandFigures
 from ebbtide.infra.models.job import JobSpec
@@ -34,6 +34,9 @@ class ProcessSpec:
 
     argv: tuple[str, ...]
     env: dict[str, str] = field(default_factory=dict)
+    """What makes it a member of its cluster: stronger than anything the user has set."""
+    defaults: dict[str, str] = field(default_factory=dict)
+    """Only for variables that the user has not set."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +95,9 @@ class Framework(Protocol):
     distinct_hosts: bool
     """Whether each worker must have a host of its own: its head tells workers apart by nothing
     else. Pods have; a platform that runs several on one machine gives each an address."""
+    history: str
+    """The folder below ``MemberPaths.artifacts`` that ``history_server`` shows; empty when what is
+    kept is pages and texts, which need no server."""
 
     def problems(self, python: str) -> list[Problem]:
         """Why it cannot be used by the interpreter of this process; empty when it can.
@@ -182,6 +188,21 @@ class Framework(Protocol):
 
     def hello(self, python: str) -> tuple[str, ...]:
         """The command line of the built-in job with this interpreter."""
+        ...
+
+    def history_server(self, paths: MemberPaths, at: MemberAddress) -> ProcessSpec | None:
+        """The framework's own server of ``history``, for a run that has been released.
+
+        It says where it answers as a head does, and lets in who knows the secret in
+        ``door.SECRET_FILE`` of ``paths.secrets``; it may write there.
+
+        Args:
+            paths: where it finds what is kept, and its own things.
+            at: where it listens.
+
+        Returns:
+            The process; None for a framework without ``history``.
+        """
         ...
 
 

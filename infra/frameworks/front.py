@@ -42,6 +42,8 @@ class Page:
     port: int
     authorization: str
     """The header that lets us in."""
+    start: str = "/"
+    """The path that people come to first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +101,8 @@ class Front:
         elif request.target == STATUS_PATH:
             await _say(writer, HTTPStatus.OK, json.dumps(self._answer()).encode())
         elif request.target == OPEN_PATH:
-            there = f"Location: http://{request.headers['Host']}/"
+            start = self._page.start if self._page is not None else "/"
+            there = f"Location: http://{request.headers['Host']}{start}"
             await _say(writer, HTTPStatus.SEE_OTHER, b"", there)
         elif self._page is not None:
             await _pass_on(request, self._page, reader, writer)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import subprocess
 import sys
 from importlib.metadata import PackageNotFoundError, version
@@ -74,3 +75,12 @@ def _versions(python: str, package: str) -> str | None:
 def _key(versions: str, python_parts: int) -> tuple[str, ...]:
     python, _, package = versions.partition(" ")
     return (*python.split(".")[:python_parts], package)
+
+
+def package_folder(package: str) -> Path:
+    """Return the folder of a package of this interpreter, without importing it.
+
+    It has been asked for before that it is there.
+    """
+    spec = importlib.util.find_spec(package)
+    return Path(spec.origin).parent if spec and spec.origin else Path()

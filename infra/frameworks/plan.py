@@ -9,6 +9,7 @@ is filled in where the member starts.
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import Any
@@ -98,6 +99,9 @@ class ClusterPlan:
     """Where workers run, so that relative paths in tasks mean what they mean in the program."""
     import_path: tuple[str, ...] = ()
     """Folders from which workers import the user's modules, as the driver does."""
+    environ: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """The user's environment with ``--env`` on top, for a framework that wants some of it said in
+    its configuration; members and driver get it without that."""
 
     @property
     def python_path(self) -> str:

@@ -1,8 +1,8 @@
 """A copy of an installation, made while it runs, and an installation made of such a copy.
 
 The databases are copied by SQLite's own backup, each as it is at one moment; the rest as files.
-What only a living process means anything to is left out. A run that was going on then has ended
-when its copy is restored: nothing of it lives there.
+What only a living process means anything to is left out; logs, artifacts and output of runs are in
+it. A run that was going on then has ended when its copy is restored: nothing of it lives there.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from ebbtide.infra.errors import ConfigurationError, Problem
 from ebbtide.infra.models.phases import Reason
 from ebbtide.infra.records.sqlite.files import copy_database, count_runs, end_what_went_on
 from ebbtide.infra.records.sqlite.schema import VERSION
-from ebbtide.infra.settings import Settings
+from ebbtide.infra.settings import OPENED, Settings
 from ebbtide.infra.waiting import wall_s
 
 _MANIFEST = "ebb-backup.json"
@@ -119,6 +119,7 @@ def _copy_tree(home: Path, folder: Path) -> None:
             for name in names
             if str(inside / name) in (*_LEFT_OUT, *_DATABASES)
             or (inside.parts[:1] != ("runs",) and name.endswith(_SHORT_LIVED))
+            or (inside.parts[:1] == ("runs",) and name.startswith(OPENED))
             or not _is_kept(Path(where) / name)
         }
 

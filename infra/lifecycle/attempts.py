@@ -15,6 +15,7 @@ from ebbtide.infra.models.ids import RunName
 from ebbtide.infra.models.job import RunSpec
 from ebbtide.infra.models.phases import Reason
 from ebbtide.infra.models.records import Event, EventKind
+from ebbtide.infra.policy.attempts import failed_alike
 from ebbtide.infra.records import runs
 from ebbtide.infra.records.store import RunStore
 from ebbtide.infra.settings import Settings
@@ -47,14 +48,24 @@ def carry_out(settings: Settings, store: RunStore, spec: RunSpec, seven: SevenSt
 
 
 def _attempts(settings: Settings, store: RunStore, spec: RunSpec, seven: SevenSteps) -> None:
+    before: EbbError | None = None
     for number in range(_first_attempt(store, spec), spec.retry.attempts + 1):
         try:
             return _carry_out_one(settings, store, spec, number, seven)
         except EbbError as error:
             if _stopped(store, spec.name) or not steps.will_retry(error, spec, number):
                 raise
+            if failed_alike(before, error):
+                _say_in_vain(store, spec.name, number, error)
+                raise
             _wait_before_next(store, spec, number, error)
+            before = error
     return None
+
+
+def _say_in_vain(store: RunStore, run: RunName, number: int, error: EbbError) -> None:
+    message = f"attempt {number} failed in the same way as the one before: there is no other"
+    store.append(Event(run=run, kind=EventKind.WARNING, message=message, reason=error.reason))
 
 
 def _first_attempt(store: RunStore, spec: RunSpec) -> int:

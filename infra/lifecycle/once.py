@@ -154,7 +154,7 @@ def begin(store: RunStore, request: RunRequest, *, key: str, flow_run_id: str = 
         ConfigurationError: with everything that is wrong with the request; nothing was made.
         CapacityError: QUEUE_FULL, all the time.
     """
-    spec = spec_for(request, store, os.environ, Path.cwd())
+    spec = spec_for(request, os.environ, Path.cwd())
     requested_at = wall_s()
     refused: CapacityError | None = None
 

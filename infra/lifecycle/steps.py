@@ -250,9 +250,14 @@ def will_retry(error: EbbError, spec: RunSpec, number: int) -> bool:
 
 def repeatable(error: BaseException) -> bool:
     """Whether the same step may be tried again on the same cluster: it is still there."""
-    return isinstance(error, ProvisioningError) and error.reason in (
-        Reason.HEAD_NOT_READY,
-        Reason.WORKERS_NOT_JOINED,
+    return (
+        isinstance(error, ProvisioningError)
+        and not error.in_vain
+        and error.reason
+        in (
+            Reason.HEAD_NOT_READY,
+            Reason.WORKERS_NOT_JOINED,
+        )
     )
 
 

@@ -10,7 +10,7 @@ import site
 import sys
 import sysconfig
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -19,8 +19,6 @@ from ebbtide.infra.errors import ConfigurationError, Problem
 from ebbtide.infra.frameworks.base import WITHOUT_CLUSTER, known_frameworks, load_framework
 from ebbtide.infra.models.job import RunSpec
 from ebbtide.infra.platforms.base import known_platforms, load_platform
-from ebbtide.infra.records import runs
-from ebbtide.infra.records.store import RunStore
 from ebbtide.infra.request.catalog import catalog_for
 from ebbtide.infra.request.spec import RequestContext, build_run_spec
 from ebbtide.infra.settings import load_settings
@@ -69,14 +67,13 @@ def session_request(options: Mapping[str, Any]) -> RunRequest:
     return RunRequest(argv=None, options=options, import_path=own_modules(sys.path, installed))
 
 
-def spec_for(
-    request: RunRequest, store: RunStore, environ: Mapping[str, str], cwd: Path
-) -> RunSpec:
-    """Make the checked spec of a request, under a name that is free.
+def spec_for(request: RunRequest, environ: Mapping[str, str], cwd: Path) -> RunSpec:
+    """Make the checked spec of a request, under the name that was asked for.
+
+    That may be taken: ``records.runs.begin`` numbers on, as only it can without a race.
 
     Args:
         request: the program and its options.
-        store: the store of runs; knows which names are taken.
         environ: variables that may set options, and name ebb.yaml.
         cwd: relative paths start here, and ebb.yaml is looked for here.
 
@@ -110,7 +107,7 @@ def spec_for(
     problems = load_platform(spec.platform, load_settings(environ)).problems(spec, environ)
     if problems:
         raise ConfigurationError(problems)
-    return replace(spec, name=runs.free_name(store, spec.name))
+    return spec
 
 
 def _problems_of(framework: str) -> list[Problem]:

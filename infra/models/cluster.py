@@ -92,6 +92,8 @@ class Failure:
     reason: Reason
     detail: str = ""
     hint: str = ""
+    in_vain: bool = False
+    """Whether it failed twice in the same way: neither the step nor a fresh cluster would do."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,6 +130,8 @@ class JobView:
     reason: Reason | None = None
     """Set when it was ended for a reason of ours: a limit, a cancel, out of memory."""
     detail: str = ""
+    """Of a program that failed by itself: the line of its stderr that tells why."""
+    hint: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -75,3 +75,10 @@ class RunSpec:
     """Absolute folders where a Python session finds its modules, and so do its workers."""
     bridge: bool = False
     """Whether clusters that a program makes for itself are led to the run's cluster."""
+    env: dict[str, str] = field(default_factory=dict)
+    """Added to the environment of a session's workers; a program has its own."""
+
+    @property
+    def added_env(self) -> dict[str, str]:
+        """What the user adds to the environment of workers, and of the program if there is one."""
+        return self.job.env if self.job else self.env

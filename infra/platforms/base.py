@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Protocol, cast
 
 from ebbtide.infra.errors import Problem
+from ebbtide.infra.files.kept import KeptFile
 from ebbtide.infra.models.cluster import ClusterView
 from ebbtide.infra.models.hardware import Node, NodePool
 from ebbtide.infra.models.ids import ClusterId, RunName
@@ -263,8 +264,8 @@ class Platform(Protocol):
 
         Args:
             run: its name.
-            source: ``job``; the name of a program on a held cluster; or ``head``, ``worker-0`` and
-                so on.
+            source: ``job``; the name of a program on a held cluster; ``head``, ``worker-0`` and so
+                on; or the name of any other file of ``kept``.
 
         Returns:
             ``stdout`` and ``stderr`` of the job or a program; ``text`` for any other.
@@ -278,6 +279,20 @@ class Platform(Protocol):
         """Return the folder on this machine with what a run's program wrote into its output folder.
 
         It is fetched when it lies elsewhere, and need not exist when nothing was written.
+        """
+        ...
+
+    def fetch_artifacts(self, run: RunName) -> Path:
+        """Return the folder on this machine with what head, workers and driver left to look at.
+
+        See ``MemberPaths.artifacts``. It is fetched when it lies elsewhere, and need not exist.
+        """
+        ...
+
+    def kept(self, run: RunName) -> tuple[KeptFile, ...]:
+        """List what a run leaves to look at, also while it goes on; fetches nothing.
+
+        Logs come first, then what programs wrote, then artifacts, without empty and hidden ones.
         """
         ...
 

@@ -49,7 +49,7 @@ def begin(
     Raises:
         CapacityError: QUEUE_FULL, too many runs wait for its pool already; nothing was written.
     """
-    pool = spec.cluster.pool
+    pool, wanted = spec.cluster.pool, spec.name
     while True:
         run = Run(
             name=spec.name,
@@ -65,7 +65,7 @@ def begin(
             case Reserved.DONE:
                 return spec
             case Reserved.NAME_TAKEN:
-                spec = replace(spec, name=free_name(store, spec.name))
+                spec = replace(spec, name=free_name(store, wanted))
             case Reserved.QUEUE_FULL:
                 raise CapacityError(
                     Reason.QUEUE_FULL,
@@ -203,14 +203,18 @@ def job_error(view: ClusterView) -> EbbError | None:
     if reason.family != JobError.family:
         return error_for(reason, detail=job.detail)
     summary = f"the program {exit_sentence(job.exit_code)}" if reason is Reason.EXIT_CODE else ""
-    return JobError(reason, summary, detail=job.detail, program_exit_code=job.exit_code)
+    return JobError(
+        reason, summary, detail=job.detail, hint=job.hint, program_exit_code=job.exit_code
+    )
 
 
 def cluster_error(view: ClusterView, *, expected_release: bool = False) -> EbbError | None:
     """Return why the cluster cannot serve the run any more; None when it can."""
     if view.failure is not None:
         failure = view.failure
-        return error_for(failure.reason, detail=failure.detail, hint=failure.hint)
+        error = error_for(failure.reason, detail=failure.detail, hint=failure.hint)
+        error.in_vain = failure.in_vain
+        return error
     if view.released_at is None or expected_release:
         return None
     reason = view.release_reason or Reason.SUPERVISOR_LOST

@@ -80,6 +80,7 @@ def build_run_spec(ask: RequestContext) -> RunSpec:
         workdir="" if job else _workdir(ask, options),
         import_path=ask.import_path,
         bridge=options["bridge"],
+        env={} if job else options["env"],
         limits=_limits(options, cluster),
         retry=RetryPolicy(reasons=options["retry"], attempts=options["attempts"]),
         lease_s=options["lease"],

@@ -24,13 +24,14 @@ from ebbtide.infra.frameworks.base import (
     load_framework,
 )
 from ebbtide.infra.lifecycle import steps
-from ebbtide.infra.models.job import Limits, RetryPolicy
+from ebbtide.infra.models.job import JobSpec, Limits, RetryPolicy
 from ebbtide.infra.models.phases import ExitCode, Reason
 from ebbtide.infra.platforms.local import marks
 from ebbtide.infra.settings import Settings
 from tests.clusters import Outcome, Stand, carried_out, run_spec, script, standing
 from tests.contract.conftest import small
 from tests.faults.census import listening_addresses
+from tests.helpers import wait_until
 from tests.load import starts
 
 FRAMEWORKS = [name for name in known_frameworks() if name != WITHOUT_CLUSTER]
@@ -41,7 +42,7 @@ ENDED_WHILE = "the program ended while"
 
 @pytest.fixture(scope="module", params=FRAMEWORKS)
 def stand(request: pytest.FixtureRequest, home_of_module: Path) -> Iterator[Stand]:
-    spec = run_spec(f"contract-{request.param}", small(request.param))
+    spec = run_spec(f"contract-{request.param}", small(request.param), env=WANTED)
     with standing(home_of_module, spec, autoscale=False) as found:
         yield found
 
@@ -49,6 +50,48 @@ def stand(request: pytest.FixtureRequest, home_of_module: Path) -> Iterator[Stan
 @pytest.fixture(scope="module")
 def framework(stand: Stand) -> Framework:
     return load_framework(stand.attempt.spec.cluster.framework)
+
+
+WANTED = {
+    **{"MINE": "1", "TZ": "Asia/Tokyo", "COLUMNS": "60", "LC_ALL": "C", "OMP_NUM_THREADS": "4"},
+    **{"http_proxy": "http://127.0.0.1:9", "all_proxy": "socks5://127.0.0.1:9"},
+    **{"PYTHONPATH": str(PROGRAMS / "modules"), "PYTHONWARNINGS": "error", "PYTHONHASHSEED": "7"},
+    **{"PYTHONOPTIMIZE": "1", "PYTHONDONTWRITEBYTECODE": "1", "PYTHONNOUSERSITE": "1"},
+    **{"PYTHONSAFEPATH": "1", "PYTHONSTARTUP": "/nowhere", "PYTHONBREAKPOINT": "0"},
+    **{"PYTHONUNBUFFERED": "", "PYTHONPROFILEIMPORTTIME": "", "TMPDIR": "/var/tmp"},
+}
+"""Members start under all of it."""
+SETS_ITSELF = {"ray": "PYTHONBREAKPOINT", "spark": "PYTHONUNBUFFERED"}
+"""Which of it a framework sets to something of its own in each task, on a laptop as well."""
+
+SEES = """
+    import json, os, warnings
+    warnings.simplefilter("ignore")
+    def seen(_=0):
+        import os, warnings, only_here
+        try:
+            warnings.warn("a task warns")
+            raised = False
+        except UserWarning:
+            raised = True
+        return dict(os.environ), only_here.SAYS, raised
+    """
+SEES_IN_TASK = {
+    "dask": """
+        from distributed import Client
+        task = Client().submit(seen).result(timeout=180)
+        """,
+    "ray": """
+        import ray
+        ray.init()
+        task = ray.get(ray.remote(seen).remote())
+        """,
+    "spark": """
+        from pyspark.sql import SparkSession
+        context = SparkSession.builder.getOrCreate().sparkContext
+        (task,) = context.parallelize([0], 1).map(seen).collect()
+        """,
+}
 
 
 WORKS = {
@@ -123,6 +166,29 @@ def test_program_connects_by_its_environment_alone(stand: Stand, framework: Fram
     assert "connected" in said
 
 
+def test_program_and_tasks_see_the_same_of_what_the_user_sets(
+    stand: Stand, framework: Framework, tmp_path: Path
+) -> None:
+    """Stronger than our defaults, and no member of the cluster has died of it."""
+    text = textwrap.dedent(SEES) + textwrap.dedent(SEES_IN_TASK[framework.name])
+    program = script(tmp_path, text + "print(json.dumps([seen(), task]))\n")
+    job = JobSpec(argv=(sys.executable, str(program)), workdir=str(tmp_path), env=WANTED)
+    stand.attempt.platform.start_program(stand.attempt.cluster, "sees", job)
+    views = lambda: [view for view in stand.observe().programs.values() if view.ended_at]  # noqa: E731
+    (ended,) = wait_until(views, 240, "the program has ended")
+    folder = Settings(stand.home).run_folder(stand.attempt.spec.name) / "programs" / "sees"
+    assert ended.exit_code == 0, (folder / "stderr.log").read_text()
+    driver, task = json.loads((folder / "stdout.log").read_text().splitlines()[-1])
+    special = ("PYTHONPATH", SETS_ITSELF.get(framework.name))
+    compared = {name: value for name, value in WANTED.items() if name not in special}
+    for environment, module, _ in (driver, task):
+        assert {name: environment.get(name) for name in compared} == compared
+        assert module == "imported by PYTHONPATH"
+    assert task[2], "PYTHONWARNINGS holds in tasks"
+    assert stand.observe().workers_joined == 1
+    assert stand.messages("warning") == []
+
+
 @pytest.fixture(scope="module")
 def stranger(stand: Stand, framework: Framework) -> Iterator[subprocess.Popen[str]]:
     """Who has found the port and has no key. Spark tries for a minute: it is begun early."""
@@ -150,7 +216,8 @@ def test_lost_head_is_told_once(beside: Outcome) -> None:
 
 
 def test_worker_that_dies_is_replaced(beside: Outcome) -> None:
-    assert "worker-0 died and is replaced" in beside.messages("warning")
+    died = "worker-0 died and is replaced: it was killed by SIGKILL (137)"
+    assert [told for told in beside.messages("warning") if told.startswith(died)]
 
 
 def test_program_that_does_not_wait_for_its_tasks_is_told(beside: Outcome) -> None:

@@ -273,6 +273,24 @@ def test_a_log_that_does_not_exist_is_refused_with_those_that_do(bench: Bench) -
     assert "job" in refused.value.problems[0].hint
 
 
+def test_what_a_run_leaves_is_listed_and_each_of_it_can_be_opened(
+    bench: Bench, tmp_path: Path
+) -> None:
+    assert bench.platform.kept(bench.spec.name) == ()
+    bench.run_to_the_end(script(tmp_path, WRITER))
+    kept = {file.name: file for file in bench.platform.kept(bench.spec.name)}
+    assert {"stdout", "stderr", "supervisor", "output/x"} <= kept.keys()
+    assert kept["output/x"].bytes_ == len("written")
+    (stream,) = bench.platform.logs(bench.spec.name, "output/x").values()
+    assert stream.read() == b"written"
+    bench.platform.fetch_output(bench.spec.name)
+    assert kept["output/x"].path.read_text() == "written"
+
+
+def test_artifacts_can_be_fetched_also_where_there_are_none(bench: Bench) -> None:
+    assert not any(bench.platform.fetch_artifacts(bench.spec.name).glob("*"))
+
+
 def test_a_platform_that_can_run_a_spec_has_no_problem_with_it(bench: Bench) -> None:
     assert bench.platform.problems() == []
     assert bench.platform.problems(bench.spec) == []

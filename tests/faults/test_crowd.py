@@ -152,3 +152,19 @@ def test_a_name_that_was_used_often_is_found_a_number_at_once(tmp_path: Path) ->
     assert runs.free_name(ledger, RunName("oftent")) == "oftent"
     assert time.monotonic() - began < 1.0
     ledger.close()
+
+
+def test_eight_that_ask_for_one_name_at_once_all_run_under_names_of_their_own(stage: Stage) -> None:
+    """In a new home, whose ledger is made by one of them while the others want it."""
+    (stage.work / "at_once.py").write_text("")
+    argv = [stage.ebb, "run", "--framework", "none", "--name", "same", "at_once.py"]
+    environment = {**os.environ, **stage.environment, "EBB_PREFECT_SERVER": "off"}
+    asking = [
+        subprocess.Popen(argv, cwd=stage.work, env=environment, stderr=subprocess.PIPE, text=True)
+        for _ in range(8)
+    ]
+    said = [process.communicate()[1] for process in asking]
+    assert [process.returncode for process in asking] == [0] * 8, said
+    names = {row["name"] for row in stage.rows("SELECT name FROM runs")}
+    assert names == {"same", *(f"same-{number}" for number in range(2, 9))}
+    assert not any("had no living owner" in text for text in said)

@@ -41,7 +41,7 @@ def run_to_the_end(home: Path, words: tuple[str, ...], **options: Any) -> Run:
     """As ``ebb run`` does: launch, and wait until the flow process has ended."""
     settings, ledger = Settings(home=home), Ledger(home)
     request = RunRequest(argv=words, options={"framework": "none", **options})
-    spec = spec_for(request, ledger, os.environ, home)
+    spec = spec_for(request, os.environ, home)
     spec = runs.begin(ledger, spec)
     flow = launch(settings, ledger, spec, detach=True)
     wait_until(lambda: flow.ended, 120, "the flow process ends")

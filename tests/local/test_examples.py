@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import subprocess
@@ -15,7 +14,6 @@ import pytest
 from ebbtide.infra.lifecycle import steps
 from ebbtide.infra.lifecycle.submission import RunRequest, spec_for
 from ebbtide.infra.models.job import RunSpec
-from ebbtide.infra.records.ledger import Ledger
 from tests.clusters import Stand, standing
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -69,25 +67,24 @@ def framework_of(name: str) -> str:
     return next(word for word in ("dask", "ray", "spark") if word in name)
 
 
-def spec_of(name: str, home: Path) -> RunSpec:
+def spec_of(name: str) -> RunSpec:
     """As ``ebb run`` makes it, for one worker at first."""
     options = {"workers": "1..2", "framework": framework_of(name)}
     request = RunRequest(argv=(f"examples/{name}.py",), options=options)
-    with contextlib.closing(Ledger(home)) as ledger:
-        return spec_for(request, ledger, {}, ROOT)
+    return spec_for(request, {}, ROOT)
 
 
 @pytest.fixture(scope="module")
 def held(request: pytest.FixtureRequest, home_of_module: Path) -> Iterator[Stand]:
     """A cluster that the examples of a folder and framework share, made for the first of them."""
-    with standing(home_of_module, spec_of(request.param, home_of_module)) as stand:
+    with standing(home_of_module, spec_of(request.param)) as stand:
         yield stand
 
 
 @pytest.fixture
 def folder(held: Stand, name: str) -> Path:
     """Of an example that has ended well on the cluster, once however many tests look at it."""
-    job, program = spec_of(name, held.home).job, name.replace("/", "-")
+    job, program = spec_of(name).job, name.replace("/", "-")
     assert job is not None
     steps.run_program(held.attempt, program, job)
     return held.home / "runs" / held.attempt.spec.name / "programs" / program

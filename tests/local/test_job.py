@@ -189,3 +189,23 @@ def test_a_cluster_that_does_not_stand_in_its_time_is_given_up_at_its_step(
     assert (outcome.run.reason, outcome.run.exit_code) == (Reason.NOT_IN_TIME, 69)
     assert "still at start_head after" in outcome.run.detail
     assert outcome.messages("attempt") == [], "more time is for its user to allow"
+
+
+def test_cluster_that_cannot_start_for_one_reason_is_not_tried_again_and_again(
+    ebb_home: Path, tmp_path: Path
+) -> None:
+    """A file beside the program hides the framework: neither restart nor fresh cluster helps."""
+    (tmp_path / "distributed.py").write_text("raise ImportError('not the framework')")
+    outcome = run(ebb_home, tmp_path, "", "dask", retry=RetryPolicy(reasons=("infra",)))
+    assert (outcome.run.reason, outcome.run.attempt) == (Reason.HEAD_NOT_READY, 1)
+    assert "its log says: ImportError: not the framework; twice" in outcome.run.detail
+
+
+def test_program_that_fails_is_told_by_its_error_and_what_helps(
+    ebb_home: Path, tmp_path: Path
+) -> None:
+    outcome = run(ebb_home, tmp_path, "import nowhere_at_all")
+    error = "the program exited with 1: ModuleNotFoundError: No module named 'nowhere_at_all'"
+    assert outcome.run.detail == error
+    assert outcome.error is not None
+    assert "PYTHONPATH" in outcome.error.hint

@@ -42,8 +42,8 @@ def test_without_a_browser_it_says_what_to_type_and_where_it_stands(
         assert says_where(stand, ebb("open opened --print")) == file
     code, _, err = ebb("open opened")
     assert code == ExitCode.MISCONFIGURATION
-    assert "the cluster of opened is gone" in err
-    assert "ebb logs opened, ebb cost opened" in err
+    assert "the cluster of opened is gone, and it has kept nothing to open" in err
+    assert "ebb logs opened --list, ebb cost opened" in err
 
 
 def says_where(stand: Stand, said: tuple[int, str, str]) -> Path:

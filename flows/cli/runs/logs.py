@@ -5,18 +5,23 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Mapping
 
-from ebbtide.flows.cli.output import Parser, known_run, print_json
+from ebbtide.flows.cli.output import Parser, known_run, print_json, print_table, say, show
 from ebbtide.flows.cli.streams import ByteWriter
+from ebbtide.infra.errors import ConfigurationError, Problem
 from ebbtide.infra.lifecycle.reaper import is_lost
-from ebbtide.infra.models.phases import ExitCode
-from ebbtide.infra.platforms.base import LogStream, load_platform
+from ebbtide.infra.models.phases import ExitCode, Reason
+from ebbtide.infra.models.records import Run
+from ebbtide.infra.platforms.base import LogStream, Platform, load_platform
+from ebbtide.infra.presentation.kept_text import below, kept_data, kept_size, kept_table
 from ebbtide.infra.records.opening import open_to_look
+from ebbtide.infra.request.hints import did_you_mean
 from ebbtide.infra.settings import load_settings
 from ebbtide.infra.waiting import pause
 
 _DESCRIPTION = """Prints the program's stdout to stdout and its stderr to stderr, byte for byte; or,
-with --from, another log of the run. JSON: an object with the keys run, source, and stdout/stderr or
-text."""
+with --from, another log of the run; --list says what there is. JSON: an object with the keys run,
+source, and stdout/stderr or text; of --list: run, files (a list of name, kind, bytes, changed (Unix
+time), path, see)."""
 _LOOK_EVERY_S = 0.1
 
 
@@ -28,15 +33,26 @@ def main(args: list[str]) -> int:
         "-f", "--follow", action="store_true", help="follow until the run has ended"
     )
     parser.add_argument("--tail", type=int, metavar="N", help="print only the last N lines")
-    parser.add_argument("--from", dest="source", default="job", metavar="WHAT",
-                        help="job, head, worker-0, supervisor or flow (default job)")  # fmt: skip
+    parser.add_argument(
+        "--from",
+        dest="source",
+        metavar="WHAT",
+        help="job, head, worker-0, or any other name of --list (default job)",
+    )
+    parser.add_argument(
+        "--list",
+        action="store_true",
+        help="list all that is kept: logs, artifacts, output; with --from a folder of it",
+    )
     options = parser.take(args)
     options.run, _, program = options.run.partition("/")
-    options.source = program or options.source
     settings = load_settings()
     store = open_to_look(settings)
     run = known_run(store, options.run)
     platform = load_platform(run.spec.platform, settings, store)
+    if options.list:
+        return _list(run, platform, options.source or program, as_json=options.json)
+    options.source = program or options.source or "job"
     logs = platform.logs(run.name, options.source)
     if options.json:
         texts = {
@@ -52,6 +68,41 @@ def main(args: list[str]) -> int:
         if ended:
             break
         pause(_LOOK_EVERY_S)
+    return ExitCode.OK
+
+
+def _list(run: Run, platform: Platform, folder: str, *, as_json: bool) -> int:
+    """Print what a run has kept.
+
+    Args:
+        run: which.
+        platform: its.
+        folder: only what is below it, such as ``worker-0``; empty: all.
+        as_json: whether it is printed as JSON, every file of it.
+
+    Returns:
+        The exit code.
+
+    Raises:
+        ConfigurationError: OPTION_INVALID, nothing is kept below such a folder.
+    """
+    everything = platform.kept(run.name)
+    files = below(everything, folder)
+    if folder and not files:
+        known = {file.name.rpartition("/")[0] for file in everything} - {""}
+        hint = did_you_mean(folder.rstrip("/"), known, otherwise="leave --from out")
+        summary = f"{run.name} has kept nothing below {folder!r}"
+        raise ConfigurationError([Problem(Reason.OPTION_INVALID, summary, hint)])
+    cluster = run.spec.cluster
+    if as_json:
+        print_json({"run": run.name, "files": kept_data(run.name, cluster, files)})
+        return ExitCode.OK
+    table = kept_table(run.name, cluster, everything, folder)
+    if not table.rows:
+        say(table.empty)
+        return ExitCode.OK
+    print_table(table.headers, table.rows)
+    show(f"Kept: {kept_size(files)}")
     return ExitCode.OK
 
 

@@ -5,7 +5,14 @@ from __future__ import annotations
 import html
 import os
 import sys
+import webbrowser
 from pathlib import Path
+from urllib.parse import urlsplit
+
+from ebbtide.flows.cli.output import print_json, say
+from ebbtide.infra.frameworks.door import OPEN_PATH
+from ebbtide.infra.models.ids import RunName
+from ebbtide.infra.platforms.base import Login
 
 _PAGE = """<!doctype html>
 <meta charset="utf-8">
@@ -34,3 +41,33 @@ def has_browser() -> bool:
     """Whether there is a graphical browser; those of terminals do not follow such a page."""
     found = os.environ.keys() & {"DISPLAY", "WAYLAND_DISPLAY", "BROWSER"}
     return bool(found) or sys.platform == "darwin"
+
+
+def bring_in(run: RunName, url: str, login: Login, *, look_only: bool, as_json: bool) -> None:
+    """Open a page that wants to be told who comes, or say where it is and what it wants.
+
+    Args:
+        run: whose page it is.
+        url: of the page, without the secret.
+        login: with the secret.
+        look_only: whether no browser is to be opened.
+        as_json: whether it is said as JSON.
+    """
+    opened = not look_only and has_browser() and webbrowser.open(_signed_in(url, login).as_uri())
+    if as_json:
+        facts = {"user": login.user, "password_file": str(login.password_file), "opened": opened}
+        print_json({"run": run, "url": url, **facts, "files": []})
+    elif opened:
+        say(f"  {url} is opening in your browser")
+    else:
+        print(f"  Dashboard  {url}")
+        print(f"  User       {login.user}")
+        print(f"  Password   in {login.password_file}", flush=True)
+
+
+def _signed_in(url: str, login: Login) -> Path:
+    """Write a private page that leads a browser to the dashboard, with the secret."""
+    where = urlsplit(url)
+    known = f"{login.user}:{login.password}@{where.netloc}"
+    page = login.password_file.with_name("open.html")
+    return leads_to(f"{where.scheme}://{known}{OPEN_PATH}", page)

@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -40,18 +41,19 @@ def main(args: list[str]) -> int:
         return ExitCode.OK
     settings = load_settings()
     store = open_store(settings)
-    spec = _checked_spec(arguments, store)
+    spec = _checked_spec(arguments)
     if arguments.plan:
+        spec = replace(spec, name=runs.free_name(store, spec.name))
         return _print_plan(spec, as_json=arguments.json)
     _check_prefect(os.environ)
     return _run(settings, store, spec, arguments)
 
 
-def _checked_spec(arguments: RunArguments, store: RunStore) -> RunSpec:
+def _checked_spec(arguments: RunArguments) -> RunSpec:
     """Make the spec, or raise one error for all that is wrong: options, file and program."""
     try:
         request = RunRequest(argv=arguments.argv, options=arguments.options)
-        spec = spec_for(request, store, os.environ, Path.cwd())
+        spec = spec_for(request, os.environ, Path.cwd())
     except ConfigurationError as error:
         raise ConfigurationError([*arguments.problems, *error.problems]) from None
     if arguments.problems:

@@ -22,6 +22,7 @@ from ebbtide.infra.models.phases import ExitCode, Reason, Step
 from ebbtide.infra.models.records import Event, EventKind
 from ebbtide.infra.models.resources import format_duration
 from ebbtide.infra.platforms.base import HeldResource, load_platform
+from ebbtide.infra.presentation.kept_text import kept_line
 from ebbtide.infra.presentation.receipt_text import short_line
 from ebbtide.infra.records.store import RunStore
 from ebbtide.infra.settings import Settings
@@ -213,7 +214,9 @@ class Viewer:
         else:
             first = f"{facts['phase']}: {facts['reason']} · {facts['detail']}"
         more = f"Logs   ebb logs {self._spec.name}      Why   ebb why {self._spec.name}"
-        return [first, *self._receipt_lines(), more, *self._server_lines(), f"Held now: {held}"]
+        kept = f"Kept   {kept_line(self._spec.name, self._platform.kept(self._spec.name))}"
+        lines = [first, *self._receipt_lines(), more, kept, *self._server_lines()]
+        return [*lines, f"Held now: {held}"]
 
     def _receipt_lines(self) -> list[str]:
         receipt = receipt_of(self._store, self._spec.name)

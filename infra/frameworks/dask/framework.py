@@ -20,6 +20,7 @@ from ebbtide.infra.frameworks.interpreters import mismatch
 from ebbtide.infra.frameworks.plan import (
     ClusterPlan,
     MemberAddress,
+    MemberPaths,
     SecretFile,
     head_settings,
     worker_settings,
@@ -41,6 +42,7 @@ class Dask:
     name = "dask"
     package = "distributed"
     connect = "Client() without arguments"
+    history = ""
     distinct_hosts = False
 
     def problems(self, python: str) -> list[Problem]:
@@ -85,10 +87,8 @@ class Dask:
             "memory_limit_bytes": tier.resources.memory_bytes,
         }
         memory = {f"DASK_DISTRIBUTED__WORKER__MEMORY__{k}": v for k, v in _MEMORY.items()}
-        env = {
-            **_tls(plan),
-            **_scratch(plan),
-            **_imports(plan),
+        env = {**_tls(plan), **_scratch(plan), **_imports(plan)}
+        defaults = {
             **memory,
             # As Dask's nanny does before a worker starts: one thread a task, memory given back.
             "OMP_NUM_THREADS": "1",
@@ -96,7 +96,8 @@ class Dask:
             "OPENBLAS_NUM_THREADS": "1",
             "MALLOC_TRIM_THRESHOLD_": "65536",
         }
-        return ProcessSpec(argv=_argv(plan.paths.python, "worker", json.dumps(settings)), env=env)
+        argv = _argv(plan.paths.python, "worker", json.dumps(settings))
+        return ProcessSpec(argv=argv, env=env, defaults=defaults)
 
     def status(self, head: HeadInfo, hosts: Mapping[str, str]) -> FrameworkStatus | None:
         """Asked over HTTP; the scheduler knows its workers' names."""
@@ -129,6 +130,9 @@ class Dask:
     def hello(self, python: str) -> tuple[str, ...]:
         """Estimates pi."""
         return _argv(python, "hello")
+
+    def history_server(self, paths: MemberPaths, at: MemberAddress) -> None:
+        """None: its reports are pages."""
 
 
 def _argv(python: str, module: str, *arguments: str) -> tuple[str, ...]:

@@ -1,6 +1,6 @@
 """A Dask worker as a process that drains when told to stop; its argument is its settings as JSON.
 
-It imports Dask and the standard library only, to start fast. There is no nanny: the supervisor
+It imports little beside Dask, to start fast. There is no nanny: the supervisor
 (locally) or the kubelet restarts a worker and enforces its memory limit, so a nanny would be a
 second process a worker for nothing.
 
@@ -21,6 +21,7 @@ import os
 import signal
 import sys
 import time
+import warnings
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -28,10 +29,14 @@ from distributed import Worker
 from distributed.comm import CommClosedError
 from distributed.core import Status
 
+from ebbtide.infra.processes.environment import give_back_to_tasks
+
 logger = logging.getLogger("distributed.ebb")
 
 _FIRST_PAUSE_S = 0.02
 _LONGEST_PAUSE_S = 0.1
+_NOT_OF_TASKS = ("asyncio", "dask", "distributed", "tornado")
+"""What runs beside tasks in this process."""
 
 
 class Backoff:
@@ -124,6 +129,16 @@ class Quiet(Worker):
         """None: the head's pages show all that matters, and want the cluster's secret."""
 
 
+def let_tasks_have_their_python() -> None:
+    """What the user set for any Python, PYTHONWARNINGS above all; Dask itself obeys none of it."""
+    give_back_to_tasks(os.environ)
+    users = os.environ.get("PYTHONWARNINGS")
+    if users:
+        warnings._processoptions(users.split(","))  # type: ignore[attr-defined]
+        for package in _NOT_OF_TASKS:
+            warnings.filterwarnings("default", module=rf"{package}(\.|$)")
+
+
 async def main(settings: dict[str, Any]) -> None:
     """Serve until drained, closed, or left by the head."""
     stop = asyncio.Event()
@@ -140,6 +155,7 @@ async def main(settings: dict[str, Any]) -> None:
         death_timeout=settings["head_wait_s"],
     )
     await worker
+    let_tasks_have_their_python()
     finished = asyncio.create_task(worker.finished())
     stopping = asyncio.create_task(stop.wait())
     await asyncio.wait([finished, stopping], return_when=asyncio.FIRST_COMPLETED)

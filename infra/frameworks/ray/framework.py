@@ -19,6 +19,7 @@ from ebbtide.infra.frameworks.interpreters import mismatch
 from ebbtide.infra.frameworks.plan import (
     ClusterPlan,
     MemberAddress,
+    MemberPaths,
     SecretFile,
     head_settings,
     worker_settings,
@@ -43,6 +44,7 @@ class Ray:
     name = "ray"
     package = "ray"
     connect = "ray.init() without arguments"
+    history = ""
     distinct_hosts = False
 
     def problems(self, python: str) -> list[Problem]:
@@ -77,7 +79,7 @@ class Ray:
             "object_store_bytes": HEAD_STORE_BYTES,
         }
         argv = _argv(plan.paths.python, "head", json.dumps(settings))
-        return ProcessSpec(argv=argv, env={**_environment(plan, at), **_scratch(plan)})
+        return ProcessSpec(argv=argv, env=_environment(plan, at), defaults=_scratch(plan))
 
     def worker(self, plan: ClusterPlan, name: str, at: MemberAddress) -> ProcessSpec:
         """One node, sized by its tier."""
@@ -89,12 +91,10 @@ class Ray:
             "memory_bytes": task_bytes(tier),
             "object_store_bytes": store_bytes(tier),
         }
-        env = {
-            **_environment(plan, at),
-            **_scratch(plan),
-            "RAY_CLOUD_INSTANCE_ID": name,  # by which the head's answers name it
-        }
-        return ProcessSpec(argv=_argv(plan.paths.python, "worker", json.dumps(settings)), env=env)
+        # The variable is that by which the head's answers name it.
+        env = {**_environment(plan, at), "RAY_CLOUD_INSTANCE_ID": name}
+        argv = _argv(plan.paths.python, "worker", json.dumps(settings))
+        return ProcessSpec(argv=argv, env=env, defaults=_scratch(plan))
 
     def status(self, head: HeadInfo, hosts: Mapping[str, str]) -> FrameworkStatus | None:
         """Asked over HTTP; the GCS knows the workers' names."""
@@ -125,6 +125,9 @@ class Ray:
     def hello(self, python: str) -> tuple[str, ...]:
         """Estimates pi."""
         return _argv(python, "hello")
+
+    def history_server(self, paths: MemberPaths, at: MemberAddress) -> None:
+        """None: its session logs are texts."""
 
 
 def _argv(python: str, module: str, *arguments: str) -> tuple[str, ...]:

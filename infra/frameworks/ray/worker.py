@@ -22,7 +22,9 @@ from ray._private.parameter import RayParams
 from ray.autoscaler.v2.sdk import get_cluster_status
 from ray.core.generated import autoscaler_pb2
 
+from ebbtide.infra.frameworks.ray import task_process
 from ebbtide.infra.frameworks.workers import told_to_leave, wait_for_head
+from ebbtide.infra.processes.environment import held_back
 
 _LOOK_EVERY_S = 0.5
 _IDLE_MS = 1000
@@ -41,6 +43,7 @@ def start_node(settings: dict[str, Any], address: str) -> Node:
         object_store_memory=settings["object_store_bytes"],
         object_spilling_directory=str(Path(settings["scratch"]) / "spill"),
         temp_dir=settings["temp_dir"],
+        worker_path=task_process.__file__ if held_back(os.environ) else None,  # None: Ray's own
         include_log_monitor=True,  # what tasks print is shown by the driver
         min_worker_port=0,
         max_worker_port=0,

@@ -25,6 +25,7 @@ from ebbtide.infra.frameworks.interpreters import mismatch
 from ebbtide.infra.frameworks.plan import (
     ClusterPlan,
     MemberAddress,
+    MemberPaths,
     SecretFile,
     head_settings,
     worker_settings,
@@ -76,6 +77,7 @@ class Spark:
     name = "spark"
     package = "pyspark"
     connect = "SparkSession.builder.getOrCreate() without a master"
+    history = "driver/eventlog"
     distinct_hosts = True
 
     def problems(self, python: str) -> list[Problem]:
@@ -111,6 +113,7 @@ class Spark:
             **_DOORS,
             **_driver_settings(plan),
             **pages.settings(),
+            **_threads(plan.environ),
             "spark.authenticate.secret": secrets.token_hex(32),
         }
         lines = "".join(f"{key} {value}\n" for key, value in settings.items())
@@ -124,7 +127,7 @@ class Spark:
         """The master, with our front on the usual port of its page when that is free."""
         settings = head_settings(plan, at, _USUAL_DASHBOARD_PORT)
         argv = _argv(plan.paths.python, "head", json.dumps(settings))
-        return ProcessSpec(argv=argv, env=_environment(plan, at))
+        return ProcessSpec(argv=argv, env=_environment(plan.paths, at))
 
     def worker(self, plan: ClusterPlan, name: str, at: MemberAddress) -> ProcessSpec:
         """One worker, with room for one executor."""
@@ -135,7 +138,7 @@ class Spark:
             "memory_mib": heap_bytes(tier) // MIB,
         }
         argv = _argv(plan.paths.python, "worker", json.dumps(settings))
-        return ProcessSpec(argv=argv, env=_environment(plan, at))
+        return ProcessSpec(argv=argv, env=_environment(plan.paths, at))
 
     def status(self, head: HeadInfo, hosts: Mapping[str, str]) -> FrameworkStatus | None:
         """Asked over HTTP; the master knows workers by their hosts."""
@@ -153,7 +156,7 @@ class Spark:
         """``SparkSession.builder.getOrCreate()`` connects: spark-submit reads ``MASTER``."""
         where = urlsplit(head.address)
         return {
-            **_environment(plan, at),
+            **_environment(plan.paths, at),
             "MASTER": head.address,
             "SPARK_MASTER_SERVICE_HOST": where.hostname or "",
             "SPARK_MASTER_SERVICE_PORT": str(where.port),
@@ -170,6 +173,22 @@ class Spark:
     def hello(self, python: str) -> tuple[str, ...]:
         """Estimates pi."""
         return _argv(python, "hello")
+
+    def history_server(self, paths: MemberPaths, at: MemberAddress) -> ProcessSpec:
+        """Spark's own history server, with our front before it."""
+        settings = {
+            "logs": str(paths.artifacts / self.history),
+            "secrets": str(paths.secrets),
+            "scratch": str(paths.scratch),
+            "head_file": str(paths.head_file),
+            "bind": at.bind,
+            "host": at.host,
+            "page_hosts": [at.host, *at.page_hosts],
+        }
+        return ProcessSpec(
+            argv=_argv(paths.python, "history", json.dumps(settings)),
+            env=_environment(paths, at),
+        )
 
 
 def _argv(python: str, module: str, *arguments: str) -> tuple[str, ...]:
@@ -196,9 +215,8 @@ def java_version() -> int | None:
     return int(found[1]) if found else None
 
 
-def _environment(plan: ClusterPlan, at: MemberAddress) -> dict[str, str]:
+def _environment(paths: MemberPaths, at: MemberAddress) -> dict[str, str]:
     """For every JVM: where it listens, and nothing left in the machine's temporary folder."""
-    paths = plan.paths
     return {
         "SPARK_HOME": str(paths.framework),
         "SPARK_CONF_DIR": str(paths.secrets),
@@ -207,6 +225,15 @@ def _environment(plan: ClusterPlan, at: MemberAddress) -> dict[str, str]:
         "SPARK_LOCAL_DIRS": str(paths.scratch / "spill"),
         "SPARK_LAUNCHER_OPTS": "-XX:-UsePerfData -XX:TieredStopAtLevel=1",
     }
+
+
+def _threads(environ: Mapping[str, str]) -> dict[str, str]:
+    """Spark sets it for Python's tasks, to the cores of a task, unless its configuration names it.
+
+    So it does on a laptop too, but Ray and Dask obey what the user has set, and so does this.
+    """
+    users = environ.get("OMP_NUM_THREADS")
+    return {} if users is None else {"spark.executorEnv.OMP_NUM_THREADS": users}
 
 
 def _driver_settings(plan: ClusterPlan) -> dict[str, str]:

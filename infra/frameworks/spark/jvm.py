@@ -29,16 +29,20 @@ _OPEN = (
     *("sun.nio.cs", "sun.security.action", "sun.util.calendar"),
 )
 # A daemon only passes messages: a small heap, no second compiler, no threads for collecting.
-_SMALL = ("-Xmx192m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData")
+_HEAP_MIB = 192
+_SMALL = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData")
 
 
-def start(scratch: Path, main_class: str, *arguments: str) -> subprocess.Popen[bytes]:
+def start(
+    scratch: Path, main_class: str, *arguments: str, heap_mib: int = _HEAP_MIB
+) -> subprocess.Popen[bytes]:
     """Start a Spark daemon; it ends when its parent is gone.
 
     Args:
         scratch: where it may leave temporary files.
         main_class: the daemon's class.
         arguments: of the daemon.
+        heap_mib: its largest heap.
 
     Returns:
         The process of its JVM.
@@ -47,7 +51,7 @@ def start(scratch: Path, main_class: str, *arguments: str) -> subprocess.Popen[b
     java = str(Path(home) / "bin" / "java") if home else shutil.which("java") or "java"
     jars = f"{os.environ['SPARK_CONF_DIR']}:{Path(os.environ['SPARK_HOME']) / 'jars'}/*"
     opens = [f"--add-opens=java.base/{package}=ALL-UNNAMED" for package in _OPEN]
-    own = [*_SMALL, f"-Djava.io.tmpdir={scratch}"]
+    own = [f"-Xmx{heap_mib}m", *_SMALL, f"-Djava.io.tmpdir={scratch}"]
     # Spark's scripts find this out; without it a worker looks for a source tree.
     (core,) = (Path(os.environ["SPARK_HOME"]) / "jars").glob("spark-core_*.jar")
     scala = core.name.removeprefix("spark-core_").partition("-")[0]

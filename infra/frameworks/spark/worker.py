@@ -22,6 +22,7 @@ from typing import Any
 from ebbtide.infra.frameworks import door
 from ebbtide.infra.frameworks.spark import jvm, pages
 from ebbtide.infra.frameworks.workers import Backoff, told_to_leave, wait_for_head
+from ebbtide.infra.processes.environment import give_back_to_tasks
 
 _END_TIMEOUT_S = 5.0
 _REMIND_AFTER_S = 5.0
@@ -91,6 +92,7 @@ def main(settings: dict[str, Any]) -> int:
     if head is None:
         return 0 if stop.is_set() else 1
     os.environ["PYTHONPATH"] = settings["import_path"]  # for executors: users' modules
+    give_back_to_tasks(os.environ)
     arguments = ("--host", host, "--port", "0", "--webui-port", "0")
     size = ("--cores", str(settings["cores"]), "--memory", f"{settings['memory_mib']}m")
     where = ("--work-dir", str(scratch / "work" / settings["name"]), head["address"])

@@ -5,7 +5,6 @@ All of them are processes of one user with one interpreter, one folder and loopb
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import shutil
 import sys
@@ -14,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ebbtide.infra.files.private import write_private
+from ebbtide.infra.frameworks.interpreters import package_folder
 from ebbtide.infra.frameworks.plan import MemberAddress, MemberPaths, SecretFile
 
 _LOOPBACK = "127.0.0.1"
@@ -76,7 +76,7 @@ class Layout:
         self.scratch.mkdir(mode=0o700, exist_ok=True)
         return MemberPaths(
             python=sys.executable,
-            framework=_folder_of(package),
+            framework=package_folder(package),
             secrets=self.secrets,
             scratch=self.scratch,
             short_scratch=_by_descriptor(self.scratch),
@@ -94,12 +94,6 @@ class Layout:
         for file in files:
             write_private(draft / file.name, file.content)
         draft.rename(self.secrets)
-
-
-def _folder_of(package: str) -> Path:
-    """Found without importing it; it has been asked for before that it is there."""
-    spec = importlib.util.find_spec(package)
-    return Path(spec.origin).parent if spec and spec.origin else Path()
 
 
 def _by_descriptor(folder: Path) -> Path:

@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 from ebbtide.infra.errors import EbbError, Problem
+from ebbtide.infra.files.kept import KeptFile
 from ebbtide.infra.files.private import private_folder, private_opener, write_private
 from ebbtide.infra.files.tails import Tail
 from ebbtide.infra.frameworks import door
@@ -29,8 +30,8 @@ from ebbtide.infra.models.phases import Reason, Step
 from ebbtide.infra.models.records import Cluster, RunLimits
 from ebbtide.infra.platforms.base import HeldResource, Login
 from ebbtide.infra.platforms.local import marks
-from ebbtide.infra.platforms.local.layout import Layout
-from ebbtide.infra.platforms.local.logs import log_files
+from ebbtide.infra.platforms.local.layout import ARTIFACTS, Layout
+from ebbtide.infra.platforms.local.logs import OUTPUT, kept_files, log_files
 from ebbtide.infra.platforms.local.neighbours import neighbours
 from ebbtide.infra.platforms.local.pool import free_room
 from ebbtide.infra.platforms.local.problems import framework_problems, machine_problems
@@ -162,6 +163,9 @@ class LocalPlatform:
         found = self.ledger.cluster(cluster)
         if found is None or found.released or not self._unowned(found):
             return False
+        again = self.ledger.cluster(cluster)  # its owner may have released it meanwhile, and gone
+        if again is None or again.released:
+            return False
         return not self.sweep(cluster)
 
     def login(self, cluster: ClusterId) -> Login | None:
@@ -223,9 +227,12 @@ class LocalPlatform:
         return overdue or not self.supervised(cluster.id)
 
     def orphans(self) -> tuple[ClusterId, ...]:
-        """Clusters with something alive, or a row, and nobody living who will release them."""
-        in_ledger = {found.id for found in self.ledger.living_clusters()}
+        """Clusters with something alive, or a row, and nobody living who will release them.
+
+        The machine first: a cluster is in the ledger before anything of it is made.
+        """
         on_machine = {held.cluster for held in self.held()}
+        in_ledger = {found.id for found in self.ledger.living_clusters()}
         owned = {
             process.cluster
             for process in marks.marked(self.settings.home)
@@ -234,8 +241,16 @@ class LocalPlatform:
         return tuple(
             cluster
             for cluster in sorted((in_ledger | on_machine) - owned)
-            if cluster not in in_ledger or not self.supervised(cluster)
+            if self._left_behind(cluster)
         )
+
+    def _left_behind(self, cluster: ClusterId) -> bool:
+        """Whether it is still there when its owner is not: that may just have released it."""
+        if self.supervised(cluster):
+            return False
+        found = self.ledger.cluster(cluster)
+        recorded = found is not None and not found.released
+        return recorded or bool(self.held(cluster))
 
     def logs(self, run: RunName, source: str) -> dict[str, Tail]:
         """From the run's folder."""
@@ -244,7 +259,15 @@ class LocalPlatform:
 
     def fetch_output(self, run: RunName) -> Path:
         """The program wrote it on this machine: the folder itself."""
-        return self.settings.run_folder(run) / "output"
+        return self.settings.run_folder(run) / OUTPUT
+
+    def fetch_artifacts(self, run: RunName) -> Path:
+        """The members wrote it on this machine: the folder itself."""
+        return self.settings.run_folder(run) / ARTIFACTS
+
+    def kept(self, run: RunName) -> tuple[KeptFile, ...]:
+        """From the run's folder."""
+        return tuple(kept_files(self.settings.run_folder(run)))
 
     def nodes(self, pool: NodePool) -> tuple[Node, ...]:
         """This machine; what is held of it are the pool's shares."""

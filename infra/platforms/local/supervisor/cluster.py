@@ -32,7 +32,10 @@ from ebbtide.infra.platforms.local.supervisor.usage import HeldShare, Load, Usag
 from ebbtide.infra.policy.demand import Wanted
 from ebbtide.infra.policy.diagnosis import fix_for
 from ebbtide.infra.policy.scaling import targets_text
-from ebbtide.infra.processes.environment import member_environment, user_environment
+from ebbtide.infra.processes.environment import (
+    member_environment,
+    program_environment,
+)
 from ebbtide.infra.records.ledger import Ledger
 from ebbtide.infra.waiting import now_s
 
@@ -155,7 +158,7 @@ class ClusterController:
 
     def _create_members(self, plan: ClusterPlan) -> None:
         context, cluster = self.context, self.spec.cluster
-        environment = _member_environment(self.spec)
+        environment = member_environment(os.environ, self.spec.added_env)
         self.members = Members(plan, context.layout, context.place, environment, context.reporter)
         self.scaler = Scaler(
             cluster.policy, self.members, cluster.pool, context.ledger, context.reporter
@@ -229,7 +232,8 @@ class ClusterController:
         elif gone.out_of_memory:
             self._say_out_of_memory("worker", gone.out_of_memory)
         else:
-            self.reporter.event(EventKind.WARNING, f"{gone.name} died and is replaced")
+            message = f"{gone.name} died and is replaced: it {gone.how}"
+            self.reporter.event(EventKind.WARNING, message)
 
     def _say_out_of_memory(self, who: str, where: str) -> None:
         self._out_of_memory = where
@@ -355,15 +359,8 @@ class ClusterController:
         )
 
     def _environment(self, job: JobSpec, place: ProcessContext) -> dict[str, str]:
-        environment = user_environment(os.environ)
-        environment.update(job.env)
+        environment = program_environment(os.environ, job.env)
         environment.update(self.reporter.view.driver_env)
-        environment["PYTHONUNBUFFERED"] = "1"  # what it prints is seen when it is printed
         environment["EBB_OUTPUT_DIR"] = str(place.logs / "output")
         environment.update(hook_variables(self.spec, place, environment))
         return environment
-
-
-def _member_environment(spec: RunSpec) -> dict[str, str]:
-    """For head and workers: the user's, because tasks read it; secrets too, for the same reason."""
-    return {**member_environment(os.environ), **(spec.job.env if spec.job else {})}

@@ -38,7 +38,7 @@ from ebbtide.infra.platforms.local.supervisor.status import StatusReporter
 from ebbtide.infra.platforms.local.supervisor.usage import UsageRecorder
 from ebbtide.infra.policy.lease import LeaseJudge
 from ebbtide.infra.policy.limits import StartDeadline, has_started
-from ebbtide.infra.processes.environment import USER_PYTHONPATH
+from ebbtide.infra.processes.environment import USER_PYTHONPATH, user_environment
 from ebbtide.infra.processes.identity import this_process
 from ebbtide.infra.records import runs
 from ebbtide.infra.settings import Settings
@@ -215,6 +215,7 @@ def _plan(spec: RunSpec, layout: Layout, place: processes.ProcessContext) -> Clu
         paths=layout.member_paths(load_framework(spec.cluster.framework).package, artifacts),
         workdir=workdir,
         import_path=_import_path(spec, workdir),
+        environ={**user_environment(os.environ), **spec.added_env},
     )
 
 
@@ -222,7 +223,7 @@ def _import_path(spec: RunSpec, workdir: str) -> tuple[str, ...]:
     """As the program would have it: its own folder, its working folder, the user's PYTHONPATH."""
     scripts = [word for word in (spec.job.argv[1:2] if spec.job else ()) if word.endswith(".py")]
     beside = [str((Path(workdir) / script).resolve().parent) for script in scripts]
-    path = os.environ.get(USER_PYTHONPATH, "")
+    path = spec.added_env.get("PYTHONPATH", os.environ.get(USER_PYTHONPATH, ""))
     folders = [
         *beside,
         *spec.import_path,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ebbtide.infra.files.tails import last_bytes
@@ -23,12 +23,13 @@ from ebbtide.infra.models.resources import format_memory
 from ebbtide.infra.platforms.local import layout, processes
 from ebbtide.infra.platforms.local.metrics import TreeMeter
 from ebbtide.infra.platforms.local.supervisor.status import StatusReporter
+from ebbtide.infra.policy.attempts import EarlyDeaths
+from ebbtide.infra.policy.known import known
+from ebbtide.infra.policy.telling import death, telling_line
 from ebbtide.infra.processes.identity import signal_quietly
 from ebbtide.infra.waiting import now_s
 
-_MAX_EARLY_DEATHS = 3
-"""So many deaths before a head or the first workers are there are no accident."""
-_LOG_TAIL_BYTES = 600
+_LOG_TAIL_BYTES = 2**14
 
 
 @dataclass(slots=True)
@@ -54,6 +55,8 @@ class Exit:
     seconds: float
     """How long it took to leave; 0 when it died."""
     out_of_memory: str = ""
+    how: str = ""
+    """In words, with the line of its log that tells why."""
 
 
 class Members:
@@ -80,7 +83,7 @@ class Members:
         self._head: subprocess.Popen[bytes] | None = None
         self._head_started_s = 0.0
         self._next_number = 0
-        self._early_deaths = 0
+        self._deaths = EarlyDeaths()
         self._killed_for_memory: dict[str, str] = {}
         self.memory_kills: list[str] = []
         """Processes ended for their memory in workers that live on; whoever reads it empties it."""
@@ -163,12 +166,13 @@ class Members:
         """Why there is no head any more, when there is none; restarts one that died early."""
         if self._head is None or self._head.poll() is None:
             return self._head_too_slow()
-        tail = self.log_tail("head")
+        said = self._said("head")
+        how = f"the head {death(self._head.returncode, said)}"
         if self.head_info is not None:
-            return Failure(step=Step.RUN_USER_JOB, reason=Reason.HEAD_LOST, detail=tail)
-        self._early_deaths += 1
-        if self._early_deaths >= _MAX_EARLY_DEATHS:
-            return Failure(step=Step.START_HEAD, reason=Reason.HEAD_NOT_READY, detail=tail)
+            return _failure(Step.RUN_USER_JOB, Reason.HEAD_LOST, how, said)
+        self._deaths.add(how, said)
+        if self._deaths.too_many:
+            return self._start_failure(Step.START_HEAD, Reason.HEAD_NOT_READY, "")
         self.start_head()
         return None
 
@@ -178,15 +182,18 @@ class Members:
             return None
         limit_s = self.plan.timeouts.worker_join_s
         slow = [w for w in self.staying if not w.joined and now_s() - w.started_s > limit_s]
-        if self._early_deaths < _MAX_EARLY_DEATHS and not slow:
+        joined = f"{self.joined} of {wanted} joined; "
+        if self._deaths.too_many:
+            return self._start_failure(Step.START_WORKERS, Reason.WORKERS_NOT_JOINED, joined)
+        if not slow:
             return None
-        name = slow[0].name if slow else f"worker-{self._next_number - 1}"
-        detail = f"{self.joined} of {wanted} joined; {name} said: {self.log_tail(name)}"
-        return Failure(step=Step.START_WORKERS, reason=Reason.WORKERS_NOT_JOINED, detail=detail)
+        said = self._said(slow[0].name)
+        how = f"{slow[0].name} runs since {limit_s:.0f} s and {_said_last(said)}"
+        return _failure(Step.START_WORKERS, Reason.WORKERS_NOT_JOINED, joined + how, said)
 
     def reset_failures(self) -> None:
         """Begin to count early deaths anew, for a step that is tried again."""
-        self._early_deaths = 0
+        self._deaths.forget()
         self._head_started_s = now_s()
         for worker in self.staying:
             worker.started_s = now_s()
@@ -212,14 +219,18 @@ class Members:
         """Staying workers as the scaling policy sees them."""
         return [self._figures(worker) for worker in self.staying]
 
-    def log_tail(self, name: str) -> str:
-        """The end of a member's log, on one line."""
+    def _said(self, name: str) -> str:
+        """The line of a member's log that tells why it ended, or what it did last."""
         raw = last_bytes(self._place.logs / f"{name}.log", _LOG_TAIL_BYTES)
-        lines = [line.strip() for line in raw.decode(errors="replace").splitlines() if line.strip()]
-        return " / ".join(lines[-3:])
+        return telling_line(raw.decode(errors="replace"))
+
+    def _start_failure(self, step: Step, reason: Reason, so_far: str) -> Failure:
+        deaths = self._deaths
+        found = _failure(step, reason, so_far + deaths.sentence, deaths.said[-1])
+        return replace(found, in_vain=deaths.in_vain)
 
     def _start(self, role: str, name: str, what: ProcessSpec) -> subprocess.Popen[bytes]:
-        environment = {**self._environment, **what.env}
+        environment = {**what.defaults, **self._environment, **what.env}
         # Relative paths in tasks mean what they mean in the program: see JobSpec.workdir.
         cwd = Path(self.plan.workdir) if role == "worker" else Path("/")
         return processes.start(self._place, role, name, what.argv, environment, cwd)
@@ -240,18 +251,21 @@ class Members:
         limit_s = self.plan.timeouts.head_start_s
         if self.head_info is not None or now_s() - self._head_started_s < limit_s:
             return None
-        detail = f"no answer within {limit_s:.0f} s; {self.log_tail('head')}"
-        return Failure(step=Step.START_HEAD, reason=Reason.HEAD_NOT_READY, detail=detail)
+        said = self._said("head")
+        detail = f"no answer within {limit_s:.0f} s; it {_said_last(said)}"
+        return _failure(Step.START_HEAD, Reason.HEAD_NOT_READY, detail, said)
 
     def _exit_of(self, worker: Worker) -> Exit:
-        if not worker.joined and worker.leaving_since_s is None:
-            self._early_deaths += 1
-        since = worker.leaving_since_s
+        since, said = worker.leaving_since_s, self._said(worker.name)
+        how = death(worker.process.returncode, said)
+        if not worker.joined and since is None:
+            self._deaths.add(f"{worker.name} {how}", said)
         return Exit(
             name=worker.name,
             expected=since is not None,
             seconds=now_s() - since if since else 0.0,
             out_of_memory=self._killed_for_memory.pop(worker.name, ""),
+            how=how,
         )
 
     def _kill_for_memory(self, worker: Worker, limit: int) -> None:
@@ -280,3 +294,13 @@ class Members:
             stored_bytes=known.stored_bytes if known else 0,
             stays_because=known.stays_because if known else "",
         )
+
+
+def _failure(step: Step, reason: Reason, detail: str, said: str) -> Failure:
+    """With what helps where the telling line is a known one."""
+    found = known(said)
+    return Failure(step=step, reason=reason, detail=detail, hint=found.fix if found else "")
+
+
+def _said_last(said: str) -> str:
+    return f"said last: {said}" if said else "has said nothing"

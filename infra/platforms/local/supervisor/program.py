@@ -15,15 +15,19 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ebbtide.infra.files.private import write_whole
+from ebbtide.infra.files.tails import last_bytes
 from ebbtide.infra.models.cluster import JobView
 from ebbtide.infra.models.job import JobSpec
 from ebbtide.infra.models.phases import Reason
 from ebbtide.infra.platforms.local import processes
 from ebbtide.infra.platforms.local.metrics import TreeMeter
+from ebbtide.infra.policy.known import known
+from ebbtide.infra.policy.telling import error_line
 from ebbtide.infra.waiting import now_s, wait_until, wall_s
 
 _FULL_BYTES = 2**20
 """A disk with less room than this may well be why a program failed."""
+_TAIL_BYTES = 2**16
 _GRACE_S = 3.0
 """From SIGTERM to SIGKILL; the whole release must end within seconds."""
 
@@ -110,13 +114,20 @@ class Driver:
             os.killpg(self._process.pid, number)
 
     def _finish(self, code: int | None, because: tuple[Reason, str] | None) -> None:
+        hint = ""
         reason, detail = because or (None if code == 0 else Reason.EXIT_CODE, "")
+        if reason is Reason.EXIT_CODE and not detail:
+            raw = last_bytes(self.place.logs / "stderr.log", _TAIL_BYTES)
+            said = raw.decode(errors="replace")
+            found = known(said)
+            detail, hint = error_line(said), found.fix if found else ""
         self.view = JobView(
             started_at=self.view.started_at,
             ended_at=wall_s(),
             exit_code=code,
             reason=reason,
             detail=detail,
+            hint=hint,
         )
         self._remember()
 
@@ -132,6 +143,7 @@ class Driver:
             "exit_code": view.exit_code,
             "reason": view.reason.value if view.reason else None,
             "detail": view.detail,
+            "hint": view.hint,
         }
         with contextlib.suppress(OSError):  # a full disk must not keep the cluster
             write_whole(self._memory, json.dumps(facts))

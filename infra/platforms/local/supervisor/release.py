@@ -9,12 +9,14 @@ from __future__ import annotations
 import os
 
 from ebbtide.infra.errors import EbbError, error_for
+from ebbtide.infra.files.private import make_private
 from ebbtide.infra.models.cluster import ClusterView
 from ebbtide.infra.models.ids import RunName
 from ebbtide.infra.models.orders import Release
 from ebbtide.infra.models.phases import Phase, Reason, Step
 from ebbtide.infra.models.records import EventKind
 from ebbtide.infra.platforms.local import marks
+from ebbtide.infra.platforms.local.layout import ARTIFACTS
 from ebbtide.infra.platforms.local.supervisor.cluster import ClusterContext
 from ebbtide.infra.records import runs
 from ebbtide.infra.records.store import RunStore
@@ -47,6 +49,7 @@ def release(
     spare = frozenset({os.getpid(), os.getppid()})
     folder = context.layout.folder
     left = marks.sweep(place.home, place.cluster, folder, spare=spare, my_children=True)
+    make_private(place.logs / ARTIFACTS)
     message = context.output.finish()
     if message:
         reporter.event(EventKind.NOTE, message)

@@ -66,7 +66,7 @@ class StatusReporter:
             step=failure.step,
             reason=failure.reason,
             detail=failure.detail,
-            hint=failure.hint,
+            hint=failure.hint.replace("RUN", self._run),
         )
 
     def job_ended(self, job: JobView, hint: str = "") -> None:
@@ -84,7 +84,7 @@ class StatusReporter:
             reason=reason,
             detail=", ".join(filter(None, (code, job.detail))),
             exit_code=job.exit_code,
-            hint=hint,
+            hint=hint or job.hint.replace("RUN", self._run),
         )
 
     def event(

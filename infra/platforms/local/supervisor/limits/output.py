@@ -1,8 +1,9 @@
 """How much of what a run prints is kept: the beginning and the newest, within ``--max-output``.
 
 All logs of the run's folder count together: the program's, those of programs on a held cluster,
-and those of head and workers. Programs write to their files directly, so that no process of ours
-is between them and what they print; what is too much is taken out of the middle
+those of head and workers, and those among artifacts. Other artifacts count too, up to a quarter of
+the limit (``infra.files.whole``). Programs write to their files directly, so that no process of
+ours is between them and what they print; what is too much is taken out of the middle
 (``infra.files.cuts``).
 """
 
@@ -16,13 +17,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ebbtide.infra.files.cuts import Cut, cut_of, make_cut
+from ebbtide.infra.files.whole import WholeFiles
 from ebbtide.infra.models.resources import format_memory
+from ebbtide.infra.platforms.local.layout import ARTIFACTS
 from ebbtide.infra.waiting import now_s, wait_until
 
 _KEPT_SHARE = 0.75
 """Of the limit, after a cut: the next one comes when the last quarter is full again."""
 _HEAD_SHARE = 2 / 3
 """Of what is kept of a file: its beginning; with the above, half of the limit."""
+_ARTIFACTS_PART = 4
+"""Artifacts that are no logs may take the limit divided by this."""
 FRESH_S = 2.0
 """What was written within this time is left for those who follow the file, up to the next."""
 FRESH_BYTES = 64 * 2**20
@@ -44,6 +49,8 @@ class _File:
     path: Path
     size: int = 0
     cut: Cut | None = None
+    seldom: bool = False
+    """Whether it is looked at once a second only: nobody follows it, and there are many."""
     seen: deque[tuple[float, int]] = field(default_factory=deque)
     """When it had which size, for what is fresh."""
 
@@ -93,27 +100,46 @@ class OutputWatch:
         self._files: dict[Path, _File] = {}
         self._listed_s = -_LIST_EVERY_S
         self._fast_s = -_FAST_MEMORY_S
-        self._told = False
+        self._artifacts = WholeFiles(folder / ARTIFACTS)
+        self._told: set[str] = set()
 
     def look(self) -> str:
         """Look once; returns what is to be said, the first time that something was cut."""
         at_s = now_s()
-        if at_s - self._listed_s >= _LIST_EVERY_S:
+        listed = at_s - self._listed_s >= _LIST_EVERY_S
+        if listed:
             self._listed_s = at_s
             self._list()
         for file in self._files.values():
-            file.look(at_s)
+            if listed or not file.seldom:
+                file.look(at_s)
         limit, cause = self._limit_now(at_s)
-        if limit is None or self._total() <= limit:
+        if limit is None:
             return ""
+        why = f"more than --max-output {format_memory(cause)}" if cause else "the disk is full"
+        said = []
+        if listed and self._artifacts.keep_within(limit // _ARTIFACTS_PART):
+            part = why.replace("more than", "more than a quarter of")
+            said.append(f"artifacts: {part}; their oldest files are emptied")
+        room = max(limit // 2, limit - self._artifacts.bytes_)
+        if self._total() > limit and self._cut_all(room, cause, at_s):
+            said.append(
+                f"output: {why}; the middle of what was printed is cut from the run's folder"
+            )
+        return "; ".join(message for message in said if self._is_new(message))
+
+    def _cut_all(self, limit: int, cause: int | None, at_s: float) -> bool:
+        """Whether something more of any log has gone."""
         kept = [file.kept for file in self._files.values()]
         level = level_of(kept, int(limit * _KEPT_SHARE))
-        did = [self._cut(file, level, cause or 0, at_s) for file in self._files.values()]
-        if self._told or not any(did):
-            return ""
-        self._told = True
-        why = f"more than --max-output {format_memory(cause)}" if cause else "the disk is full"
-        return f"output: {why}; the middle of what was printed is cut from the run's folder"
+        return any([self._cut(file, level, cause or 0, at_s) for file in self._files.values()])
+
+    def _is_new(self, message: str) -> bool:
+        """Whether this kind of message has not been said yet."""
+        kind = message.partition(":")[0]
+        new = kind not in self._told
+        self._told.add(kind)
+        return new
 
     def finish(self) -> str:
         """When nobody prints any more: those who follow get what is left of their time first.
@@ -133,12 +159,17 @@ class OutputWatch:
         return "".join(said)
 
     def _list(self) -> None:
-        for path in (*self._folder.glob("*.log"), *self._folder.glob("programs/*/*.log")):
+        self._artifacts.list()
+        printed = (*self._folder.glob("*.log"), *self._folder.glob("programs/*/*.log"))
+        found = {**dict.fromkeys(self._artifacts.logs, True), **dict.fromkeys(printed, False)}
+        for path, seldom in found.items():
             if path not in self._files:
-                self._files[path] = _File(path, cut=cut_of(path))
+                self._files[path] = _File(path, cut=cut_of(path), seldom=seldom)
+        for path in self._files.keys() - found:  # moved, as who rotates a log does
+            del self._files[path]
 
     def _total(self) -> int:
-        return sum(file.kept for file in self._files.values())
+        return sum(file.kept for file in self._files.values()) + self._artifacts.bytes_
 
     def _limit_now(self, at_s: float) -> tuple[int | None, int | None]:
         """What may be kept, and the option's limit if it is that; less where the disk is full.

@@ -1,0 +1,29 @@
+"""What a raylet starts for tasks where the user has set something for any Python (warnings).
+
+Ray's agents beside it would die of it, and the node with them; so only this process is given it,
+and becomes Ray's own worker at once, which starts under it as it does on a laptop.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+from pathlib import Path
+
+from ebbtide.infra.processes.environment import give_back_to_tasks
+
+
+def main() -> None:
+    """Become Ray's worker."""
+    ray = importlib.util.find_spec("ray")
+    assert ray is not None
+    assert ray.origin is not None
+    worker = Path(ray.origin).parent / "_private" / "workers" / "default_worker.py"
+    give_back_to_tasks(os.environ)
+    python = sys.orig_argv[0]
+    os.execvp(python, [python, "-u", str(worker), *sys.argv[1:]])
+
+
+if __name__ == "__main__":
+    main()

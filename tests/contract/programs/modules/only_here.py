@@ -1,0 +1,3 @@
+"""A module that only PYTHONPATH leads to."""
+
+SAYS = "imported by PYTHONPATH"
