@@ -106,8 +106,13 @@ class UseWatch:
             found.append(_left(notes))
         return tuple(found)
 
+    def seems_unused(self, work: Work) -> bool:
+        """Whether no task has been seen so far, neither now nor before."""
+        self.look(work)
+        return not self._used and work.finished == 0
+
     def _known_as_unused(self, work: Work) -> bool:
-        return not (self._told or self._used) and work.finished == 0
+        return not self._told and self.seems_unused(work)
 
     def _tell(self, notes: Notes, did: str, uses: str) -> Remark:
         self._told = True

@@ -77,6 +77,7 @@ class Spark:
     name = "spark"
     package = "pyspark"
     connect = "SparkSession.builder.getOrCreate() without a master"
+    late_s = 0.0
     history = "driver/eventlog"
     distinct_hosts = True
 
