@@ -103,7 +103,7 @@ class UseWatch:
             elif self._known_as_unused(work) and (well or notes.own_cluster):
                 found.append(self._tell(notes, "ran no task", "used"))
         if well and notes.unfinished:
-            found.append(_left(notes))
+            found.append(what_is_lost(notes))
         return tuple(found)
 
     def seems_unused(self, work: Work) -> bool:
@@ -124,7 +124,8 @@ class UseWatch:
         return f"{bridge}{self.connect} connects to it; --framework none makes none"
 
 
-def _left(notes: Notes) -> Remark:
+def what_is_lost(notes: Notes) -> Remark:
+    """Say how many tasks a program has left behind, and how it would wait for them."""
     count = notes.unfinished
     tasks, returns = (
         ("1 task was", "it returns") if count == 1 else (f"{count} tasks were", "they return")
