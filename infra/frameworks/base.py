@@ -8,7 +8,7 @@ and load are asked of the head, and the stop signal of a worker starts its drain
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, cast
 
@@ -126,6 +126,13 @@ class Framework(Protocol):
 
         Returns:
             Every reason; empty when there is none.
+        """
+        ...
+
+    def foreign(self, environ: Iterable[str]) -> frozenset[str]:
+        """The variables among these that would govern life, address or membership of a cluster.
+
+        Members and driver do not get the user's; ``--env`` refuses them.
         """
         ...
 

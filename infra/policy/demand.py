@@ -11,8 +11,9 @@ Does not belong here: how a framework's words become demand (``infra.frameworks`
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ebbtide.infra.models.demand import Amounts, Demand, DemandFigures, Unit
 from ebbtide.infra.models.resources import format_duration, format_memory
@@ -20,7 +21,11 @@ from ebbtide.infra.models.resources import format_duration, format_memory
 CPU, MEMORY = "CPU", "memory"
 _TINY = 1e-6
 """Frameworks count in floating point: 0.1 ten times shall fit in 1."""
-_UNIT_NAMES = {"placement group": "bundle", "barrier stage": "slot"}
+_UNIT_NAMES = {
+    "placement group": "bundle",
+    "barrier stage": "slot",
+    "request_resources": "bundle",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,24 +157,45 @@ def _pack(demands: Iterable[Demand], room: Room, free: list[Amounts]) -> int:
     """
     bins = [dict(amounts) for amounts in free]
     for demand in demands:
-        taken: set[int] = set()
+        used: set[int] = set()
         for unit in sorted(demand.units, key=lambda unit: -_share(unit.needs, room)):
-            for _ in range(unit.count):
-                place = _place(unit.needs, bins, taken if demand.apart else set())
-                if place is None:
-                    if len(bins) > room.max_workers:
-                        return len(bins)
-                    bins.append(dict(room.offer))
-                    place = len(bins) - 1
-                taken.add(place)
-                for name, amount in unit.needs.items():
-                    bins[place][name] = bins[place].get(name, 0.0) - amount
+            left = _fill(unit, bins, used, apart=demand.apart)
+            while left > 0 and len(bins) <= room.max_workers:
+                bins.append(dict(room.offer))
+                left = _fill(replace(unit, count=left), bins[-1:], set(), apart=demand.apart)
+                used.add(len(bins) - 1)
     return len(bins)
 
 
-def _place(needs: Amounts, bins: Sequence[Amounts], not_these: set[int]) -> int | None:
-    places = (n for n, free in enumerate(bins) if n not in not_these and _fits(needs, free))
-    return next(places, None)
+def _fill(unit: Unit, bins: Sequence[Amounts], used: set[int], *, apart: bool) -> int:
+    """Put units where they fit, and return how many are left.
+
+    Args:
+        unit: what, and how often.
+        bins: what is free on each worker; becomes less.
+        used: the workers that have a unit of the same demand; becomes more.
+        apart: whether each of these may take one at most.
+
+    Returns:
+        The number of units that found no place.
+    """
+    left = unit.count
+    for number, free in enumerate(bins):
+        count = min(left, _how_often(unit.needs, free))
+        if apart:
+            count = min(count, 0 if number in used else 1)
+        if count:
+            used.add(number)
+            left -= count
+            for name, need in unit.needs.items():
+                free[name] = free.get(name, 0.0) - need * count
+    return left
+
+
+def _how_often(needs: Amounts, free: Amounts) -> int:
+    """How many units fit there; one that needs nothing fits as often as one likes."""
+    times = [int((free.get(name, 0.0) + _TINY) / need) for name, need in needs.items() if need]
+    return max(0, min(times, default=sys.maxsize))
 
 
 def _share(needs: Amounts, room: Room) -> float:

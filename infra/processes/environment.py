@@ -81,10 +81,9 @@ def member_environment(environ: Mapping[str, str], wanted: Mapping[str, str]) ->
     """For head and workers: the user's with ``--env`` on top, because tasks read it.
 
     They get their PYTHONPATH otherwise (see ``ClusterPlan``), and must not obey what governs a
-    Python: tasks have that from ``give_back_to_tasks``. What a task printed is in the log also when
-    its worker is killed, as by every release.
+    Python: tasks have that from ``give_back_to_tasks``.
     """
-    environment = {"PYTHONUNBUFFERED": "1", **user_environment(environ), **wanted}
+    environment = {**user_environment(environ), **wanted}
     environment.pop("PYTHONPATH", None)
     _hold_back(environment, _GOVERN_PYTHON)
     return environment

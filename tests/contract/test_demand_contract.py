@@ -60,7 +60,7 @@ def test_work_that_reserves_before_it_computes_brings_its_workers(outcome: Outco
 
 def test_tasks_that_only_wait_bring_workers_when_they_are_many(outcome: Outcome) -> None:
     grown = [said for said in outcome.messages("scaled") if "→ 3" in said]
-    assert any("tasks" in said and "of work, target 5s" in said for said in grown), grown
+    assert any("tasks" in said and "of work, target 5.0s" in said for said in grown), grown
     assert "slept" in outcome.output()
 
 

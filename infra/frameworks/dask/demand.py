@@ -39,7 +39,15 @@ class Work(SchedulerPlugin):
         self._asked: dict[Comm, tuple[str, int]] = {}
 
     def transition(self, key: Any, start: str, finish: str, *_: Any, **__: Any) -> None:
-        """Dask's call for each step in a task's life."""
+        """Dask's call for each step in a task's life.
+
+        Args:
+            key: of the task.
+            start: its state before.
+            finish: its state now.
+            _: more that Dask may tell.
+            __: more that Dask tells.
+        """
         del key
         if start == "processing" and finish in ("memory", "erred"):
             self.finished += 1

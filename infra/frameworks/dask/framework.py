@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib.metadata import version
 from typing import Any
 from urllib.parse import urlsplit
@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from ebbtide.infra.errors import Problem
 from ebbtide.infra.frameworks.base import FrameworkStatus, HeadInfo, ProcessSpec
 from ebbtide.infra.frameworks.certificates import CERTIFICATE, KEY, new_certificate
-from ebbtide.infra.frameworks.dask.variables import ADDRESS, WORKERS
+from ebbtide.infra.frameworks.dask.configuration import ADDRESS, DRIVER, WORKERS, refused, tls
 from ebbtide.infra.frameworks.door import SECRET_FILE, new_secret
 from ebbtide.infra.frameworks.heads import ask_status
 from ebbtide.infra.frameworks.interpreters import mismatch
@@ -31,9 +31,6 @@ from ebbtide.infra.models.job import JobSpec
 from ebbtide.infra.models.phases import Reason
 
 _USUAL_DASHBOARD_PORT = 8787
-
-# Dask spills and pauses by default at 60, 70 and 80 %, before a target of 80 % can be seen.
-_MEMORY = {"TARGET": "0.85", "SPILL": "0.90", "PAUSE": "0.95", "TERMINATE": "False"}
 
 
 class Dask:
@@ -65,9 +62,19 @@ class Dask:
     def refusals(
         self, spec: ClusterSpec, job: JobSpec | None, python: str, environ: Mapping[str, str]
     ) -> list[Problem]:
-        """A program with another Python: what it sends to workers would not be read there."""
-        del spec, environ
-        return mismatch(job, "distributed", python, python_parts=2)
+        """A program with another Python: what it sends to workers would not be read there.
+
+        And configuration of the user's with which no member would start, or be found.
+        """
+        del spec
+        added = job.env if job is not None else {}
+        configured = refused(environ, added, python)
+        return [*mismatch(job, "distributed", python, python_parts=2), *configured]
+
+    def foreign(self, environ: Iterable[str]) -> frozenset[str]:
+        """None."""
+        del environ
+        return frozenset()
 
     def prepare(self, plan: ClusterPlan) -> tuple[SecretFile, ...]:
         """The cluster's certificate, its key, and the secret of the cluster's pages."""
@@ -87,15 +94,12 @@ class Dask:
             "nthreads": tier.threads,
             "memory_limit_bytes": tier.resources.memory_bytes,
         }
-        memory = {f"DASK_DISTRIBUTED__WORKER__MEMORY__{k}": v for k, v in _MEMORY.items()}
         env = {**_tls(plan), **_scratch(plan), **_imports(plan)}
+        # As Dask's nanny does before a worker starts; the rest of it is in ``worker``. Memory is
+        # given back, and all workers hash alike: tasks partition text by its hash.
         defaults = {
-            **memory,
-            # As Dask's nanny does before a worker starts: one thread a task, memory given back.
-            "OMP_NUM_THREADS": "1",
-            "MKL_NUM_THREADS": "1",
-            "OPENBLAS_NUM_THREADS": "1",
             "MALLOC_TRIM_THRESHOLD_": "65536",
+            "PYTHONHASHSEED": "6640",
         }
         argv = _argv(plan.paths.python, "worker", json.dumps(settings))
         return ProcessSpec(argv=argv, env=env, defaults=defaults)
@@ -120,6 +124,7 @@ class Dask:
             "DASK_SCHEDULER_SERVICE_HOST": where.hostname or "",
             "DASK_SCHEDULER_SERVICE_PORT": str(where.port),
             **_tls(plan),
+            **DRIVER,
         }
 
     def client(self, address: str, environment: dict[str, str]) -> Any:
@@ -152,9 +157,4 @@ def _imports(plan: ClusterPlan) -> dict[str, str]:
 
 def _tls(plan: ClusterPlan) -> dict[str, str]:
     secrets = plan.paths.secrets
-    certificate, key = str(secrets / CERTIFICATE), str(secrets / KEY)
-    env = {"DASK_DISTRIBUTED__COMM__TLS__CA_FILE": certificate}
-    for role in ("SCHEDULER", "WORKER", "CLIENT"):
-        env[f"DASK_DISTRIBUTED__COMM__TLS__{role}__CERT"] = certificate
-        env[f"DASK_DISTRIBUTED__COMM__TLS__{role}__KEY"] = key
-    return env
+    return tls(str(secrets / CERTIFICATE), str(secrets / KEY))

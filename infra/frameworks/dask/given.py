@@ -22,7 +22,7 @@ from distributed.security import Security
 from distributed.utils import NoOpAwaitable
 
 from ebbtide.infra.frameworks.bootstrap import say
-from ebbtide.infra.frameworks.dask.variables import ADDRESS, WORKERS
+from ebbtide.infra.frameworks.dask.configuration import ADDRESS, WORKERS
 
 _WANT_WORKERS = "ebb_want_workers"
 """See ``demand``, which is the other side."""
@@ -112,18 +112,21 @@ class EbbCluster(Cluster):
         self._want("cluster.scale", wanted)
         return NoOpAwaitable() if self.asynchronous else None
 
-    def adapt(self, *_: Any, minimum: int = 0, maximum: float = math.inf, **more: Any) -> Adapting:
+    def adapt(
+        self, *how: Any, minimum: int = 0, maximum: float = math.inf, **more: Any
+    ) -> Adapting:
         """Ask for at least ``minimum`` workers; beyond that the run adapts by itself.
 
         Args:
+            how: Dask's own would adapt, which it does not do here.
             minimum: how many workers there shall be at least.
             maximum: told where the run's own is another.
-            more: how Dask's own would adapt, which it does not do here.
+            more: of how Dask's own would adapt.
 
         Returns:
             What a program may stop without an effect.
         """
-        del more
+        del how, more
         limit = bounds()[1]
         self._want("cluster.adapt", int(minimum))
         if minimum <= limit < maximum < math.inf:

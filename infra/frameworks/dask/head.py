@@ -18,6 +18,8 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
+import dask
+from dask.utils import parse_timedelta
 from distributed import Scheduler
 from distributed.core import Status, rpc
 from distributed.scheduler import DEFAULT_EXTENSIONS, WorkerState
@@ -29,6 +31,7 @@ from tornado.web import Application, RequestHandler
 
 from ebbtide.infra.frameworks import door
 from ebbtide.infra.frameworks.dask import demand
+from ebbtide.infra.frameworks.dask.configuration import MIN_WORKER_TTL_S, OURS
 from ebbtide.infra.models.codec import to_data
 
 
@@ -236,8 +239,17 @@ async def show_dashboard(scheduler: Scheduler) -> None:
     scheduler.http_application.applications.remove(starting)
 
 
+def configure() -> None:
+    """The life of this cluster is the run's, whatever has been left in the user's configuration."""
+    dask.config.set(OURS)
+    given = parse_timedelta(dask.config.get("distributed.scheduler.worker-ttl"))
+    if given is not None and given < MIN_WORKER_TTL_S:
+        dask.config.set({"distributed.scheduler.worker-ttl": f"{MIN_WORKER_TTL_S} s"})
+
+
 async def main(settings: dict[str, Any]) -> None:
     """Serve until ended."""
+    configure()
     bind = settings["bind"]
     scheduler = Scheduler(
         protocol="tls",

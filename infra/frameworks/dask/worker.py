@@ -25,10 +25,12 @@ import warnings
 from pathlib import Path
 from typing import Any, NoReturn
 
+import dask
 from distributed import Worker
 from distributed.comm import CommClosedError
 from distributed.core import Status
 
+from ebbtide.infra.frameworks.dask.configuration import DEFAULTS, OURS
 from ebbtide.infra.processes.environment import give_back_to_tasks
 
 logger = logging.getLogger("distributed.ebb")
@@ -139,8 +141,22 @@ def let_tasks_have_their_python() -> None:
             warnings.filterwarnings("default", module=rf"{package}(\.|$)")
 
 
+def configure() -> None:
+    """The life of this worker is the run's; what tasks find is what the user has set, or Dask.
+
+    Dask sets variables for tasks by its nanny, which we have not: one thread for each library.
+    """
+    dask.config.set(OURS)
+    dask.config.update_defaults(DEFAULTS)
+    for kind in ("pre-spawn-environ", "environ"):
+        for name, value in dask.config.get(f"distributed.nanny.{kind}").items():
+            if value is not None:
+                os.environ.setdefault(name, str(value))
+
+
 async def main(settings: dict[str, Any]) -> None:
     """Serve until drained, closed, or left by the head."""
+    configure()
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGTERM, stop.set)

@@ -7,7 +7,7 @@ import importlib.util
 import ipaddress
 import json
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib.metadata import version
 from typing import Any
 
@@ -24,7 +24,9 @@ from ebbtide.infra.frameworks.plan import (
     head_settings,
     worker_settings,
 )
+from ebbtide.infra.frameworks.ray import variables
 from ebbtide.infra.frameworks.ray.sizes import HEAD_STORE_BYTES, store_bytes, task_bytes, too_small
+from ebbtide.infra.frameworks.ray.unreadable import unreadable
 from ebbtide.infra.models.cluster import ClusterSpec
 from ebbtide.infra.models.demand import Amounts
 from ebbtide.infra.models.job import JobSpec
@@ -36,6 +38,9 @@ _NO_PORT = 99999
 _STAYS_ON_LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
 """Off, in spite of its name on Linux too: Ray then takes a loopback address as it is instead of
 replacing it by the machine's address, and every one of its servers stays on loopback."""
+
+_KEEPS_REQUESTS = {"RAY_enable_autoscaler_v2": "1"}
+"""The GCS then keeps what ``request_resources`` asks for where it tells what else waits."""
 
 
 class Ray:
@@ -62,9 +67,16 @@ class Ray:
     def refusals(
         self, spec: ClusterSpec, job: JobSpec | None, python: str, environ: Mapping[str, str]
     ) -> list[Problem]:
-        """A tier that is too small; a program with another Python: Ray wants it the same."""
-        del environ
-        return [*too_small(spec), *mismatch(job, "ray", python, python_parts=3)]
+        """A tier that is too small, another Python than Ray wants, settings it cannot read."""
+        return [
+            *too_small(spec),
+            *mismatch(job, "ray", python, python_parts=3),
+            *unreadable(environ, python),
+        ]
+
+    def foreign(self, environ: Iterable[str]) -> frozenset[str]:
+        """Of Ray's own."""
+        return variables.foreign(environ)
 
     def prepare(self, plan: ClusterPlan) -> tuple[SecretFile, ...]:
         """The token without which nobody can talk to the cluster, and the secret of its front."""
@@ -78,9 +90,11 @@ class Ray:
             **head_settings(plan, at),
             "temp_dir": _temporary_folder(plan, "head"),
             "object_store_bytes": HEAD_STORE_BYTES,
+            "offer": self.offer(plan.spec),
         }
         argv = _argv(plan.paths.python, "head", json.dumps(settings))
-        return ProcessSpec(argv=argv, env=_environment(plan, at), defaults=_scratch(plan))
+        env = {**_environment(plan, at), **_KEEPS_REQUESTS}
+        return ProcessSpec(argv=argv, env=env, defaults=_scratch(plan))
 
     def worker(self, plan: ClusterPlan, name: str, at: MemberAddress) -> ProcessSpec:
         """One node, sized by its tier."""

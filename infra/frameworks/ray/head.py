@@ -16,74 +16,14 @@ from typing import Any
 
 from ray._private.node import Node
 from ray._private.parameter import RayParams
-from ray._private.state import GlobalState
-from ray._raylet import GcsClientOptions  # type: ignore[attr-defined]
-from ray.autoscaler.v2.sdk import get_cluster_status
 
 from ebbtide.infra.frameworks import heads
 from ebbtide.infra.frameworks.door import Door, read_secret
 from ebbtide.infra.frameworks.front import Front, Page
+from ebbtide.infra.frameworks.ray.status.watcher import Watcher
 
 _LOOK_EVERY_S = 0.5
-_ASK_TIMEOUT_S = 5
 _MIN_MEMORY_BYTES = 200 * 2**20
-_IDLE, _BUSY, _STORE = "IDLE", "Busy workers", "object_store_memory"
-"""Words in Ray's own list of why a node is not idle (2.60, autoscaler.proto, node_activity)."""
-
-
-class Watcher:
-    """Asks the GCS twice a second and remembers the answer."""
-
-    def __init__(self, address: str):
-        self._address = address
-        self._state = GlobalState()
-        self._state._initialize_global_state(
-            GcsClientOptions.create(
-                address, None, allow_cluster_id_nil=True, fetch_cluster_id_if_nil=False
-            )
-        )
-        self.answer: dict[str, Any] = {"workers": {}, "running": 0, "queued": 0}
-
-    def look(self) -> None:
-        """Once."""
-        status = get_cluster_status(self._address, timeout=_ASK_TIMEOUT_S)
-        homes = {
-            actor["Address"]["NodeID"]
-            for actor in self._state.actor_table(None).values()
-            if actor["State"] == "ALIVE"
-        }
-        nodes = [node for node in (*status.active_nodes, *status.idle_nodes) if node.instance_id]
-        workers = {node.instance_id: _worker(node, node.node_id in homes) for node in nodes}
-        demands = status.resource_demands.ray_task_actor_demand
-        self.answer = {
-            "workers": workers,
-            "running": sum(worker["running"] for worker in workers.values()),
-            "queued": sum(each.count for demand in demands for each in demand.bundles_by_count),
-        }
-
-
-def _worker(node: Any, has_actor: bool) -> dict[str, Any]:
-    idle = str(node.node_status) == _IDLE
-    # An idle node's list of activities is the one it had when it was last busy (2.60).
-    activity, used = "" if idle else " ".join(node.node_activity or ()), node.used_resources()
-    cores = round(used.get("CPU", 0.0))
-    stored = int(used.get(_STORE, 0))
-    running = max(cores, int(_BUSY in activity and not has_actor))
-    return {
-        "running": running,
-        "queued": 0,
-        "stored_bytes": stored,
-        "leaving": "DRAIN" in str(node.node_status),
-        "stays_because": _why_it_stays(has_actor, _STORE in activity, running),
-    }
-
-
-def _why_it_stays(has_actor: bool, keeps: bool, running: int) -> str:
-    if has_actor:
-        return "it holds an actor"
-    if keeps:
-        return "it keeps objects that are needed"
-    return "it runs tasks whose results would be kept there" if running else ""
 
 
 def start_node(settings: dict[str, Any]) -> Node:
@@ -114,7 +54,7 @@ def main(settings: dict[str, Any]) -> int:
     Path(settings["temp_dir"]).mkdir(exist_ok=True)
     (Path(settings["scratch"]) / "spill").mkdir(exist_ok=True)
     node = start_node(settings)
-    watcher = Watcher(node.gcs_address)
+    watcher = Watcher(node.gcs_address, settings["offer"])
     watcher.look()
     door = Door(read_secret(Path(settings["secrets"])), settings["page_hosts"])
     front = Front(door, settings["bind"], settings["page_port"])

@@ -6,14 +6,10 @@ import importlib
 import importlib.util
 import json
 import os
-import re
 import secrets
-import shutil
-import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -31,15 +27,15 @@ from ebbtide.infra.frameworks.plan import (
     worker_settings,
 )
 from ebbtide.infra.frameworks.spark import pages
+from ebbtide.infra.frameworks.spark.config import users
+from ebbtide.infra.frameworks.spark.config.java import OPTIONS, java_problem, java_version
 from ebbtide.infra.frameworks.spark.sizes import MIB, heap_bytes, too_small
 from ebbtide.infra.models.cluster import ClusterSpec
 from ebbtide.infra.models.demand import Amounts
 from ebbtide.infra.models.job import JobSpec
 from ebbtide.infra.models.phases import Reason
 
-_OLDEST_JAVA = 17
 _USUAL_DASHBOARD_PORT = 8080
-_JAVA_TIMEOUT_S = 20.0
 
 _LOGGING = """
 rootLogger.level = warn
@@ -51,6 +47,11 @@ appender.console.layout.type = PatternLayout
 appender.console.layout.pattern = %d{yy/MM/dd HH:mm:ss} %p %c{1}: %m%n%ex
 logger.native.name = org.apache.hadoop.util.NativeCodeLoader
 logger.native.level = error
+# Of a driver whose pages our head asks while they come up or go: no concern of the user's.
+logger.api.name = org.glassfish.jersey.server.ServerRuntime$Responder
+logger.api.level = off
+logger.pages.name = org.sparkproject.jetty
+logger.pages.level = error
 """
 
 # Nothing is lost when a worker leaves: tasks end, then cached and shuffle blocks move to others. An
@@ -88,39 +89,44 @@ class Spark:
             summary = f"PySpark is not installed for {python}"
             hint = 'pip install "ebbtide[spark]"'
             found.append(Problem(Reason.FRAMEWORK_MISSING, summary, hint))
-        java = java_version()
-        if java is None or java < _OLDEST_JAVA:
-            have = "there is no Java" if java is None else f"Java is {java}"
-            summary = f"{have}; Spark needs {_OLDEST_JAVA} or newer"
-            hint = "on Debian and Ubuntu: sudo apt install openjdk-17-jre-headless (or newer)"
-            found.append(Problem(Reason.FRAMEWORK_MISSING, summary, hint))
-        return found
+        java = java_problem(os.environ)
+        return [*found, java] if java else found
 
     def found(self) -> str:
         """PySpark's and Java's version."""
-        return f"pyspark {version('pyspark')}, Java {java_version()}"
+        return f"pyspark {version('pyspark')}, Java {java_version(os.environ)}"
 
     def refusals(
         self, spec: ClusterSpec, job: JobSpec | None, python: str, environ: Mapping[str, str]
     ) -> list[Problem]:
-        """Tiers that are too small for Spark's heaps; a program with another Python."""
+        """Tiers too small for its heaps; another Python; what its files and variables break."""
+        java = java_problem(environ)
+        return [
+            *too_small(spec),
+            *mismatch(job, "pyspark", python, python_parts=2),
+            *users.refusals(environ),
+            *([java] if java else []),
+        ]
+
+    def foreign(self, environ: Iterable[str]) -> frozenset[str]:
+        """None."""
         del environ
-        return [*too_small(spec), *mismatch(job, "pyspark", python, python_parts=2)]
+        return frozenset()
 
     def prepare(self, plan: ClusterPlan) -> tuple[SecretFile, ...]:
         """The configuration of every JVM, with its keys, and the secret of the front."""
-        settings = {
+        ours = {
             **_DECOMMISSION,
             **_DOORS,
             **_driver_settings(plan),
             **pages.settings(),
-            **_threads(plan.environ),
             "spark.authenticate.secret": secrets.token_hex(32),
         }
-        lines = "".join(f"{key} {value}\n" for key, value in settings.items())
+        theirs = users.settings(plan.environ)
+        settings = users.merged(_defaults(plan), theirs, ours)
         return (
-            SecretFile(pages.CONFIGURATION, lines),
-            SecretFile("log4j2.properties", _LOGGING),
+            SecretFile(pages.CONFIGURATION, users.as_file(settings)),
+            SecretFile("log4j2.properties", users.logging(plan.environ) or _LOGGING),
             SecretFile(SECRET_FILE, new_secret()),
         )
 
@@ -155,8 +161,9 @@ class Spark:
 
     def driver_env(self, plan: ClusterPlan, at: MemberAddress, head: HeadInfo) -> dict[str, str]:
         """``SparkSession.builder.getOrCreate()`` connects: spark-submit reads ``MASTER``."""
-        where = urlsplit(head.address)
+        where, classpath = urlsplit(head.address), users.classpath(plan.environ)
         return {
+            **({"SPARK_DIST_CLASSPATH": classpath} if classpath else {}),
             **_environment(plan.paths, at),
             "MASTER": head.address,
             "SPARK_MASTER_SERVICE_HOST": where.hostname or "",
@@ -196,26 +203,6 @@ def _argv(python: str, module: str, *arguments: str) -> tuple[str, ...]:
     return (python, "-P", "-m", f"{__package__}.{module}", *arguments)
 
 
-def java_version() -> int | None:
-    """The major version of the Java that Spark would use; None when there is none."""
-    home = os.environ.get("JAVA_HOME")
-    java = shutil.which("java", path=str(Path(home) / "bin")) if home else shutil.which("java")
-    if java is None:
-        return None
-    try:
-        said = subprocess.run(
-            [java, "-XX:-UsePerfData", "-version"],  # no hsperfdata_USER in a folder all share
-            capture_output=True,
-            text=True,
-            timeout=_JAVA_TIMEOUT_S,
-            check=True,
-        ).stderr
-    except (OSError, subprocess.SubprocessError):
-        return None
-    found = re.search(r'version "(?:1\.)?(\d+)', said)
-    return int(found[1]) if found else None
-
-
 def _environment(paths: MemberPaths, at: MemberAddress) -> dict[str, str]:
     """For every JVM: where it listens, and nothing left in the machine's temporary folder."""
     return {
@@ -223,18 +210,37 @@ def _environment(paths: MemberPaths, at: MemberAddress) -> dict[str, str]:
         "SPARK_CONF_DIR": str(paths.secrets),
         "SPARK_LOCAL_IP": at.bind,
         "SPARK_LOCAL_HOSTNAME": at.host,
+        "SPARK_PUBLIC_DNS": at.host,  # by which the master leads to a driver's pages
         "SPARK_LOCAL_DIRS": str(paths.scratch / "spill"),
         "SPARK_LAUNCHER_OPTS": "-XX:-UsePerfData -XX:TieredStopAtLevel=1",
     }
 
 
-def _threads(environ: Mapping[str, str]) -> dict[str, str]:
-    """Spark sets it for Python's tasks, to the cores of a task, unless its configuration names it.
+def _for_tasks(environ: Mapping[str, str]) -> dict[str, str]:
+    """Variables that an executor has from its application, as its worker does not pass them on.
 
-    So it does on a laptop too, but Ray and Dask obey what the user has set, and so does this.
+    Spark sets OMP_NUM_THREADS for Python's tasks, to the cores of a task, unless its configuration
+    names it. So it does on a laptop too, but Ray and Dask obey what the user has set, and so does
+    this. The JVM's options are kept from the daemons: see ``jvm``.
     """
-    users = environ.get("OMP_NUM_THREADS")
-    return {} if users is None else {"spark.executorEnv.OMP_NUM_THREADS": users}
+    names = ("OMP_NUM_THREADS", *OPTIONS)
+    return {f"spark.executorEnv.{name}": environ[name] for name in names if environ.get(name)}
+
+
+def _defaults(plan: ClusterPlan) -> dict[str, str]:
+    """What the user's own settings win over."""
+    return {
+        **_for_tasks(plan.environ),
+        # Kept for ``ebb open``; rolled, so that a long run's can be bounded by its oldest parts.
+        "spark.eventLog.enabled": "true",
+        "spark.eventLog.dir": f"file://{plan.paths.artifacts}/{pages.EVENT_LOGS}",
+        "spark.eventLog.rolling.enabled": "true",
+        "spark.eventLog.rolling.maxFileSize": "16m",
+        "spark.eventLog.compress": "true",
+        # A barrier stage waits for a worker: ours come after seconds, a node after minutes.
+        "spark.scheduler.barrier.maxConcurrentTasksCheck.interval": "5s",
+        "spark.scheduler.barrier.maxConcurrentTasksCheck.maxFailures": "720",
+    }
 
 
 def _driver_settings(plan: ClusterPlan) -> dict[str, str]:
@@ -247,6 +253,8 @@ def _driver_settings(plan: ClusterPlan) -> dict[str, str]:
         "spark.driver.memory": f"{heap_bytes(spec.head_tier) // MIB}m",
         "spark.driver.extraJavaOptions": java,
         "spark.ui.showConsoleProgress": "false",
+        # What tells of a barrier stage that waits: see ``demand.applications``.
+        "spark.driver.log.localDir": f"{plan.paths.scratch}/driver-log-${{env:EBB_RUN}}",
         # Every worker that comes is used by itself; who comes and goes is the autoscaler's affair.
         "spark.dynamicAllocation.enabled": "false",
     }

@@ -22,15 +22,21 @@ from ebbtide.infra.frameworks import heads
 from ebbtide.infra.frameworks.door import Door, read_secret
 from ebbtide.infra.frameworks.front import Front, Page
 from ebbtide.infra.frameworks.spark import jvm, pages
+from ebbtide.infra.frameworks.spark.demand.applications import Application, Seen
+from ebbtide.infra.frameworks.spark.pages import EVENT_LOGS
+from ebbtide.infra.frameworks.spark.sizes import MIB
+from ebbtide.infra.models.codec import to_data
+from ebbtide.infra.models.demand import DemandFigures
 
 _LOOK_EVERY_S = 0.5
 
 
 class Watcher:
-    """Asks master and driver twice a second and remembers the answer."""
+    """Asks master and drivers twice a second and remembers the answer."""
 
     def __init__(self, master_page: str, authorization: str):
         self._master_page, self._authorization = master_page, authorization
+        self._applications: dict[str, Application] = {}
         self.answer: dict[str, Any] = {"workers": {}, "running": 0, "queued": 0}
 
     def look(self) -> None:
@@ -40,21 +46,60 @@ class Watcher:
             return
         living = [w for w in master["workers"] if w["state"] != "DEAD"]
         hosts = {w["host"]: _worker(w) for w in living}
-        queued = 0
+        seen, silent = [], False
         for app in master["activeapps"]:
-            api = f"/proxy/{app['id']}/api/v1/applications/{app['id']}"
-            executors = self._ask(f"{api}/allexecutors")
-            if executors is None:
+            found = self._look_at(app)
+            if found is None:
+                silent = True
                 _assume_busy(hosts, living)
                 continue
-            for executor in executors:
+            seen.append(found)
+            for executor in found.executors:
                 _add(hosts, executor)
-            queued += sum(map(_waiting, self._ask(f"{api}/stages?status=active") or ()))
-        running = sum(worker["running"] for worker in hosts.values())
-        self.answer = {"workers": hosts, "running": running, "queued": queued}
+        for app in master["completedapps"]:
+            # It may have run its tasks and ended since it was last looked at.
+            application = self._applications.setdefault(app["id"], self._new())
+            application.ended_tasks = max(1, application.ended_tasks)
+        ended = sum(application.ended_tasks for application in self._applications.values())
+        self.answer = {
+            "workers": hosts,
+            "running": sum(worker["running"] for worker in hosts.values()),
+            "queued": sum(each.pending for each in seen),
+            "finished": None if silent else ended,
+            "demand": to_data(_figures(seen, living)),
+        }
+
+    def _look_at(self, app: dict[str, Any]) -> Seen | None:
+        api = f"/proxy/{app['id']}/api/v1/applications/{app['id']}"
+        application = self._applications.setdefault(app["id"], self._new())
+        return application.look(api, app, time.monotonic())
+
+    def _new(self) -> Application:
+        return Application(self._ask, self._read)
 
     def _ask(self, path: str) -> Any:
         return jvm.ask(f"{self._master_page}{path}", self._authorization)
+
+    def _read(self, path: str) -> str | None:
+        return jvm.read(f"{self._master_page}{path}", self._authorization)
+
+
+def _figures(seen: list[Seen], living: list[dict[str, Any]]) -> DemandFigures:
+    """Of all applications together."""
+    waiting = tuple(demand for each in seen for demand in each.waiting)
+    used = {"CPU": sum(each.used_cpus for each in seen)}
+    if any(demand.kind == "executor" for demand in waiting):
+        # It waits for what executors of others hold, whether those have tasks or not.
+        used = {
+            "CPU": float(sum(worker["coresused"] for worker in living)),
+            "memory": float(sum(worker["memoryused"] for worker in living) * MIB),
+        }
+    return DemandFigures(
+        waiting=waiting,
+        backlog_tasks=sum(each.backlog_tasks for each in seen),
+        backlog_s=sum(each.backlog_s for each in seen),
+        used=used,
+    )
 
 
 def _worker(worker: dict[str, Any]) -> dict[str, Any]:
@@ -80,11 +125,6 @@ def _add(hosts: dict[str, Any], executor: dict[str, Any]) -> None:
         worker["running"] += executor["activeTasks"]
         kept = ("memoryUsed", "diskUsed", "totalShuffleWrite")
         worker["stored_bytes"] += sum(executor[key] for key in kept)
-
-
-def _waiting(stage: dict[str, Any]) -> int:
-    done = stage["numCompleteTasks"] + stage["numActiveTasks"]
-    return max(0, int(stage["numTasks"]) - int(done))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,6 +166,8 @@ def main(settings: dict[str, Any]) -> int:
     front, page_port = Front(door, bind, settings["page_port"]), jvm.free_port(bind)
     arguments = ("--host", host, "--port", str(settings["port"]), "--webui-port", str(page_port))
     scratch = Path(settings["scratch"])
+    # Drivers do not make it, and end when it is not there.
+    (Path(settings["artifacts"]) / EVENT_LOGS).mkdir(mode=0o700, parents=True, exist_ok=True)
     process = jvm.start(scratch, "org.apache.spark.deploy.master.Master", *arguments)
     signal.signal(signal.SIGCHLD, lambda *_: ended.set())
     master = Master(

@@ -1,11 +1,12 @@
 """Spark's two daemons as JVMs, without Spark's shell scripts: the wheel has none for them.
 
-Run beside ``head.py`` and ``worker.py``, so standard library only.
+Run beside ``head.py`` and ``worker.py``, so little beside the standard library.
 """
 
 from __future__ import annotations
 
 import ctypes
+import http.client
 import json
 import os
 import shutil
@@ -13,14 +14,18 @@ import signal
 import socket
 import subprocess
 import urllib.request
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from ebbtide.infra.frameworks.direct import DIRECT
+from ebbtide.infra.frameworks.spark.config.java import OPTIONS
 
 ANSWER_TIMEOUT_S = 2.0
 
 _PR_SET_PDEATHSIG = 1
+_NOT_FOR_DAEMONS = {*OPTIONS, "SPARK_TESTING", "SPARK_SQL_TESTING"}
+_OF_OTHER_DAEMONS = ("SPARK_MASTER_", "SPARK_WORKER_", "SPARK_DAEMON_", "SPARK_HISTORY_")
 
 # Spark's own list for Java 17 (its build documentation, "Java module options").
 _OPEN = (
@@ -62,9 +67,22 @@ def start(
 
     return subprocess.Popen(
         [java, *opens, *own, "-cp", jars, main_class, *arguments],
-        env={**os.environ, "SPARK_SCALA_VERSION": scala},
+        env={**environment(os.environ), "SPARK_SCALA_VERSION": scala},
         preexec_fn=die_with_parent,  # noqa: PLW1509  (no threads yet)
     )
+
+
+def environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """Without what the user has set for other masters and workers, or for any JVM.
+
+    Options for programs' JVMs break these ("conflicting collectors", a debugger's port that is
+    taken); executors have them from their application, see ``framework``.
+    """
+    return {
+        name: value
+        for name, value in environ.items()
+        if name not in _NOT_FOR_DAEMONS and not name.startswith(_OF_OTHER_DAEMONS)
+    }
 
 
 def children(pid: int) -> list[int]:
@@ -106,9 +124,19 @@ def free_port(bind: str) -> int:
 
 def ask(url: str, authorization: str) -> Any:
     """The JSON at a URL; None when there is no answer."""
+    text = read(url, authorization)
+    try:
+        return None if text is None else json.loads(text)
+    except ValueError:
+        return None
+
+
+def read(url: str, authorization: str) -> str | None:
+    """The text at a URL; None when there is no answer."""
     question = urllib.request.Request(url, headers={"Authorization": authorization})
     try:
         with DIRECT.open(question, timeout=ANSWER_TIMEOUT_S) as answer:
-            return json.load(answer)
-    except (OSError, ValueError):
+            found: bytes = answer.read()
+    except (OSError, http.client.HTTPException):
         return None
+    return found.decode(errors="replace")

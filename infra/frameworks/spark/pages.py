@@ -15,6 +15,8 @@ from pathlib import Path
 
 CONFIGURATION = "spark-defaults.conf"
 """The file of the cluster's secrets that every JVM of Spark reads."""
+EVENT_LOGS = "driver/eventlog"
+"""The folder among artifacts where drivers write what happened, for Spark's history server."""
 _FILTER = "org.apache.spark.ui.JWSFilter"
 _KEY = f"spark.{_FILTER}.param.secretKey"
 """Spark shows no value of a setting with "secret" in its name (``spark.redaction.regex``)."""

@@ -25,6 +25,7 @@ from ebbtide.infra.frameworks.workers import Backoff, told_to_leave, wait_for_he
 from ebbtide.infra.processes.environment import give_back_to_tasks
 
 _END_TIMEOUT_S = 5.0
+_LOOK_EVERY_S = 0.5
 _REMIND_AFTER_S = 5.0
 """By then the driver has told all executors that it knew."""
 
@@ -84,10 +85,27 @@ def _remind(worker_pid: int, reminded: set[int]) -> None:
             os.kill(executor, signal.SIGPWR)
 
 
+def keep_logs(work: Path, kept: Path) -> None:
+    """Give what executors print, and have printed, a second place that outlives the cluster.
+
+    The same file, so that it is there to its end however the executor or this worker ends. Jars and
+    data of users lie beside it, which are nobody's to keep.
+
+    Args:
+        work: the worker's folder, with one for each application and in it one for each executor.
+        kept: below which the same folders are made; on the same file system.
+    """
+    for log in work.glob("app-*/*/std*"):
+        place = kept / log.relative_to(work)
+        place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with contextlib.suppress(FileExistsError, FileNotFoundError):
+            os.link(log, place)
+
+
 def main(settings: dict[str, Any]) -> int:
     """Serve until drained, or left by the JVM."""
-    scratch, secrets = Path(settings["scratch"]), Path(settings["secrets"])
-    host, stop, ended = settings["host"], told_to_leave(), threading.Event()
+    scratch, host = Path(settings["scratch"]), settings["host"]
+    stop, ended = told_to_leave(), threading.Event()
     head = wait_for_head(Path(settings["head_file"]), settings["head_wait_s"], stop)
     if head is None:
         return 0 if stop.is_set() else 1
@@ -95,7 +113,8 @@ def main(settings: dict[str, Any]) -> int:
     give_back_to_tasks(os.environ)
     arguments = ("--host", host, "--port", "0", "--webui-port", "0")
     size = ("--cores", str(settings["cores"]), "--memory", f"{settings['memory_mib']}m")
-    where = ("--work-dir", str(scratch / "work" / settings["name"]), head["address"])
+    work, kept = scratch / "work" / settings["name"], Path(settings["artifacts"]) / settings["name"]
+    where = ("--work-dir", str(work), head["address"])
     worker = jvm.start(scratch, "org.apache.spark.deploy.worker.Worker", *arguments, *size, *where)
 
     def watch() -> None:
@@ -104,17 +123,29 @@ def main(settings: dict[str, Any]) -> int:
         stop.set()
 
     threading.Thread(target=watch, daemon=True).start()
-    stop.wait()
-    if ended.is_set():
-        return 1
-    page = own_page(head, secrets, host)
+    while not stop.wait(_LOOK_EVERY_S):
+        keep_logs(work, kept)
+    died = ended.is_set()
+    if not died:
+        _leave(worker, settings, head, ended)
+    keep_logs(work, kept)
+    return 1 if died else 0
+
+
+def _leave(
+    worker: subprocess.Popen[bytes],
+    settings: dict[str, Any],
+    head: dict[str, str],
+    ended: threading.Event,
+) -> None:
+    secrets = Path(settings["secrets"])
+    page = own_page(head, secrets, settings["host"])
     if page is not None:
         key = pages.bearer(secrets)
         drain(worker, lambda: jvm.ask(f"{page}/json/", key), settings["drain_budget_s"], ended)
     worker.terminate()
     if not ended.wait(_END_TIMEOUT_S):
         worker.kill()
-    return 0
 
 
 if __name__ == "__main__":

@@ -52,7 +52,9 @@ def framework_problems(spec: RunSpec, environ: Mapping[str, str]) -> list[Proble
 def _not_to_be_set(spec: RunSpec) -> list[Problem]:
     """Variables of ``--env`` that would be lost: the cluster is found, and found again, by them."""
     problems = []
-    for name in sorted(_set_for_members(spec.cluster) & set(spec.added_env)):
+    framework = load_framework(spec.cluster.framework)
+    ours = _set_for_members(spec.cluster) | framework.foreign(spec.added_env)
+    for name in sorted(ours & set(spec.added_env)):
         summary = f"--env {name} would have no effect: the run sets it, for program and workers"
         hint = f"leave {name} out; where the cluster is and who belongs to it comes from ebb"
         problems.append(Problem(Reason.OPTION_INVALID, summary, hint))

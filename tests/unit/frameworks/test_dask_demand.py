@@ -16,6 +16,7 @@ from ebbtide.infra.frameworks.dask.demand import WANT_WORKERS, Work, figures
 from ebbtide.infra.models.demand import Demand, DemandFigures, Unit
 
 Ask = Callable[[], DemandFigures]
+HERE = "127.0.0.1"
 GATE, SECEDED = threading.Event(), threading.Event()
 """Tasks run in this process, and end when the first is set."""
 
@@ -39,13 +40,19 @@ def on_a_scheduler(
     async def run() -> None:
         async with AsyncExitStack() as stack:
             scheduler = await stack.enter_async_context(
-                Scheduler(host="127.0.0.1", port=0, dashboard=False)
+                Scheduler(host=HERE, port=0, dashboard=False, dashboard_address=f"{HERE}:0")
             )
             work = Work()
             scheduler.add_plugin(work)
             scheduler.handlers[WANT_WORKERS] = work.want
             for _ in range(workers):
-                worker = Worker(scheduler.address, nthreads=1, dashboard=False, **more)
+                worker = Worker(
+                    scheduler.address,
+                    nthreads=1,
+                    dashboard=False,
+                    dashboard_address=f"{HERE}:0",
+                    **more,
+                )
                 await stack.enter_async_context(worker)
             client = Client(scheduler.address, asynchronous=True)
             await stack.enter_async_context(client)

@@ -360,6 +360,8 @@ class ClusterController:
 
     def _environment(self, job: JobSpec, place: ProcessContext) -> dict[str, str]:
         environment = program_environment(os.environ, job.env)
+        if self.members is not None:
+            environment = self.members.without_foreign(environment)
         environment.update(self.reporter.view.driver_env)
         environment["EBB_OUTPUT_DIR"] = str(place.logs / "output")
         environment.update(hook_variables(self.spec, place, environment))

@@ -229,8 +229,15 @@ class Members:
         found = _failure(step, reason, so_far + deaths.sentence, deaths.said[-1])
         return replace(found, in_vain=deaths.in_vain)
 
+    def without_foreign(self, environ: Mapping[str, str]) -> dict[str, str]:
+        """An environment without what the user has in it for some other cluster."""
+        foreign = self.framework.foreign(environ)
+        return {name: value for name, value in environ.items() if name not in foreign}
+
     def _start(self, role: str, name: str, what: ProcessSpec) -> subprocess.Popen[bytes]:
-        environment = {**what.defaults, **self._environment, **what.env}
+        # What a task printed is in the log also when its worker is killed, as by every release.
+        defaults = {"PYTHONUNBUFFERED": "1", **what.defaults}
+        environment = {**self.without_foreign({**defaults, **self._environment}), **what.env}
         # Relative paths in tasks mean what they mean in the program: see JobSpec.workdir.
         cwd = Path(self.plan.workdir) if role == "worker" else Path("/")
         return processes.start(self._place, role, name, what.argv, environment, cwd)
