@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass, field
 
 from ebbtide.infra.errors import EbbError, ProvisioningError
-from ebbtide.infra.policy.telling import same_way
+from ebbtide.infra.policy.sentences.telling import same_way
 
 MAX_DEATHS = 3
 """So many deaths before a head or the first workers are there are no accident."""

@@ -169,6 +169,12 @@ def test_workers_count_when_they_have_registered_with_the_head(stand: Stand) -> 
     assert (view.workers_wanted, view.workers_joined) == (1, 1)
 
 
+def test_view_tells_how_many_tasks_run_and_wait(stand: Stand) -> None:
+    wait_until(lambda: stand.observe().tasks_running is not None, 60, "the head has been asked")
+    view = stand.observe()
+    assert (view.tasks_running, view.tasks_waiting, view.workers_missing) == (0, 0, ())
+
+
 def test_program_connects_by_its_environment_alone(stand: Stand, framework: Framework) -> None:
     with connecting(framework, stand, stand.view.driver_env) as program:
         said, errors = program.communicate(timeout=180)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import pytest
 
-from ebbtide.infra.policy.known import KNOWN, known
+from ebbtide.infra.policy.sentences.known import KNOWN, known
 
 SENTENCES = {
     "a task ended each worker": "distributed.scheduler.KilledWorker: Attempted to run task 'f-1' on"

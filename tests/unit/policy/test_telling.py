@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from ebbtide.infra.files.telling import since
-from ebbtide.infra.policy.telling import death, error_line, same_way, telling_line
+from ebbtide.infra.policy.sentences.telling import death, error_line, same_way, telling_line
 
 TRACEBACK = """starting
 Traceback (most recent call last):

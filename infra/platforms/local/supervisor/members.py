@@ -24,8 +24,8 @@ from ebbtide.infra.platforms.local import layout, processes
 from ebbtide.infra.platforms.local.metrics import TreeMeter
 from ebbtide.infra.platforms.local.supervisor.status import StatusReporter
 from ebbtide.infra.policy.attempts import EarlyDeaths
-from ebbtide.infra.policy.known import known
-from ebbtide.infra.policy.telling import death, telling_line
+from ebbtide.infra.policy.sentences.known import known
+from ebbtide.infra.policy.sentences.telling import death, telling_line
 from ebbtide.infra.processes.identity import signal_quietly
 from ebbtide.infra.waiting import now_s
 
@@ -102,6 +102,11 @@ class Members:
     def cores(self) -> float:
         """What all workers use now."""
         return sum(worker.meter.cores or 0.0 for worker in self.workers.values())
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """Staying workers that have not registered."""
+        return tuple(worker.name for worker in self.staying if not worker.joined)
 
     def prepare(self) -> None:
         """Put the cluster's keys where its members read them, before the first is started."""
