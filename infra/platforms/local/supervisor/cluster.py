@@ -211,7 +211,7 @@ class ClusterController:
                 self.reporter.job_ended(driver.view)
         elif driver.poll(self._out_of_memory):
             if self._use is not None and self.members is not None:
-                self._use.at_the_end(self.members.ask())
+                self._use.at_the_end(self.members.ask)
             self.reporter.job_ended(driver.view, self._stdin.hint(driver.view))
 
     def _collect_exited(self) -> None:
