@@ -10,7 +10,7 @@ import pytest
 from ebbtide.infra.files.cuts import Cut, cut_of
 from ebbtide.infra.files.tails import Tail
 from ebbtide.infra.files.whole import Whole, to_empty
-from ebbtide.infra.platforms.local.supervisor import output
+from ebbtide.infra.platforms.local.supervisor.limits import output
 from ebbtide.infra.platforms.local.supervisor.limits.output import OutputWatch
 
 MIB = 2**20
