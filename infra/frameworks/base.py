@@ -76,6 +76,9 @@ class FrameworkStatus:
     finished: int | None = None
     """Tasks that have ended since the head started, well or not: it only grows. None: not known,
     as while a driver does not answer."""
+    killed_for_memory: int = 0
+    """Processes that the framework itself has ended because their machine ran out of memory, since
+    the head started. What they ran is tried again as often as the framework does."""
     demand: DemandFigures = field(default_factory=DemandFigures)
     """What waits, for the autoscaler."""
 

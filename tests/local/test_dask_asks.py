@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,10 @@ def ask(stand: Stand) -> Ask:
     assert head is not None
 
     def asked() -> FrameworkStatus:
-        return wait_until(lambda: load_framework("dask").status(head, {}), 30, "the head answers")
+        status = partial(load_framework("dask").status, head, {})
+        found = wait_until(status, 30, "the head answers")
+        assert found is not None
+        return found
 
     return asked
 

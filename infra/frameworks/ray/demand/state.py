@@ -19,8 +19,8 @@ from ray.core.generated import (
     gcs_service_pb2_grpc,
 )
 
-from ebbtide.infra.frameworks.ray.status.backlog import RunningTask
-from ebbtide.infra.frameworks.ray.status.demand import (
+from ebbtide.infra.frameworks.ray.demand.backlog import RunningTask
+from ebbtide.infra.frameworks.ray.demand.shapes import (
     Group,
     LabelNeed,
     Pending,
@@ -63,6 +63,8 @@ class Tasks:
     """Without those of actors."""
     running: tuple[RunningTask, ...]
     """Ordinary ones that would run as well on another worker; a sample."""
+    killed_for_memory: int
+    """How many processes Ray has ended because their node ran out of memory; it only grows."""
     names: dict[frozenset[tuple[str, float]], str] = field(default_factory=dict)
     """Of tasks that wait for a node, by what they need."""
 
@@ -118,7 +120,7 @@ class TaskReader:
         self._stub = gcs_service_pb2_grpc.TaskInfoGcsServiceStub(init_grpc_channel(address))
         self._offer = offer
         self._next_s = 0.0
-        self._ended = self._ended_ordinary = 0
+        self._ended = self._ended_ordinary = self._killed = 0
 
     def look(self, *, names: bool) -> Tasks | None:
         """Ask, unless it was asked just now: None. ``names``: of tasks that wait, too."""
@@ -131,9 +133,11 @@ class TaskReader:
 
     def _ask(self, now_s: float, names: bool) -> Tasks:
         every, ordinary = self._in_state("FINISHED"), self._in_state("FINISHED", ordinary=True)
-        failed, forgotten = _count(self._in_state("FAILED")), _forgotten(every)
+        failures = self._in_state("FAILED", _SAMPLE)
+        failed, forgotten = _count(failures), _forgotten(every)
         self._ended = max(self._ended, _count(every) + failed + forgotten)
         self._ended_ordinary = max(self._ended_ordinary, _count(ordinary) + failed + forgotten)
+        self._killed = max(self._killed, sum(map(_was_killed, failures.events_by_task)))
         running = self._in_state("RUNNING", _SAMPLE, ordinary=True).events_by_task
         waiting = self._in_state("PENDING_NODE_ASSIGNMENT", _SAMPLE).events_by_task if names else ()
         return Tasks(
@@ -141,6 +145,7 @@ class TaskReader:
             ended=self._ended,
             ended_ordinary=self._ended_ordinary,
             running=tuple(self._running(running)),
+            killed_for_memory=self._killed,
             names={_needs(task): task.task_info.name for task in waiting},
         )
 
@@ -170,6 +175,10 @@ def _count(reply: Any) -> int:
 def _forgotten(reply: Any) -> int:
     """How many tasks the GCS has made room of; it forgets those first that have ended."""
     return max(0, int(reply.num_status_task_events_dropped - reply.num_truncated))
+
+
+def _was_killed(task: Any) -> bool:
+    return bool(task.state_updates.error_info.error_type == common_pb2.ErrorType.OUT_OF_MEMORY)
 
 
 def _needs(task: Any) -> frozenset[tuple[str, float]]:

@@ -1,0 +1,1 @@
+"""Ray's variables in a user's environment: what a cluster of ours must not get, or cannot read."""
