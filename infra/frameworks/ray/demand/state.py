@@ -35,7 +35,7 @@ _TIMEOUT_S = 5
 _SAMPLE = 100
 """Tasks of each kind that are looked at one by one."""
 _NO_ACTOR = ray.ActorID.nil().binary()
-_REST = 25
+_REST = 50
 """The GCS copies all it has stored of tasks for each question: so many times as long as that took,
 it is left in peace (0.4 s for 70 000 tasks, measured with 2.60)."""
 _NEGATED = common_pb2.LabelSelectorOperator.LABEL_OPERATOR_NOT_IN
