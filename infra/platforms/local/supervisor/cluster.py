@@ -32,7 +32,7 @@ from ebbtide.infra.platforms.local.supervisor.usage import HeldShare, Load, Usag
 from ebbtide.infra.policy.demand import Wanted
 from ebbtide.infra.policy.diagnosis import fix_for
 from ebbtide.infra.policy.scaling import targets_text
-from ebbtide.infra.policy.sentences.known import known
+from ebbtide.infra.policy.sentences.known import hint_for
 from ebbtide.infra.processes.environment import member_environment, program_environment
 from ebbtide.infra.records.ledger import Ledger
 from ebbtide.infra.waiting import now_s
@@ -231,8 +231,8 @@ class ClusterController:
             self._say_out_of_memory("worker", gone.out_of_memory)
         else:
             message = f"{gone.name} died and is replaced: it {gone.how}"
-            meant = known(gone.how)
-            self.reporter.event(EventKind.WARNING, message, hint=meant.fix if meant else "")
+            hint = hint_for(gone.how, self.spec.name)
+            self.reporter.event(EventKind.WARNING, message, hint=hint)
 
     def _say_out_of_memory(self, who: str, where: str) -> None:
         self._out_of_memory = where
