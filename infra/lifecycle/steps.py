@@ -16,7 +16,8 @@ from ebbtide.infra.models.ids import ClusterId
 from ebbtide.infra.models.job import JobSpec, RunSpec
 from ebbtide.infra.models.phases import Reason, Step
 from ebbtide.infra.models.resources import format_duration
-from ebbtide.infra.platforms.base import HeldResource, Platform, load_platform
+from ebbtide.infra.platforms.base import HeldResource, Platform, end_of_log, load_platform
+from ebbtide.infra.policy.explain.telling import error_line
 from ebbtide.infra.policy.limits import StartDeadline, has_started
 from ebbtide.infra.records import runs
 from ebbtide.infra.records.store import RunStore
@@ -220,8 +221,17 @@ def _wait(
             return view
         error = error_of(view)
         if error is not None:
-            raise error
+            raise _with_last_error(attempt, error)
         platform.watch(cluster, seen, _LOOK_AGAIN_S)
+
+
+def _with_last_error(attempt: Attempt, error: EbbError) -> EbbError:
+    """Whoever owned the cluster and died may have said why."""
+    if error.reason is not Reason.SUPERVISOR_LOST:
+        return error
+    said = error_line(end_of_log(attempt.platform, attempt.spec.name, "supervisor"))
+    detail = f"{error.detail}; its log says: {said}" if said else error.detail
+    return ProvisioningError(error.reason, detail=detail, hint=error.hint)
 
 
 def _too_late(attempt: Attempt) -> EbbError | None:

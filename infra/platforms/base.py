@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, cast
 
-from ebbtide.infra.errors import Problem
+from ebbtide.infra.errors import ConfigurationError, Problem
 from ebbtide.infra.files.kept import KeptFile
 from ebbtide.infra.models.cluster import ClusterView
 from ebbtide.infra.models.hardware import Node, NodePool
@@ -24,6 +24,7 @@ from ebbtide.infra.models.phases import Reason, Step
 from ebbtide.infra.records.store import RunStore
 from ebbtide.infra.settings import Settings
 
+_END_BYTES = 2**16
 _REGISTRY = {
     "local": "ebbtide.infra.platforms.local.platform:LocalPlatform",
 }
@@ -333,3 +334,25 @@ def load_platform(name: str, settings: Settings, store: RunStore | None = None) 
 def load_platforms(settings: Settings, store: RunStore | None = None) -> tuple[Platform, ...]:
     """Load all platforms, for whoever looks for everything that lives; see ``load_platform``."""
     return tuple(load_platform(name, settings, store) for name in known_platforms())
+
+
+def end_of_log(platform: Platform, run: RunName, source: str) -> str:
+    """Return the end of a run's log, for finding out what it tells.
+
+    Args:
+        platform: of the run.
+        run: its name.
+        source: as ``Platform.logs`` takes it.
+
+    Returns:
+        At most about 64 KiB of text; empty where there is no such log.
+    """
+    try:
+        logs = platform.logs(run, source).values()
+    except ConfigurationError:  # it has not written anything, or not yet
+        return ""
+    found = []
+    for log in logs:
+        log.skip(_END_BYTES)
+        found.append(b"".join(log.pieces()).decode(errors="replace"))
+    return "".join(found)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from ebbtide.flows.cli.output import Parser, known_run, print_json, show
-from ebbtide.infra.errors import ConfigurationError
 from ebbtide.infra.lifecycle.inventory import last_view
 from ebbtide.infra.models.cluster import ClusterView
 from ebbtide.infra.models.phases import ExitCode, Reason
 from ebbtide.infra.models.records import Run
-from ebbtide.infra.platforms.base import LogStream, Platform, load_platform
+from ebbtide.infra.platforms.base import Platform, end_of_log, load_platform
 from ebbtide.infra.policy.explain.diagnosis import Story, diagnose
 from ebbtide.infra.policy.explain.telling import error_line, telling_line
 from ebbtide.infra.records.opening import open_to_look
@@ -44,7 +43,7 @@ def main(args: list[str]) -> int:
         exit_code=run.exit_code,
         created=run.created,
         events=store.events(options.run),
-        last_lines=_last_lines(platform.logs(run.name, "job")["stderr"]) if run.reason else (),
+        last_lines=_last_lines(_stderr(platform, run)) if run.reason else (),
         view=None if run.over else view,
         now=wall_s(),
         said=_said(platform, run, view),
@@ -76,26 +75,18 @@ def _said(platform: Platform, run: Run, view: ClusterView) -> dict[str, str]:
     """Find what tells most in the logs of what the run waits for, or of what it died."""
     if run.over:
         sources = _DIED_OF.get(run.reason, ()) if run.reason else ()
-        return {source: error_line(_end_of(platform, run, source)) for source in sources}
+        return {source: error_line(end_of_log(platform, run.name, source)) for source in sources}
     if view.admitted_at is None or not run.spec.cluster.has_workers:
         return {}
     waits_for = ("head",) if view.head_ready_at is None else view.workers_missing
-    return {source: telling_line(_end_of(platform, run, source)) for source in waits_for}
+    return {source: telling_line(end_of_log(platform, run.name, source)) for source in waits_for}
 
 
-def _end_of(platform: Platform, run: Run, source: str) -> str:
-    try:
-        logs = platform.logs(run.name, source)
-    except ConfigurationError:  # it has not written anything yet
-        return ""
-    return "".join(_end(log) for log in logs.values())
-
-
-def _end(log: LogStream) -> str:
+def _stderr(platform: Platform, run: Run) -> str:
+    log = platform.logs(run.name, "job")["stderr"]
     log.skip(_LAST_BYTES)
     return b"".join(log.pieces()).decode(errors="replace")
 
 
-def _last_lines(log: LogStream) -> tuple[str, ...]:
-    lines = _end(log).splitlines()
-    return tuple(line for line in lines if line.strip())[-_LAST_LINES:]
+def _last_lines(text: str) -> tuple[str, ...]:
+    return tuple(line for line in text.splitlines() if line.strip())[-_LAST_LINES:]

@@ -152,3 +152,9 @@ def known(text: str) -> Known | None:
     """Return the row whose sentence comes last in a text; None when there is none of them."""
     found = [(match.start(), row) for row in KNOWN for match in row.pattern.finditer(text)]
     return max(found, key=lambda one: one[0])[1] if found else None
+
+
+def hint_for(text: str, run: str) -> str:
+    """Return what to do where a text holds a known sentence, with the run's name; else nothing."""
+    found = known(text)
+    return found.fix.replace("RUN", run) if found else ""

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ebbtide.infra.errors import CapacityError
+from ebbtide.infra.errors import CapacityError, ProvisioningError
 from ebbtide.infra.lifecycle import steps
 from ebbtide.infra.lifecycle.steps import Attempt
 from ebbtide.infra.models.cluster import ClusterView, JobView
@@ -19,6 +19,19 @@ from ebbtide.infra.waiting import now_s
 from tests.clusters import cluster_spec, run_spec
 
 CLUSTER = ClusterId("heron-1")
+
+
+SAID = {"supervisor": b"waits\nTraceback (most recent call last):\n  File\nOSError: no\n"}
+
+
+class Log:
+    """One that has ended."""
+
+    def __init__(self, text: bytes):
+        self.pieces = [text].__iter__
+
+    def skip(self, _: int) -> int:
+        return 0
 
 
 def view(**fields: Any) -> ClusterView:
@@ -37,6 +50,7 @@ def attempt(*views: ClusterView | None, left_s: float = 60.0) -> Attempt:
         observe=lambda _: coming[0],
         watch=watch,
         start_job=lambda _: None,
+        logs=lambda _, source: {source: Log(SAID[source])},
     )
     return Attempt(
         platform=platform,
@@ -79,3 +93,11 @@ def test_a_program_that_has_started_may_run_on() -> None:
 def test_a_run_that_did_not_start_in_its_time_gets_no_second_time() -> None:
     spec = run_spec("heron", cluster_spec("none"), retry=RetryPolicy(reasons=("capacity",)))
     assert not steps.will_retry(CapacityError(Reason.NOT_IN_TIME), spec, 1)
+
+
+def test_owner_of_the_cluster_that_died_is_told_by_its_last_error() -> None:
+    lost = view(released_at=1.0, released_by="guard", release_reason=Reason.SUPERVISOR_LOST)
+    with pytest.raises(ProvisioningError) as error:
+        steps.start_head(attempt(lost))
+    told = "the cluster was released by its guard; its log says: OSError: no"
+    assert (error.value.reason, error.value.detail) == (Reason.SUPERVISOR_LOST, told)

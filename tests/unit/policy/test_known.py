@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import pytest
 
-from ebbtide.infra.policy.explain.known import KNOWN, known
+from ebbtide.infra.policy.explain.known import KNOWN, hint_for, known
 
 SENTENCES = {
     "a task ended each worker": "distributed.scheduler.KilledWorker: Attempted to run task 'f-1' on"
@@ -74,6 +74,12 @@ def test_of_several_sentences_the_last_counts() -> None:
     found = known(f"{before}\n{after}")
     assert found is not None
     assert found.means == "a module was not found"
+
+
+def test_hint_names_the_run() -> None:
+    said = SENTENCES["did not answer in time"]
+    assert "see ebb logs heron --from head and ebb why heron" in hint_for(said, "heron")
+    assert hint_for("ValueError: 3", "heron") == ""
 
 
 @pytest.mark.parametrize("text", ["", "ValueError: 3", "Killed", "Memory: 12 MiB of 600 MiB"])

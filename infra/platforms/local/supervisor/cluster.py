@@ -31,7 +31,7 @@ from ebbtide.infra.platforms.local.supervisor.status import StatusReporter
 from ebbtide.infra.platforms.local.supervisor.usage import HeldShare, Load, UsageRecorder
 from ebbtide.infra.policy.demand import Wanted
 from ebbtide.infra.policy.explain.diagnosis import fix_for
-from ebbtide.infra.policy.explain.known import known
+from ebbtide.infra.policy.explain.known import hint_for
 from ebbtide.infra.policy.scaling import targets_text
 from ebbtide.infra.processes.environment import member_environment, program_environment
 from ebbtide.infra.records.ledger import Ledger
@@ -232,8 +232,8 @@ class ClusterController:
             self._say_out_of_memory("worker", gone.out_of_memory)
         else:
             message = f"{gone.name} died and is replaced: it {gone.how}"
-            meant = known(gone.how)
-            self.reporter.event(EventKind.WARNING, message, hint=meant.fix if meant else "")
+            hint = hint_for(gone.how, self.spec.name)
+            self.reporter.event(EventKind.WARNING, message, hint=hint)
 
     def _say_out_of_memory(self, who: str, where: str) -> None:
         self._out_of_memory = where

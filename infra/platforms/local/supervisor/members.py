@@ -24,7 +24,7 @@ from ebbtide.infra.platforms.local import layout, processes
 from ebbtide.infra.platforms.local.metrics import TreeMeter
 from ebbtide.infra.platforms.local.supervisor.status import StatusReporter
 from ebbtide.infra.policy.attempts import EarlyDeaths
-from ebbtide.infra.policy.explain.known import known
+from ebbtide.infra.policy.explain.known import hint_for
 from ebbtide.infra.policy.explain.telling import death, telling_line
 from ebbtide.infra.processes.identity import signal_quietly
 from ebbtide.infra.waiting import now_s
@@ -174,7 +174,7 @@ class Members:
         said = self._said("head")
         how = f"the head {death(self._head.returncode, said)}"
         if self.head_info is not None:
-            return _failure(Step.RUN_USER_JOB, Reason.HEAD_LOST, how, said)
+            return self._failure(Step.RUN_USER_JOB, Reason.HEAD_LOST, how, said)
         self._deaths.add(how, said)
         if self._deaths.too_many:
             return self._start_failure(Step.START_HEAD, Reason.HEAD_NOT_READY, "")
@@ -194,7 +194,7 @@ class Members:
             return None
         said = self._said(slow[0].name)
         how = f"{slow[0].name} runs since {limit_s:.0f} s and {_said_last(said)}"
-        return _failure(Step.START_WORKERS, Reason.WORKERS_NOT_JOINED, joined + how, said)
+        return self._failure(Step.START_WORKERS, Reason.WORKERS_NOT_JOINED, joined + how, said)
 
     def reset_failures(self) -> None:
         """Begin to count early deaths anew, for a step that is tried again."""
@@ -229,9 +229,14 @@ class Members:
         raw = last_bytes(self._place.logs / f"{name}.log", _LOG_TAIL_BYTES)
         return telling_line(raw.decode(errors="replace"))
 
+    def _failure(self, step: Step, reason: Reason, detail: str, said: str) -> Failure:
+        """With what helps where the telling line is a known one."""
+        hint = hint_for(said, self._place.run)
+        return Failure(step=step, reason=reason, detail=detail, hint=hint)
+
     def _start_failure(self, step: Step, reason: Reason, so_far: str) -> Failure:
         deaths = self._deaths
-        found = _failure(step, reason, so_far + deaths.sentence, deaths.said[-1])
+        found = self._failure(step, reason, so_far + deaths.sentence, deaths.said[-1])
         return replace(found, in_vain=deaths.in_vain)
 
     def without_foreign(self, environ: Mapping[str, str]) -> dict[str, str]:
@@ -265,7 +270,7 @@ class Members:
             return None
         said = self._said("head")
         detail = f"no answer within {limit_s:.0f} s; it {_said_last(said)}"
-        return _failure(Step.START_HEAD, Reason.HEAD_NOT_READY, detail, said)
+        return self._failure(Step.START_HEAD, Reason.HEAD_NOT_READY, detail, said)
 
     def _exit_of(self, worker: Worker) -> Exit:
         since, said = worker.leaving_since_s, self._said(worker.name)
@@ -306,12 +311,6 @@ class Members:
             stored_bytes=known.stored_bytes if known else 0,
             stays_because=known.stays_because if known else "",
         )
-
-
-def _failure(step: Step, reason: Reason, detail: str, said: str) -> Failure:
-    """With what helps where the telling line is a known one."""
-    found = known(said)
-    return Failure(step=step, reason=reason, detail=detail, hint=found.fix if found else "")
 
 
 def _said_last(said: str) -> str:

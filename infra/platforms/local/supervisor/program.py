@@ -21,7 +21,7 @@ from ebbtide.infra.models.job import JobSpec
 from ebbtide.infra.models.phases import Reason
 from ebbtide.infra.platforms.local import processes
 from ebbtide.infra.platforms.local.metrics import TreeMeter
-from ebbtide.infra.policy.explain.known import known
+from ebbtide.infra.policy.explain.known import hint_for
 from ebbtide.infra.policy.explain.telling import error_line
 from ebbtide.infra.waiting import now_s, wait_until, wall_s
 
@@ -119,8 +119,7 @@ class Driver:
         if reason is Reason.EXIT_CODE and not detail:
             raw = last_bytes(self.place.logs / "stderr.log", _TAIL_BYTES)
             said = raw.decode(errors="replace")
-            found = known(said)
-            detail, hint = error_line(said), found.fix if found else ""
+            detail, hint = error_line(said), hint_for(said, self.place.run)
         self.view = JobView(
             started_at=self.view.started_at,
             ended_at=wall_s(),

@@ -66,7 +66,7 @@ class StatusReporter:
             step=failure.step,
             reason=failure.reason,
             detail=failure.detail,
-            hint=failure.hint.replace("RUN", self._run),
+            hint=failure.hint,
         )
 
     def job_ended(self, job: JobView, hint: str = "") -> None:
@@ -84,7 +84,7 @@ class StatusReporter:
             reason=reason,
             detail=", ".join(filter(None, (code, job.detail))),
             exit_code=job.exit_code,
-            hint=hint or job.hint.replace("RUN", self._run),
+            hint=hint or job.hint,
         )
 
     def event(
