@@ -10,7 +10,7 @@ from uuid import UUID
 from prefect import get_run_logger
 from prefect.client.schemas.objects import State
 from prefect.runtime import flow_run
-from prefect.states import Cancelled, Failed
+from prefect.states import Cancelled, Crashed, Failed
 
 from ebbtide.infra.errors import EbbError
 from ebbtide.infra.escaping import visible
@@ -53,4 +53,6 @@ def ended_by(error: EbbError) -> State[Any]:
     if error.reason.info.phase is Phase.CANCELLED:
         return Cancelled(message=visible(str(error)))
     get_run_logger().error(message_of(error))
+    if error.reason is Reason.STARTER_LOST:  # nothing has failed: a process of its was killed
+        return Crashed(message=message_of(error), data=error)
     return Failed(message=message_of(error), data=error)

@@ -92,6 +92,8 @@ class Framework(Protocol):
     """What an interpreter must be able to import."""
     connect: str
     """How a program connects to the cluster, in code: for a user whose program does not."""
+    late_s: float
+    """By how many seconds the head's figures of ended tasks may be late."""
     distinct_hosts: bool
     """Whether each worker must have a host of its own: its head tells workers apart by nothing
     else. Pods have; a platform that runs several on one machine gives each an address."""

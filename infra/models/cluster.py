@@ -147,6 +147,11 @@ class ClusterView:
     dashboard: str = ""
     workers_wanted: int = 0
     workers_joined: int = 0
+    workers_missing: tuple[str, ...] = ()
+    """Started and not registered yet."""
+    tasks_running: int | None = None
+    """Now and then, as the head says; None: it has not been asked."""
+    tasks_waiting: int | None = None
     workers_ready_at: float | None = None
     """When the first wanted number had registered with the head."""
     cannot_run: str = ""

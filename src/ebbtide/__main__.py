@@ -3,17 +3,21 @@
 Python puts the entries of PYTHONPATH, and with ``-m`` the current folder, before the installed
 packages, and a user's folder may hold a module named like one that we need. Hence those leave
 ``sys.path`` before anything else is imported. The variable itself stays: it is meant for the user's
-program.
+program. So it is with PYTHONWARNINGS.
 """
 
 import importlib
 import os
 import site
 import sys
+import warnings
 
 
 def main() -> int:
     """Import the command line from where Ebb is installed, and run it."""
+    if sys.warnoptions:  # PYTHONWARNINGS is meant for the user's program too
+        warnings.resetwarnings()
+        warnings.simplefilter("ignore")
     ours = os.path.dirname(os.path.dirname(__file__))
     installed = {os.path.realpath(path) for path in (ours, *_site_folders())}
     given = {os.path.realpath(path) for path in os.environ.get("PYTHONPATH", "").split(os.pathsep)}

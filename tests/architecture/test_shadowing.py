@@ -6,6 +6,7 @@ import os
 import site
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -39,6 +40,18 @@ def test_these_packages_would_be_taken_without_the_entry_module(folder: Path) ->
     command = [sys.executable, "-c", "import yaml"]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     assert MINE in done.stderr, "else the tests above prove nothing"
+
+
+def test_the_entry_does_not_obey_what_is_meant_for_the_programs_warnings(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    command_line = SimpleNamespace(main=lambda: warnings.warn("of ours", stacklevel=1))
+    monkeypatch.setattr(door, "importlib", SimpleNamespace(import_module=lambda _: command_line))
+    monkeypatch.setattr(sys, "warnoptions", ["error"])
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert door.main() == 0
 
 
 def test_the_entry_takes_the_users_folders_off_the_path_only(

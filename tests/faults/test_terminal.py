@@ -10,8 +10,10 @@ from collections.abc import Mapping
 
 import pytest
 
+from ebbtide.flows.prefect_server import api
 from ebbtide.infra.models.phases import ExitCode
 from tests.faults.stage import ITS_CODE, RUN, Stage
+from tests.flows.flow_runs import call
 from tests.helpers import wait_until
 
 
@@ -69,14 +71,18 @@ def test_signal_stops_the_run(
     assert stage.run_row()["reason"] == "JOB:CANCELLED"
 
 
-def test_kill_9_of_the_terminals_process_stops_the_run(
+def test_kill_9_of_the_terminals_process_stops_the_run_which_has_crashed(
     stage: Stage, prefect_environment: Mapping[str, str]
 ) -> None:
     terminal = Terminal(stage, prefect_environment)
     stage.wait_for_program()
+    flow_run = wait_until(lambda: stage.run_row()["flow_run_id"], 60, "Prefect knows it")
     terminal.process.kill()
     stage.wait_for_nothing()
     assert (stage.run_row()["reason"], stage.starts()) == ("INFRA:STARTER_LOST", 1)
+    server = api.named(prefect_environment)
+    assert server is not None
+    assert call(server, f"flow_runs/{flow_run}", method="GET")["state"]["name"] == "Crashed"
 
 
 def test_kill_9_of_the_flow_is_seen_and_settled_by_the_terminal(

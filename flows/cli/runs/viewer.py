@@ -127,7 +127,7 @@ class Viewer:
     def _show_event(self, event: Event) -> None:
         took_s = None
         if event.kind in (EventKind.STEP_DONE, EventKind.STEP_FAILED) and event.step:
-            took_s = max(0.0, event.at - self._last_step_at)
+            took_s = event.data.get("took_s", max(0.0, event.at - self._last_step_at))
             self._last_step_at = event.at
             self._times[event.step] = self._times.get(event.step, 0.0) + took_s
         if event.kind is EventKind.STEP_WAITING:

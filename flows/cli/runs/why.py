@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 from ebbtide.flows.cli.output import Parser, known_run, print_json, show
-from ebbtide.infra.models.phases import ExitCode
-from ebbtide.infra.platforms.base import LogStream, load_platform
+from ebbtide.infra.errors import ConfigurationError
+from ebbtide.infra.lifecycle.inventory import last_view
+from ebbtide.infra.models.cluster import ClusterView
+from ebbtide.infra.models.phases import ExitCode, Reason
+from ebbtide.infra.models.records import Run
+from ebbtide.infra.platforms.base import LogStream, Platform, load_platform
 from ebbtide.infra.policy.explain.diagnosis import Story, diagnose
+from ebbtide.infra.policy.explain.telling import error_line, telling_line
 from ebbtide.infra.records.opening import open_to_look
 from ebbtide.infra.settings import load_settings
+from ebbtide.infra.waiting import wall_s
 
 _DESCRIPTION = """Says why a run waits, failed or was slow, from what was recorded; also days later.
 JSON: an object with the keys run, phase, reason, cause, evidence (a list), fix, exit_code."""
 _LAST_LINES = 5
 _LAST_BYTES = 2**16
+_DIED_OF = {
+    Reason.SUPERVISOR_LOST: ("supervisor",),
+    Reason.FLOW_LOST: ("flow",),
+    Reason.LEASE_LAPSED: ("flow",),
+}
+"""Whose log may say why a run ended."""
 
 
 def main(args: list[str]) -> int:
@@ -24,6 +36,7 @@ def main(args: list[str]) -> int:
     store = open_to_look(settings)
     run = known_run(store, options.run)
     platform = load_platform(run.spec.platform, settings, store)
+    view = last_view(store, run.name)
     story = Story(
         phase=run.phase,
         reason=run.reason,
@@ -32,6 +45,9 @@ def main(args: list[str]) -> int:
         created=run.created,
         events=store.events(options.run),
         last_lines=_last_lines(platform.logs(run.name, "job")["stderr"]) if run.reason else (),
+        view=None if run.over else view,
+        now=wall_s(),
+        said=_said(platform, run, view),
     )
     found = diagnose(story)
     fix = found.fix.replace("RUN", options.run)
@@ -56,7 +72,30 @@ def main(args: list[str]) -> int:
     return ExitCode.OK
 
 
-def _last_lines(log: LogStream) -> tuple[str, ...]:
+def _said(platform: Platform, run: Run, view: ClusterView) -> dict[str, str]:
+    """Find what tells most in the logs of what the run waits for, or of what it died."""
+    if run.over:
+        sources = _DIED_OF.get(run.reason, ()) if run.reason else ()
+        return {source: error_line(_end_of(platform, run, source)) for source in sources}
+    if view.admitted_at is None or not run.spec.cluster.has_workers:
+        return {}
+    waits_for = ("head",) if view.head_ready_at is None else view.workers_missing
+    return {source: telling_line(_end_of(platform, run, source)) for source in waits_for}
+
+
+def _end_of(platform: Platform, run: Run, source: str) -> str:
+    try:
+        logs = platform.logs(run.name, source)
+    except ConfigurationError:  # it has not written anything yet
+        return ""
+    return "".join(_end(log) for log in logs.values())
+
+
+def _end(log: LogStream) -> str:
     log.skip(_LAST_BYTES)
-    lines = b"".join(log.pieces()).decode(errors="replace").splitlines()
+    return b"".join(log.pieces()).decode(errors="replace")
+
+
+def _last_lines(log: LogStream) -> tuple[str, ...]:
+    lines = _end(log).splitlines()
     return tuple(line for line in lines if line.strip())[-_LAST_LINES:]

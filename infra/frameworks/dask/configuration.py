@@ -153,6 +153,9 @@ def _malformed(file: Path) -> Problem | None:
         found = yaml.safe_load(file.read_text())
     except OSError:
         return None
+    except yaml.MarkedYAMLError as error:
+        line = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
+        what = f"{line}{error.problem}"
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         what = " ".join(str(error).split())
     else:
@@ -160,7 +163,5 @@ def _malformed(file: Path) -> Problem | None:
             return None
         what = f"it holds a {type(found).__name__} and no keys"
     summary = f"Dask's configuration in {file} is malformed: {what}"
-    hint = (
-        f"mend or remove {file}; Dask reads it before anything else (DASK_CONFIG, ~/.config/dask)"
-    )
+    hint = f"mend or remove {file}; every process with Dask in it reads what is there"
     return Problem(Reason.OPTION_INVALID, summary, hint)

@@ -47,6 +47,7 @@ class Dask:
     name = "dask"
     package = "distributed"
     connect = "Client() without arguments"
+    late_s = 0.0
     history = ""
     distinct_hosts = False
 

@@ -131,6 +131,16 @@ class Quiet(Worker):
         """None: the head's pages show all that matters, and want the cluster's secret."""
 
 
+def let_tasks_have_their_python() -> None:
+    """What the user set for any Python, PYTHONWARNINGS above all; Dask itself obeys none of it."""
+    give_back_to_tasks(os.environ)
+    users = os.environ.get("PYTHONWARNINGS")
+    if users:
+        warnings._processoptions(users.split(","))  # type: ignore[attr-defined]
+        for package in _NOT_OF_TASKS:
+            warnings.filterwarnings("default", module=rf"{package}(\.|$)")
+
+
 def configure() -> None:
     """The life of this worker is the run's; what tasks find is what the user has set, or Dask.
 
@@ -142,16 +152,6 @@ def configure() -> None:
         for name, value in dask.config.get(f"distributed.nanny.{kind}").items():
             if value is not None:
                 os.environ.setdefault(name, str(value))
-
-
-def let_tasks_have_their_python() -> None:
-    """What the user set for any Python, PYTHONWARNINGS above all; Dask itself obeys none of it."""
-    give_back_to_tasks(os.environ)
-    users = os.environ.get("PYTHONWARNINGS")
-    if users:
-        warnings._processoptions(users.split(","))  # type: ignore[attr-defined]
-        for package in _NOT_OF_TASKS:
-            warnings.filterwarnings("default", module=rf"{package}(\.|$)")
 
 
 async def main(settings: dict[str, Any]) -> None:

@@ -79,6 +79,7 @@ class Spark:
     package = "pyspark"
     connect = "SparkSession.builder.getOrCreate() without a master"
     history = pages.EVENT_LOGS
+    late_s = 0.0
     distinct_hosts = True
 
     def problems(self, python: str) -> list[Problem]:

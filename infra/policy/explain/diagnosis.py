@@ -5,9 +5,10 @@ Pure, and good days later without a cluster. Does not belong here: reading the l
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from ebbtide.infra.models.cluster import ClusterView
 from ebbtide.infra.models.phases import STEP_LABELS, Phase, Reason, Step
 from ebbtide.infra.models.records import Event, EventKind
 from ebbtide.infra.models.resources import format_duration
@@ -25,7 +26,7 @@ _FIXES: dict[Reason, str] = {
     Reason.LEASE_LAPSED: "run it again; the process that renewed the lease was stopped or killed",
     Reason.FLOW_LOST: "run it again; ebb logs RUN --from flow shows what it did last",
     Reason.STARTER_LOST: "run it again; --detach lets a run go on without whoever started it",
-    Reason.LEDGER_UNWRITABLE: "free disk space where EBB_HOME lies, then run it again",
+    Reason.LEDGER_UNWRITABLE: "do what the detail names (space, permissions), then run it again",
     Reason.PREFECT_UNREACHABLE: "start the server that PREFECT_API_URL names, or unset it",
     Reason.EXIT_CODE: "see ebb logs RUN for what the program printed last",
     Reason.NOT_STARTED: "check the program's name and that it may be executed",
@@ -59,6 +60,12 @@ class Story:
     """In order."""
     last_lines: Sequence[str] = field(default=())
     """The last lines the program wrote to stderr."""
+    view: ClusterView | None = None
+    """Its cluster, while the run goes on."""
+    now: float = 0.0
+    """Unix time, seconds."""
+    said: Mapping[str, str] = field(default_factory=dict)
+    """The telling line of the log of what the run waits for, or died of, by its name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,11 +89,12 @@ def diagnose(story: Story) -> Diagnosis:
         )
     if story.reason is not None:
         return _failed(story, story.reason)
-    cause = "it succeeded" if story.phase.ended else f"it is {story.phase.value.lower()}"
+    cause = _where_time_went(story) if story.view is None else _going_on(story, story.view)
     trouble = [event for event in story.events if event.kind in _TROUBLE]
     messages = dict.fromkeys(event.message for event in trouble)
     fix = "; ".join(dict.fromkeys(hint for e in trouble if (hint := e.data.get("hint"))))
-    return Diagnosis(f"{cause}; {_where_time_went(story)}", None, (*messages, *_times(story)), fix)
+    said = [f"{name} says: {line}" for name, line in story.said.items() if line]
+    return Diagnosis(cause, None, (*said, *messages, *_times(story)), fix)
 
 
 def fix_for(reason: Reason) -> str:
@@ -102,9 +110,41 @@ def _failed(story: Story, reason: Reason) -> Diagnosis:
         evidence.append(f"step {step}: {failure.message}" + (f", {detail}" if detail else ""))
     evidence += [event.message for event in story.events if event.kind in _TROUBLE]
     evidence += [f"stderr: {line}" for line in story.last_lines]
-    hint = failure.data.get("hint", "") if failure is not None else ""
+    evidence += [f"{name} said: {line}" for name, line in story.said.items() if line]
+    ended = _last(story, EventKind.RUN_ENDED)
+    hints = [event.data.get("hint", "") for event in (failure, ended) if event is not None]
     unique = tuple(dict.fromkeys([*evidence, *_times(story)]))
-    return Diagnosis(reason.info.sentence, reason, unique, hint or fix_for(reason))
+    fix = next(filter(None, hints), "") or fix_for(reason)
+    return Diagnosis(reason.info.sentence, reason, unique, fix)
+
+
+def _going_on(story: Story, view: ClusterView) -> str:
+    """Say what a run does now, or what it waits for."""
+
+    def since(at: float) -> str:
+        return format_duration(max(0.0, story.now - at))
+
+    if story.phase is Phase.RELEASING or view.released_at is not None:
+        return "it gives back what it held"
+    if view.head_ready_at is None:
+        started = f", started {since(view.admitted_at)} ago" if view.admitted_at else ""
+        return f"it waits for the head to answer{started}"
+    registered = f"{view.workers_joined} of {view.workers_wanted}"
+    if view.workers_ready_at is None:
+        return f"it waits for workers: {registered} registered"
+    running = [name for name, job in view.programs.items() if job.ended_at is None]
+    if view.job.ended_at is not None:
+        doing = "its program has ended"
+    elif view.job.started_at is not None:
+        doing = f"it runs the program since {since(view.job.started_at)}"
+    elif running:
+        doing = f"it runs {', '.join(running)}"
+    else:
+        doing = f"its cluster stands since {since(view.workers_ready_at)}"
+    parts = [doing, f"{registered} workers" if view.workers_wanted else ""]
+    if view.tasks_running is not None:
+        parts.append(f"{view.tasks_running} tasks run, {view.tasks_waiting} wait")
+    return "; ".join(filter(None, parts))
 
 
 def _last(story: Story, kind: EventKind) -> Event | None:
@@ -112,12 +152,13 @@ def _last(story: Story, kind: EventKind) -> Event | None:
 
 
 def _durations(story: Story) -> dict[Step, float]:
-    """Return the seconds from each step's end back to the step before it; never negative."""
+    """Return how long each step took: as it was measured, else since the step before ended."""
     found: dict[Step, float] = {}
     before = story.created
     for event in story.events:
         if event.kind in _STEP_ENDS and event.step is not None:
-            found[event.step] = found.get(event.step, 0.0) + max(0.0, event.at - before)
+            took_s = event.data.get("took_s", max(0.0, event.at - before))
+            found[event.step] = found.get(event.step, 0.0) + took_s
             before = event.at
     return found
 
@@ -130,9 +171,10 @@ def _times(story: Story) -> tuple[str, ...]:
 
 
 def _where_time_went(story: Story) -> str:
+    how = "it succeeded" if story.phase.ended else f"it is {story.phase.value.lower()}"
     durations = _durations(story)
     if not durations:
-        return "nothing has happened yet"
+        return f"{how}; nothing has happened yet"
     step, seconds = max(durations.items(), key=lambda item: item[1])
     total = sum(durations.values()) or 1.0
-    return f"step {STEP_LABELS[step]} took {100 * seconds / total:.0f} % of the time"
+    return f"{how}; step {STEP_LABELS[step]} took {100 * seconds / total:.0f} % of the time"

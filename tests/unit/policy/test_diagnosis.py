@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from ebbtide.infra.models.ids import RunName
+from ebbtide.infra.models.cluster import ClusterView, JobView
+from ebbtide.infra.models.ids import ClusterId, RunName
 from ebbtide.infra.models.phases import Phase, Reason, Step
 from ebbtide.infra.models.records import Event, EventKind
 from ebbtide.infra.policy.explain.diagnosis import Diagnosis, Story, diagnose, fix_for
@@ -76,6 +77,70 @@ def test_run_that_waited_until_it_failed_tells_the_failure() -> None:
     )
 
 
+# It goes on -----------------------------------------------------------------------------------
+
+ADMITTED: dict[str, Any] = {"admitted_at": 988.0, "workers_wanted": 2}
+STANDS: dict[str, Any] = {
+    **ADMITTED, "head_ready_at": 990.0, "workers_ready_at": 995.0, "workers_joined": 2,
+}  # fmt: skip
+RUNS: dict[str, Any] = {**STANDS, "job": JobView(started_at=820.0)}
+
+
+def going_on(phase: Phase = Phase.RUNNING, view: dict[str, Any] | None = None, **more: Any) -> str:
+    seen = ClusterView(cluster=ClusterId("heron-1"), **(view or {}))
+    return told(phase=phase, view=seen, now=1000.0, **more).cause
+
+
+@pytest.mark.parametrize(
+    ("phase", "view", "cause"),
+    [
+        ("Starting", {}, "it waits for the head to answer"),
+        ("Starting", ADMITTED, "it waits for the head to answer, started 12s ago"),
+        (
+            "Starting",
+            {**ADMITTED, "head_ready_at": 990.0, "workers_joined": 1},
+            "it waits for workers: 1 of 2 registered",
+        ),
+        ("Running", RUNS, "it runs the program since 3m; 2 of 2 workers"),
+        (
+            "Running",
+            {**RUNS, "workers_wanted": 4, "tasks_running": 12, "tasks_waiting": 40},
+            "it runs the program since 3m; 2 of 4 workers; 12 tasks run, 40 wait",
+        ),
+        ("Running", STANDS, "its cluster stands since 5.0s; 2 of 2 workers"),
+        (
+            "Running",
+            {**STANDS, "programs": {"a": JobView(), "b": JobView(ended_at=1.0)}},
+            "it runs a; 2 of 2 workers",
+        ),
+        (
+            "Running",
+            {**RUNS, "job": JobView(ended_at=9.0)},
+            "its program has ended; 2 of 2 workers",
+        ),
+        ("Releasing", RUNS, "it gives back what it held"),
+        (
+            "Running",
+            {"head_ready_at": 1.0, "workers_ready_at": 1.0, "job": JobView(started_at=999.0)},
+            "it runs the program since 1.0s",
+        ),
+    ],
+)
+def test_run_that_goes_on_says_what_it_does_or_waits_for(
+    phase: str, view: dict[str, Any], cause: str
+) -> None:
+    assert going_on(Phase(phase), view) == cause
+
+
+def test_what_a_run_waits_for_is_heard_first() -> None:
+    view = ClusterView(cluster=ClusterId("heron-1"), **ADMITTED)
+    warning = event("warning", message="worker-0 died", data={"hint": "see its log"})
+    said = {"worker-1": "no route to host", "worker-2": ""}
+    found = told(warning, phase=Phase.STARTING, view=view, said=said)
+    assert found.evidence == ("worker-1 says: no route to host", "worker-0 died")
+    assert found.fix == "see its log"
+
+
 # It failed ------------------------------------------------------------------------------------
 
 
@@ -133,6 +198,19 @@ def test_hint_of_the_failed_step_is_better_than_the_usual_fix() -> None:
 def test_without_a_hint_the_fix_is_the_usual_one(events: tuple[Event, ...]) -> None:
     found = told(*events, reason=Reason.HEAD_NOT_READY)
     assert found.fix == fix_for(Reason.HEAD_NOT_READY)
+
+
+def test_hint_of_the_error_that_ended_it_counts_where_no_step_has_one() -> None:
+    """A ledger that was locked is no full disk."""
+    ended = event("run_ended", data={"phase": "Failed", "hint": "another process writes to it"})
+    found = told(ended, reason=Reason.LEDGER_UNWRITABLE, detail="ledger.sqlite: locked")
+    assert found.fix == "another process writes to it"
+    assert told(failed(hint="first"), ended, reason=Reason.LEDGER_UNWRITABLE).fix == "first"
+
+
+def test_what_the_process_said_that_died_is_evidence() -> None:
+    found = told(reason=Reason.FLOW_LOST, said={"flow": "OSError: no", "supervisor": ""})
+    assert found.evidence == ("flow said: OSError: no",)
 
 
 @pytest.mark.parametrize("reason", [r for r in Reason if r.family == "misconfiguration"])
@@ -193,6 +271,16 @@ def test_only_ends_of_steps_divide_the_time() -> None:
         event("step_done", 6.0, "wait_for_nodes"),
     ]
     assert told(*events, phase=Phase.SUCCEEDED).evidence == ("step nodes took 6.0s",)
+
+
+def test_step_that_was_measured_is_told_as_measured() -> None:
+    """A release that comes long after the step before it did not take so long."""
+    events = [
+        event("step_done", 1.0, "attach_autoscaler"),
+        event("step_done", 165.0, "tear_down", data={"took_s": 6.0}),
+    ]
+    found = told(*events, phase=Phase.SUCCEEDED)
+    assert found.evidence == ("step autoscaler took 1.0s", "step release took 6.0s")
 
 
 def test_clock_set_back_makes_no_negative_time() -> None:

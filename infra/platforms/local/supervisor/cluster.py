@@ -31,11 +31,9 @@ from ebbtide.infra.platforms.local.supervisor.status import StatusReporter
 from ebbtide.infra.platforms.local.supervisor.usage import HeldShare, Load, UsageRecorder
 from ebbtide.infra.policy.demand import Wanted
 from ebbtide.infra.policy.explain.diagnosis import fix_for
+from ebbtide.infra.policy.explain.known import known
 from ebbtide.infra.policy.scaling import targets_text
-from ebbtide.infra.processes.environment import (
-    member_environment,
-    program_environment,
-)
+from ebbtide.infra.processes.environment import member_environment, program_environment
 from ebbtide.infra.records.ledger import Ledger
 from ebbtide.infra.waiting import now_s
 
@@ -187,7 +185,7 @@ class ClusterController:
             members.look()
         wanted = self.spec.cluster.policy.min_workers
         joined = members.joined
-        self.reporter.update(workers_joined=joined)
+        self.reporter.update(workers_joined=joined, workers_missing=members.missing)
         if self.reporter.view.workers_ready_at is None and joined >= wanted:
             self.reporter.update(workers_ready_at=self.reporter.now())
             self.reporter.done(Step.START_WORKERS, f"{joined} of {wanted} joined")
@@ -213,7 +211,7 @@ class ClusterController:
                 self.reporter.job_ended(driver.view)
         elif driver.poll(self._out_of_memory):
             if self._use is not None and self.members is not None:
-                self._use.at_the_end(self.members.ask())
+                self._use.at_the_end(self.members.ask)
             self.reporter.job_ended(driver.view, self._stdin.hint(driver.view))
 
     def _collect_exited(self) -> None:
@@ -233,7 +231,8 @@ class ClusterController:
             self._say_out_of_memory("worker", gone.out_of_memory)
         else:
             message = f"{gone.name} died and is replaced: it {gone.how}"
-            self.reporter.event(EventKind.WARNING, message)
+            meant = known(gone.how)
+            self.reporter.event(EventKind.WARNING, message, hint=meant.fix if meant else "")
 
     def _say_out_of_memory(self, who: str, where: str) -> None:
         self._out_of_memory = where
@@ -326,6 +325,9 @@ class ClusterController:
             {owner: HeldShare(tier, self._meters(owner)) for owner, tier in self._owners().items()}
         )
         if recorder.due:
+            if self.members is not None and self.members.status is not None:
+                status = self.members.status
+                self.reporter.update(tasks_running=status.running, tasks_waiting=status.queued)
             if self.members is not None and self.members.head_meter is not None:
                 self.members.head_meter.sample(now_s())
             recorder.look(self._load())

@@ -103,6 +103,11 @@ class Members:
         """What all workers use now."""
         return sum(worker.meter.cores or 0.0 for worker in self.workers.values())
 
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """Staying workers that have not registered."""
+        return tuple(worker.name for worker in self.staying if not worker.joined)
+
     def prepare(self) -> None:
         """Put the cluster's keys where its members read them, before the first is started."""
         self._layout.put_secrets(self.framework.prepare(self.plan))

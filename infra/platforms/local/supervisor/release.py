@@ -20,7 +20,7 @@ from ebbtide.infra.platforms.local.layout import ARTIFACTS
 from ebbtide.infra.platforms.local.supervisor.cluster import ClusterContext
 from ebbtide.infra.records import runs
 from ebbtide.infra.records.store import RunStore
-from ebbtide.infra.waiting import wait_until
+from ebbtide.infra.waiting import now_s, wait_until
 
 _RECORD_TIMEOUT_S = 60.0
 
@@ -38,7 +38,7 @@ def release(
             words; may be empty.
     """
     ledger, reporter, place = context.ledger, context.reporter, context.place
-    reason = order.reason
+    reason, began_s = order.reason, now_s()
     reporter.phase(Phase.RELEASING)
     driver = context.driver
     if driver is not None and driver.running:
@@ -58,7 +58,9 @@ def release(
         message = f"still alive: {pids}"
         reporter.event(EventKind.WARNING, message, reason=Reason.RELEASE_INCOMPLETE)
     else:
-        reporter.done(Step.TEAR_DOWN, _released(workers, context))
+        # Measured here: after a session, or a long retry, the step before ended long ago.
+        took_s = round(now_s() - began_s, 2)
+        reporter.done(Step.TEAR_DOWN, _released(workers, context), took_s=took_s)
     wait_until(lambda: _recorded(ledger, context, reason), timeout_s=_RECORD_TIMEOUT_S)
     if expired is not None:
         _end_run(ledger, reporter.view, place.run, expired)
