@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from ebbtide.infra.files.kept import KeptKind
 from ebbtide.infra.frameworks.base import WITHOUT_CLUSTER, known_frameworks
 from ebbtide.infra.platforms.base import load_platform
 from ebbtide.infra.settings import Settings
@@ -33,6 +34,8 @@ PRINTS = {
         """,
 }
 
+TELLS = {"dask": "head/", "ray": "worker-0/", "spark": "driver/eventlog/"}
+
 
 @pytest.mark.parametrize("framework", FRAMEWORKS)
 def test_last_words_of_tasks_are_kept_and_so_is_what_the_framework_tells_of_them(
@@ -47,5 +50,7 @@ def test_last_words_of_tasks_are_kept_and_so_is_what_the_framework_tells_of_them
     kept = platform.kept(run)
     logs = [platform.logs(run, file.name)["text"] for file in kept if file.is_log]
     texts = [b"".join(log.pieces()) for log in logs]
+    told = [file.name for file in kept if file.kind is KeptKind.ARTIFACT]
+    assert any(name.startswith(TELLS[framework]) for name in told), told
     words = {line for text in texts for line in text.splitlines() if b"last words" in line}
     assert len(words) == 20, [file.name for file in kept]
