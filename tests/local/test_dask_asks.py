@@ -41,7 +41,9 @@ def ask(stand: Stand) -> Ask:
     assert head is not None
 
     def asked() -> FrameworkStatus:
-        return wait_until(lambda: load_framework("dask").status(head, {}), 30, "the head answers")
+        status = wait_until(lambda: load_framework("dask").status(head, {}), 30, "it answers")
+        assert status is not None
+        return status
 
     return asked
 
