@@ -15,7 +15,7 @@ from tests.contract.conftest import small
 from tests.local.programs.dask_spellings import OTHERS, OWN, SPELLINGS
 
 PROGRAM = Path(__file__).parent / "programs" / "dask_spellings.py"
-BARE = ("n_workers", "in-process", "async-with", "scaled", "its-client", "without-client")
+BARE = ("n_workers", "in-process", "async-with", "without-client")
 VALUE = sum(number * number for number in range(10))
 
 
