@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -42,10 +41,9 @@ def ask(stand: Stand) -> Ask:
     assert head is not None
 
     def asked() -> FrameworkStatus:
-        status = partial(load_framework("dask").status, head, {})
-        found = wait_until(status, 30, "the head answers")
-        assert found is not None
-        return found
+        status = wait_until(lambda: load_framework("dask").status(head, {}), 30, "it answers")
+        assert status is not None
+        return status
 
     return asked
 
