@@ -13,6 +13,7 @@ from ebbtide.infra.models.resources import parse_duration_s, parse_memory
 from ebbtide.infra.request.hints import did_you_mean
 
 RESERVED_VARIABLES = (
+    "EBB_BRIDGED",
     "EBB_CLUSTER",
     "EBB_HOME",
     "EBB_HOOK",

@@ -17,8 +17,9 @@ from pathlib import PurePath
 
 NOTES = "EBB_NOTES"
 """The file that ``note`` appends to."""
-BRIDGE = "EBB_BRIDGE"
-"""``1`` when clusters that the program makes for itself are to be led to its run's cluster."""
+BRIDGE = "EBB_BRIDGED"
+"""``1`` when clusters that the program makes for itself are to be led to its run's cluster. Not the
+variable of the option: an ``ebb run`` in the program would take that for itself."""
 _HOOK = "EBB_HOOK"
 """The framework whose package is waited for; see ``sitecustomize``."""
 

@@ -35,7 +35,7 @@ def place(tmp_path: Path) -> Path:
 
 def python(place: Path, code: str, *flags: str, hook: bool = True, users: str | None = None) -> str:
     """What a program prints; ``users`` is the user's PYTHONPATH."""
-    environ = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "EBB_BRIDGE")}
+    environ = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", bootstrap.BRIDGE)}
     if users is not None:
         environ["PYTHONPATH"] = users
     if hook:

@@ -59,7 +59,7 @@ def test_a_remote_is_noted(
 def test_a_remote_is_led_to_the_cluster(
     builder: type[Builder], told: NOTES, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("EBB_BRIDGE", "1")
+    monkeypatch.setenv("EBB_BRIDGED", "1")
     monkeypatch.setenv("SPARK_REMOTE", "sc://other")
     assert builder(spark_remote="local").getOrCreate() == {"variable": None}
     assert [kind for kind, _ in told] == ["said"]
