@@ -14,6 +14,7 @@ from typing import Any, Unpack
 from ebbtide.flows.cli.runs.viewer import Viewer
 from ebbtide.flows.cli.screen import TextScreen
 from ebbtide.flows.launch import launch
+from ebbtide.infra.escaping import html_facts
 from ebbtide.infra.frameworks.base import load_framework
 from ebbtide.infra.lifecycle import steps
 from ebbtide.infra.lifecycle.held_programs import Program, checked_program, folder_for, run_on
@@ -135,10 +136,24 @@ class Cluster:
         """Let go of the head before it goes."""
         self._open.close()
 
+    def _is(self) -> str:
+        """What is of it now: its workers, or that it has gone."""
+        view = self._attempt.platform.observe(self._attempt.cluster)
+        if view is None or view.released_at is not None:
+            return "released"
+        return f"{view.workers_joined} worker{'s' * (view.workers_joined != 1)}"
+
     def __repr__(self) -> str:
-        return (
-            f"<ebb cluster {self.name}: {self.framework}, {self.workers} workers, {self.dashboard}>"
+        return f"<ebb cluster {self.name}: {self.framework}, {self._is()}, {self.dashboard}>"
+
+    def _repr_html_(self) -> str:
+        """In a notebook."""
+        facts = (
+            ("address", self.address),
+            ("dashboard", f"{self.dashboard} (ebb open {self.name} signs you in)"),
+            ("logs", f"ebb logs {self.name} --from head, worker-0, …"),
         )
+        return html_facts(f"{self.name} · {self.framework} · {self._is()}", facts)
 
 
 @contextlib.contextmanager

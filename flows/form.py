@@ -111,7 +111,7 @@ class Limits(BaseModel):
     max_output: str = _field(
         3,
         "max-output",
-        "How much printed output is kept, its beginning and the newest; none: all",
+        "How much of logs (beginning and newest) and artifacts (newest) is kept; none: all",
         examples=["1Gi", "none"],
     )
     max_processes: str = _field(

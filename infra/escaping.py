@@ -1,4 +1,4 @@
-"""Text that others chose, shown so that it is nothing but text: on a terminal, in Markdown.
+"""Text that others chose, shown as nothing but text: on a terminal, in Markdown, in a notebook.
 
 A program's name, a tag or a reason may hold anything: escapes that colour or clear a terminal,
 signs that turn the order of letters round, a link. Here they become visible, where it is shown.
@@ -7,7 +7,9 @@ Does not belong here: a program's own output, which stays as it is, byte for byt
 
 from __future__ import annotations
 
+import html
 import json
+from collections.abc import Iterable
 from typing import Any
 
 _SHORT = {"\n": r"\n", "\r": r"\r", "\t": r"\t"}
@@ -32,6 +34,17 @@ def markdown(text: str) -> str:
     for start in _LINKS:
         text = text.replace(start, f"{start[:-1]}\\{start[-1]}")
     return text
+
+
+def html_facts(title: str, facts: Iterable[tuple[str, str]]) -> str:
+    """Return HTML for a notebook: a title, and below it a row for each fact that is not empty."""
+    rows = "".join(
+        f'<tr><td style="text-align: left">{html.escape(visible(name))}</td>'
+        f'<td style="text-align: left">{html.escape(visible(text))}</td></tr>'
+        for name, text in facts
+        if text
+    )
+    return f"<div><strong>{html.escape(visible(title))}</strong><table>{rows}</table></div>"
 
 
 def json_text(data: Any, *, indent: int | None = None) -> str:

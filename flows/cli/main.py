@@ -27,7 +27,7 @@ COMMANDS = {
     "logs": ("runs.logs", "print what a run's program, head or workers wrote"),
     "open": (
         "runs.open",
-        "open a run's dashboard, or Prefect's UI, in a browser, signed in",
+        "open a run's dashboard, what it has kept, or Prefect's UI, in a browser, signed in",
     ),
     "why": (
         "runs.why",

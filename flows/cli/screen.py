@@ -8,7 +8,6 @@ from __future__ import annotations
 import sys
 from typing import IO, Any, Protocol
 
-from rich.console import Console
 from rich.status import Status
 from rich.text import Text
 
@@ -92,7 +91,7 @@ class TextScreen:
     """Shows a run to people: permanent lines, and on a terminal one live line below them."""
 
     def __init__(self, file: IO[str] | None = None):
-        self._console: Console = TextConsole(file or sys.stderr, soft_wrap=True)
+        self._console = TextConsole(file or sys.stderr, soft_wrap=True)
         self._writers = {"stdout": ByteWriter("stdout"), "stderr": ByteWriter("stderr")}
         self._status: Status | None = None
         self._said = ""
@@ -151,7 +150,7 @@ class TextScreen:
             return
         self._said = message
         status = Text(f" {visible(message)}")
-        if not self._console.is_terminal:
+        if not self._console.is_live:
             if message:
                 self._print(f"  … {message}")
             return
@@ -165,7 +164,7 @@ class TextScreen:
 
     def live(self, message: str) -> None:
         """Show something that changes all the time; only on a terminal."""
-        if self._console.is_terminal:
+        if self._console.is_live:
             self.waiting(message)
 
     def output(self, stream: str, data: bytes) -> None:

@@ -50,6 +50,12 @@ class TextConsole(Console):
             file=file, highlight=False, markup=False, soft_wrap=soft_wrap, force_jupyter=False
         )
 
+    @property
+    def is_live(self) -> bool:
+        """Whether lines can be replaced: on a terminal, whatever FORCE_COLOR says in a notebook."""
+        isatty = getattr(self.file, "isatty", None)
+        return isatty is not None and isatty() and self.is_terminal and not self.is_dumb_terminal
+
     def on_broken_pipe(self) -> None:
         """The error goes on: Rich would end the process with exit code 1."""
         raise  # noqa: PLE0704  called while a BrokenPipeError is handled

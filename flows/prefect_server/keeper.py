@@ -31,7 +31,7 @@ from ebbtide.infra.errors import EbbError
 from ebbtide.infra.files.private import write_whole
 from ebbtide.infra.files.rotation import rotate
 from ebbtide.infra.files.telling import since, size_of
-from ebbtide.infra.policy.sentences.telling import telling_line
+from ebbtide.infra.policy.explain.telling import telling_line
 from ebbtide.infra.processes.identity import lives, started_ticks
 from ebbtide.infra.processes.starting import end_with_parent
 from ebbtide.infra.records.opening import open_store

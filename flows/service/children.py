@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ebbtide.infra.files import telling
-from ebbtide.infra.policy.sentences.telling import telling_line
+from ebbtide.infra.policy.explain.telling import telling_line
 from ebbtide.infra.processes.starting import end_with_parent
 from ebbtide.infra.waiting import now_s, wait_until
 

@@ -26,8 +26,8 @@ from ebbtide.infra.models.ids import RunName
 from ebbtide.infra.models.job import RunSpec
 from ebbtide.infra.models.records import EventKind, Run
 from ebbtide.infra.models.usage import Sample, Span
-from ebbtide.infra.policy.advice import Figures, advise
 from ebbtide.infra.policy.cluster_use import unused_advice
+from ebbtide.infra.policy.explain.advice import Figures, advise
 from ebbtide.infra.records.store import RunStore
 from ebbtide.infra.waiting import wall_s
 

@@ -76,6 +76,9 @@ class FrameworkStatus:
     finished: int | None = None
     """Tasks that have ended since the head started, well or not: it only grows. None: not known,
     as while a driver does not answer."""
+    killed_for_memory: int = 0
+    """Processes that the framework itself has ended because their machine ran out of memory, since
+    the head started. What they ran is tried again as often as the framework does."""
     demand: DemandFigures = field(default_factory=DemandFigures)
     """What waits, for the autoscaler."""
 
@@ -92,6 +95,8 @@ class Framework(Protocol):
     """What an interpreter must be able to import."""
     connect: str
     """How a program connects to the cluster, in code: for a user whose program does not."""
+    late_s: float
+    """By how many seconds the head's figures of ended tasks may be late."""
     distinct_hosts: bool
     """Whether each worker must have a host of its own: its head tells workers apart by nothing
     else. Pods have; a platform that runs several on one machine gives each an address."""

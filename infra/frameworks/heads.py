@@ -48,6 +48,7 @@ def ask_status(head: HeadInfo) -> FrameworkStatus | None:
         running=data["running"],
         queued=data["queued"],
         finished=data.get("finished"),
+        killed_for_memory=data.get("killed_for_memory", 0),
         demand=from_data(DemandFigures, data.get("demand", {})),
     )
 

@@ -9,6 +9,7 @@ from typing import TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from ebbtide.infra.errors import JobError
+from ebbtide.infra.escaping import html_facts
 from ebbtide.infra.models.ids import RunName
 from ebbtide.infra.models.phases import ExitCode, Phase, Reason
 from ebbtide.infra.models.records import Run
@@ -67,6 +68,16 @@ class RunResult:
             hint = "write what the next step reads, or change what it expects"
         self._forget()
         raise JobError(Reason.OUTPUT_INVALID, detail=detail, hint=hint)
+
+    def _repr_html_(self) -> str:
+        """In a notebook."""
+        facts = (
+            ("reason", f"{self.reason or ''} {self.detail}".strip()),
+            ("exit code", str(self.exit_code)),
+            ("output", f"{self.output_dir} ({self._written()})"),
+            ("logs", f"ebb logs {self.run.replace('/', ' --from ')}"),
+        )
+        return html_facts(f"{self.run} · {self.phase}", facts)
 
     def _written(self) -> str:
         try:

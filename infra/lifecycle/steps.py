@@ -17,8 +17,8 @@ from ebbtide.infra.models.job import JobSpec, RunSpec
 from ebbtide.infra.models.phases import Reason, Step
 from ebbtide.infra.models.resources import format_duration
 from ebbtide.infra.platforms.base import HeldResource, Platform, end_of_log, load_platform
+from ebbtide.infra.policy.explain.telling import error_line
 from ebbtide.infra.policy.limits import StartDeadline, has_started
-from ebbtide.infra.policy.sentences.telling import error_line
 from ebbtide.infra.records import runs
 from ebbtide.infra.records.store import RunStore
 from ebbtide.infra.settings import Settings

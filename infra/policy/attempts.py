@@ -9,13 +9,14 @@ import re
 from dataclasses import dataclass, field
 
 from ebbtide.infra.errors import EbbError, ProvisioningError
-from ebbtide.infra.policy.sentences.telling import same_way
+from ebbtide.infra.policy.explain.telling import same_way
 
 MAX_DEATHS = 3
 """So many deaths before a head or the first workers are there are no accident."""
 
 _MAY_HEAL = re.compile(
     r"tim(?:ed?|ing) ?-?out|no answer within|temporar|try again|refused|reset by peer|unreachable"
+    r"|unavailable|failed to connect"
     r"|already in use|cannot allocate memory|no space left|insufficient memory|SIGKILL",
     re.IGNORECASE,
 )

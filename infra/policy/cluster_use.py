@@ -103,11 +103,16 @@ class UseWatch:
             elif self._known_as_unused(work) and (well or notes.own_cluster):
                 found.append(self._tell(notes, "ran no task", "used"))
         if well and notes.unfinished:
-            found.append(_left(notes))
+            found.append(what_is_lost(notes))
         return tuple(found)
 
+    def seems_unused(self, work: Work) -> bool:
+        """Whether no task has been seen so far, neither now nor before."""
+        self.look(work)
+        return not self._used and work.finished == 0
+
     def _known_as_unused(self, work: Work) -> bool:
-        return not (self._told or self._used) and work.finished == 0
+        return not self._told and self.seems_unused(work)
 
     def _tell(self, notes: Notes, did: str, uses: str) -> Remark:
         self._told = True
@@ -119,7 +124,8 @@ class UseWatch:
         return f"{bridge}{self.connect} connects to it; --framework none makes none"
 
 
-def _left(notes: Notes) -> Remark:
+def what_is_lost(notes: Notes) -> Remark:
+    """Say how many tasks a program has left behind, and how it would wait for them."""
     count = notes.unfinished
     tasks, returns = (
         ("1 task was", "it returns") if count == 1 else (f"{count} tasks were", "they return")

@@ -66,21 +66,21 @@ def _entries(
     start = f"{folder}/" if folder else ""
     entries: dict[str, list[KeptFile]] = {}
     for file in files:
-        entries.setdefault(start + file.name.removeprefix(start).partition("/")[0], []).append(file)
+        first, slash, _ = file.name.removeprefix(start).partition("/")
+        entries.setdefault(start + first + slash, []).append(file)
     rows = []
     for name, inside in entries.items():
-        if inside[0].name == name:
+        if not name.endswith("/"):
             rows.append(_row(run, inside[0], opened))
-        elif f"{name}/" in opened or _is_large(name, inside):
-            rows.append(_folder_row(run, f"{name}/", inside, opened))
+        elif name in opened or _is_large(name, inside):
+            rows.append(_folder_row(run, name, inside, opened))
         else:
-            rows += _entries(run, name, inside, opened)
+            rows += _entries(run, name.rstrip("/"), inside, opened)
     return rows
 
 
 def _is_large(folder: str, files: Sequence[KeptFile]) -> bool:
-    start = f"{folder}/"
-    return len({file.name.removeprefix(start).partition("/")[0] for file in files}) > _FOLDED
+    return len({file.name.removeprefix(folder).partition("/")[0] for file in files}) > _FOLDED
 
 
 def kept_data(

@@ -18,7 +18,7 @@ from ebbtide.infra.models.ids import ClusterId, RunName
 from ebbtide.infra.models.job import RunSpec
 from ebbtide.infra.models.phases import Phase, Reason
 from ebbtide.infra.models.records import Event, EventKind, ProcessRef, Reserved, Run
-from ebbtide.infra.policy.exits import exit_sentence
+from ebbtide.infra.policy.explain.exits import exit_sentence
 from ebbtide.infra.policy.limits import StartDeadline
 from ebbtide.infra.records.store import RunStore
 from ebbtide.infra.waiting import now_s, wall_s

@@ -334,7 +334,7 @@ _TABLE = (
         parse_output_bytes,
         "1Gi",
         "SIZE",
-        "how much printed output is kept, its beginning and the newest; none: all",
+        "how much of logs (beginning and newest) and artifacts (newest) is kept; none: all",
     ),
     _option(
         "max-processes",

@@ -123,19 +123,29 @@ LOSES = """
     """
 
 
+TELLS = """
+    def told(path):
+        import os, pathlib
+        pathlib.Path(os.environ["EBB_OUTPUT_DIR"], "path").write_text(str(path))
+    """
+
+
 FORGETS = {
     "dask": """
-        import time
+        import os, time
         from distributed import get_client
+        told(get_client().submit(os.environ.get, "PYTHONPATH").result())
         kept = get_client().submit(time.sleep, 60)
         """,
     "ray": """
-        import time
+        import os, time
+        told(ray.get(ray.remote(lambda: os.environ.get("PYTHONPATH")).remote()))
         kept = ray.remote(lambda: time.sleep(60)).remote()
         """,
     "spark": """
-        import threading, time
+        import os, threading, time
         context = SparkSession.active().sparkContext
+        told(context.parallelize([0], 1).map(lambda _: os.environ.get("PYTHONPATH")).first())
         sleepers = context.parallelize([60], 1)
         threading.Thread(target=lambda: sleepers.foreach(time.sleep), daemon=True).start()
         while not context.statusTracker().getActiveStageIds():
@@ -147,7 +157,7 @@ FORGETS = {
 @pytest.fixture(scope="module")
 def beside(stand: Stand, framework: Framework, tmp_path_factory: pytest.TempPathFactory) -> Outcome:
     """A run beside it that loses its head, on its second cluster a worker, works, and forgets."""
-    parts = (LOSES, WORKS[framework.name], FORGETS[framework.name])
+    parts = (LOSES, WORKS[framework.name], TELLS, FORGETS[framework.name])
     text = "".join(map(textwrap.dedent, parts))
     program = script(tmp_path_factory.mktemp("beside"), text)
     spec = run_spec(f"beside-{framework.name}", small(framework.name), program)
@@ -228,7 +238,15 @@ def test_worker_that_dies_is_replaced(beside: Outcome) -> None:
 
 def test_program_that_does_not_wait_for_its_tasks_is_told(beside: Outcome) -> None:
     told = [words for words in beside.messages("warning") if words.startswith(ENDED_WHILE)]
+    assert not [words for words in beside.messages("warning") if "no task" in words]
     assert told == [f"{ENDED_WHILE} 1 task was pending or running: what it returns is lost"]
+
+
+def test_tasks_do_not_get_the_drivers_hook(beside: Outcome) -> None:
+    """They get the user's PYTHONPATH."""
+    path = (beside.folder / "output" / "path").read_text()
+    assert "bootstrap" not in path
+    assert os.environ["PYTHONPATH"] in path
 
 
 def test_everything_listens_on_loopback_only(stand: Stand) -> None:

@@ -25,7 +25,10 @@ def test_cluster_is_there_inside_the_block_and_gone_after_it(ebb_home: Path) -> 
         assert held.workers == 1
         assert asked(held, None) == 401
         assert dashboard_starts(held) <= {200, 503}
+        assert repr(held) == f"<ebb cluster {held.name}: dask, 1 worker, {held.dashboard}>"
+        assert f"ebb open {held.name}" in held._repr_html_()
     assert held.dashboard_auth is None
+    assert "released" in held._repr_html_()
     assert LocalPlatform(Settings(home=ebb_home)).held() == []
     (row,) = Ledger(ebb_home).rows("SELECT phase, exit_code FROM runs")
     assert (row["phase"], row["exit_code"]) == ("Succeeded", 0)

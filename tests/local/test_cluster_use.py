@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ebbtide.infra.accounting.receipts import receipt_of
-from ebbtide.infra.policy.diagnosis import Story, diagnose
+from ebbtide.infra.policy.explain.diagnosis import Story, diagnose
 from ebbtide.infra.records.ledger import Ledger
 from tests.clusters import carried_out, cluster_spec, run_spec, script
 

@@ -44,8 +44,8 @@ def found(home_of_module: Path, tmp_path_factory: pytest.TempPathFactory) -> dic
         outcome = carried_out(home_of_module, run_spec("configured", small("dask", 2), PROGRAM))
     assert outcome.error is None, outcome.errors()
     assert outcome.run.attempt == 1
-    told: dict[str, Any] = json.loads(outcome.output())
-    return told
+    seen: dict[str, Any] = json.loads(outcome.output())
+    return seen
 
 
 def test_no_leftover_ends_a_head_or_a_worker(found: dict[str, Any]) -> None:

@@ -45,6 +45,20 @@ def test_a_program_is_run_once_for_each_name(ebb_home: Path, program: Path) -> N
     assert (program.parent / "starts").read_text().split() == ["one", "two"]
 
 
+def test_a_program_that_leaves_tasks_behind_is_told(ebb_home: Path, tmp_path: Path) -> None:
+    """By what the hook in it has noted; there is none without a framework, so it notes itself."""
+    text = """
+        import json, os, pathlib
+        notes = f"../notes-{os.environ['EBB_CLUSTER']}.jsonl"
+        line = json.dumps({"kind": "unfinished", "count": 2, "wait": "ray.get(refs)"})
+        pathlib.Path(os.environ["EBB_OUTPUT_DIR"], notes).write_text(line)
+        """
+    with standing(ebb_home, run_spec("held", cluster_spec("none"))) as stand:
+        steps.run_program(stand.attempt, "one", job(script(tmp_path, text)))
+        (told,) = wait_until(lambda: stand.messages("warning"), 20, "it is told")
+    assert told.startswith("program one: the program ended while 2 tasks were pending or running")
+
+
 def test_a_program_that_fails_is_an_error_with_its_exit_code(ebb_home: Path, program: Path) -> None:
     with standing(ebb_home, run_spec("held", cluster_spec("none"))) as stand:
         with pytest.raises(JobError) as error:

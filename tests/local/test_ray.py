@@ -80,6 +80,8 @@ def test_large_result_of_a_task_that_ran_when_told_to_leave_is_kept(
     assert outcome.error is None, outcome.errors()
     assert outcome.output() == "2000000\n"
     assert starts(log) == {"1": 1}
+    for member, name in {"head": "gcs_server.out", "worker-0": "raylet.out"}.items():
+        assert (outcome.folder / "artifacts" / member / name).stat().st_size, "its logs are kept"
 
 
 def test_worker_told_to_leave_while_it_starts_leaves(home_of_module: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
@@ -10,7 +11,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from rich.console import Console
 from rich.markdown import Markdown
 
 from ebbtide.flows.cli import main as cli
@@ -222,10 +222,11 @@ def test_a_log_line_in_prefect_is_one_line(ledger: Ledger) -> None:
     assert "\n" not in message_of(error)
 
 
-def test_a_status_line_takes_no_markup(tmp_path: Path) -> None:
-    with (tmp_path / "x").open("w") as file:
-        screen = TextScreen()
-        screen._console = Console(file=file, force_terminal=True, markup=False)
-        screen.waiting("[/red] [bold]x")  # an error of rich's where it is taken for markup
-        screen._quiet()
-    assert "[/red] [bold]x" in (tmp_path / "x").read_text()
+def test_a_status_line_takes_no_markup(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    file = io.StringIO()
+    monkeypatch.setattr(file, "isatty", lambda: True)
+    screen = TextScreen(file)
+    screen.waiting("[/red] [bold]x")  # an error of rich's where it is taken for markup
+    screen._quiet()
+    assert "[/red] [bold]x" in file.getvalue()

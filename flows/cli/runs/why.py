@@ -8,8 +8,8 @@ from ebbtide.infra.models.cluster import ClusterView
 from ebbtide.infra.models.phases import ExitCode, Reason
 from ebbtide.infra.models.records import Run
 from ebbtide.infra.platforms.base import Platform, end_of_log, load_platform
-from ebbtide.infra.policy.diagnosis import Story, diagnose
-from ebbtide.infra.policy.sentences.telling import error_line, telling_line
+from ebbtide.infra.policy.explain.diagnosis import Story, diagnose
+from ebbtide.infra.policy.explain.telling import error_line, telling_line
 from ebbtide.infra.records.opening import open_to_look
 from ebbtide.infra.settings import load_settings
 from ebbtide.infra.waiting import wall_s

@@ -92,18 +92,21 @@ def tls(certificate: str, key: str) -> dict[str, str]:
     return env
 
 
-def refused(environ: Mapping[str, str], added: Mapping[str, str], python: str) -> list[Problem]:
+def refused(
+    environ: Mapping[str, str], added: Mapping[str, str], python: str, workdir: str
+) -> list[Problem]:
     """Find configuration of the user's with which no member could start or be found.
 
     Args:
         environ: the user's, with ``--env`` on top.
         added: what ``--env`` adds.
         python: the path of the interpreter of head and workers.
+        workdir: where the program runs.
 
     Returns:
         One problem for each file and variable.
     """
-    files = [each for each in map(_malformed, _files(environ, python)) if each]
+    files = [each for each in map(_malformed, _files(environ, python, workdir)) if each]
     return [*files, *_replacing(environ), *_without_effect(added)]
 
 
@@ -124,7 +127,7 @@ def _without_effect(added: Mapping[str, str]) -> Iterator[Problem]:
         yield Problem(Reason.OPTION_INVALID, summary, hint)
 
 
-def _files(environ: Mapping[str, str], python: str) -> Iterator[Path]:
+def _files(environ: Mapping[str, str], python: str, workdir: str) -> Iterator[Path]:
     """Where Dask looks, in its order."""
     home = environ.get("HOME")
     named = environ.get(FILES)
@@ -132,7 +135,7 @@ def _files(environ: Mapping[str, str], python: str) -> Iterator[Path]:
         Path(environ.get("DASK_ROOT_CONFIG", "/etc/dask")),
         Path(os.path.abspath(python)).parent.parent / "etc" / "dask",
         *([Path(home, ".config", "dask")] if home else []),
-        *([Path(named)] if named else []),
+        *([Path(workdir, named)] if named else []),
     ]
     for folder in dict.fromkeys(folders):
         try:
@@ -150,6 +153,9 @@ def _malformed(file: Path) -> Problem | None:
         found = yaml.safe_load(file.read_text())
     except OSError:
         return None
+    except yaml.MarkedYAMLError as error:
+        line = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
+        what = f"{line}{error.problem}"
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         what = " ".join(str(error).split())
     else:
@@ -157,7 +163,5 @@ def _malformed(file: Path) -> Problem | None:
             return None
         what = f"it holds a {type(found).__name__} and no keys"
     summary = f"Dask's configuration in {file} is malformed: {what}"
-    hint = (
-        f"mend or remove {file}; Dask reads it before anything else (DASK_CONFIG, ~/.config/dask)"
-    )
+    hint = f"mend or remove {file}; every process with Dask in it reads what is there"
     return Problem(Reason.OPTION_INVALID, summary, hint)

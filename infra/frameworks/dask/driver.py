@@ -11,11 +11,17 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dask
 
 from ebbtide.infra.frameworks.bootstrap import bridged, note, say
+
+if TYPE_CHECKING:
+    from ebbtide.infra.frameworks.dask.given import Given
+
+_OF_THE_RUN = ("self", "address", "scheduler_file", "security", "loop", "kwargs")
+"""Arguments of a client that its cluster decides."""
 
 
 @functools.cache
@@ -46,55 +52,50 @@ def _connecting(original: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(original)
     def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
-        given = signature.bind(self, *args, **kwargs).arguments
-        if given.get("name") == "worker" or not _is_for_the_run(given):
+        asked = signature.bind(self, *args, **kwargs).arguments
+        if asked.get("name") == "worker" or not _is_for_the_run(asked):
             original(self, *args, **kwargs)
             return
-        cluster = _cluster(given.get("asynchronous", False), given.get("loop"))
-        wanted = given.pop("kwargs", {})
-        given.pop("self")
-        for name in ("address", "scheduler_file", "security"):
-            given.pop(name, None)
-        given.pop("loop", None)
-        original(self, cluster, **given, **_not_of_a_cluster(wanted))
+        cluster = _cluster(asked)
+        unknown = _not_of_a_cluster(asked.get("kwargs", {}))
+        kept = {name: value for name, value in asked.items() if name not in _OF_THE_RUN}
+        original(self, cluster, **kept, **unknown)
         self._start_arg = None  # so that the client closes what was made for it
 
     return __init__
 
 
-def _is_for_the_run(given: dict[str, Any]) -> bool:
+def _is_for_the_run(asked: dict[str, Any]) -> bool:
     """Whether a client of these arguments is to be one of the run's cluster; tells what it does."""
-    from ebbtide.infra.frameworks.dask.given import EbbCluster, address
+    from ebbtide.infra.frameworks.dask.given import EbbCluster, given
 
-    wanted = given.get("address")
-    if isinstance(wanted, EbbCluster) or not address():
+    run, wanted = given(), asked.get("address")
+    if run is None or isinstance(wanted, EbbCluster):
         return False
-    if wanted is None and not given.get("scheduler_file"):
-        wanted = dask.config.get("scheduler-address", None) or address()
-    if wanted == address():
-        _tell_of_arguments(given)
+    if wanted is None and not asked.get("scheduler_file"):
+        wanted = dask.config.get("scheduler-address", None) or run.address
+    if wanted == run.address:
+        _tell_of_arguments(asked, run)
         return True
     if not isinstance(wanted, str | None):
         return False  # a cluster object, which has been told of when it was made
-    what = f"Client({wanted or given.get('scheduler_file')!r})"
+    what = f"Client({wanted or asked.get('scheduler_file')!r})"
     _note(what)
     if bridged():
         say(f"{what}: with --bridge it is connected to this run's own cluster")
     return bridged()
 
 
-def _tell_of_arguments(given: dict[str, Any]) -> None:
+def _tell_of_arguments(asked: dict[str, Any], run: Given) -> None:
     """Say that what was asked for is not what there is, where something was asked for."""
-    from ebbtide.infra.frameworks.dask.given import bounds
-
-    asked = {**given.get("kwargs", {})}
-    if given.get("security"):
-        asked["security"] = given["security"]
-    if not asked or _not_of_a_cluster(given.get("kwargs", {})):
+    wanted = {**asked.get("kwargs", {})}
+    if asked.get("security"):
+        wanted["security"] = asked["security"]
+    if not wanted or _not_of_a_cluster(asked.get("kwargs", {})):
         return
-    min_workers, max_workers = bounds()
-    workers = f"{min_workers}..{max_workers} workers" if max_workers > 1 else "1 worker"
-    shown = ", ".join(f"{name}={_brief(value)}" for name, value in asked.items())
+    several = run.max_workers > 1
+    workers = f"{run.min_workers}..{run.max_workers} workers" if several else "1 worker"
+    shown = ", ".join(f"{name}={_brief(value)}" for name, value in wanted.items())
     say(f"Client({shown}): this run has a cluster of its own, with {workers}; connected to it")
 
 
@@ -115,10 +116,13 @@ def _not_of_a_cluster(wanted: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in wanted.items() if name not in known}
 
 
-def _cluster(asynchronous: bool, loop: Any) -> Any:
-    from ebbtide.infra.frameworks.dask.given import EbbCluster
+def _cluster(asked: dict[str, Any]) -> Any:
+    """The run's cluster, for a client or in the place of a LocalCluster."""
+    from ebbtide.infra.frameworks.dask.given import EbbCluster, given
 
-    return EbbCluster(asynchronous=asynchronous, loop=loop)
+    run = given()
+    assert run is not None
+    return EbbCluster(run, asynchronous=asked.get("asynchronous", False), loop=asked.get("loop"))
 
 
 def _telling(original: Callable[..., None]) -> Callable[..., None]:
@@ -139,7 +143,7 @@ def _led_to_the_run(kind: type, *_: Any, **kwargs: Any) -> Any:
     if kind is not LocalCluster:
         return object.__new__(kind)
     say("LocalCluster(): with --bridge it is this run's own cluster")
-    return _cluster(kwargs.get("asynchronous", False), kwargs.get("loop"))
+    return _cluster(kwargs)
 
 
 def _choosing(original: Callable[..., Any]) -> Callable[..., Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import json
+import os
 from collections.abc import Iterable, Mapping
 from importlib.metadata import version
 from typing import Any
@@ -13,7 +14,14 @@ from urllib.parse import urlsplit
 from ebbtide.infra.errors import Problem
 from ebbtide.infra.frameworks.base import FrameworkStatus, HeadInfo, ProcessSpec
 from ebbtide.infra.frameworks.certificates import CERTIFICATE, KEY, new_certificate
-from ebbtide.infra.frameworks.dask.configuration import ADDRESS, DRIVER, WORKERS, refused, tls
+from ebbtide.infra.frameworks.dask.configuration import (
+    ADDRESS,
+    DRIVER,
+    FILES,
+    WORKERS,
+    refused,
+    tls,
+)
 from ebbtide.infra.frameworks.door import SECRET_FILE, new_secret
 from ebbtide.infra.frameworks.heads import ask_status
 from ebbtide.infra.frameworks.interpreters import mismatch
@@ -39,6 +47,7 @@ class Dask:
     name = "dask"
     package = "distributed"
     connect = "Client() without arguments"
+    late_s = 0.0
     history = ""
     distinct_hosts = False
 
@@ -66,8 +75,8 @@ class Dask:
         And configuration of the user's with which no member would start, or be found.
         """
         del spec
-        added = job.env if job is not None else {}
-        configured = refused(environ, added, python)
+        added, workdir = (job.env, job.workdir) if job is not None else ({}, "")
+        configured = refused(environ, added, python, workdir)
         return [*mismatch(job, "distributed", python, python_parts=2), *configured]
 
     def foreign(self, environ: Iterable[str]) -> frozenset[str]:
@@ -82,7 +91,7 @@ class Dask:
     def head(self, plan: ClusterPlan, at: MemberAddress) -> ProcessSpec:
         """The scheduler; its dashboard on Dask's usual port when that is free."""
         settings = head_settings(plan, at, _USUAL_DASHBOARD_PORT)
-        env = {**_tls(plan), **_scratch(plan), **_imports(plan)}
+        env = {**_tls(plan), **_scratch(plan), **_imports(plan), **_files(plan)}
         return ProcessSpec(argv=_argv(plan.paths.python, "head", json.dumps(settings)), env=env)
 
     def worker(self, plan: ClusterPlan, name: str, at: MemberAddress) -> ProcessSpec:
@@ -93,7 +102,7 @@ class Dask:
             "nthreads": tier.threads,
             "memory_limit_bytes": tier.resources.memory_bytes,
         }
-        env = {**_tls(plan), **_scratch(plan), **_imports(plan)}
+        env = {**_tls(plan), **_scratch(plan), **_imports(plan), **_files(plan)}
         # As Dask's nanny does before a worker starts; the rest of it is in ``worker``. Memory is
         # given back, and all workers hash alike: tasks partition text by its hash.
         defaults = {
@@ -152,6 +161,12 @@ def _scratch(plan: ClusterPlan) -> dict[str, str]:
 def _imports(plan: ClusterPlan) -> dict[str, str]:
     """The user's modules, for the head too: Dask's scheduler unpickles the task graph."""
     return {"PYTHONPATH": plan.python_path}
+
+
+def _files(plan: ClusterPlan) -> dict[str, str]:
+    """The user's configuration, where the program finds it: members run in other folders."""
+    named = plan.environ.get(FILES)
+    return {FILES: os.path.join(plan.workdir, named)} if named else {}
 
 
 def _tls(plan: ClusterPlan) -> dict[str, str]:

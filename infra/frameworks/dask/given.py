@@ -10,8 +10,9 @@ import atexit
 import math
 import os
 import weakref
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
 from html import escape
 from typing import Any, ClassVar
 
@@ -30,15 +31,28 @@ _CLOSE_TIMEOUT_S = 10
 _RARELY_S = 3600
 
 
-def address() -> str:
-    """Where the head of this run is; empty outside of a run."""
-    return os.environ.get(ADDRESS, "")
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What a process knows of its run's cluster."""
+
+    address: str
+    min_workers: int
+    max_workers: int
+    run: str | None
+    """Its name; None in a session, which is not told it."""
+
+    def more(self, workers: int) -> str:
+        """Say that it may not have so many, and what allows them."""
+        has = f"{self.max_workers} worker{'s' * (self.max_workers != 1)}"
+        return f"this run may have {has}; --workers 1..{workers} allows more"
 
 
-def bounds() -> tuple[int, int]:
-    """How many workers the run has at least and at most."""
-    min_workers, _, max_workers = os.environ.get(WORKERS, "1..1").partition("..")
-    return int(min_workers), int(max_workers)
+def given(environ: Mapping[str, str] = os.environ) -> Given | None:
+    """What ``Dask.driver_env`` says; None outside of a run."""
+    if ADDRESS not in environ or WORKERS not in environ:
+        return None
+    min_workers, _, max_workers = environ[WORKERS].partition("..")
+    return Given(environ[ADDRESS], int(min_workers), int(max_workers), environ.get("EBB_RUN"))
 
 
 class EbbCluster(Cluster):
@@ -46,15 +60,23 @@ class EbbCluster(Cluster):
 
     _instances: ClassVar[weakref.WeakSet[EbbCluster]] = weakref.WeakSet()
 
-    def __init__(self, *, asynchronous: bool = False, loop: Any = None):
+    def __init__(
+        self,
+        run: Given,
+        *,
+        security: Security | None = None,
+        asynchronous: bool = False,
+        loop: Any = None,
+    ):
         super().__init__(
             asynchronous=asynchronous,
             loop=loop,
             quiet=True,
-            name=os.environ.get("EBB_RUN"),
+            name=run.run,
             scheduler_sync_interval=_RARELY_S,
         )
-        self.security = Security()
+        self.security = security or Security()
+        self._run = run
         self._asking: Comm | None = None
         self._order = asyncio.Lock()
         self._instances.add(self)
@@ -74,7 +96,7 @@ class EbbCluster(Cluster):
         """Nothing is lost with it, so nothing is said, as Dask's own would."""
 
     async def _start(self) -> None:
-        self.scheduler_comm = rpc(address(), connection_args=self._connection)
+        self.scheduler_comm = rpc(self._run.address, connection_args=self._connection)
         await super()._start()
 
     async def _close(self) -> None:
@@ -113,7 +135,7 @@ class EbbCluster(Cluster):
         return NoOpAwaitable() if self.asynchronous else None
 
     def adapt(
-        self, *how: Any, minimum: int = 0, maximum: float = math.inf, **more: Any
+        self, *how: Any, minimum: int | None = 0, maximum: float | None = math.inf, **more: Any
     ) -> Adapting:
         """Ask for at least ``minimum`` workers; beyond that the run adapts by itself.
 
@@ -127,10 +149,11 @@ class EbbCluster(Cluster):
             What a program may stop without an effect.
         """
         del how, more
-        limit = bounds()[1]
-        self._want("cluster.adapt", int(minimum))
+        limit = self._run.max_workers
+        minimum, maximum = int(minimum or 0), maximum or math.inf
+        self._want("cluster.adapt", minimum)
         if minimum <= limit < maximum < math.inf:
-            say(f"cluster.adapt(maximum={maximum:g}): {_allows(int(maximum))}")
+            say(f"cluster.adapt(maximum={maximum:g}): {self._run.more(int(maximum))}")
         elif maximum < limit:
             adapts = f"this run adapts by itself, up to {limit} workers"
             lower = f"--workers 1..{maximum:g} keeps it lower"
@@ -145,11 +168,10 @@ class EbbCluster(Cluster):
         return math.ceil(total / one) if total and one else 0
 
     def _want(self, kind: str, workers: int) -> None:
-        min_workers, max_workers = bounds()
-        if workers > max_workers:
-            say(f"{kind}({workers}): {_allows(workers)}")
-        wanted = min(workers, max_workers)
-        self.loop.add_callback(self._ask, kind, wanted if wanted > min_workers else 0)
+        if workers > self._run.max_workers:
+            say(f"{kind}({workers}): {self._run.more(workers)}")
+        wanted = min(workers, self._run.max_workers)
+        self.loop.add_callback(self._ask, kind, wanted if wanted > self._run.min_workers else 0)
 
     async def _ask(self, kind: str, workers: int) -> None:
         """Hold a connection by which so many workers are wanted; 0: none any more."""
@@ -158,10 +180,11 @@ class EbbCluster(Cluster):
             if before is not None:
                 await before.close()
             if workers:
-                self._asking = await self._asked(kind, workers)
+                with suppress(OSError):  # a head that has gone gives none
+                    self._asking = await self._asked(kind, workers)
 
     async def _asked(self, kind: str, workers: int) -> Comm:
-        comm = await connect(address(), **self._connection)
+        comm = await connect(self._run.address, **self._connection)
         await comm.write({"op": _WANT_WORKERS, "kind": kind, "workers": workers})
         await comm.read()
         return comm
@@ -182,10 +205,10 @@ class EbbCluster(Cluster):
             await super()._wait_for_workers(n_workers, timeout)
 
     def _repr_html_(self, cluster_status: str | None = None) -> str:
-        opened = escape(f"ebb open {self.name}")
-        row = (
-            f"<tr><td><strong>Open its dashboard:</strong> <code>{opened}</code></td><td></td></tr>"
-        )
+        row = ""
+        if self._run.run is not None:
+            opened = f"<strong>Opened by:</strong> <code>ebb open {escape(self._run.run)}</code>"
+            row = f'<tr><td style="text-align: left;">{opened}</td></tr>'
         return super()._repr_html_(cluster_status=row + (cluster_status or ""))
 
 
@@ -199,12 +222,6 @@ class Adapting:
         """Nothing: the run goes on adapting."""
 
     close = stop
-
-
-def _allows(workers: int) -> str:
-    limit = bounds()[1]
-    plural = "s" * (limit != 1)
-    return f"this run may have {limit} worker{plural}; --workers 1..{workers} allows more"
 
 
 @atexit.register

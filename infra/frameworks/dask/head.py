@@ -32,6 +32,7 @@ from tornado.web import Application, RequestHandler
 from ebbtide.infra.frameworks import door
 from ebbtide.infra.frameworks.dask import demand
 from ebbtide.infra.frameworks.dask.configuration import MIN_WORKER_TTL_S, OURS
+from ebbtide.infra.frameworks.dask.task_stream import TaskStream
 from ebbtide.infra.models.codec import to_data
 
 
@@ -266,6 +267,8 @@ async def main(settings: dict[str, Any]) -> None:
     work = demand.Work()
     scheduler.handlers[demand.WANT_WORKERS] = work.want
     scheduler.add_plugin(work)
+    stream = TaskStream(scheduler, Path(settings["artifacts"]) / "head")
+    scheduler.add_plugin(stream)
     await scheduler
     scheduler.http_application.add_handlers(
         ".*",
@@ -280,8 +283,10 @@ async def main(settings: dict[str, Any]) -> None:
         await itself.identity()
     write_ready(scheduler, settings["host"], Path(settings["head_file"]))
     showing = asyncio.create_task(show_dashboard(scheduler))
+    keeping = asyncio.create_task(stream.write_regularly())
     await scheduler.finished()
     showing.cancel()
+    keeping.cancel()
 
 
 if __name__ == "__main__":

@@ -29,16 +29,21 @@ def unfinished() -> int:
     for client in tuple(Client._instances):
         if client.status == "running" and not client.asynchronous and _is_the_runs(client):
             known = client.sync(
-                client._run_on_scheduler, count_unfinished, callback_timeout=_ANSWER_TIMEOUT_S
+                client._run_on_scheduler,
+                count_unfinished,
+                client.id,
+                callback_timeout=_ANSWER_TIMEOUT_S,
             )
             pending = [each for each in client.futures.values() if each.status == "pending"]
             return max(int(known), len(pending))
     return 0
 
 
-def count_unfinished(dask_scheduler: Any) -> int:
-    """In the scheduler: count the tasks that are still to end."""
-    return sum(task.state in _STATES for task in dask_scheduler.tasks.values())
+def count_unfinished(client: str, dask_scheduler: Any) -> int:
+    """In the scheduler: count what this client, or nobody in particular, still waits for."""
+    askers = (dask_scheduler.clients.get(name) for name in (client, "fire-and-forget"))
+    wanted = {task for asker in askers if asker is not None for task in asker.wants_what}
+    return sum(task.state in _STATES for task in wanted)
 
 
 def _is_the_runs(client: Any) -> bool:

@@ -6,7 +6,7 @@ import os
 from contextlib import AbstractContextManager
 from typing import Any, cast
 
-from ebbtide.infra.frameworks.ray.variables import foreign
+from ebbtide.infra.frameworks.ray.variables.foreign import foreign
 
 
 def connect(address: str, environment: dict[str, str]) -> AbstractContextManager[Any]:

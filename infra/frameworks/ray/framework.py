@@ -24,9 +24,9 @@ from ebbtide.infra.frameworks.plan import (
     head_settings,
     worker_settings,
 )
-from ebbtide.infra.frameworks.ray import variables
 from ebbtide.infra.frameworks.ray.sizes import HEAD_STORE_BYTES, store_bytes, task_bytes, too_small
-from ebbtide.infra.frameworks.ray.unreadable import unreadable
+from ebbtide.infra.frameworks.ray.variables.foreign import foreign
+from ebbtide.infra.frameworks.ray.variables.unreadable import unreadable
 from ebbtide.infra.models.cluster import ClusterSpec
 from ebbtide.infra.models.demand import Amounts
 from ebbtide.infra.models.job import JobSpec
@@ -49,6 +49,7 @@ class Ray:
     name = "ray"
     package = "ray"
     connect = "ray.init() without arguments"
+    late_s = 3.0  # drivers and workers report once a second, and the head looks at that
     history = ""
     distinct_hosts = False
 
@@ -75,7 +76,7 @@ class Ray:
 
     def foreign(self, environ: Iterable[str]) -> frozenset[str]:
         """Of Ray's own."""
-        return variables.foreign(environ)
+        return foreign(environ)
 
     def prepare(self, plan: ClusterPlan) -> tuple[SecretFile, ...]:
         """The token without which nobody can talk to the cluster, and the secret of its front."""

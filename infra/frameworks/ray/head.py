@@ -14,19 +14,19 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from ray._private.node import Node
 from ray._private.parameter import RayParams
 
 from ebbtide.infra.frameworks import heads
 from ebbtide.infra.frameworks.door import Door, read_secret
 from ebbtide.infra.frameworks.front import Front, Page
-from ebbtide.infra.frameworks.ray.status.watcher import Watcher
+from ebbtide.infra.frameworks.ray.demand.watcher import Watcher
+from ebbtide.infra.frameworks.ray.node import KeptLogsNode
 
 _LOOK_EVERY_S = 0.5
 _MIN_MEMORY_BYTES = 200 * 2**20
 
 
-def start_node(settings: dict[str, Any]) -> Node:
+def start_node(settings: dict[str, Any]) -> KeptLogsNode:
     """GCS, dashboard and a raylet without CPUs; all but the GCS on free ports."""
     params = RayParams(
         node_ip_address=settings["host"],
@@ -45,7 +45,8 @@ def start_node(settings: dict[str, Any]) -> Node:
         min_worker_port=0,
         max_worker_port=0,
     )
-    return Node(params, head=True, shutdown_at_exit=True, spawn_reaper=False)
+    logs = Path(settings["artifacts"]) / "head"
+    return KeptLogsNode(params, logs, head=True, shutdown_at_exit=True)
 
 
 def main(settings: dict[str, Any]) -> int:

@@ -17,12 +17,12 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from ray._private.node import Node
 from ray._private.parameter import RayParams
 from ray.autoscaler.v2.sdk import get_cluster_status
 from ray.core.generated import autoscaler_pb2
 
 from ebbtide.infra.frameworks.ray import task_process
+from ebbtide.infra.frameworks.ray.node import KeptLogsNode
 from ebbtide.infra.frameworks.workers import told_to_leave, wait_for_head
 from ebbtide.infra.processes.environment import held_back
 
@@ -32,7 +32,7 @@ _IDLE_MS = 1000
 _ASK_TIMEOUT_S = 5
 
 
-def start_node(settings: dict[str, Any], address: str) -> Node:
+def start_node(settings: dict[str, Any], address: str) -> KeptLogsNode:
     """A raylet and its agents, on free ports."""
     params = RayParams(
         node_ip_address=settings["host"],
@@ -49,10 +49,11 @@ def start_node(settings: dict[str, Any], address: str) -> Node:
         max_worker_port=0,
     )
     # No shutdown_at_exit: it would set Ray's handler of SIGTERM, see above.
-    return Node(params, head=False, shutdown_at_exit=False, spawn_reaper=False)
+    logs = Path(settings["artifacts"]) / settings["name"]
+    return KeptLogsNode(params, logs, head=False, shutdown_at_exit=False)
 
 
-def leave_when_idle(node: Node) -> None:
+def leave_when_idle(node: KeptLogsNode) -> None:
     """Ask the raylet to go if it has been idle for a while; once it says yes, it ends itself."""
     status = get_cluster_status(node.gcs_address, timeout=_ASK_TIMEOUT_S)
     idle_ms = {idle.node_id: idle.resource_usage.idle_time_ms for idle in status.idle_nodes}
@@ -66,7 +67,7 @@ def leave_when_idle(node: Node) -> None:
         )
 
 
-def serve(node: Node, told: threading.Event) -> int:
+def serve(node: KeptLogsNode, told: threading.Event) -> int:
     """Until a part of the node ends: 0 when it was told to leave."""
     tick = threading.Event()
     while not node.dead_processes():

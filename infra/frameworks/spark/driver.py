@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from pyspark import SparkConf, SparkContext
     from pyspark.sql import SparkSession
 
-_MASTER = "MASTER"
-"""What ``Spark.driver_env`` sets, and spark-submit reads when nothing else names a master."""
+_HOST, _PORT = "SPARK_MASTER_SERVICE_HOST", "SPARK_MASTER_SERVICE_PORT"
+"""What ``Spark.driver_env`` sets beside MASTER, which spark-submit changes to what it was told."""
 _REMOTE = "spark.remote"
 _REMOTE_VARIABLES = ("SPARK_REMOTE", "SPARK_CONNECT_MODE_ENABLED")
 
@@ -30,7 +30,9 @@ def install() -> None:
 
     for variable in ("SPARK_TESTING", "SPARK_SQL_TESTING"):
         os.environ.pop(variable, None)  # they switch off what our head asks
-    _follow_contexts(SparkContext, os.environ.get(_MASTER, ""))
+    if os.environ.get(_HOST):
+        cluster = f"spark://{os.environ[_HOST]}:{os.environ.get(_PORT, '')}"
+        _follow_contexts(SparkContext, cluster)
     _follow_remotes(SparkSession.Builder)
 
 
@@ -40,8 +42,8 @@ def _follow_contexts(context: type[SparkContext], cluster: str) -> None:
     @functools.wraps(original)
     def init(self: SparkContext, master: str | None = None, *rest: Any, **more: Any) -> None:
         asked = master or _master_of(more.get("conf"))
-        original(self, cluster if bridged() and cluster else master, *rest, **more)
-        if not cluster or _is_connect_server():
+        original(self, cluster if bridged() else master, *rest, **more)
+        if _is_connect_server():
             return
         # What spark-submit made of its arguments and settings.
         asked = asked or self._jvm.java.lang.System.getProperty("spark.master")

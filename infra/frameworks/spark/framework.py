@@ -28,7 +28,7 @@ from ebbtide.infra.frameworks.plan import (
 )
 from ebbtide.infra.frameworks.spark import pages
 from ebbtide.infra.frameworks.spark.config import users
-from ebbtide.infra.frameworks.spark.config.java import OPTIONS, java_problem, java_version
+from ebbtide.infra.frameworks.spark.config.java import GOVERN, OPTIONS, java_problem, java_version
 from ebbtide.infra.frameworks.spark.sizes import MIB, heap_bytes, too_small
 from ebbtide.infra.models.cluster import ClusterSpec
 from ebbtide.infra.models.demand import Amounts
@@ -78,7 +78,8 @@ class Spark:
     name = "spark"
     package = "pyspark"
     connect = "SparkSession.builder.getOrCreate() without a master"
-    history = "driver/eventlog"
+    history = pages.EVENT_LOGS
+    late_s = 0.0
     distinct_hosts = True
 
     def problems(self, python: str) -> list[Problem]:
@@ -99,7 +100,9 @@ class Spark:
         self, spec: ClusterSpec, job: JobSpec | None, python: str, environ: Mapping[str, str]
     ) -> list[Problem]:
         """Tiers too small for its heaps; another Python; what its files and variables break."""
-        java = java_problem(environ)
+        # That of this process has been asked by ``problems``, which takes a third of a second.
+        same = all(environ.get(name) == os.environ.get(name) for name in GOVERN)
+        java = None if same else java_problem(environ)
         return [
             *too_small(spec),
             *mismatch(job, "pyspark", python, python_parts=2),

@@ -20,7 +20,9 @@ def home(tmp_path: Path) -> dict[str, str]:
 
 
 def summaries(environ: dict[str, str], **added: str) -> list[str]:
-    return [problem.summary for problem in refused({**environ, **added}, added, PYTHON)]
+    return [
+        problem.summary for problem in refused({**environ, **added}, added, PYTHON, environ["HOME"])
+    ]
 
 
 def test_no_configuration_is_no_problem(home: dict[str, str]) -> None:
@@ -45,6 +47,7 @@ def test_malformed_file_that_a_variable_names_is_named(
     file = tmp_path / "dask.yaml"
     file.write_text("distributed: {")
     assert str(file) in summaries(home, DASK_CONFIG=str(file))[0]
+    assert str(file) in summaries(home, DASK_CONFIG="dask.yaml")[0]
 
 
 def test_good_and_empty_files_are_taken(home: dict[str, str], tmp_path: Path) -> None:

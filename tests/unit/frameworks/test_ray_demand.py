@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from ebbtide.infra.frameworks.ray.status.backlog import Backlog, RunningTask
-from ebbtide.infra.frameworks.ray.status.demand import (
+from ebbtide.infra.frameworks.ray.demand.backlog import Backlog, RunningTask
+from ebbtide.infra.frameworks.ray.demand.shapes import (
     Group,
     LabelNeed,
     Pending,

@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
-from ebbtide.infra.frameworks.ray.unreadable import unreadable
-from ebbtide.infra.frameworks.ray.variables import foreign
+from ebbtide.infra.frameworks.ray.variables.foreign import foreign
+from ebbtide.infra.frameworks.ray.variables.unreadable import unreadable
 
 
 @pytest.mark.parametrize(

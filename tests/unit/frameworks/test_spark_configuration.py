@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from ebbtide.infra.errors import Problem
+from ebbtide.infra.frameworks.base import load_framework
 from ebbtide.infra.frameworks.spark import jvm
 from ebbtide.infra.frameworks.spark.config import java, users
+from ebbtide.infra.models.resources import Resources
+from tests.clusters import TIER, cluster_spec
 
 MALFORMED = ("spark.sql.shuffle.partitions\n", "spark.a \\u00g0\n", b"spark.a \xff\n")
 
@@ -150,3 +155,11 @@ def test_an_old_java_is_told_with_the_variable_that_chose_it(tmp_path: Path) -> 
     problem = java.java_problem(environ)
     assert problem is not None
     assert problem.summary == f"Java is 8 (JAVA_HOME is {tmp_path}); Spark needs 17 or newer"
+
+
+def test_spark_refuses_all_of_it_before_anything_is_made() -> None:
+    room = replace(TIER, resources=Resources(1000, 2048 * 2**20))
+    spec = cluster_spec("spark", tier=room, head_tier=room)
+    left = {"JAVA_HOME": "/nope", "SPARK_SUBMIT_OPTS": "-Dspark.driver.port=1"}
+    found = load_framework("spark").refusals(spec, None, sys.executable, left)
+    assert [problem.summary.split()[0] for problem in found] == ["SPARK_SUBMIT_OPTS", "JAVA_HOME"]

@@ -70,3 +70,11 @@ def test_work_with_a_wrong_output_counts_as_not_done(result: RunResult, tmp_path
     with pytest.raises(JobError):
         result.output("model.json", Model)
     assert Ledger(tmp_path).run_of("flow/train") is None
+
+
+def test_in_a_notebook_it_is_text_and_what_was_written_is_named(result: RunResult) -> None:
+    (result.output_dir / "<b>.json").write_text("{}")
+    shown = result._repr_html_()
+    assert "calm-otter · Succeeded" in shown
+    assert "(&lt;b&gt;.json)" in shown
+    assert "<b>" not in shown

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ebbtide.infra.policy.advice import Figures, advise
+from ebbtide.infra.policy.explain.advice import Figures, advise
 
 FINE = Figures(
     seconds=600,

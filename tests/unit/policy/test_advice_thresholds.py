@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ebbtide.infra.policy.advice import advise
+from ebbtide.infra.policy.explain.advice import advise
 from tests.unit.policy.test_advice import FINE
 
 FULL: dict[str, Any] = {"at_max": 0.8, "cpu": 0.9}

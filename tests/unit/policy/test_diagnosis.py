@@ -10,7 +10,7 @@ from ebbtide.infra.models.cluster import ClusterView, JobView
 from ebbtide.infra.models.ids import ClusterId, RunName
 from ebbtide.infra.models.phases import Phase, Reason, Step
 from ebbtide.infra.models.records import Event, EventKind
-from ebbtide.infra.policy.diagnosis import Diagnosis, Story, diagnose, fix_for
+from ebbtide.infra.policy.explain.diagnosis import Diagnosis, Story, diagnose, fix_for
 
 
 def event(kind: str, at: float = 0.0, step: str = "", **more: Any) -> Event:

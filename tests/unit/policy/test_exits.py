@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ebbtide.infra.policy.exits import exit_sentence
+from ebbtide.infra.policy.explain.exits import exit_sentence
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import pytest
 
-from ebbtide.infra.policy.sentences.known import KNOWN, hint_for, known
+from ebbtide.infra.policy.explain.known import KNOWN, hint_for, known
 
 SENTENCES = {
     "a task ended each worker": "distributed.scheduler.KilledWorker: Attempted to run task 'f-1' on"

@@ -64,6 +64,12 @@ def test_a_large_folder_is_one_row_until_it_is_asked_for() -> None:
         assert [row[0] for row in rows] == [file.name for file in many]
 
 
+def test_a_log_and_a_folder_of_the_same_name_are_both_listed() -> None:
+    files = [kept("worker-0", KeptKind.LOG), kept("worker-0/app-1/0/stderr")]
+    rows = kept_table(RUN, cluster_spec("spark"), files).rows
+    assert [row[0] for row in rows] == [file.name for file in files]
+
+
 def test_many_small_folders_are_one_row_too() -> None:
     files = [kept(f"output/day={day}/part", KeptKind.OUTPUT) for day in range(30)]
     (row,) = kept_table(RUN, cluster_spec(), files).rows

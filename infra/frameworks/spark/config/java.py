@@ -14,6 +14,8 @@ from ebbtide.infra.models.phases import Reason
 
 OPTIONS = ("JAVA_TOOL_OPTIONS", "JDK_JAVA_OPTIONS", "_JAVA_OPTIONS")
 """Variables whose options every JVM takes, whoever starts it."""
+GOVERN = ("JAVA_HOME", "PATH", *OPTIONS)
+"""Variables that decide which Java is found and whether it starts."""
 _OLDEST = 17
 _TIMEOUT_S = 20.0
 _NO_CAUSE = re.compile(r"Picked up |NOTE: Picked up |Error: (Could not create|A fatal exception)")

@@ -30,9 +30,9 @@ from ebbtide.infra.platforms.local.supervisor.scaling.scaler import Scaler
 from ebbtide.infra.platforms.local.supervisor.status import StatusReporter
 from ebbtide.infra.platforms.local.supervisor.usage import HeldShare, Load, UsageRecorder
 from ebbtide.infra.policy.demand import Wanted
-from ebbtide.infra.policy.diagnosis import fix_for
+from ebbtide.infra.policy.explain.diagnosis import fix_for
+from ebbtide.infra.policy.explain.known import hint_for
 from ebbtide.infra.policy.scaling import targets_text
-from ebbtide.infra.policy.sentences.known import hint_for
 from ebbtide.infra.processes.environment import member_environment, program_environment
 from ebbtide.infra.records.ledger import Ledger
 from ebbtide.infra.waiting import now_s
@@ -69,6 +69,7 @@ class ClusterController:
         self.bounds = Bounds(self.spec.limits, context.output)
         self._work = WorkWatch(self.spec.limits, self.reporter)
         self._out_of_memory = ""
+        self._killed_by_framework = 0
         self._measured_s = 0.0
         self._opened_s = 0.0
         self._use: ClusterUse | None = None
@@ -211,7 +212,7 @@ class ClusterController:
                 self.reporter.job_ended(driver.view)
         elif driver.poll(self._out_of_memory):
             if self._use is not None and self.members is not None:
-                self._use.at_the_end(self.members.ask())
+                self._use.at_the_end(self.members.ask)
             self.reporter.job_ended(driver.view, self._stdin.hint(driver.view))
 
     def _collect_exited(self) -> None:
@@ -236,8 +237,20 @@ class ClusterController:
 
     def _say_out_of_memory(self, who: str, where: str) -> None:
         self._out_of_memory = where
-        message = f"{who} was killed: out of memory ({where})"
-        self.reporter.event(EventKind.WARNING, message, reason=Reason.OUT_OF_MEMORY)
+        self._warn_of_memory(f"{who} was killed: out of memory ({where})")
+
+    def _say_killed_by_framework(self, members: Members) -> None:
+        """The program may never know: what such a process ran is tried again."""
+        known = members.status.killed_for_memory if members.status else 0
+        if known > self._killed_by_framework:
+            count, self._killed_by_framework = known - self._killed_by_framework, known
+            who = f"{count} process{'es' if count > 1 else ''} of workers"
+            why = "out of memory; what ran there is tried again"
+            self._warn_of_memory(f"{members.framework.name} killed {who}: {why}")
+
+    def _warn_of_memory(self, message: str) -> None:
+        reason = Reason.OUT_OF_MEMORY
+        self.reporter.event(EventKind.WARNING, message, reason=reason, hint=fix_for(reason))
 
     def _failure(self) -> Failure | None:
         members = self.members
@@ -288,6 +301,7 @@ class ClusterController:
             self.members.measure()
             while self.members.memory_kills:
                 self._say_out_of_memory("a process", self.members.memory_kills.pop(0))
+            self._say_killed_by_framework(self.members)
             self._look_at_work(self.members)
         driver = self.driver
         if driver is not None and driver.running and driver.meter is not None:

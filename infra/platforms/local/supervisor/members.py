@@ -24,8 +24,8 @@ from ebbtide.infra.platforms.local import layout, processes
 from ebbtide.infra.platforms.local.metrics import TreeMeter
 from ebbtide.infra.platforms.local.supervisor.status import StatusReporter
 from ebbtide.infra.policy.attempts import EarlyDeaths
-from ebbtide.infra.policy.sentences.known import hint_for
-from ebbtide.infra.policy.sentences.telling import death, telling_line
+from ebbtide.infra.policy.explain.known import hint_for
+from ebbtide.infra.policy.explain.telling import death, telling_line
 from ebbtide.infra.processes.identity import signal_quietly
 from ebbtide.infra.waiting import now_s
 

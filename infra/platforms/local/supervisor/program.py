@@ -21,8 +21,8 @@ from ebbtide.infra.models.job import JobSpec
 from ebbtide.infra.models.phases import Reason
 from ebbtide.infra.platforms.local import processes
 from ebbtide.infra.platforms.local.metrics import TreeMeter
-from ebbtide.infra.policy.sentences.known import hint_for
-from ebbtide.infra.policy.sentences.telling import error_line
+from ebbtide.infra.policy.explain.known import hint_for
+from ebbtide.infra.policy.explain.telling import error_line
 from ebbtide.infra.waiting import now_s, wait_until, wall_s
 
 _FULL_BYTES = 2**20

@@ -11,14 +11,18 @@ from dataclasses import replace
 from typing import Any
 
 from ebbtide.infra.files.private import private_folder
+from ebbtide.infra.models.cluster import JobView
 from ebbtide.infra.models.job import JobSpec
 from ebbtide.infra.models.orders import Orders
 from ebbtide.infra.models.phases import Reason
 from ebbtide.infra.models.records import EventKind
 from ebbtide.infra.platforms.local.processes import ProcessContext
+from ebbtide.infra.platforms.local.supervisor.driver.hook import notes_file
+from ebbtide.infra.platforms.local.supervisor.driver.notes import read_notes
 from ebbtide.infra.platforms.local.supervisor.program import Driver
 from ebbtide.infra.platforms.local.supervisor.status import StatusReporter
-from ebbtide.infra.policy.exits import exit_sentence
+from ebbtide.infra.policy.cluster_use import what_is_lost
+from ebbtide.infra.policy.explain.exits import exit_sentence
 
 
 class Programs:
@@ -75,7 +79,15 @@ class Programs:
         self._reporter.update(programs=now)
         for name, view in now.items():
             if view.ended_at is not None and before.get(name) != view:
-                well = view.exit_code == 0 and view.reason is None
-                ended = "ended well" if well else exit_sentence(view.exit_code)
-                message = f"{ended}: {view.detail}" if view.detail else ended
-                self._reporter.event(EventKind.NOTE, f"program {name} {message}")
+                self._tell_end(name, view)
+
+    def _tell_end(self, name: str, view: JobView) -> None:
+        well = view.exit_code == 0 and view.reason is None
+        ended = "ended well" if well else exit_sentence(view.exit_code)
+        message = f"{ended}: {view.detail}" if view.detail else ended
+        self._reporter.event(EventKind.NOTE, f"program {name} {message}")
+        notes = read_notes(notes_file(self._drivers[name].place))
+        if well and notes.unfinished:
+            lost = what_is_lost(notes)
+            hint = lost.hint.replace("RUN", self._place.run)
+            self._reporter.event(EventKind.WARNING, f"program {name}: {lost.message}", hint=hint)

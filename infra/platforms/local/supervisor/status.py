@@ -15,7 +15,7 @@ from ebbtide.infra.models.cluster import ClusterView, Failure, JobView
 from ebbtide.infra.models.ids import ClusterId, RunName
 from ebbtide.infra.models.phases import Phase, Reason, Step
 from ebbtide.infra.models.records import Event, EventKind
-from ebbtide.infra.policy.exits import exit_sentence
+from ebbtide.infra.policy.explain.exits import exit_sentence
 from ebbtide.infra.records.store import RunStore
 from ebbtide.infra.waiting import wall_s
 

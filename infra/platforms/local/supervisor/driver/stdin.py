@@ -23,7 +23,7 @@ from ebbtide.infra.models.cluster import JobView
 from ebbtide.infra.models.records import EventKind
 from ebbtide.infra.platforms.local.processes import ProcessContext
 from ebbtide.infra.platforms.local.supervisor.status import StatusReporter
-from ebbtide.infra.policy.exits import closed_stdin_hint
+from ebbtide.infra.policy.explain.exits import closed_stdin_hint
 
 _DOOR, _NOTE = "stdin", "stdin.json"
 _ANSWER_TIMEOUT_S = 5.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from ebbtide.infra.frameworks.base import FrameworkStatus, load_framework
@@ -12,7 +13,7 @@ from ebbtide.infra.platforms.local.supervisor.driver.notes import read_notes
 from ebbtide.infra.platforms.local.supervisor.program import Driver
 from ebbtide.infra.platforms.local.supervisor.status import StatusReporter
 from ebbtide.infra.policy.cluster_use import UNUSED, Remark, UseWatch, Work
-from ebbtide.infra.waiting import now_s
+from ebbtide.infra.waiting import now_s, wait_until
 
 
 class ClusterUse:
@@ -21,6 +22,7 @@ class ClusterUse:
     def __init__(self, spec: RunSpec, driver: Driver, reporter: StatusReporter):
         framework = load_framework(spec.cluster.framework)
         self._watch = UseWatch(connect=framework.connect, bridge=spec.bridge)
+        self._late_s = framework.late_s
         self._driver = driver
         self._notes = notes_file(driver.place)
         self._reporter = reporter
@@ -34,9 +36,17 @@ class ClusterUse:
         if remark is not None:
             self._tell(remark)
 
-    def at_the_end(self, status: FrameworkStatus | None) -> None:
-        """Judge by what the head says once the program has ended."""
-        work = None if status is None else _work(status)
+    def at_the_end(self, ask: Callable[[], FrameworkStatus | None]) -> None:
+        """Judge by what the head says once the program has ended, and has heard of all it did."""
+        work: Work | None = None
+
+        def told() -> bool:
+            nonlocal work
+            status = ask()
+            work = None if status is None else _work(status)
+            return work is None or not self._watch.seems_unused(work)
+
+        wait_until(told, timeout_s=self._late_s)
         well = self._driver.view.exit_code == 0 and self._driver.view.reason is None
         for remark in self._watch.at_the_end(work, read_notes(self._notes), well=well):
             self._tell(remark)

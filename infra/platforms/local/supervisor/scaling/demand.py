@@ -16,8 +16,9 @@ from ebbtide.infra.platforms.local.supervisor.status import StatusReporter
 from ebbtide.infra.policy.demand import CannotRun, Room, Wanted, fitting, wanted
 from ebbtide.infra.waiting import now_s
 
-_SETTLED_S = 3.0
-"""What has waited for so long, with all workers there, does not fit what is free on them."""
+_SETTLED_S = 15.0
+"""What has waited for so long, with all workers there, does not fit what is free on them. Spark
+looks whether a barrier stage has its slots every 5 s."""
 _SURE_S = 3.0
 """What can never run is told after this time: a head may list what it is about to place."""
 

@@ -7,7 +7,7 @@ import subprocess
 from collections.abc import Mapping
 
 from ebbtide.infra.errors import Problem
-from ebbtide.infra.frameworks.ray.variables import foreign
+from ebbtide.infra.frameworks.ray.variables.foreign import foreign
 from ebbtide.infra.models.phases import Reason
 
 _SETTING = re.compile(r"RAY_[a-z]\w*")

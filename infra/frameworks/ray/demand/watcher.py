@@ -9,8 +9,8 @@ from typing import Any
 
 from ray.core.generated import autoscaler_pb2
 
-from ebbtide.infra.frameworks.ray.status.backlog import Backlog
-from ebbtide.infra.frameworks.ray.status.demand import (
+from ebbtide.infra.frameworks.ray.demand.backlog import Backlog
+from ebbtide.infra.frameworks.ray.demand.shapes import (
     WorkerNode,
     floor_of,
     needs_of,
@@ -20,7 +20,7 @@ from ebbtide.infra.frameworks.ray.status.demand import (
     used,
     waiting_groups,
 )
-from ebbtide.infra.frameworks.ray.status.state import Picture, Tables, TaskReader, Tasks
+from ebbtide.infra.frameworks.ray.demand.state import Picture, Tables, TaskReader, Tasks
 from ebbtide.infra.models.codec import to_data
 from ebbtide.infra.models.demand import Amounts, DemandFigures
 
@@ -53,6 +53,7 @@ class Watcher:
             "running": sum(worker["running"] for worker in workers.values()),
             "queued": sum(each.count for each in now.pending),
             "finished": self._told and self._told.ended,
+            "killed_for_memory": self._told.killed_for_memory if self._told else 0,
             "demand": to_data(demand),
         }
 

@@ -19,8 +19,8 @@ from ray.core.generated import (
     gcs_service_pb2_grpc,
 )
 
-from ebbtide.infra.frameworks.ray.status.backlog import RunningTask
-from ebbtide.infra.frameworks.ray.status.demand import (
+from ebbtide.infra.frameworks.ray.demand.backlog import RunningTask
+from ebbtide.infra.frameworks.ray.demand.shapes import (
     Group,
     LabelNeed,
     Pending,
@@ -32,10 +32,12 @@ from ebbtide.infra.frameworks.ray.status.demand import (
 from ebbtide.infra.models.demand import Amounts
 
 _TIMEOUT_S = 5
+_DIRECT = (("grpc.enable_http_proxy", 0),)
+"""The GCS is never behind the user's proxy; Ray's own channels have this option too (2.60)."""
 _SAMPLE = 100
 """Tasks of each kind that are looked at one by one."""
 _NO_ACTOR = ray.ActorID.nil().binary()
-_REST = 25
+_REST = 50
 """The GCS copies all it has stored of tasks for each question: so many times as long as that took,
 it is left in peace (0.4 s for 70 000 tasks, measured with 2.60)."""
 _NEGATED = common_pb2.LabelSelectorOperator.LABEL_OPERATOR_NOT_IN
@@ -63,6 +65,8 @@ class Tasks:
     """Without those of actors."""
     running: tuple[RunningTask, ...]
     """Ordinary ones that would run as well on another worker; a sample."""
+    killed_for_memory: int
+    """How many processes Ray has ended because their node ran out of memory; it only grows."""
     names: dict[frozenset[tuple[str, float]], str] = field(default_factory=dict)
     """Of tasks that wait for a node, by what they need."""
 
@@ -84,7 +88,9 @@ class Tables:
 
     def __init__(self, address: str):
         self._gcs = GcsClient(address)
-        self._actors = gcs_service_pb2_grpc.ActorInfoGcsServiceStub(init_grpc_channel(address))
+        self._actors = gcs_service_pb2_grpc.ActorInfoGcsServiceStub(
+            init_grpc_channel(address, _DIRECT)
+        )
 
     def look(self) -> Picture:
         """Once."""
@@ -115,10 +121,12 @@ class TaskReader:
     """Asks what tasks do, as seldom as it must be for that to cost next to nothing."""
 
     def __init__(self, address: str, offer: Amounts):
-        self._stub = gcs_service_pb2_grpc.TaskInfoGcsServiceStub(init_grpc_channel(address))
+        self._stub = gcs_service_pb2_grpc.TaskInfoGcsServiceStub(
+            init_grpc_channel(address, _DIRECT)
+        )
         self._offer = offer
         self._next_s = 0.0
-        self._ended = self._ended_ordinary = 0
+        self._ended = self._ended_ordinary = self._killed = 0
 
     def look(self, *, names: bool) -> Tasks | None:
         """Ask, unless it was asked just now: None. ``names``: of tasks that wait, too."""
@@ -131,9 +139,11 @@ class TaskReader:
 
     def _ask(self, now_s: float, names: bool) -> Tasks:
         every, ordinary = self._in_state("FINISHED"), self._in_state("FINISHED", ordinary=True)
-        failed, forgotten = _count(self._in_state("FAILED")), _forgotten(every)
+        failures = self._in_state("FAILED", _SAMPLE)
+        failed, forgotten = _count(failures), _forgotten(every)
         self._ended = max(self._ended, _count(every) + failed + forgotten)
         self._ended_ordinary = max(self._ended_ordinary, _count(ordinary) + failed + forgotten)
+        self._killed = max(self._killed, sum(map(_was_killed, failures.events_by_task)))
         running = self._in_state("RUNNING", _SAMPLE, ordinary=True).events_by_task
         waiting = self._in_state("PENDING_NODE_ASSIGNMENT", _SAMPLE).events_by_task if names else ()
         return Tasks(
@@ -141,6 +151,7 @@ class TaskReader:
             ended=self._ended,
             ended_ordinary=self._ended_ordinary,
             running=tuple(self._running(running)),
+            killed_for_memory=self._killed,
             names={_needs(task): task.task_info.name for task in waiting},
         )
 
@@ -170,6 +181,10 @@ def _count(reply: Any) -> int:
 def _forgotten(reply: Any) -> int:
     """How many tasks the GCS has made room of; it forgets those first that have ended."""
     return max(0, int(reply.num_status_task_events_dropped - reply.num_truncated))
+
+
+def _was_killed(task: Any) -> bool:
+    return bool(task.state_updates.error_info.error_type == common_pb2.ErrorType.OUT_OF_MEMORY)
 
 
 def _needs(task: Any) -> frozenset[tuple[str, float]]:

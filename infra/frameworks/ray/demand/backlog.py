@@ -18,7 +18,7 @@ class RunningTask:
 
     age_s: float
     slots: float
-    """How much of a worker's slots it takes; see ``demand.slots_of``."""
+    """How much of a worker's slots it takes; see ``shapes.slots_of``."""
 
 
 @dataclass(frozen=True, slots=True)

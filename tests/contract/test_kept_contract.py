@@ -1,0 +1,51 @@
+"""What every framework leaves to look at: a task's last words, whatever comes right after them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ebbtide.infra.frameworks.base import WITHOUT_CLUSTER, known_frameworks
+from ebbtide.infra.platforms.base import load_platform
+from ebbtide.infra.settings import Settings
+from tests.clusters import carried_out, run_spec, script
+from tests.contract.conftest import small
+
+FRAMEWORKS = [name for name in known_frameworks() if name != WITHOUT_CLUSTER]
+ENDS = "\nimport os\nos._exit(0)\n"
+"""At once: no session is closed, so that the cluster is killed as it stands."""
+PRINTS = {
+    "dask": """
+        from distributed import Client
+        client = Client()
+        client.gather(client.map(lambda item: print("last words", item), range(20)))
+        """,
+    "ray": """
+        import ray
+        ray.init(log_to_driver=False)
+        ray.get([ray.remote(lambda item: print("last words", item)).remote(i) for i in range(20)])
+        """,
+    "spark": """
+        from pyspark.sql import SparkSession
+        context = SparkSession.builder.getOrCreate().sparkContext
+        context.parallelize(range(20), 4).foreach(lambda item: print("last words", item))
+        """,
+}
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+def test_last_words_of_tasks_are_kept_and_so_is_what_the_framework_tells_of_them(
+    framework: str, ebb_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)
+    program = script(tmp_path, PRINTS[framework])
+    program.write_text(program.read_text() + ENDS)
+    outcome = carried_out(ebb_home, run_spec("kept", small(framework, 1), program))
+    assert outcome.error is None, outcome.errors()
+    platform, run = load_platform("local", Settings(home=ebb_home)), outcome.run.name
+    kept = platform.kept(run)
+    logs = [platform.logs(run, file.name)["text"] for file in kept if file.is_log]
+    texts = [b"".join(log.pieces()) for log in logs]
+    words = {line for text in texts for line in text.splitlines() if b"last words" in line}
+    assert len(words) == 20, [file.name for file in kept]
