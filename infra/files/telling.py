@@ -1,4 +1,4 @@
-"""What a process has written to its log since a moment; ``policy.sentences`` finds what tells."""
+"""What a process has written to its log since a moment; ``policy.explain`` finds what tells."""
 
 from __future__ import annotations
 

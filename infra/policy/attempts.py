@@ -16,6 +16,7 @@ MAX_DEATHS = 3
 
 _MAY_HEAL = re.compile(
     r"tim(?:ed?|ing) ?-?out|no answer within|temporar|try again|refused|reset by peer|unreachable"
+    r"|unavailable|failed to connect"
     r"|already in use|cannot allocate memory|no space left|insufficient memory|SIGKILL",
     re.IGNORECASE,
 )

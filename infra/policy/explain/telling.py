@@ -15,6 +15,8 @@ _LONGEST = 300
 _TRACEBACK = re.compile(r"^Traceback \(most recent call last\)")
 _PYTHON_ERROR = re.compile(r"^[A-Za-z_]")
 """The first line of a traceback that is not indented."""
+_DETAILS = re.compile(r"details = ")
+"""What gRPC says under "RPC that terminated with:"."""
 _CHAINED = re.compile(r"^(During handling of|The above exception was)")
 _JAVA = re.compile(r'^(?:Exception in thread "[^"]*" |Caused by: )(.+)')
 _DECISIVE = re.compile(
@@ -88,10 +90,19 @@ def _tracebacks(lines: Sequence[str]) -> Iterable[tuple[int, str]]:
         )
         if number is None:
             continue
-        error = lines[number].strip()
+        error = _whole(lines, number)
         first = first if chained else error
         yield number, error if error == first else f"{error} (after {first})"
         chained = any(_CHAINED.match(line) for line in lines[number + 1 : number + 4])
+
+
+def _whole(lines: Sequence[str], number: int) -> str:
+    """An error of several lines whose first only announces the others: with the one that tells."""
+    error = lines[number].strip()
+    more = [line.strip() for line in lines[number + 1 : number + 5] if line.strip()]
+    if not error.endswith(":") or not more:
+        return error
+    return f"{error} {next((line for line in more if _DETAILS.match(line)), more[0])}"
 
 
 def _of_java(lines: Sequence[str]) -> Iterable[tuple[int, str]]:

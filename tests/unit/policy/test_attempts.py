@@ -28,6 +28,7 @@ def after(*said: str) -> EarlyDeaths:
         ([MISSING, HEALS], False, False),
         (["", ""], False, False),
         ([HEALS, HEALS], False, False),
+        (["RPC: details = failed to connect to all addresses"] * 2, False, False),
         ([HEALS, HEALS, HEALS], True, False),
         ([HEALS, MISSING, MISSING], True, True),
         (["OSError: pid 7 has no library", "OSError: pid 812 has no library"], True, True),

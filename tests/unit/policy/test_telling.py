@@ -86,6 +86,17 @@ def test_without_an_error_it_is_the_last_line_that_says_anything(log: str, line:
     assert error_line(log) == ""
 
 
+def test_error_that_only_announces_its_text_is_told_with_it() -> None:
+    log = (
+        "Traceback (most recent call last):\n  File x\n"
+        "grpc._channel._InactiveRpcError: <_InactiveRpcError of RPC that terminated with:\n"
+        '\tstatus = StatusCode.UNAVAILABLE\n\tdetails = "failed to connect to all addresses"\n>\n'
+    )
+    assert telling_line(log).endswith(
+        'terminated with: details = "failed to connect to all addresses"'
+    )
+
+
 def test_line_is_cut_where_it_is_no_line_any_more() -> None:
     assert len(telling_line("x" * 1000)) == 300
 

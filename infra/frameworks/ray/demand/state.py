@@ -32,6 +32,8 @@ from ebbtide.infra.frameworks.ray.demand.shapes import (
 from ebbtide.infra.models.demand import Amounts
 
 _TIMEOUT_S = 5
+_DIRECT = (("grpc.enable_http_proxy", 0),)
+"""The GCS is never behind the user's proxy; Ray's own channels have this option too (2.60)."""
 _SAMPLE = 100
 """Tasks of each kind that are looked at one by one."""
 _NO_ACTOR = ray.ActorID.nil().binary()
@@ -86,7 +88,9 @@ class Tables:
 
     def __init__(self, address: str):
         self._gcs = GcsClient(address)
-        self._actors = gcs_service_pb2_grpc.ActorInfoGcsServiceStub(init_grpc_channel(address))
+        self._actors = gcs_service_pb2_grpc.ActorInfoGcsServiceStub(
+            init_grpc_channel(address, _DIRECT)
+        )
 
     def look(self) -> Picture:
         """Once."""
@@ -117,7 +121,9 @@ class TaskReader:
     """Asks what tasks do, as seldom as it must be for that to cost next to nothing."""
 
     def __init__(self, address: str, offer: Amounts):
-        self._stub = gcs_service_pb2_grpc.TaskInfoGcsServiceStub(init_grpc_channel(address))
+        self._stub = gcs_service_pb2_grpc.TaskInfoGcsServiceStub(
+            init_grpc_channel(address, _DIRECT)
+        )
         self._offer = offer
         self._next_s = 0.0
         self._ended = self._ended_ordinary = self._killed = 0
