@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import inspect
 import os
+import socket
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -70,7 +71,13 @@ def _where(address: str | None) -> str:
 
 
 def _is(address: str, ours: str) -> bool:
-    return address.replace("localhost", "127.0.0.1") == ours
+    (host, _, port), (our_host, _, our_port) = address.rpartition(":"), ours.rpartition(":")
+    if port != our_port or "://" in address:
+        return False
+    try:
+        return host == our_host or socket.gethostbyname(host) == our_host
+    except OSError:
+        return False
 
 
 def _without(
