@@ -71,16 +71,13 @@ def _where(address: str | None) -> str:
 
 
 def _is(address: str, ours: str) -> bool:
-    """Whether both are one place, whatever name its host was given."""
-    return _resolved(address) == _resolved(ours)
-
-
-def _resolved(address: str) -> str:
-    host, colon, port = address.rpartition(":")
+    (host, _, port), (our_host, _, our_port) = address.rpartition(":"), ours.rpartition(":")
+    if port != our_port or "://" in address:
+        return False
     try:
-        return f"{socket.gethostbyname(host)}{colon}{port}"
+        return host == our_host or socket.gethostbyname(host) == our_host
     except OSError:
-        return address
+        return False
 
 
 def _without(
