@@ -28,6 +28,7 @@ from tornado import httputil
 from tornado.web import Application, RequestHandler
 
 from ebbtide.infra.frameworks import door
+from ebbtide.infra.frameworks.ready import serve_ready
 
 
 class Guarded(httputil.HTTPServerConnectionDelegate):
@@ -252,6 +253,7 @@ async def main(settings: dict[str, Any]) -> None:
     ) as itself:
         await itself.identity()
     write_ready(scheduler, settings["host"], Path(settings["head_file"]))
+    serve_ready(bind, settings["ready_port"], lambda: scheduler.status == Status.running)
     showing = asyncio.create_task(show_dashboard(scheduler))
     await scheduler.finished()
     showing.cancel()

@@ -1,8 +1,8 @@
 """A Dask worker as a process that drains when told to stop; its argument is its settings as JSON.
 
-It imports Dask and the standard library only, to start fast. There is no nanny: the supervisor
-(locally) or the kubelet restarts a worker and enforces its memory limit, so a nanny would be a
-second process a worker for nothing.
+It imports Dask, the standard library and what needs only that, to start fast. There is no nanny:
+the supervisor (locally) or the kubelet restarts a worker and enforces its memory limit, so a nanny
+would be a second process a worker for nothing.
 
 The drain, on SIGTERM, loses nothing (shared facts: distributed 2026.8.0, scheduler.retire_workers):
 
@@ -27,6 +27,8 @@ from typing import Any, NoReturn
 from distributed import Worker
 from distributed.comm import CommClosedError
 from distributed.core import Status
+
+from ebbtide.infra.frameworks.ready import serve_ready
 
 logger = logging.getLogger("distributed.ebb")
 
@@ -139,7 +141,8 @@ async def main(settings: dict[str, Any]) -> None:
         dashboard=False,
         death_timeout=settings["head_wait_s"],
     )
-    await worker
+    await worker  # until it has registered
+    serve_ready(settings["bind"], settings["ready_port"], lambda: worker.status == Status.running)
     finished = asyncio.create_task(worker.finished())
     stopping = asyncio.create_task(stop.wait())
     await asyncio.wait([finished, stopping], return_when=asyncio.FIRST_COMPLETED)

@@ -78,6 +78,10 @@ class Ray:
         argv = _argv(plan.paths.python, "head", json.dumps(settings))
         return ProcessSpec(argv=argv, env={**_environment(plan, at), **_scratch(plan)})
 
+    def address(self, host: str, port: int) -> str:
+        """As its workers and its driver want it."""
+        return f"{host}:{port}"
+
     def worker(self, plan: ClusterPlan, name: str, at: MemberAddress) -> ProcessSpec:
         """One node, sized by its tier."""
         tier = plan.spec.tier
