@@ -154,6 +154,10 @@ class Framework(Protocol):
         """
         ...
 
+    def address(self, host: str, port: int) -> str:
+        """How this framework spells the address of a head that will listen there."""
+        ...
+
     def worker(self, plan: ClusterPlan, name: str, at: MemberAddress) -> ProcessSpec:
         """A worker's command line. It may be started before the head answers, and waits for it.
 

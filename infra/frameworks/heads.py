@@ -61,5 +61,17 @@ def publish(head_file: Path, *, address: str, front: str) -> None:
         address: in the framework's own spelling.
         front: the URL of its front, without a path.
     """
-    ready = {"address": address, "dashboard": front, "status_url": front + STATUS_PATH}
-    write_whole(head_file, json.dumps(ready))
+    write_whole(head_file, head_file_text(address=address, front=front))
+
+
+def head_file_text(*, address: str, front: str) -> str:
+    """The content of a head file, for a head that is there or one that will be.
+
+    Args:
+        address: in the framework's own spelling.
+        front: the URL of its front, without a path.
+
+    Returns:
+        JSON; without the secret, which those who may know it have already.
+    """
+    return json.dumps({"address": address, "dashboard": front, "status_url": front + STATUS_PATH})

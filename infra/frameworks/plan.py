@@ -82,6 +82,9 @@ class MemberAddress:
     """Where a head listens for its members; 0: any port that is free."""
     page_port: int = 0
     """Where a head shows its pages; 0: the framework's usual port, or any when that is taken."""
+    ready_port: int = 0
+    """Where a head or worker says to everybody, by HTTP and without a word more, whether it is
+    ready: a worker is when it has registered with its head. 0: nowhere."""
     page_hosts: tuple[str, ...] = ()
     """By which names, addresses and networks (``10.0.0.0/8``) browsers may call a head's pages,
     beside ``host``; see ``door``."""
@@ -127,6 +130,7 @@ def member_settings(plan: ClusterPlan, at: MemberAddress) -> dict[str, Any]:
         "import_path": plan.python_path,
         "bind": at.bind,
         "host": at.host,
+        "ready_port": at.ready_port,
     }
 
 

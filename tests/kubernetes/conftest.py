@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -12,11 +12,12 @@ import pytest
 from kubernetes import client, config
 
 from tests.helpers import wait_until
-from tests.kubernetes.lab import debian, up
+from tests.kubernetes.lab import debian, product_images, up
 from tests.kubernetes.lab.__main__ import say
 from tests.kubernetes.lab.place import Lab, cache, every
 from tests.kubernetes.workloads import OWN_CLUSTER
 
+Image = Callable[[str], str]
 _PREFIX = "tests-"
 """A lab of tests has the process id of its run in its name: several checkouts, one machine."""
 
@@ -60,3 +61,19 @@ def space(api: client.ApiClient) -> Iterator[str]:
     wait_until(lambda: accounts().items, 30, "the namespace has the account that pods run as")
     yield name
     core.delete_namespace(name)
+
+
+@pytest.fixture(scope="session")
+def image(lab: Lab) -> Image:
+    """Gives the name of a framework's image, which the lab's node has."""
+    if OWN_CLUSTER in os.environ:
+        pytest.skip("the images are imported into the lab's own node")
+    return partial(product_images.provide, lab, say=say)
+
+
+@pytest.fixture
+def guarded(api: client.ApiClient, space: str) -> str:
+    """A namespace that refuses pods with privileges, whatever they ask for."""
+    labels = {"pod-security.kubernetes.io/enforce": "restricted"}
+    client.CoreV1Api(api).patch_namespace(space, {"metadata": {"labels": labels}})
+    return space

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +10,10 @@ import pytest
 from kubernetes import client
 
 from tests.helpers import wait_until
+from tests.kubernetes.conftest import Image
 from tests.kubernetes.lab import product_images
 from tests.kubernetes.lab.__main__ import say
 from tests.kubernetes.lab.place import Lab
-from tests.kubernetes.workloads import OWN_CLUSTER
 
 ALONE = """
 import importlib.util as found, sys
@@ -43,24 +40,6 @@ session = (
 )
 print(session.sparkContext.parallelize([1, 2]).map(lambda number: number * 10).sum())
 """
-
-Image = Callable[[str], str]
-
-
-@pytest.fixture(scope="session")
-def image(lab: Lab) -> Image:
-    """Gives the name of a framework's image, which the lab's node has."""
-    if OWN_CLUSTER in os.environ:
-        pytest.skip("the images are imported into the lab's own node")
-    return partial(product_images.provide, lab, say=say)
-
-
-@pytest.fixture
-def guarded(api: client.ApiClient, space: str) -> str:
-    """A namespace that refuses pods with privileges, whatever they ask for."""
-    labels = {"pod-security.kubernetes.io/enforce": "restricted"}
-    client.CoreV1Api(api).patch_namespace(space, {"metadata": {"labels": labels}})
-    return space
 
 
 def run(api: client.ApiClient, space: str, name: str, image: str, **container: Any) -> None:

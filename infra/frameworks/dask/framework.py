@@ -94,6 +94,10 @@ class Dask:
         env = {**_tls(plan), **_scratch(plan), **_imports(plan), **_files(plan)}
         return ProcessSpec(argv=_argv(plan.paths.python, "head", json.dumps(settings)), env=env)
 
+    def address(self, host: str, port: int) -> str:
+        """As its workers and its driver want it."""
+        return f"tls://{host}:{port}"
+
     def worker(self, plan: ClusterPlan, name: str, at: MemberAddress) -> ProcessSpec:
         """One worker, sized by its tier."""
         tier = plan.spec.tier

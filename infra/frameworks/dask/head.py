@@ -33,6 +33,7 @@ from ebbtide.infra.frameworks import door
 from ebbtide.infra.frameworks.dask import demand
 from ebbtide.infra.frameworks.dask.configuration import MIN_WORKER_TTL_S, OURS
 from ebbtide.infra.frameworks.dask.task_stream import TaskStream
+from ebbtide.infra.frameworks.ready import serve_ready
 from ebbtide.infra.models.codec import to_data
 
 
@@ -282,6 +283,7 @@ async def main(settings: dict[str, Any]) -> None:
     ) as itself:
         await itself.identity()
     write_ready(scheduler, settings["host"], Path(settings["head_file"]))
+    serve_ready(bind, settings["ready_port"], lambda: scheduler.status == Status.running)
     showing = asyncio.create_task(show_dashboard(scheduler))
     keeping = asyncio.create_task(stream.write_regularly())
     await scheduler.finished()

@@ -31,6 +31,7 @@ from distributed.comm import CommClosedError
 from distributed.core import Status
 
 from ebbtide.infra.frameworks.dask.configuration import DEFAULTS, OURS
+from ebbtide.infra.frameworks.ready import serve_ready
 from ebbtide.infra.processes.environment import give_back_to_tasks
 
 logger = logging.getLogger("distributed.ebb")
@@ -170,8 +171,9 @@ async def main(settings: dict[str, Any]) -> None:
         dashboard=False,
         death_timeout=settings["head_wait_s"],
     )
-    await worker
+    await worker  # until it has registered
     let_tasks_have_their_python()
+    serve_ready(settings["bind"], settings["ready_port"], lambda: worker.status == Status.running)
     finished = asyncio.create_task(worker.finished())
     stopping = asyncio.create_task(stop.wait())
     await asyncio.wait([finished, stopping], return_when=asyncio.FIRST_COMPLETED)

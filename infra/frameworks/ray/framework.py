@@ -96,6 +96,10 @@ class Ray:
         env = {**_environment(plan, at), **_KEEPS_REQUESTS}
         return ProcessSpec(argv=argv, env=env, defaults=_scratch(plan))
 
+    def address(self, host: str, port: int) -> str:
+        """As its workers and its driver want it."""
+        return f"{host}:{port}"
+
     def worker(self, plan: ClusterPlan, name: str, at: MemberAddress) -> ProcessSpec:
         """One node, sized by its tier."""
         tier = plan.spec.tier

@@ -138,6 +138,10 @@ class Spark:
         argv = _argv(plan.paths.python, "head", json.dumps(settings))
         return ProcessSpec(argv=argv, env=_environment(plan.paths, at))
 
+    def address(self, host: str, port: int) -> str:
+        """As its workers and its driver want it."""
+        return f"spark://{host}:{port}"
+
     def worker(self, plan: ClusterPlan, name: str, at: MemberAddress) -> ProcessSpec:
         """One worker, with room for one executor."""
         tier = plan.spec.tier

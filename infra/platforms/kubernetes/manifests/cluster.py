@@ -1,0 +1,257 @@
+"""Everything that is made for one cluster, in the order in which it is made.
+
+The Lease comes first and owns the rest: deleting it gives everything back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ebbtide.infra.frameworks.base import Framework, HeadInfo, ProcessSpec
+from ebbtide.infra.frameworks.heads import head_file_text
+from ebbtide.infra.frameworks.plan import ClusterPlan, SecretFile
+from ebbtide.infra.models.ids import ClusterId
+from ebbtide.infra.models.job import RunSpec
+from ebbtide.infra.platforms.kubernetes import layout
+from ebbtide.infra.platforms.kubernetes.manifests.pods import (
+    MOVES,
+    STAYS,
+    Machine,
+    Object,
+    pod_spec,
+)
+from ebbtide.infra.platforms.kubernetes.naming import (
+    TAGS,
+    driver_name,
+    head_name,
+    labels,
+    selector,
+    workers_name,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where the objects of a cluster go."""
+
+    namespace: str
+    machine: Machine
+
+
+def objects(
+    spec: RunSpec,
+    plan: ClusterPlan,
+    framework: Framework,
+    secrets: Iterable[SecretFile],
+    place: Place,
+) -> list[Object]:
+    """The objects of a cluster of a framework: Lease, keys, network, head, workers.
+
+    Args:
+        spec: of the run.
+        plan: of the cluster, with the paths of ``layout``.
+        framework: whose cluster it is.
+        secrets: what ``framework.prepare`` made.
+        place: where they go.
+
+    Returns:
+        The Lease, and what it is to own (see ``owned``).
+    """
+    made = _Maker(spec, plan.cluster, place.namespace)
+    return [
+        made.lease(),
+        made.secret(secrets),
+        made.head_file(framework, layout.PORT),
+        made.network_policy(),
+        made.service(),
+        made.budget(),
+        made.head(framework, plan, place.machine),
+        made.workers(framework, plan, place.machine),
+    ]
+
+
+def driver(spec: RunSpec, plan: ClusterPlan, framework: Framework, place: Place) -> Object:
+    """Step 6: the pod of the user's program, from an image that has it.
+
+    Args:
+        spec: of the run, with its job.
+        plan: of the cluster.
+        framework: whose cluster it is.
+        place: where it goes.
+
+    Returns:
+        The pod; its name is fixed, so that it is made once.
+    """
+    return _Maker(spec, plan.cluster, place.namespace).driver(framework, plan, place.machine)
+
+
+def owned(thing: Object, lease: Mapping[str, Any]) -> Object:
+    """The same object as the Lease's: with it, it goes.
+
+    Args:
+        thing: one of ``objects``.
+        lease: as the API server answered when it was made.
+
+    Returns:
+        A copy with the reference.
+    """
+    owner = {
+        "apiVersion": "coordination.k8s.io/v1",
+        "kind": "Lease",
+        "name": lease["metadata"]["name"],
+        "uid": lease["metadata"]["uid"],
+        "blockOwnerDeletion": True,
+    }
+    return {**thing, "metadata": {**thing["metadata"], "ownerReferences": [owner]}}
+
+
+@dataclass(frozen=True, slots=True)
+class _Maker:
+    """One cluster's objects, each with the labels of its role."""
+
+    spec: RunSpec
+    cluster: ClusterId
+    namespace: str
+
+    def _object(self, api: str, kind: str, name: str, role: str, **body: Any) -> Object:
+        metadata: Object = {
+            "name": name,
+            "namespace": self.namespace,
+            "labels": labels(self.spec, self.cluster, role),
+        }
+        if self.spec.tags:
+            metadata["annotations"] = {TAGS: " ".join(self.spec.tags)}
+        return {"apiVersion": api, "kind": kind, "metadata": metadata, **body}
+
+    def lease(self) -> Object:
+        """The root: renewed by whoever drives the run, and unchanged when nobody does."""
+        duration = {"leaseDurationSeconds": int(self.spec.lease_s)}
+        return self._object(
+            "coordination.k8s.io/v1", "Lease", self.cluster, "cluster", spec=duration
+        )
+
+    def secret(self, files: Iterable[SecretFile]) -> Object:
+        """The cluster's keys and configuration."""
+        content = {file.name: file.content for file in files}
+        return self._object("v1", "Secret", self.cluster, "cluster", stringData=content)
+
+    def head_file(self, framework: Framework, port: int) -> Object:
+        """Where workers find the head, known before the head is."""
+        service = head_name(self.cluster)
+        text = head_file_text(
+            address=framework.address(service, port), front=f"http://{service}:{layout.PAGE_PORT}"
+        )
+        return self._object("v1", "ConfigMap", service, "cluster", data={"head.json": text})
+
+    def network_policy(self) -> Object:
+        """Only the cluster's own pods come in. Probes and port-forwards come from the node."""
+        mine = {"podSelector": {"matchLabels": selector(self.cluster)}}
+        rule = {
+            "podSelector": {"matchLabels": selector(self.cluster)},
+            "policyTypes": ["Ingress"],
+            "ingress": [{"from": [mine]}],
+        }
+        return self._object(
+            "networking.k8s.io/v1", "NetworkPolicy", self.cluster, "cluster", spec=rule
+        )
+
+    def service(self) -> Object:
+        """The head's name, also before it is ready: workers come early and try again."""
+        ports = {"members": layout.PORT, "pages": layout.PAGE_PORT}
+        body = {
+            "clusterIP": "None",
+            "publishNotReadyAddresses": True,
+            "selector": selector(self.cluster, "head"),
+            "ports": [{"name": name, "port": port} for name, port in ports.items()],
+        }
+        return self._object("v1", "Service", head_name(self.cluster), "head", spec=body)
+
+    def budget(self) -> Object:
+        """Node drains take one worker at a time: each moves its data to the others."""
+        body = {
+            "maxUnavailable": 1,
+            "selector": {"matchLabels": selector(self.cluster, "worker")},
+        }
+        return self._object(
+            "policy/v1", "PodDisruptionBudget", workers_name(self.cluster), "worker", spec=body
+        )
+
+    def head(self, framework: Framework, plan: ClusterPlan, machine: Machine) -> Object:
+        """A pod of its own: a head that is made again is another head, with nothing in it."""
+        name = head_name(self.cluster)
+        process = framework.head(plan, layout.head(name))
+        body = pod_spec(self.cluster, "head", plan.spec.head_tier, machine, process)
+        made = self._object("v1", "Pod", name, "head", spec={**body, "restartPolicy": "Never"})
+        made["metadata"]["annotations"] = {**made["metadata"].get("annotations", {}), **STAYS}
+        return made
+
+    def autoscaler(self, name: str, body: Object) -> Object:
+        """The HPA with this specification."""
+        return self._object("autoscaling/v2", "HorizontalPodAutoscaler", name, "worker", spec=body)
+
+    def driver(self, framework: Framework, plan: ClusterPlan, machine: Machine) -> Object:
+        """The pod of the user's program: it starts once, and its exit code stays in its status."""
+        assert self.spec.job is not None
+        head = framework.address(head_name(self.cluster), layout.PORT)
+        known = HeadInfo(address=head, dashboard="", status_url="", secret="")
+        users = {name: layout.literal(value) for name, value in self.spec.job.env.items()}
+        env = {**users, **framework.driver_env(plan, layout.worker(), known)}
+        process = ProcessSpec(argv=tuple(map(layout.literal, self.spec.job.argv)), env=env)
+        body = pod_spec(self.cluster, "driver", plan.spec.head_tier, machine, process)
+        name = driver_name(self.cluster)
+        made = self._object("v1", "Pod", name, "driver", spec={**body, "restartPolicy": "Never"})
+        made["metadata"]["annotations"] = {**made["metadata"].get("annotations", {}), **STAYS}
+        return made
+
+    def workers(self, framework: Framework, plan: ClusterPlan, machine: Machine) -> Object:
+        """A Deployment, because only a ReplicaSet lets the idlest go first (pod-deletion-cost)."""
+        process = framework.worker(plan, f"$({layout.POD_NAME})", layout.worker())
+        template = {
+            "metadata": {
+                "labels": labels(self.spec, self.cluster, "worker"),
+                "annotations": dict(MOVES),
+            },
+            "spec": pod_spec(self.cluster, "worker", plan.spec.tier, machine, process),
+        }
+        body = {
+            "replicas": plan.spec.policy.min_workers,
+            "selector": {"matchLabels": selector(self.cluster, "worker")},
+            "strategy": {"type": "Recreate"},
+            "template": template,
+        }
+        return self._object(
+            "apps/v1", "Deployment", workers_name(self.cluster), "worker", spec=body
+        )
+
+
+def autoscaler(spec: RunSpec, cluster: ClusterId, place: Place) -> Object:
+    """Step 5: the HPA of the workers.
+
+    Args:
+        spec: of the run; its policy in the HPA's words.
+        cluster: its id.
+        place: where it goes.
+
+    Returns:
+        The HPA. Its floor rises with demand, by another field manager.
+    """
+    policy, name = spec.cluster.policy, workers_name(cluster)
+    targets = {"cpu": policy.target_cpu_percent, "memory": policy.target_memory_percent}
+    body = {
+        "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": name},
+        "minReplicas": policy.min_workers,
+        "maxReplicas": policy.max_workers,
+        "metrics": [
+            _resource(metric, targets[metric]) for metric in targets if metric in policy.scale_on
+        ],
+        "behavior": {"scaleDown": {"stabilizationWindowSeconds": int(policy.scale_down_window_s)}},
+    }
+    made = _Maker(spec, cluster, place.namespace)
+    return made.autoscaler(name, body)
+
+
+def _resource(metric: str, percent: float) -> Object:
+    target = {"type": "Utilization", "averageUtilization": round(percent)}
+    return {"type": "Resource", "resource": {"name": metric, "target": target}}

@@ -1,0 +1,67 @@
+"""What the objects of a cluster are called, and the labels by which they are found."""
+
+from __future__ import annotations
+
+import re
+
+from ebbtide.infra.models.ids import ClusterId
+from ebbtide.infra.models.job import RunSpec
+
+DOMAIN = "ebbtide.dev"
+CLUSTER, RUN, ROLE, OWNER = (f"{DOMAIN}/{name}" for name in ("cluster", "run", "role", "owner"))
+FRAMEWORK, TIER = f"{DOMAIN}/framework", f"{DOMAIN}/tier"
+TAGS = f"{DOMAIN}/tags"
+"""An annotation: a run has any number of tags, and labels are for few known ones."""
+
+_LABEL_LENGTH = 63
+
+
+def head_name(cluster: ClusterId) -> str:
+    """Of the head's pod and of the Service by which the others find it."""
+    return f"{cluster}-head"
+
+
+def workers_name(cluster: ClusterId) -> str:
+    """Of the workers' Deployment."""
+    return f"{cluster}-worker"
+
+
+def driver_name(cluster: ClusterId) -> str:
+    """Of the pod of the user's program."""
+    return f"{cluster}-driver"
+
+
+def selector(cluster: ClusterId, role: str = "") -> dict[str, str]:
+    """The labels that all members of a cluster have, or all of one role."""
+    return {CLUSTER: cluster, **({ROLE: role} if role else {})}
+
+
+def labels(spec: RunSpec, cluster: ClusterId, role: str) -> dict[str, str]:
+    """The labels of one object: the recommended ones of Kubernetes, and ours.
+
+    Args:
+        spec: of the run.
+        cluster: its id.
+        role: ``head``, ``worker``, ``driver``, or ``cluster`` for what belongs to none of them.
+
+    Returns:
+        Names and values, all of them valid.
+    """
+    return {
+        "app.kubernetes.io/name": spec.cluster.framework,
+        "app.kubernetes.io/instance": cluster,
+        "app.kubernetes.io/component": role,
+        "app.kubernetes.io/part-of": "ebb",
+        "app.kubernetes.io/managed-by": "ebb",
+        CLUSTER: cluster,
+        RUN: spec.name,
+        ROLE: role,
+        FRAMEWORK: spec.cluster.framework,
+        TIER: label_value(spec.cluster.tier.name),
+        OWNER: label_value(spec.owner),
+    }
+
+
+def label_value(text: str) -> str:
+    """The nearest valid value of a label: letters, digits, ``-``, ``_`` and ``.``, 63 at most."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", text)[:_LABEL_LENGTH].strip("-_.")
