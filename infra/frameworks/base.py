@@ -37,6 +37,8 @@ class ProcessSpec:
     """What makes it a member of its cluster: stronger than anything the user has set."""
     defaults: dict[str, str] = field(default_factory=dict)
     """Only for variables that the user has not set."""
+    not_for_tasks: dict[str, str] = field(default_factory=dict)
+    """For the framework's own processes; tasks have the user's where there is one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

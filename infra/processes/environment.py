@@ -89,6 +89,21 @@ def member_environment(environ: Mapping[str, str], wanted: Mapping[str, str]) ->
     return environment
 
 
+def instead_of_the_users(environ: Mapping[str, str], ours: Mapping[str, str]) -> dict[str, str]:
+    """An environment with variables of ours, and the user's noted for ``give_back_to_tasks``.
+
+    Args:
+        environ: of a member, with the user's variables.
+        ours: what it has in their place.
+
+    Returns:
+        A new environment.
+    """
+    environment = dict(environ)
+    _hold_back(environment, ours)
+    return {**environment, **ours}
+
+
 def give_back_to_tasks(environ: MutableMapping[str, str]) -> None:
     """For a worker that has come up: what governs a Python is for the tasks and their processes.
 
@@ -101,7 +116,7 @@ def give_back_to_tasks(environ: MutableMapping[str, str]) -> None:
 
 def held_back(environ: Mapping[str, str]) -> bool:
     """Whether ``give_back_to_tasks`` would change anything."""
-    return any(f"{_USERS}{name}" in environ for name in _GOVERN_PYTHON)
+    return any(name.startswith(_USERS) and name != USER_UMASK for name in environ)
 
 
 def _hold_back(environ: MutableMapping[str, str], names: Iterable[str]) -> None:

@@ -94,7 +94,7 @@ class Ray:
         }
         argv = _argv(plan.paths.python, "head", json.dumps(settings))
         env = {**_environment(plan, at), **_KEEPS_REQUESTS}
-        return ProcessSpec(argv=argv, env=env, defaults=_scratch(plan))
+        return ProcessSpec(argv=argv, env=env, not_for_tasks=_scratch(plan))
 
     def address(self, host: str, port: int) -> str:
         """As its workers and its driver want it."""
@@ -113,7 +113,7 @@ class Ray:
         # The variable is that by which the head's answers name it.
         env = {**_environment(plan, at), "RAY_CLOUD_INSTANCE_ID": name}
         argv = _argv(plan.paths.python, "worker", json.dumps(settings))
-        return ProcessSpec(argv=argv, env=env, defaults=_scratch(plan))
+        return ProcessSpec(argv=argv, env=env, not_for_tasks=_scratch(plan))
 
     def status(self, head: HeadInfo, hosts: Mapping[str, str]) -> FrameworkStatus | None:
         """Asked over HTTP; the GCS knows the workers' names."""
@@ -159,7 +159,10 @@ def _temporary_folder(plan: ClusterPlan, name: str) -> str:
 
 
 def _scratch(plan: ClusterPlan) -> dict[str, str]:
-    """Ray's processes, and tasks, leave temporary files when they are killed: they go with it."""
+    """Ray's processes leave temporary files when they are killed: they go with the cluster.
+
+    So do those of tasks, where the user has not said where they shall be.
+    """
     return {"TMPDIR": str(plan.paths.sockets)}
 
 

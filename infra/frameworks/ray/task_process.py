@@ -1,7 +1,8 @@
-"""What a raylet starts for tasks where the user has set something for any Python (warnings).
+"""What a raylet starts for tasks where the user has set something that Ray itself must not have.
 
-Ray's agents beside it would die of it, and the node with them; so only this process is given it,
-and becomes Ray's own worker at once, which starts under it as it does on a laptop.
+Ray's agents beside it would die of PYTHONWARNINGS=error, and the node with them, and leave their
+temporary files in the user's TMPDIR when they are killed; so only this process is given it, and
+becomes Ray's own worker at once, which starts under it as it does on a laptop.
 """
 
 from __future__ import annotations

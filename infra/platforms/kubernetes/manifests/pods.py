@@ -82,13 +82,14 @@ def pod_spec(
 
 def _container(role: str, tier: HardwareTier, machine: Machine, process: ProcessSpec) -> Object:
     memory = str(tier.resources.memory_bytes)
+    variables = {**process.defaults, **process.not_for_tasks, **process.env}
     return {
         "name": role,
         "image": machine.image,
         "imagePullPolicy": machine.pull_policy,
         # ``args``, not ``command``: the image's init stays the first process.
         "args": list(process.argv),
-        "env": [*_downward(), *({"name": k, "value": v} for k, v in process.env.items())],
+        "env": [*_downward(), *({"name": k, "value": v} for k, v in variables.items())],
         "resources": {
             "requests": {"cpu": f"{tier.resources.cpu_millis}m", "memory": memory},
             # No limit of CPU: what nobody uses is free, and the HPA counts by requests.

@@ -26,6 +26,7 @@ from ebbtide.infra.platforms.local.supervisor.status import StatusReporter
 from ebbtide.infra.policy.attempts import EarlyDeaths
 from ebbtide.infra.policy.explain.known import hint_for
 from ebbtide.infra.policy.explain.telling import death, telling_line
+from ebbtide.infra.processes.environment import instead_of_the_users
 from ebbtide.infra.processes.identity import signal_quietly
 from ebbtide.infra.waiting import now_s
 
@@ -247,7 +248,8 @@ class Members:
     def _start(self, role: str, name: str, what: ProcessSpec) -> subprocess.Popen[bytes]:
         # What a task printed is in the log also when its worker is killed, as by every release.
         defaults = {"PYTHONUNBUFFERED": "1", **what.defaults}
-        environment = {**self.without_foreign({**defaults, **self._environment}), **what.env}
+        users = self.without_foreign({**defaults, **self._environment})
+        environment = {**instead_of_the_users(users, what.not_for_tasks), **what.env}
         # Relative paths in tasks mean what they mean in the program: see JobSpec.workdir.
         cwd = Path(self.plan.workdir) if role == "worker" else Path("/")
         return processes.start(self._place, role, name, what.argv, environment, cwd)
