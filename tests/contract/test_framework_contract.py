@@ -194,7 +194,8 @@ def test_program_and_tasks_see_the_same_of_what_the_user_sets(
     (ended,) = wait_until(views, 240, "the program has ended")
     folder = Settings(stand.home).run_folder(stand.attempt.spec.name) / "programs" / "sees"
     assert ended.exit_code == 0, (folder / "stderr.log").read_text()
-    driver, task = json.loads((folder / "stdout.log").read_text().splitlines()[-1])
+    printed = (folder / "stdout.log").read_text().splitlines()  # Ray prints there as well
+    driver, task = json.loads(next(line for line in printed if line.startswith("[[")))
     special = ("PYTHONPATH", SETS_ITSELF.get(framework.name))
     compared = {name: value for name, value in WANTED.items() if name not in special}
     for environment, module, _ in (driver, task):
