@@ -15,6 +15,8 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import PurePath
 
+from ebbtide.infra.waiting import wait_until
+
 NOTES = "EBB_NOTES"
 """The file that ``note`` appends to."""
 BRIDGE = "EBB_BRIDGED"
@@ -22,6 +24,8 @@ BRIDGE = "EBB_BRIDGED"
 variable of the option: an ``ebb run`` in the program would take that for itself."""
 _HOOK = "EBB_HOOK"
 """The framework whose package is waited for; see ``sitecustomize``."""
+
+_SETTLES_S = 1.0
 
 _said: set[str] = set()
 
@@ -77,12 +81,28 @@ def _note_unfinished(unfinished: Callable[[], int], wait: str, pid: int) -> None
     if os.getpid() != pid:
         return
     try:
-        count = unfinished()
+        count = _settled(unfinished)
     except Exception as error:
         note("hook-failed", what=repr(error))
         return
     if count > 0:
         note("unfinished", count=count, wait=wait)
+
+
+def _settled(unfinished: Callable[[], int]) -> int:
+    """What is left when the last answers have had a moment to arrive.
+
+    ``ray.get`` returns when the result is there, which is before the task counts as ended.
+    """
+    count = 0
+
+    def ended() -> bool:
+        nonlocal count
+        count = unfinished()
+        return count <= 0
+
+    wait_until(ended, timeout_s=_SETTLES_S)
+    return count
 
 
 def hook_environment(

@@ -167,6 +167,12 @@ def test_tasks_that_are_left_at_the_end_are_noted(
     assert [each["count"] for each in notes(place) if each["kind"] == "unfinished"] == noted
 
 
+def test_tasks_that_end_in_the_next_moment_are_not_left(place: Path) -> None:
+    code = "from ebbtide.infra.frameworks.bootstrap import note_at_exit\n"
+    python(place, code + "left = [1, 1, 0]\nnote_at_exit(lambda: left.pop(0), 'wait')")
+    assert notes(place) == []
+
+
 def test_bridging_is_told_to_the_program(place: Path) -> None:
     code = "from ebbtide.infra.frameworks.bootstrap import bridged; print(bridged())"
     assert python(place, code) == "True\n"
