@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,10 @@ def found(home_of_module: Path, tmp_path_factory: pytest.TempPathFactory) -> dic
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DASK_CONFIG", str(file))
         patch.setenv("OMP_NUM_THREADS", "4")
-        outcome = carried_out(home_of_module, run_spec("configured", small("dask", 2), PROGRAM))
+        cluster = small("dask", 2)
+        policy = replace(cluster.policy, scale_down_window_s=120)  # both stay to be asked
+        spec = run_spec("configured", replace(cluster, policy=policy), PROGRAM)
+        outcome = carried_out(home_of_module, spec)
     assert outcome.error is None, outcome.errors()
     assert outcome.run.attempt == 1
     seen: dict[str, Any] = json.loads(outcome.output())
