@@ -31,7 +31,7 @@ DRIVER = """
     task = ray.remote(at_work)
 
     def short():
-        ray.get([task.remote(0.01) for _ in range(200)])
+        ray.get([task.remote(0.01) for _ in range(60)])
 
     def actors():
         made = [ray.remote(Total).options(num_cpus=1).remote() for _ in range(3)]
@@ -147,7 +147,7 @@ def test_short_tasks_count_when_they_ended_and_are_no_backlog(ray_cluster: Situa
 
     def all_ended(now: FrameworkStatus) -> bool:
         backlogs.append(now.demand.backlog_s)
-        return now.finished == 200
+        return now.finished == 60
 
     ray_cluster.until(all_ended, "all have ended")
     ray_cluster.wait()

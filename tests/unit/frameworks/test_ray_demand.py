@@ -127,12 +127,17 @@ def backlog(*observed: Observed) -> Backlog:
 
 def test_mean_is_the_time_spent_by_the_tasks_that_ended_lately() -> None:
     assert backlog((0, 0, 1, []), (0.5, 0, 1, [])).mean_s() is None
-    assert backlog((0, 0, 2, []), (10, 4, 2, [])).mean_s() == 5.0
+    assert backlog((0, 0, 2, []), (9, 1, 2, []), (19, 5, 2, [])).mean_s() == 5.0
     assert backlog((0, 0, 1, []), (10, 1000, 1, []), (41, 1001, 1, [])).mean_s() == 31.0
 
 
+def test_start_of_the_first_tasks_processes_is_no_duration_of_tasks() -> None:
+    assert backlog((0, 0, 1, []), (6, 1, 1, [])).mean_s() is None
+    assert backlog((0, 0, 1, []), (6, 1, 1, []), (7, 101, 1, [])).mean_s() == 0.01
+
+
 def test_tasks_that_run_for_longer_than_those_before_count() -> None:
-    quick: list[Observed] = [(0.0, 0, 1.0, []), (2.0, 200, 1.0, [])]
+    quick: list[Observed] = [(0.0, 0, 1.0, []), (1.0, 1, 1.0, []), (2.0, 101, 1.0, [])]
     assert backlog(*quick).mean_s() == 0.01
     assert backlog(*quick, (7.0, 200, 1.0, [RunningTask(5.0, 1)])).mean_s() == 5.0
 
@@ -148,6 +153,7 @@ def test_backlog_is_as_long_as_the_queue_has_stood_while_no_duration_is_known() 
     assert unknown.seconds(200, 10.0) == 0.0
     assert unknown.seconds(200, 45.0) == 35.0
     unknown.observe(0, 0, 1, [])
-    unknown.observe(1, 100, 1, [])
+    unknown.observe(1, 1, 1, [])
+    unknown.observe(2, 101, 1, [])
     assert unknown.seconds(200, 46.0) == pytest.approx(2.0)
     assert unknown.seconds(0, 47.0) == 0.0

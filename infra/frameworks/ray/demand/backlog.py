@@ -33,6 +33,7 @@ class Backlog:
     """Learns how long tasks take from how many end while so many slots are busy."""
 
     def __init__(self) -> None:
+        self._ended_at_first: int | None = None
         self._samples: deque[_Sample] = deque()
         self._youngest_s = 0.0
         self._stands_since_s: float | None = None
@@ -48,12 +49,16 @@ class Backlog:
             busy_slots: how many slots run tasks now.
             running: those tasks.
         """
+        self._youngest_s = _youngest_s(running, busy_slots)
+        if self._ended_at_first is None:
+            self._ended_at_first = ended
+        if ended == self._ended_at_first:
+            return  # until the first tasks have ended, their processes start: that is no duration
         last = self._samples[-1] if self._samples else _Sample(at_s, ended, 0.0)
         spent_s = last.spent_s + busy_slots * (at_s - last.at_s)
         self._samples.append(_Sample(at_s, ended, spent_s))
         while len(self._samples) > 2 and self._samples[1].at_s <= at_s - _WINDOW_S:
             self._samples.popleft()
-        self._youngest_s = _youngest_s(running, busy_slots)
 
     def mean_s(self) -> float | None:
         """How long a slot works for one task now, in seconds; None while nothing tells.
