@@ -11,6 +11,14 @@ from dataclasses import dataclass, field
 Amounts = dict[str, float]
 """How much of each resource; one that is not named is not needed, or not offered."""
 
+TINY = 1e-6
+"""Frameworks count in floating point: 0.1 ten times shall fit in 1."""
+
+
+def fits(needs: Amounts, room: Amounts) -> bool:
+    """Whether there is room for all that is needed."""
+    return all(need <= room.get(name, 0.0) + TINY for name, need in needs.items())
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unit:

@@ -25,6 +25,9 @@ from ebbtide.infra.records.store import RunStore
 from ebbtide.infra.settings import Settings
 
 _END_BYTES = 2**16
+LOOPBACK_PAGE_HOSTS = ("localhost", "127.0.0.0/8", "::1")
+"""By which names a browser may call pages of this machine, or through a port-forward: those that
+nobody else's name server can give away."""
 _REGISTRY = {
     "local": "ebbtide.infra.platforms.local.platform:LocalPlatform",
 }

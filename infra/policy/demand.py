@@ -15,12 +15,10 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from ebbtide.infra.models.demand import Amounts, Demand, DemandFigures, Unit
+from ebbtide.infra.models.demand import TINY, Amounts, Demand, DemandFigures, Unit, fits
 from ebbtide.infra.models.resources import format_duration, format_memory
 
 CPU, MEMORY = "CPU", "memory"
-_TINY = 1e-6
-"""Frameworks count in floating point: 0.1 ten times shall fit in 1."""
 _UNIT_NAMES = {
     "placement group": "bundle",
     "barrier stage": "slot",
@@ -106,7 +104,7 @@ def fitting(problem: CannotRun, offers: Mapping[str, Amounts]) -> str:
     if problem.needs is None:
         return ""
     needs = problem.needs
-    return next((name for name, offer in offers.items() if _fits(needs, offer)), "")
+    return next((name for name, offer in offers.items() if fits(needs, offer)), "")
 
 
 def amounts_text(amounts: Amounts) -> str:
@@ -123,10 +121,10 @@ def _for_waiting(
 ) -> tuple[int, str]:
     """Room for what runs, what stands in line for too long, and what waits beside it."""
     line = _slots_for_backlog(figures, room)
-    running = math.ceil(figures.used.get(CPU, 0.0) - _TINY)
+    running = math.ceil(figures.used.get(CPU, 0.0) - TINY)
     behind = Demand(kind="task", units=(Unit(needs={CPU: 1.0}, count=max(0, line - running)),))
     if not waiting:
-        workers = math.ceil(line / room.offer[CPU] - _TINY)
+        workers = math.ceil(line / room.offer[CPU] - TINY)
         work = format_duration(figures.backlog_s)
         target = format_duration(room.target_backlog_s)
         return workers, f"demand: {figures.backlog_tasks} tasks, {work} of work, target {target}"
@@ -136,14 +134,14 @@ def _for_waiting(
 
 def _slots_for_backlog(figures: DemandFigures, room: Room) -> int:
     """So many at once that all is done within the target; one task uses one at most."""
-    slots = math.ceil(figures.backlog_s / room.target_backlog_s - _TINY)
+    slots = math.ceil(figures.backlog_s / room.target_backlog_s - TINY)
     return min(slots, figures.backlog_tasks)
 
 
 def _lump(used: Amounts, room: Room) -> list[Amounts]:
     """What is free on as few workers as could hold what is used."""
     count = max((used.get(r, 0.0) / room.offer[r] for r in room.offer if room.offer[r]), default=0)
-    whole = min(math.ceil(count - _TINY), room.max_workers)
+    whole = min(math.ceil(count - TINY), room.max_workers)
     free = [Amounts() for _ in range(whole)]
     if free:
         free[-1] = {r: have * whole - used.get(r, 0.0) for r, have in room.offer.items()}
@@ -194,7 +192,7 @@ def _fill(unit: Unit, bins: Sequence[Amounts], used: set[int], *, apart: bool) -
 
 def _how_often(needs: Amounts, free: Amounts) -> int:
     """How many units fit there; one that needs nothing fits as often as one likes."""
-    times = [int((free.get(name, 0.0) + _TINY) / need) for name, need in needs.items() if need]
+    times = [int((free.get(name, 0.0) + TINY) / need) for name, need in needs.items() if need]
     return max(0, min(times, default=sys.maxsize))
 
 
@@ -204,14 +202,10 @@ def _share(needs: Amounts, room: Room) -> float:
     )
 
 
-def _fits(needs: Amounts, free: Amounts) -> bool:
-    return all(need <= free.get(name, 0.0) + _TINY for name, need in needs.items())
-
-
 def _cannot_run(demand: Demand, room: Room) -> CannotRun | None:
     who = f"{demand.kind} {demand.label}".strip()
     for unit in demand.units:
-        if not _fits(unit.needs, room.offer):
+        if not fits(unit.needs, room.offer):
             why = (
                 f"needs {amounts_text(unit.needs)};"
                 f" a worker of tier {room.tier} offers {amounts_text(room.offer)}"

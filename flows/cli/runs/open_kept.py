@@ -26,7 +26,7 @@ from ebbtide.infra.frameworks.interpreters import package_folder
 from ebbtide.infra.frameworks.plan import MemberAddress, MemberPaths
 from ebbtide.infra.models.phases import ExitCode, Reason
 from ebbtide.infra.models.records import Run
-from ebbtide.infra.platforms.base import Login, Platform
+from ebbtide.infra.platforms.base import LOOPBACK_PAGE_HOSTS, Login, Platform
 from ebbtide.infra.presentation.kept_text import PAGE, below, kept_data, kept_table
 from ebbtide.infra.processes.environment import our_environment
 from ebbtide.infra.processes.starting import end_with_parent
@@ -36,9 +36,7 @@ from ebbtide.infra.waiting import wait_until
 _START_TIMEOUT_S = 180.0
 _END_TIMEOUT_S = 5.0
 _HEAD_FILE = "head.json"
-_HERE = MemberAddress(
-    bind="127.0.0.1", host="127.0.0.1", page_hosts=("localhost", "127.0.0.0/8", "::1")
-)
+_HERE = MemberAddress(bind="127.0.0.1", host="127.0.0.1", page_hosts=LOOPBACK_PAGE_HOSTS)
 
 
 def kept_artifacts(run: Run, platform: Platform) -> list[KeptFile]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import PurePath
 
 from ebbtide.infra.frameworks.plan import MemberAddress, MemberPaths
+from ebbtide.infra.platforms.base import LOOPBACK_PAGE_HOSTS
 
 POD_IP, POD_NAME = "POD_IP", "POD_NAME"
 """Variables of every container, from the downward API."""
@@ -27,8 +28,6 @@ ready."""
 
 _IMAGE_PYTHON = "/opt/ebb/venv/bin/python"
 _IMAGE_FRAMEWORK = PurePath("/opt/ebb/framework")
-_TUNNEL_HOSTS = ("localhost", "127.0.0.0/8", "::1")
-"""By which a browser calls the pages through a port-forward."""
 
 
 def paths() -> MemberPaths:
@@ -53,7 +52,7 @@ def head(service: str) -> MemberAddress:
         host=service,
         port=PORT,
         page_port=PAGE_PORT,
-        page_hosts=_TUNNEL_HOSTS,
+        page_hosts=LOOPBACK_PAGE_HOSTS,
         ready_port=READY_PORT,
     )
 

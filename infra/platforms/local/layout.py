@@ -15,15 +15,14 @@ from pathlib import Path
 from ebbtide.infra.files.private import write_private
 from ebbtide.infra.frameworks.interpreters import package_folder
 from ebbtide.infra.frameworks.plan import MemberAddress, MemberPaths, SecretFile
+from ebbtide.infra.platforms.base import LOOPBACK_PAGE_HOSTS
 
 _LOOPBACK = "127.0.0.1"
-_PAGE_HOSTS = ("localhost", "127.0.0.0/8", "::1")
-"""The names of this machine that nobody else's name server can give away."""
 _HOSTS_PER_BLOCK = 250
 
 ARTIFACTS = "artifacts"
 """The folder in a run's folder for ``MemberPaths.artifacts``."""
-HEAD = MemberAddress(bind=_LOOPBACK, host=_LOOPBACK, page_hosts=_PAGE_HOSTS)
+HEAD = MemberAddress(bind=_LOOPBACK, host=_LOOPBACK, page_hosts=LOOPBACK_PAGE_HOSTS)
 """On any port that is free: other clusters are on the same address."""
 DRIVER = MemberAddress(bind=_LOOPBACK, host=_LOOPBACK)
 

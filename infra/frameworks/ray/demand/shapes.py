@@ -12,11 +12,10 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from ebbtide.infra.models.demand import Amounts, Demand, Unit
+from ebbtide.infra.models.demand import TINY, Amounts, Demand, Unit, fits
 
 _GROUP = re.compile(r"(.+)_group_(?P<index>\d+_)?[0-9a-f]{36}")
 _NOT_NEEDED = ("node:", "object_store_memory", "bundle_group_")
-_ENOUGH = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,13 +93,13 @@ def used(nodes: Iterable[WorkerNode]) -> Amounts:
     held: Counter[str] = Counter()
     for node in nodes:
         held.update({k: amount - node.available.get(k, 0.0) for k, amount in node.total.items()})
-    return {name: amount for name, amount in needs_of(held).items() if amount > _ENOUGH}
+    return {name: amount for name, amount in needs_of(held).items() if amount > TINY}
 
 
 def taken_by_tasks(node: WorkerNode) -> Amounts:
     """What a node has given to tasks outside of placement groups."""
     held = {k: v - node.available.get(k, 0.0) for k, v in room_for_tasks(node).items()}
-    return {name: amount for name, amount in needs_of(held).items() if amount > _ENOUGH}
+    return {name: amount for name, amount in needs_of(held).items() if amount > TINY}
 
 
 def room_for_tasks(node: WorkerNode) -> Amounts:
@@ -173,12 +172,12 @@ def sort_pending(
         needs = {**needs, **_unmet(each.labels, nodes)}
         for name, count in Counter(of_actors).items():
             waiting.append(_demand("actor", (Unit(needs=needs, count=count),), name))
-        if tasks and not _fits(needs, offer):
+        if tasks and not fits(needs, offer):
             unit = Unit(needs=needs, count=tasks)
             waiting.append(_demand("task", (unit,), names.get(key, "")))
         elif tasks:
             line_slots += tasks * slots_of(needs, offer)
-            if not any(_fits(needs, room_for_tasks(node)) for node in nodes if not node.leaving):
+            if not any(fits(needs, room_for_tasks(node)) for node in nodes if not node.leaving):
                 unit = Unit(needs=needs)  # one gets its slot; the others stand in line for that
                 waiting.append(_demand("task", (unit,), names.get(key, "")))
     return Sorted(tuple(waiting), line_slots)
@@ -201,7 +200,3 @@ def _units(bundles: Iterable[Amounts]) -> tuple[Unit, ...]:
 def _unmet(labels: Iterable[LabelNeed], nodes: Iterable[WorkerNode]) -> Amounts:
     known = [node.labels for node in nodes]
     return {str(need): 1.0 for need in labels if known and not any(map(need.holds, known))}
-
-
-def _fits(needs: Amounts, room: Amounts) -> bool:
-    return all(amount <= room.get(name, 0.0) + _ENOUGH for name, amount in needs.items())

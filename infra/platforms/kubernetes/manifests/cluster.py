@@ -125,6 +125,12 @@ class _Maker:
             metadata["annotations"] = {TAGS: " ".join(self.spec.tags)}
         return {"apiVersion": api, "kind": kind, "metadata": metadata, **body}
 
+    def _staying_pod(self, name: str, role: str, body: Object) -> Object:
+        """A pod that starts once, and that no node autoscaler moves: with it goes the run."""
+        made = self._object("v1", "Pod", name, role, spec={**body, "restartPolicy": "Never"})
+        made["metadata"]["annotations"] = {**made["metadata"].get("annotations", {}), **STAYS}
+        return made
+
     def lease(self) -> Object:
         """The root: renewed by whoever drives the run, and unchanged when nobody does."""
         duration = {"leaseDurationSeconds": int(self.spec.lease_s)}
@@ -183,9 +189,7 @@ class _Maker:
         name = head_name(self.cluster)
         process = framework.head(plan, layout.head(name))
         body = pod_spec(self.cluster, "head", plan.spec.head_tier, machine, process)
-        made = self._object("v1", "Pod", name, "head", spec={**body, "restartPolicy": "Never"})
-        made["metadata"]["annotations"] = {**made["metadata"].get("annotations", {}), **STAYS}
-        return made
+        return self._staying_pod(name, "head", body)
 
     def autoscaler(self, name: str, body: Object) -> Object:
         """The HPA with this specification."""
@@ -201,9 +205,7 @@ class _Maker:
         process = ProcessSpec(argv=tuple(map(layout.literal, self.spec.job.argv)), env=env)
         body = pod_spec(self.cluster, "driver", plan.spec.head_tier, machine, process)
         name = driver_name(self.cluster)
-        made = self._object("v1", "Pod", name, "driver", spec={**body, "restartPolicy": "Never"})
-        made["metadata"]["annotations"] = {**made["metadata"].get("annotations", {}), **STAYS}
-        return made
+        return self._staying_pod(name, "driver", body)
 
     def workers(self, framework: Framework, plan: ClusterPlan, machine: Machine) -> Object:
         """A Deployment, because only a ReplicaSet lets the idlest go first (pod-deletion-cost)."""
