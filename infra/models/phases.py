@@ -76,6 +76,7 @@ class Reason(StrEnum):
     PROGRAM_INVALID = "MISCONFIGURATION:PROGRAM_INVALID"
     SECRET_MISSING = "MISCONFIGURATION:SECRET_MISSING"
     NO_PERMISSION = "MISCONFIGURATION:NO_PERMISSION"
+    NO_RIGHTS = "MISCONFIGURATION:NO_RIGHTS"
     PLATFORM_UNUSABLE = "MISCONFIGURATION:PLATFORM_UNUSABLE"
     LEDGER_NEWER = "MISCONFIGURATION:LEDGER_NEWER"
     RUN_UNKNOWN = "MISCONFIGURATION:RUN_UNKNOWN"
@@ -95,6 +96,8 @@ class Reason(StrEnum):
     FLOW_LOST = "INFRA:FLOW_LOST"
     STARTER_LOST = "INFRA:STARTER_LOST"
     LEDGER_UNWRITABLE = "INFRA:LEDGER_UNWRITABLE"
+    API_UNREACHABLE = "INFRA:API_UNREACHABLE"
+    NAMESPACE_GONE = "INFRA:NAMESPACE_GONE"
     EXIT_CODE = "JOB:EXIT_CODE"
     NOT_STARTED = "JOB:NOT_STARTED"
     OUT_OF_MEMORY = "JOB:OUT_OF_MEMORY"
@@ -148,6 +151,7 @@ REASONS: dict[Reason, ReasonInfo] = {
     Reason.PROGRAM_INVALID: _fixable("the program cannot be run"),
     Reason.SECRET_MISSING: _fixable("a secret is not set in this shell"),
     Reason.NO_PERMISSION: _fixable("a folder cannot be written"),
+    Reason.NO_RIGHTS: _fixable("the Kubernetes credentials do not allow it"),
     Reason.PLATFORM_UNUSABLE: _fixable("the platform cannot run anything now"),
     Reason.LEDGER_NEWER: _fixable("the ledger was written by a newer ebb"),
     Reason.RUN_UNKNOWN: _fixable("no run has this name"),
@@ -175,6 +179,8 @@ REASONS: dict[Reason, ReasonInfo] = {
     Reason.FLOW_LOST: _infra("the flow process died"),
     Reason.STARTER_LOST: _infra("the process that had started it and followed it died"),
     Reason.LEDGER_UNWRITABLE: _infra("the ledger could not be written", ExitCode.TEMPORARY),
+    Reason.API_UNREACHABLE: _infra("the Kubernetes API server did not answer", ExitCode.TEMPORARY),
+    Reason.NAMESPACE_GONE: _infra("the namespace was deleted"),
     Reason.EXIT_CODE: ReasonInfo(Phase.FAILED, "the program failed", 1, 1.0),
     Reason.NOT_STARTED: _fixable("the program could not be started"),
     Reason.OUT_OF_MEMORY: ReasonInfo(Phase.FAILED, "a process ran out of memory", 1, 1.0),

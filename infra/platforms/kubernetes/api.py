@@ -1,0 +1,394 @@
+"""The objects of one namespace, as the rest of this package asks the API server for them.
+
+Objects are JSON as the server spells it; a watch so costs a third of what the official client's
+typed models cost (0.31 ms an event, not 1.04). Safe for several threads.
+Does not belong here: which objects, and what an answer means.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import urllib3
+
+from ebbtide.infra.platforms.kubernetes.api_error import GONE, NOT_FOUND, ApiError, from_answer
+from ebbtide.infra.platforms.kubernetes.client import (
+    ANSWER_S,
+    CONNECT_S,
+    Access,
+    Connection,
+    Exec,
+    Request,
+    pieces,
+)
+from ebbtide.infra.platforms.kubernetes.kinds import ACCESS_REVIEW, POD, Kind, Object, kind_of
+from ebbtide.infra.waiting import now_s, pause
+
+MANAGER = "ebb"
+"""Field manager of everything that is declared."""
+SIZES = "ebb-sizes"
+"""Field manager of what changes while a cluster lives: replicas, the HPA's floor. Another one, or
+declaring again would set it back (tried)."""
+
+PATIENCE_S = 10.0
+"""For how long a question that failed in passing is asked again."""
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.1, 2.0
+_LIST_LIMIT = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """All objects that match, and the version from which a watch goes on."""
+
+    items: list[Object]
+    version: str
+
+
+class Api:
+    """One API server and one namespace of it."""
+
+    def __init__(self, access: Access):
+        """Read the credentials; nothing is asked yet.
+
+        Raises:
+            ConfigurationError: PLATFORM_UNUSABLE, there are no credentials, or not of this context.
+        """
+        self._connection = Connection(access)
+        self.namespace = self._connection.namespace
+
+    @property
+    def server(self) -> str:
+        """The server's URL."""
+        return self._connection.server
+
+    @property
+    def asked(self) -> int:
+        """How many requests have been sent, for tests and benchmarks that count them."""
+        return self._connection.asked
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._connection.close()
+
+    def run(self, pod: str, container: str, argv: Sequence[str]) -> Exec:
+        """Start a command in a container that runs, with stdin, stdout and stderr.
+
+        Raises:
+            ApiError: it cannot be started.
+        """
+        return self._connection.run(pod, container, argv)
+
+    def connect(self, pod: str, port: int) -> Any:
+        """Open a connection to a port of a pod, through the API server.
+
+        Returns:
+            A socket; closing it ends the connection.
+
+        Raises:
+            ApiError: there is no such pod, or it does not run.
+        """
+        return self._connection.connect(pod, port)
+
+    def ask(self, request: Request, *, patience_s: float = PATIENCE_S) -> Any:
+        """Send one question and return the answer's JSON.
+
+        A question that fails in passing (no answer, 429, 5xx) is asked again, with growing pauses
+        or as the server says; everything asked here may be asked twice.
+
+        Args:
+            request: what is asked.
+            patience_s: for how long it is asked again, in seconds.
+
+        Returns:
+            The answer; text when it is no JSON.
+
+        Raises:
+            ApiError: it was refused, or there was no answer in time.
+        """
+        until, wait_s = now_s() + patience_s, 0.0
+        while True:
+            try:
+                return _read(self._connection.send(request))
+            except ApiError as error:
+                wait_s = min(_LONGEST_PAUSE_S, wait_s * 2 or _FIRST_PAUSE_S)
+                wait_s = max(wait_s, min(error.retry_after_s or 0.0, patience_s))
+                if not error.passing or now_s() + wait_s > until:
+                    raise
+            pause(wait_s)
+
+    def get(self, kind: Kind, name: str) -> Object | None:
+        """Return one object; None when there is none of this name."""
+        try:
+            found: Object = self.ask(Request(path=kind.path(self.namespace, name)))
+        except ApiError as error:
+            if error.status == NOT_FOUND:
+                return None
+            raise
+        return found
+
+    def list(self, kind: Kind, labels: Mapping[str, str] | None = None, fields: str = "") -> Listed:
+        """Return all objects with these labels.
+
+        Args:
+            kind: of the objects.
+            labels: name and value each; a value of ``*``: the label is there.
+            fields: a field selector, such as ``involvedObject.name=x``.
+
+        Returns:
+            The objects, with ``kind`` and ``apiVersion`` filled in.
+        """
+        items: list[Object] = []
+        query: dict[str, Any] = {**_selectors(labels, fields), "limit": _LIST_LIMIT}
+        while True:
+            page = self.ask(Request(path=kind.path(self.namespace), query=query))
+            items += [{"apiVersion": kind.api, "kind": kind.name, **item} for item in page["items"]]
+            more = page["metadata"].get("continue")
+            if not more:
+                return Listed(items, str(page["metadata"].get("resourceVersion", "")))
+            query["continue"] = more
+
+    def create(self, thing: Object) -> Object:
+        """Make an object.
+
+        Raises:
+            ApiError: ``exists``: there is one of this name.
+        """
+        path = kind_of(thing).path(self.namespace)
+        query = {"fieldManager": MANAGER}
+        made: Object = self.ask(Request(method="POST", path=path, query=query, body=thing))
+        return made
+
+    def apply(self, thing: Object, manager: str = MANAGER) -> Object:
+        """Make an object, or make it what it should be: server-side apply.
+
+        Args:
+            thing: what this manager wants of it; fields that it wanted before and does not any more
+                are removed.
+            manager: whose wishes these are.
+
+        Returns:
+            The object.
+        """
+        path = kind_of(thing).path(self.namespace, thing["metadata"]["name"])
+        query = {"fieldManager": manager, "force": "true"}
+        body, content = json.dumps(thing).encode(), "application/apply-patch+yaml"
+        made: Object = self.ask(
+            Request(method="PATCH", path=path, query=query, body=body, content_type=content)
+        )
+        return made
+
+    def replace(self, thing: Object) -> Object:
+        """Write an object back, if nobody has changed it since it was read.
+
+        Raises:
+            ApiError: ``conflict``: somebody has.
+        """
+        path = kind_of(thing).path(self.namespace, thing["metadata"]["name"])
+        query = {"fieldManager": MANAGER}
+        made: Object = self.ask(Request(method="PUT", path=path, query=query, body=thing))
+        return made
+
+    def merge(
+        self, kind: Kind, name: str, change: Object, *, part: str = "", manager: str = SIZES
+    ) -> Object | None:
+        """Change some fields of an object, and leave the others.
+
+        Args:
+            kind: of the object.
+            name: of the object.
+            change: the fields; None removes one. With ``metadata.resourceVersion`` it fails with a
+                conflict when somebody was quicker.
+            part: such as ``scale``.
+            manager: whose change it is.
+
+        Returns:
+            The object; None when there is none of this name.
+        """
+        path = kind.path(self.namespace, name, part)
+        query, content = {"fieldManager": manager}, "application/merge-patch+json"
+        try:
+            made: Object = self.ask(
+                Request(method="PATCH", path=path, query=query, body=change, content_type=content)
+            )
+        except ApiError as error:
+            if error.status == NOT_FOUND:
+                return None
+            raise
+        return made
+
+    def delete(
+        self,
+        kind: Kind,
+        name: str = "",
+        *,
+        labels: Mapping[str, str] | None = None,
+        grace_s: int | None = None,
+        propagation: str = "",
+        uid: str = "",
+    ) -> bool:
+        """Delete one object, or all with these labels.
+
+        Args:
+            kind: of the objects.
+            name: of one; empty: all with the labels.
+            labels: of all; needed without a name.
+            grace_s: seconds that pods have to end; None: their own. Never 0: the object would go
+                while the process runs on.
+            propagation: ``Background``, ``Foreground`` or ``Orphan``; empty: the kind's own.
+            uid: delete it only if it is this very object.
+
+        Returns:
+            Whether there was anything of this name; always True without one.
+        """
+        if not name and not labels:
+            raise ValueError("all objects of a namespace are never deleted")
+        options: Object = {"apiVersion": "v1", "kind": "DeleteOptions"}
+        if grace_s is not None:
+            options["gracePeriodSeconds"] = grace_s
+        if propagation:
+            options["propagationPolicy"] = propagation
+        if uid:
+            options["preconditions"] = {"uid": uid}
+        path = kind.path(self.namespace, name)
+        try:
+            self.ask(
+                Request(method="DELETE", path=path, query=_selectors(labels, ""), body=options)
+            )
+        except ApiError as error:
+            if error.status == NOT_FOUND:
+                return False
+            raise
+        return True
+
+    def watch(
+        self,
+        kind: Kind,
+        version: str,
+        *,
+        labels: Mapping[str, str] | None = None,
+        fields: str = "",
+        timeout_s: float = 60.0,
+    ) -> Iterator[tuple[str, Object]]:
+        """Yield changes from a version on, until the time is up or the connection ends.
+
+        Args:
+            kind: of the objects.
+            version: that of a list, or of the last change.
+            labels: as for ``list``.
+            fields: as for ``list``.
+            timeout_s: for how long at most.
+
+        Yields:
+            ``ADDED``, ``MODIFIED``, ``DELETED`` or ``BOOKMARK`` and the object.
+
+        Raises:
+            ApiError: status 410: the version is too old; list again. Others: as for ``ask``.
+        """
+        query = {
+            **_selectors(labels, fields),
+            "watch": "true",
+            "resourceVersion": version,
+            "allowWatchBookmarks": "true",
+            "timeoutSeconds": max(1, round(timeout_s)),
+        }
+        path = kind.path(self.namespace)
+        for line in self._lines(path, query, timeout_s + CONNECT_S):
+            told = json.loads(line)
+            if told["type"] == "ERROR":
+                status = told["object"]
+                code = int(status.get("code") or GONE)
+                raise from_answer(f"WATCH {path}", code, json.dumps(status).encode(), {})
+            yield told["type"], {"apiVersion": kind.api, "kind": kind.name, **told["object"]}
+
+    def logs(
+        self,
+        pod: str,
+        container: str,
+        *,
+        tail_bytes: int | None = None,
+        follow: bool = False,
+        timeout_s: float = ANSWER_S,
+    ) -> Iterator[bytes]:
+        """Yield what a container has printed, piece by piece.
+
+        Args:
+            pod: its name.
+            container: its name in the pod.
+            tail_bytes: at most so many bytes of the end; None: all that its kubelet has.
+            follow: whether to go on until it ends.
+            timeout_s: between two pieces at most.
+
+        Yields:
+            Bytes as they come.
+
+        Raises:
+            ApiError: there is no such pod, it has not begun, or its kubelet does not answer.
+        """
+        query: dict[str, Any] = {"container": container}
+        if follow:
+            query["follow"] = "true"
+        path = POD.path(self.namespace, pod, "log")
+        request = Request(path=path, query=query)
+        answer = self._connection.send(request, timeout_s=timeout_s, whole=False)
+        kept = b""
+        for piece in pieces(answer, path):
+            if tail_bytes is None:
+                yield piece
+            else:
+                kept = (kept + piece)[-tail_bytes:]
+        if kept:
+            yield kept
+
+    def may(self, verb: str, kind: Kind, part: str = "") -> bool:
+        """Whether these credentials allow something in this namespace.
+
+        Args:
+            verb: such as ``create``.
+            kind: of what.
+            part: such as ``exec``.
+
+        Returns:
+            What the server says of itself.
+        """
+        attributes = {
+            "namespace": self.namespace if kind.namespaced else "",
+            "verb": verb,
+            "group": kind.group,
+            "resource": kind.plural,
+            "subresource": part,
+        }
+        review = {
+            "apiVersion": ACCESS_REVIEW.api,
+            "kind": ACCESS_REVIEW.name,
+            "spec": {"resourceAttributes": attributes},
+        }
+        told = self.ask(Request(method="POST", path=ACCESS_REVIEW.path(""), body=review))
+        return bool(told["status"].get("allowed"))
+
+    def _lines(self, path: str, query: Mapping[str, Any], timeout_s: float) -> Iterator[bytes]:
+        request = Request(path=path, query=query)
+        answer = self._connection.send(request, timeout_s=timeout_s, whole=False)
+        rest = b""
+        for piece in pieces(answer, path):
+            *lines, rest = (rest + piece).split(b"\n")
+            yield from filter(None, lines)
+
+
+def _selectors(labels: Mapping[str, str] | None, fields: str) -> dict[str, Any]:
+    query = {}
+    if labels:
+        words = (name if value == "*" else f"{name}={value}" for name, value in labels.items())
+        query["labelSelector"] = ",".join(words)
+    if fields:
+        query["fieldSelector"] = fields
+    return query
+
+
+def _read(answer: urllib3.BaseHTTPResponse) -> Any:
+    try:
+        return json.loads(answer.data)
+    except ValueError:
+        return answer.data.decode(errors="replace")

@@ -1,0 +1,274 @@
+"""Requests to one API server: the one module that imports the official client.
+
+It is used for what it does well: kubeconfig and in-cluster credentials that renew themselves, TLS,
+exec and port-forward. Safe for several threads. Does not belong here: objects (``api``).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import urlencode
+
+import urllib3
+from kubernetes import client, config
+from kubernetes.stream import portforward, stream
+from kubernetes.stream.ws_client import WSClient
+
+from ebbtide.infra.errors import ConfigurationError, Problem
+from ebbtide.infra.models.phases import Reason
+from ebbtide.infra.platforms.kubernetes.api_error import ApiError, from_answer
+
+ANSWER_S = 30.0
+"""How long an answer may take, in seconds."""
+CONNECT_S = 5.0
+_POOL_SIZE = 16
+_CHUNK_BYTES = 2**16
+_DEFAULT_NAMESPACE = "default"
+_NAMESPACE_FILE = "/var/run/secrets/kubernetes.io/serviceaccount/namespace"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Access:
+    """How a Kubernetes cluster is reached: kubectl's rules, and in a pod that pod's account."""
+
+    context: str = ""
+    """Of the kubeconfig; empty: its current one, or the pod's own account where there is none."""
+    namespace: str = ""
+    """Empty: the context's, or the pod's own."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """One question to the API server."""
+
+    method: str = "GET"
+    path: str
+    """From the server's root."""
+    query: Mapping[str, Any] = field(default_factory=dict)
+    body: object = None
+    """Bytes, or what is sent as JSON; None: nothing."""
+    content_type: str = "application/json"
+    """Of the body."""
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.path}"
+
+
+class Connection:
+    """One API server, with credentials."""
+
+    def __init__(self, access: Access):
+        """Read the credentials; nothing is asked yet.
+
+        Raises:
+            ConfigurationError: PLATFORM_UNUSABLE, there are no credentials, or not of this context.
+        """
+        settings, namespace = _credentials(access)
+        settings.connection_pool_maxsize = _POOL_SIZE
+        settings.retries = urllib3.Retry(0)
+        self._settings = settings
+        self._client = client.ApiClient(settings)
+        self._http: urllib3.PoolManager = self._client.rest_client.pool_manager
+        self.namespace = namespace
+        self.asked = 0
+        """How many requests have been sent, for tests and benchmarks that count them."""
+
+    @property
+    def server(self) -> str:
+        """The server's URL."""
+        return str(self._settings.host)
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._http.clear()
+
+    def send(
+        self, request: Request, *, timeout_s: float = ANSWER_S, whole: bool = True
+    ) -> urllib3.BaseHTTPResponse:
+        """Send one request, once.
+
+        Args:
+            request: what is asked.
+            timeout_s: until it answers, and between two pieces of the answer, in seconds.
+            whole: whether to read the answer at once; else see ``pieces``.
+
+        Returns:
+            The answer.
+
+        Raises:
+            ApiError: it was refused, or there was none.
+        """
+        headers, body = {"Accept": "application/json"}, request.body
+        if body is not None:
+            headers["Content-Type"] = request.content_type
+        data = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
+        auth = ["BearerToken"]
+        self._client.update_params_for_auth(headers, [], auth, request.path, request.method, None)
+        query = f"?{urlencode(request.query)}" if request.query else ""
+        self.asked += 1
+        try:
+            answer = self._http.request(
+                request.method,
+                f"{self.server}{request.path}{query}",
+                body=data,
+                headers=headers,
+                preload_content=whole,
+                timeout=urllib3.Timeout(connect=CONNECT_S, read=timeout_s),
+                retries=False,
+            )
+        except urllib3.exceptions.HTTPError as error:
+            raise ApiError(0, type(error).__name__, _words(error), asked=str(request)) from error
+        if answer.status >= HTTPStatus.BAD_REQUEST:
+            raise from_answer(str(request), answer.status, answer.data, answer.headers)
+        return answer
+
+    def run(self, pod: str, container: str, argv: Sequence[str]) -> Exec:
+        """Start a command in a container that runs, with stdin, stdout and stderr.
+
+        Raises:
+            ApiError: it cannot be started.
+        """
+        asked = f"exec in {pod}"
+        with _translated(asked):
+            socket = stream(
+                client.CoreV1Api(client.ApiClient(self._settings)).connect_get_namespaced_pod_exec,
+                pod,
+                self.namespace,
+                container=container,
+                command=list(argv),
+                stdin=True,
+                stdout=True,
+                stderr=True,
+                tty=False,
+                binary=True,
+                _preload_content=False,
+            )
+        self.asked += 1
+        return Exec(socket, asked)
+
+    def connect(self, pod: str, port: int) -> Any:
+        """Open a connection to a port of a pod, through the API server.
+
+        Returns:
+            A socket; closing it ends the connection.
+
+        Raises:
+            ApiError: there is no such pod, or it does not run.
+        """
+        with _translated(f"port-forward to {pod}"):
+            core = client.CoreV1Api(client.ApiClient(self._settings))
+            forward = portforward(
+                core.connect_get_namespaced_pod_portforward, pod, self.namespace, ports=str(port)
+            )
+        self.asked += 1
+        return forward.socket(port)
+
+
+class Exec:
+    """A command that runs in a container; a context manager that ends the connection."""
+
+    def __init__(self, socket: WSClient, asked: str):
+        self._socket, self._asked = socket, asked
+
+    def __enter__(self) -> Exec:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._socket.close()
+
+    def write(self, data: bytes) -> None:
+        """Send to its stdin. There is no end of it: say a length first."""
+        with _translated(self._asked):
+            for start in range(0, len(data), _CHUNK_BYTES):
+                self._socket.write_stdin(data[start : start + _CHUNK_BYTES])
+
+    def read(self, timeout_s: float) -> bytes | None:
+        """Return what it has printed; empty when nothing has come in time, None when it ended.
+
+        Raises:
+            ApiError: the connection was lost.
+        """
+        with _translated(self._asked):
+            found: bytes = self._socket.read_stdout(timeout=timeout_s)
+            if not found and not self._socket.is_open():
+                return None
+            return found or b""
+
+    @property
+    def code(self) -> int | None:
+        """Its exit code; None when it is not known: it runs, or the connection was lost."""
+        code: int | None = self._socket.returncode
+        return code
+
+    @property
+    def errors(self) -> str:
+        """What it has printed to stderr since this was last asked."""
+        return bytes(self._socket.read_stderr(timeout=0) or b"").decode(errors="replace")
+
+
+def _credentials(access: Access) -> tuple[client.Configuration, str]:
+    """The settings of a context and its namespace."""
+    settings = type.__call__(client.Configuration)
+    in_pod = "KUBERNETES_SERVICE_HOST" in os.environ and os.path.exists(_NAMESPACE_FILE)
+    try:
+        if in_pod and not access.context and not os.environ.get("KUBECONFIG"):
+            config.load_incluster_config(settings)
+            own = open(_NAMESPACE_FILE).read().strip()  # noqa: SIM115
+        else:
+            config.load_kube_config(
+                context=access.context or None, client_configuration=settings, persist_config=False
+            )
+            own = _namespace_of(access.context)
+    except config.ConfigException as error:
+        summary = f"there is no way to a Kubernetes cluster: {error}"
+        hint = "kubectl config get-contexts lists contexts; --context names one, KUBECONFIG a file"
+        raise ConfigurationError([Problem(Reason.PLATFORM_UNUSABLE, summary, hint)]) from error
+    return settings, access.namespace or own or _DEFAULT_NAMESPACE
+
+
+def _namespace_of(context: str) -> str:
+    contexts, current = config.list_kube_config_contexts()
+    named = {each["name"]: each for each in contexts}
+    found = named.get(context) or current or {}
+    return str(found.get("context", {}).get("namespace") or "")
+
+
+def pieces(answer: urllib3.BaseHTTPResponse, path: str) -> Iterator[bytes]:
+    """Yield an answer as it comes, and close it.
+
+    Raises:
+        ApiError: the connection was lost.
+    """
+    try:
+        while piece := answer.read1(_CHUNK_BYTES):
+            yield piece
+    except urllib3.exceptions.HTTPError as error:
+        raise ApiError(0, type(error).__name__, _words(error), asked=f"GET {path}") from error
+    finally:
+        answer.close()
+        answer.release_conn()
+
+
+@contextlib.contextmanager
+def _translated(asked: str) -> Iterator[None]:
+    """Errors of the official client as ours."""
+    try:
+        yield
+    except client.ApiException as error:
+        body = (error.body or str(error.reason)).encode() if not error.body else error.body
+        body = body if isinstance(body, bytes) else str(body).encode()
+        raise from_answer(asked, error.status or 0, body, {}) from error
+    except (OSError, urllib3.exceptions.HTTPError) as error:
+        raise ApiError(0, type(error).__name__, _words(error), asked=asked) from error
+
+
+def _words(error: BaseException) -> str:
+    """The innermost cause: the outer ones name our own objects."""
+    inner = getattr(error, "reason", None) or error
+    return str(inner).rpartition(": ")[2] or type(error).__name__
