@@ -12,6 +12,8 @@ CLUSTER, RUN, ROLE, OWNER = (f"{DOMAIN}/{name}" for name in ("cluster", "run", "
 FRAMEWORK, TIER = f"{DOMAIN}/framework", f"{DOMAIN}/tier"
 TAGS = f"{DOMAIN}/tags"
 """An annotation: a run has any number of tags, and labels are for few known ones."""
+PACKAGE = f"{DOMAIN}/package"
+"""An annotation of the Lease: the digest of the code that was sent for its cluster."""
 
 _LABEL_LENGTH = 63
 
