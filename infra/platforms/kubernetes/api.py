@@ -76,6 +76,14 @@ class Api:
     def run(self, pod: str, container: str, argv: Sequence[str]) -> Exec:
         """Start a command in a container that runs, with stdin, stdout and stderr.
 
+        Args:
+            pod: its name.
+            container: its name in the pod.
+            argv: the command and its arguments.
+
+        Returns:
+            The command that runs.
+
         Raises:
             ApiError: it cannot be started.
         """
@@ -380,8 +388,8 @@ class Api:
 def _selectors(labels: Mapping[str, str] | None, fields: str) -> dict[str, Any]:
     query = {}
     if labels:
-        words = (name if value == "*" else f"{name}={value}" for name, value in labels.items())
-        query["labelSelector"] = ",".join(words)
+        parts = (name if value == "*" else f"{name}={value}" for name, value in labels.items())
+        query["labelSelector"] = ",".join(parts)
     if fields:
         query["fieldSelector"] = fields
     return query
