@@ -137,7 +137,7 @@ def test_a_refusal_says_which_rights_to_look_for(here: Api, api: client.ApiClien
 
 
 def test_a_server_that_is_not_there_is_unreachable_after_its_patience(here: Api) -> None:
-    here._connection._settings.host = "https://127.0.0.1:1"
+    here._settings.host = "https://127.0.0.1:1"
     with pytest.raises(ApiError) as refused:
         here.ask(Request(path="/version"), patience_s=0.5)
     assert refused.value.unreachable
