@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
-
 import pytest
 from kubernetes import client
 
@@ -15,18 +12,8 @@ from ebbtide.infra.platforms.kubernetes.client import Access, Request
 from ebbtide.infra.platforms.kubernetes.kinds import CONFIG_MAP, DEPLOYMENT, POD, SECRET, Object
 from tests.helpers import wait_until
 from tests.kubernetes import workloads
-from tests.kubernetes.workloads import OWN_CLUSTER
 
 LABELS = {"app": "x"}
-
-
-@pytest.fixture
-def here(request: pytest.FixtureRequest, space: str) -> Iterator[Api]:
-    """A namespace of the test's own."""
-    file = os.environ.get(OWN_CLUSTER) or str(request.getfixturevalue("lab").kubeconfig)
-    api = Api(Access(kubeconfig=file, namespace=space))
-    yield api
-    api.close()
 
 
 def config_map(name: str = "one", **data: str) -> Object:
