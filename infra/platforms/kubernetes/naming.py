@@ -12,6 +12,9 @@ CLUSTER, RUN, ROLE, OWNER = (f"{DOMAIN}/{name}" for name in ("cluster", "run", "
 FRAMEWORK, TIER = f"{DOMAIN}/framework", f"{DOMAIN}/tier"
 TAGS = f"{DOMAIN}/tags"
 """An annotation: a run has any number of tags, and labels are for few known ones."""
+RELEASING = f"{DOMAIN}/releasing"
+"""An annotation of the Lease: why it is being given back; ``ok`` when all went well. What ends from
+then on ends by that."""
 
 _LABEL_LENGTH = 63
 
