@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from ebbtide.flows.cli.arguments import add_place
 from ebbtide.flows.cli.output import Parser, print_json, say, show
 from ebbtide.flows.events import outbox
 from ebbtide.flows.events.prefect_events import failed_actions
@@ -47,7 +48,9 @@ class Finding:
 
 def main(args: list[str]) -> int:
     """Check this machine."""
-    options = Parser("doctor", _DESCRIPTION).take(args)
+    parser = Parser("doctor", _DESCRIPTION)
+    add_place(parser)
+    options = parser.take(args)
     findings = [finding for check in CHECKS for finding in check()]
     if options.json:
         keys = ("check", "state", "detail", "fix")
