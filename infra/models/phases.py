@@ -98,6 +98,7 @@ class Reason(StrEnum):
     LEDGER_UNWRITABLE = "INFRA:LEDGER_UNWRITABLE"
     API_UNREACHABLE = "INFRA:API_UNREACHABLE"
     NAMESPACE_GONE = "INFRA:NAMESPACE_GONE"
+    CLUSTER_DELETED = "INFRA:CLUSTER_DELETED"
     EXIT_CODE = "JOB:EXIT_CODE"
     NOT_STARTED = "JOB:NOT_STARTED"
     OUT_OF_MEMORY = "JOB:OUT_OF_MEMORY"
@@ -181,6 +182,7 @@ REASONS: dict[Reason, ReasonInfo] = {
     Reason.LEDGER_UNWRITABLE: _infra("the ledger could not be written", ExitCode.TEMPORARY),
     Reason.API_UNREACHABLE: _infra("the Kubernetes API server did not answer", ExitCode.TEMPORARY),
     Reason.NAMESPACE_GONE: _infra("the namespace was deleted"),
+    Reason.CLUSTER_DELETED: _infra("somebody deleted the cluster"),
     Reason.EXIT_CODE: ReasonInfo(Phase.FAILED, "the program failed", 1, 1.0),
     Reason.NOT_STARTED: _fixable("the program could not be started"),
     Reason.OUT_OF_MEMORY: ReasonInfo(Phase.FAILED, "a process ran out of memory", 1, 1.0),

@@ -34,6 +34,11 @@ def driver_name(cluster: ClusterId) -> str:
     return f"{cluster}-driver"
 
 
+def program_name(cluster: ClusterId, program: str) -> str:
+    """Of the pod of one more program on a held cluster."""
+    return f"{cluster}-program-{program}"
+
+
 def selector(cluster: ClusterId, role: str = "") -> dict[str, str]:
     """The labels that all members of a cluster have, or all of one role."""
     return {CLUSTER: cluster, **({ROLE: role} if role else {})}

@@ -6,14 +6,15 @@ while it lives is done by a tender, a thread of the process that renews the Leas
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from functools import cached_property
 from pathlib import Path
 
-from ebbtide.infra.errors import Problem, ProvisioningError
+from ebbtide.infra.errors import Problem
 from ebbtide.infra.files.kept import KeptFile
 from ebbtide.infra.files.private import private_folder, write_private
 from ebbtide.infra.files.tails import Tail
@@ -23,17 +24,22 @@ from ebbtide.infra.models.hardware import Node, NodePool
 from ebbtide.infra.models.ids import ClusterId, RunName
 from ebbtide.infra.models.job import JobSpec, RunSpec
 from ebbtide.infra.models.orders import Autoscale, Release, StartJob, StartProgram, StopProgram
-from ebbtide.infra.models.phases import Reason, Step
-from ebbtide.infra.models.records import RunLimits
+from ebbtide.infra.models.phases import Phase, Reason, Step
+from ebbtide.infra.models.records import Event, EventKind, RunLimits
 from ebbtide.infra.platforms.base import HeldResource, Login
 from ebbtide.infra.platforms.kubernetes import declaring, holdings, releasing
 from ebbtide.infra.platforms.kubernetes.api import Api
-from ebbtide.infra.platforms.kubernetes.api_error import translated
+from ebbtide.infra.platforms.kubernetes.api_error import ApiError, as_ebb_error, translated
 from ebbtide.infra.platforms.kubernetes.blueprint import Blueprint
 from ebbtide.infra.platforms.kubernetes.connections import connected
-from ebbtide.infra.platforms.kubernetes.kinds import LEASE, SECRET
-from ebbtide.infra.platforms.kubernetes.looking import Looking
-from ebbtide.infra.platforms.kubernetes.tending.tenders import tender_of, tended
+from ebbtide.infra.platforms.kubernetes.kinds import LEASE, SECRET, Object
+from ebbtide.infra.platforms.kubernetes.looking import Looking, judged
+from ebbtide.infra.platforms.kubernetes.naming import program_name
+from ebbtide.infra.platforms.kubernetes.nodes import nodes_of
+from ebbtide.infra.platforms.kubernetes.packaging import packed
+from ebbtide.infra.platforms.kubernetes.problems import problems_of
+from ebbtide.infra.platforms.kubernetes.tearing_down import TearDown, tear_down
+from ebbtide.infra.platforms.kubernetes.tending.tenders import tended, tender_of
 from ebbtide.infra.platforms.run_folder import ARTIFACTS, OUTPUT, kept_files, log_files
 from ebbtide.infra.records.opening import open_store
 from ebbtide.infra.records.store import RunStore
@@ -53,7 +59,7 @@ class KubernetesPlatform:
     @cached_property
     def api(self) -> Api:
         """The namespace; read from the credentials when it is first needed."""
-        return connected(access_of(self.settings))
+        return connected(self.settings)
 
     @cached_property
     def _looking(self) -> Looking:
@@ -62,8 +68,9 @@ class KubernetesPlatform:
     def problems(
         self, spec: RunSpec | None = None, environ: Mapping[str, str] = os.environ
     ) -> list[Problem]:
-        """No way to the API server; a program that cannot be shipped."""
-        return [*server_problems(self.api), *(spec_problems(spec, environ) if spec else [])]
+        """No way to the API server; a program that cannot be sent to a pod."""
+        del environ
+        return problems_of(self.settings, spec)
 
     def cluster_id(self, run: RunName, attempt: int) -> ClusterId:
         """Such as ``copper-heron-1``: a retry of the same attempt finds what is there."""
@@ -81,9 +88,17 @@ class KubernetesPlatform:
             limits=RunLimits.of(spec.cluster),
         )
         private_folder(self.settings.home, "runs", spec.name, OUTPUT)
-        blueprint = Blueprint.of(spec, cluster, self.api.namespace, self.settings)
-        with translated("declare the cluster"):
-            declaring.declare(self.api, blueprint.lease(), blueprint.members())
+        package = packed(self.settings, spec)
+        digest = package.digest if package is not None else ""
+        blueprint = Blueprint.of(spec, cluster, self.api.namespace, digest)
+        try:
+            new = declaring.declare(self.api, blueprint.objects())
+        except ApiError as failure:
+            with contextlib.suppress(ApiError):
+                releasing.release(self.api, cluster)
+            raise as_ebb_error(failure, doing="declare the cluster") from failure
+        if new:
+            self._tell_requested(spec, cluster)
         return cluster
 
     def clusters(self, run: RunName) -> tuple[ClusterId, ...]:
@@ -120,7 +135,7 @@ class KubernetesPlatform:
         """Delete its pod, which gets SIGTERM first."""
         self.store.order(cluster, StopProgram(name=name))
         with translated("stop the program"):
-            releasing.end_program(self.api, cluster, name)
+            releasing.end_program(self.api, program_name(cluster, name))
 
     def repeat(self, cluster: ClusterId, step: Step) -> None:
         """Delete the pods that failed, and make them again."""
@@ -129,7 +144,7 @@ class KubernetesPlatform:
             return
         with translated(f"repeat {step}"):
             releasing.delete_failed(self.api, cluster)
-            declaring.declare(self.api, blueprint.lease(), blueprint.members())
+            declaring.declare(self.api, blueprint.objects())
 
     def release(self, cluster: ClusterId, reason: Reason | None, *, at_once: bool = False) -> None:
         """Bring back what the program left, delete everything, and record it when it is gone."""
@@ -138,13 +153,9 @@ class KubernetesPlatform:
             return
         self.store.order(cluster, Release(reason=reason, at_once=at_once, at=wall_s()))
         tender = tender_of(cluster)
-        if tender is not None:
-            tender.release(reason, at_once=at_once)
-            return
-        with translated("release the cluster"):
-            gone = releasing.release(self.api, cluster, reason, at_once=at_once)
-        if gone:
-            self.store.mark_released(cluster, by="flow", reason=reason)
+        collect = tender.collect if tender is not None else None
+        how = TearDown(reason=reason, by="flow", at_once=at_once, collect=collect)
+        tear_down(self.api, self.store, known, how)
 
     def observe(self, cluster: ClusterId) -> ClusterView | None:
         """What the API server has of it; after its release, what was recorded last."""
@@ -167,9 +178,10 @@ class KubernetesPlatform:
     def login(self, cluster: ClusterId) -> Login | None:
         """From the cluster's Secret; a copy for the browser is kept in a private folder here."""
         with translated("read the cluster's secret"):
-            password = secret_of(self.api, cluster)
-        if password is None:
+            secret = self.api.get(SECRET, cluster)
+        if secret is None or self._plain(cluster):
             return None
+        password = base64.b64decode(secret["data"][door.SECRET_FILE]).decode()
         folder = private_folder(self.settings.home, "clusters", cluster)
         file = folder / door.SECRET_FILE
         write_private(file, password)
@@ -196,7 +208,7 @@ class KubernetesPlatform:
                 for lease in holdings.found(self.api, None, (LEASE,))
             }
             present = {held.cluster for held in holdings.held(self.api, None, wall_s())}
-        lost = {cluster for cluster in leased if self._looking.judge(cluster, leased[cluster])}
+        lost = {cluster for cluster in leased if judged(leased[cluster])}
         return tuple(sorted(lost | (present - leased.keys())))
 
     def sweep(self, cluster: ClusterId) -> list[HeldResource]:
@@ -204,11 +216,13 @@ class KubernetesPlatform:
         known = self.store.cluster(cluster)
         order = known.orders.release if known is not None else None
         reason = (order.reason if order else None) or Reason.LEASE_LAPSED
-        with translated("release what nobody owns"):
-            if not releasing.release(self.api, cluster, reason, at_once=True):
-                return holdings.held(self.api, cluster, wall_s())
-        self.store.mark_released(cluster, by="reaper", reason=reason)
-        return []
+        if known is not None and not known.released:
+            how = TearDown(reason=reason, by="reaper", at_once=True)
+            gone = tear_down(self.api, self.store, known, how)
+        else:
+            with translated("release what nobody owns"):
+                gone = releasing.release(self.api, cluster)
+        return [] if gone else self.held(cluster)
 
     def logs(self, run: RunName, source: str) -> dict[str, Tail]:
         """From the run's folder, into which the tender copies them."""
@@ -231,3 +245,35 @@ class KubernetesPlatform:
         """Those with the pool's label."""
         with translated("list nodes"):
             return nodes_of(self.api, pool)
+
+    def _blueprint(self, cluster: ClusterId) -> Blueprint | None:
+        spec = self._looking.spec(cluster)
+        if spec is None:
+            return None
+        package = packed(self.settings, spec)
+        digest = package.digest if package is not None else ""
+        return Blueprint.of(spec, cluster, self.api.namespace, digest)
+
+    def _add(self, cluster: ClusterId, thing: Object) -> None:
+        """Make one more object of a cluster; nothing of one that is gone."""
+        with translated(f"make {thing['kind']} {thing['metadata']['name']}"):
+            lease = self.api.get(LEASE, cluster)
+            if lease is not None:
+                declaring.add(self.api, lease, thing)
+
+    def _plain(self, cluster: ClusterId) -> bool:
+        spec = self._looking.spec(cluster)
+        return spec is None or not spec.cluster.has_workers
+
+    def _tell_requested(self, spec: RunSpec, cluster: ClusterId) -> None:
+        message = f"{spec.cluster.tier.name} fits pool {spec.cluster.pool.name}"
+        self.store.set_phase(spec.name, Phase.PROVISIONING)
+        self.store.append(
+            Event(
+                run=spec.name,
+                cluster=cluster,
+                kind=EventKind.STEP_DONE,
+                step=Step.REQUEST_HARDWARE_TIER,
+                message=message,
+            )
+        )

@@ -8,14 +8,12 @@ import threading
 
 from ebbtide.infra.errors import EbbError
 from ebbtide.infra.models.ids import ClusterId
-from ebbtide.infra.models.phases import Reason
 from ebbtide.infra.models.records import Cluster
-from ebbtide.infra.platforms.kubernetes.access import access_of
 from ebbtide.infra.platforms.kubernetes.api import Api
 from ebbtide.infra.platforms.kubernetes.api_error import ApiError
 from ebbtide.infra.platforms.kubernetes.connections import connected
 from ebbtide.infra.platforms.kubernetes.reading.snapshot import Snapshot
-from ebbtide.infra.platforms.kubernetes.reading.view import view_of
+from ebbtide.infra.platforms.kubernetes.reading.views import view_of
 from ebbtide.infra.platforms.kubernetes.reading.watching import Watched, watched
 from ebbtide.infra.platforms.kubernetes.tearing_down import TearDown, tear_down
 from ebbtide.infra.platforms.kubernetes.tending.collecting import Collector
@@ -69,8 +67,11 @@ class Tender:
 
     def _tend(self) -> None:
         """Until the cluster has been released or this process lets go of it."""
-        api = connected(access_of(self._settings))
-        with contextlib.closing(open_store(self._settings)) as store, watched(api, self._cluster) as seen:
+        api = connected(self._settings)
+        with (
+            contextlib.closing(open_store(self._settings)) as store,
+            watched(api, self._cluster) as seen,
+        ):
             known = self._found(store, seen)
             if known is None or known.released:
                 return
@@ -79,16 +80,17 @@ class Tender:
             version = -1
             while not self._stopped.is_set() and not work.over:
                 snapshot = seen.changed(version, _LOOK_S)
-                version = snapshot.version
-                work.tick(snapshot)
+                if snapshot is not None:
+                    version = snapshot.version
+                    work.tick(snapshot)
 
     def _found(self, store: RunStore, seen: Watched) -> Cluster | None:
         """The cluster once it has been declared."""
         version = -1
         while not self._stopped.is_set():
             snapshot = seen.changed(version, _LOOK_S)
-            version = snapshot.version
-            if snapshot.lease is not None:
+            version = snapshot.version if snapshot is not None else -1
+            if snapshot is not None and snapshot.lease is not None:
                 return store.cluster(self._cluster)
         return None
 
