@@ -19,7 +19,7 @@ from ebbtide.infra.records.store import RunStore
 from ebbtide.infra.waiting import now_s, wall_s
 
 _judges: dict[str, LeaseJudge] = {}
-"""By the Lease's uid, for this process: a lease has expired when it stayed unchanged on our clock."""
+"""By the Lease's uid, for this process: it has expired when it stayed unchanged on our clock."""
 _lock = threading.Lock()
 
 

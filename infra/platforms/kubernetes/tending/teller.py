@@ -51,9 +51,7 @@ class Teller:
 
     def _tell_job(self, before: ClusterView, view: ClusterView) -> None:
         if view.job.started_at is not None and before.job.started_at is None:
-            self._reporter.event(
-                EventKind.JOB_STARTED, "the program runs", step=Step.RUN_USER_JOB
-            )
+            self._reporter.event(EventKind.JOB_STARTED, "the program runs", step=Step.RUN_USER_JOB)
         if view.job.ended_at is not None and before.job.ended_at is None:
             self._reporter.job_ended(view.job)
 

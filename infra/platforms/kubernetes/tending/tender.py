@@ -10,7 +10,6 @@ from ebbtide.infra.errors import EbbError
 from ebbtide.infra.models.ids import ClusterId
 from ebbtide.infra.models.records import Cluster
 from ebbtide.infra.platforms.kubernetes.api import Api
-from ebbtide.infra.platforms.kubernetes.api_error import ApiError
 from ebbtide.infra.platforms.kubernetes.connections import connected
 from ebbtide.infra.platforms.kubernetes.reading.snapshot import Snapshot
 from ebbtide.infra.platforms.kubernetes.reading.views import view_of
