@@ -15,9 +15,9 @@ from ebbtide.infra.platforms.kubernetes import layout
 from ebbtide.infra.platforms.kubernetes.kinds import Object
 from ebbtide.infra.platforms.kubernetes.manifests import cluster as manifests
 from ebbtide.infra.platforms.kubernetes.manifests.pods import Machine
-from ebbtide.infra.platforms.kubernetes.manifests.shipment import Shipment
+from ebbtide.infra.platforms.kubernetes.manifests.shipment import SecretKey, Shipment
 from ebbtide.infra.platforms.kubernetes.naming import program_name
-from ebbtide.infra.platforms.kubernetes.shipping.program import translate, user_variables
+from ebbtide.infra.platforms.kubernetes.shipping.program import secret_values, translate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,7 +116,10 @@ def _shipment(spec: RunSpec, digest: str, environ: Mapping[str, str]) -> Shipmen
         digest=digest,
         job=moved.job if digest else replace(moved.job, workdir=str(layout.HOME)),
         import_path=moved.import_path if digest else (),
-        secret_values=user_variables(spec.job, environ),
+        secret_values=secret_values(spec.job, environ),
+        secret_keys={
+            name: SecretKey(*where.split("/", 1)) for name, where in spec.job.secret_keys.items()
+        },
     )
 
 

@@ -15,6 +15,8 @@ TAGS = f"{DOMAIN}/tags"
 RELEASING = f"{DOMAIN}/releasing"
 """An annotation of the Lease: why it is being given back; ``ok`` when all went well. What ends from
 then on ends by that."""
+PACKAGE = f"{DOMAIN}/package"
+"""An annotation of the Lease: the digest of the code that was sent for its cluster."""
 
 _LABEL_LENGTH = 63
 

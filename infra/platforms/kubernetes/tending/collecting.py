@@ -51,8 +51,7 @@ class Collector:
             self._sending = threading.Thread(target=self._send, daemon=True)
             self._sending.start()
         if self._output is None and _runs(snapshot.driver, layout.FILES):
-            limit_bytes = layout.output_limit(self._spec.limits)
-            source = Source(self._api, driver_name(snapshot.cluster), limit_bytes)
+            source = Source(self._api, driver_name(snapshot.cluster))
             self._output = OutputCopy(source, self._folder, self._warn)
         self._logs.tick(snapshot, self._reporter.view.worker_names)
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from ebbtide.infra.files.cuts import Cut, cut_of, make_cut
 from ebbtide.infra.files.private import private_opener
+from ebbtide.infra.platforms.kubernetes import layout
 from ebbtide.infra.platforms.kubernetes.api import Api
 from ebbtide.infra.platforms.kubernetes.api_error import ApiError
 from ebbtide.infra.platforms.kubernetes.shipping.collecting import Followed, Piece, follow_to_end
@@ -31,8 +32,6 @@ class Source:
     api: Api
     pod: str
     """The driver's."""
-    limit_bytes: int
-    """Of what it prints to each stream, its pod keeps so much for us."""
 
 
 class OutputCopy:
@@ -100,7 +99,7 @@ class OutputCopy:
         if piece.gap:
             before = cut_of(path)
             start = before.start if before is not None else have
-            make_cut(path, Cut(start, have + piece.gap, self._source.limit_bytes))
+            make_cut(path, Cut(start, have + piece.gap, layout.OUTPUT_BYTES))
         with open(path, "ab", opener=private_opener) as file:
             file.write(piece.data)
 
