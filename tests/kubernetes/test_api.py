@@ -95,12 +95,6 @@ def test_a_watch_goes_on_from_the_version_of_a_list(here: Api) -> None:
     assert [next(changes)[0], next(changes)[0]] == ["ADDED", "DELETED"]
 
 
-def test_a_version_that_is_too_old_is_told(here: Api) -> None:
-    with pytest.raises(ApiError) as refused:
-        next(here.watch(CONFIG_MAP, "1", labels=LABELS, timeout_s=30))
-    assert refused.value.status == 410
-
-
 def test_a_command_in_a_container_gets_its_stdin_and_gives_its_exit_code(here: Api) -> None:
     here.create(pod("echo printed; exec sleep 600"))
     wait_until(lambda: runs(here), 60, "the pod runs")

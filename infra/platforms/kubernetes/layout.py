@@ -42,6 +42,9 @@ PACKAGE_PORT = 8789
 FILES = "files"
 """The container beside head and driver."""
 
+OUTPUT_BYTES = 64 * 2**20
+"""Of each stream that a program prints, its pod keeps so much for whoever is away."""
+
 _IMAGE_PYTHON = "/opt/ebb/venv/bin/python"
 _IMAGE_FRAMEWORK = PurePath("/opt/ebb/framework")
 

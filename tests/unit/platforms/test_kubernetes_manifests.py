@@ -22,7 +22,9 @@ from ebbtide.infra.platforms.kubernetes.naming import PACKAGE, label_value
 from tests.clusters import TIER, cluster_spec, run_spec
 
 CLUSTER = ClusterId("copper-heron-1")
-PLACE = cluster.Place(namespace="team", machine=Machine(image="ebb-dask:1", pool_label="pool"))
+PLACE = cluster.Place(
+    namespace="team", machine=Machine(image="ebb-dask:1", selector={"pool": "small"})
+)
 DASK = load_framework("dask")
 JOB = JobSpec(argv=("python", "train.py"), workdir="/run/ebb/code")
 DIGEST = "a" * 64

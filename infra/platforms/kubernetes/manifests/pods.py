@@ -38,8 +38,8 @@ class Machine:
     """Where the pods of one tier may run, and from which image."""
 
     image: str
-    pool_label: str
-    """Of nodes: its value is the name of their pool."""
+    selector: Mapping[str, str]
+    """Labels of the pool's nodes."""
     pull_policy: str = "IfNotPresent"
     tolerations: tuple[Mapping[str, str], ...] = ()
     """Of the taints that the pool's nodes have, as a pod spells them."""
@@ -106,7 +106,7 @@ def pod_spec(
     return {
         "containers": [_container(role, tier, machine, process), *beside],
         "volumes": _volumes(cluster, role),
-        "nodeSelector": {machine.pool_label: tier.pool},
+        "nodeSelector": dict(machine.selector),
         "tolerations": [*map(dict, machine.tolerations), *_give_up_lost_nodes()],
         "terminationGracePeriodSeconds": grace_s,
         "automountServiceAccountToken": False,

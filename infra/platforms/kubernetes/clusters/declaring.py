@@ -8,6 +8,7 @@ from ebbtide.infra.platforms.kubernetes.kinds import (
     AUTOSCALER,
     DEPLOYMENT,
     LEASE,
+    POD,
     SECRET,
     Kind,
     Object,
@@ -19,13 +20,12 @@ _SIZES: dict[Kind, str] = {DEPLOYMENT: "replicas", AUTOSCALER: "minReplicas"}
 """Where a size is in the ``spec``: declared once, from then on the other manager's."""
 
 
-def declare(api: Api, lease: Object, things: list[Object]) -> bool:
+def declare(api: Api, things: list[Object]) -> bool:
     """Make a Lease and what it owns.
 
     Args:
         api: of the namespace.
-        lease: the root.
-        things: what it is to own.
+        things: the Lease first, then what it is to own.
 
     Returns:
         Whether the Lease was made now; False: the cluster was there and is adopted.
@@ -33,6 +33,7 @@ def declare(api: Api, lease: Object, things: list[Object]) -> bool:
     Raises:
         ApiError: something was refused; what had been made by then is the Lease's.
     """
+    lease, *owned_by_it = things
     name, new = lease["metadata"]["name"], True
     try:
         root = api.create(lease)
@@ -43,7 +44,7 @@ def declare(api: Api, lease: Object, things: list[Object]) -> bool:
         if found is None:  # released in between
             raise
         root = found
-    for thing in things:
+    for thing in owned_by_it:
         add(api, root, thing)
     return new
 
@@ -54,13 +55,14 @@ def add(api: Api, lease: Object, thing: Object) -> Object | None:
     Args:
         api: of the namespace.
         lease: as the API server has it.
-        thing: the object. Of a Secret the first is kept: each call makes other keys.
+        thing: the object. Of a Secret the first is kept, as each call makes other keys; of a pod
+            too, as hardly anything of it can be changed.
 
     Returns:
-        The object; None for a Secret that was there.
+        The object; None for a Secret or pod that was there.
     """
     mine, kind = owned(thing, lease), kind_of(thing)
-    if kind is SECRET:
+    if kind in (SECRET, POD):
         return _create_once(api, mine)
     size = _SIZES.get(kind)
     if size is None:
