@@ -197,7 +197,7 @@ def _outside(what: str, root: Path) -> Problem:
     return Problem(Reason.PROGRAM_INVALID, summary, hint)
 
 
-def user_variables(job: JobSpec, environ: Mapping[str, str]) -> dict[str, str]:
+def secret_values(job: JobSpec, environ: Mapping[str, str]) -> dict[str, str]:
     """Return the values of a run's secrets, from the environment of who started it.
 
     Args:
