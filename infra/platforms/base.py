@@ -242,6 +242,21 @@ class Platform(Protocol):
         """
         ...
 
+    def tended(self, cluster: ClusterId) -> AbstractContextManager[None]:
+        """Do for a cluster, while the block lasts, what its platform has nobody else for.
+
+        Whoever renews its lease says this too; the cluster need not be declared yet. On a platform
+        where another process owns each cluster nothing is done. Entered several times in one
+        process, for one cluster, it is done once.
+
+        Args:
+            cluster: its id.
+
+        Returns:
+            A context manager, for use in any thread.
+        """
+        ...
+
     def held(self, cluster: ClusterId | None = None) -> list[HeldResource]:
         """List everything alive of one cluster, or of all clusters of this installation.
 

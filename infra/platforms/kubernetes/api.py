@@ -8,7 +8,7 @@ Does not belong here: which objects, and what an answer means.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,9 +18,7 @@ from ebbtide.infra.platforms.kubernetes.api_error import GONE, NOT_FOUND, ApiErr
 from ebbtide.infra.platforms.kubernetes.client import (
     ANSWER_S,
     CONNECT_S,
-    Access,
     Connection,
-    Exec,
     Request,
     pieces,
 )
@@ -47,50 +45,8 @@ class Listed:
     version: str
 
 
-class Api:
+class Api(Connection):
     """One API server and one namespace of it."""
-
-    def __init__(self, access: Access):
-        """Read the credentials; nothing is asked yet.
-
-        Raises:
-            ConfigurationError: PLATFORM_UNUSABLE, there are no credentials, or not of this context.
-        """
-        self._connection = Connection(access)
-        self.namespace = self._connection.namespace
-
-    @property
-    def server(self) -> str:
-        """The server's URL."""
-        return self._connection.server
-
-    @property
-    def asked(self) -> int:
-        """How many requests have been sent, for tests and benchmarks that count them."""
-        return self._connection.asked
-
-    def close(self) -> None:
-        """Close all connections."""
-        self._connection.close()
-
-    def run(self, pod: str, container: str, argv: Sequence[str]) -> Exec:
-        """Start a command in a container that runs, with stdin, stdout and stderr.
-
-        Raises:
-            ApiError: it cannot be started.
-        """
-        return self._connection.run(pod, container, argv)
-
-    def connect(self, pod: str, port: int) -> Any:
-        """Open a connection to a port of a pod, through the API server.
-
-        Returns:
-            A socket; closing it ends the connection.
-
-        Raises:
-            ApiError: there is no such pod, or it does not run.
-        """
-        return self._connection.connect(pod, port)
 
     def ask(self, request: Request, *, patience_s: float = PATIENCE_S) -> Any:
         """Send one question and return the answer's JSON.
@@ -111,7 +67,7 @@ class Api:
         until, wait_s = now_s() + patience_s, 0.0
         while True:
             try:
-                return _read(self._connection.send(request))
+                return _read(self.send(request))
             except ApiError as error:
                 wait_s = min(_LONGEST_PAUSE_S, wait_s * 2 or _FIRST_PAUSE_S)
                 wait_s = max(wait_s, min(error.retry_after_s or 0.0, patience_s))
@@ -332,7 +288,7 @@ class Api:
             query["follow"] = "true"
         path = POD.path(self.namespace, pod, "log")
         request = Request(path=path, query=query)
-        answer = self._connection.send(request, timeout_s=timeout_s, whole=False)
+        answer = self.send(request, timeout_s=timeout_s, whole=False)
         kept = b""
         for piece in pieces(answer, path):
             if tail_bytes is None:
@@ -370,7 +326,7 @@ class Api:
 
     def _lines(self, path: str, query: Mapping[str, Any], timeout_s: float) -> Iterator[bytes]:
         request = Request(path=path, query=query)
-        answer = self._connection.send(request, timeout_s=timeout_s, whole=False)
+        answer = self.send(request, timeout_s=timeout_s, whole=False)
         rest = b""
         for piece in pieces(answer, path):
             *lines, rest = (rest + piece).split(b"\n")
@@ -380,8 +336,8 @@ class Api:
 def _selectors(labels: Mapping[str, str] | None, fields: str) -> dict[str, Any]:
     query = {}
     if labels:
-        words = (name if value == "*" else f"{name}={value}" for name, value in labels.items())
-        query["labelSelector"] = ",".join(words)
+        parts = (name if value == "*" else f"{name}={value}" for name, value in labels.items())
+        query["labelSelector"] = ",".join(parts)
     if fields:
         query["fieldSelector"] = fields
     return query

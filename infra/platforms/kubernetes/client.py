@@ -12,6 +12,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
@@ -41,6 +42,8 @@ class Access:
     """Of the kubeconfig; empty: its current one, or the pod's own account where there is none."""
     namespace: str = ""
     """Empty: the context's, or the pod's own."""
+    kubeconfig: str = ""
+    """The file, or several with colons; empty: KUBECONFIG, or kubectl's usual one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,13 +126,23 @@ class Connection:
                 retries=False,
             )
         except urllib3.exceptions.HTTPError as error:
-            raise ApiError(0, type(error).__name__, _words(error), asked=str(request)) from error
+            raise ApiError(
+                0, type(error).__name__, _innermost(error), asked=str(request)
+            ) from error
         if answer.status >= HTTPStatus.BAD_REQUEST:
             raise from_answer(str(request), answer.status, answer.data, answer.headers)
         return answer
 
     def run(self, pod: str, container: str, argv: Sequence[str]) -> Exec:
         """Start a command in a container that runs, with stdin, stdout and stderr.
+
+        Args:
+            pod: its name.
+            container: its name in the pod.
+            argv: the command and its arguments.
+
+        Returns:
+            The command that runs.
 
         Raises:
             ApiError: it cannot be started.
@@ -215,16 +228,17 @@ class Exec:
 def _credentials(access: Access) -> tuple[client.Configuration, str]:
     """The settings of a context and its namespace."""
     settings = type.__call__(client.Configuration)
+    file = access.kubeconfig or os.environ.get("KUBECONFIG") or None
     in_pod = "KUBERNETES_SERVICE_HOST" in os.environ and os.path.exists(_NAMESPACE_FILE)
     try:
-        if in_pod and not access.context and not os.environ.get("KUBECONFIG"):
+        if in_pod and not (access.context or file):
             config.load_incluster_config(settings)
-            own = open(_NAMESPACE_FILE).read().strip()  # noqa: SIM115
+            own = Path(_NAMESPACE_FILE).read_text().strip()
         else:
             config.load_kube_config(
-                context=access.context or None, client_configuration=settings, persist_config=False
+                file, access.context or None, client_configuration=settings, persist_config=False
             )
-            own = _namespace_of(access.context)
+            own = _namespace_of(file, access.context)
     except config.ConfigException as error:
         summary = f"there is no way to a Kubernetes cluster: {error}"
         hint = "kubectl config get-contexts lists contexts; --context names one, KUBECONFIG a file"
@@ -232,8 +246,8 @@ def _credentials(access: Access) -> tuple[client.Configuration, str]:
     return settings, access.namespace or own or _DEFAULT_NAMESPACE
 
 
-def _namespace_of(context: str) -> str:
-    contexts, current = config.list_kube_config_contexts()
+def _namespace_of(file: str | None, context: str) -> str:
+    contexts, current = config.list_kube_config_contexts(file)
     named = {each["name"]: each for each in contexts}
     found = named.get(context) or current or {}
     return str(found.get("context", {}).get("namespace") or "")
@@ -249,7 +263,7 @@ def pieces(answer: urllib3.BaseHTTPResponse, path: str) -> Iterator[bytes]:
         while piece := answer.read1(_CHUNK_BYTES):
             yield piece
     except urllib3.exceptions.HTTPError as error:
-        raise ApiError(0, type(error).__name__, _words(error), asked=f"GET {path}") from error
+        raise ApiError(0, type(error).__name__, _innermost(error), asked=f"GET {path}") from error
     finally:
         answer.close()
         answer.release_conn()
@@ -265,10 +279,10 @@ def _translated(asked: str) -> Iterator[None]:
         body = body if isinstance(body, bytes) else str(body).encode()
         raise from_answer(asked, error.status or 0, body, {}) from error
     except (OSError, urllib3.exceptions.HTTPError) as error:
-        raise ApiError(0, type(error).__name__, _words(error), asked=asked) from error
+        raise ApiError(0, type(error).__name__, _innermost(error), asked=asked) from error
 
 
-def _words(error: BaseException) -> str:
+def _innermost(error: BaseException) -> str:
     """The innermost cause: the outer ones name our own objects."""
     inner = getattr(error, "reason", None) or error
     return str(inner).rpartition(": ")[2] or type(error).__name__
