@@ -7,17 +7,31 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ebbtide.infra.errors import ConfigurationError, Problem
+from ebbtide.infra.errors import ConfigurationError, EbbError, Problem
+from ebbtide.infra.models.hardware import NodePool
 from ebbtide.infra.models.phases import Reason
 from ebbtide.infra.request.catalog import Catalog, Shared, catalog_for
 from ebbtide.infra.settings import Settings, load_settings
 
 _KUBERNETES = "ebbtide.infra.platforms.kubernetes"
 _CATALOGS = {"kubernetes": f"{_KUBERNETES}.administration.catalog:shared_catalog"}
+_CHECKS = {"kubernetes": f"{_KUBERNETES}.administration.checks:checks"}
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """The result of one check of ``ebb doctor``."""
+
+    check: str
+    state: str
+    """``ok``, ``warning``, or ``missing`` for what is essential."""
+    detail: str
+    fix: str = ""
 
 
 def catalog_on(
@@ -38,6 +52,34 @@ def catalog_on(
     """
     shared = partial(_shared_catalog, settings=load_settings(environ))
     return catalog_for(environ, cwd, asked, shared)
+
+
+def findings_on(platform: str, environ: Mapping[str, str], cwd: Path) -> list[Finding]:
+    """Look at everything that a platform needs.
+
+    Args:
+        platform: its name.
+        environ: of the person who asks.
+        cwd: where ebb.yaml is looked for.
+
+    Returns:
+        Every finding; none for a platform that has no checks of its own.
+    """
+    try:
+        look = _loaded(_CHECKS, platform)
+    except ConfigurationError as error:
+        return [Finding("client", "missing", error.summary, error.hint)]
+    if look is None:
+        return []
+    pools: tuple[NodePool, ...] = ()
+    try:
+        catalog, _ = catalog_on(environ, cwd, {"platform": platform})
+        pools = catalog.pools
+        listed = ", ".join(pool.name for pool in pools)
+        found = [Finding("catalog", "ok", f"{catalog.source}: {listed}")]
+    except EbbError as error:
+        found = [Finding("catalog", "missing", error.detail or error.summary, error.hint)]
+    return [*look(load_settings(environ), pools), *found]
 
 
 def _shared_catalog(platform: str, *, settings: Settings) -> Shared | None:

@@ -167,7 +167,7 @@ def test_the_files_options_win_over_those_written_there(tmp_path: Path) -> None:
 
 
 def test_the_variable_may_name_the_platform(tmp_path: Path) -> None:
-    asked = []
+    asked: list[str] = []
     environ = {"HOME": str(tmp_path), "EBB_PLATFORM": "kubernetes"}
     catalog_for(environ, tmp_path, {}, asked.append)
     assert asked == ["kubernetes"]
