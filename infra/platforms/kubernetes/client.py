@@ -9,9 +9,12 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
 from http import HTTPStatus
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
@@ -23,11 +26,13 @@ from kubernetes.stream.ws_client import WSClient
 from ebbtide.infra.errors import ConfigurationError, Problem
 from ebbtide.infra.models.phases import Reason
 from ebbtide.infra.platforms.kubernetes.api_error import ApiError, from_answer
+from ebbtide.infra.waiting import wall_s
 
 ANSWER_S = 30.0
 """How long an answer may take, in seconds."""
 CONNECT_S = 5.0
 _POOL_SIZE = 16
+_SAME_CLOCK_S = 2.0
 _CHUNK_BYTES = 2**16
 _DEFAULT_NAMESPACE = "default"
 _NAMESPACE_FILE = "/var/run/secrets/kubernetes.io/serviceaccount/namespace"
@@ -41,6 +46,8 @@ class Access:
     """Of the kubeconfig; empty: its current one, or the pod's own account where there is none."""
     namespace: str = ""
     """Empty: the context's, or the pod's own."""
+    kubeconfig: str = ""
+    """The file, or several with colons; empty: KUBECONFIG, or kubectl's usual one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +85,9 @@ class Connection:
         self.namespace = namespace
         self.asked = 0
         """How many requests have been sent, for tests and benchmarks that count them."""
+        self.ahead_s = 0.0
+        """By how much the server's clock is ahead of ours, in seconds; less than two
+        count as none."""
 
     @property
     def server(self) -> str:
@@ -123,13 +133,24 @@ class Connection:
                 retries=False,
             )
         except urllib3.exceptions.HTTPError as error:
-            raise ApiError(0, type(error).__name__, _words(error), asked=str(request)) from error
+            raise ApiError(
+                0, type(error).__name__, _innermost(error), asked=str(request)
+            ) from error
+        self.ahead_s = _ahead_s(answer.headers.get("Date"), self.ahead_s)
         if answer.status >= HTTPStatus.BAD_REQUEST:
             raise from_answer(str(request), answer.status, answer.data, answer.headers)
         return answer
 
     def run(self, pod: str, container: str, argv: Sequence[str]) -> Exec:
         """Start a command in a container that runs, with stdin, stdout and stderr.
+
+        Args:
+            pod: its name.
+            container: its name in the pod.
+            argv: the command and its arguments.
+
+        Returns:
+            The command that runs.
 
         Raises:
             ApiError: it cannot be started.
@@ -170,6 +191,32 @@ class Connection:
         return forward.socket(port)
 
 
+class Hangup:
+    """Ends answers that another thread reads, and all that would follow."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._answer: urllib3.BaseHTTPResponse | None = None
+        self.done = False
+        """Whether it has been hung up."""
+
+    def hold(self, answer: urllib3.BaseHTTPResponse) -> None:
+        """Remember what is read now."""
+        with self._lock:
+            self._answer = answer
+        if self.done:
+            self.hang_up()
+
+    def hang_up(self) -> None:
+        """Let whoever reads see the end of the answer at once."""
+        self.done = True
+        with self._lock:
+            answer, self._answer = self._answer, None
+        if answer is not None:
+            with contextlib.suppress(OSError, ValueError, RuntimeError):
+                answer.shutdown()
+
+
 class Exec:
     """A command that runs in a container; a context manager that ends the connection."""
 
@@ -181,6 +228,7 @@ class Exec:
 
     def __exit__(self, *_: object) -> None:
         self._socket.close()
+        self._socket.sock.shutdown()  # it stays open when the other end was quicker
 
     def write(self, data: bytes) -> None:
         """Send to its stdin. There is no end of it: say a length first."""
@@ -215,16 +263,17 @@ class Exec:
 def _credentials(access: Access) -> tuple[client.Configuration, str]:
     """The settings of a context and its namespace."""
     settings = type.__call__(client.Configuration)
+    file = access.kubeconfig or os.environ.get("KUBECONFIG") or None
     in_pod = "KUBERNETES_SERVICE_HOST" in os.environ and os.path.exists(_NAMESPACE_FILE)
     try:
-        if in_pod and not access.context and not os.environ.get("KUBECONFIG"):
+        if in_pod and not (access.context or file):
             config.load_incluster_config(settings)
-            own = open(_NAMESPACE_FILE).read().strip()  # noqa: SIM115
+            own = Path(_NAMESPACE_FILE).read_text().strip()
         else:
             config.load_kube_config(
-                context=access.context or None, client_configuration=settings, persist_config=False
+                file, access.context or None, client_configuration=settings, persist_config=False
             )
-            own = _namespace_of(access.context)
+            own = _namespace_of(file, access.context)
     except config.ConfigException as error:
         summary = f"there is no way to a Kubernetes cluster: {error}"
         hint = "kubectl config get-contexts lists contexts; --context names one, KUBECONFIG a file"
@@ -232,8 +281,8 @@ def _credentials(access: Access) -> tuple[client.Configuration, str]:
     return settings, access.namespace or own or _DEFAULT_NAMESPACE
 
 
-def _namespace_of(context: str) -> str:
-    contexts, current = config.list_kube_config_contexts()
+def _namespace_of(file: str | None, context: str) -> str:
+    contexts, current = config.list_kube_config_contexts(file)
     named = {each["name"]: each for each in contexts}
     found = named.get(context) or current or {}
     return str(found.get("context", {}).get("namespace") or "")
@@ -249,10 +298,35 @@ def pieces(answer: urllib3.BaseHTTPResponse, path: str) -> Iterator[bytes]:
         while piece := answer.read1(_CHUNK_BYTES):
             yield piece
     except urllib3.exceptions.HTTPError as error:
-        raise ApiError(0, type(error).__name__, _words(error), asked=f"GET {path}") from error
+        raise ApiError(0, type(error).__name__, _innermost(error), asked=f"GET {path}") from error
     finally:
         answer.close()
         answer.release_conn()
+
+
+def lines(answer: urllib3.BaseHTTPResponse, path: str) -> Iterator[bytes]:
+    """Yield the lines of an answer as they come, without empty ones; as ``pieces``."""
+    rest = b""
+    for piece in pieces(answer, path):
+        *whole, rest = (rest + piece).split(b"\n")
+        yield from filter(None, whole)
+
+
+def content(answer: urllib3.BaseHTTPResponse) -> Any:
+    """What a whole answer says: JSON, or text where it is none."""
+    try:
+        return json.loads(answer.data)
+    except ValueError:
+        return answer.data.decode(errors="replace")
+
+
+def _ahead_s(date: str | None, before: float) -> float:
+    """What an answer's ``Date``, which is cut to seconds, tells of its clock."""
+    try:
+        ahead_s = parsedate_to_datetime(date).timestamp() + 0.5 - wall_s() if date else before
+    except ValueError:
+        return before
+    return ahead_s if abs(ahead_s) > _SAME_CLOCK_S else 0.0
 
 
 @contextlib.contextmanager
@@ -265,10 +339,10 @@ def _translated(asked: str) -> Iterator[None]:
         body = body if isinstance(body, bytes) else str(body).encode()
         raise from_answer(asked, error.status or 0, body, {}) from error
     except (OSError, urllib3.exceptions.HTTPError) as error:
-        raise ApiError(0, type(error).__name__, _words(error), asked=asked) from error
+        raise ApiError(0, type(error).__name__, _innermost(error), asked=asked) from error
 
 
-def _words(error: BaseException) -> str:
+def _innermost(error: BaseException) -> str:
     """The innermost cause: the outer ones name our own objects."""
     inner = getattr(error, "reason", None) or error
     return str(inner).rpartition(": ")[2] or type(error).__name__

@@ -30,13 +30,13 @@ from ebbtide.infra.models.phases import Reason, Step
 from ebbtide.infra.models.records import Cluster, RunLimits
 from ebbtide.infra.platforms.base import HeldResource, Login
 from ebbtide.infra.platforms.local import marks
-from ebbtide.infra.platforms.local.layout import ARTIFACTS, Layout
-from ebbtide.infra.platforms.local.logs import OUTPUT, kept_files, log_files
+from ebbtide.infra.platforms.local.layout import Layout
 from ebbtide.infra.platforms.local.neighbours import neighbours
 from ebbtide.infra.platforms.local.pool import free_room
 from ebbtide.infra.platforms.local.problems import framework_problems, machine_problems
 from ebbtide.infra.platforms.local.supervisor.driver.stdin import handed_over
 from ebbtide.infra.platforms.local.watching import Watch, view_of
+from ebbtide.infra.platforms.run_folder import ARTIFACTS, OUTPUT, kept_files, log_files
 from ebbtide.infra.processes.environment import our_environment
 from ebbtide.infra.processes.identity import lives
 from ebbtide.infra.processes.starting import Ours
@@ -181,6 +181,11 @@ class LocalPlatform:
     def renew(self, cluster: ClusterId, lease_s: float | None = None) -> bool:
         """One more renewal; its supervisor and its guard judge by the number of renewals."""
         return self.ledger.renew(cluster, lease_s)
+
+    def tended(self, cluster: ClusterId) -> AbstractContextManager[None]:
+        """Nothing is done here: its supervisor does it."""
+        del cluster
+        return contextlib.nullcontext()
 
     def supervised(self, cluster: ClusterId) -> bool:
         """Whether somebody living owns it: its supervisor, its guard, or one being born."""

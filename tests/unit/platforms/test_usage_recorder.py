@@ -13,8 +13,8 @@ from ebbtide.infra.models.ids import ClusterId, RunName
 from ebbtide.infra.models.records import Run
 from ebbtide.infra.models.usage import Span
 from ebbtide.infra.platforms.local.metrics import TreeMeter
-from ebbtide.infra.platforms.local.supervisor import usage as usage_module
-from ebbtide.infra.platforms.local.supervisor.usage import PERIOD_S, HeldShare, Load, UsageRecorder
+from ebbtide.infra.platforms.upkeep import usage as usage_module
+from ebbtide.infra.platforms.upkeep.usage import PERIOD_S, HeldShare, Load, UsageRecorder
 from ebbtide.infra.records.ledger import Ledger
 from tests.clusters import TIER
 

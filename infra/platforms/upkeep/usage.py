@@ -1,6 +1,6 @@
 """The book of a cluster: what it holds and uses, written to the ledger every few seconds.
 
-It is written as it goes, so that a killed supervisor leaves at most the last seconds unwritten.
+It is written as it goes, so that a killed process leaves at most the last seconds unwritten.
 Like the status reporter it never raises: what a full disk did not take is written later.
 """
 
@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 from ebbtide.infra.errors import EbbError
 from ebbtide.infra.models.cluster import WorkerFigures
 from ebbtide.infra.models.hardware import HardwareTier
 from ebbtide.infra.models.ids import ClusterId
 from ebbtide.infra.models.usage import Sample, Span
-from ebbtide.infra.platforms.local.metrics import TreeMeter
 from ebbtide.infra.records.store import RunStore
 from ebbtide.infra.waiting import now_s, wall_s
 
@@ -25,12 +25,29 @@ MAX_SAMPLES = 500
 """When a cluster has more, every second one goes and half as many are taken from then on."""
 
 
+class Meter(Protocol):
+    """Measures what lives on a share: a process with all below it, or a pod."""
+
+    memory_bytes: int
+    peak_memory_bytes: int
+
+    @property
+    def key(self) -> Hashable:
+        """What is measured: another one's is another, also of the same member."""
+        ...
+
+    @property
+    def cpu_s(self) -> float:
+        """Core-seconds used so far, as of the last measurement."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class HeldShare:
-    """A share that is held now, and the meters of the processes that live on it."""
+    """A share that is held now, and the meters of what lives on it."""
 
     tier: HardwareTier
-    meters: tuple[TreeMeter, ...]
+    meters: tuple[Meter, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +64,8 @@ class _OpenSpan:
     """One share's span and all meters it ever had: a head that is started again gets a new one."""
 
     span: Span
-    meters: dict[int, TreeMeter]
-    """By process id."""
+    meters: dict[Hashable, Meter]
+    """By their keys."""
 
     def look(self) -> None:
         meters = self.meters.values()
@@ -84,7 +101,7 @@ class UsageRecorder:
             if owner not in self._open_spans:
                 self._open_spans[owner] = _OpenSpan(self._begin(owner, holding.tier), {})
             page = self._open_spans[owner]
-            page.meters.update((meter.pid, meter) for meter in holding.meters)
+            page.meters.update((meter.key, meter) for meter in holding.meters)
         for owner, page in self._open_spans.items():
             if owner not in held and page.span.ended is None:
                 page.look()  # its meters have seen it end
