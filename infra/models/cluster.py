@@ -56,11 +56,12 @@ class ClusterSpec:
 
     @property
     def first_ask(self) -> Resources:
-        """What is admitted together: the head with the driver in it, and the minimum of workers."""
+        """What is admitted together: head, driver (alone or with the head), the first workers."""
         if not self.has_workers:
             return self.tier.resources
         workers = self.tier.resources.times(self.policy.min_workers)
-        return self.head_tier.resources + workers
+        heads = self.head_tier.resources.times(2 if self.pool.driver_apart else 1)
+        return heads + workers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,6 +120,21 @@ class QueueView:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class WaitingView:
+    """What a cluster waits for that is in no queue of ours: nodes, a quota, an image."""
+
+    message: str
+    """One line for people, without the time that passes: it changes when something happens."""
+    reason: Reason | None = None
+    """None where nothing is wrong: it takes its time."""
+    hint: str = ""
+    since: float = 0.0
+    """Since when it has been so; Unix time, seconds."""
+    grows: bool = False
+    """Whether a node is on its way."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class JobView:
     """The process of a user's program as the supervisor sees it."""
 
@@ -141,6 +157,8 @@ class ClusterView:
     cluster: ClusterId
     queue: QueueView | None = None
     """Set while it waits for room."""
+    waiting: WaitingView | None = None
+    """Set while something of it waits elsewhere than in our queue."""
     admitted_at: float | None = None
     head_ready_at: float | None = None
     head_address: str = ""
@@ -149,6 +167,10 @@ class ClusterView:
     workers_joined: int = 0
     workers_missing: tuple[str, ...] = ()
     """Started and not registered yet."""
+    worker_names: dict[str, str] = field(default_factory=dict)
+    """Where a worker's pod is called otherwise: the pod's name, and the name we know it by."""
+    growth_s: float | None = None
+    """How long the pool took from the order of a node until a pod had it; None: it did not grow."""
     tasks_running: int | None = None
     """Now and then, as the head says; None: it has not been asked."""
     tasks_waiting: int | None = None

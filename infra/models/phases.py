@@ -78,6 +78,9 @@ class Reason(StrEnum):
     NO_PERMISSION = "MISCONFIGURATION:NO_PERMISSION"
     NO_RIGHTS = "MISCONFIGURATION:NO_RIGHTS"
     PLATFORM_UNUSABLE = "MISCONFIGURATION:PLATFORM_UNUSABLE"
+    POOL_UNKNOWN = "MISCONFIGURATION:POOL_UNKNOWN"
+    POD_REFUSED = "MISCONFIGURATION:POD_REFUSED"
+    IMAGE_UNUSABLE = "MISCONFIGURATION:IMAGE_UNUSABLE"
     LEDGER_NEWER = "MISCONFIGURATION:LEDGER_NEWER"
     RUN_UNKNOWN = "MISCONFIGURATION:RUN_UNKNOWN"
     PREFECT_REFUSES = "MISCONFIGURATION:PREFECT_REFUSES"
@@ -87,6 +90,9 @@ class Reason(StrEnum):
     RUNS_AT_MAX = "CAPACITY:RUNS_AT_MAX"
     QUEUE_FULL = "CAPACITY:QUEUE_FULL"
     NOT_IN_TIME = "CAPACITY:NOT_IN_TIME"
+    QUOTA = "CAPACITY:QUOTA"
+    NO_NODE = "CAPACITY:NO_NODE"
+    OUT_OF_STOCK = "CAPACITY:OUT_OF_STOCK"
     LAUNCH_FAILED = "INFRA:LAUNCH_FAILED"
     HEAD_NOT_READY = "INFRA:HEAD_NOT_READY"
     HEAD_LOST = "INFRA:HEAD_LOST"
@@ -98,6 +104,11 @@ class Reason(StrEnum):
     LEDGER_UNWRITABLE = "INFRA:LEDGER_UNWRITABLE"
     API_UNREACHABLE = "INFRA:API_UNREACHABLE"
     NAMESPACE_GONE = "INFRA:NAMESPACE_GONE"
+    CLUSTER_DELETED = "INFRA:CLUSTER_DELETED"
+    NODE_LOST = "INFRA:NODE_LOST"
+    EVICTED = "INFRA:EVICTED"
+    POD_LOST = "INFRA:POD_LOST"
+    REGISTRY_SILENT = "INFRA:REGISTRY_SILENT"
     EXIT_CODE = "JOB:EXIT_CODE"
     NOT_STARTED = "JOB:NOT_STARTED"
     OUT_OF_MEMORY = "JOB:OUT_OF_MEMORY"
@@ -153,6 +164,9 @@ REASONS: dict[Reason, ReasonInfo] = {
     Reason.NO_PERMISSION: _fixable("a folder cannot be written"),
     Reason.NO_RIGHTS: _fixable("the Kubernetes credentials do not allow it"),
     Reason.PLATFORM_UNUSABLE: _fixable("the platform cannot run anything now"),
+    Reason.POOL_UNKNOWN: _fixable("no node or node group is of the pool as ebb.yaml has it"),
+    Reason.POD_REFUSED: _fixable("the namespace does not allow the cluster's pods"),
+    Reason.IMAGE_UNUSABLE: _fixable("the image cannot be pulled or started"),
     Reason.LEDGER_NEWER: _fixable("the ledger was written by a newer ebb"),
     Reason.RUN_UNKNOWN: _fixable("no run has this name"),
     Reason.PREFECT_REFUSES: _fixable("the Prefect server refused access"),
@@ -170,6 +184,15 @@ REASONS: dict[Reason, ReasonInfo] = {
     Reason.NOT_IN_TIME: ReasonInfo(
         Phase.FAILED, "it did not start within the allowed time", ExitCode.NO_CAPACITY
     ),
+    Reason.QUOTA: ReasonInfo(
+        Phase.QUEUED, "the namespace's quota is used up", ExitCode.NO_CAPACITY, 5.0
+    ),
+    Reason.NO_NODE: ReasonInfo(
+        Phase.QUEUED, "no node has room, and none is on its way", ExitCode.NO_CAPACITY, 5.0
+    ),
+    Reason.OUT_OF_STOCK: ReasonInfo(
+        Phase.QUEUED, "the cloud gives no more nodes of this kind now", ExitCode.NO_CAPACITY, 30.0
+    ),
     Reason.LAUNCH_FAILED: _infra("the run could not be started"),
     Reason.HEAD_NOT_READY: _infra("the head did not answer"),
     Reason.HEAD_LOST: _infra("the head died"),
@@ -181,6 +204,11 @@ REASONS: dict[Reason, ReasonInfo] = {
     Reason.LEDGER_UNWRITABLE: _infra("the ledger could not be written", ExitCode.TEMPORARY),
     Reason.API_UNREACHABLE: _infra("the Kubernetes API server did not answer", ExitCode.TEMPORARY),
     Reason.NAMESPACE_GONE: _infra("the namespace was deleted"),
+    Reason.CLUSTER_DELETED: _infra("somebody deleted the cluster"),
+    Reason.NODE_LOST: _infra("a node was lost with what ran on it"),
+    Reason.EVICTED: _infra("a pod was evicted from its node"),
+    Reason.POD_LOST: _infra("a pod was deleted by somebody else, or refused by its node"),
+    Reason.REGISTRY_SILENT: _infra("the image registry did not give the image"),
     Reason.EXIT_CODE: ReasonInfo(Phase.FAILED, "the program failed", 1, 1.0),
     Reason.NOT_STARTED: _fixable("the program could not be started"),
     Reason.OUT_OF_MEMORY: ReasonInfo(Phase.FAILED, "a process ran out of memory", 1, 1.0),

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
-
 import pytest
 from kubernetes import client
 
@@ -15,18 +12,8 @@ from ebbtide.infra.platforms.kubernetes.client import Access, Request
 from ebbtide.infra.platforms.kubernetes.kinds import CONFIG_MAP, DEPLOYMENT, POD, SECRET, Object
 from tests.helpers import wait_until
 from tests.kubernetes import workloads
-from tests.kubernetes.workloads import OWN_CLUSTER
 
 LABELS = {"app": "x"}
-
-
-@pytest.fixture
-def here(request: pytest.FixtureRequest, space: str) -> Iterator[Api]:
-    """A namespace of the test's own."""
-    file = os.environ.get(OWN_CLUSTER) or str(request.getfixturevalue("lab").kubeconfig)
-    api = Api(Access(kubeconfig=file, namespace=space))
-    yield api
-    api.close()
 
 
 def config_map(name: str = "one", **data: str) -> Object:
@@ -106,12 +93,6 @@ def test_a_watch_goes_on_from_the_version_of_a_list(here: Api) -> None:
     here.delete(CONFIG_MAP, "one")
     changes = here.watch(CONFIG_MAP, listed.version, labels=LABELS, timeout_s=30)
     assert [next(changes)[0], next(changes)[0]] == ["ADDED", "DELETED"]
-
-
-def test_a_version_that_is_too_old_is_told(here: Api) -> None:
-    with pytest.raises(ApiError) as refused:
-        next(here.watch(CONFIG_MAP, "1", labels=LABELS, timeout_s=30))
-    assert refused.value.status == 410
 
 
 def test_a_command_in_a_container_gets_its_stdin_and_gives_its_exit_code(here: Api) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
+from ebbtide.flows.cli.arguments import add_place
 from ebbtide.flows.cli.output import Parser, print_json, print_table, say, wait_for_change
 from ebbtide.flows.cli.screen import program_text
 from ebbtide.infra.frameworks.base import WITHOUT_CLUSTER
@@ -28,6 +29,7 @@ min_workers, max_workers, created (Unix time), age_s, exit_code, dashboard, pref
 def main(args: list[str]) -> int:
     """List runs."""
     parser = Parser("ps", _DESCRIPTION)
+    add_place(parser)
     parser.add_argument("-a", "--all", action="store_true", help="list ended runs too")
     parser.add_argument(
         "-w", "--watch", action="store_true", help="print again whenever something changes"

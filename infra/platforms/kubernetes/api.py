@@ -12,17 +12,26 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import urllib3
-
 from ebbtide.infra.platforms.kubernetes.api_error import GONE, NOT_FOUND, ApiError, from_answer
 from ebbtide.infra.platforms.kubernetes.client import (
     ANSWER_S,
     CONNECT_S,
     Connection,
+    Hangup,
     Request,
+    content,
+    lines,
     pieces,
 )
-from ebbtide.infra.platforms.kubernetes.kinds import ACCESS_REVIEW, POD, Kind, Object, kind_of
+from ebbtide.infra.platforms.kubernetes.kinds import (
+    ACCESS_REVIEW,
+    EVENT,
+    POD,
+    Kind,
+    Object,
+    kind_of,
+    selectors,
+)
 from ebbtide.infra.waiting import now_s, pause
 
 MANAGER = "ebb"
@@ -35,6 +44,8 @@ PATIENCE_S = 10.0
 """For how long a question that failed in passing is asked again."""
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.1, 2.0
 _LIST_LIMIT = 500
+_SILENT_S = 90.0
+"""A watch hears a bookmark each minute: one that hears nothing for so long has lost its server."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +78,7 @@ class Api(Connection):
         until, wait_s = now_s() + patience_s, 0.0
         while True:
             try:
-                return _read(self.send(request))
+                return content(self.send(request))
             except ApiError as error:
                 wait_s = min(_LONGEST_PAUSE_S, wait_s * 2 or _FIRST_PAUSE_S)
                 wait_s = max(wait_s, min(error.retry_after_s or 0.0, patience_s))
@@ -85,21 +96,30 @@ class Api(Connection):
             raise
         return found
 
-    def list(self, kind: Kind, labels: Mapping[str, str] | None = None, fields: str = "") -> Listed:
+    def list(
+        self,
+        kind: Kind,
+        labels: Mapping[str, str] | None = None,
+        fields: str = "",
+        *,
+        patience_s: float = PATIENCE_S,
+    ) -> Listed:
         """Return all objects with these labels.
 
         Args:
             kind: of the objects.
             labels: name and value each; a value of ``*``: the label is there.
             fields: a field selector, such as ``involvedObject.name=x``.
+            patience_s: as for ``ask``.
 
         Returns:
             The objects, with ``kind`` and ``apiVersion`` filled in.
         """
         items: list[Object] = []
-        query: dict[str, Any] = {**_selectors(labels, fields), "limit": _LIST_LIMIT}
+        query: dict[str, Any] = {**selectors(labels, fields), "limit": _LIST_LIMIT}
         while True:
-            page = self.ask(Request(path=kind.path(self.namespace), query=query))
+            question = Request(path=kind.path(self.namespace), query=query)
+            page = self.ask(question, patience_s=patience_s)
             items += [{"apiVersion": kind.api, "kind": kind.name, **item} for item in page["items"]]
             more = page["metadata"].get("continue")
             if not more:
@@ -210,9 +230,7 @@ class Api(Connection):
             options["preconditions"] = {"uid": uid}
         path = kind.path(self.namespace, name)
         try:
-            self.ask(
-                Request(method="DELETE", path=path, query=_selectors(labels, ""), body=options)
-            )
+            self.ask(Request(method="DELETE", path=path, query=selectors(labels, ""), body=options))
         except ApiError as error:
             if error.status == NOT_FOUND:
                 return False
@@ -227,6 +245,7 @@ class Api(Connection):
         labels: Mapping[str, str] | None = None,
         fields: str = "",
         timeout_s: float = 60.0,
+        hangup: Hangup | None = None,
     ) -> Iterator[tuple[str, Object]]:
         """Yield changes from a version on, until the time is up or the connection ends.
 
@@ -236,6 +255,7 @@ class Api(Connection):
             labels: as for ``list``.
             fields: as for ``list``.
             timeout_s: for how long at most.
+            hangup: ends it from another thread.
 
         Yields:
             ``ADDED``, ``MODIFIED``, ``DELETED`` or ``BOOKMARK`` and the object.
@@ -244,14 +264,19 @@ class Api(Connection):
             ApiError: status 410: the version is too old; list again. Others: as for ``ask``.
         """
         query = {
-            **_selectors(labels, fields),
+            **selectors(labels, fields),
             "watch": "true",
             "resourceVersion": version,
             "allowWatchBookmarks": "true",
             "timeoutSeconds": max(1, round(timeout_s)),
         }
         path = kind.path(self.namespace)
-        for line in self._lines(path, query, timeout_s + CONNECT_S):
+        silent_s = timeout_s if kind == EVENT else min(timeout_s, _SILENT_S)
+        request = Request(path=path, query=query)
+        answer = self.send(request, timeout_s=silent_s + CONNECT_S, whole=False)
+        if hangup is not None:
+            hangup.hold(answer)
+        for line in lines(answer, path):
             told = json.loads(line)
             if told["type"] == "ERROR":
                 status = told["object"]
@@ -323,28 +348,3 @@ class Api(Connection):
         }
         told = self.ask(Request(method="POST", path=ACCESS_REVIEW.path(""), body=review))
         return bool(told["status"].get("allowed"))
-
-    def _lines(self, path: str, query: Mapping[str, Any], timeout_s: float) -> Iterator[bytes]:
-        request = Request(path=path, query=query)
-        answer = self.send(request, timeout_s=timeout_s, whole=False)
-        rest = b""
-        for piece in pieces(answer, path):
-            *lines, rest = (rest + piece).split(b"\n")
-            yield from filter(None, lines)
-
-
-def _selectors(labels: Mapping[str, str] | None, fields: str) -> dict[str, Any]:
-    query = {}
-    if labels:
-        parts = (name if value == "*" else f"{name}={value}" for name, value in labels.items())
-        query["labelSelector"] = ",".join(parts)
-    if fields:
-        query["fieldSelector"] = fields
-    return query
-
-
-def _read(answer: urllib3.BaseHTTPResponse) -> Any:
-    try:
-        return json.loads(answer.data)
-    except ValueError:
-        return answer.data.decode(errors="replace")

@@ -9,8 +9,10 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -24,11 +26,13 @@ from kubernetes.stream.ws_client import WSClient
 from ebbtide.infra.errors import ConfigurationError, Problem
 from ebbtide.infra.models.phases import Reason
 from ebbtide.infra.platforms.kubernetes.api_error import ApiError, from_answer
+from ebbtide.infra.waiting import wall_s
 
 ANSWER_S = 30.0
 """How long an answer may take, in seconds."""
 CONNECT_S = 5.0
 _POOL_SIZE = 16
+_SAME_CLOCK_S = 2.0
 _CHUNK_BYTES = 2**16
 _DEFAULT_NAMESPACE = "default"
 _NAMESPACE_FILE = "/var/run/secrets/kubernetes.io/serviceaccount/namespace"
@@ -81,6 +85,9 @@ class Connection:
         self.namespace = namespace
         self.asked = 0
         """How many requests have been sent, for tests and benchmarks that count them."""
+        self.ahead_s = 0.0
+        """By how much the server's clock is ahead of ours, in seconds; less than two
+        count as none."""
 
     @property
     def server(self) -> str:
@@ -129,6 +136,7 @@ class Connection:
             raise ApiError(
                 0, type(error).__name__, _innermost(error), asked=str(request)
             ) from error
+        self.ahead_s = _ahead_s(answer.headers.get("Date"), self.ahead_s)
         if answer.status >= HTTPStatus.BAD_REQUEST:
             raise from_answer(str(request), answer.status, answer.data, answer.headers)
         return answer
@@ -183,6 +191,32 @@ class Connection:
         return forward.socket(port)
 
 
+class Hangup:
+    """Ends answers that another thread reads, and all that would follow."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._answer: urllib3.BaseHTTPResponse | None = None
+        self.done = False
+        """Whether it has been hung up."""
+
+    def hold(self, answer: urllib3.BaseHTTPResponse) -> None:
+        """Remember what is read now."""
+        with self._lock:
+            self._answer = answer
+        if self.done:
+            self.hang_up()
+
+    def hang_up(self) -> None:
+        """Let whoever reads see the end of the answer at once."""
+        self.done = True
+        with self._lock:
+            answer, self._answer = self._answer, None
+        if answer is not None:
+            with contextlib.suppress(OSError, ValueError, RuntimeError):
+                answer.shutdown()
+
+
 class Exec:
     """A command that runs in a container; a context manager that ends the connection."""
 
@@ -194,6 +228,7 @@ class Exec:
 
     def __exit__(self, *_: object) -> None:
         self._socket.close()
+        self._socket.sock.shutdown()  # it stays open when the other end was quicker
 
     def write(self, data: bytes) -> None:
         """Send to its stdin. There is no end of it: say a length first."""
@@ -267,6 +302,31 @@ def pieces(answer: urllib3.BaseHTTPResponse, path: str) -> Iterator[bytes]:
     finally:
         answer.close()
         answer.release_conn()
+
+
+def lines(answer: urllib3.BaseHTTPResponse, path: str) -> Iterator[bytes]:
+    """Yield the lines of an answer as they come, without empty ones; as ``pieces``."""
+    rest = b""
+    for piece in pieces(answer, path):
+        *whole, rest = (rest + piece).split(b"\n")
+        yield from filter(None, whole)
+
+
+def content(answer: urllib3.BaseHTTPResponse) -> Any:
+    """What a whole answer says: JSON, or text where it is none."""
+    try:
+        return json.loads(answer.data)
+    except ValueError:
+        return answer.data.decode(errors="replace")
+
+
+def _ahead_s(date: str | None, before: float) -> float:
+    """What an answer's ``Date``, which is cut to seconds, tells of its clock."""
+    try:
+        ahead_s = parsedate_to_datetime(date).timestamp() + 0.5 - wall_s() if date else before
+    except ValueError:
+        return before
+    return ahead_s if abs(ahead_s) > _SAME_CLOCK_S else 0.0
 
 
 @contextlib.contextmanager

@@ -82,3 +82,14 @@ def kind_of(thing: Mapping[str, Any]) -> Kind:
         KeyError: for one that is not listed here.
     """
     return {(kind.api, kind.name): kind for kind in _KINDS}[thing["apiVersion"], thing["kind"]]
+
+
+def selectors(labels: Mapping[str, str] | None, fields: str) -> dict[str, str]:
+    """The query that picks objects by labels (a value of ``*``: the label is there) and fields."""
+    query = {}
+    if labels:
+        terms = (name if value == "*" else f"{name}={value}" for name, value in labels.items())
+        query["labelSelector"] = ",".join(terms)
+    if fields:
+        query["fieldSelector"] = fields
+    return query

@@ -182,6 +182,11 @@ class LocalPlatform:
         """One more renewal; its supervisor and its guard judge by the number of renewals."""
         return self.ledger.renew(cluster, lease_s)
 
+    def tended(self, cluster: ClusterId) -> AbstractContextManager[None]:
+        """Nothing is done here: its supervisor does it."""
+        del cluster
+        return contextlib.nullcontext()
+
     def supervised(self, cluster: ClusterId) -> bool:
         """Whether somebody living owns it: its supervisor, its guard, or one being born."""
         found = self.ledger.cluster(cluster)

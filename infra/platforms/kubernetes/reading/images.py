@@ -1,0 +1,143 @@
+"""Why a container does not start on its node: its image, its volumes, its command. Pure.
+
+A registry that refuses will refuse again, and the run fails with its words. One that does not
+answer, or is busy, has half a minute from its first failure.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from ebbtide.infra.models.phases import Reason
+from ebbtide.infra.platforms.kubernetes.kinds import Object
+from ebbtide.infra.platforms.kubernetes.reading.snapshot import (
+    Snapshot,
+    began,
+    happened,
+    node_of,
+)
+from ebbtide.infra.platforms.kubernetes.reading.waits import IMAGE, STARTING, Wait
+
+PULL_FAILS_S = 30.0
+"""From a registry's first answer until a pull that fails again and again is given up."""
+_CONFIG_FAILS_S = 30.0
+_SANDBOX_FAILS_S = 120.0
+_RUN_FAILS_S = 5.0
+_PULL = ("ErrImagePull", "ImagePullBackOff", "RegistryUnavailable", "ImageInspectError")
+_NEVER_PULL = ("InvalidImageName", "ErrImageNeverPull", "SignatureValidationFailed")
+_CANNOT_MAKE = ("CreateContainerConfigError", "CreateContainerError")
+_BUSY = re.compile(r"toomanyrequests|\b429\b|QPS exceeded|timeout|timed out", re.IGNORECASE)
+_REFUSED = re.compile(
+    r"not found|manifest unknown|unauthorized|denied|forbidden|no match for platform|x509"
+    r"|invalid reference|does not exist|insufficient_scope|authentication required",
+    re.IGNORECASE,
+)
+_WRAPPING = re.compile(
+    r'^(?:Back-off pulling image "[^"]*":?|ErrImagePull:|Failed to pull image "[^"]*":'
+    r"|(?:rpc error: )?code = \w+ desc =|failed to pull and unpack image \"[^\"]*\":"
+    r'|failed to resolve (?:reference|image) "[^"]*":|Error response from daemon:)\s*'
+)
+_SANDBOX = ("FailedMount", "FailedCreatePodSandBox", "FailedAttachVolume")
+_LONGEST = 300
+_HINT = "see the pool's image in ebb.yaml, whether it exists, and the namespace's imagePullSecrets"
+
+
+def container_wait(snapshot: Snapshot, pod: Object) -> Wait | None:
+    """Say why no container of a pod that has a node runs yet.
+
+    Args:
+        snapshot: with the pod's events.
+        pod: which.
+
+    Returns:
+        The first of its containers' obstacles; None when all of them run or have run.
+    """
+    waiting = [(status, found) for status in _statuses(pod) if (found := _waiting(status))]
+    for status, found in waiting:
+        wait = _obstacle(snapshot, pod, status, found)
+        if wait is not None:
+            return wait
+    if pod.get("status", {}).get("containerStatuses") and not waiting:
+        return None
+    return _being_made(snapshot, pod)
+
+
+def pull_error(message: str) -> str:
+    """What the registry itself said, without what was wrapped around it."""
+    text, before = message.strip(), ""
+    while text != before:
+        before, text = text, _WRAPPING.sub("", text)
+    return text[:_LONGEST]
+
+
+def _obstacle(snapshot: Snapshot, pod: Object, status: Object, found: Object) -> Wait | None:
+    why, said = str(found.get("reason") or ""), str(found.get("message") or "")
+    image, node = status.get("image", ""), node_of(pod)
+    if why in _PULL or why in _NEVER_PULL:
+        return _no_image(snapshot, pod, str(image), (why, said))
+    if why in _CANNOT_MAKE:
+        return Wait(
+            rank=STARTING,
+            message=f"node {node} cannot make the container: {said or why}",
+            reason=Reason.LAUNCH_FAILED,
+            allowed_s=_CONFIG_FAILS_S,
+        )
+    if why == "RunContainerError":
+        message = f"image {image} cannot be started: {said}"[:_LONGEST]
+        reason, allowed_s = Reason.IMAGE_UNUSABLE, _RUN_FAILS_S
+        return Wait(rank=STARTING, message=message, reason=reason, hint=_HINT, allowed_s=allowed_s)
+    return None
+
+
+def _no_image(snapshot: Snapshot, pod: Object, image: str, told: tuple[str, str]) -> Wait:
+    why, said = told
+    failed = [event for event in snapshot.events_of(pod) if _is_pull_failure(event)]
+    answers = (pull_error(str(event.get("message") or "")) for event in reversed(failed))
+    sentence = pull_error(said) or next(filter(None, answers), "")
+    refused = why in _NEVER_PULL or (_REFUSED.search(sentence) and not _BUSY.search(sentence))
+    return Wait(
+        rank=IMAGE,
+        message=f"image {image} cannot be pulled: {sentence or why}",
+        reason=Reason.IMAGE_UNUSABLE if refused else Reason.REGISTRY_SILENT,
+        hint=_HINT,
+        since=min(map(began, failed), default=None),
+        allowed_s=0.0 if refused else PULL_FAILS_S,
+    )
+
+
+def _is_pull_failure(event: Object) -> bool:
+    message = str(event.get("message") or "")
+    return event.get("reason") in ("Failed", "InspectFailed") and "pull image" in message
+
+
+def _being_made(snapshot: Snapshot, pod: Object) -> Wait:
+    """Between its node and its first process: what its node says it does."""
+    said = {str(event.get("reason")): event for event in snapshot.events_of(pod)}
+    node = node_of(pod)
+    for reason in _SANDBOX:
+        if reason in said and "Pulled" not in said and "Started" not in said:
+            event = said[reason]
+            return Wait(
+                rank=STARTING,
+                message=f"node {node} cannot make the pod: {event.get('message', '')}"[:_LONGEST],
+                reason=Reason.LAUNCH_FAILED,
+                since=began(event),
+                allowed_s=_SANDBOX_FAILS_S,
+            )
+    pulling, pulled = said.get("Pulling"), said.get("Pulled")
+    if pulling and (pulled is None or happened(pulled) < happened(pulling)):
+        sentence = str(pulling.get("message") or "").replace("Pulling", "pulls", 1)
+        return Wait(rank=IMAGE, message=f"node {node} {sentence}", since=began(pulling))
+    return Wait(rank=STARTING, message=f"node {node} makes its container")
+
+
+def _statuses(pod: Object) -> Iterator[Object]:
+    status = pod.get("status", {})
+    yield from status.get("initContainerStatuses") or ()
+    yield from status.get("containerStatuses") or ()
+
+
+def _waiting(status: Object) -> Object | None:
+    found = (status.get("state") or {}).get("waiting")
+    return found if isinstance(found, dict) else None

@@ -1,0 +1,141 @@
+"""The user's program as its pod tells of it. Pure.
+
+Its wrapper leaves a JSON object as the container's termination message: exact times, the program's
+own exit code, the line that tells why it failed. Where there is none, the container's state counts.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from ebbtide.infra.models.cluster import JobView
+from ebbtide.infra.models.phases import Reason
+from ebbtide.infra.platforms.kubernetes.kinds import Object
+from ebbtide.infra.platforms.kubernetes.reading.failures import (
+    Disruption,
+    Ending,
+    disruption,
+    ending,
+    memory_of,
+)
+from ebbtide.infra.platforms.kubernetes.reading.snapshot import (
+    main,
+    moment,
+    node_silent,
+    ready_at,
+    state,
+)
+from ebbtide.infra.policy.explain.diagnosis import fix_for
+
+_REASONS = {reason.value: reason for reason in Reason}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Around:
+    """What happened around a program that may be why it failed."""
+
+    head_lost: tuple[Reason, str] | None = None
+    """Why its cluster was lost below it."""
+    out_of_memory: str = ""
+    """Of a worker that was killed for its memory."""
+    releasing: bool = False
+    """Whether its pod goes because we release it."""
+
+
+def job_view(pod: Object, last: JobView, around: Around) -> JobView:
+    """The program, by the pod in which it runs.
+
+    Args:
+        pod: of the driver.
+        last: as it was seen before; what has ended stays as it ended.
+        around: what else is known.
+
+    Returns:
+        The view.
+    """
+    if last.ended_at is not None:
+        return last
+    terminated = state(pod, "terminated")
+    if terminated is not None:
+        return _ended(pod, terminated, last, around)
+    started_at = last.started_at
+    if started_at is None and (main(pod) or {}).get("ready") and not node_silent(pod):
+        running = state(pod, "running") or {}
+        started_at = ready_at(pod) or moment(running.get("startedAt"))
+    return replace(last, started_at=started_at)
+
+
+def told(terminated: Mapping[str, Any]) -> dict[str, Any]:
+    """What the wrapper has left; empty when it could not."""
+    try:
+        found = json.loads(terminated.get("message") or "")
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _ended(pod: Object, terminated: Object, last: JobView, around: Around) -> JobView:
+    said, end = told(terminated), ending(pod, terminated)
+    code = said.get("exit_code", end.exit_code)
+    code = code if isinstance(code, int) else end.exit_code
+    started_at = said.get("started_at") or last.started_at
+    if not said:
+        started_at = started_at or moment(terminated.get("startedAt"))
+    view = JobView(
+        started_at=started_at,
+        ended_at=said.get("ended_at") or moment(terminated.get("finishedAt")) or last.started_at,
+        exit_code=code,
+        detail=str(said.get("telling") or ""),
+        hint=str(said.get("hint") or ""),
+    )
+    if code == 0 and not end.never_ran:
+        return view
+    reason, detail = _why(pod, said, replace(end, exit_code=code), around)
+    hint = view.hint or (fix_for(reason) if reason is Reason.OUT_OF_MEMORY else "")
+    return replace(view, reason=reason, detail=detail or view.detail, hint=hint)
+
+
+def _why(pod: Object, said: Mapping[str, Any], end: Ending, around: Around) -> tuple[Reason, str]:
+    """Why it failed: what was done to it first, then what it did itself."""
+    if end.never_ran:
+        return Reason.IMAGE_UNUSABLE, f"the program's container {end.sentence}"
+    taken = _taken(pod, end, around)
+    if taken is not None:
+        return taken.reason, f"the program's pod: {taken.sentence}"
+    if around.head_lost is not None:
+        return around.head_lost
+    own = _REASONS.get(str(said.get("reason") or ""))
+    if own is not None:
+        return own, str(said.get("telling") or "")
+    memory = _memory(pod, end) or around.out_of_memory
+    if memory:
+        return Reason.OUT_OF_MEMORY, memory
+    if said and not said.get("started_at"):
+        return Reason.NOT_STARTED, str(said.get("telling") or "")
+    return Reason.EXIT_CODE, ""
+
+
+def _taken(pod: Object, end: Ending, around: Around) -> Disruption | None:
+    """What ended it from outside. A program that failed by itself before is not excused by it."""
+    found = disruption(pod)
+    if found is None or around.releasing or end.out_of_memory:
+        return None
+    by_signal = end.exit_code in (-signal.SIGTERM, -signal.SIGKILL, -signal.SIGINT)
+    if found.reason is Reason.POD_LOST and not by_signal:
+        return None
+    return found
+
+
+def _memory(pod: Object, end: Ending) -> str:
+    limit = memory_of(pod)
+    has = f" ({limit} allowed)" if limit else ""
+    killed = end.exit_code == -signal.SIGKILL
+    if end.out_of_memory or (end.child_out_of_memory and killed):
+        return f"the program was killed{has}"
+    if end.child_out_of_memory:
+        return f"a process of the program was killed{has}, then it ended with {end.exit_code}"
+    return ""

@@ -1,0 +1,125 @@
+"""What a cluster cannot go on without and has lost: its head, the pod of its program. Pure."""
+
+from __future__ import annotations
+
+from ebbtide.infra.models.cluster import ClusterView, Failure
+from ebbtide.infra.models.phases import Reason, Step
+from ebbtide.infra.platforms.kubernetes.reading.failures import (
+    disruption,
+    ending,
+    worker_ends,
+)
+from ebbtide.infra.platforms.kubernetes.reading.snapshot import (
+    Snapshot,
+    condition,
+    leaving,
+    main,
+    state,
+)
+from ebbtide.infra.policy.attempts import MAX_DEATHS
+
+OF_THE_CLUSTER = (Reason.HEAD_LOST, Reason.NODE_LOST, Reason.EVICTED, Reason.POD_LOST)
+"""Failures after which a program fails whatever it does."""
+_LARGER = "set a larger --head-tier; ebb logs RUN --from head has its last words"
+
+
+def failure(snapshot: Snapshot, view: ClusterView) -> Failure | None:
+    """Say what was lost that the cluster needs.
+
+    Args:
+        snapshot: of the cluster.
+        view: as far as it has been read: what had been reached before.
+
+    Returns:
+        The failure; None while all is there, or when it is being released.
+    """
+    if snapshot.releasing:
+        return None
+    head = _head(snapshot, view)
+    if head is not None:
+        return head
+    if view.workers_ready_at is None:
+        crashed = _crashed(snapshot, view)
+        if crashed is not None:
+            return crashed
+    return _driver(snapshot, view)
+
+
+def _head(snapshot: Snapshot, view: ClusterView) -> Failure | None:
+    pod = snapshot.head
+    begun = view.head_ready_at is not None
+    step = Step.RUN_USER_JOB if begun else Step.START_HEAD
+    if pod is None:
+        if not begun or not view.head_address:
+            return None
+        return Failure(step=step, reason=Reason.HEAD_LOST, detail="its pod has gone")
+    died = Reason.HEAD_LOST if begun else Reason.HEAD_NOT_READY
+    taken = disruption(pod)
+    terminated = state(pod, "terminated")
+    if terminated is not None:
+        end = ending(pod, terminated)
+        if end.never_ran:
+            reason, detail = Reason.IMAGE_UNUSABLE, f"the head's container {end.sentence}"
+            return Failure(step=step, reason=reason, detail=detail)
+        memory = end.out_of_memory or end.child_out_of_memory
+        if taken is not None and not memory:
+            return Failure(step=step, reason=taken.reason, detail=f"the head: {taken.sentence}")
+        hint = _LARGER if memory else ""
+        return Failure(step=step, reason=died, detail=f"the head {end.sentence}", hint=hint)
+    if taken is not None:
+        return Failure(step=step, reason=taken.reason, detail=f"the head: {taken.sentence}")
+    return None
+
+
+def _crashed(snapshot: Snapshot, view: ClusterView) -> Failure | None:
+    """First workers that die again and again before all of them are there."""
+    for pod in snapshot.workers:
+        status = main(pod) or {}
+        if leaving(pod) or status.get("ready"):
+            continue
+        deaths = int(status.get("restartCount", 0)) + (state(pod, "terminated") is not None)
+        last = state(pod, "terminated") or (status.get("lastState") or {}).get("terminated")
+        if not last:
+            continue
+        end = ending(pod, last)
+        name = view.worker_names.get(pod["metadata"]["name"], "a worker")
+        if end.never_ran:
+            reason, detail = Reason.IMAGE_UNUSABLE, f"{name} {end.sentence}"
+            return Failure(step=Step.START_WORKERS, reason=reason, detail=detail)
+        if deaths >= MAX_DEATHS:
+            detail = f"{name} {end.sentence}, {deaths} times before it had registered"
+            hint = f"see ebb logs RUN --from {name}"
+            if end.out_of_memory or end.child_out_of_memory:
+                hint = "use a larger --tier"
+            reason = Reason.WORKERS_NOT_JOINED
+            return Failure(step=Step.START_WORKERS, reason=reason, detail=detail, hint=hint)
+    return None
+
+
+def _driver(snapshot: Snapshot, view: ClusterView) -> Failure | None:
+    """A program that ended is told by its own view; this is for one that cannot tell any more."""
+    if view.job.ended_at is not None:
+        return None
+    pod, step = snapshot.driver, Step.RUN_USER_JOB
+    if pod is None:
+        if view.job.started_at is None:
+            return None
+        detail = "the program's pod has gone, with how the program ended"
+        return Failure(step=step, reason=Reason.POD_LOST, detail=detail)
+    taken = disruption(pod)
+    if taken is None or state(pod, "terminated") is not None:
+        return None
+    target = condition(pod, "DisruptionTarget")
+    if taken.reason is not Reason.NODE_LOST and main(pod) is not None and leaving(pod):
+        return None  # it is ending, and will say how
+    if taken.reason is Reason.EVICTED and target is not None and state(pod, "running"):
+        return None
+    return Failure(step=step, reason=taken.reason, detail=f"the program's pod: {taken.sentence}")
+
+
+def worker_trouble(snapshot: Snapshot, view: ClusterView) -> tuple[str, ...]:
+    """Sentences about workers that died and are replaced, oldest first."""
+    ends = worker_ends(snapshot, view.worker_names)
+    return tuple(
+        f"{end.name} died and is replaced: it {end.sentence}" for end in ends if not end.expected
+    )

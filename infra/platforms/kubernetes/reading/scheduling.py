@@ -1,0 +1,255 @@
+"""Why a pod has no node: the scheduler's words, and those of what makes nodes. Pure.
+
+Cluster Autoscaler and Karpenter answer in events about the pod. Of node groups of other pools they
+say that the pod's selector does not match, before they look at sizes: "Insufficient cpu" is
+therefore about a fresh node of the pool that the pod asks for, and never becomes true.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from ebbtide.infra.models.cluster import ClusterSpec
+from ebbtide.infra.models.hardware import HardwareTier
+from ebbtide.infra.models.phases import Reason
+from ebbtide.infra.models.resources import Resources, format_duration
+from ebbtide.infra.platforms.kubernetes.kinds import Object
+from ebbtide.infra.platforms.kubernetes.reading.snapshot import (
+    WORKER,
+    Snapshot,
+    changed_at,
+    condition,
+    happened,
+    holds,
+    moment,
+    role,
+    source,
+)
+from ebbtide.infra.platforms.kubernetes.reading.waits import SCHEDULING, Wait
+
+NOBODY_ANSWERS_S = 60.0
+"""So long after the scheduler's word what makes nodes has said something, where there is one."""
+NO_SUCH_POOL_S = 120.0
+"""So long after it a pool that no node is of, and for which nothing makes nodes, is none."""
+_TRIGGERED, _NOT_TRIGGERED = "TriggeredScaleUp", "NotTriggerScaleUp"
+_SIZES = re.compile(r"\{(?P<group>\S+) (?P<old>\d+)->(?P<new>\d+) \(max: (?P<max>\d+)\)\}")
+_LACKS = re.compile(r"Insufficient (\S+?)(?:[,.;]|$|\s)")
+_TOO_SMALL = re.compile(r"no instance type (?:which )?(?:has|had|satisfied)(?: enough)? resources")
+_AT_MAX = re.compile(r"max node group size reached|exceed limits for nodepool|max limit reached")
+_BACK_OFF = re.compile(r"in backoff after failed scale-up|insufficient capacity", re.IGNORECASE)
+_ELSEWHERE = re.compile(r"node affinity|node selector|incompatible requirements|taint")
+_CLAIM = re.compile(r"node(?:claim)?/(\S+?)(?:[,\s]|$)")
+_LONGEST = 200
+_LIKE_IT = "wait, or take a --tier of another pool (ebb tiers)"
+_LABEL_HINT = "see the pool's name, label and taints in ebb.yaml; kubectl get nodes --show-labels"
+
+
+def unplaced_wait(
+    snapshot: Snapshot, pod: Object, spec: ClusterSpec, usual_s: float | None = None
+) -> Wait:
+    """Say why a pod has no node yet.
+
+    Args:
+        snapshot: with the pod's events.
+        pod: which.
+        spec: of its cluster.
+        usual_s: how long its pool usually takes to grow, in seconds; None: not known.
+
+    Returns:
+        The last word of whoever decides.
+    """
+    scheduled = condition(pod, "PodScheduled") or {}
+    if scheduled.get("reason") == "SchedulingGated":
+        return Wait(rank=SCHEDULING, message="something of this cluster holds it back by a gate")
+    nominated = pod.get("status", {}).get("nominatedNodeName")
+    if nominated:
+        return Wait(rank=SCHEDULING, message=f"node {nominated} makes room for it", grows=True)
+    answers = [event for event in snapshot.events_of(pod) if _is_answer(event)]
+    if not answers:  # a node that grows for another pod of ours may have room for this one too
+        answers = [event for event in snapshot.events if _is_growth(event)]
+    last = max(answers, key=happened, default=None)
+    if last is not None and _is_growth(last):
+        return _growing(snapshot, last, spec, usual_s)
+    if last is not None:
+        return _refused(snapshot, last, spec, _tier_of(pod, spec))
+    return _unanswered(snapshot, pod, spec)
+
+
+def never_fits(spec: ClusterSpec, node: Resources | None) -> Wait | None:
+    """Say which tier no node of the pool can ever hold, as far as their size is known.
+
+    Args:
+        spec: of the cluster.
+        node: what one node of its pool offers; None: not known.
+
+    Returns:
+        A wait that has failed already; None when all fit.
+    """
+    tiers = (spec.tier, spec.head_tier) if spec.has_workers else (spec.tier,)
+    for tier in tiers:
+        if node is not None and not tier.resources.fits_in(node):
+            offers = f"a node of pool {spec.pool.name} has {node}"
+            message = f"tier {tier.name} asks {tier.resources}; {offers}"
+            hint = _that_fits(spec, tier, _flag(tier, spec), node)
+            return _never(Reason.TIER_EXCEEDS_POOL, message, hint)
+    return None
+
+
+def growth_s(snapshot: Snapshot, pods: Sequence[Object]) -> float | None:
+    """How long the pool took to grow, from its order to the first of these pods that has a node."""
+    for pod in pods:
+        grew = [event for event in snapshot.events_of(pod) if _is_growth(event)]
+        placed_at = changed_at(pod, "PodScheduled")
+        if grew and placed_at is not None and holds(pod, "PodScheduled"):
+            return max(0.0, placed_at - min(map(happened, grew)))
+    return None
+
+
+def _is_growth(event: Object) -> bool:
+    return event.get("reason") in (_TRIGGERED, "Nominated")
+
+
+def _is_answer(event: Object) -> bool:
+    reason = event.get("reason")
+    if _is_growth(event) or reason == _NOT_TRIGGERED:
+        return True
+    return reason == "FailedScheduling" and "karpenter" in source(event)
+
+
+def _growing(snapshot: Snapshot, event: Object, spec: ClusterSpec, usual_s: float | None) -> Wait:
+    text, pool = str(event.get("message") or ""), spec.pool.name
+    sizes, claim = _SIZES.search(text), _CLAIM.search(text)
+    if sizes:
+        group = snapshot.pool_status.get(sizes["group"]) or {}
+        if (group.get("scaleUp") or {}).get("status") == "Backoff":
+            return _out_of_stock(group, spec)
+        grows = f"pool {pool} grows {sizes['old']} → {sizes['new']}"
+    else:
+        grows = f"pool {pool} grows by a node" + (f" ({claim[1]})" if claim else "")
+    usually = f"; usually takes {format_duration(usual_s)} here" if usual_s else ""
+    late = 3 * (usual_s or NOBODY_ANSWERS_S)
+    if snapshot.now - happened(event) > late:
+        usually += "; it takes longer than that" if usual_s else "; it takes its time"
+    return Wait(rank=SCHEDULING, message=f"{grows}{usually}", grows=True, since=happened(event))
+
+
+def _refused(snapshot: Snapshot, event: Object, spec: ClusterSpec, tier: HardwareTier) -> Wait:
+    text, pool = str(event.get("message") or ""), spec.pool.name
+    lacks = sorted(set(_LACKS.findall(text)))
+    if lacks or _TOO_SMALL.search(text):
+        what = " and ".join(lacks) or "CPU or memory"
+        message = (
+            f"no node of pool {pool} can ever hold tier {tier.name} ({tier.resources}):"
+            f" a fresh one has too little {what}"
+        )
+        hint = _that_fits(spec, tier, _flag(tier, spec), _less_than(tier, lacks))
+        return _never(Reason.TIER_EXCEEDS_POOL, message, hint)
+    group = snapshot.pool_status.get(pool) or {}
+    since = happened(event)
+    if _AT_MAX.search(text):
+        maximum = (group.get("health") or {}).get("maxSize")
+        nodes = f" of {maximum} nodes" if maximum else ""
+        message = f"pool {pool} is at its maximum{nodes}, and they are full"
+        return Wait(rank=SCHEDULING, message=message, reason=Reason.POOL_AT_MAX, since=since)
+    if _BACK_OFF.search(text):
+        return replace(_out_of_stock(group, spec), since=since)
+    if _ELSEWHERE.search(text):
+        message = f"nothing makes nodes for pool {pool}: {_plain(text)}"
+        return _never(Reason.POOL_UNKNOWN, message, _LABEL_HINT)
+    message = f"pool {pool} does not grow: {_plain(text)}"
+    return Wait(rank=SCHEDULING, message=message, reason=Reason.NO_NODE, since=since)
+
+
+def _out_of_stock(group: Mapping[str, Any], spec: ClusterSpec) -> Wait:
+    told = (group.get("scaleUp") or {}).get("backoffInfo") or {}
+    code, said = told.get("errorCode"), told.get("errorMessage")
+    why = ": ".join(filter(None, (code, said)))
+    message = f"pool {spec.pool.name} could not grow, and is left alone for a while"
+    return Wait(
+        rank=SCHEDULING,
+        message=(f"{message}: {why}" if why else message)[:_LONGEST],
+        reason=Reason.OUT_OF_STOCK,
+        hint=_LIKE_IT,
+    )
+
+
+def _unanswered(snapshot: Snapshot, pod: Object, spec: ClusterSpec) -> Wait:
+    """Only the scheduler has spoken, or not even that."""
+    pool, scheduled = spec.pool.name, condition(pod, "PodScheduled") or {}
+    created = moment(pod["metadata"].get("creationTimestamp"))
+    if scheduled.get("reason") != "Unschedulable":
+        waited_s = snapshot.now - (created or snapshot.now)
+        late = "the scheduler has not looked at it yet" if waited_s > NOBODY_ANSWERS_S else ""
+        return Wait(
+            rank=SCHEDULING, message=late or f"waits for a node of pool {pool}", since=created
+        )
+    since = moment(scheduled.get("lastTransitionTime")) or created
+    waited_s = snapshot.now - (since or snapshot.now)
+    sentence = _plain(str(scheduled.get("message") or ""))
+    heard = any(event.get("reason") == "FailedScheduling" for event in snapshot.events_of(pod))
+    if waited_s < NOBODY_ANSWERS_S:
+        message = f"no node of pool {pool} has room yet ({sentence})"
+        return Wait(rank=SCHEDULING, message=message, reason=Reason.NO_NODE, since=since)
+    if heard and sentence and not _LACKS.search(sentence) and _ELSEWHERE.search(sentence):
+        return Wait(
+            rank=SCHEDULING,
+            message=f"no node is of pool {pool}, and nothing makes one ({sentence})",
+            reason=Reason.POOL_UNKNOWN,
+            hint=_LABEL_HINT,
+            since=since,
+            allowed_s=NO_SUCH_POOL_S,
+        )
+    message = f"no node of pool {pool} has room, and nobody says to make one ({sentence})"
+    return Wait(rank=SCHEDULING, message=message, reason=Reason.NO_NODE, since=since)
+
+
+def _never(reason: Reason, message: str, hint: str) -> Wait:
+    return Wait(rank=SCHEDULING, message=message, reason=reason, hint=hint, allowed_s=0.0)
+
+
+def _plain(text: str) -> str:
+    """The scheduler's words without the count of all nodes and what it thought of preemption."""
+    text = text.partition(" preemption: ")[0].removeprefix("pod didn't trigger scale-up: ")
+    text = re.sub(r"^0/\d+ nodes are available: ", "", text)
+    return text.strip(" .")[:_LONGEST]
+
+
+def _tier_of(pod: Object, spec: ClusterSpec) -> HardwareTier:
+    return spec.tier if role(pod) == WORKER or not spec.has_workers else spec.head_tier
+
+
+def _flag(tier: HardwareTier, spec: ClusterSpec) -> str:
+    return "--tier" if tier == spec.tier else "--head-tier"
+
+
+def _less_than(tier: HardwareTier, lacks: Sequence[str]) -> Resources:
+    """What a tier that fits may have: less of what was too little, as far as that is known."""
+    asked = tier.resources
+    cpu = asked.cpu_millis - (not lacks or "cpu" in lacks)
+    memory = asked.memory_bytes - (not lacks or "memory" in lacks)
+    return Resources(cpu, memory)
+
+
+def _that_fits(spec: ClusterSpec, tier: HardwareTier, flag: str, room: Resources) -> str:
+    """The largest tier of the pool that has room, and any of another pool that is as large."""
+    others = [each for each in spec.choice if each.name != tier.name]
+    fitting = [t for t in others if t.pool == tier.pool and t.resources.fits_in(room)]
+    largest = max(
+        fitting, key=lambda t: (t.resources.memory_bytes, t.resources.cpu_millis), default=None
+    )
+    elsewhere = next(
+        (t for t in others if t.pool != tier.pool and tier.resources.fits_in(t.resources)), None
+    )
+    told = [
+        f"{flag} {each.name} ({each.resources}{where})"
+        for each, where in ((largest, ""), (elsewhere, " of another pool"))
+        if each is not None
+    ]
+    return " or ".join(told) or "choose a smaller tier (ebb tiers)"
+
+
+def _size(tier: HardwareTier) -> tuple[int, int]:
+    return tier.resources.memory_bytes, tier.resources.cpu_millis
