@@ -10,6 +10,8 @@ from ebbtide.infra.models.job import RunSpec
 DOMAIN = "ebbtide.dev"
 CLUSTER, RUN, ROLE, OWNER = (f"{DOMAIN}/{name}" for name in ("cluster", "run", "role", "owner"))
 FRAMEWORK, TIER = f"{DOMAIN}/framework", f"{DOMAIN}/tier"
+ENDED_BECAUSE = f"{DOMAIN}/ended-because"
+"""An annotation of a driver's pod that we have told to end: reason and detail, as JSON."""
 TAGS = f"{DOMAIN}/tags"
 """An annotation: a run has any number of tags, and labels are for few known ones."""
 RELEASING = f"{DOMAIN}/releasing"

@@ -48,6 +48,8 @@ class HeldShare:
 
     tier: HardwareTier
     meters: tuple[Meter, ...]
+    since: float | None = None
+    """Unix time in seconds; None: it was not held before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,14 +81,30 @@ class _OpenSpan:
 class UsageRecorder:
     """Spans and samples of one cluster."""
 
-    def __init__(self, ledger: RunStore, cluster: ClusterId):
+    def __init__(
+        self,
+        ledger: RunStore,
+        cluster: ClusterId,
+        *,
+        period_s: float = PERIOD_S,
+        age_s: float = 0.0,
+    ):
+        """Write nothing yet.
+
+        Args:
+            ledger: where it is written.
+            cluster: whose book it is.
+            period_s: between two samples, in seconds.
+            age_s: for how long somebody else has written it; its samples keep their numbers.
+        """
         self._ledger = ledger
         self._cluster = cluster
         self._open_spans: dict[str, _OpenSpan] = {}
         self._written: dict[str, Span] = {}
         self._samples: deque[Sample] = deque(maxlen=MAX_SAMPLES)
-        self._opened_s = now_s()
-        self._number = -1
+        self._period_s = period_s
+        self._opened_s = now_s() - age_s
+        self._number = self._period() - 1
         self._count = 0
         self._every = 1
 
@@ -99,7 +117,7 @@ class UsageRecorder:
         """Begin a span for what is newly held, end those of what is not held any more."""
         for owner, holding in held.items():
             if owner not in self._open_spans:
-                self._open_spans[owner] = _OpenSpan(self._begin(owner, holding.tier), {})
+                self._open_spans[owner] = _OpenSpan(self._begin(owner, holding), {})
             page = self._open_spans[owner]
             page.meters.update((meter.key, meter) for meter in holding.meters)
         for owner, page in self._open_spans.items():
@@ -151,9 +169,10 @@ class UsageRecorder:
         self._written = {}
 
     def _period(self) -> int:
-        return int((now_s() - self._opened_s) / PERIOD_S)
+        return int((now_s() - self._opened_s) / self._period_s)
 
-    def _begin(self, owner: str, tier: HardwareTier) -> Span:
+    def _begin(self, owner: str, holding: HeldShare) -> Span:
+        tier, now = holding.tier, wall_s()
         return Span(
             cluster=self._cluster,
             owner=owner,
@@ -161,7 +180,7 @@ class UsageRecorder:
             cpu_millis=tier.resources.cpu_millis,
             memory_bytes=tier.resources.memory_bytes,
             price_per_hour=tier.price_per_hour,
-            began=wall_s(),
+            began=now if holding.since is None else min(holding.since, now),
         )
 
     def _sample(self, load: Load) -> Sample:

@@ -11,6 +11,7 @@ import pytest
 from ebbtide.infra.frameworks.base import load_framework
 from ebbtide.infra.frameworks.door import SECRET_FILE
 from ebbtide.infra.frameworks.plan import ClusterPlan
+from ebbtide.infra.models.cluster import AutoscalePolicy
 from ebbtide.infra.models.ids import ClusterId
 from ebbtide.infra.models.job import JobSpec, RunSpec
 from ebbtide.infra.platforms.kubernetes import layout
@@ -235,6 +236,13 @@ def test_hpa_has_the_policys_words() -> None:
     found = cluster.autoscaler(spec, CLUSTER, PLACE)["spec"]
     assert (found["minReplicas"], found["maxReplicas"]) == (1, 4)
     assert [each["resource"]["name"] for each in found["metrics"]] == ["cpu", "memory"]
+
+
+def test_hpa_for_demand_alone_never_goes_by_use() -> None:
+    policy = AutoscalePolicy(scale_on=("demand",))
+    spec = replace(spec_with(), cluster=cluster_spec(policy=policy))
+    (metric,) = cluster.autoscaler(spec, CLUSTER, PLACE)["spec"]["metrics"]
+    assert metric["resource"]["target"]["averageUtilization"] >= 1_000_000
 
 
 @pytest.mark.parametrize(

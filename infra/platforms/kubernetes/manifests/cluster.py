@@ -43,6 +43,8 @@ from ebbtide.infra.platforms.kubernetes.naming import (
     workers_name,
 )
 
+_NEVER_PERCENT = 1_000_000
+"""With demand alone the floor decides: an HPA without metrics would take 80 % of the CPU."""
 EMPTY = Shipment()
 """Nothing is sent."""
 
@@ -312,9 +314,8 @@ def autoscaler(spec: RunSpec, cluster: ClusterId, place: Place) -> Object:
         "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": name},
         "minReplicas": policy.min_workers,
         "maxReplicas": policy.max_workers,
-        "metrics": [
-            _resource(metric, targets[metric]) for metric in targets if metric in policy.scale_on
-        ],
+        "metrics": [_resource(name, targets[name]) for name in targets if name in policy.scale_on]
+        or [_resource("cpu", _NEVER_PERCENT)],
         "behavior": {"scaleDown": {"stabilizationWindowSeconds": int(policy.scale_down_window_s)}},
     }
     made = _Maker(spec, cluster, place)
