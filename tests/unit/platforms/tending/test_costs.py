@@ -8,8 +8,13 @@ import pytest
 
 from ebbtide.infra.frameworks.base import FrameworkStatus, WorkerStatus
 from ebbtide.infra.platforms.kubernetes.api import Api
-from ebbtide.infra.platforms.kubernetes.tending import costs as costs_module
-from ebbtide.infra.platforms.kubernetes.tending.costs import COST, IDLE, DeletionCosts, cost_of
+from ebbtide.infra.platforms.kubernetes.tending.scaling import costs as costs_module
+from ebbtide.infra.platforms.kubernetes.tending.scaling.costs import (
+    COST,
+    IDLE,
+    DeletionCosts,
+    cost_of,
+)
 from tests.unit.platforms.tending.fakes import Clock, FakeApi, pod
 
 IDLES, RUNS = WorkerStatus(), WorkerStatus(running=1)

@@ -8,8 +8,8 @@ import pytest
 
 from ebbtide.infra.models.cluster import AutoscalePolicy
 from ebbtide.infra.platforms.kubernetes.api import Api
-from ebbtide.infra.platforms.kubernetes.tending import floor as floor_module
-from ebbtide.infra.platforms.kubernetes.tending.floor import Floor, FloorState, decide
+from ebbtide.infra.platforms.kubernetes.tending.scaling import floor as floor_module
+from ebbtide.infra.platforms.kubernetes.tending.scaling.floor import Floor, FloorState, decide
 from ebbtide.infra.platforms.upkeep.status import StatusReporter
 from ebbtide.infra.policy.demand import Wanted
 from tests.unit.platforms.tending.fakes import (
