@@ -8,11 +8,11 @@ import pytest
 
 from ebbtide.infra.models.ids import ClusterId
 from ebbtide.infra.platforms.kubernetes.api import SIZES, Api
-from ebbtide.infra.platforms.kubernetes.declaring import declare
-from ebbtide.infra.platforms.kubernetes.holdings import held
+from ebbtide.infra.platforms.kubernetes.clusters.declaring import declare
+from ebbtide.infra.platforms.kubernetes.clusters.holdings import held
+from ebbtide.infra.platforms.kubernetes.clusters.releasing import release
 from ebbtide.infra.platforms.kubernetes.kinds import DEPLOYMENT, LEASE, POD, SECRET, Object
 from ebbtide.infra.platforms.kubernetes.naming import selector
-from ebbtide.infra.platforms.kubernetes.releasing import release
 from ebbtide.infra.waiting import now_s, wall_s
 from tests.helpers import wait_until
 from tests.kubernetes import workloads

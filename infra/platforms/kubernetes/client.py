@@ -62,6 +62,8 @@ class Request:
     """Bytes, or what is sent as JSON; None: nothing."""
     content_type: str = "application/json"
     """Of the body."""
+    accept: str = "application/json"
+    """How the answer is to be written, such as without all but the metadata."""
 
     def __str__(self) -> str:
         return f"{self.method} {self.path}"
@@ -76,13 +78,13 @@ class Connection:
         Raises:
             ConfigurationError: PLATFORM_UNUSABLE, there are no credentials, or not of this context.
         """
-        settings, namespace = _credentials(access)
+        settings, self.access = _credentials(access)
         settings.connection_pool_maxsize = _POOL_SIZE
         settings.retries = urllib3.Retry(0)
         self._settings = settings
         self._client = client.ApiClient(settings)
         self._http: urllib3.PoolManager = self._client.rest_client.pool_manager
-        self.namespace = namespace
+        self.namespace = self.access.namespace
         self.asked = 0
         """How many requests have been sent, for tests and benchmarks that count them."""
         self.ahead_s = 0.0
@@ -114,7 +116,7 @@ class Connection:
         Raises:
             ApiError: it was refused, or there was none.
         """
-        headers, body = {"Accept": "application/json"}, request.body
+        headers, body = {"Accept": request.accept}, request.body
         if body is not None:
             headers["Content-Type"] = request.content_type
         data = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
@@ -260,32 +262,34 @@ class Exec:
         return bytes(self._socket.read_stderr(timeout=0) or b"").decode(errors="replace")
 
 
-def _credentials(access: Access) -> tuple[client.Configuration, str]:
-    """The settings of a context and its namespace."""
+def _credentials(access: Access) -> tuple[client.Configuration, Access]:
+    """The settings of a context, and what was chosen where the access left it open."""
     settings = type.__call__(client.Configuration)
     file = access.kubeconfig or os.environ.get("KUBECONFIG") or None
     in_pod = "KUBERNETES_SERVICE_HOST" in os.environ and os.path.exists(_NAMESPACE_FILE)
     try:
         if in_pod and not (access.context or file):
             config.load_incluster_config(settings)
-            own = Path(_NAMESPACE_FILE).read_text().strip()
+            name, own = "", Path(_NAMESPACE_FILE).read_text().strip()
         else:
             config.load_kube_config(
                 file, access.context or None, client_configuration=settings, persist_config=False
             )
-            own = _namespace_of(file, access.context)
+            name, own = _context(file, access.context)
     except config.ConfigException as error:
         summary = f"there is no way to a Kubernetes cluster: {error}"
         hint = "kubectl config get-contexts lists contexts; --context names one, KUBECONFIG a file"
         raise ConfigurationError([Problem(Reason.PLATFORM_UNUSABLE, summary, hint)]) from error
-    return settings, access.namespace or own or _DEFAULT_NAMESPACE
+    namespace = access.namespace or own or _DEFAULT_NAMESPACE
+    return settings, Access(context=name, namespace=namespace, kubeconfig=file or "")
 
 
-def _namespace_of(file: str | None, context: str) -> str:
+def _context(file: str | None, context: str) -> tuple[str, str]:
+    """The name and the namespace of a context, or of the current one."""
     contexts, current = config.list_kube_config_contexts(file)
     named = {each["name"]: each for each in contexts}
     found = named.get(context) or current or {}
-    return str(found.get("context", {}).get("namespace") or "")
+    return str(found.get("name", "")), str(found.get("context", {}).get("namespace") or "")
 
 
 def pieces(answer: urllib3.BaseHTTPResponse, path: str) -> Iterator[bytes]:

@@ -27,18 +27,18 @@ from ebbtide.infra.models.orders import Autoscale, Release, StartJob, StartProgr
 from ebbtide.infra.models.phases import Phase, Reason, Step
 from ebbtide.infra.models.records import Event, EventKind, RunLimits
 from ebbtide.infra.platforms.base import HeldResource, Login
-from ebbtide.infra.platforms.kubernetes import declaring, holdings, releasing
 from ebbtide.infra.platforms.kubernetes.api import Api
 from ebbtide.infra.platforms.kubernetes.api_error import ApiError, as_ebb_error, translated
-from ebbtide.infra.platforms.kubernetes.blueprint import Blueprint
+from ebbtide.infra.platforms.kubernetes.clusters import declaring, holdings, releasing
+from ebbtide.infra.platforms.kubernetes.clusters.blueprint import Blueprint
+from ebbtide.infra.platforms.kubernetes.clusters.packaging import packed
+from ebbtide.infra.platforms.kubernetes.clusters.tearing_down import TearDown, tear_down
 from ebbtide.infra.platforms.kubernetes.connections import connected
 from ebbtide.infra.platforms.kubernetes.kinds import LEASE, SECRET, Object
 from ebbtide.infra.platforms.kubernetes.looking import Looking, judged
 from ebbtide.infra.platforms.kubernetes.naming import program_name
 from ebbtide.infra.platforms.kubernetes.nodes import nodes_of
-from ebbtide.infra.platforms.kubernetes.packaging import packed
 from ebbtide.infra.platforms.kubernetes.problems import problems_of
-from ebbtide.infra.platforms.kubernetes.tearing_down import TearDown, tear_down
 from ebbtide.infra.platforms.kubernetes.tending.tenders import tended, tender_of
 from ebbtide.infra.platforms.run_folder import ARTIFACTS, OUTPUT, kept_files, log_files
 from ebbtide.infra.records.opening import open_store

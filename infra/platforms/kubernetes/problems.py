@@ -9,8 +9,8 @@ from ebbtide.infra.models.job import RunSpec
 from ebbtide.infra.models.phases import Reason
 from ebbtide.infra.platforms.kubernetes.api_error import translated
 from ebbtide.infra.platforms.kubernetes.client import Request
+from ebbtide.infra.platforms.kubernetes.clusters.packaging import is_in_image
 from ebbtide.infra.platforms.kubernetes.connections import connected
-from ebbtide.infra.platforms.kubernetes.packaging import is_in_image
 from ebbtide.infra.platforms.kubernetes.shipping.program import translate
 from ebbtide.infra.settings import Settings
 

@@ -42,6 +42,7 @@ from ebbtide.infra.processes.identity import lives
 from ebbtide.infra.processes.starting import Ours
 from ebbtide.infra.records import runs
 from ebbtide.infra.records.ledger import Ledger
+from ebbtide.infra.records.routed.store import local_half
 from ebbtide.infra.records.store import RunStore
 from ebbtide.infra.settings import Settings
 from ebbtide.infra.waiting import wall_s
@@ -61,7 +62,8 @@ class LocalPlatform:
 
     def __init__(self, settings: Settings, store: RunStore | None = None):
         self.settings = settings
-        self.ledger = store if isinstance(store, Ledger) else Ledger(settings.home)
+        local = local_half(store)
+        self.ledger = local if isinstance(local, Ledger) else Ledger(settings.home)
 
     def problems(
         self, spec: RunSpec | None = None, environ: Mapping[str, str] = os.environ

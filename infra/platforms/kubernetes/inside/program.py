@@ -54,6 +54,7 @@ class Wrapper:
     """One program, once."""
 
     def __init__(self, told: ProgramSettings, argv: Sequence[str]):
+        signal.signal(signal.SIGTERM, _stop)
         self._told, self._argv = told, argv
         self._log = Path(told.log)
         self._lock = ending.hold_lock(self._log)
@@ -65,7 +66,6 @@ class Wrapper:
     def run(self) -> int:
         """Run the program to its end. Returns the exit code of this process."""
         told = self._told
-        signal.signal(signal.SIGTERM, _stop)
         serve_ready(told.ready_bind, told.ready_port, lambda: self._started_at is not None)
         try:
             fetch(told.code)

@@ -41,21 +41,28 @@ def main(packages: Path, folder: Path) -> int:
         _say(want=False, received=size)
         return 0
     _say(want=True)
-    draft = packages / f"{digest}.{os.getpid()}"
+    why = _keep(packages / f"{digest}.{os.getpid()}", there, size, folder)
+    if why:
+        return _refuse(why)
+    _say(received=size)
+    return 0
+
+
+def _keep(draft: Path, there: Path, size: int, folder: Path) -> str:
+    """Write what comes, and put it there when it is right. Returns why it was not."""
     try:
         found = _write(draft, size)
-        if found != digest:
-            return _refuse(f"what came is another package: {found}")
+        if found != there.name:
+            return f"what came is another package: {found}"
         if folder.is_dir():
             with draft.open("rb") as package:
                 unpack(package, folder)
         draft.rename(there)
     except (OSError, PackageError) as error:
-        return _refuse(str(error))
+        return str(error)
     finally:
         draft.unlink(missing_ok=True)
-    _say(received=size)
-    return 0
+    return ""
 
 
 def _write(draft: Path, size: int) -> str:

@@ -123,7 +123,16 @@ def program_variables(
 
 
 def code_settings(spec: RunSpec, cluster: ClusterId, shipment: Shipment) -> CodeSettings:
-    """Return where a pod gets the code from: the head's pod, or the driver's own without a head."""
+    """Say where a pod gets the code from: the head's pod, or the driver's own without a head.
+
+    Args:
+        spec: of the run.
+        cluster: its id.
+        shipment: what is sent.
+
+    Returns:
+        What is told to the programs in the pod.
+    """
     host = head_name(cluster) if spec.cluster.has_workers else "127.0.0.1"
     return CodeSettings(
         digest=shipment.digest,

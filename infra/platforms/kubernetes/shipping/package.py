@@ -100,7 +100,7 @@ def pack(
             if attempt == _ATTEMPTS or not _has_changed(error):
                 raise _unreadable(root, error) from error
             entries = _entries(root, never)
-    path = draft.rename(into / f"{digest}.tar.gz")
+    path = draft.rename(into / digest)
     return Package(
         path=path,
         digest=digest,

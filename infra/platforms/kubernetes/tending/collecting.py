@@ -12,9 +12,9 @@ from ebbtide.infra.models.records import EventKind
 from ebbtide.infra.platforms.kubernetes import layout
 from ebbtide.infra.platforms.kubernetes.api import Api
 from ebbtide.infra.platforms.kubernetes.api_error import ApiError
+from ebbtide.infra.platforms.kubernetes.clusters.packaging import package_of
 from ebbtide.infra.platforms.kubernetes.kinds import Object
 from ebbtide.infra.platforms.kubernetes.naming import driver_name, head_name
-from ebbtide.infra.platforms.kubernetes.packaging import package_of
 from ebbtide.infra.platforms.kubernetes.reading.snapshot import Snapshot
 from ebbtide.infra.platforms.kubernetes.shipping.collecting import fetch_folder
 from ebbtide.infra.platforms.kubernetes.shipping.sending import send

@@ -10,11 +10,11 @@ from ebbtide.infra.errors import EbbError
 from ebbtide.infra.models.ids import ClusterId
 from ebbtide.infra.models.records import Cluster
 from ebbtide.infra.platforms.kubernetes.api import Api
+from ebbtide.infra.platforms.kubernetes.clusters.tearing_down import TearDown, tear_down
 from ebbtide.infra.platforms.kubernetes.connections import connected
 from ebbtide.infra.platforms.kubernetes.reading.snapshot import Snapshot
 from ebbtide.infra.platforms.kubernetes.reading.views import view_of
 from ebbtide.infra.platforms.kubernetes.reading.watching import Watched, watched
-from ebbtide.infra.platforms.kubernetes.tearing_down import TearDown, tear_down
 from ebbtide.infra.platforms.kubernetes.tending.collecting import Collector
 from ebbtide.infra.platforms.kubernetes.tending.teller import Teller
 from ebbtide.infra.platforms.upkeep.status import StatusReporter

@@ -31,7 +31,7 @@ def tended(settings: Settings, cluster: ClusterId) -> Iterator[None]:
         cluster: its id; it need not be declared yet.
 
     Yields:
-        Nothing: ``tender_of`` gives the tender.
+        Once; ``tender_of`` returns the tender.
     """
     with _lock:
         tender, users = _tenders.get(cluster) or (Tender(settings, cluster), 0)

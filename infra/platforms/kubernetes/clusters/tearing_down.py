@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from ebbtide.infra.models.ids import ClusterId
 from ebbtide.infra.models.phases import Phase, Reason, Step
 from ebbtide.infra.models.records import Cluster, Event, EventKind
-from ebbtide.infra.platforms.kubernetes import releasing
 from ebbtide.infra.platforms.kubernetes.api import Api
 from ebbtide.infra.platforms.kubernetes.api_error import translated
-from ebbtide.infra.platforms.kubernetes.holdings import found
+from ebbtide.infra.platforms.kubernetes.clusters import releasing
+from ebbtide.infra.platforms.kubernetes.clusters.holdings import found
 from ebbtide.infra.platforms.kubernetes.kinds import POD
 from ebbtide.infra.platforms.kubernetes.naming import ROLE, driver_name
 from ebbtide.infra.records.store import RunStore

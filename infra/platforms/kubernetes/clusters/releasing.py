@@ -14,7 +14,7 @@ from ebbtide.infra.models.ids import ClusterId
 from ebbtide.infra.models.phases import Reason
 from ebbtide.infra.platforms.kubernetes.api import Api
 from ebbtide.infra.platforms.kubernetes.api_error import ApiError
-from ebbtide.infra.platforms.kubernetes.holdings import OWNED, found
+from ebbtide.infra.platforms.kubernetes.clusters.holdings import OWNED, found
 from ebbtide.infra.platforms.kubernetes.kinds import DEPLOYMENT, LEASE, POD, REPLICA_SET
 from ebbtide.infra.platforms.kubernetes.naming import RELEASING, selector
 from ebbtide.infra.waiting import wait_until

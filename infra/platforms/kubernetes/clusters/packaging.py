@@ -51,8 +51,8 @@ def package_of(folder: Path) -> Package | None:
 
 def is_in_image(job: JobSpec) -> bool:
     """Whether a program is one of ours, such as the built-in job, so that nothing is sent."""
-    words = iter(job.argv)
-    return any(word == "-m" and next(words, "").startswith(_OURS) for word in words)
+    rest = iter(job.argv)
+    return any(part == "-m" and next(rest, "").startswith(_OURS) for part in rest)
 
 
 def _named(script: str) -> Iterable[str]:
