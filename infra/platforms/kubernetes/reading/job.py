@@ -6,6 +6,7 @@ own exit code, the line that tells why it failed. Where there is none, the conta
 
 from __future__ import annotations
 
+import contextlib
 import json
 import signal
 from collections.abc import Mapping
@@ -15,6 +16,7 @@ from typing import Any
 from ebbtide.infra.models.cluster import JobView
 from ebbtide.infra.models.phases import Reason
 from ebbtide.infra.platforms.kubernetes.kinds import Object
+from ebbtide.infra.platforms.kubernetes.naming import ENDED_BECAUSE
 from ebbtide.infra.platforms.kubernetes.reading.failures import (
     Disruption,
     Ending,
@@ -78,6 +80,14 @@ def told(terminated: Mapping[str, Any]) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
+def ended_because(annotations: Mapping[str, str]) -> tuple[Reason, str] | None:
+    """Why a driver's pod was told to end, by its annotations; None when it was not told by us."""
+    with contextlib.suppress(ValueError, KeyError, TypeError):
+        found = json.loads(annotations[ENDED_BECAUSE])
+        return Reason(found["reason"]), str(found["detail"])
+    return None
+
+
 def _ended(pod: Object, terminated: Object, last: JobView, around: Around) -> JobView:
     said, end = told(terminated), ending(pod, terminated)
     code = said.get("exit_code", end.exit_code)
@@ -103,6 +113,9 @@ def _why(pod: Object, said: Mapping[str, Any], end: Ending, around: Around) -> t
     """Why it failed: what was done to it first, then what it did itself."""
     if end.never_ran:
         return Reason.IMAGE_UNUSABLE, f"the program's container {end.sentence}"
+    ours = ended_because(pod["metadata"].get("annotations") or {})
+    if ours is not None:
+        return ours
     taken = _taken(pod, end, around)
     if taken is not None:
         return taken.reason, f"the program's pod: {taken.sentence}"

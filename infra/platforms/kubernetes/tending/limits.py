@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Mapping
 from dataclasses import replace
 
 from ebbtide.infra.frameworks.base import FrameworkStatus
@@ -116,11 +115,3 @@ class DriverPod:
     def _delete(self) -> None:
         with contextlib.suppress(ApiError):
             self._api.delete(POD, self._pod, grace_s=_GRACE_S)
-
-
-def ended_because(annotations: Mapping[str, str]) -> tuple[Reason, str] | None:
-    """Why a driver's pod was told to end, by its annotations; None when it was not told by us."""
-    with contextlib.suppress(ValueError, KeyError, TypeError):
-        found = json.loads(annotations[ENDED_BECAUSE])
-        return Reason(found["reason"]), str(found["detail"])
-    return None

@@ -13,9 +13,10 @@ from ebbtide.infra.models.job import Limits as Allowed
 from ebbtide.infra.models.phases import Reason
 from ebbtide.infra.platforms.kubernetes.api import Api
 from ebbtide.infra.platforms.kubernetes.naming import ENDED_BECAUSE
+from ebbtide.infra.platforms.kubernetes.reading.job import ended_because
 from ebbtide.infra.platforms.kubernetes.tending import limits as module
 from ebbtide.infra.platforms.kubernetes.tending.figures import Figures
-from ebbtide.infra.platforms.kubernetes.tending.limits import Limits, ended_because
+from ebbtide.infra.platforms.kubernetes.tending.limits import Limits
 from ebbtide.infra.platforms.upkeep import work
 from ebbtide.infra.platforms.upkeep.status import StatusReporter
 from tests.clusters import cluster_spec, run_spec

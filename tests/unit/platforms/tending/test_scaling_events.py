@@ -8,7 +8,7 @@ import pytest
 
 from ebbtide.infra.models.cluster import AutoscalePolicy
 from ebbtide.infra.platforms.kubernetes.kinds import Object
-from ebbtide.infra.platforms.kubernetes.tending.scaling import events as scaling_events as module
+from ebbtide.infra.platforms.kubernetes.tending.scaling import events as module
 from ebbtide.infra.platforms.kubernetes.tending.scaling.events import (
     ScalingEvents,
     autoscaler_text,

@@ -1,4 +1,6 @@
-"""How many workers there are: kept from being too few, the idlest first to go, each change told.
+"""How many workers there are: the HPA decides; here is what it cannot know, and what it says.
 
-Does not belong here: deciding by use, which is the HPA's, and the rule of demand (``infra.policy``).
+``floor`` and ``costs`` tell it what waits and who is idle, ``events`` and ``leaving`` tell the run
+what it did.
+Does not belong here: what demand is (``infra.policy``), how a worker drains (``infra.frameworks``).
 """
