@@ -82,6 +82,7 @@ class Wrapper:
 
     def _start(self) -> Child:
         try:
+            os.makedirs(self._told.code.workdir, exist_ok=True)
             os.chdir(self._told.code.workdir)
             return Child(self._argv, self._environment(), self._spools)
         except OSError as error:
@@ -119,6 +120,7 @@ class Wrapper:
             "hint": hint_for(said, self._told.run) if said else "",
             "not_started": not_started,
             "notes": read_notes(self._notes),
+            "bytes": {name: spool.size for name, spool in self._spools.items()},
         }
         for write in (self._tell_followers, self._tell_kubelet):
             try:

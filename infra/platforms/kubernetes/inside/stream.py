@@ -46,6 +46,8 @@ class Follower:
         if any(sent):
             return True
         if end is not None:
+            for name, size in end.get("bytes", {}).items():
+                self._say_gap(name, size)
             self._say({"end": end})
             self.over = True
         return self.over
@@ -66,10 +68,17 @@ class Follower:
         reader = self._readers[name]
         gap, data = reader.read()
         if gap:
-            self._say({"stream": name, "gap": gap, "offset": reader.offset - len(data) - gap})
+            offset = reader.offset - len(data) - gap
+            self._say({"stream": name, "gap": gap, "offset": offset})
         if data:
             self._say({"stream": name, "offset": reader.offset - len(data)}, data)
         return bool(gap or data)
+
+    def _say_gap(self, name: str, size: int) -> None:
+        """Say what could not even be kept: the disk was full."""
+        offset = self._readers[name].offset
+        if size > offset:
+            self._say({"stream": name, "gap": size - offset, "offset": offset})
 
     def _say(self, header: dict[str, Any], data: bytes = b"") -> None:
         try:

@@ -102,7 +102,10 @@ def _ended(pod: Object, terminated: Object, last: JobView, around: Around) -> Jo
         detail=str(said.get("telling") or ""),
         hint=str(said.get("hint") or ""),
     )
-    if code == 0 and not end.never_ran:
+    if end.never_ran:
+        detail = f"the program's container {end.sentence}"
+        return replace(view, exit_code=None, reason=Reason.IMAGE_UNUSABLE, detail=detail)
+    if code == 0:
         return view
     reason, detail = _why(pod, said, replace(end, exit_code=code), around)
     hint = view.hint or (fix_for(reason) if reason is Reason.OUT_OF_MEMORY else "")
@@ -111,14 +114,12 @@ def _ended(pod: Object, terminated: Object, last: JobView, around: Around) -> Jo
 
 def _why(pod: Object, said: Mapping[str, Any], end: Ending, around: Around) -> tuple[Reason, str]:
     """Why it failed: what was done to it first, then what it did itself."""
-    if end.never_ran:
-        return Reason.IMAGE_UNUSABLE, f"the program's container {end.sentence}"
     ours = ended_because(pod["metadata"].get("annotations") or {})
     if ours is not None:
         return ours
     taken = _taken(pod, end, around)
     if taken is not None:
-        return taken.reason, f"the program's pod: {taken.sentence}"
+        return taken.reason, f"the program: {taken.sentence}"
     if around.head_lost is not None:
         return around.head_lost
     own = _REASONS.get(str(said.get("reason") or ""))

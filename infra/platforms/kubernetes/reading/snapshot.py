@@ -176,11 +176,11 @@ def node_silent(pod: Object) -> bool:
 
 
 def moment(text: object) -> float | None:
-    """A time of the server's in Unix seconds; None for what is none."""
+    """A time of the server's in Unix seconds; None for what is none, such as 1970's first."""
     if not isinstance(text, str):
         return None
     try:
-        return datetime.fromisoformat(text).timestamp()
+        return datetime.fromisoformat(text).timestamp() or None
     except ValueError:
         return None
 

@@ -29,9 +29,12 @@ _LEVEL = 4
 _TIME = 315532800
 """Of every file: the first that zip files know."""
 _ATTEMPTS = 3
-ALTERNATIVES = (
-    "put data into object storage and read it there (fsspec: s3://, gs://, abfs://), code into the"
-    " image of the pool or a Git repository that the program installs from"
+MAX_FILES = 50_000
+"""A folder with more is somebody's home, or has data in it."""
+_SMALLER = (
+    f"name what is not needed in {EBBIGNORE}; or put data into object storage and read it there"
+    " (fsspec: s3://, gs://, abfs://), and code into the image of the pool or a Git repository that"
+    " the program installs from"
 )
 
 
@@ -51,6 +54,8 @@ class Package:
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
+    """One file, or a link within the folder."""
+
     name: str
     """In the package."""
     path: Path
@@ -123,50 +128,78 @@ def _unreadable(root: Path, error: OSError) -> ConfigurationError:
 
 
 def _entries(root: Path, never: Iterable[Path]) -> list[_Entry]:
-    """All that is packed, in the order of its names."""
-    left_out = tuple(path.resolve() for path in never)
-    found = _found(root, root, "", Ignored(root), left_out)
+    """All that is packed, in the order of its names.
+
+    Raises:
+        ConfigurationError: a folder cannot be read, or there are too many files.
+    """
+    search = _Search(root, frozenset(path.resolve() for path in never))
+    found: list[_Entry] = []
+    try:
+        for entry in search.below(root, "", ()):
+            found.append(entry)
+            if len(found) > MAX_FILES:
+                summary = f"the folder {root} has more than {MAX_FILES} files to send"
+                raise ConfigurationError([_problem(f"{summary}{_largest(found)}", _SMALLER)])
+    except OSError as error:
+        raise _unreadable(root, error) from error
     return sorted(found, key=lambda entry: entry.name)
 
 
-def _found(
-    root: Path, folder: Path, name: str, ignored: Ignored, never: tuple[Path, ...]
-) -> Iterator[_Entry]:
-    with os.scandir(folder) as listed:
-        for each in listed:
-            inner, path = f"{name}{each.name}", Path(each.path)
-            is_folder = each.is_dir()
-            if ignored(inner, is_folder=is_folder) or path.resolve() in never:
-                continue
-            link = _link_inside(root, path) if each.is_symlink() else ""
-            if link:
-                yield _Entry(inner, path, link=link)
-            elif is_folder and not _is_loop(folder, path):
-                yield from _found(root, path, f"{inner}/", ignored, never)
-            elif not is_folder:
-                yield from _file(inner, path)
+class _Search:
+    """Looks for what is packed."""
+
+    def __init__(self, root: Path, never: frozenset[Path]):
+        self._root, self._never, self._ignored = root, never, Ignored(root)
+
+    def below(self, folder: Path, name: str, followed: tuple[Path, ...]) -> Iterator[_Entry]:
+        """Yield everything below a folder, in no order.
+
+        Args:
+            folder: where to look.
+            name: its own in the package, with a slash at its end.
+            followed: the folders elsewhere that links have led to, on the way here.
+
+        Yields:
+            What is to be packed.
+        """
+        with os.scandir(folder) as listed:
+            for each in listed:
+                inner, path = f"{name}{each.name}", Path(each.path)
+                target = _target(path) if each.is_symlink() else path
+                if target is None:  # it leads nowhere
+                    continue
+                is_folder = target.is_dir()
+                if self._ignored(inner, is_folder=is_folder) or target in self._never:
+                    continue
+                if target is not path and self._is_inside(target):
+                    yield _Entry(inner, path, link=os.path.relpath(target, path.parent))
+                elif is_folder and target is path:
+                    yield from self.below(path, f"{inner}/", followed)
+                elif is_folder and target not in followed and not self._root.is_relative_to(target):
+                    yield from self.below(path, f"{inner}/", (*followed, target))
+                elif not is_folder:
+                    yield from _file(inner, path)
+
+    def _is_inside(self, target: Path) -> bool:
+        return target.is_relative_to(self._root) and target != self._root
+
+
+def _target(link: Path) -> Path | None:
+    """Where a link leads; None when nothing is there."""
+    try:
+        return link.resolve(strict=True)
+    except (OSError, RuntimeError):
+        return None
 
 
 def _file(name: str, path: Path) -> Iterator[_Entry]:
     try:
         found = path.stat()
-    except OSError:  # a link that leads nowhere, or it has just gone
+    except FileNotFoundError:  # it has just gone
         return
     if stat.S_ISREG(found.st_mode):
         yield _Entry(name, path, found.st_size, bool(found.st_mode & stat.S_IXUSR))
-
-
-def _link_inside(root: Path, path: Path) -> str:
-    """Where a link leads when that is in the root and is there; else its content is packed."""
-    target = path.resolve()
-    if not target.is_relative_to(root) or target == root or not target.exists():
-        return ""
-    return os.path.relpath(target, path.parent)
-
-
-def _is_loop(folder: Path, path: Path) -> bool:
-    """Whether a link leads to a folder that it is in itself."""
-    return path.is_symlink() and folder.resolve().is_relative_to(path.resolve())
 
 
 def _write(draft: Path, entries: Iterable[_Entry]) -> str:
@@ -217,18 +250,20 @@ def _too_large(root: Path, entries: list[_Entry], limit_bytes: int) -> Iterator[
     total = sum(entry.size for entry in entries)
     if total <= limit_bytes:
         return
+    summary = (
+        f"the folder {root} has {format_memory(total)} in {len(entries)} files, and at most"
+        f" {format_memory(limit_bytes)} are sent to the cluster{_largest(entries)}"
+    )
+    yield _problem(summary, _SMALLER)
+
+
+def _largest(entries: list[_Entry]) -> str:
     sizes = Counter[str]()
     for entry in entries:
         top, slash, _ = entry.name.partition("/")
         sizes[top + slash] += entry.size
-    largest = ", ".join(
-        f"{name} {format_memory(size)}" for name, size in sizes.most_common(_LARGEST_SHOWN)
-    )
-    summary = (
-        f"the folder {root} has {format_memory(total)} in {len(entries)} files, and at most"
-        f" {format_memory(limit_bytes)} are sent to the cluster; largest: {largest}"
-    )
-    yield _problem(summary, f"name what is not needed in {EBBIGNORE}; or {ALTERNATIVES}")
+    largest = sizes.most_common(_LARGEST_SHOWN)
+    return "; largest: " + ", ".join(f"{name} {format_memory(size)}" for name, size in largest)
 
 
 def _left_out(root: Path, entries: list[_Entry], needed: Iterable[str]) -> Iterator[Problem]:

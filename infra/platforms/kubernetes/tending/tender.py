@@ -15,12 +15,14 @@ from ebbtide.infra.platforms.kubernetes.connections import connected
 from ebbtide.infra.platforms.kubernetes.reading.snapshot import Snapshot
 from ebbtide.infra.platforms.kubernetes.reading.views import view_of
 from ebbtide.infra.platforms.kubernetes.reading.watching import Watched, watched
+from ebbtide.infra.platforms.kubernetes.tending.care import Care
 from ebbtide.infra.platforms.kubernetes.tending.collecting import Collector
 from ebbtide.infra.platforms.kubernetes.tending.teller import Teller
 from ebbtide.infra.platforms.upkeep.status import StatusReporter
 from ebbtide.infra.records.opening import open_store
 from ebbtide.infra.records.store import RunStore
 from ebbtide.infra.settings import Settings
+from ebbtide.infra.waiting import wall_s
 
 logger = logging.getLogger(__name__)
 
@@ -74,14 +76,14 @@ class Tender:
             known = self._found(store, seen)
             if known is None or known.released:
                 return
-            work = _Work(api, store, self._settings, known)
-            self._collector = work.collector
-            version = -1
-            while not self._stopped.is_set() and not work.over:
-                snapshot = seen.changed(version, _LOOK_S)
-                if snapshot is not None:
-                    version = snapshot.version
-                    work.tick(snapshot)
+            with contextlib.closing(_Work(api, store, self._settings, known)) as work:
+                self._collector = work.collector
+                version = -1
+                while not self._stopped.is_set() and not work.over:
+                    snapshot = seen.changed(version, _LOOK_S)
+                    if snapshot is not None:
+                        version = snapshot.version
+                        work.tick(snapshot)
 
     def _found(self, store: RunStore, seen: Watched) -> Cluster | None:
         """The cluster once it has been declared."""
@@ -104,8 +106,11 @@ class _Work:
         self._reporter = StatusReporter(store, known.run, known.id)
         self._reporter.view = known.last_view
         self._teller = Teller(self._spec, api.namespace, self._reporter)
+        age_s = max(0.0, wall_s() - known.created)
+        self._care = Care(api, self._spec, store, self._reporter, age_s=age_s)
         self.collector = Collector(api, settings.run_folder(known.run), self._spec, self._reporter)
         self.over = False
+        self._closed = False
 
     def tick(self, snapshot: Snapshot) -> None:
         """Look at everything once."""
@@ -113,10 +118,20 @@ class _Work:
             self.over = True
             return
         view = view_of(snapshot, self._spec, self._reporter.view)
+        view = self._care.told(view)
         self._teller.tell(view)
         self.collector.tick(snapshot)
+        self._care.tick(snapshot, self._reporter.view)
+        if view.job.ended_at is not None and not self._closed:
+            self._closed = True
+            self._care.last_look(snapshot, view)
         if view.job.ended_at is not None and not snapshot.releasing:
             self._release_after_job()
+
+    def close(self) -> None:
+        """End what is open."""
+        self.collector.tell()
+        self._care.close()
 
     def _release_after_job(self) -> None:
         """The program's end is the cluster's, where that was asked for."""

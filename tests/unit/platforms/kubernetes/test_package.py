@@ -11,6 +11,7 @@ import pytest
 
 from ebbtide.infra.errors import ConfigurationError
 from ebbtide.infra.platforms.kubernetes.inside.packages import PackageError, unpack
+from ebbtide.infra.platforms.kubernetes.shipping import package
 from ebbtide.infra.platforms.kubernetes.shipping.package import Package, pack
 
 
@@ -106,12 +107,42 @@ def test_link_within_the_folder_stays_a_link_and_others_are_followed(root: Path)
     assert found == {"lib/a.py": "", "link": "lib", "shared/b.py": ""}
 
 
+def test_links_that_lead_to_each_other_are_followed_once(root: Path) -> None:
+    write(root, a_py="1")
+    for one, other in (("x", "y"), ("y", "x")):
+        folder = root.parent / one
+        folder.mkdir()
+        (folder / "f").write_text("")
+        (folder / "link").symlink_to(root.parent / other)
+    (root / "x").symlink_to(root.parent / "x")
+    (root / "itself").symlink_to("itself")
+    assert names(root) == ["a.py", "x/f", "x/link/f"]
+
+
+def test_folder_that_cannot_be_read_is_told(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: Path) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises(ConfigurationError, match="cannot be sent: Permission denied"):
+        packed(root)
+
+
+def test_folder_with_too_many_files_is_refused_before_all_are_counted(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(root, a_py="1", b_py="1", c_py="1")
+    monkeypatch.setattr(package, "MAX_FILES", 2)
+    with pytest.raises(ConfigurationError, match="more than 2 files"):
+        packed(root)
+
+
 def test_program_stays_executable(root: Path, tmp_path: Path) -> None:
     write(root, go="#!/bin/sh")
     (root / "go").chmod(0o755)
     target = tmp_path / "there"
-    with packed(root).path.open("rb") as package:
-        unpack(package, target)
+    with packed(root).path.open("rb") as file:
+        unpack(file, target)
     assert os.access(target / "go", os.X_OK)
 
 
@@ -138,8 +169,8 @@ def test_package_that_would_write_elsewhere_is_refused(tmp_path: Path, name: str
     path = tmp_path / "bad.tar.gz"
     with tarfile.open(path, "w:gz") as tar:
         tar.addfile(tarfile.TarInfo(name))
-    with path.open("rb") as package, pytest.raises(PackageError, match="outside"):
-        unpack(package, tmp_path / "there")
+    with path.open("rb") as file, pytest.raises(PackageError, match="outside"):
+        unpack(file, tmp_path / "there")
 
 
 def test_link_that_leads_elsewhere_is_refused(tmp_path: Path) -> None:
@@ -148,5 +179,5 @@ def test_link_that_leads_elsewhere_is_refused(tmp_path: Path) -> None:
         link = tarfile.TarInfo("a/link")
         link.type, link.linkname = tarfile.SYMTYPE, "../../etc"
         tar.addfile(link)
-    with path.open("rb") as package, pytest.raises(PackageError, match="outside"):
-        unpack(package, tmp_path / "there")
+    with path.open("rb") as file, pytest.raises(PackageError, match="outside"):
+        unpack(file, tmp_path / "there")
