@@ -16,12 +16,18 @@ OPENED = "open-"
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Where this installation keeps its files, and whether it may start a Prefect server."""
+    """Where this installation keeps its files, and what it may start and use."""
 
     home: Path
     """``EBB_HOME``: the ledger, the runs' folders, the local Prefect server's files."""
     prefect_server: bool = True
     """``EBB_PREFECT_SERVER=off``: no server is started, so runs are not recorded in Prefect."""
+    context: str = ""
+    """``EBB_CONTEXT``: of the kubeconfig; empty: its current one, or the pod's own account."""
+    namespace: str = ""
+    """``EBB_NAMESPACE``; empty: the context's, or the pod's own."""
+    kubeconfig: str = ""
+    """``KUBECONFIG``, as kubectl has it; empty: ``~/.kube/config``."""
 
     @property
     def runs(self) -> Path:
@@ -47,4 +53,10 @@ def load_settings(environ: Mapping[str, str] = os.environ) -> Settings:
     state = Path(environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
     home = Path(environ.get("EBB_HOME") or state / "ebb").expanduser().absolute()
     off = environ.get("EBB_PREFECT_SERVER", "").lower() in ("off", "0", "false", "no")
-    return Settings(home=home, prefect_server=not off)
+    return Settings(
+        home=home,
+        prefect_server=not off,
+        context=environ.get("EBB_CONTEXT", ""),
+        namespace=environ.get("EBB_NAMESPACE", ""),
+        kubeconfig=environ.get("KUBECONFIG", ""),
+    )

@@ -1,17 +1,34 @@
-"""The command line of ``ebb run``, taken apart without stopping at the first mistake."""
+"""The command line of ``ebb run``, taken apart without stopping at the first mistake.
+
+And what ``ebb run`` shares with the commands that read: which Kubernetes is meant.
+"""
 
 from __future__ import annotations
 
+from argparse import ArgumentParser
+from collections.abc import Iterator, MutableMapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from ebbtide.infra.errors import Problem
+from ebbtide.infra.files.place import remembered_place
 from ebbtide.infra.frameworks.base import known_frameworks
 from ebbtide.infra.models.phases import Reason
 from ebbtide.infra.platforms.base import known_platforms
+from ebbtide.infra.request.catalog import find_file, place_in
 from ebbtide.infra.request.hints import did_you_mean, nearest
 from ebbtide.infra.request.options import OPTIONS, Option
+from ebbtide.infra.settings import load_settings
 
+PLACE = {
+    "context": (
+        "EBB_CONTEXT",
+        "which Kubernetes: a context of the kubeconfig; else its current one",
+    ),
+    "namespace": ("EBB_NAMESPACE", "namespace of that Kubernetes; else the context's own"),
+}
+"""Settings of the installation that have a flag: its variable, and its help."""
 _KNOWN = {"framework": known_frameworks, "platform": known_platforms}
 _SWITCHES = ("detach", "plan", "json", "help")
 
@@ -47,6 +64,55 @@ class RunArguments:
         return "help" in self.switches
 
 
+def add_place(parser: ArgumentParser) -> None:
+    """Let a command take the flags of ``PLACE``; ``use_place`` has heeded them before."""
+    for name, (variable, told) in PLACE.items():
+        parser.add_argument(f"--{name}", metavar="NAME", help=f"{told} ({variable})")
+
+
+def add_platform(parser: ArgumentParser) -> None:
+    """Let a command that shows a catalog take ``--platform``."""
+    told = "whose pools and tiers, also those that an administrator has written down there"
+    parser.add_argument("--platform", choices=known_platforms(), help=told)
+
+
+def use_place(
+    args: Sequence[str], environ: MutableMapping[str, str], cwd: Path, *, remembered: bool
+) -> None:
+    """Set the variables that say which Kubernetes is meant, so that processes of ours inherit them.
+
+    Flags win over the environment, that over ebb.yaml, that over what was used last.
+
+    Args:
+        args: of any command; what follows ``--`` is not ours.
+        environ: of this process, which is changed.
+        cwd: where ebb.yaml is looked for.
+        remembered: whether what was used last counts: for commands that look at what is there.
+    """
+    for name, text in _flags(args):
+        environ[PLACE[name][0]] = text
+    written = place_in(find_file(cwd, environ))
+    context, namespace = (variable for variable, _ in PLACE.values())
+    if not environ.get(context) or environ[context] == written.get("context"):
+        for name, text in written.items():
+            environ.setdefault(PLACE[name][0], text)
+    place = remembered_place(load_settings(environ)) if remembered else None
+    if place is not None and not environ.get(context) and not environ.get(namespace):
+        place.fill_in(environ)
+
+
+def _flags(args: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Names and values of the flags of ``PLACE``."""
+    ours = list(args[: args.index("--")] if "--" in args else args)
+    for number, argument in enumerate(ours):
+        flag, equals, value = argument.partition("=")
+        name = flag.removeprefix("--")
+        if flag.startswith("--") and name in PLACE:
+            text = value if equals else "".join(ours[number + 1 : number + 2])
+            if text:
+                yield name, text
+
+
 def parse_run(args: list[str]) -> RunArguments:
     """Parse what was typed: options before ``--``, the program's own arguments after it."""
     ours, program = args, []
@@ -73,6 +139,8 @@ def _take_option(argument: str, queue: list[str], found: RunArguments) -> None:
     name = name.replace("_", "-")
     if name in _SWITCHES and not equals:
         found.switches.add(name)
+    elif name in PLACE and argument.startswith("--"):
+        _take_place(name, equals, queue, found)
     elif name not in OPTIONS or not argument.startswith("--"):
         found.problems.append(_unknown(argument.partition("=")[0], name))
         if not equals and queue and not queue[0].startswith("-") and _meant_value(name):
@@ -85,6 +153,15 @@ def _take_option(argument: str, queue: list[str], found: RunArguments) -> None:
         _keep(name, queue.pop(0), found)
     else:
         problem = Problem(Reason.OPTION_INVALID, f"--{name} needs a value", _help_of(OPTIONS[name]))
+        found.problems.append(problem)
+
+
+def _take_place(name: str, equals: str, queue: list[str], found: RunArguments) -> None:
+    """Pass over the value: ``use_place`` has heeded it."""
+    if not equals and queue:
+        queue.pop(0)
+    elif not equals:
+        problem = Problem(Reason.OPTION_INVALID, f"--{name} needs a value", PLACE[name][1])
         found.problems.append(problem)
 
 
@@ -105,7 +182,7 @@ def _keep(name: str, value: str, found: RunArguments) -> None:
 
 
 def _unknown(argument: str, name: str) -> Problem:
-    known = [*OPTIONS, *_SWITCHES]
+    known = [*OPTIONS, *_SWITCHES, *PLACE]
     hint = did_you_mean(
         name, known, prefix="--", otherwise="the program's own arguments go after --"
     )
@@ -134,6 +211,8 @@ def usage() -> str:
     for option in OPTIONS.values():
         value = f"[={option.metavar}]" if option.switch else f" {option.metavar}"
         lines.append(f"  {f'--{option.name}{value}':<32} {_help_of(option)}")
+    for name, (variable, told) in PLACE.items():
+        lines.append(f"  {f'--{name} NAME':<32} {told} ({variable})")
     lines += [
         f"  {'--detach':<32} return at once; the run goes on in the background",
         f"  {'--plan':<32} show what would be made, and make nothing",

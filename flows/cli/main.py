@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 import traceback
 from collections.abc import Sequence
 from importlib.metadata import version
+from pathlib import Path
 
+from ebbtide.flows.cli.arguments import use_place
 from ebbtide.flows.cli.output import say
 from ebbtide.flows.cli.streams import silence_closed_pipes
 from ebbtide.infra.errors import ConfigurationError, EbbError, Problem, ProvisioningError
@@ -76,6 +79,8 @@ _WITHOUT_LEDGER = ("doctor", "held", "status", "restore")
 """Commands that say by themselves what is wrong with the ledger, or begin without one."""
 _PUT_IN_ORDER = ("run", "stop", "up", "down", "prune")
 """Commands that change things: what nobody owns any more is released first. Others only look."""
+_BEGIN_ANEW = ("run", "up")
+"""Commands that begin something: the Kubernetes that was used last is not meant by that."""
 _ONLY_LOOK = {"-h", "--help", "--plan", "--dry-run"}
 """With one of these none of them changes anything."""
 
@@ -115,6 +120,7 @@ def _dispatch(argv: list[str]) -> int:
         hint = did_you_mean(name, list(COMMANDS), prefix="ebb ", otherwise="see ebb --help")
         problem = Problem(Reason.OPTION_INVALID, f"there is no command {name!r}", hint)
         raise ConfigurationError([problem])
+    use_place(args, os.environ, Path.cwd(), remembered=name not in _BEGIN_ANEW)
     if name not in _WITHOUT_LEDGER:
         ours = args[: args.index("--")] if "--" in args else args
         changes = name in _PUT_IN_ORDER and _ONLY_LOOK.isdisjoint(ours)

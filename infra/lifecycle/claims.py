@@ -8,7 +8,7 @@ from ebbtide.infra.files.private import locked, private_home
 from ebbtide.infra.lifecycle.once import begin, take_over
 from ebbtide.infra.lifecycle.submission import RunRequest
 from ebbtide.infra.models.phases import Phase
-from ebbtide.infra.processes.identity import lives
+from ebbtide.infra.processes.identity import may_live
 from ebbtide.infra.records.opening import open_store
 from ebbtide.infra.settings import Settings
 from ebbtide.infra.waiting import wall_s
@@ -39,7 +39,7 @@ def claim(
     with locked(lock), contextlib.closing(ledger):
         run = ledger.run_of(key)
         if run is not None and run.ended is None:
-            if lives(run.flow_process):
+            if may_live(run.flow_process):
                 return f"already being done by run {run.name}"
             take_over(ledger, run.name, flow_run_id)
             return None

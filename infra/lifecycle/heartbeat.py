@@ -1,4 +1,7 @@
-"""Renewing a lease from a thread for as long as this process wants the cluster."""
+"""Renewing a lease from a thread for as long as this process wants the cluster.
+
+On a platform where nobody else takes care of a cluster, this process does meanwhile.
+"""
 
 from __future__ import annotations
 
@@ -23,9 +26,11 @@ class Heartbeat:
         self._cluster = cluster
         self._period_s = lease_s / _BEATS_PER_LEASE
         self._over = threading.Event()
+        self._tended = load_platform(platform, settings).tended(cluster)
         self._thread = threading.Thread(target=self._beat, name="ebb-lease", daemon=True)
 
     def __enter__(self) -> Heartbeat:
+        self._tended.__enter__()
         self._thread.start()
         return self
 
@@ -37,6 +42,7 @@ class Heartbeat:
     ) -> None:
         self._over.set()
         self._thread.join()
+        self._tended.__exit__(kind, error, trace)
 
     def _beat(self) -> None:
         platform = load_platform(self._platform, self._settings)

@@ -17,7 +17,7 @@ from ebbtide.infra.models.phases import Phase
 from ebbtide.infra.models.records import Cluster, LeaseState, Run, Share
 from ebbtide.infra.models.resources import NOTHING, Resources, format_duration
 from ebbtide.infra.platforms.base import known_platforms, load_platform
-from ebbtide.infra.processes.identity import lives
+from ebbtide.infra.processes.identity import may_live
 from ebbtide.infra.records.opening import open_store
 from ebbtide.infra.records.store import RunStore
 from ebbtide.infra.request.catalog import Catalog
@@ -232,8 +232,9 @@ def _cluster(cluster: Cluster, run: Run, spec: RunSpec) -> ClusterState:
 
 
 def _lease(cluster: Cluster, run: Run) -> Lease:
+    flow = run.flow_process
     return Lease(
         duration_s=cluster.lease_s,
         left_s=max(0.0, cluster.lease_s - (wall_s() - cluster.renewed_at)),
-        renewed_by=run.flow_process.pid if run.flow_process and lives(run.flow_process) else None,
+        renewed_by=flow.pid if flow is not None and may_live(flow) else None,
     )

@@ -13,7 +13,7 @@ from ebbtide.infra.models.ids import ClusterId, RunName
 from ebbtide.infra.models.phases import Reason
 from ebbtide.infra.models.records import Run
 from ebbtide.infra.platforms.base import Platform, load_platforms
-from ebbtide.infra.processes.identity import lives
+from ebbtide.infra.processes.identity import may_live
 from ebbtide.infra.records import runs
 from ebbtide.infra.records.opening import open_store
 from ebbtide.infra.records.store import RunStore
@@ -63,7 +63,7 @@ def lost_runs(ledger: RunStore) -> tuple[RunName, ...]:
 def is_lost(ledger: RunStore, run: Run) -> bool:
     """Whether nobody can end this run, which has not ended, any more. Only looks."""
     born = run.flow_process is not None or wall_s() - run.created > _BIRTH_S
-    if not born or lives(run.flow_process):
+    if not born or may_live(run.flow_process):
         return False
     return not ledger.living_clusters(run.name)
 

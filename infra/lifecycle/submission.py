@@ -19,7 +19,7 @@ from ebbtide.infra.errors import ConfigurationError, Problem
 from ebbtide.infra.frameworks.base import WITHOUT_CLUSTER, known_frameworks, load_framework
 from ebbtide.infra.models.job import RunSpec
 from ebbtide.infra.platforms.base import known_platforms, load_platform
-from ebbtide.infra.request.catalog import catalog_for
+from ebbtide.infra.platforms.extras import catalog_on
 from ebbtide.infra.request.spec import RequestContext, build_run_spec
 from ebbtide.infra.settings import load_settings
 
@@ -83,8 +83,8 @@ def spec_for(request: RunRequest, environ: Mapping[str, str], cwd: Path) -> RunS
     Raises:
         ConfigurationError: with everything that is wrong, at once.
     """
-    catalog, file_options = catalog_for(environ, cwd)
     options = dict(request.options)
+    catalog, file_options = catalog_on(environ, cwd, options)
     if request.name:
         options.setdefault("name", request.name)
     hello = request.argv == ("hello",)

@@ -56,11 +56,12 @@ class ClusterSpec:
 
     @property
     def first_ask(self) -> Resources:
-        """What is admitted together: the head with the driver in it, and the minimum of workers."""
+        """What is admitted together: head, driver (alone or with the head), the first workers."""
         if not self.has_workers:
             return self.tier.resources
         workers = self.tier.resources.times(self.policy.min_workers)
-        return self.head_tier.resources + workers
+        heads = self.head_tier.resources.times(2 if self.pool.driver_apart else 1)
+        return heads + workers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ebbtide.infra.models.resources import NOTHING, Resources
 
@@ -35,6 +35,33 @@ class HardwareTier:
         return not self.frameworks or framework in self.frameworks
 
 
+POOL_LABEL = "dominodatalab.com/node-pool"
+"""Of nodes: its value says which pool they are of, unless the catalog names another label."""
+ANY_FRAMEWORK = "*"
+"""The image of every framework that has none of its own."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Taint:
+    """What keeps other pods off the nodes of a pool, and ours must tolerate."""
+
+    key: str
+    value: str = ""
+    """Empty: whatever value it has."""
+    effect: str = ""
+    """``NoSchedule``, ``PreferNoSchedule`` or ``NoExecute``; empty: all of them."""
+
+    def __str__(self) -> str:
+        value = f"={self.value}" if self.value else ""
+        return f"{self.key}{value}" + (f":{self.effect}" if self.effect else "")
+
+    @property
+    def toleration(self) -> dict[str, str]:
+        """What a pod says to run there in spite of it, as the API server spells it."""
+        value = {"operator": "Equal", "value": self.value} if self.value else {"operator": "Exists"}
+        return {"key": self.key, **value, **({"effect": self.effect} if self.effect else {})}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodePool:
     """Equal nodes on which work is placed. The local platform has one: this machine, in shares."""
@@ -44,10 +71,43 @@ class NodePool:
     """``local`` or ``kubernetes``."""
     capacity: Resources
     """All there can ever be: its maximum number of nodes times one node, or this machine."""
+    node: Resources | None = None
+    """What one of its nodes offers; None: not known."""
+    min_nodes: int = 0
+    max_nodes: int | None = None
+    """None: not known."""
+    label: str = POOL_LABEL
+    """By which its nodes are known."""
+    label_value: str = ""
+    """Of the label; empty: the name."""
+    taints: tuple[Taint, ...] = ()
+    """Of its nodes."""
+    images: dict[str, str] = field(default_factory=dict)
+    """By framework, or ``ANY_FRAMEWORK``; ``{framework}`` stands for its name."""
     runs_per_owner: int | None = None
     """At most so many runs of one owner at once; None: as many as there is room for."""
     runs_waiting: int | None = None
     """At most so many runs wait for room, the next is refused; None: any number."""
+
+    @property
+    def selector(self) -> dict[str, str]:
+        """The label of its nodes, as a pod asks for them."""
+        return {self.label: self.label_value or self.name}
+
+    @property
+    def tolerations(self) -> tuple[dict[str, str], ...]:
+        """What pods say to run on its nodes, as the API server spells it."""
+        return tuple(taint.toleration for taint in self.taints)
+
+    @property
+    def driver_apart(self) -> bool:
+        """Whether a program has a machine of its own; else it shares that of the head."""
+        return self.platform != "local"
+
+    def image(self, framework: str) -> str:
+        """The image of a framework's members and programs; empty where none is needed."""
+        named = self.images.get(framework) or self.images.get(ANY_FRAMEWORK, "")
+        return named.replace("{framework}", framework)
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,8 @@ class JobSpec:
     """Added to the environment of the program and the workers."""
     secrets: tuple[str, ...] = ()
     """Names only. The values stay in the environment of the process that started the run."""
+    secret_keys: dict[str, str] = field(default_factory=dict)
+    """Of variables whose value is in a Secret of the namespace: ``secret/key``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

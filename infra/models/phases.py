@@ -104,6 +104,7 @@ class Reason(StrEnum):
     LEDGER_UNWRITABLE = "INFRA:LEDGER_UNWRITABLE"
     API_UNREACHABLE = "INFRA:API_UNREACHABLE"
     NAMESPACE_GONE = "INFRA:NAMESPACE_GONE"
+    CLUSTER_DELETED = "INFRA:CLUSTER_DELETED"
     NODE_LOST = "INFRA:NODE_LOST"
     EVICTED = "INFRA:EVICTED"
     POD_LOST = "INFRA:POD_LOST"
@@ -203,6 +204,7 @@ REASONS: dict[Reason, ReasonInfo] = {
     Reason.LEDGER_UNWRITABLE: _infra("the ledger could not be written", ExitCode.TEMPORARY),
     Reason.API_UNREACHABLE: _infra("the Kubernetes API server did not answer", ExitCode.TEMPORARY),
     Reason.NAMESPACE_GONE: _infra("the namespace was deleted"),
+    Reason.CLUSTER_DELETED: _infra("somebody deleted the cluster"),
     Reason.NODE_LOST: _infra("a node was lost with what ran on it"),
     Reason.EVICTED: _infra("a pod was evicted from its node"),
     Reason.POD_LOST: _infra("a pod was deleted by somebody else, or refused by its node"),

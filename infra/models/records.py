@@ -25,6 +25,8 @@ class ProcessRef:
     pid: int
     started: float | None = None
     """When it began, in clock ticks since boot; None where that was not noted."""
+    machine: str = ""
+    """The machine that it is on, where that is another one than this."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 from ebbtide.infra.models.ids import ClusterId
 
+PROGRAM = "program"
+"""Owner of the share of a program that has one of its own beside a cluster."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Span:
@@ -13,7 +16,8 @@ class Span:
 
     cluster: ClusterId
     owner: str
-    """``head`` (the program's own use is in it), ``worker-0``, …; ``driver`` without a cluster."""
+    """``head``, ``worker-0``, …; ``driver`` without a cluster. The program's own use is in that of
+    the head, or in that of ``program`` where it has a share of its own beside a cluster."""
     tier: str
     cpu_millis: int
     memory_bytes: int
@@ -29,8 +33,8 @@ class Span:
 
     @property
     def is_worker(self) -> bool:
-        """Whether the share does the work: every share but a head's."""
-        return self.owner != "head"
+        """Whether the share does the work: every share but those of a head and its program."""
+        return self.owner not in ("head", PROGRAM)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

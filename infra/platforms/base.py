@@ -16,6 +16,7 @@ from typing import Protocol, cast
 
 from ebbtide.infra.errors import ConfigurationError, Problem
 from ebbtide.infra.files.kept import KeptFile
+from ebbtide.infra.files.place import place_in_use
 from ebbtide.infra.models.cluster import ClusterView
 from ebbtide.infra.models.hardware import Node, NodePool
 from ebbtide.infra.models.ids import ClusterId, RunName
@@ -28,8 +29,10 @@ _END_BYTES = 2**16
 LOOPBACK_PAGE_HOSTS = ("localhost", "127.0.0.0/8", "::1")
 """By which names a browser may call pages of this machine, or through a port-forward: those that
 nobody else's name server can give away."""
+_HERE = "local"
 _REGISTRY = {
-    "local": "ebbtide.infra.platforms.local.platform:LocalPlatform",
+    _HERE: "ebbtide.infra.platforms.local.platform:LocalPlatform",
+    "kubernetes": "ebbtide.infra.platforms.kubernetes.platform:KubernetesPlatform",
 }
 
 
@@ -242,6 +245,21 @@ class Platform(Protocol):
         """
         ...
 
+    def tended(self, cluster: ClusterId) -> AbstractContextManager[None]:
+        """Do for a cluster, while the block lasts, what its platform has nobody else for.
+
+        Whoever renews its lease says this too; the cluster need not be declared yet. On a platform
+        where another process owns each cluster nothing is done. Entered several times in one
+        process, for one cluster, it is done once.
+
+        Args:
+            cluster: its id.
+
+        Returns:
+            A context manager, for use in any thread.
+        """
+        ...
+
     def held(self, cluster: ClusterId | None = None) -> list[HeldResource]:
         """List everything alive of one cluster, or of all clusters of this installation.
 
@@ -335,8 +353,12 @@ def load_platform(name: str, settings: Settings, store: RunStore | None = None) 
 
 
 def load_platforms(settings: Settings, store: RunStore | None = None) -> tuple[Platform, ...]:
-    """Load all platforms, for whoever looks for everything that lives; see ``load_platform``."""
-    return tuple(load_platform(name, settings, store) for name in known_platforms())
+    """Load all platforms in use, for whoever looks for everything that lives.
+
+    A Kubernetes that nobody has named or used here is not asked; see ``load_platform``.
+    """
+    used = (name for name in known_platforms() if name == _HERE or place_in_use(settings))
+    return tuple(load_platform(name, settings, store) for name in used)
 
 
 def end_of_log(platform: Platform, run: RunName, source: str) -> str:

@@ -6,8 +6,11 @@ Standard library and values only: the guard of a cluster uses it when all else h
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import signal
+import socket
+from functools import cache
 from pathlib import Path
 
 from ebbtide.infra.models.records import ProcessRef
@@ -20,8 +23,23 @@ def this_process() -> ProcessRef:
 
 
 def lives(process: ProcessRef | None) -> bool:
-    """Whether this very process lives; None does not."""
-    return process is not None and alive(process.pid, process.started)
+    """Whether this very process lives on this machine; None does not."""
+    return process is not None and not process.machine and alive(process.pid, process.started)
+
+
+def may_live(process: ProcessRef | None) -> bool:
+    """Whether this very process lives, or is on another machine, where that cannot be seen."""
+    return process is not None and (bool(process.machine) or lives(process))
+
+
+@cache
+def this_machine() -> str:
+    """The name of this machine, told apart from others with its host name; a reboot keeps it."""
+    try:
+        number = Path("/etc/machine-id").read_bytes()
+    except OSError:
+        number = b""
+    return f"{socket.gethostname()}/{hashlib.sha256(number).hexdigest()[:8]}"
 
 
 def alive(pid: int | None, started: float | None = None) -> bool:

@@ -1,18 +1,63 @@
-"""Which store an installation has: the one place that another store would be chosen in."""
+"""Which stores an installation has: its ledger, and for some platforms one elsewhere by name."""
 
 from __future__ import annotations
 
+import importlib
+from dataclasses import dataclass
+from typing import cast
+
+from ebbtide.infra.errors import ConfigurationError, Problem
+from ebbtide.infra.files.place import KubernetesPlace, place_in_use, remember_place
+from ebbtide.infra.models.phases import Reason
 from ebbtide.infra.records.ledger import Ledger
+from ebbtide.infra.records.routed.store import RoutedStore
 from ebbtide.infra.records.salvage import LastKnown
 from ebbtide.infra.records.store import RunStore
 from ebbtide.infra.settings import Settings
 
+_ELSEWHERE = "ebbtide.infra.platforms.kubernetes.records.store"
+"""Has ``open_at``. Loaded when it is first asked: it needs a package that need not be there."""
+_NAMES = "elsewhere"
 
-def open_store(settings: Settings) -> RunStore:
+
+def open_store(settings: Settings) -> RoutedStore:
     """Open the store of this installation for the calling thread. Reads nothing yet."""
-    return Ledger(settings.home)
+    return _routed(settings, Ledger(settings.home), looking=False)
 
 
-def open_to_look(settings: Settings) -> LastKnown:
+def open_to_look(settings: Settings) -> RoutedStore:
     """Open it for a command that only looks: where it cannot be opened, a copy of it is read."""
-    return LastKnown(settings.home)
+    return _routed(settings, LastKnown(settings.home), looking=True)
+
+
+def _routed(settings: Settings, local: RunStore, *, looking: bool) -> RoutedStore:
+    return RoutedStore(local, _Kubernetes(settings, local, looking), settings.home / _NAMES)
+
+
+@dataclass(frozen=True, slots=True)
+class _Kubernetes:
+    """The records in the namespace that is in use."""
+
+    settings: Settings
+    local: RunStore
+    looking: bool
+    platform: str = "kubernetes"
+
+    def open(self, *, needed: bool) -> RunStore | None:
+        if place_in_use(self.settings) is None and not needed:
+            return None
+        try:
+            module = importlib.import_module(_ELSEWHERE)
+        except ModuleNotFoundError as error:
+            if (error.name or "").startswith("ebbtide"):
+                raise
+            summary = f"platform {self.platform} needs {error.name}, which is not installed"
+            hint = f'pip install "ebbtide[{self.platform}]"'
+            problem = Problem(Reason.PLATFORM_UNUSABLE, summary, hint)
+            raise ConfigurationError([problem]) from error
+        return cast(RunStore, module.open_at(self.settings, self.local, looking=self.looking))
+
+    def remember(self, store: RunStore) -> None:
+        place = getattr(store, "place", None)
+        if isinstance(place, KubernetesPlace):
+            remember_place(self.settings, place)

@@ -151,6 +151,21 @@ def parse_variable_name(text: str) -> str:
     return text
 
 
+def parse_secret(text: str) -> str:
+    """``NAME``, a variable of this shell, or ``NAME=secret/key``, of a Secret that is there."""
+    name, equals, place = text.partition("=")
+    parse_variable_name(name)
+    if equals and not re.fullmatch(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?/[A-Za-z0-9._-]+", place):
+        rule = f"write {name}=SECRET/KEY for a key of a Secret, or {name} for a variable"
+        raise ValueError(f"what follows {name}= is not the place of a secret; {rule}")
+    return text
+
+
+def one_for_each_name(texts: Iterable[str]) -> tuple[str, ...]:
+    """The last text of each name; what follows an equals sign is not part of the name."""
+    return tuple({text.partition("=")[0]: text for text in texts}.values())
+
+
 def parse_assignment(text: str) -> tuple[str, str]:
     """Name and value of ``NAME=value``."""
     name, equals, value = text.partition("=")

@@ -19,6 +19,7 @@ from ebbtide.infra.models.resources import parse_duration_s, parse_worker_range
 from ebbtide.infra.request.hints import did_you_mean, problem_from
 from ebbtide.infra.request.option_values import (
     distinct,
+    one_for_each_name,
     parse_assignment,
     parse_attempts,
     parse_choice,
@@ -30,8 +31,8 @@ from ebbtide.infra.request.option_values import (
     parse_processes,
     parse_retry,
     parse_run_name,
+    parse_secret,
     parse_switch,
-    parse_variable_name,
     parse_word,
 )
 
@@ -269,11 +270,12 @@ _TABLE = (
     ),
     Option(
         name="secret",
-        parse=parse_variable_name,
+        parse=parse_secret,
         default=None,
         metavar="NAME",
-        help="pass on this variable of the shell, never written to disk; may be repeated",
-        collect=distinct,
+        help="pass on this variable of the shell, never written to disk, or (Kubernetes) "
+        "NAME=SECRET/KEY of a Secret; may be repeated",
+        collect=one_for_each_name,
         separator=",",
     ),
     Option(

@@ -55,6 +55,36 @@ def check_program(
     return (program, *argv[1:]), problems
 
 
+def check_shipped(argv: Sequence[str], workdir: Path) -> tuple[tuple[str, ...], list[Problem]]:
+    """The same for a program that runs in an image, from a copy of the workdir.
+
+    Interpreter and commands are the image's, so only what is shipped can be looked at.
+
+    Args:
+        argv: as for ``check_program``.
+        workdir: the folder of which a copy is made.
+
+    Returns:
+        The command line, with Python's bare name before a script, and the problems.
+    """
+    if not argv:
+        return (), [_problem("there is no program to run", "ebb run -- python train.py")]
+    if problems := check_workdir(workdir):
+        return tuple(argv), problems
+    if argv[0].endswith(".py"):
+        return ("python", *argv), _check_inside(argv[0], workdir) or _check_there(argv[0], workdir)
+    if _PYTHON.fullmatch(os.path.basename(argv[0])):
+        script = _script_of(argv[1:])
+        if script is None:
+            return tuple(argv), []
+        return tuple(argv), _check_inside(script, workdir) or _check_there(script, workdir)
+    inside = not _check_inside(argv[0], workdir)
+    if os.sep in argv[0] and (inside or not os.path.isabs(argv[0])):
+        problems = _check_inside(argv[0], workdir)
+        return tuple(argv), problems or _check_executable(argv[0], workdir / argv[0])
+    return tuple(argv), []
+
+
 def check_workdir(workdir: Path) -> list[Problem]:
     """Return what is wrong with the folder that a program is to run in."""
     if os.path.isdir(workdir):
@@ -170,6 +200,28 @@ def _check_script(word: str, workdir: Path, *, interpreter: str) -> list[Problem
     if word.endswith(_NOT_SOURCE) or source.startswith(b"PK"):
         return []
     return _check_encoding(word, source) or _check_syntax(word, workdir, source, interpreter)
+
+
+def _check_inside(word: str, workdir: Path) -> list[Problem]:
+    """Whether a file is in the folder that is shipped; what a link leads to is not."""
+    whole = Path(os.path.realpath(workdir))
+    file = Path(os.path.realpath(workdir / word))
+    if file.is_relative_to(whole):
+        return []
+    summary = f"{word} is outside of the workdir {workdir}, which is all that is shipped"
+    hint = f"--workdir {file.parent}, or an image that has it"
+    return [_problem(summary, hint)]
+
+
+def _check_there(word: str, workdir: Path) -> list[Problem]:
+    file = workdir / word
+    if file.is_dir():
+        return _check_package(word, file)
+    if not file.exists():
+        return [_missing(word, file, what=word)]
+    if not os.access(file, os.R_OK):
+        return [_problem(f"{word!r} cannot be read", f"ls -l {word}")]
+    return []
 
 
 def _check_package(word: str, folder: Path) -> list[Problem]:

@@ -21,10 +21,11 @@ from ebbtide.infra.models.job import JobSpec, Limits, RetryPolicy, RunSpec
 from ebbtide.infra.models.phases import Reason
 from ebbtide.infra.models.resources import Resources, format_cpu, format_memory
 from ebbtide.infra.request.catalog import Catalog
+from ebbtide.infra.request.ebb_yaml.pools import LOCAL
 from ebbtide.infra.request.hints import did_you_mean
 from ebbtide.infra.request.names import generate
 from ebbtide.infra.request.options import merge
-from ebbtide.infra.request.program_check import check_program, check_workdir
+from ebbtide.infra.request.program_check import check_program, check_shipped, check_workdir
 
 HELLO = ("hello",)
 """What a user writes as the program to run the built-in job."""
@@ -64,7 +65,7 @@ def build_run_spec(ask: RequestContext) -> RunSpec:
     """
     hello = ask.hello_defaults if ask.argv == HELLO else {}
     options, problems = merge(ask.cli, ask.environ, file=ask.file_options, weaker=hello)
-    problems += _check_framework(ask, options["framework"])
+    problems += _check_framework(ask, options)
     tiers = _choose_tiers(ask, options, problems)
     job = _job(ask, options, problems)
     cluster = _cluster(ask.catalog, options, *tiers) if tiers else None
@@ -89,9 +90,10 @@ def build_run_spec(ask: RequestContext) -> RunSpec:
     )
 
 
-def _check_framework(ask: RequestContext, framework: str) -> list[Problem]:
-    if framework in ask.frameworks:
-        return ask.installed(framework)
+def _check_framework(ask: RequestContext, options: Mapping[str, Any]) -> list[Problem]:
+    framework = options["framework"]
+    if framework in ask.frameworks:  # elsewhere it is in the image
+        return ask.installed(framework) if options["platform"] == LOCAL else []
     listed = f"frameworks: {', '.join(ask.frameworks)}"
     hint = did_you_mean(framework, ask.frameworks, otherwise=listed)
     return [Problem(Reason.FRAMEWORK_UNKNOWN, f"no framework is named {framework}", hint)]
@@ -130,6 +132,8 @@ def _check_platform(ask: RequestContext, platform: str, here: list[HardwareTier]
     if not here:
         summary = f"platform {platform} has no hardware tier"
         hint = f"add a pool of that platform and a tier to ebb.yaml ({ask.catalog.source})"
+        if platform != LOCAL:
+            hint += ", or let an administrator write ConfigMap ebb-catalog of the namespace"
         return [Problem(Reason.TIER_UNKNOWN, summary, hint)]
     return []
 
@@ -189,22 +193,39 @@ def _workdir(ask: RequestContext, options: Mapping[str, Any]) -> str:
 def _job(
     ask: RequestContext, options: Mapping[str, Any], problems: list[Problem]
 ) -> JobSpec | None:
-    workdir = Path(_workdir(ask, options))
-    for name in options["secret"]:
-        if name not in ask.environ:
-            near = did_you_mean(name, ask.environ)
-            hint = f"{near} or: export {name}=…".removeprefix(" or: ")
-            summary = f"the secret {name} is not set in this shell"
-            problems.append(Problem(Reason.SECRET_MISSING, summary, hint))
+    workdir, here = Path(_workdir(ask, options)), options["platform"] == LOCAL
+    secrets, keys = _secrets(ask, options, problems)
     if ask.argv is None:
         return None
     if ask.argv == HELLO and ask.hello_argv:
         argv, wrong = ask.hello_argv, check_workdir(workdir)
-    else:
+    elif here:
         path = ask.environ.get("PATH", os.defpath)
         argv, wrong = check_program(ask.argv, workdir, search_path=path)
+    else:
+        argv, wrong = check_shipped(ask.argv, workdir)
     problems += wrong
-    return JobSpec(argv=argv, workdir=str(workdir), env=options["env"], secrets=options["secret"])
+    return JobSpec(
+        argv=argv, workdir=str(workdir), env=options["env"], secrets=secrets, secret_keys=keys
+    )
+
+
+def _secrets(
+    ask: RequestContext, options: Mapping[str, Any], problems: list[Problem]
+) -> tuple[tuple[str, ...], dict[str, str]]:
+    """Names of variables of this shell, and of those whose value is in a Secret."""
+    named = [text.partition("=") for text in options["secret"]]
+    for name in [name for name, equals, _ in named if not equals and name not in ask.environ]:
+        near = did_you_mean(name, ask.environ)
+        hint = f"{near} or: export {name}=…".removeprefix(" or: ")
+        summary = f"the secret {name} is not set in this shell"
+        problems.append(Problem(Reason.SECRET_MISSING, summary, hint))
+    keys = {name: place for name, equals, place in named if equals}
+    if keys and options["platform"] == LOCAL:
+        summary = f"the secret {next(iter(keys))} is to come from a Secret, which are on Kubernetes"
+        hint = "--platform kubernetes, or without = for a variable of this shell"
+        problems.append(Problem(Reason.OPTION_INVALID, summary, hint))
+    return tuple(name for name, equals, _ in named if not equals), keys
 
 
 def _cluster(
@@ -252,6 +273,8 @@ def _limits(options: Mapping[str, Any], cluster: ClusterSpec) -> Limits:
 def _check_room(catalog: Catalog, cluster: ClusterSpec) -> list[Problem]:
     """Check that the head and the minimum of workers fit the empty pool."""
     pool = cluster.pool
+    if pool.node and (wrong := _check_node(catalog, cluster, pool.node)):
+        return wrong
     if cluster.first_ask.fits_in(pool.capacity):
         return []
     tier, head, min_workers = cluster.tier, cluster.head_tier, cluster.policy.min_workers
@@ -267,15 +290,39 @@ def _check_room(catalog: Catalog, cluster: ClusterSpec) -> list[Problem]:
     return [_exceeds(f"a {head.name} head and {workers} ask", cluster.first_ask, pool, hint)]
 
 
-def _exceeds(who: str, asked: Resources, pool: NodePool, hint: str) -> Problem:
+def _check_node(catalog: Catalog, cluster: ClusterSpec, node: Resources) -> list[Problem]:
+    """Check that each member fits a node: none is ever larger, however many there are."""
+    members = {"--tier": cluster.tier, "--head-tier": cluster.head_tier}
+    too_large = {f: tier for f, tier in members.items() if not tier.resources.fits_in(node)}
+    if not too_large:
+        return []
+    flag, tier = next(iter(too_large.items()))
+    fitting = [
+        each
+        for each in catalog.tiers
+        if each.pool == cluster.pool.name
+        and each.allows(cluster.framework)
+        and each.resources.fits_in(node)
+    ]
+    best = max(fitting, key=lambda each: each.resources, default=None)
+    hint = f"{flag} {best.name} ({best.resources}) is the largest that fits" if best else ""
+    who = f"tier {tier.name} asks" if flag == "--tier" else f"head tier {tier.name} asks"
+    hint = hint or "the pool needs larger nodes"
+    return [_exceeds(who, tier.resources, cluster.pool, hint, a_node=node)]
+
+
+def _exceeds(
+    who: str, asked: Resources, pool: NodePool, hint: str, *, a_node: Resources | None = None
+) -> Problem:
     """Make a problem that names only the amount that does not fit, or both."""
-    room = pool.capacity
+    room = a_node or pool.capacity
     need, has = str(asked), str(room)
     if asked.cpu_millis <= room.cpu_millis:
         need, has = format_memory(asked.memory_bytes), format_memory(room.memory_bytes)
     elif asked.memory_bytes <= room.memory_bytes:
         need, has = f"{format_cpu(asked.cpu_millis)} CPU", f"{format_cpu(room.cpu_millis)} CPU"
-    summary = f"{who} {need}; pool {pool.name} has {has}"
+    where = f"a node of pool {pool.name}" if a_node else f"pool {pool.name}"
+    summary = f"{who} {need}; {where} has {has}"
     return Problem(Reason.TIER_EXCEEDS_POOL, summary, hint)
 
 

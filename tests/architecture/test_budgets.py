@@ -23,6 +23,8 @@ _REGISTRIES = (
     "ebbtide.infra.frameworks.ray",
     "ebbtide.infra.frameworks.spark",
     "ebbtide.infra.platforms.base",
+    "ebbtide.infra.platforms.extras",
+    "ebbtide.infra.records.opening",
     "ebbtide.flows.cli",
     "ebbtide.flows.sessions",  # Prefect's side, only inside a flow
     "ebbtide.flows.programs",  # run by their path like a user's; Dask only where there is a cluster

@@ -27,9 +27,13 @@ from ebbtide.infra.models.records import (
     RunLimits,
 )
 from ebbtide.infra.models.usage import Sample, Span
+from ebbtide.infra.platforms.kubernetes.records.store import KubernetesStore
 from ebbtide.infra.records.ledger import Ledger
+from ebbtide.infra.records.opening import open_store
 from ebbtide.infra.records.store import RunStore
+from ebbtide.infra.settings import Settings
 from ebbtide.infra.waiting import wall_s
+from tests.api_server import InMemoryApi, Server
 
 EGRET = RunName("egret")
 HERON_1 = ClusterId("heron-1")
@@ -37,7 +41,20 @@ HERON_NAME = RunName("heron")
 NOBODY = RunName("nobody")
 NOBODY_1 = ClusterId("nobody-1")
 
-IMPLEMENTATIONS: dict[str, Callable[[Path], RunStore]] = {"sqlite": Ledger}
+SERVERS: dict[Path, Server] = {}
+
+
+def _on_kubernetes(folder: Path) -> RunStore:
+    """On an API server in memory; tests/kubernetes runs the same tests on a real one."""
+    api = InMemoryApi(SERVERS.setdefault(folder, Server()))
+    return KubernetesStore(api, Ledger(folder))
+
+
+IMPLEMENTATIONS: dict[str, Callable[[Path], RunStore]] = {
+    "sqlite": Ledger,
+    "kubernetes": _on_kubernetes,
+    "routed": lambda folder: open_store(Settings(home=folder)),
+}
 SIDE_BY_SIDE = 8
 HERON = Run(name=HERON_NAME, spec_json="{}")
 NOTE = Event(run=HERON_NAME, kind=EventKind.NOTE, message="words")

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from kubernetes import client, config
 
+from ebbtide.infra.platforms.kubernetes.api import Api
+from ebbtide.infra.platforms.kubernetes.client import Access
 from tests.helpers import wait_until
 from tests.kubernetes.lab import debian, product_images, up
 from tests.kubernetes.lab.__main__ import say
@@ -77,3 +79,12 @@ def guarded(api: client.ApiClient, space: str) -> str:
     labels = {"pod-security.kubernetes.io/enforce": "restricted"}
     client.CoreV1Api(api).patch_namespace(space, {"metadata": {"labels": labels}})
     return space
+
+
+@pytest.fixture
+def here(request: pytest.FixtureRequest, space: str) -> Iterator[Api]:
+    """A namespace of the test's own."""
+    file = os.environ.get(OWN_CLUSTER) or str(request.getfixturevalue("lab").kubeconfig)
+    api = Api(Access(kubeconfig=file, namespace=space))
+    yield api
+    api.close()

@@ -66,7 +66,7 @@ def test_dask_job_runs_on_pods_of_its_own_and_all_go_with_the_lease(
     spec = spec_of((str(layout.paths().python), "-c", ASKS))
     plan = ClusterPlan(cluster=ClusterId("pods-1"), spec=spec.cluster, paths=layout.paths())
     framework = load_framework("dask")
-    machine = Machine(image=image("dask"), pool_label=POOL_LABEL, pull_policy="Never")
+    machine = Machine(image=image("dask"), selector={POOL_LABEL: POOL}, pull_policy="Never")
     place = cluster.Place(namespace=guarded, machine=machine)
     lease, *rest = cluster.objects(spec, plan, framework, framework.prepare(plan), place)
     owner = apply(api, lease)

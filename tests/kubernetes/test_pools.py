@@ -12,8 +12,8 @@ from kubernetes import client
 
 from tests.helpers import wait_until
 from tests.kubernetes import workloads
-from tests.kubernetes.lab import parts, simulated
-from tests.kubernetes.lab.place import Lab
+from tests.kubernetes.lab import first_contact, parts, simulated
+from tests.kubernetes.lab.place import NODE, Lab
 from tests.kubernetes.lab.pools import orders, values
 from tests.kubernetes.lab.pools.orders import QUICK
 from tests.kubernetes.lab.pools.values import CANDIDATE, NO_BOOT, Pool
@@ -146,3 +146,22 @@ def test_restarted_controller_keeps_its_nodes(lab: Lab, api: client.ApiClient, s
     runs(api, space, 2)
     assert kept in [node.metadata.name for node in nodes(api)]
     assert orders.status_of(api, SMALL.name)["health"]["cloudProviderTarget"] == 2
+
+
+def test_real_node_joins_a_pool_for_a_pod_and_leaves_it_again(
+    api: client.ApiClient, space: str
+) -> None:
+    """As `make lab` has it: what runs there is a container, and nothing is simulated."""
+    core = client.CoreV1Api(api)
+    before = core.read_node(NODE)
+    pool = replace(first_contact.pool_of(before.status.allocatable), boot_s=1)
+    orders.make_pool(api, pool)
+    on_it = {"nodeSelector": {values.POOL_LABEL: pool.name}, **workloads.runs("sleep 3600")}
+    workloads.deploy(api, space, 1, "100m", on_it)
+    runs(api, space, 1)
+    assert {pod.spec.node_name for pod in workloads.pods(api, space)} == {NODE}
+    workloads.scale(api, space, 0)
+    labels = before.metadata.labels
+    wait_until(lambda: core.read_node(NODE).metadata.labels == labels, 60, "it has left")
+    assert core.read_node(NODE).spec.taints is None
+    orders.delete_pool(api, pool.name)

@@ -7,10 +7,10 @@ import os
 import shutil
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from ebbtide.flows.cli.arguments import add_place
 from ebbtide.flows.cli.output import Parser, print_json, say, show
 from ebbtide.flows.events import outbox
 from ebbtide.flows.events.prefect_events import failed_actions
@@ -21,34 +21,33 @@ from ebbtide.infra.frameworks.base import WITHOUT_CLUSTER, known_frameworks, loa
 from ebbtide.infra.lifecycle.inventory import gather
 from ebbtide.infra.models.phases import ExitCode
 from ebbtide.infra.models.resources import format_memory
-from ebbtide.infra.platforms.base import load_platforms
+from ebbtide.infra.platforms.base import known_platforms, load_platforms
+from ebbtide.infra.platforms.extras import Finding, findings_on
 from ebbtide.infra.records.opening import open_store
 from ebbtide.infra.records.sqlite.schema import VERSION
 from ebbtide.infra.request.catalog import catalog_for
 from ebbtide.infra.settings import load_settings
 
-_DESCRIPTION = """Checks what is missing on this machine; exit 64 when something essential is
-missing. JSON: a list of objects with the keys check, state (ok, warning, missing), detail, fix."""
+_DESCRIPTION = """Checks what is missing on this machine, or on another platform; exit 64 when
+something essential is missing. JSON: a list of objects with the keys check, state (ok, warning,
+missing), detail, fix."""
+_HERE = "local"
 _SERVER_TIMEOUT_S = 5.0
 _LITTLE_SPACE_BYTES = 200 * 2**20
 _OLDEST_PYTHON = (3, 11)
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """The result of one check."""
-
-    check: str
-    state: str
-    """``ok``, ``warning``, or ``missing`` for what is essential."""
-    detail: str
-    fix: str = ""
-
-
 def main(args: list[str]) -> int:
     """Check this machine."""
-    options = Parser("doctor", _DESCRIPTION).take(args)
-    findings = [finding for check in CHECKS for finding in check()]
+    parser = Parser("doctor", _DESCRIPTION)
+    add_place(parser)
+    told = "check another platform than this machine"
+    parser.add_argument("--platform", choices=known_platforms(), help=told)
+    options = parser.take(args)
+    if options.platform in (None, _HERE):
+        findings = [finding for check in CHECKS for finding in check()]
+    else:
+        findings = [_python()[0], *findings_on(options.platform, os.environ, Path.cwd())]
     if options.json:
         keys = ("check", "state", "detail", "fix")
         print_json([{key: getattr(finding, key) for key in keys} for finding in findings])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
+from ebbtide.flows.cli.arguments import add_place
 from ebbtide.flows.cli.output import Parser, print_json, print_table, say
 from ebbtide.flows.prefect_server import server
 from ebbtide.flows.service import stack
@@ -31,6 +32,7 @@ _STACK = ("pid", "pool", "folder", "restarts")
 def main(args: list[str]) -> int:
     """Show what is held."""
     parser = Parser("held", _DESCRIPTION)
+    add_place(parser)
     parser.add_argument("--release", action="store_true", help="end what has no living owner")
     options = parser.take(args)
     settings = load_settings()

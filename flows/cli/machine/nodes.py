@@ -6,15 +6,16 @@ import os
 from pathlib import Path
 from typing import Any
 
+from ebbtide.flows.cli.arguments import add_place, add_platform
 from ebbtide.flows.cli.machine.tiers import tier_facts
 from ebbtide.flows.cli.output import Parser, print_json, print_table, say, wait_for_change
 from ebbtide.infra.lifecycle.inventory import ClusterState, Overview, PoolState, gather
 from ebbtide.infra.models.hardware import Node
 from ebbtide.infra.models.phases import ExitCode
 from ebbtide.infra.models.resources import Resources
+from ebbtide.infra.platforms.extras import catalog_on
 from ebbtide.infra.presentation.tables import tables
 from ebbtide.infra.records.opening import open_store
-from ebbtide.infra.request.catalog import catalog_for
 from ebbtide.infra.settings import load_settings
 
 _DESCRIPTION = """Shows the infrastructure as it is now: pools and nodes, used and free; what runs
@@ -26,6 +27,8 @@ others_hidden, tiers; CPU in cores, memory in bytes, times in seconds."""
 def main(args: list[str]) -> int:
     """Show the infrastructure."""
     parser = Parser("nodes", _DESCRIPTION)
+    add_place(parser)
+    add_platform(parser)
     parser.add_argument(
         "-w", "--watch", action="store_true", help="print again whenever something changes"
     )
@@ -33,7 +36,7 @@ def main(args: list[str]) -> int:
     settings = load_settings()
     store = open_store(settings)
     while True:
-        catalog, _ = catalog_for(os.environ, Path.cwd())
+        catalog, _ = catalog_on(os.environ, Path.cwd(), {"platform": options.platform})
         overview = gather(settings, catalog)
         if options.json:
             print_json(_document(overview))

@@ -7,11 +7,12 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from ebbtide.flows.cli.arguments import add_place, add_platform
 from ebbtide.flows.cli.output import Parser, print_json, print_table, say
 from ebbtide.infra.lifecycle.inventory import TierState, gather
 from ebbtide.infra.models.phases import ExitCode
+from ebbtide.infra.platforms.extras import catalog_on
 from ebbtide.infra.presentation import tables
-from ebbtide.infra.request.catalog import catalog_for
 from ebbtide.infra.settings import load_settings
 
 _DESCRIPTION = """Lists hardware tiers, and how many workers of each fit now. JSON: an object with
@@ -21,8 +22,11 @@ price_per_hour, frameworks)."""
 
 def main(args: list[str]) -> int:
     """List tiers."""
-    options = Parser("tiers", _DESCRIPTION).take(args)
-    catalog, _ = catalog_for(os.environ, Path.cwd())
+    parser = Parser("tiers", _DESCRIPTION)
+    add_place(parser)
+    add_platform(parser)
+    options = parser.take(args)
+    catalog, _ = catalog_on(os.environ, Path.cwd(), {"platform": options.platform})
     states = gather(load_settings(), catalog).tiers
     if options.json:
         print_json({"source": catalog.source, "tiers": tier_facts(states)})

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from functools import reduce
 from typing import Any
 
+from ebbtide.flows.cli.arguments import add_place
 from ebbtide.flows.cli.output import Parser, known_run, print_json, print_table, say, show
 from ebbtide.infra.accounting.receipts import BY, Receipt, Sum, receipt_of, receipts_since, sums_by
 from ebbtide.infra.errors import ConfigurationError
@@ -36,6 +37,7 @@ _HEADERS = ("RUNS", "ASKED", "USED", "IDLE", "STATIC", "COST", "SAVED")
 def main(args: list[str]) -> int:
     """Sum receipts, or show one."""
     parser = Parser("cost", _DESCRIPTION)
+    add_place(parser)
     parser.add_argument("run", nargs="?", help="show the receipt of this run")
     parser.add_argument("--by", choices=BY, default="day", help="what to sum by (default: day)")
     parser.add_argument(

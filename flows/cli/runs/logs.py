@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Mapping
 
+from ebbtide.flows.cli.arguments import add_place
 from ebbtide.flows.cli.output import Parser, known_run, print_json, print_table, say, show
 from ebbtide.flows.cli.streams import ByteWriter
 from ebbtide.infra.errors import ConfigurationError, Problem
@@ -28,6 +29,7 @@ _LOOK_EVERY_S = 0.1
 def main(args: list[str]) -> int:
     """Print a run's logs."""
     parser = Parser("logs", _DESCRIPTION)
+    add_place(parser)
     parser.add_argument("run", help="RUN, or RUN/PROGRAM for one that a flow ran on its cluster")
     parser.add_argument(
         "-f", "--follow", action="store_true", help="follow until the run has ended"

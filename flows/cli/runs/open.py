@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ebbtide.flows.cli.arguments import add_place
 from ebbtide.flows.cli.output import Parser, known_run
 from ebbtide.flows.cli.runs.open_kept import kept_artifacts, open_kept
 from ebbtide.flows.cli.runs.open_prefect import open_prefect
@@ -25,6 +26,7 @@ the keys run, url, user, password_file, opened, files (what is listed)."""
 def main(args: list[str]) -> int:
     """Open a run's dashboard or what it has kept, or Prefect's UI."""
     parser = Parser("open", _DESCRIPTION)
+    add_place(parser)
     parser.add_argument("run", nargs="?")
     parser.add_argument("--print", action="store_true", help="say where it is; open nothing")
     options = parser.take(args)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
+from ebbtide.flows.cli.arguments import add_place
 from ebbtide.flows.cli.output import Parser, print_json, print_table, say, wait_for_change
 from ebbtide.flows.cli.screen import program_text
 from ebbtide.infra.frameworks.base import WITHOUT_CLUSTER
@@ -28,6 +29,7 @@ min_workers, max_workers, created (Unix time), age_s, exit_code, dashboard, pref
 def main(args: list[str]) -> int:
     """List runs."""
     parser = Parser("ps", _DESCRIPTION)
+    add_place(parser)
     parser.add_argument("-a", "--all", action="store_true", help="list ended runs too")
     parser.add_argument(
         "-w", "--watch", action="store_true", help="print again whenever something changes"
@@ -60,6 +62,8 @@ def _facts(store: RunStore, run: Run) -> dict[str, Any]:
     waits = f"position {queue.position} in pool {queue.pool}" if queue else ""
     if queue and queue.limit:
         waits = f"{queue.limit}; {waits}"
+    if not waits and view.waiting is not None:
+        waits = view.waiting.message
     return {
         "run": run.name,
         "phase": run.phase.value,
@@ -86,6 +90,8 @@ def _reason(run: Run, view: ClusterView) -> str | None:
         return run.reason.value if run.reason else None
     if view.queue:
         return view.queue.reason.value
+    if view.waiting is not None and view.waiting.reason is not None:
+        return view.waiting.reason.value
     return Reason.CANNOT_RUN.value if view.cannot_run else None
 
 

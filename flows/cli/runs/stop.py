@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ebbtide.flows.cli.arguments import add_place
 from ebbtide.flows.cli.output import Parser, known_run, print_json, say
 from ebbtide.infra.lifecycle.stop import stop_run
 from ebbtide.infra.models.phases import ExitCode, Reason
@@ -18,6 +19,7 @@ _TIMEOUT_S = 30.0
 def main(args: list[str]) -> int:
     """Stop a run."""
     parser = Parser("stop", _DESCRIPTION)
+    add_place(parser)
     parser.add_argument("run")
     parser.add_argument(
         "--now", action="store_true", help="give the program no time to end by itself"

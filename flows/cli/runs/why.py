@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ebbtide.flows.cli.arguments import add_place
 from ebbtide.flows.cli.output import Parser, known_run, print_json, show
 from ebbtide.infra.lifecycle.inventory import last_view
 from ebbtide.infra.models.cluster import ClusterView
@@ -29,6 +30,7 @@ _DIED_OF = {
 def main(args: list[str]) -> int:
     """Explain a run."""
     parser = Parser("why", _DESCRIPTION)
+    add_place(parser)
     parser.add_argument("run")
     options = parser.take(args)
     settings = load_settings()

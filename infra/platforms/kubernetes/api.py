@@ -8,7 +8,7 @@ Does not belong here: which objects, and what an answer means.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,9 +16,7 @@ from ebbtide.infra.platforms.kubernetes.api_error import GONE, NOT_FOUND, ApiErr
 from ebbtide.infra.platforms.kubernetes.client import (
     ANSWER_S,
     CONNECT_S,
-    Access,
     Connection,
-    Exec,
     Hangup,
     Request,
     content,
@@ -58,55 +56,8 @@ class Listed:
     version: str
 
 
-class Api:
+class Api(Connection):
     """One API server and one namespace of it."""
-
-    def __init__(self, access: Access):
-        """Read the credentials; nothing is asked yet.
-
-        Raises:
-            ConfigurationError: PLATFORM_UNUSABLE, there are no credentials, or not of this context.
-        """
-        self._connection = Connection(access)
-        self.namespace = self._connection.namespace
-
-    @property
-    def server(self) -> str:
-        """The server's URL."""
-        return self._connection.server
-
-    @property
-    def asked(self) -> int:
-        """How many requests have been sent, for tests and benchmarks that count them."""
-        return self._connection.asked
-
-    @property
-    def ahead_s(self) -> float:
-        """By how much the server's clock is ahead of ours, in seconds; less than two count as 0."""
-        return self._connection.ahead_s
-
-    def close(self) -> None:
-        """Close all connections."""
-        self._connection.close()
-
-    def run(self, pod: str, container: str, argv: Sequence[str]) -> Exec:
-        """Start a command in a container that runs, with stdin, stdout and stderr.
-
-        Raises:
-            ApiError: it cannot be started.
-        """
-        return self._connection.run(pod, container, argv)
-
-    def connect(self, pod: str, port: int) -> Any:
-        """Open a connection to a port of a pod, through the API server.
-
-        Returns:
-            A socket; closing it ends the connection.
-
-        Raises:
-            ApiError: there is no such pod, or it does not run.
-        """
-        return self._connection.connect(pod, port)
 
     def ask(self, request: Request, *, patience_s: float = PATIENCE_S) -> Any:
         """Send one question and return the answer's JSON.
@@ -127,7 +78,7 @@ class Api:
         until, wait_s = now_s() + patience_s, 0.0
         while True:
             try:
-                return content(self._connection.send(request))
+                return content(self.send(request))
             except ApiError as error:
                 wait_s = min(_LONGEST_PAUSE_S, wait_s * 2 or _FIRST_PAUSE_S)
                 wait_s = max(wait_s, min(error.retry_after_s or 0.0, patience_s))
@@ -322,7 +273,7 @@ class Api:
         path = kind.path(self.namespace)
         silent_s = timeout_s if kind == EVENT else min(timeout_s, _SILENT_S)
         request = Request(path=path, query=query)
-        answer = self._connection.send(request, timeout_s=silent_s + CONNECT_S, whole=False)
+        answer = self.send(request, timeout_s=silent_s + CONNECT_S, whole=False)
         if hangup is not None:
             hangup.hold(answer)
         for line in lines(answer, path):
@@ -362,7 +313,7 @@ class Api:
             query["follow"] = "true"
         path = POD.path(self.namespace, pod, "log")
         request = Request(path=path, query=query)
-        answer = self._connection.send(request, timeout_s=timeout_s, whole=False)
+        answer = self.send(request, timeout_s=timeout_s, whole=False)
         kept = b""
         for piece in pieces(answer, path):
             if tail_bytes is None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from ebbtide.infra.errors import (
     ConfigurationError,
@@ -137,3 +138,22 @@ def as_ebb_error(error: ApiError, *, doing: str = "") -> EbbError:
     if error.status == UNPROCESSABLE:
         return ProvisioningError(Reason.LAUNCH_FAILED, detail=f"{wanted}{error.message}")
     return ProvisioningError(Reason.API_UNREACHABLE, detail=f"{wanted}{error}")
+
+
+@contextlib.contextmanager
+def translated(doing: str) -> Iterator[None]:
+    """Let errors of the API server leave the block as errors for users.
+
+    Args:
+        doing: what the block does, as a phrase such as ``make the head's pod``.
+
+    Yields:
+        Nothing.
+
+    Raises:
+        EbbError: as ``as_ebb_error`` makes it.
+    """
+    try:
+        yield
+    except ApiError as error:
+        raise as_ebb_error(error, doing=doing) from error

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
@@ -45,6 +46,8 @@ class Access:
     """Of the kubeconfig; empty: its current one, or the pod's own account where there is none."""
     namespace: str = ""
     """Empty: the context's, or the pod's own."""
+    kubeconfig: str = ""
+    """The file, or several with colons; empty: KUBECONFIG, or kubectl's usual one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +62,8 @@ class Request:
     """Bytes, or what is sent as JSON; None: nothing."""
     content_type: str = "application/json"
     """Of the body."""
+    accept: str = "application/json"
+    """How the answer is to be written, such as without all but the metadata."""
 
     def __str__(self) -> str:
         return f"{self.method} {self.path}"
@@ -73,13 +78,13 @@ class Connection:
         Raises:
             ConfigurationError: PLATFORM_UNUSABLE, there are no credentials, or not of this context.
         """
-        settings, namespace = _credentials(access)
+        settings, self.access = _credentials(access)
         settings.connection_pool_maxsize = _POOL_SIZE
         settings.retries = urllib3.Retry(0)
         self._settings = settings
         self._client = client.ApiClient(settings)
         self._http: urllib3.PoolManager = self._client.rest_client.pool_manager
-        self.namespace = namespace
+        self.namespace = self.access.namespace
         self.asked = 0
         """How many requests have been sent, for tests and benchmarks that count them."""
         self.ahead_s = 0.0
@@ -111,7 +116,7 @@ class Connection:
         Raises:
             ApiError: it was refused, or there was none.
         """
-        headers, body = {"Accept": "application/json"}, request.body
+        headers, body = {"Accept": request.accept}, request.body
         if body is not None:
             headers["Content-Type"] = request.content_type
         data = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
@@ -130,7 +135,9 @@ class Connection:
                 retries=False,
             )
         except urllib3.exceptions.HTTPError as error:
-            raise ApiError(0, type(error).__name__, _words(error), asked=str(request)) from error
+            raise ApiError(
+                0, type(error).__name__, _innermost(error), asked=str(request)
+            ) from error
         self.ahead_s = _ahead_s(answer.headers.get("Date"), self.ahead_s)
         if answer.status >= HTTPStatus.BAD_REQUEST:
             raise from_answer(str(request), answer.status, answer.data, answer.headers)
@@ -138,6 +145,14 @@ class Connection:
 
     def run(self, pod: str, container: str, argv: Sequence[str]) -> Exec:
         """Start a command in a container that runs, with stdin, stdout and stderr.
+
+        Args:
+            pod: its name.
+            container: its name in the pod.
+            argv: the command and its arguments.
+
+        Returns:
+            The command that runs.
 
         Raises:
             ApiError: it cannot be started.
@@ -215,6 +230,7 @@ class Exec:
 
     def __exit__(self, *_: object) -> None:
         self._socket.close()
+        self._socket.sock.shutdown()  # it stays open when the other end was quicker
 
     def write(self, data: bytes) -> None:
         """Send to its stdin. There is no end of it: say a length first."""
@@ -246,31 +262,34 @@ class Exec:
         return bytes(self._socket.read_stderr(timeout=0) or b"").decode(errors="replace")
 
 
-def _credentials(access: Access) -> tuple[client.Configuration, str]:
-    """The settings of a context and its namespace."""
+def _credentials(access: Access) -> tuple[client.Configuration, Access]:
+    """The settings of a context, and what was chosen where the access left it open."""
     settings = type.__call__(client.Configuration)
+    file = access.kubeconfig or os.environ.get("KUBECONFIG") or None
     in_pod = "KUBERNETES_SERVICE_HOST" in os.environ and os.path.exists(_NAMESPACE_FILE)
     try:
-        if in_pod and not access.context and not os.environ.get("KUBECONFIG"):
+        if in_pod and not (access.context or file):
             config.load_incluster_config(settings)
-            own = open(_NAMESPACE_FILE).read().strip()  # noqa: SIM115
+            name, own = "", Path(_NAMESPACE_FILE).read_text().strip()
         else:
             config.load_kube_config(
-                context=access.context or None, client_configuration=settings, persist_config=False
+                file, access.context or None, client_configuration=settings, persist_config=False
             )
-            own = _namespace_of(access.context)
+            name, own = _context(file, access.context)
     except config.ConfigException as error:
         summary = f"there is no way to a Kubernetes cluster: {error}"
         hint = "kubectl config get-contexts lists contexts; --context names one, KUBECONFIG a file"
         raise ConfigurationError([Problem(Reason.PLATFORM_UNUSABLE, summary, hint)]) from error
-    return settings, access.namespace or own or _DEFAULT_NAMESPACE
+    namespace = access.namespace or own or _DEFAULT_NAMESPACE
+    return settings, Access(context=name, namespace=namespace, kubeconfig=file or "")
 
 
-def _namespace_of(context: str) -> str:
-    contexts, current = config.list_kube_config_contexts()
+def _context(file: str | None, context: str) -> tuple[str, str]:
+    """The name and the namespace of a context, or of the current one."""
+    contexts, current = config.list_kube_config_contexts(file)
     named = {each["name"]: each for each in contexts}
     found = named.get(context) or current or {}
-    return str(found.get("context", {}).get("namespace") or "")
+    return str(found.get("name", "")), str(found.get("context", {}).get("namespace") or "")
 
 
 def pieces(answer: urllib3.BaseHTTPResponse, path: str) -> Iterator[bytes]:
@@ -283,7 +302,7 @@ def pieces(answer: urllib3.BaseHTTPResponse, path: str) -> Iterator[bytes]:
         while piece := answer.read1(_CHUNK_BYTES):
             yield piece
     except urllib3.exceptions.HTTPError as error:
-        raise ApiError(0, type(error).__name__, _words(error), asked=f"GET {path}") from error
+        raise ApiError(0, type(error).__name__, _innermost(error), asked=f"GET {path}") from error
     finally:
         answer.close()
         answer.release_conn()
@@ -324,10 +343,10 @@ def _translated(asked: str) -> Iterator[None]:
         body = body if isinstance(body, bytes) else str(body).encode()
         raise from_answer(asked, error.status or 0, body, {}) from error
     except (OSError, urllib3.exceptions.HTTPError) as error:
-        raise ApiError(0, type(error).__name__, _words(error), asked=asked) from error
+        raise ApiError(0, type(error).__name__, _innermost(error), asked=asked) from error
 
 
-def _words(error: BaseException) -> str:
+def _innermost(error: BaseException) -> str:
     """The innermost cause: the outer ones name our own objects."""
     inner = getattr(error, "reason", None) or error
     return str(inner).rpartition(": ")[2] or type(error).__name__

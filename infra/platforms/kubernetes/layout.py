@@ -21,10 +21,29 @@ SCRATCH = RUN_FOLDER / "scratch"
 ARTIFACTS = RUN_FOLDER / "artifacts"
 TEMPORARY = PurePath("/tmp")
 """Writable where the root file system is not."""
+HOME = RUN_FOLDER / "home"
+CODE = RUN_FOLDER / "code"
+"""The user's workdir, unpacked."""
+OUTPUT = RUN_FOLDER / "output"
+"""``EBB_OUTPUT_DIR``."""
+LOG = RUN_FOLDER / "log"
+"""The bounded copy of the program's output, and how it ended."""
+DOOR = RUN_FOLDER / "door"
+"""Of the cluster's secrets only that of its pages, for the container ``FILES``."""
+PACKAGES = RUN_FOLDER / "packages"
+"""Of the package store."""
+TERMINATION = PurePath("/dev/termination-log")
 
 PORT, PAGE_PORT, READY_PORT = 8786, 8787, 8788
 """Of every head: no other cluster is in its pod. Workers and head say on the last whether they are
-ready."""
+ready, and the driver whether the program runs."""
+PACKAGE_PORT = 8789
+"""Of the package store."""
+FILES = "files"
+"""The container beside head and driver."""
+
+OUTPUT_BYTES = 64 * 2**20
+"""Of each stream that a program prints, its pod keeps so much for whoever is away."""
 
 _IMAGE_PYTHON = "/opt/ebb/venv/bin/python"
 _IMAGE_FRAMEWORK = PurePath("/opt/ebb/framework")
@@ -61,6 +80,11 @@ def worker() -> MemberAddress:
     """Where each worker listens."""
     pod = f"$({POD_IP})"
     return MemberAddress(bind=pod, host=pod, ready_port=READY_PORT)
+
+
+def module(name: str, *arguments: str) -> tuple[str, ...]:
+    """The command line of a program of ``inside``, in the image."""
+    return (_IMAGE_PYTHON, "-P", "-m", f"{__package__}.inside.{name}", *arguments)
 
 
 def literal(text: str) -> str:

@@ -10,8 +10,15 @@ from ebbtide.infra.models.job import RunSpec
 DOMAIN = "ebbtide.dev"
 CLUSTER, RUN, ROLE, OWNER = (f"{DOMAIN}/{name}" for name in ("cluster", "run", "role", "owner"))
 FRAMEWORK, TIER = f"{DOMAIN}/framework", f"{DOMAIN}/tier"
+ENDED_BECAUSE = f"{DOMAIN}/ended-because"
+"""An annotation of a driver's pod that we have told to end: reason and detail, as JSON."""
 TAGS = f"{DOMAIN}/tags"
 """An annotation: a run has any number of tags, and labels are for few known ones."""
+RELEASING = f"{DOMAIN}/releasing"
+"""An annotation of the Lease: why it is being given back; ``ok`` when all went well. What ends from
+then on ends by that."""
+PACKAGE = f"{DOMAIN}/package"
+"""An annotation of the Lease: the digest of the code that was sent for its cluster."""
 
 _LABEL_LENGTH = 63
 
@@ -29,6 +36,11 @@ def workers_name(cluster: ClusterId) -> str:
 def driver_name(cluster: ClusterId) -> str:
     """Of the pod of the user's program."""
     return f"{cluster}-driver"
+
+
+def program_name(cluster: ClusterId, program: str) -> str:
+    """Of the pod of one more program on a held cluster."""
+    return f"{cluster}-program-{program}"
 
 
 def selector(cluster: ClusterId, role: str = "") -> dict[str, str]:

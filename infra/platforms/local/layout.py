@@ -20,8 +20,6 @@ from ebbtide.infra.platforms.base import LOOPBACK_PAGE_HOSTS
 _LOOPBACK = "127.0.0.1"
 _HOSTS_PER_BLOCK = 250
 
-ARTIFACTS = "artifacts"
-"""The folder in a run's folder for ``MemberPaths.artifacts``."""
 HEAD = MemberAddress(bind=_LOOPBACK, host=_LOOPBACK, page_hosts=LOOPBACK_PAGE_HOSTS)
 """On any port that is free: other clusters are on the same address."""
 DRIVER = MemberAddress(bind=_LOOPBACK, host=_LOOPBACK)

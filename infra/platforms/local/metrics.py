@@ -48,6 +48,11 @@ class TreeMeter:
                 self.sample(now_s, fresh=True)
 
     @property
+    def key(self) -> int:
+        """See ``infra.platforms.upkeep.usage.Meter``."""
+        return self.pid
+
+    @property
     def cpu_s(self) -> float:
         """Core-seconds used so far, as of the last measurement."""
         return self._samples[-1][1] if self._samples else 0.0

@@ -30,18 +30,19 @@ from ebbtide.infra.models.phases import Reason, Step
 from ebbtide.infra.models.records import Cluster, RunLimits
 from ebbtide.infra.platforms.base import HeldResource, Login
 from ebbtide.infra.platforms.local import marks
-from ebbtide.infra.platforms.local.layout import ARTIFACTS, Layout
-from ebbtide.infra.platforms.local.logs import OUTPUT, kept_files, log_files
+from ebbtide.infra.platforms.local.layout import Layout
 from ebbtide.infra.platforms.local.neighbours import neighbours
 from ebbtide.infra.platforms.local.pool import free_room
 from ebbtide.infra.platforms.local.problems import framework_problems, machine_problems
 from ebbtide.infra.platforms.local.supervisor.driver.stdin import handed_over
 from ebbtide.infra.platforms.local.watching import Watch, view_of
+from ebbtide.infra.platforms.run_folder import ARTIFACTS, OUTPUT, kept_files, log_files
 from ebbtide.infra.processes.environment import our_environment
 from ebbtide.infra.processes.identity import lives
 from ebbtide.infra.processes.starting import Ours
 from ebbtide.infra.records import runs
 from ebbtide.infra.records.ledger import Ledger
+from ebbtide.infra.records.routed.store import local_half
 from ebbtide.infra.records.store import RunStore
 from ebbtide.infra.settings import Settings
 from ebbtide.infra.waiting import wall_s
@@ -61,7 +62,8 @@ class LocalPlatform:
 
     def __init__(self, settings: Settings, store: RunStore | None = None):
         self.settings = settings
-        self.ledger = store if isinstance(store, Ledger) else Ledger(settings.home)
+        local = local_half(store)
+        self.ledger = local if isinstance(local, Ledger) else Ledger(settings.home)
 
     def problems(
         self, spec: RunSpec | None = None, environ: Mapping[str, str] = os.environ
@@ -181,6 +183,11 @@ class LocalPlatform:
     def renew(self, cluster: ClusterId, lease_s: float | None = None) -> bool:
         """One more renewal; its supervisor and its guard judge by the number of renewals."""
         return self.ledger.renew(cluster, lease_s)
+
+    def tended(self, cluster: ClusterId) -> AbstractContextManager[None]:
+        """Nothing is done here: its supervisor does it."""
+        del cluster
+        return contextlib.nullcontext()
 
     def supervised(self, cluster: ClusterId) -> bool:
         """Whether somebody living owns it: its supervisor, its guard, or one being born."""

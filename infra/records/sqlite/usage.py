@@ -1,7 +1,7 @@
 """The tables of spans and samples: written by whoever owns a cluster, read for receipts.
 
 Belongs here: the two tables' statements, and when a span that nobody ended has ended.
-Does not belong here: measuring (``infra.platforms.local.supervisor.usage``), sums over them
+Does not belong here: measuring (``infra.platforms.upkeep.usage``), sums over them
 (``infra.accounting.receipts``).
 """
 

@@ -6,7 +6,7 @@ import argparse
 import sys
 import time
 
-from tests.kubernetes.lab import namespace, resources, up
+from tests.kubernetes.lab import first_contact, namespace, resources, up
 from tests.kubernetes.lab.place import every, find
 
 
@@ -30,9 +30,13 @@ def main(words: list[str]) -> int:
 def _carry_out(verb: str, name: str, levels: tuple[str, ...]) -> int:
     began = time.monotonic()
     if verb == "up":
-        print("\n".join(up.status(up.up(name, levels, say))))
+        lab = up.up(name, levels, say)
+        if "node" in levels:
+            first_contact.prepare(lab, say)
+        print("\n".join(up.status(lab)))
         say(f"up after {time.monotonic() - began:.0f} s")
         return 0
+    first_contact.forget(find(name))
     left = up.down(name)
     print("\n".join(left or [f"lab {name}: nothing is left"]))
     return 1 if left else 0

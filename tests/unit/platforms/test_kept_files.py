@@ -10,7 +10,7 @@ import pytest
 from ebbtide.infra.errors import ConfigurationError
 from ebbtide.infra.files.cuts import Cut, make_cut
 from ebbtide.infra.files.kept import KeptKind
-from ebbtide.infra.platforms.local.logs import kept_files, log_files
+from ebbtide.infra.platforms.run_folder import kept_files, log_files
 
 
 @pytest.fixture

@@ -9,33 +9,61 @@ from typing import Any
 import pytest
 
 from ebbtide.infra.frameworks.base import load_framework
+from ebbtide.infra.frameworks.door import SECRET_FILE
 from ebbtide.infra.frameworks.plan import ClusterPlan
+from ebbtide.infra.models.cluster import AutoscalePolicy
 from ebbtide.infra.models.ids import ClusterId
 from ebbtide.infra.models.job import JobSpec, RunSpec
 from ebbtide.infra.platforms.kubernetes import layout
+from ebbtide.infra.platforms.kubernetes.inside.told import code_settings, program_settings
 from ebbtide.infra.platforms.kubernetes.manifests import cluster
 from ebbtide.infra.platforms.kubernetes.manifests.pods import Machine
-from ebbtide.infra.platforms.kubernetes.naming import label_value
+from ebbtide.infra.platforms.kubernetes.manifests.shipment import SecretKey, Shipment
+from ebbtide.infra.platforms.kubernetes.naming import PACKAGE, label_value
 from tests.clusters import TIER, cluster_spec, run_spec
 
 CLUSTER = ClusterId("copper-heron-1")
-PLACE = cluster.Place(namespace="team", machine=Machine(image="ebb-dask:1", pool_label="pool"))
+PLACE = cluster.Place(
+    namespace="team", machine=Machine(image="ebb-dask:1", selector={"pool": "small"})
+)
 DASK = load_framework("dask")
+JOB = JobSpec(argv=("python", "train.py"), workdir="/run/ebb/code")
+DIGEST = "a" * 64
 
 
 def spec_with(**more: Any) -> RunSpec:
     return replace(run_spec("copper-heron", cluster_spec()), owner="Ada L. <ada@x>", **more)
 
 
+def spec_of(framework: str) -> RunSpec:
+    return replace(run_spec("copper-heron", cluster_spec(framework)), job=JOB)
+
+
 def plan_of(spec: RunSpec) -> ClusterPlan:
     return ClusterPlan(cluster=CLUSTER, spec=spec.cluster, paths=layout.paths())
 
 
-def made(spec: RunSpec) -> dict[str, dict[str, Any]]:
+def made(spec: RunSpec, **shipped: Any) -> dict[str, dict[str, Any]]:
     """The objects by kind."""
-    plan = plan_of(spec)
-    things = cluster.objects(spec, plan, DASK, DASK.prepare(plan), PLACE)
+    plan, framework = plan_of(spec), DASK if spec.cluster.has_workers else None
+    secrets = cluster.cluster_secrets(framework, plan)
+    things = cluster.objects(spec, plan, framework, secrets, PLACE, Shipment(**shipped))
     return {thing["kind"]: thing for thing in things}
+
+
+def main_of(pod: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = pod["containers"][0]
+    return found
+
+
+def value_of(container: dict[str, Any], name: str) -> Any:
+    """Of the variable with this name, the last one that there is."""
+    found = [each for each in container["env"] if each["name"] == name]
+    return found[-1].get("value", found[-1].get("valueFrom")) if found else None
+
+
+def driver_of(spec: RunSpec, **shipped: Any) -> dict[str, Any]:
+    return cluster.driver(spec, plan_of(spec), DASK, PLACE, Shipment(**shipped))
 
 
 def pods(things: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
@@ -58,12 +86,12 @@ def test_lease_is_made_first_and_owns_the_rest(things: dict[str, dict[str, Any]]
 
 
 def test_no_pod_may_do_anything_special(things: dict[str, dict[str, Any]]) -> None:
-    for pod in pods(things):
-        (container,) = pod["containers"]
+    for pod in (*pods(things), driver_of(spec_with(job=JOB))["spec"]):
         assert pod["securityContext"]["runAsNonRoot"]
         assert pod["automountServiceAccountToken"] is False
-        assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
-        assert container["securityContext"]["readOnlyRootFilesystem"]
+        for container in pod["containers"]:
+            assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+            assert container["securityContext"]["readOnlyRootFilesystem"]
 
 
 def test_keys_are_in_the_secret_and_nowhere_else(things: dict[str, dict[str, Any]]) -> None:
@@ -112,11 +140,95 @@ def test_worker_is_told_its_own_name_and_address_by_the_kubelet(
 
 def test_program_that_names_a_variable_of_the_kubelets_gets_it_as_it_is() -> None:
     job = JobSpec(argv=("sh", "-c", "echo $(POD_IP)"), workdir="/", env={"MINE": "$(POD_IP)"})
-    spec = replace(spec_with(), job=job)
-    driver = cluster.driver(spec, plan_of(spec), DASK, PLACE)
-    (container,) = driver["spec"]["containers"]
+    container = main_of(driver_of(spec_with(job=job))["spec"])
     assert container["args"][-1] == "echo $$(POD_IP)"
     assert {"name": "MINE", "value": "$$(POD_IP)"} in container["env"]
+
+
+def test_plain_program_has_no_cluster_but_the_secret_of_its_store() -> None:
+    things = made(spec_of("none"))
+    assert set(things) == {"Lease", "Secret", "NetworkPolicy"}
+    assert set(things["Secret"]["stringData"]) == {SECRET_FILE}
+
+
+def test_plain_program_gets_its_code_from_its_own_pod_and_waits_for_nobody() -> None:
+    spec = spec_of("none")
+    pod = cluster.driver(spec, plan_of(spec), None, PLACE, Shipment(digest=DIGEST, job=JOB))
+    told = program_settings(main_of(pod["spec"])["args"][4])
+    assert (told.code.store, told.head_file) == ("http://127.0.0.1:8789", "")
+
+
+def test_workers_get_the_code_before_they_start_and_the_head_starts_at_once() -> None:
+    head, worker = pods(made(spec_with(job=JOB), digest=DIGEST, job=JOB))
+    args = main_of(worker)["args"]
+    assert args[3].endswith(".inside.member")
+    assert code_settings(args[4]).digest == DIGEST
+    assert main_of(head)["args"][3].endswith(".dask.head")
+
+
+def test_code_is_in_a_folder_that_the_store_beside_the_head_can_write() -> None:
+    head, _ = pods(made(spec_with(job=JOB), digest=DIGEST, job=JOB))
+    for container in head["containers"]:
+        mounts = {mount["name"]: mount for mount in container["volumeMounts"]}
+        assert mounts["code"] == {"name": "code", "mountPath": "/run/ebb/code"}
+
+
+def test_every_mount_has_its_volume_and_every_volume_is_mounted() -> None:
+    for pod in (*pods(made(spec_with(job=JOB))), driver_of(spec_with(job=JOB))["spec"]):
+        mounted = {each["name"] for c in pod["containers"] for each in c["volumeMounts"]}
+        assert mounted == {volume["name"] for volume in pod["volumes"]}
+
+
+def test_container_beside_the_program_sees_one_secret_of_the_cluster() -> None:
+    pod = driver_of(spec_with(job=JOB))["spec"]
+    (_, files) = pod["containers"]
+    assert "secrets" not in {mount["name"] for mount in files["volumeMounts"]}
+    (door,) = [volume for volume in pod["volumes"] if volume["name"] == "door"]
+    assert [item["key"] for item in door["secret"]["items"]] == [SECRET_FILE]
+
+
+def test_secret_from_the_shell_is_in_the_clusters_secret_and_nowhere_else() -> None:
+    spec = spec_with(job=JOB)
+    things = made(spec, secret_values={"TOKEN": "s3cr3t"})
+    assert things["Secret"]["stringData"]["user-TOKEN"] == "s3cr3t"
+    pod = driver_of(spec, secret_values={"TOKEN": "s3cr3t"})
+    rest = [thing for kind, thing in things.items() if kind != "Secret"]
+    assert "s3cr3t" not in json.dumps([*rest, pod])
+    for container in (main_of(pod["spec"]), main_of(pods(things)[1])):
+        assert value_of(container, "TOKEN") == {
+            "secretKeyRef": {"name": CLUSTER, "key": "user-TOKEN"}
+        }
+
+
+def test_secret_of_the_namespace_is_referred_to() -> None:
+    pod = driver_of(spec_with(job=JOB), secret_keys={"TOKEN": SecretKey("vault", "token")})
+    found = value_of(main_of(pod["spec"]), "TOKEN")
+    assert found == {"secretKeyRef": {"name": "vault", "key": "token"}}
+
+
+def test_what_the_user_adds_is_there_for_tasks_and_program() -> None:
+    spec = spec_with(job=replace(JOB, env={"MODE": "fast", "HOME": "/elsewhere"}))
+    for pod in (driver_of(spec)["spec"], pods(made(spec))[1]):
+        assert value_of(main_of(pod), "MODE") == "fast"
+
+
+def test_wrapper_does_not_obey_what_governs_the_programs_python() -> None:
+    job = replace(JOB, env={"PYTHONPATH": "/run/ebb/code/lib", "PYTHONWARNINGS": "error"})
+    container = main_of(driver_of(spec_with(job=job))["spec"])
+    assert value_of(container, "PYTHONPATH") is None
+    assert value_of(container, "EBB_USER_PYTHONPATH") == "/run/ebb/code/lib"
+
+
+def test_package_is_noted_on_the_lease_for_whoever_adopts_the_cluster() -> None:
+    lease = made(spec_with(job=JOB), digest=DIGEST)["Lease"]
+    assert lease["metadata"]["annotations"][PACKAGE] == DIGEST
+
+
+def test_driver_is_ready_when_the_program_runs() -> None:
+    container = main_of(driver_of(spec_with(job=JOB))["spec"])
+    told = program_settings(container["args"][4])
+    assert container["readinessProbe"]["httpGet"]["port"] == "ready"
+    assert told.ready_port == container["ports"][0]["containerPort"]
 
 
 def test_hpa_has_the_policys_words() -> None:
@@ -124,6 +236,13 @@ def test_hpa_has_the_policys_words() -> None:
     found = cluster.autoscaler(spec, CLUSTER, PLACE)["spec"]
     assert (found["minReplicas"], found["maxReplicas"]) == (1, 4)
     assert [each["resource"]["name"] for each in found["metrics"]] == ["cpu", "memory"]
+
+
+def test_hpa_for_demand_alone_never_goes_by_use() -> None:
+    policy = AutoscalePolicy(scale_on=("demand",))
+    spec = replace(spec_with(), cluster=cluster_spec(policy=policy))
+    (metric,) = cluster.autoscaler(spec, CLUSTER, PLACE)["spec"]["metrics"]
+    assert metric["resource"]["target"]["averageUtilization"] >= 1_000_000
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from ebbtide.infra.platforms.local import layout
 from ebbtide.infra.platforms.local.processes import ProcessContext
 from ebbtide.infra.platforms.local.supervisor import members as module
 from ebbtide.infra.platforms.local.supervisor.members import Members
-from ebbtide.infra.platforms.local.supervisor.status import StatusReporter
+from ebbtide.infra.platforms.upkeep.status import StatusReporter
 from ebbtide.infra.records.ledger import Ledger
 from tests.clusters import cluster_spec
 from tests.helpers import wait_until

@@ -13,8 +13,8 @@ from ebbtide.infra.models.ids import ClusterId, RunName
 from ebbtide.infra.models.records import Run
 from ebbtide.infra.models.usage import Span
 from ebbtide.infra.platforms.local.metrics import TreeMeter
-from ebbtide.infra.platforms.local.supervisor import usage as usage_module
-from ebbtide.infra.platforms.local.supervisor.usage import PERIOD_S, HeldShare, Load, UsageRecorder
+from ebbtide.infra.platforms.upkeep import usage as usage_module
+from ebbtide.infra.platforms.upkeep.usage import PERIOD_S, HeldShare, Load, UsageRecorder
 from ebbtide.infra.records.ledger import Ledger
 from tests.clusters import TIER
 
@@ -124,3 +124,24 @@ def test_a_lost_ledger_gets_all_spans_again(stage: Stage) -> None:
     stage.recorder.forget_written()
     after = [stage.span("worker"), stage.span("gone")]
     assert before == after
+
+
+def test_share_that_was_held_before_began_then(stage: Stage) -> None:
+    stage.recorder.keep({"worker": HeldShare(TIER, (), since=60.0)})
+    assert stage.span("worker").began == 60.0
+
+
+def test_book_that_another_process_began_is_gone_on_with(stage: Stage) -> None:
+    stage.look_for(3)
+    age_s = stage.now_s
+    later = UsageRecorder(stage.ledger, ClusterId("heron-1"), age_s=age_s)
+    later.look(LOAD)
+    later.flush()
+    assert [sample.number for sample in stage.ledger.samples(HERON)] == [0, 1, 2, 3]
+
+
+def test_period_is_that_of_who_measures(stage: Stage) -> None:
+    slow = UsageRecorder(stage.ledger, ClusterId("heron-1"), period_s=10 * PERIOD_S)
+    stage.recorder = slow
+    stage.look_for(20)
+    assert [sample.number for sample in stage.ledger.samples(HERON)] == [0, 1]

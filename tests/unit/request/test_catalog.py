@@ -10,7 +10,8 @@ import pytest
 from ebbtide.infra.errors import ConfigurationError
 from ebbtide.infra.models.hardware import NodePool
 from ebbtide.infra.models.resources import Resources, parse_cpu, parse_memory
-from ebbtide.infra.request.catalog import Catalog, derive_tiers, find_file, load_catalog
+from ebbtide.infra.request.catalog import Catalog, find_file, load_catalog
+from ebbtide.infra.request.ebb_yaml.tiers import derive_tiers
 
 GI = 2**30
 MACHINE = Resources(4000, 10 * GI)

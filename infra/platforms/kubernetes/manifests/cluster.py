@@ -6,23 +6,35 @@ The Lease comes first and owns the rest: deleting it gives everything back.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ebbtide.infra.frameworks.base import Framework, HeadInfo, ProcessSpec
+from ebbtide.infra.frameworks.door import SECRET_FILE, new_secret
 from ebbtide.infra.frameworks.heads import head_file_text
 from ebbtide.infra.frameworks.plan import ClusterPlan, SecretFile
 from ebbtide.infra.models.ids import ClusterId
 from ebbtide.infra.models.job import RunSpec
 from ebbtide.infra.platforms.kubernetes import layout
+from ebbtide.infra.platforms.kubernetes.kinds import Object
 from ebbtide.infra.platforms.kubernetes.manifests.pods import (
     MOVES,
     STAYS,
     Machine,
-    Object,
+    Process,
     pod_spec,
 )
+from ebbtide.infra.platforms.kubernetes.manifests.shipment import (
+    Shipment,
+    member_variables,
+    program_command,
+    program_variables,
+    secret_entries,
+    secret_variables,
+    worker_command,
+)
 from ebbtide.infra.platforms.kubernetes.naming import (
+    PACKAGE,
     TAGS,
     driver_name,
     head_name,
@@ -30,6 +42,11 @@ from ebbtide.infra.platforms.kubernetes.naming import (
     selector,
     workers_name,
 )
+
+_NEVER_PERCENT = 1_000_000
+"""With demand alone the floor decides: an HPA without metrics would take 80 % of the CPU."""
+EMPTY = Shipment()
+"""Nothing is sent."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,51 +57,71 @@ class Place:
     machine: Machine
 
 
+def cluster_secrets(framework: Framework | None, plan: ClusterPlan) -> tuple[SecretFile, ...]:
+    """New keys of a cluster; of a plain program only the secret of its package store."""
+    if framework is None:
+        return (SecretFile(SECRET_FILE, new_secret()),)
+    return framework.prepare(plan)
+
+
 def objects(
     spec: RunSpec,
     plan: ClusterPlan,
-    framework: Framework,
+    framework: Framework | None,
     secrets: Iterable[SecretFile],
     place: Place,
+    shipment: Shipment = EMPTY,
 ) -> list[Object]:
-    """The objects of a cluster of a framework: Lease, keys, network, head, workers.
+    """The objects of a cluster: Lease, keys, network, and with a framework head and workers.
 
     Args:
         spec: of the run.
-        plan: of the cluster, with the paths of ``layout``.
-        framework: whose cluster it is.
-        secrets: what ``framework.prepare`` made.
+        plan: of the cluster, with the paths of ``layout`` and workdir and import path of the
+            shipment.
+        framework: whose cluster it is; None for a plain program.
+        secrets: what ``cluster_secrets`` made.
         place: where they go.
+        shipment: what of the user's goes with it.
 
     Returns:
         The Lease, and what it is to own (see ``owned``).
     """
-    made = _Maker(spec, plan.cluster, place.namespace)
+    made = _Maker(spec, plan.cluster, place, shipment)
+    common = [made.lease(), made.secret(secrets)]
+    if framework is None:
+        return [*common, made.network_policy()]
     return [
-        made.lease(),
-        made.secret(secrets),
+        *common,
         made.head_file(framework, layout.PORT),
         made.network_policy(),
         made.service(),
         made.budget(),
-        made.head(framework, plan, place.machine),
-        made.workers(framework, plan, place.machine),
+        made.head(framework, plan),
+        made.workers(framework, plan),
     ]
 
 
-def driver(spec: RunSpec, plan: ClusterPlan, framework: Framework, place: Place) -> Object:
-    """Step 6: the pod of the user's program, from an image that has it.
+def driver(
+    spec: RunSpec,
+    plan: ClusterPlan,
+    framework: Framework | None,
+    place: Place,
+    shipment: Shipment = EMPTY,
+) -> Object:
+    """Step 6: the pod of the user's program. It waits for code, head and workers by itself.
 
     Args:
-        spec: of the run, with its job.
+        spec: of the run.
         plan: of the cluster.
-        framework: whose cluster it is.
+        framework: whose cluster it is; None for a plain program.
         place: where it goes.
+        shipment: what of the user's goes with it; without a program in it that of the spec runs,
+            as it is.
 
     Returns:
         The pod; its name is fixed, so that it is made once.
     """
-    return _Maker(spec, plan.cluster, place.namespace).driver(framework, plan, place.machine)
+    return _Maker(spec, plan.cluster, place, shipment).driver(framework, plan)
 
 
 def owned(thing: Object, lease: Mapping[str, Any]) -> Object:
@@ -113,12 +150,13 @@ class _Maker:
 
     spec: RunSpec
     cluster: ClusterId
-    namespace: str
+    place: Place
+    shipment: Shipment = EMPTY
 
     def _object(self, api: str, kind: str, name: str, role: str, **body: Any) -> Object:
         metadata: Object = {
             "name": name,
-            "namespace": self.namespace,
+            "namespace": self.place.namespace,
             "labels": labels(self.spec, self.cluster, role),
         }
         if self.spec.tags:
@@ -134,13 +172,17 @@ class _Maker:
     def lease(self) -> Object:
         """The root: renewed by whoever drives the run, and unchanged when nobody does."""
         duration = {"leaseDurationSeconds": int(self.spec.lease_s)}
-        return self._object(
+        made = self._object(
             "coordination.k8s.io/v1", "Lease", self.cluster, "cluster", spec=duration
         )
+        if self.shipment.digest:
+            made["metadata"].setdefault("annotations", {})[PACKAGE] = self.shipment.digest
+        return made
 
     def secret(self, files: Iterable[SecretFile]) -> Object:
-        """The cluster's keys and configuration."""
+        """The cluster's keys and configuration, and the values of the user's secrets."""
         content = {file.name: file.content for file in files}
+        content.update(secret_entries(self.shipment))
         return self._object("v1", "Secret", self.cluster, "cluster", stringData=content)
 
     def head_file(self, framework: Framework, port: int) -> Object:
@@ -165,7 +207,11 @@ class _Maker:
 
     def service(self) -> Object:
         """The head's name, also before it is ready: workers come early and try again."""
-        ports = {"members": layout.PORT, "pages": layout.PAGE_PORT}
+        ports = {
+            "members": layout.PORT,
+            "pages": layout.PAGE_PORT,
+            "packages": layout.PACKAGE_PORT,
+        }
         body = {
             "clusterIP": "None",
             "publishNotReadyAddresses": True,
@@ -184,32 +230,48 @@ class _Maker:
             "policy/v1", "PodDisruptionBudget", workers_name(self.cluster), "worker", spec=body
         )
 
-    def head(self, framework: Framework, plan: ClusterPlan, machine: Machine) -> Object:
+    def head(self, framework: Framework, plan: ClusterPlan) -> Object:
         """A pod of its own: a head that is made again is another head, with nothing in it."""
         name = head_name(self.cluster)
-        process = framework.head(plan, layout.head(name))
-        body = pod_spec(self.cluster, "head", plan.spec.head_tier, machine, process)
-        return self._staying_pod(name, "head", body)
+        what = framework.head(plan, layout.head(name))
+        process = Process(argv=what.argv, env=self._member_variables(what))
+        tier, machine = plan.spec.head_tier, self.place.machine
+        return self._staying_pod(
+            name, "head", pod_spec(self.cluster, "head", tier, machine, process)
+        )
 
     def autoscaler(self, name: str, body: Object) -> Object:
         """The HPA with this specification."""
         return self._object("autoscaling/v2", "HorizontalPodAutoscaler", name, "worker", spec=body)
 
-    def driver(self, framework: Framework, plan: ClusterPlan, machine: Machine) -> Object:
+    def driver(self, framework: Framework | None, plan: ClusterPlan) -> Object:
         """The pod of the user's program: it starts once, and its exit code stays in its status."""
-        assert self.spec.job is not None
-        head = framework.address(head_name(self.cluster), layout.PORT)
-        known = HeadInfo(address=head, dashboard="", status_url="", secret="")
-        users = {name: layout.literal(value) for name, value in self.spec.job.env.items()}
-        env = {**users, **framework.driver_env(plan, layout.worker(), known)}
-        process = ProcessSpec(argv=tuple(map(layout.literal, self.spec.job.argv)), env=env)
-        body = pod_spec(self.cluster, "driver", plan.spec.head_tier, machine, process)
-        name = driver_name(self.cluster)
-        return self._staying_pod(name, "driver", body)
+        job = self.shipment.job or self.spec.job
+        assert job is not None
+        shipped = replace(self.shipment, job=job)
+        env, tier = {}, plan.spec.tier
+        if framework is not None:
+            tier, address = plan.spec.head_tier, head_name(self.cluster)
+            head = framework.address(address, layout.PORT)
+            known = HeadInfo(address=head, dashboard="", status_url="", secret="")
+            env = framework.driver_env(plan, layout.worker(), known)
+        process = Process(
+            argv=program_command(self.spec, self.cluster, shipped, job.argv),
+            env=program_variables(self.spec, self.cluster, job.env, env),
+            secrets=tuple(secret_variables(self.cluster, shipped)),
+        )
+        body = pod_spec(self.cluster, "driver", tier, self.place.machine, process)
+        return self._staying_pod(driver_name(self.cluster), "driver", body)
 
-    def workers(self, framework: Framework, plan: ClusterPlan, machine: Machine) -> Object:
+    def workers(self, framework: Framework, plan: ClusterPlan) -> Object:
         """A Deployment, because only a ReplicaSet lets the idlest go first (pod-deletion-cost)."""
-        process = framework.worker(plan, f"$({layout.POD_NAME})", layout.worker())
+        what = framework.worker(plan, f"$({layout.POD_NAME})", layout.worker())
+        process = Process(
+            argv=worker_command(self.spec, self.cluster, self.shipment, what.argv),
+            env=self._member_variables(what),
+            secrets=tuple(secret_variables(self.cluster, self.shipment)),
+        )
+        machine = self.place.machine
         template = {
             "metadata": {
                 "labels": labels(self.spec, self.cluster, "worker"),
@@ -226,6 +288,13 @@ class _Maker:
         return self._object(
             "apps/v1", "Deployment", workers_name(self.cluster), "worker", spec=body
         )
+
+    def _member_variables(self, what: ProcessSpec) -> dict[str, str]:
+        """What a task printed is in the log also when its worker is killed: it is not buffered."""
+        job = self.shipment.job or self.spec.job
+        added = job.env if job is not None else self.spec.added_env
+        users = {"PYTHONUNBUFFERED": "1", **what.defaults, **added}
+        return member_variables(self.spec, self.cluster, users, what.env, what.not_for_tasks)
 
 
 def autoscaler(spec: RunSpec, cluster: ClusterId, place: Place) -> Object:
@@ -245,12 +314,11 @@ def autoscaler(spec: RunSpec, cluster: ClusterId, place: Place) -> Object:
         "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": name},
         "minReplicas": policy.min_workers,
         "maxReplicas": policy.max_workers,
-        "metrics": [
-            _resource(metric, targets[metric]) for metric in targets if metric in policy.scale_on
-        ],
+        "metrics": [_resource(name, targets[name]) for name in targets if name in policy.scale_on]
+        or [_resource("cpu", _NEVER_PERCENT)],
         "behavior": {"scaleDown": {"stabilizationWindowSeconds": int(policy.scale_down_window_s)}},
     }
-    made = _Maker(spec, cluster, place.namespace)
+    made = _Maker(spec, cluster, place)
     return made.autoscaler(name, body)
 
 

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from pathlib import PurePath
 
 from ebbtide.infra.frameworks import ready
-from ebbtide.infra.frameworks.base import ProcessSpec
+from ebbtide.infra.frameworks.door import SECRET_FILE
 from ebbtide.infra.models.hardware import HardwareTier
 from ebbtide.infra.models.ids import ClusterId
 from ebbtide.infra.platforms.kubernetes import layout
+from ebbtide.infra.platforms.kubernetes.kinds import Object
 from ebbtide.infra.platforms.kubernetes.naming import head_name
-
-Object = dict[str, Any]
 
 STAYS = {
     "cluster-autoscaler.kubernetes.io/safe-to-evict": "false",
@@ -31,6 +30,7 @@ _USER = 10001
 _UNREACHABLE_S = 30
 """A lost node's pods are given up after this; Kubernetes' default is 300 s."""
 _READY_EVERY_S = 1
+_FILES_CPU, _FILES_MEMORY, _FILES_MAX_MEMORY = "20m", "48Mi", "128Mi"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,34 +38,75 @@ class Machine:
     """Where the pods of one tier may run, and from which image."""
 
     image: str
-    pool_label: str
-    """Of nodes: its value is the name of their pool."""
+    selector: Mapping[str, str]
+    """Labels of the pool's nodes."""
     pull_policy: str = "IfNotPresent"
     tolerations: tuple[Mapping[str, str], ...] = ()
     """Of the taints that the pool's nodes have, as a pod spells them."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Process:
+    """The main process of a pod."""
+
+    argv: tuple[str, ...]
+    env: Mapping[str, str] = field(default_factory=dict)
+    """Values as a pod spells them: they may name ``$(POD_IP)``."""
+    secrets: tuple[Object, ...] = ()
+    """Variables whose values are in Secrets."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Volume:
+    """One volume, and where it is mounted."""
+
+    name: str
+    path: PurePath
+    of: tuple[str, ...]
+    """The roles whose main container has it."""
+    files: tuple[str, ...] = ()
+    """The roles whose container ``files`` has it too."""
+
+
+_ALL, _WITH_FILES = ("head", "worker", "driver"), ("head", "driver")
+_VOLUMES = (
+    _Volume("secrets", layout.SECRETS, _ALL),
+    _Volume("head", layout.HEAD_FOLDER, _ALL),
+    _Volume("scratch", layout.SCRATCH, _ALL),
+    _Volume("artifacts", layout.ARTIFACTS, _ALL, _WITH_FILES),
+    _Volume("tmp", layout.TEMPORARY, _ALL),
+    _Volume("home", layout.HOME, _ALL),
+    # The head starts without waiting for the code: its store unpacks it there when it comes.
+    _Volume("code", layout.CODE, _ALL, ("head",)),
+    _Volume("output", layout.OUTPUT, ("driver",), ("driver",)),
+    _Volume("log", layout.LOG, ("driver",), ("driver",)),
+    _Volume("door", layout.DOOR, (), _WITH_FILES),
+    _Volume("packages", layout.PACKAGES, (), _WITH_FILES),
+)
+
+
 def pod_spec(
-    cluster: ClusterId, role: str, tier: HardwareTier, machine: Machine, process: ProcessSpec
+    cluster: ClusterId, role: str, tier: HardwareTier, machine: Machine, process: Process
 ) -> Object:
-    """The ``spec`` of a head's or worker's pod.
+    """The ``spec`` of a head's, worker's or driver's pod.
 
     Args:
         cluster: its id; the names of its Secret and ConfigMap follow from it.
         role: ``head``, ``worker`` or ``driver``.
         tier: of this member.
         machine: where it may run.
-        process: its command line and environment, which may name ``$(POD_IP)``.
+        process: its command line and environment.
 
     Returns:
         The specification, without a name.
     """
     drains = role == "worker"
     grace_s = int(tier.drain_budget_s) + DRAIN_SPARE_S if drains else QUICK_GRACE_S
+    beside = [_files(role, machine)] if role in _WITH_FILES else []
     return {
-        "containers": [_container(role, tier, machine, process)],
+        "containers": [_container(role, tier, machine, process), *beside],
         "volumes": _volumes(cluster, role),
-        "nodeSelector": {machine.pool_label: tier.pool},
+        "nodeSelector": dict(machine.selector),
         "tolerations": [*map(dict, machine.tolerations), *_give_up_lost_nodes()],
         "terminationGracePeriodSeconds": grace_s,
         "automountServiceAccountToken": False,
@@ -80,47 +121,77 @@ def pod_spec(
     }
 
 
-def _container(role: str, tier: HardwareTier, machine: Machine, process: ProcessSpec) -> Object:
+def _container(role: str, tier: HardwareTier, machine: Machine, process: Process) -> Object:
     memory = str(tier.resources.memory_bytes)
-    variables = {**process.defaults, **process.not_for_tasks, **process.env}
     return {
         "name": role,
-        "image": machine.image,
-        "imagePullPolicy": machine.pull_policy,
+        **_from(machine),
         # ``args``, not ``command``: the image's init stays the first process.
         "args": list(process.argv),
-        "env": [*_downward(), *({"name": k, "value": v} for k, v in variables.items())],
+        "env": [
+            *_downward(),
+            *({"name": name, "value": value} for name, value in process.env.items()),
+            *process.secrets,
+        ],
         "resources": {
             "requests": {"cpu": f"{tier.resources.cpu_millis}m", "memory": memory},
             # No limit of CPU: what nobody uses is free, and the HPA counts by requests.
             "limits": {"memory": memory},
         },
-        **({} if role == "driver" else _probed()),
-        "securityContext": {
-            "allowPrivilegeEscalation": False,
-            "readOnlyRootFilesystem": True,
-            "capabilities": {"drop": ["ALL"]},
-        },
-        "volumeMounts": [
-            {"name": "secrets", "mountPath": str(layout.SECRETS), "readOnly": True},
-            {"name": "head", "mountPath": str(layout.HEAD_FOLDER), "readOnly": role != "head"},
-            {"name": "scratch", "mountPath": str(layout.SCRATCH)},
-            {"name": "artifacts", "mountPath": str(layout.ARTIFACTS)},
-            {"name": "tmp", "mountPath": str(layout.TEMPORARY)},
-        ],
-    }
-
-
-def _probed() -> Object:
-    """Ready when it says so itself: a worker once it has registered with its head."""
-    return {
         "ports": [{"name": "ready", "containerPort": layout.READY_PORT}],
+        # Ready when it says so itself: a worker once it has registered with its head.
         "readinessProbe": {
             "httpGet": {"path": ready.PATH, "port": "ready"},
             "periodSeconds": _READY_EVERY_S,
             "timeoutSeconds": 5,
         },
+        "volumeMounts": [
+            _mount(volume, read_only=volume.name == "secrets" or _is_read_only_head(volume, role))
+            for volume in _VOLUMES
+            if role in volume.of
+        ],
     }
+
+
+def _files(role: str, machine: Machine) -> Object:
+    """Beside head and driver: it serves the code, and is there when the program has ended."""
+    places = ("--packages", str(layout.PACKAGES), "--secrets", str(layout.DOOR))
+    return {
+        "name": layout.FILES,
+        **_from(machine),
+        "args": list(layout.module("files", "--port", str(layout.PACKAGE_PORT), *places)),
+        "ports": [{"name": "packages", "containerPort": layout.PACKAGE_PORT}],
+        "resources": {
+            "requests": {"cpu": _FILES_CPU, "memory": _FILES_MEMORY},
+            "limits": {"memory": _FILES_MAX_MEMORY},
+        },
+        "volumeMounts": [
+            _mount(volume, read_only=volume.name in ("door", "output", "artifacts"))
+            for volume in _VOLUMES
+            if role in volume.files
+        ],
+    }
+
+
+def _from(machine: Machine) -> Object:
+    return {
+        "image": machine.image,
+        "imagePullPolicy": machine.pull_policy,
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        },
+    }
+
+
+def _is_read_only_head(volume: _Volume, role: str) -> bool:
+    return volume.name == "head" and role != "head"
+
+
+def _mount(volume: _Volume, *, read_only: bool) -> Object:
+    more = {"readOnly": True} if read_only else {}
+    return {"name": volume.name, "mountPath": str(volume.path), **more}
 
 
 def _downward() -> list[Object]:
@@ -134,13 +205,18 @@ def _downward() -> list[Object]:
 
 def _volumes(cluster: ClusterId, role: str) -> list[Object]:
     """The head says where it answers in a folder of its own; the others read what was planned."""
-    head: Object = (
-        {"emptyDir": {}} if role == "head" else {"configMap": {"name": head_name(cluster)}}
-    )
+    secret = {"secretName": cluster, "defaultMode": 0o440}
+    # A plain program has no head.
+    planned = {"configMap": {"name": head_name(cluster), "optional": role == "driver"}}
+    sources: dict[str, Object] = {
+        "secrets": {"secret": secret},
+        "door": {"secret": {**secret, "items": [{"key": SECRET_FILE, "path": SECRET_FILE}]}},
+        "head": {"emptyDir": {}} if role == "head" else planned,
+    }
     return [
-        {"name": "secrets", "secret": {"secretName": cluster, "defaultMode": 0o440}},
-        {"name": "head", **head},
-        *({"name": name, "emptyDir": {}} for name in ("scratch", "artifacts", "tmp")),
+        {"name": volume.name, **sources.get(volume.name, {"emptyDir": {}})}
+        for volume in _VOLUMES
+        if role in volume.of or role in volume.files
     ]
 
 

@@ -11,7 +11,7 @@ from ebbtide.infra.models.resources import Resources, format_duration
 from ebbtide.infra.platforms.local.neighbours import neighbours
 from ebbtide.infra.platforms.local.platform import LocalPlatform
 from ebbtide.infra.platforms.local.pool import try_admit
-from ebbtide.infra.platforms.local.supervisor.status import StatusReporter
+from ebbtide.infra.platforms.upkeep.status import StatusReporter
 from ebbtide.infra.policy.limits import awaited_step
 from ebbtide.infra.waiting import now_s
 

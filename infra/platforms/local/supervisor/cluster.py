@@ -21,14 +21,14 @@ from ebbtide.infra.platforms.local.supervisor.driver.stdin import ProgramStdin
 from ebbtide.infra.platforms.local.supervisor.driver.use import ClusterUse
 from ebbtide.infra.platforms.local.supervisor.limits.bounds import Bounds
 from ebbtide.infra.platforms.local.supervisor.limits.output import OutputWatch
-from ebbtide.infra.platforms.local.supervisor.limits.work import WorkWatch
 from ebbtide.infra.platforms.local.supervisor.members import Exit, Members
 from ebbtide.infra.platforms.local.supervisor.program import Driver
 from ebbtide.infra.platforms.local.supervisor.programs import Programs
-from ebbtide.infra.platforms.local.supervisor.scaling.demand import DemandWatch
 from ebbtide.infra.platforms.local.supervisor.scaling.scaler import Scaler
-from ebbtide.infra.platforms.local.supervisor.status import StatusReporter
-from ebbtide.infra.platforms.local.supervisor.usage import HeldShare, Load, UsageRecorder
+from ebbtide.infra.platforms.upkeep.demand import DemandWatch
+from ebbtide.infra.platforms.upkeep.status import StatusReporter
+from ebbtide.infra.platforms.upkeep.usage import HeldShare, Load, UsageRecorder
+from ebbtide.infra.platforms.upkeep.work import WorkWatch
 from ebbtide.infra.policy.demand import Wanted
 from ebbtide.infra.policy.explain.diagnosis import fix_for
 from ebbtide.infra.policy.explain.known import hint_for
@@ -317,8 +317,8 @@ class ClusterController:
             return
         staying = len(members.staying)
         self.demand.look(members.status, staying, all_joined=members.joined == staying)
-        program = self.driver.meter if self.driver is not None else None
-        self._work.judge_progress(members, (program.cores or 0.0) if program else 0.0)
+        program = (self.driver.cores or 0.0) if self.driver is not None else 0.0
+        self._work.judge_progress(members.status, len(members.workers), members.cores + program)
 
     def _check_driver_memory(self, driver: Driver) -> None:
         """A program on a tier of its own must stay in it; beside a head it has the head's share."""

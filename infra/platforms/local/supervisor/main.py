@@ -26,7 +26,7 @@ from ebbtide.infra.models.phases import Phase, Reason
 from ebbtide.infra.models.records import Cluster, LeaseState, Run, RunLimits
 from ebbtide.infra.models.resources import NOTHING
 from ebbtide.infra.platforms.local import processes
-from ebbtide.infra.platforms.local.layout import ARTIFACTS, Layout
+from ebbtide.infra.platforms.local.layout import Layout
 from ebbtide.infra.platforms.local.neighbours import say_what_is_held
 from ebbtide.infra.platforms.local.platform import LocalPlatform
 from ebbtide.infra.platforms.local.supervisor.admission import Admission, not_in_time
@@ -34,8 +34,9 @@ from ebbtide.infra.platforms.local.supervisor.cluster import ClusterContext, Clu
 from ebbtide.infra.platforms.local.supervisor.limits.output import OutputWatch
 from ebbtide.infra.platforms.local.supervisor.program import Driver
 from ebbtide.infra.platforms.local.supervisor.release import release
-from ebbtide.infra.platforms.local.supervisor.status import StatusReporter
-from ebbtide.infra.platforms.local.supervisor.usage import UsageRecorder
+from ebbtide.infra.platforms.run_folder import ARTIFACTS
+from ebbtide.infra.platforms.upkeep.status import StatusReporter
+from ebbtide.infra.platforms.upkeep.usage import UsageRecorder
 from ebbtide.infra.policy.lease import LeaseJudge
 from ebbtide.infra.policy.limits import StartDeadline, has_started
 from ebbtide.infra.processes.environment import USER_PYTHONPATH, user_environment

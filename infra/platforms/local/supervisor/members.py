@@ -22,7 +22,7 @@ from ebbtide.infra.models.phases import Reason, Step
 from ebbtide.infra.models.resources import format_memory
 from ebbtide.infra.platforms.local import layout, processes
 from ebbtide.infra.platforms.local.metrics import TreeMeter
-from ebbtide.infra.platforms.local.supervisor.status import StatusReporter
+from ebbtide.infra.platforms.upkeep.status import StatusReporter
 from ebbtide.infra.policy.attempts import EarlyDeaths
 from ebbtide.infra.policy.explain.known import hint_for
 from ebbtide.infra.policy.explain.telling import death, telling_line

@@ -49,6 +49,11 @@ class Driver:
         """Whether the program runs now."""
         return self._process is not None and self.view.ended_at is None
 
+    @property
+    def cores(self) -> float | None:
+        """Average number of cores that it uses; None before it has been measured twice."""
+        return self.meter.cores if self.meter is not None else None
+
     def start(self, environment: Mapping[str, str], stdin: int = subprocess.DEVNULL) -> None:
         """Start the program, with a file that it may read, unless this run has already run it."""
         if self._process is not None or self._remembered():

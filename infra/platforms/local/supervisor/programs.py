@@ -20,7 +20,7 @@ from ebbtide.infra.platforms.local.processes import ProcessContext
 from ebbtide.infra.platforms.local.supervisor.driver.hook import notes_file
 from ebbtide.infra.platforms.local.supervisor.driver.notes import read_notes
 from ebbtide.infra.platforms.local.supervisor.program import Driver
-from ebbtide.infra.platforms.local.supervisor.status import StatusReporter
+from ebbtide.infra.platforms.upkeep.status import StatusReporter
 from ebbtide.infra.policy.cluster_use import what_is_lost
 from ebbtide.infra.policy.explain.exits import exit_sentence
 

@@ -16,8 +16,8 @@ from ebbtide.infra.models.orders import Release
 from ebbtide.infra.models.phases import Phase, Reason, Step
 from ebbtide.infra.models.records import EventKind
 from ebbtide.infra.platforms.local import marks
-from ebbtide.infra.platforms.local.layout import ARTIFACTS
 from ebbtide.infra.platforms.local.supervisor.cluster import ClusterContext
+from ebbtide.infra.platforms.run_folder import ARTIFACTS
 from ebbtide.infra.records import runs
 from ebbtide.infra.records.store import RunStore
 from ebbtide.infra.waiting import now_s, wait_until

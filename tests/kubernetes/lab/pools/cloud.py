@@ -40,7 +40,7 @@ class Cloud:
         boot_s = _NEVER if pool.fault else pool.boot_s
         made = []
         for _ in range(number):
-            name = f"{pool.name}-{int(now) % 100000}-{next(self._numbers)}"
+            name = pool.node or f"{pool.name}-{int(now) % 100000}-{next(self._numbers)}"
             made.append(Machine(name, pool.name, now, now + boot_s / 2, now + boot_s, refused))
         self.machines.update({machine.name: machine for machine in made})
         return made

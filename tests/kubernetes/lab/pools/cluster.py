@@ -14,7 +14,18 @@ from kubernetes import client
 from kubernetes.client.exceptions import ApiException
 
 from tests.kubernetes.lab.pools import fit, values
-from tests.kubernetes.lab.pools.values import READY_AT, Node, Pod, Pool, Timers
+from tests.kubernetes.lab.pools.values import (
+    BOOTS,
+    CANDIDATE,
+    DELETION,
+    LABEL,
+    MARK,
+    READY_AT,
+    Node,
+    Pod,
+    Pool,
+    Timers,
+)
 from tests.kubernetes.lab.simulated import BOOTING
 
 SPACE, ORDERS, STATUS = "kube-system", "lab-pools", "cluster-autoscaler-status"
@@ -85,6 +96,9 @@ class Cluster:
 
     def register(self, pool: Pool, name: str, ready_at: float) -> None:
         """A node appears that boots: KWOK keeps it alive and does not make it ready yet."""
+        if pool.node:
+            self._join(pool, ready_at)
+            return
         amounts = {key: str(amount) for key, amount in pool.allocatable().items()}
         down = {"type": "Ready", "status": "False", "reason": "KubeletNotReady"}
         body = {
@@ -108,11 +122,17 @@ class Cluster:
         with _unless(_NOT_FOUND):
             said = {BOOTING: None, _BOOTED: str(now)}
             self._core.patch_node(name, {"metadata": {"annotations": said}})
+        self._set_taints(name, lambda taints: _without(taints, BOOTS))
 
     def delete(self, name: str) -> None:
-        """The machine and its node are gone."""
+        """The machine and its node are gone; a real node only leaves its pool."""
         with _unless(_NOT_FOUND):
-            self._core.delete_node(name, grace_period_seconds=0)
+            found = json.loads(self._core.read_node(name, _preload_content=False).data)
+            noted = found["metadata"].get("annotations", {})
+            if _KWOK in noted:
+                self._core.delete_node(name, grace_period_seconds=0)
+            else:
+                self._leave(name, noted.get(LABEL, ""))
 
     def taint(self, node: Node, key: str, effect: str, now: float) -> None:
         """Mark a node."""
@@ -123,11 +143,7 @@ class Cluster:
 
     def untaint(self, node: Node, key: str) -> None:
         """Take a mark back."""
-
-        def without(taints: list[Any]) -> list[Any] | None:
-            return [taint for taint in taints if taint["key"] != key] if _has(taints, key) else None
-
-        self._set_taints(node.name, without)
+        self._set_taints(node.name, lambda taints: _without(taints, key))
 
     def evict(self, pod: Pod) -> None:
         """Ask for a pod's end; a budget may refuse, and then it is asked again at the next scan."""
@@ -168,6 +184,30 @@ class Cluster:
                 raise
             self._core.create_namespaced_config_map(SPACE, body)
 
+    def _join(self, pool: Pool, ready_at: float) -> None:
+        """The real node is of a pool from now on, and nothing is placed there before it is ready.
+
+        The taint comes first, or what waits would not wait.
+        """
+        boots = {"key": BOOTS, "effect": "NoSchedule"}
+        own = [*pool.taints(), boots]
+        keys = {taint["key"] for taint in own}
+        self._set_taints(
+            pool.node, lambda taints: [*(t for t in taints if t["key"] not in keys), *own]
+        )
+        noted = {READY_AT: str(ready_at), LABEL: pool.label}
+        labels = {pool.label: pool.name, MARK: pool.name}
+        with _unless(_NOT_FOUND):
+            self._core.patch_node(pool.node, {"metadata": {"labels": labels, "annotations": noted}})
+
+    def _leave(self, name: str, label: str) -> None:
+        """It is of no pool any more, and as it was before."""
+        labels = {MARK: None, **({label: None} if label else {})}
+        noted = {READY_AT: None, LABEL: None, _BOOTED: None}
+        self._core.patch_node(name, {"metadata": {"labels": labels, "annotations": noted}})
+        marks = (DELETION, CANDIDATE, BOOTS, *filter(None, (label,)))
+        self._set_taints(name, lambda taints: _without(taints, *marks))
+
     def _set_taints(self, name: str, change: Any) -> None:
         """Read, change and write; who comes between makes it begin anew at the next scan."""
         with _unless(_NOT_FOUND, _CONFLICT):
@@ -200,6 +240,12 @@ def _unless(*statuses: int) -> Iterator[None]:
 def _items(answer: Any) -> Sequence[Any]:
     found: Sequence[Any] = json.loads(answer.data)["items"]
     return found
+
+
+def _without(taints: Sequence[Mapping[str, Any]], *keys: str) -> list[Any] | None:
+    """Those that are left; None when nothing would change."""
+    left = [taint for taint in taints if taint["key"] not in keys]
+    return left if len(left) != len(taints) else None
 
 
 def _has(taints: Sequence[Mapping[str, Any]], key: str) -> bool:

@@ -14,6 +14,10 @@ POOL_LABEL = "dominodatalab.com/node-pool"
 """Another one than Karpenter's pools have, so that each leaves the other's pods alone."""
 MARK = "lab.ebbtide.io/machine-of"
 """On every node that this controller made: its pool."""
+LABEL = "lab.ebbtide.io/pool-label"
+"""On a real node that is in a pool: the label by which it is."""
+BOOTS = "lab.ebbtide.io/boots"
+"""The taint of a real node that plays one which boots."""
 READY_AT = "lab.ebbtide.io/ready-at"
 """When a booting node becomes ready, in seconds since the epoch."""
 
@@ -46,6 +50,8 @@ class Pool:
     tainted: bool = False
     """Whether its nodes repel pods that do not tolerate the pool's label as a taint."""
     label: str = POOL_LABEL
+    node: str = ""
+    """The lab's real node is this pool's one machine: it joins the pool and leaves it again."""
 
     def allocatable(self) -> dict[str, Decimal]:
         """What pods may use of one machine."""
@@ -181,7 +187,7 @@ def node_from(found: Mapping[str, Any]) -> Node:
         taints=tuple(taints),
         annotations=meta.get("annotations", {}),
         # The taint goes a moment after the condition changes; until then nothing is scheduled.
-        ready=ready and not any(taint["key"] == _NOT_READY for taint in taints),
+        ready=ready and not any(taint["key"] in (_NOT_READY, BOOTS) for taint in taints),
         unschedulable=bool(spec.get("unschedulable")),
     )
 

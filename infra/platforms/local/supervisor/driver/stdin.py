@@ -22,7 +22,7 @@ from ebbtide.infra.files.tails import last_bytes
 from ebbtide.infra.models.cluster import JobView
 from ebbtide.infra.models.records import EventKind
 from ebbtide.infra.platforms.local.processes import ProcessContext
-from ebbtide.infra.platforms.local.supervisor.status import StatusReporter
+from ebbtide.infra.platforms.upkeep.status import StatusReporter
 from ebbtide.infra.policy.explain.exits import closed_stdin_hint
 
 _DOOR, _NOTE = "stdin", "stdin.json"

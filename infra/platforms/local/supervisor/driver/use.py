@@ -11,7 +11,7 @@ from ebbtide.infra.models.records import EventKind
 from ebbtide.infra.platforms.local.supervisor.driver.hook import notes_file
 from ebbtide.infra.platforms.local.supervisor.driver.notes import read_notes
 from ebbtide.infra.platforms.local.supervisor.program import Driver
-from ebbtide.infra.platforms.local.supervisor.status import StatusReporter
+from ebbtide.infra.platforms.upkeep.status import StatusReporter
 from ebbtide.infra.policy.cluster_use import UNUSED, Remark, UseWatch, Work
 from ebbtide.infra.waiting import now_s, wait_until
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from ebbtide.infra.files.cuts import Cut, cut_of, make_cut
 from ebbtide.infra.files.whole import WholeFiles
 from ebbtide.infra.models.resources import format_memory
-from ebbtide.infra.platforms.local.layout import ARTIFACTS
+from ebbtide.infra.platforms.run_folder import ARTIFACTS
 from ebbtide.infra.waiting import now_s, wait_until
 
 _KEPT_SHARE = 0.75

@@ -1,4 +1,5 @@
-"""How many workers there are: what waits is judged, and workers are added or asked to leave.
+"""How many workers there are: workers are added or asked to leave.
 
-Does not belong here: the rules themselves (``infra.policy``), how a worker is started or drained.
+Does not belong here: what waits (``infra.platforms.upkeep.demand``), the rules themselves
+(``infra.policy``), how a worker is started or drained.
 """

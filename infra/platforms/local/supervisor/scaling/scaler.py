@@ -8,7 +8,7 @@ from ebbtide.infra.models.phases import Reason
 from ebbtide.infra.models.records import EventKind
 from ebbtide.infra.platforms.local.pool import try_grow
 from ebbtide.infra.platforms.local.supervisor.members import Members
-from ebbtide.infra.platforms.local.supervisor.status import StatusReporter
+from ebbtide.infra.platforms.upkeep.status import StatusReporter
 from ebbtide.infra.policy import scaling
 from ebbtide.infra.policy.demand import Wanted
 from ebbtide.infra.records.ledger import Ledger

@@ -12,7 +12,7 @@ from ebbtide.infra.models.cluster import ClusterSpec
 from ebbtide.infra.models.demand import Demand
 from ebbtide.infra.models.phases import Reason
 from ebbtide.infra.models.records import EventKind
-from ebbtide.infra.platforms.local.supervisor.status import StatusReporter
+from ebbtide.infra.platforms.upkeep.status import StatusReporter
 from ebbtide.infra.policy.demand import CannotRun, Room, Wanted, fitting, wanted
 from ebbtide.infra.waiting import now_s
 

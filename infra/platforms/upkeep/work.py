@@ -2,17 +2,40 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 from ebbtide.infra.frameworks.base import FrameworkStatus
 from ebbtide.infra.models.job import Limits
 from ebbtide.infra.models.phases import Reason
 from ebbtide.infra.models.records import EventKind
 from ebbtide.infra.models.resources import format_duration
-from ebbtide.infra.platforms.local.supervisor.members import Members
-from ebbtide.infra.platforms.local.supervisor.program import Driver
-from ebbtide.infra.platforms.local.supervisor.status import StatusReporter
+from ebbtide.infra.platforms.upkeep.status import StatusReporter
 from ebbtide.infra.policy.limits import LimitsWatch, Verdict
 from ebbtide.infra.policy.progress import Activity, ProgressWatch
 from ebbtide.infra.waiting import now_s
+
+
+class Program(Protocol):
+    """A user's program that runs."""
+
+    @property
+    def started_s(self) -> float:
+        """When it started, in monotonic seconds."""
+        ...
+
+    @property
+    def cores(self) -> float | None:
+        """Average number of cores that it uses; None while that is not known."""
+        ...
+
+    def end(self, reason: Reason, detail: str) -> None:
+        """End it for a reason of ours.
+
+        Args:
+            reason: why, recorded as the reason of its end.
+            detail: one sentence for people.
+        """
+        ...
 
 
 class WorkWatch:
@@ -24,44 +47,43 @@ class WorkWatch:
         self._progress = ProgressWatch(limits.no_progress_s)
         self._reporter = reporter
 
-    def judge_progress(self, members: Members, program_cores: float) -> None:
+    def judge_progress(self, status: FrameworkStatus, workers: int, cores: float) -> None:
         """Say it, once, when tasks run and none gets anywhere.
 
-        ``program_cores`` is what the program uses itself.
+        Args:
+            status: the head's answer.
+            workers: how many there are.
+            cores: that they and the program use together.
         """
-        status = members.status
-        if status is None:
-            return
         activity = Activity(
             running={name: w.running for name, w in status.workers.items() if w.running},
             finished=status.finished,
-            cores=members.cores + program_cores,
-            workers=len(members.workers),
+            cores=cores,
+            workers=workers,
         )
         message = self._progress.judge(now_s(), activity)
         if message:
             self._reporter.event(EventKind.WARNING, message)
 
-    def judge_time(self, driver: Driver, status: FrameworkStatus | None) -> None:
+    def judge_time(self, program: Program, status: FrameworkStatus | None) -> None:
         """End a running program whose time is up, or that has been idle for too long.
 
         ``status`` is the head's answer, None without one.
         """
-        assert driver.meter is not None
         # What only waits is no work: it may be waiting for ever.
-        busy = driver.meter.cores is None or (status is not None and status.running > 0)
-        verdict = self._watch.judge(now_s(), driver.started_s, busy, driver.meter.cores or 0.0)
+        busy = program.cores is None or (status is not None and status.running > 0)
+        verdict = self._watch.judge(now_s(), program.started_s, busy, program.cores or 0.0)
         idle = format_duration(self._watch.idle_s(now_s()))
         if verdict is Verdict.TIME_LIMIT:
             allowed = format_duration(self._limits.time_limit_s or 0)
-            driver.end(Reason.TIME_LIMIT, f"{allowed} allowed; raise it with --time-limit")
+            program.end(Reason.TIME_LIMIT, f"{allowed} allowed; raise it with --time-limit")
         elif verdict is Verdict.WARN_IDLE:
             allowed = format_duration(self._limits.idle_release_s or 0)
             self._warn(f"no work for {idle}; idle limit is {allowed}")
         elif verdict is Verdict.IDLE and self._limits.idle_action == "warn":
             self._warn(f"no work for {idle}; kept, as --idle-action warn says")
         elif verdict is Verdict.IDLE:
-            driver.end(*self._why_idle(status, idle))
+            program.end(*self._why_idle(status, idle))
 
     def _why_idle(self, status: FrameworkStatus | None, idle: str) -> tuple[Reason, str]:
         """Reason and detail of an end for having run nothing for a while."""

@@ -1,7 +1,7 @@
-"""What the supervisor tells the world: the cluster's view and events, in the ledger.
+"""What is told of a cluster: its view and its events, in the store.
 
-A ledger that cannot be written (a full disk) must never stop the supervisor from owning and
-releasing its processes, so nothing here raises; what could not be written is written later.
+A store that cannot be written (a full disk, an API server that is away) must never stop whoever
+takes care of the cluster, so nothing here raises; what could not be written is written later.
 """
 
 from __future__ import annotations

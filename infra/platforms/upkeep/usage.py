@@ -1,6 +1,6 @@
 """The book of a cluster: what it holds and uses, written to the ledger every few seconds.
 
-It is written as it goes, so that a killed supervisor leaves at most the last seconds unwritten.
+It is written as it goes, so that a killed process leaves at most the last seconds unwritten.
 Like the status reporter it never raises: what a full disk did not take is written later.
 """
 
@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 from ebbtide.infra.errors import EbbError
 from ebbtide.infra.models.cluster import WorkerFigures
 from ebbtide.infra.models.hardware import HardwareTier
 from ebbtide.infra.models.ids import ClusterId
 from ebbtide.infra.models.usage import Sample, Span
-from ebbtide.infra.platforms.local.metrics import TreeMeter
 from ebbtide.infra.records.store import RunStore
 from ebbtide.infra.waiting import now_s, wall_s
 
@@ -25,12 +25,31 @@ MAX_SAMPLES = 500
 """When a cluster has more, every second one goes and half as many are taken from then on."""
 
 
+class Meter(Protocol):
+    """Measures what lives on a share: a process with all below it, or a pod."""
+
+    memory_bytes: int
+    peak_memory_bytes: int
+
+    @property
+    def key(self) -> Hashable:
+        """What is measured: another one's is another, also of the same member."""
+        ...
+
+    @property
+    def cpu_s(self) -> float:
+        """Core-seconds used so far, as of the last measurement."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class HeldShare:
-    """A share that is held now, and the meters of the processes that live on it."""
+    """A share that is held now, and the meters of what lives on it."""
 
     tier: HardwareTier
-    meters: tuple[TreeMeter, ...]
+    meters: tuple[Meter, ...]
+    since: float | None = None
+    """Unix time in seconds; None: it was not held before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +66,8 @@ class _OpenSpan:
     """One share's span and all meters it ever had: a head that is started again gets a new one."""
 
     span: Span
-    meters: dict[int, TreeMeter]
-    """By process id."""
+    meters: dict[Hashable, Meter]
+    """By their keys."""
 
     def look(self) -> None:
         meters = self.meters.values()
@@ -62,14 +81,30 @@ class _OpenSpan:
 class UsageRecorder:
     """Spans and samples of one cluster."""
 
-    def __init__(self, ledger: RunStore, cluster: ClusterId):
+    def __init__(
+        self,
+        ledger: RunStore,
+        cluster: ClusterId,
+        *,
+        period_s: float = PERIOD_S,
+        age_s: float = 0.0,
+    ):
+        """Write nothing yet.
+
+        Args:
+            ledger: where it is written.
+            cluster: whose book it is.
+            period_s: between two samples, in seconds.
+            age_s: for how long somebody else has written it; its samples keep their numbers.
+        """
         self._ledger = ledger
         self._cluster = cluster
         self._open_spans: dict[str, _OpenSpan] = {}
         self._written: dict[str, Span] = {}
         self._samples: deque[Sample] = deque(maxlen=MAX_SAMPLES)
-        self._opened_s = now_s()
-        self._number = -1
+        self._period_s = period_s
+        self._opened_s = now_s() - age_s
+        self._number = self._period() - 1
         self._count = 0
         self._every = 1
 
@@ -82,9 +117,9 @@ class UsageRecorder:
         """Begin a span for what is newly held, end those of what is not held any more."""
         for owner, holding in held.items():
             if owner not in self._open_spans:
-                self._open_spans[owner] = _OpenSpan(self._begin(owner, holding.tier), {})
+                self._open_spans[owner] = _OpenSpan(self._begin(owner, holding), {})
             page = self._open_spans[owner]
-            page.meters.update((meter.pid, meter) for meter in holding.meters)
+            page.meters.update((meter.key, meter) for meter in holding.meters)
         for owner, page in self._open_spans.items():
             if owner not in held and page.span.ended is None:
                 page.look()  # its meters have seen it end
@@ -134,9 +169,10 @@ class UsageRecorder:
         self._written = {}
 
     def _period(self) -> int:
-        return int((now_s() - self._opened_s) / PERIOD_S)
+        return int((now_s() - self._opened_s) / self._period_s)
 
-    def _begin(self, owner: str, tier: HardwareTier) -> Span:
+    def _begin(self, owner: str, holding: HeldShare) -> Span:
+        tier, now = holding.tier, wall_s()
         return Span(
             cluster=self._cluster,
             owner=owner,
@@ -144,7 +180,7 @@ class UsageRecorder:
             cpu_millis=tier.resources.cpu_millis,
             memory_bytes=tier.resources.memory_bytes,
             price_per_hour=tier.price_per_hour,
-            began=wall_s(),
+            began=now if holding.since is None else min(holding.since, now),
         )
 
     def _sample(self, load: Load) -> Sample:

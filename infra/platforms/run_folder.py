@@ -1,4 +1,7 @@
-"""What a run leaves on this machine: files of its folder, which stay after release."""
+"""What a run leaves on this machine: files of its folder, which stay after release.
+
+The same wherever its cluster was: what a platform brings back lies where a local run writes.
+"""
 
 from __future__ import annotations
 
@@ -11,11 +14,13 @@ from ebbtide.infra.errors import ConfigurationError, Problem
 from ebbtide.infra.files.cuts import cut_of
 from ebbtide.infra.files.kept import KeptFile, KeptKind
 from ebbtide.infra.models.phases import Reason
-from ebbtide.infra.platforms.local.layout import ARTIFACTS
 from ebbtide.infra.request.hints import did_you_mean
 
+ARTIFACTS = "artifacts"
+"""The folder in a run's folder for ``MemberPaths.artifacts``."""
 JOB = "job"
 OUTPUT = "output"
+"""What a program wrote to ``EBB_OUTPUT_DIR``."""
 _STREAMS = ("stdout", "stderr")
 
 

@@ -1,0 +1,67 @@
+"""Which Kubernetes was used last: ``EBB_HOME/kubernetes.json``.
+
+So that ``ebb ps`` in another shell finds the runs that an ``ebb run --context …`` has begun.
+Does not belong here: credentials (the kubeconfig has them), asking the Kubernetes anything.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import MutableMapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from ebbtide.infra.files.private import write_whole
+from ebbtide.infra.settings import Settings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KubernetesPlace:
+    """A namespace of a Kubernetes, as kubectl names it; an empty field: as kubectl would choose."""
+
+    context: str = ""
+    namespace: str = ""
+    kubeconfig: str = ""
+    """As ``KUBECONFIG``."""
+
+    def fill_in(self, environ: MutableMapping[str, str]) -> None:
+        """Set the variables of an environment that has nothing to say about it."""
+        found = {
+            "EBB_CONTEXT": self.context,
+            "EBB_NAMESPACE": self.namespace,
+            "KUBECONFIG": self.kubeconfig,
+        }
+        if not any(environ.get(name) for name in ("EBB_CONTEXT", "EBB_NAMESPACE")):
+            for name, text in found.items():
+                if text and not environ.get(name):
+                    environ[name] = text
+
+
+def remember_place(settings: Settings, place: KubernetesPlace) -> None:
+    """Write down that this is in use now. On a full disk nothing is written."""
+    if remembered_place(settings) != place:
+        with contextlib.suppress(OSError):
+            write_whole(_file(settings), json.dumps(asdict(place)))
+
+
+def remembered_place(settings: Settings) -> KubernetesPlace | None:
+    """Return what was used last; None when no Kubernetes ever was."""
+    with contextlib.suppress(OSError, ValueError, TypeError):
+        return KubernetesPlace(**json.loads(_file(settings).read_text()))
+    return None
+
+
+def place_in_use(settings: Settings) -> KubernetesPlace | None:
+    """Return what the settings say, or what was used last; None: nobody uses a Kubernetes here."""
+    if settings.context or settings.namespace:
+        return KubernetesPlace(
+            context=settings.context,
+            namespace=settings.namespace,
+            kubeconfig=settings.kubeconfig,
+        )
+    return remembered_place(settings)
+
+
+def _file(settings: Settings) -> Path:
+    return settings.home / "kubernetes.json"

@@ -1,0 +1,111 @@
+"""What only some platforms have, loaded by name when it is asked for.
+
+A platform that is not named here has none of it; asking then imports and costs nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from ebbtide.infra.errors import ConfigurationError, EbbError, Problem
+from ebbtide.infra.models.hardware import NodePool
+from ebbtide.infra.models.phases import Reason
+from ebbtide.infra.request.catalog import Catalog, Shared, catalog_for
+from ebbtide.infra.settings import Settings, load_settings
+
+_KUBERNETES = "ebbtide.infra.platforms.kubernetes"
+_CATALOGS = {"kubernetes": f"{_KUBERNETES}.administration.catalog:shared_catalog"}
+_CHECKS = {"kubernetes": f"{_KUBERNETES}.administration.checks:checks"}
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """The result of one check of ``ebb doctor``."""
+
+    check: str
+    state: str
+    """``ok``, ``warning``, or ``missing`` for what is essential."""
+    detail: str
+    fix: str = ""
+
+
+def catalog_on(
+    environ: Mapping[str, str], cwd: Path, asked: Mapping[str, Any]
+) -> tuple[Catalog, dict[str, Any]]:
+    """Return the pools and tiers in force for a platform, also those written down there.
+
+    Args:
+        environ: of the person who asks.
+        cwd: where ebb.yaml is looked for.
+        asked: options that are stronger than the environment's; only ``platform`` counts here.
+
+    Returns:
+        The catalog, and the options that ebb.yaml sets.
+
+    Raises:
+        EbbError: with all that is wrong in a catalog, or it cannot be read.
+    """
+    shared = partial(_shared_catalog, settings=load_settings(environ))
+    return catalog_for(environ, cwd, asked, shared)
+
+
+def findings_on(platform: str, environ: Mapping[str, str], cwd: Path) -> list[Finding]:
+    """Look at everything that a platform needs.
+
+    Args:
+        platform: its name.
+        environ: of the person who asks.
+        cwd: where ebb.yaml is looked for.
+
+    Returns:
+        Every finding; none for a platform that has no checks of its own.
+    """
+    try:
+        look = _loaded(_CHECKS, platform)
+    except ConfigurationError as error:
+        return [Finding("client", "missing", error.summary, error.hint)]
+    if look is None:
+        return []
+    pools: tuple[NodePool, ...] = ()
+    try:
+        catalog, _ = catalog_on(environ, cwd, {"platform": platform})
+        pools = catalog.pools
+        listed = ", ".join(pool.name for pool in pools)
+        found = [Finding("catalog", "ok", f"{catalog.source}: {listed}")]
+    except EbbError as error:
+        found = [Finding("catalog", "missing", error.detail or error.summary, error.hint)]
+    return [*look(load_settings(environ), pools), *found]
+
+
+def _shared_catalog(platform: str, *, settings: Settings) -> Shared | None:
+    read = _loaded(_CATALOGS, platform)
+    found: Shared | None = read(settings) if read else None
+    return found
+
+
+def _loaded(registry: Mapping[str, str], platform: str) -> Callable[..., Any] | None:
+    if platform not in registry:
+        return None
+    module, attribute = registry[platform].split(":")
+    try:
+        found: Callable[..., Any] = getattr(importlib.import_module(module), attribute)
+    except ModuleNotFoundError as error:
+        raise ConfigurationError([not_installed(platform, error)]) from error
+    return found
+
+
+def not_installed(platform: str, error: ModuleNotFoundError) -> Problem:
+    """Say that a platform needs a package that is not there.
+
+    Raises:
+        ModuleNotFoundError: it is one of ours: an error in Ebb.
+    """
+    if (error.name or "").startswith("ebbtide"):
+        raise error
+    summary = f"platform {platform} needs {error.name}, which is not installed"
+    return Problem(Reason.PLATFORM_UNUSABLE, summary, f'pip install "ebbtide[{platform}]"')

@@ -1,0 +1,130 @@
+"""All objects of one cluster, from the spec of its run: the same for everybody who asks."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from ebbtide.infra.frameworks.base import Framework, load_framework
+from ebbtide.infra.frameworks.plan import ClusterPlan, Timeouts
+from ebbtide.infra.models.ids import ClusterId
+from ebbtide.infra.models.job import JobSpec, RunSpec
+from ebbtide.infra.platforms.kubernetes import layout
+from ebbtide.infra.platforms.kubernetes.kinds import Object
+from ebbtide.infra.platforms.kubernetes.manifests import cluster as manifests
+from ebbtide.infra.platforms.kubernetes.manifests.pods import Machine
+from ebbtide.infra.platforms.kubernetes.manifests.shipment import SecretKey, Shipment
+from ebbtide.infra.platforms.kubernetes.naming import program_name
+from ebbtide.infra.platforms.kubernetes.shipping.program import secret_values, translate
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Blueprint:
+    """What is to be made for one cluster."""
+
+    spec: RunSpec
+    framework: Framework | None
+    """None for a plain program."""
+    plan: ClusterPlan
+    place: manifests.Place
+    shipment: Shipment
+
+    @classmethod
+    def of(
+        cls,
+        spec: RunSpec,
+        cluster: ClusterId,
+        namespace: str,
+        digest: str,
+        environ: Mapping[str, str] = os.environ,
+    ) -> Blueprint:
+        """Draw it.
+
+        Args:
+            spec: of the run.
+            cluster: its id.
+            namespace: where its objects go.
+            digest: of the package with its code; empty: its image has all.
+            environ: where the values of its secrets are.
+
+        Returns:
+            The blueprint. Of its Secrets each has other keys: only the first is used.
+        """
+        shipment = _shipment(spec, digest, environ)
+        pool, asked = spec.cluster.pool, spec.cluster
+        machine = Machine(
+            image=pool.image(asked.framework),
+            selector=pool.selector,
+            tolerations=pool.tolerations,
+        )
+        plan = ClusterPlan(
+            cluster=cluster,
+            spec=asked,
+            paths=layout.paths(),
+            timeouts=_timeouts(spec),
+            workdir=shipment.workdir,
+            import_path=shipment.import_path,
+            environ=spec.added_env,
+        )
+        return cls(
+            spec=spec,
+            framework=load_framework(asked.framework) if asked.has_workers else None,
+            plan=plan,
+            place=manifests.Place(namespace=namespace, machine=machine),
+            shipment=shipment,
+        )
+
+    def objects(self) -> list[Object]:
+        """The Lease, and what steps 1 to 4 need of it."""
+        secrets = manifests.cluster_secrets(self.framework, self.plan)
+        return manifests.objects(
+            self.spec, self.plan, self.framework, secrets, self.place, self.shipment
+        )
+
+    def autoscaler(self) -> Object:
+        """The HPA of its workers."""
+        return manifests.autoscaler(self.spec, self.plan.cluster, self.place)
+
+    def driver(self) -> Object:
+        """The pod of its program."""
+        return manifests.driver(self.spec, self.plan, self.framework, self.place, self.shipment)
+
+    def program(self, name: str, job: JobSpec) -> Object:
+        """The pod of one more program on it.
+
+        Args:
+            name: of the program.
+            job: the program.
+
+        Returns:
+            The pod.
+        """
+        moved = translate(job, Path(job.workdir)).job
+        shipment = replace(self.shipment, job=moved)
+        pod = manifests.driver(self.spec, self.plan, self.framework, self.place, shipment)
+        pod["metadata"]["name"] = program_name(self.plan.cluster, name)
+        return pod
+
+
+def _shipment(spec: RunSpec, digest: str, environ: Mapping[str, str]) -> Shipment:
+    if spec.job is None:
+        return Shipment(digest=digest)
+    moved = translate(spec.job, Path(spec.job.workdir))
+    return Shipment(
+        digest=digest,
+        job=moved.job if digest else replace(moved.job, workdir=str(layout.HOME)),
+        import_path=moved.import_path if digest else (),
+        secret_values=secret_values(spec.job, environ),
+        secret_keys={
+            name: SecretKey(*where.split("/", 1)) for name, where in spec.job.secret_keys.items()
+        },
+    )
+
+
+def _timeouts(spec: RunSpec) -> Timeouts:
+    """A head's node, and a worker's, may take as long to come as the run may to start."""
+    usual = Timeouts()
+    wait_s = max(usual.head_wait_s, spec.limits.start_within_s)
+    return replace(usual, head_wait_s=wait_s)

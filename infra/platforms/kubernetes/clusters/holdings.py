@@ -1,0 +1,77 @@
+"""Everything of a cluster that the API server has, found by label whatever the records say."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from ebbtide.infra.models.ids import ClusterId
+from ebbtide.infra.platforms.base import HeldResource
+from ebbtide.infra.platforms.kubernetes.api import Api
+from ebbtide.infra.platforms.kubernetes.kinds import (
+    AUTOSCALER,
+    BUDGET,
+    CONFIG_MAP,
+    DEPLOYMENT,
+    LEASE,
+    NETWORK_POLICY,
+    POD,
+    REPLICA_SET,
+    SECRET,
+    SERVICE,
+    Kind,
+    Object,
+)
+from ebbtide.infra.platforms.kubernetes.naming import CLUSTER, ROLE
+
+OWNED = (
+    *(POD, DEPLOYMENT, REPLICA_SET, AUTOSCALER, BUDGET),
+    *(SERVICE, SECRET, CONFIG_MAP, NETWORK_POLICY),
+)
+"""The kinds of which a cluster has something, beside its Lease; pods first: they cost money."""
+
+
+def found(api: Api, cluster: ClusterId | None, kinds: tuple[Kind, ...]) -> list[Object]:
+    """List what there is of one cluster, or of all.
+
+    Args:
+        api: of the namespace.
+        cluster: its id; None: of all.
+        kinds: to be looked for.
+
+    Returns:
+        The objects, kind by kind.
+    """
+    labels = {CLUSTER: cluster or "*"}
+    return [thing for kind in kinds for thing in api.list(kind, labels).items]
+
+
+def held(api: Api, cluster: ClusterId | None, now: float) -> list[HeldResource]:
+    """List what lives of one cluster, or of all; see ``Platform.held``.
+
+    Args:
+        api: of the namespace.
+        cluster: its id; None: of all.
+        now: Unix time in seconds, for the age.
+
+    Returns:
+        Everything, the Lease last.
+    """
+    return [_as_held(api, thing, now) for thing in found(api, cluster, (*OWNED, LEASE))]
+
+
+def _as_held(api: Api, thing: Object, now: float) -> HeldResource:
+    metadata = thing["metadata"]
+    labels, kind = metadata.get("labels", {}), thing["kind"]
+    role = labels.get(ROLE, "") if thing["kind"] == POD.name else kind.lower()
+    return HeldResource(
+        cluster=ClusterId(labels[CLUSTER]),
+        role=role,
+        name=metadata["name"],
+        where=f"{kind.lower()} in namespace {api.namespace}",
+        age_s=max(0.0, now - unix(metadata["creationTimestamp"])),
+    )
+
+
+def unix(timestamp: str) -> float:
+    """Return the Unix time in seconds of a timestamp as the API server writes it."""
+    return datetime.fromisoformat(timestamp.replace("Z", "+00:00")).timestamp()

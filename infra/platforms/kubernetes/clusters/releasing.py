@@ -1,0 +1,125 @@
+"""Giving a cluster back, within seconds and without a drain.
+
+The order was tried (with busy workers that are deaf to SIGTERM: 2.9 s, four requests). A cascade
+from the Lease alone would use each pod's own grace, which is its drain budget; pods deleted first
+are made again within 0.4 s; grace 0 removes the object while its process runs on, unseen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ebbtide.infra.models.ids import ClusterId
+from ebbtide.infra.models.phases import Reason
+from ebbtide.infra.platforms.kubernetes.api import Api
+from ebbtide.infra.platforms.kubernetes.api_error import ApiError
+from ebbtide.infra.platforms.kubernetes.clusters.holdings import OWNED, found
+from ebbtide.infra.platforms.kubernetes.kinds import DEPLOYMENT, LEASE, POD, REPLICA_SET
+from ebbtide.infra.platforms.kubernetes.naming import RELEASING, selector
+from ebbtide.infra.waiting import wait_until
+
+ENDED_WELL = "ok"
+PROGRAM_GRACE_S = 4
+"""What a program that still runs has to end by itself: three seconds, and one to say so."""
+_POD_GRACE_S = 1
+_GONE_S = 10.0
+_DRIVER = "driver"
+_TELL_IT = ("/bin/sh", "-c", "kill -TERM 1")
+"""The first process of the container passes it on."""
+
+
+def mark(api: Api, cluster: ClusterId, reason: Reason | None) -> None:
+    """Write down that a cluster is being given back, and why: what ends from now on ends by it.
+
+    Args:
+        api: of its namespace.
+        cluster: its id.
+        reason: why; None when all went well.
+
+    Raises:
+        ApiError: the API server refused, or was away for too long.
+    """
+    why = {"metadata": {"annotations": {RELEASING: reason.value if reason else ENDED_WELL}}}
+    api.merge(LEASE, cluster, why)
+
+
+def release(api: Api, cluster: ClusterId) -> bool:
+    """Delete everything of a cluster. Called again, it goes on.
+
+    Args:
+        api: of its namespace.
+        cluster: its id.
+
+    Returns:
+        Whether nothing of it is left; False when something resisted for twenty seconds.
+
+    Raises:
+        ApiError: the API server refused, or was away for too long.
+    """
+    labels = selector(cluster)
+    api.delete(DEPLOYMENT, labels=labels, propagation="Orphan")
+    api.delete(REPLICA_SET, labels=labels, propagation="Orphan")
+    api.delete(POD, labels=labels, grace_s=_POD_GRACE_S)
+    if not api.delete(LEASE, cluster, propagation="Background"):
+        # Nobody owns the rest any more, or somebody made it by hand.
+        for kind in OWNED:
+            api.delete(kind, labels=labels)
+    gone = wait_until(lambda: not found(api, cluster, (POD, LEASE)), timeout_s=_GONE_S)
+    return gone and wait_until(lambda: not found(api, cluster, OWNED), timeout_s=_GONE_S)
+
+
+def end_program(api: Api, pod: str, *, at_once: bool = False) -> None:
+    """End a user's program, and keep its pod, from which its last output can still be read.
+
+    Args:
+        api: of its namespace.
+        pod: the driver's.
+        at_once: whether it has no time to end by itself.
+
+    Raises:
+        ApiError: the API server refused, or was away for too long.
+    """
+    running = _program_runs(api.get(POD, pod))
+    if running and not at_once:
+        try:
+            with api.run(pod, _DRIVER, _TELL_IT) as command:
+                while command.read(1.0) is not None:
+                    pass
+        except ApiError:  # it has just ended, or its node does not answer
+            pass
+        running = not wait_until(
+            lambda: not _program_runs(api.get(POD, pod)), timeout_s=PROGRAM_GRACE_S
+        )
+    if running:
+        api.delete(POD, pod, grace_s=_POD_GRACE_S)
+
+
+def delete_failed(api: Api, cluster: ClusterId) -> None:
+    """Delete the pods that have ended or cannot start, so that they can be made again.
+
+    Args:
+        api: of its namespace.
+        cluster: its id.
+
+    Raises:
+        ApiError: as for ``release``.
+    """
+    for pod in api.list(POD, selector(cluster)).items:
+        states = _states(pod)
+        if any("terminated" in state or "waiting" in state for state in states.values()):
+            api.delete(POD, pod["metadata"]["name"], grace_s=_POD_GRACE_S)
+    wait_until(
+        lambda: not any("deletionTimestamp" in p["metadata"] for p in found(api, cluster, (POD,))),
+        timeout_s=_GONE_S,
+    )
+
+
+def _program_runs(pod: Mapping[str, Any] | None) -> bool:
+    return pod is not None and "running" in _states(pod).get(_DRIVER, {})
+
+
+def _states(pod: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """The state of each container."""
+    statuses = pod.get("status", {}).get("containerStatuses", ())
+    return {status["name"]: status["state"] for status in statuses}

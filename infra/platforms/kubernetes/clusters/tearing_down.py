@@ -1,0 +1,83 @@
+"""Step 7 as whoever does it: told, in the right order, and recorded when nothing is left."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ebbtide.infra.models.ids import ClusterId
+from ebbtide.infra.models.phases import Phase, Reason, Step
+from ebbtide.infra.models.records import Cluster, Event, EventKind
+from ebbtide.infra.platforms.kubernetes.api import Api
+from ebbtide.infra.platforms.kubernetes.api_error import translated
+from ebbtide.infra.platforms.kubernetes.clusters import releasing
+from ebbtide.infra.platforms.kubernetes.clusters.holdings import found
+from ebbtide.infra.platforms.kubernetes.kinds import POD
+from ebbtide.infra.platforms.kubernetes.naming import ROLE, driver_name
+from ebbtide.infra.records.store import RunStore
+from ebbtide.infra.waiting import now_s
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TearDown:
+    """How a cluster is given back."""
+
+    reason: Reason | None
+    """None when all went well."""
+    by: str
+    """Who does it: flow, reaper."""
+    at_once: bool = False
+    """Whether a program that runs has no time to end by itself."""
+    collect: Callable[[], None] | None = None
+    """Brings back what pods have, when the program has ended and they are still there."""
+
+
+def tear_down(api: Api, store: RunStore, known: Cluster, how: TearDown) -> bool:
+    """Give a cluster back, and record that nothing is left of it.
+
+    Args:
+        api: of its namespace.
+        store: with its run; used in this thread.
+        known: the cluster as it is recorded.
+        how: why, by whom, how quickly.
+
+    Returns:
+        Whether nothing is left.
+
+    Raises:
+        EbbError: the API server refused, or was away for too long.
+    """
+    began_s, cluster = now_s(), known.id
+    with translated("give the cluster back"):
+        releasing.mark(api, cluster, how.reason)
+        store.set_phase(known.run, Phase.RELEASING)
+        releasing.end_program(api, driver_name(cluster), at_once=how.at_once)
+        if how.collect is not None:
+            how.collect()
+        members = _members(api, cluster)
+        gone = releasing.release(api, cluster)
+    if gone and store.mark_released(cluster, by=how.by, reason=how.reason):
+        took_s = round(now_s() - began_s, 2)
+        store.append(
+            Event(
+                run=known.run,
+                cluster=cluster,
+                kind=EventKind.STEP_DONE,
+                step=Step.TEAR_DOWN,
+                message=members,
+                data={"took_s": took_s},
+            )
+        )
+    return gone
+
+
+def _members(api: Api, cluster: ClusterId) -> str:
+    """What is given back, in words."""
+    roles = [pod["metadata"]["labels"].get(ROLE) for pod in found(api, cluster, (POD,))]
+    workers = roles.count("worker")
+    parts = [
+        "head" if "head" in roles else "",
+        f"{workers} worker{'s' * (workers != 1)}" if "head" in roles else "",
+        "the program" if "driver" in roles else "",
+    ]
+    return ", ".join(filter(None, parts)) or "what was left of it"

@@ -1,0 +1,91 @@
+"""The container ``files``: the package store of a cluster, and what stays when a program has ended.
+
+It serves packages to whoever knows the cluster's secret. Everything else is run in it by exec:
+``receive``, ``stream``, ``archive``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import hmac
+import os
+import re
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+from ebbtide.infra.frameworks.door import basic, read_secret
+from ebbtide.infra.platforms.kubernetes.inside.packages import PATH, copy
+
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+_SLOW_S = 60.0
+
+
+class Store(ThreadingHTTPServer):
+    """Answers ``GET /package/DIGEST``."""
+
+    daemon_threads = True
+
+    def __init__(self, bind: str, port: int, packages: Path, secrets: Path):
+        """Listen; it serves when ``serve_forever`` is called.
+
+        Args:
+            bind: the address to listen on.
+            port: the port; 0: any that is free.
+            packages: the folder with the packages, each named by its digest.
+            secrets: the folder with the cluster's secret.
+
+        Raises:
+            OSError: the port is taken.
+        """
+        super().__init__((bind, port), _Handler)
+        self.packages, self.secrets = packages, secrets
+
+
+class _Handler(BaseHTTPRequestHandler):
+    timeout = _SLOW_S
+
+    def do_GET(self) -> None:
+        store = self.server
+        assert isinstance(store, Store)
+        given = (self.headers.get("Authorization") or "").encode()
+        if not hmac.compare_digest(given, basic(read_secret(store.secrets)).encode()):
+            self._answer(HTTPStatus.UNAUTHORIZED, 0)
+            return
+        digest = self.path.removeprefix(PATH)
+        try:
+            if not self.path.startswith(PATH) or not _DIGEST.fullmatch(digest):
+                raise FileNotFoundError(self.path)
+            package = (store.packages / digest).open("rb")
+        except FileNotFoundError:
+            self._answer(HTTPStatus.NOT_FOUND, 0)
+            return
+        with package, contextlib.suppress(OSError):  # who asked has gone
+            self._answer(HTTPStatus.OK, os.fstat(package.fileno()).st_size)
+            copy(package, self.wfile)  # type: ignore[arg-type]
+
+    def _answer(self, status: HTTPStatus, bytes_: int) -> None:
+        self.send_response(status)
+        self.send_header("Content-Length", str(bytes_))
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Nothing: each worker asks until the package has come."""
+
+
+def main() -> None:
+    """Serve until the pod ends."""
+    parser = argparse.ArgumentParser(prog="files")
+    parser.add_argument("--bind", default="0.0.0.0")
+    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--packages", type=Path, required=True)
+    parser.add_argument("--secrets", type=Path, required=True)
+    told = parser.parse_args()
+    store = Store(told.bind, told.port, told.packages, told.secrets)
+    print(f"listens on {told.bind}:{store.server_port}", flush=True)
+    store.serve_forever()
+
+
+if __name__ == "__main__":
+    main()

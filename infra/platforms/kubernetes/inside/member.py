@@ -1,0 +1,37 @@
+"""Starts a worker that has the user's code: waits for the package, then becomes that worker.
+
+python -P -m ….inside.member SETTINGS COMMAND …
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from typing import NoReturn
+
+from ebbtide.infra.platforms.kubernetes.inside.packages import PackageError, fetch
+from ebbtide.infra.platforms.kubernetes.inside.told import code_settings
+
+
+def main(settings: str, argv: list[str]) -> NoReturn:
+    """Become ``argv``, with the user's code in place.
+
+    Args:
+        settings: ``CodeSettings`` as text.
+        argv: the command line of the worker.
+    """
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))  # it has nothing to move yet
+    code = code_settings(settings)
+    try:
+        fetch(code)
+        os.makedirs(code.workdir, exist_ok=True)
+        os.chdir(code.workdir)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        os.execvp(argv[0], argv)
+    except (PackageError, OSError) as error:
+        sys.exit(f"the worker did not start: {error}")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2:])

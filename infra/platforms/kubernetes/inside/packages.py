@@ -1,0 +1,130 @@
+"""Packages of code inside a pod: taken from the store, verified, and unpacked."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import tarfile
+import tempfile
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from http import HTTPStatus
+from pathlib import Path, PurePosixPath
+from typing import IO
+
+from ebbtide.infra.frameworks.direct import DIRECT
+from ebbtide.infra.frameworks.door import basic, read_secret
+from ebbtide.infra.platforms.kubernetes.inside.told import CodeSettings
+from ebbtide.infra.waiting import wait_until
+
+PATH = "/package/"
+"""Before the digest, in the store's URLs."""
+_ANSWER_S = 10.0
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.05, 0.5
+_CHUNK_BYTES = 2**20
+
+
+class PackageError(Exception):
+    """There is no package, or it is not what it should be; says so for people."""
+
+
+def fetch(code: CodeSettings) -> None:
+    """Wait until the store has the package, verify it, and unpack it; nothing without a digest.
+
+    Raises:
+        PackageError: it did not come in time, or it is not what was sent.
+    """
+    if not code.digest:
+        return
+    url = f"{code.store}{PATH}{code.digest}"
+    why = "nobody answers"
+
+    def got() -> bool:
+        nonlocal why
+        request = urllib.request.Request(url)
+        try:
+            request.add_header("Authorization", basic(read_secret(Path(code.secrets))))
+            with DIRECT.open(request, timeout=_ANSWER_S) as answer:
+                unpack_verified(answer, code.digest, Path(code.folder))
+        except urllib.error.HTTPError as error:
+            if error.code != HTTPStatus.NOT_FOUND:
+                raise PackageError(f"the package store answered {error.code}") from error
+            why = "it has not been sent"
+            return False
+        except OSError as error:  # not there yet, or its name is not known yet
+            why = str(error)
+            return False
+        return True
+
+    timeout_s = code.wait_s
+    if not wait_until(got, timeout_s=timeout_s, first_s=_FIRST_PAUSE_S, longest_s=_LONGEST_PAUSE_S):
+        raise PackageError(f"the code did not come within {timeout_s:.0f} s: {why}")
+
+
+def unpack_verified(source: IO[bytes], digest: str, folder: Path) -> None:
+    """Unpack a package after its digest was found right.
+
+    Args:
+        source: the package.
+        digest: SHA-256 in hex.
+        folder: where to; what is there of an earlier time is replaced.
+
+    Raises:
+        PackageError: it is another package, or an unsafe one.
+        OSError: it could not be read to its end, or written.
+    """
+    with tempfile.TemporaryFile() as whole:
+        found = hashlib.sha256()
+        while piece := source.read(_CHUNK_BYTES):
+            found.update(piece)
+            whole.write(piece)
+        if found.hexdigest() != digest:
+            raise PackageError(f"the package is not the one that was sent: {found.hexdigest()}")
+        whole.seek(0)
+        unpack(whole, folder)
+
+
+def unpack(package: IO[bytes], folder: Path) -> None:
+    """Unpack a package into a folder.
+
+    Raises:
+        PackageError: it is none, or it would write elsewhere.
+    """
+    try:
+        with tarfile.open(fileobj=package, mode="r:gz") as tar:
+            tar.extraction_filter = _as_it_is
+            tar.extractall(folder, members=_safe(tar))
+    except tarfile.TarError as error:
+        raise PackageError(f"this is no package: {error}") from error
+
+
+def _as_it_is(member: tarfile.TarInfo, _: str) -> tarfile.TarInfo:
+    """Each was judged by ``_safe``, also where Python is too old to have filters (3.11.2)."""
+    return member
+
+
+def _safe(tar: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
+    for member in tar:
+        target = PurePosixPath(member.name)
+        if member.issym():
+            target = target.parent / member.linkname
+        elif not (member.isreg() or member.isdir()):
+            raise PackageError(f"{member.name} is neither a file nor a folder")
+        if PurePosixPath(member.name).is_absolute() or not _inside(target):
+            raise PackageError(f"{member.name} would be outside of the folder")
+        yield member
+
+
+def _inside(path: PurePosixPath) -> bool:
+    depth = 0
+    for part in path.parts:
+        depth += -1 if part == ".." else 1
+        if depth < 0 or part == "/":
+            return False
+    return True
+
+
+def copy(source: IO[bytes], target: IO[bytes]) -> None:
+    """Copy all of a file, in large pieces."""
+    shutil.copyfileobj(source, target, _CHUNK_BYTES)

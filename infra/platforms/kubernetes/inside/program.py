@@ -1,0 +1,210 @@
+"""The wrapper of the user's program, first process of the container ``driver``.
+
+    python -P -m ….inside.program SETTINGS COMMAND …
+
+It waits for code, head and workers, starts the program, keeps a bounded copy of its output, and
+tells how it ended: by its own exit code (the program's, or 128 and a signal's number), by the
+termination message, and by the last frame of ``stream``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import time
+import urllib.request
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from ebbtide.infra.frameworks import bootstrap
+from ebbtide.infra.frameworks.direct import DIRECT
+from ebbtide.infra.frameworks.door import basic, read_secret
+from ebbtide.infra.frameworks.ready import serve_ready
+from ebbtide.infra.platforms.kubernetes.inside import ending
+from ebbtide.infra.platforms.kubernetes.inside.child import Child
+from ebbtide.infra.platforms.kubernetes.inside.packages import PackageError, fetch
+from ebbtide.infra.platforms.kubernetes.inside.spool import Spool, SpoolReader
+from ebbtide.infra.platforms.kubernetes.inside.told import ProgramSettings, program_settings
+from ebbtide.infra.policy.explain.known import hint_for
+from ebbtide.infra.policy.explain.telling import error_line
+from ebbtide.infra.processes.environment import user_environment
+from ebbtide.infra.waiting import wait_until
+
+NOT_FOUND, NOT_EXECUTABLE, NOT_READY = 127, 126, 75
+"""Exit codes when the program did not start: a shell's, and that of sysexits.h for "later"."""
+_ANSWER_S = 2.0
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.1, 0.5
+_TAIL_BYTES = 2**16
+_NOTES_BYTES = 2**16
+_NO_CLUSTER = "none"
+
+
+class NotStarted(Exception):
+    """Why the program was not started; says so for people, and has the exit code."""
+
+    def __init__(self, code: int, why: str):
+        super().__init__(why)
+        self.code = code
+
+
+class Wrapper:
+    """One program, once."""
+
+    def __init__(self, told: ProgramSettings, argv: Sequence[str]):
+        signal.signal(signal.SIGTERM, _stop)
+        self._told, self._argv = told, argv
+        self._log = Path(told.log)
+        self._lock = ending.hold_lock(self._log)
+        self._spools = {
+            name: Spool(self._log / name, told.limit_bytes) for name in ("stdout", "stderr")
+        }
+        self._started_at: float | None = None
+
+    def run(self) -> int:
+        """Run the program to its end. Returns the exit code of this process."""
+        told = self._told
+        serve_ready(told.ready_bind, told.ready_port, lambda: self._started_at is not None)
+        try:
+            fetch(told.code)
+            wait_for_workers(told)
+            child = self._start()
+        except PackageError as error:
+            return self._not_started(NOT_READY, str(error))
+        except NotStarted as error:
+            return self._not_started(error.code, str(error))
+        self._started_at = time.time()
+        code = child.wait(told.grace_s)
+        self._end(code, "")
+        return ending.exit_status(code)
+
+    def _start(self) -> Child:
+        try:
+            os.makedirs(self._told.code.workdir, exist_ok=True)
+            os.chdir(self._told.code.workdir)
+            return Child(self._argv, self._environment(), self._spools)
+        except OSError as error:
+            why = f"{error.filename or self._argv[0]}: {error.strerror}"
+            missing = isinstance(error, FileNotFoundError)
+            raise NotStarted(NOT_FOUND if missing else NOT_EXECUTABLE, why) from error
+
+    def _environment(self) -> dict[str, str]:
+        environ = {"PYTHONUNBUFFERED": "1", **user_environment(os.environ)}
+        if self._told.framework == _NO_CLUSTER:
+            return environ
+        folder = Path(bootstrap.__file__).parent
+        framework, bridge = self._told.framework, self._told.bridge
+        hook = bootstrap.hook_environment(environ, framework, folder, self._notes, bridge=bridge)
+        return {**environ, **hook}
+
+    @property
+    def _notes(self) -> Path:
+        return self._log / "notes.jsonl"
+
+    def _not_started(self, code: int, why: str) -> int:
+        print(f"ebb: the program was not started: {why}", file=sys.stderr, flush=True)
+        self._end(code if code < 0 else None, why)
+        return ending.exit_status(code)
+
+    def _end(self, code: int | None, not_started: str) -> None:
+        for spool in self._spools.values():
+            spool.close()
+        said = "" if code == 0 else self._end_of_stderr()
+        end = {
+            "started_at": self._started_at,
+            "ended_at": time.time(),
+            "exit_code": code,
+            "telling": error_line(said),
+            "hint": hint_for(said, self._told.run) if said else "",
+            "not_started": not_started,
+            "notes": read_notes(self._notes),
+            "bytes": {name: spool.size for name, spool in self._spools.items()},
+        }
+        for write in (self._tell_followers, self._tell_kubelet):
+            try:
+                write(end)
+            except OSError as error:
+                print(f"ebb: {error}", file=sys.stderr, flush=True)
+
+    def _tell_followers(self, end: dict[str, Any]) -> None:
+        ending.write_end(self._log, end)
+
+    def _tell_kubelet(self, end: dict[str, Any]) -> None:
+        Path(self._told.termination).write_bytes(ending.message(end))
+
+    def _end_of_stderr(self) -> str:
+        size = self._spools["stderr"].size
+        reader = SpoolReader(self._log / "stderr", max(0, size - _TAIL_BYTES))
+        said = b""
+        while data := reader.read()[1]:
+            said += data
+        reader.close()
+        return said.decode(errors="replace")
+
+
+def wait_for_workers(told: ProgramSettings) -> None:
+    """Wait until the head says that enough workers have registered; at once without a head.
+
+    Raises:
+        NotStarted: they have not in time.
+    """
+    if not told.head_file:
+        return
+    where = json.loads(Path(told.head_file).read_text())["status_url"]
+    seen = -1
+
+    def enough() -> bool:
+        nonlocal seen
+        seen = _registered(where, Path(told.code.secrets))
+        return seen >= told.min_workers
+
+    timeout_s = told.wait_s
+    pauses = {"first_s": _FIRST_PAUSE_S, "longest_s": _LONGEST_PAUSE_S}
+    if not wait_until(enough, timeout_s=timeout_s, **pauses):
+        what = "the head does not answer" if seen < 0 else f"{seen} of {told.min_workers} workers"
+        raise NotStarted(NOT_READY, f"{what} after {timeout_s:.0f} s")
+
+
+def _registered(url: str, secrets: Path) -> int:
+    """How many workers have registered; -1 when the head does not answer."""
+    try:
+        question = urllib.request.Request(url)
+        question.add_header("Authorization", basic(read_secret(secrets)))
+        with DIRECT.open(question, timeout=_ANSWER_S) as answer:
+            workers = json.load(answer)["workers"]
+    except (OSError, ValueError, KeyError):
+        return -1
+    return sum(not worker.get("leaving") for worker in workers.values())
+
+
+def read_notes(file: Path) -> dict[str, Any]:
+    """Return what the hook in the program has noted: of each kind the last."""
+    found: dict[str, Any] = {}
+    try:
+        with file.open("rb") as opened:
+            lines = opened.read(_NOTES_BYTES).splitlines()
+    except OSError:
+        return found
+    for line in lines:
+        try:
+            note = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(note, dict) and "kind" in note:
+            found[str(note.pop("kind"))] = note
+    return found
+
+
+def _stop(*_: object) -> NoReturn:
+    """Told to end before the program began."""
+    raise NotStarted(-signal.SIGTERM, "it was told to end before")
+
+
+if __name__ == "__main__":
+    told = program_settings(sys.argv[1])
+    status = Wrapper(told, sys.argv[2:]).run()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)  # whatever still holds a pipe

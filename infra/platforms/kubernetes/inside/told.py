@@ -1,0 +1,69 @@
+"""What the programs in pods are told on their command lines: places and numbers, never secrets."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CodeSettings:
+    """Where the user's code comes from and goes to."""
+
+    digest: str
+    """Of its package, SHA-256 in hex; empty: none is sent, the image has all."""
+    store: str
+    """URL of the package store, without a path."""
+    secrets: str
+    """The folder with the cluster's secret."""
+    folder: str
+    """Where it is unpacked."""
+    workdir: str
+    """Where processes then run."""
+    wait_s: float
+    """How long to wait for it, in seconds."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProgramSettings:
+    """What the wrapper of the user's program is told."""
+
+    run: str
+    code: CodeSettings
+    framework: str
+    """Whose hook the program gets; ``none``: it has no cluster and gets none."""
+    bridge: bool
+    head_file: str
+    """Where it is written how the head is asked; empty: there is none."""
+    min_workers: int
+    """How many shall have registered before it begins."""
+    wait_s: float
+    """How long to wait for them, in seconds."""
+    log: str
+    """The folder for the copy of its output."""
+    termination: str
+    """The file for the kubelet."""
+    ready_bind: str
+    ready_port: int
+    """Where it says that the program runs; 0: nowhere."""
+    grace_s: float = 3.0
+    """From SIGTERM to SIGKILL."""
+    limit_bytes: int = 64 * 2**20
+    """Kept of each of its two outputs."""
+
+
+def to_text(settings: CodeSettings | ProgramSettings) -> str:
+    """Return settings as one word of a command line."""
+    return json.dumps(asdict(settings))
+
+
+def code_settings(text: str) -> CodeSettings:
+    """Read what ``to_text`` wrote."""
+    return CodeSettings(**json.loads(text))
+
+
+def program_settings(text: str) -> ProgramSettings:
+    """Read what ``to_text`` wrote."""
+    found: dict[str, Any] = json.loads(text)
+    return ProgramSettings(**{**found, "code": CodeSettings(**found["code"])})

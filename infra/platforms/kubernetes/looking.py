@@ -1,0 +1,144 @@
+"""What a cluster is now, from the watches of this process or from one look at the API server."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import replace
+
+from ebbtide.infra.models.cluster import ClusterView
+from ebbtide.infra.models.ids import ClusterId
+from ebbtide.infra.models.job import RunSpec
+from ebbtide.infra.models.phases import Reason
+from ebbtide.infra.platforms.kubernetes.api import Api
+from ebbtide.infra.platforms.kubernetes.kinds import LEASE, Object
+from ebbtide.infra.platforms.kubernetes.reading.snapshot import Snapshot
+from ebbtide.infra.platforms.kubernetes.reading.views import view_of
+from ebbtide.infra.platforms.kubernetes.reading.watching import Watched, look, watched
+from ebbtide.infra.policy.lease import LONGEST_S, LeaseJudge
+from ebbtide.infra.records.store import RunStore
+from ebbtide.infra.waiting import now_s, wall_s
+
+_judges: dict[str, LeaseJudge] = {}
+"""By the Lease's uid, for this process: it has expired when it stayed unchanged on our clock."""
+_lock = threading.Lock()
+
+
+class Looking:
+    """For one thread: it uses a store."""
+
+    def __init__(self, api: Api, store: RunStore):
+        self._api, self._store = api, store
+        self._watched: dict[ClusterId, Watched] = {}
+        self._specs: dict[ClusterId, RunSpec] = {}
+        self._last: dict[ClusterId, ClusterView] = {}
+
+    def now(self, cluster: ClusterId) -> ClusterView | None:
+        """Return a cluster as it is; None when it is not known.
+
+        Raises:
+            ApiError: the API server does not answer, and never has since this process looks.
+        """
+        return self._view(cluster, self._snapshot(cluster))
+
+    def until_it_differs(
+        self, cluster: ClusterId, seen: ClusterView | None, timeout_s: float
+    ) -> ClusterView | None:
+        """Wait until a cluster is no longer what has been seen of it; see ``Platform.watch``.
+
+        Args:
+            cluster: its id.
+            seen: what the caller has seen.
+            timeout_s: for how long at most, in seconds.
+
+        Returns:
+            What it is then.
+        """
+        if cluster not in self._watched:
+            self._watched[cluster] = watched(self._api, cluster)
+        feed, until_s = self._watched[cluster], now_s() + timeout_s
+        snapshot = feed.current(timeout_s)
+        while snapshot is not None:
+            view = self._view(cluster, snapshot)
+            left_s = until_s - now_s()
+            if view != seen or left_s <= 0:
+                return view
+            snapshot = feed.changed(snapshot.version, left_s)
+        return self._last.get(cluster) or self._recorded(cluster)
+
+    def expired(self, cluster: ClusterId) -> bool:
+        """Whether nobody has renewed its Lease for its duration, since this process looks."""
+        snapshot = self._watching(cluster)
+        lease = snapshot.lease if snapshot is not None else self._api.get(LEASE, cluster)
+        return lease is not None and judged(lease)
+
+    def let_go(self, cluster: ClusterId) -> None:
+        """Stop watching a cluster."""
+        feed = self._watched.pop(cluster, None)
+        if feed is not None:
+            feed.close()
+
+    def spec(self, cluster: ClusterId) -> RunSpec | None:
+        """Return the spec of a cluster's run; None when that is not known."""
+        if cluster not in self._specs:
+            known = self._store.cluster(cluster)
+            run = self._store.run(known.run) if known is not None else None
+            if run is None:
+                return None
+            self._specs[cluster] = run.spec
+        return self._specs[cluster]
+
+    def _snapshot(self, cluster: ClusterId) -> Snapshot:
+        return self._watching(cluster) or look(self._api, cluster)
+
+    def _watching(self, cluster: ClusterId) -> Snapshot | None:
+        """As this process has heard of it; None when it does not watch it, or not yet."""
+        feed = self._watched.get(cluster)
+        return feed.current() if feed is not None else None
+
+    def _view(self, cluster: ClusterId, snapshot: Snapshot) -> ClusterView | None:
+        spec = self.spec(cluster) if snapshot.lease is not None else None
+        if spec is None:
+            self.let_go(cluster)
+            return self._recorded(cluster)
+        if cluster not in self._last:
+            known = self._store.cluster(cluster)
+            self._last[cluster] = known.last_view if known else ClusterView(cluster=cluster)
+        self._last[cluster] = view_of(snapshot, spec, self._last[cluster])
+        return self._last[cluster]
+
+    def _recorded(self, cluster: ClusterId) -> ClusterView | None:
+        """What is known of one that has no Lease: not yet, or not any more."""
+        known, seen = self._store.cluster(cluster), self._last.get(cluster)
+        if known is None:
+            return None
+        if not known.released:
+            if seen is None or known.orders.release is not None:
+                return known.view
+            at = seen.released_at or wall_s()
+            deleted = replace(seen, released_at=at, release_reason=Reason.CLUSTER_DELETED)
+            self._last[cluster] = deleted
+            return deleted
+        return replace(
+            known.last_view,
+            released_at=known.released_at,
+            released_by=known.released_by,
+            release_reason=known.release_reason,
+        )
+
+
+def judged(lease: Object) -> bool:
+    """Whether a Lease has stayed unchanged for its duration since this process first saw it so.
+
+    Args:
+        lease: as just read.
+
+    Returns:
+        Whether it has expired.
+    """
+    spec, uid = lease.get("spec", {}), lease["metadata"]["uid"]
+    duration_s = min(float(spec.get("leaseDurationSeconds") or 0), LONGEST_S)
+    written = (spec.get("renewTime"), spec.get("holderIdentity"), spec.get("leaseTransitions"))
+    with _lock:
+        judge = _judges.setdefault(uid, LeaseJudge(duration_s))
+        judge.agree(duration_s)
+        return judge.expired(hash(written), now_s())

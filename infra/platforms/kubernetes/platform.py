@@ -1,0 +1,279 @@
+"""The Kubernetes platform's verbs: what is asked for is done at the API server, here and now.
+
+There is no process of ours beside a job that owns its cluster: its Lease does. What must go on
+while it lives is done by a tender, a thread of the process that renews the Lease (``tending``).
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import os
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from functools import cached_property
+from pathlib import Path
+
+from ebbtide.infra.errors import Problem
+from ebbtide.infra.files.kept import KeptFile
+from ebbtide.infra.files.private import private_folder, write_private
+from ebbtide.infra.files.tails import Tail
+from ebbtide.infra.frameworks import door
+from ebbtide.infra.models.cluster import ClusterView
+from ebbtide.infra.models.hardware import Node, NodePool
+from ebbtide.infra.models.ids import ClusterId, RunName
+from ebbtide.infra.models.job import JobSpec, RunSpec
+from ebbtide.infra.models.orders import Autoscale, Release, StartJob, StartProgram, StopProgram
+from ebbtide.infra.models.phases import Phase, Reason, Step
+from ebbtide.infra.models.records import Event, EventKind, RunLimits
+from ebbtide.infra.platforms.base import HeldResource, Login
+from ebbtide.infra.platforms.kubernetes.api import Api
+from ebbtide.infra.platforms.kubernetes.api_error import ApiError, as_ebb_error, translated
+from ebbtide.infra.platforms.kubernetes.clusters import declaring, holdings, releasing
+from ebbtide.infra.platforms.kubernetes.clusters.blueprint import Blueprint
+from ebbtide.infra.platforms.kubernetes.clusters.packaging import packed
+from ebbtide.infra.platforms.kubernetes.clusters.tearing_down import TearDown, tear_down
+from ebbtide.infra.platforms.kubernetes.connections import connected
+from ebbtide.infra.platforms.kubernetes.kinds import LEASE, SECRET, Object
+from ebbtide.infra.platforms.kubernetes.looking import Looking, judged
+from ebbtide.infra.platforms.kubernetes.naming import program_name
+from ebbtide.infra.platforms.kubernetes.nodes import nodes_of
+from ebbtide.infra.platforms.kubernetes.problems import problems_of
+from ebbtide.infra.platforms.kubernetes.tending.tenders import tended, tender_of
+from ebbtide.infra.platforms.run_folder import ARTIFACTS, OUTPUT, kept_files, log_files
+from ebbtide.infra.records.opening import open_store
+from ebbtide.infra.records.store import RunStore
+from ebbtide.infra.settings import Settings
+from ebbtide.infra.waiting import wall_s
+
+
+class KubernetesPlatform:
+    """See ``infra.platforms.base.Platform``. One object a thread: it keeps a store open."""
+
+    name = "kubernetes"
+
+    def __init__(self, settings: Settings, store: RunStore | None = None):
+        self.settings = settings
+        self.store = store if store is not None else open_store(settings)
+
+    @cached_property
+    def api(self) -> Api:
+        """The namespace; read from the credentials when it is first needed."""
+        return connected(self.settings)
+
+    @cached_property
+    def _looking(self) -> Looking:
+        return Looking(self.api, self.store)
+
+    def problems(
+        self, spec: RunSpec | None = None, environ: Mapping[str, str] = os.environ
+    ) -> list[Problem]:
+        """No way to the API server; a program that cannot be sent to a pod."""
+        del environ
+        return problems_of(self.settings, spec)
+
+    def cluster_id(self, run: RunName, attempt: int) -> ClusterId:
+        """Such as ``copper-heron-1``: a retry of the same attempt finds what is there."""
+        return ClusterId(f"{run}-{attempt}")
+
+    def declare(self, spec: RunSpec, attempt: int) -> ClusterId:
+        """Make the Lease and all that it owns, head and first workers among it."""
+        cluster = self.cluster_id(spec.name, attempt)
+        self.store.add_cluster(
+            cluster,
+            spec.name,
+            attempt=attempt,
+            pool=spec.cluster.pool.name,
+            lease_s=spec.lease_s,
+            limits=RunLimits.of(spec.cluster),
+        )
+        private_folder(self.settings.home, "runs", spec.name, OUTPUT)
+        package = packed(self.settings, spec)
+        digest = package.digest if package is not None else ""
+        blueprint = Blueprint.of(spec, cluster, self.api.namespace, digest)
+        try:
+            new = declaring.declare(self.api, blueprint.objects())
+        except ApiError as failure:
+            with contextlib.suppress(ApiError):
+                releasing.release(self.api, cluster)
+            raise as_ebb_error(failure, doing="declare the cluster") from failure
+        if new:
+            self._tell_requested(spec, cluster)
+        return cluster
+
+    def clusters(self, run: RunName) -> tuple[ClusterId, ...]:
+        """From the records, which keep them as long as their run."""
+        return tuple(self.store.clusters_of(run))
+
+    def attach_autoscaler(self, cluster: ClusterId) -> None:
+        """Make the HPA."""
+        self.store.order(cluster, Autoscale())
+        blueprint = self._blueprint(cluster)
+        if blueprint is not None and blueprint.framework is not None:
+            self._add(cluster, blueprint.autoscaler())
+
+    def attach_stdin(self, run: RunName, stdin: int) -> AbstractContextManager[None]:
+        """Nothing is passed on: the program reads the end of a file."""
+        del run, stdin
+        return contextlib.nullcontext()
+
+    def start_job(self, cluster: ClusterId, *, then_release: bool = False) -> None:
+        """Make the driver's pod: its node and its image come while the head starts."""
+        self.store.order(cluster, StartJob(then_release=then_release))
+        blueprint = self._blueprint(cluster)
+        if blueprint is not None and blueprint.spec.job is not None:
+            self._add(cluster, blueprint.driver())
+
+    def start_program(self, cluster: ClusterId, name: str, job: JobSpec) -> None:
+        """Make a driver's pod for it."""
+        self.store.order(cluster, StartProgram(name=name, job=job))
+        blueprint = self._blueprint(cluster)
+        if blueprint is not None:
+            self._add(cluster, blueprint.program(name, job))
+
+    def stop_program(self, cluster: ClusterId, name: str) -> None:
+        """Delete its pod, which gets SIGTERM first."""
+        self.store.order(cluster, StopProgram(name=name))
+        with translated("stop the program"):
+            releasing.end_program(self.api, program_name(cluster, name))
+
+    def repeat(self, cluster: ClusterId, step: Step) -> None:
+        """Delete the pods that failed, and make them again."""
+        blueprint = self._blueprint(cluster)
+        if blueprint is None:
+            return
+        with translated(f"repeat {step}"):
+            releasing.delete_failed(self.api, cluster)
+            declaring.declare(self.api, blueprint.objects())
+
+    def release(self, cluster: ClusterId, reason: Reason | None, *, at_once: bool = False) -> None:
+        """Bring back what the program left, delete everything, and record it when it is gone."""
+        known = self.store.cluster(cluster)
+        if known is None or known.released:
+            return
+        self.store.order(cluster, Release(reason=reason, at_once=at_once, at=wall_s()))
+        tender = tender_of(cluster)
+        collect = tender.collect if tender is not None else None
+        how = TearDown(reason=reason, by="flow", at_once=at_once, collect=collect)
+        tear_down(self.api, self.store, known, how)
+
+    def observe(self, cluster: ClusterId) -> ClusterView | None:
+        """What the API server has of it; after its release, what was recorded last."""
+        with translated("look at the cluster"):
+            return self._looking.now(cluster)
+
+    def watch(
+        self, cluster: ClusterId, seen: ClusterView | None, timeout_s: float
+    ) -> ClusterView | None:
+        """Told by the API server's watches: no question is asked while nothing changes."""
+        with translated("watch the cluster"):
+            return self._looking.until_it_differs(cluster, seen, timeout_s)
+
+    def reap(self, cluster: ClusterId) -> bool:
+        """When its Lease has stayed unchanged for its duration, on our own clock."""
+        if not self._looking.expired(cluster):
+            return False
+        return not self.sweep(cluster)
+
+    def login(self, cluster: ClusterId) -> Login | None:
+        """From the cluster's Secret; a copy for the browser is kept in a private folder here."""
+        with translated("read the cluster's secret"):
+            secret = self.api.get(SECRET, cluster)
+        if secret is None or self._plain(cluster):
+            return None
+        password = base64.b64decode(secret["data"][door.SECRET_FILE]).decode()
+        folder = private_folder(self.settings.home, "clusters", cluster)
+        file = folder / door.SECRET_FILE
+        write_private(file, password)
+        return Login(user=door.USER, password=password, password_file=file)
+
+    def renew(self, cluster: ClusterId, lease_s: float | None = None) -> bool:
+        """Write to the Lease that somebody still wants it."""
+        return self.store.renew(cluster, lease_s)
+
+    def tended(self, cluster: ClusterId) -> AbstractContextManager[None]:
+        """By a thread of this process."""
+        return tended(self.settings, cluster)
+
+    def held(self, cluster: ClusterId | None = None) -> list[HeldResource]:
+        """Found by label, whatever the records say."""
+        with translated("list what is held"):
+            return holdings.held(self.api, cluster, wall_s())
+
+    def orphans(self) -> tuple[ClusterId, ...]:
+        """Clusters of which something is left and whose Lease is gone or has expired."""
+        with translated("look for orphans"):
+            leased = {
+                ClusterId(lease["metadata"]["name"]): lease
+                for lease in holdings.found(self.api, None, (LEASE,))
+            }
+            present = {held.cluster for held in holdings.held(self.api, None, wall_s())}
+        lost = {cluster for cluster in leased if judged(leased[cluster])}
+        return tuple(sorted(lost | (present - leased.keys())))
+
+    def sweep(self, cluster: ClusterId) -> list[HeldResource]:
+        """Delete it all here and now, and say so in the records."""
+        known = self.store.cluster(cluster)
+        order = known.orders.release if known is not None else None
+        reason = (order.reason if order else None) or Reason.LEASE_LAPSED
+        if known is not None and not known.released:
+            how = TearDown(reason=reason, by="reaper", at_once=True)
+            gone = tear_down(self.api, self.store, known, how)
+        else:
+            with translated("release what nobody owns"):
+                gone = releasing.release(self.api, cluster)
+        return [] if gone else self.held(cluster)
+
+    def logs(self, run: RunName, source: str) -> dict[str, Tail]:
+        """From the run's folder, into which the tender copies them."""
+        files = log_files(self.settings.run_folder(run), source)
+        return {name: Tail(path) for name, path in files.items()}
+
+    def fetch_output(self, run: RunName) -> Path:
+        """Fetched before the release."""
+        return self.settings.run_folder(run) / OUTPUT
+
+    def fetch_artifacts(self, run: RunName) -> Path:
+        """Fetched before the release."""
+        return self.settings.run_folder(run) / ARTIFACTS
+
+    def kept(self, run: RunName) -> tuple[KeptFile, ...]:
+        """From the run's folder."""
+        return tuple(kept_files(self.settings.run_folder(run)))
+
+    def nodes(self, pool: NodePool) -> tuple[Node, ...]:
+        """Those with the pool's label."""
+        with translated("list nodes"):
+            return nodes_of(self.api, pool)
+
+    def _blueprint(self, cluster: ClusterId) -> Blueprint | None:
+        spec = self._looking.spec(cluster)
+        if spec is None:
+            return None
+        package = packed(self.settings, spec)
+        digest = package.digest if package is not None else ""
+        return Blueprint.of(spec, cluster, self.api.namespace, digest)
+
+    def _add(self, cluster: ClusterId, thing: Object) -> None:
+        """Make one more object of a cluster; nothing of one that is gone."""
+        with translated(f"make {thing['kind']} {thing['metadata']['name']}"):
+            lease = self.api.get(LEASE, cluster)
+            if lease is not None:
+                declaring.add(self.api, lease, thing)
+
+    def _plain(self, cluster: ClusterId) -> bool:
+        spec = self._looking.spec(cluster)
+        return spec is None or not spec.cluster.has_workers
+
+    def _tell_requested(self, spec: RunSpec, cluster: ClusterId) -> None:
+        message = f"{spec.cluster.tier.name} fits pool {spec.cluster.pool.name}"
+        self.store.set_phase(spec.name, Phase.PROVISIONING)
+        self.store.append(
+            Event(
+                run=spec.name,
+                cluster=cluster,
+                kind=EventKind.STEP_DONE,
+                step=Step.REQUEST_HARDWARE_TIER,
+                message=message,
+            )
+        )

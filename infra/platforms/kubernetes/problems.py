@@ -1,0 +1,53 @@
+"""Why Kubernetes cannot run a spec, found out before anything is made."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ebbtide.infra.errors import ConfigurationError, EbbError, Problem
+from ebbtide.infra.models.job import RunSpec
+from ebbtide.infra.models.phases import Reason
+from ebbtide.infra.platforms.kubernetes.api_error import translated
+from ebbtide.infra.platforms.kubernetes.client import Request
+from ebbtide.infra.platforms.kubernetes.clusters.packaging import is_in_image
+from ebbtide.infra.platforms.kubernetes.connections import connected
+from ebbtide.infra.platforms.kubernetes.shipping.program import translate
+from ebbtide.infra.settings import Settings
+
+
+def problems_of(settings: Settings, spec: RunSpec | None) -> list[Problem]:
+    """Find out whether there is a way to the API server, and whether a program can be sent.
+
+    Args:
+        settings: of this installation.
+        spec: what is to be run; None: whatever it is.
+
+    Returns:
+        All that is wrong.
+    """
+    return [*_server_problems(settings), *(_program_problems(spec) if spec is not None else [])]
+
+
+def _server_problems(settings: Settings) -> list[Problem]:
+    try:
+        with translated("ask for its version"):
+            connected(settings).ask(Request(path="/version"), patience_s=0.0)
+    except ConfigurationError as error:
+        return list(error.problems)
+    except EbbError as error:
+        return [Problem(Reason.PLATFORM_UNUSABLE, f"{error.summary}: {error.detail}", error.hint)]
+    return []
+
+
+def _program_problems(spec: RunSpec) -> list[Problem]:
+    problems = []
+    if not spec.cluster.pool.image(spec.cluster.framework):
+        summary = f"pool {spec.cluster.pool.name} has no image for {spec.cluster.framework}"
+        hint = "name one in the catalog: pools: {NAME: {images: {dask: registry/image:tag}}}"
+        problems.append(Problem(Reason.CATALOG_INVALID, summary, hint))
+    if spec.job is None:
+        summary = "a Python session drives no cluster on Kubernetes yet"
+        problems.append(Problem(Reason.OPTION_INVALID, summary, "run a program: ebb run train.py"))
+    elif not is_in_image(spec.job):
+        problems += translate(spec.job, Path(spec.job.workdir)).problems
+    return problems

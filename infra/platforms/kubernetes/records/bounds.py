@@ -1,0 +1,162 @@
+"""How large a run's records may become: a ConfigMap takes 1 MiB, and whoever asks reads it all.
+
+What is left out is told by an event. Pure. Does not belong here: how records are written.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from itertools import groupby
+from typing import Any
+
+from ebbtide.infra.models.codec import to_data
+from ebbtide.infra.models.ids import ClusterId
+from ebbtide.infra.models.records import Cluster, Event, EventKind
+from ebbtide.infra.models.usage import Sample, Span
+from ebbtide.infra.platforms.kubernetes.records.encoding import Record, Story
+
+EVENT_BYTES, SPAN_BYTES, SAMPLE_BYTES = 350 * 2**10, 200 * 2**10, 300 * 2**10
+"""Of one story, 850 KiB together."""
+RECORD_BYTES = 850 * 2**10
+MESSAGE_CHARS, EVENT_DATA_BYTES = 8_000, 32 * 2**10
+"""Of one event."""
+_FIRST_EVENTS = 100
+"""They tell how the run began, and stay."""
+_SPARE = 0.8
+"""What is cut is cut to this part of its bound, so that not every write cuts."""
+_SAMPLE_BYTES = 100
+_GAP = "left_out"
+MERGED = "earlier workers"
+"""The owner of the spans of many workers of one tier that have ended."""
+
+
+def short_event(event: Event) -> Event:
+    """An event without what is too much for one."""
+    if len(event.message) > MESSAGE_CHARS:
+        event = replace(event, message=event.message[:MESSAGE_CHARS] + " …")
+    size = _bytes(event.data)
+    return event if size <= EVENT_DATA_BYTES else replace(event, data={_GAP: f"{size} bytes"})
+
+
+def bounded_story(story: Story, at: float) -> Story:
+    """The same story, with something left out where it is too much.
+
+    Args:
+        story: with what is new in it.
+        at: now; Unix time in seconds.
+
+    Returns:
+        A story that fits, with an event that says what is missing.
+    """
+    notes = []
+    spans = story.spans
+    if _bytes(to_data(spans)) > SPAN_BYTES:
+        spans = merged_spans(spans)
+        notes.append("the record of this run is full: spans of ended workers were added up")
+    samples = dict(story.samples)
+    if _sample_bytes(samples.values()) > SAMPLE_BYTES:
+        while _sample_bytes(samples.values()) > SAMPLE_BYTES * _SPARE:
+            samples = _halved(samples)
+        notes.append("the record of this run is full: half of its samples were left out")
+    events, last_id, told = list(story.events), story.last_id, {one.message for one in story.events}
+    for note in notes:
+        if note not in told and events:
+            last_id += 1
+            run = events[-1].run
+            events.append(Event(id=last_id, run=run, at=at, kind=EventKind.NOTE, message=note))
+    return Story(bounded_events(events), last_id, spans, samples)
+
+
+def bounded_events(events: Sequence[Event]) -> list[Event]:
+    """The first events and the latest; between them one that says how many are missing."""
+    sizes = [_bytes(to_data(event)) for event in events]
+    if sum(sizes) <= EVENT_BYTES:
+        return list(events)
+    first = list(events[:_FIRST_EVENTS])
+    while first and sum(sizes[: len(first)]) > EVENT_BYTES / 4:
+        first.pop()
+    room = EVENT_BYTES * _SPARE - sum(sizes[: len(first)])
+    start = len(events)
+    while start > len(first) + 1 and room - sizes[start - 1] > 0:
+        start -= 1
+        room -= sizes[start]
+    left = events[len(first) : start]
+    gap = left[-1]
+    count = sum(int(event.data.get(_GAP, 1)) if _is_gap(event) else 1 for event in left)
+    note = Event(
+        id=gap.id,
+        run=gap.run,
+        at=gap.at,
+        kind=EventKind.NOTE,
+        message=f"{count} events were left out here: the record of a run is bounded",
+        data={_GAP: count},
+    )
+    return [*first, note, *events[start:]]
+
+
+def bounded_record(record: Record) -> Record:
+    """The same record, without the views of its oldest clusters where it is too much."""
+    clusters = list(record.clusters)
+    size = len(record.run.spec_json) + sum(map(_cluster_bytes, clusters))
+    for place, cluster in enumerate(clusters[:-1]):
+        if size <= RECORD_BYTES:
+            break
+        if cluster.released:
+            size -= _cluster_bytes(cluster)
+            clusters[place] = replace(cluster, view_json="{}", orders_json="{}")
+            size += _cluster_bytes(clusters[place])
+    return Record(record.run, clusters)
+
+
+def merged_spans(spans: Iterable[Span]) -> list[Span]:
+    """Spans that have ended and cost the same as one each, with the same sums.
+
+    A head's stays, and what has not ended.
+    """
+
+    def alike(span: Span) -> tuple[Any, ...]:
+        place = (span.cluster, span.tier, span.cpu_millis, span.memory_bytes)
+        return (*place, span.price_per_hour)
+
+    stays = [span for span in spans if span.ended is None or not span.is_worker]
+    goes = sorted((span for span in spans if span not in stays), key=alike)
+    merged = []
+    for number, (_, group) in enumerate(groupby(goes, key=alike), start=1):
+        some = list(group)
+        began = min(span.began for span in some)
+        held_s = sum((span.ended or span.began) - span.began for span in some)
+        merged.append(
+            replace(
+                some[0],
+                owner=f"{MERGED} {number}",
+                began=began,
+                ended=began + held_s,
+                cpu_s=sum(span.cpu_s for span in some),
+                peak_memory_bytes=max(span.peak_memory_bytes for span in some),
+            )
+        )
+    return merged + stays
+
+
+def _halved(samples: dict[ClusterId, list[Sample]]) -> dict[ClusterId, list[Sample]]:
+    """Every second of each cluster's."""
+    return {cluster: some[::2] for cluster, some in samples.items()}
+
+
+def _sample_bytes(samples: Iterable[Sequence[Sample]]) -> int:
+    return sum(len(some) for some in samples) * _SAMPLE_BYTES
+
+
+def _is_gap(event: Event) -> bool:
+    return event.kind is EventKind.NOTE and isinstance(event.data.get(_GAP), int)
+
+
+def _cluster_bytes(cluster: Cluster) -> int:
+    """With quotes and backslashes, which JSON in JSON doubles."""
+    return _bytes(to_data(cluster))
+
+
+def _bytes(value: Any) -> int:
+    return len(json.dumps(value, separators=(",", ":")))

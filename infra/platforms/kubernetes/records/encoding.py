@@ -1,0 +1,252 @@
+"""What is in the ConfigMaps of a run, and how it is found by labels."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from ebbtide.infra.models.codec import from_data, to_data
+from ebbtide.infra.models.ids import ClusterId, RunName
+from ebbtide.infra.models.phases import Reason, Step
+from ebbtide.infra.models.records import Cluster, Event, EventKind, ProcessRef, Run
+from ebbtide.infra.models.usage import Sample, Span
+from ebbtide.infra.platforms.kubernetes.kinds import CONFIG_MAP, Object
+from ebbtide.infra.platforms.kubernetes.naming import DOMAIN, OWNER, RUN, label_value
+from ebbtide.infra.processes.identity import this_machine
+
+FORMAT = 1
+"""Of what is written here. An object with a higher one is refused, never guessed at."""
+
+KEPT = f"{DOMAIN}/record"
+"""A label: what an object records, ``run`` or ``story``."""
+OPEN, KEY, KEY_FLOW, FLOW = (f"{DOMAIN}/{name}" for name in ("open", "key", "key-flow", "flow"))
+"""Labels: whether a run goes on or holds anything, digests of its key and of the flow runs."""
+CREATED = f"{DOMAIN}/created"
+"""An annotation: when the run was asked for; Unix time, seconds."""
+_DIGEST_LENGTH = 40
+_EVENT_KINDS = {kind.value for kind in EventKind}
+_SAMPLE = ("number", "at", "wanted", "joined", "cpu_percent", "memory_percent", "worker_cpu_s")
+
+
+class NewerFormatError(ValueError):
+    """A newer version has written the object."""
+
+
+@dataclass(slots=True)
+class Record:
+    """What a run is: what was asked for, and its clusters, oldest first."""
+
+    run: Run
+    clusters: list[Cluster] = field(default_factory=list)
+
+    @property
+    def living(self) -> list[Cluster]:
+        """The clusters that are not released."""
+        return [cluster for cluster in self.clusters if not cluster.released]
+
+    @property
+    def open(self) -> bool:
+        """Whether the run goes on, or holds anything."""
+        return not self.run.over or bool(self.living)
+
+    def place_of(self, cluster: ClusterId) -> int | None:
+        """Return the place of a cluster in the list; None when the run has no such cluster."""
+        return next((i for i, one in enumerate(self.clusters) if one.id == cluster), None)
+
+
+@dataclass(slots=True)
+class Story:
+    """What happened to a run, and what its clusters held and used."""
+
+    events: list[Event] = field(default_factory=list)
+    last_id: int = 0
+    """Of the latest event, also of one that was left out."""
+    spans: list[Span] = field(default_factory=list)
+    samples: dict[ClusterId, list[Sample]] = field(default_factory=dict)
+
+
+def record_name(run: RunName) -> str:
+    """Of the ConfigMap with what a run is."""
+    return f"ebb-run-{run}"
+
+
+def story_name(run: RunName) -> str:
+    """Of the ConfigMap with its story; no run's name has a dot."""
+    return f"ebb-run-{run}.story"
+
+
+def digest(text: str) -> str:
+    """A valid value of a label for any text."""
+    return hashlib.sha256(text.encode()).hexdigest()[:_DIGEST_LENGTH]
+
+
+def run_named_in(thing: Mapping[str, Any]) -> RunName:
+    """The name of the run that an object, or its metadata alone, belongs to."""
+    return RunName(thing["metadata"]["labels"][RUN])
+
+
+def created_in(thing: Mapping[str, Any]) -> float:
+    """When the run of a record, or of its metadata alone, was asked for."""
+    return float(thing["metadata"].get("annotations", {}).get(CREATED, 0))
+
+
+def encode_record(record: Record, old: Object | None = None) -> Object:
+    """Write a record as an object.
+
+    Args:
+        record: the run and its clusters.
+        old: the object that it takes the place of; None: it is new.
+
+    Returns:
+        A new object, with the version of ``old``.
+    """
+    run = record.run
+    labels = {OPEN: "yes" if record.open else "no", OWNER: label_value(run.owner)}
+    if run.key is not None:
+        labels[KEY] = digest(run.key)
+        if "/" in run.key:
+            labels[KEY_FLOW] = digest(run.key.partition("/")[0])
+    if run.flow_run_id is not None:
+        labels[FLOW] = digest(run.flow_run_id)
+    known = to_data(replace(run, flow_process=_for_others(run.flow_process)))
+    spec = known.pop("spec_json")
+    data = {"run": _text(known), "spec": spec, "clusters": _text(to_data(record.clusters))}
+    thing = _object(record_name(run.name), run.name, "run", labels, data)
+    thing["metadata"]["annotations"] = {CREATED: repr(run.created)}
+    return _in_place_of(old, thing)
+
+
+def decode_record(thing: Object) -> Record:
+    """Read a record.
+
+    Raises:
+        ValueError: somebody else has written something else there, or a newer version has.
+    """
+    data = _data(thing)
+    try:
+        known = {**json.loads(data["run"]), "spec_json": data["spec"]}
+        run = from_data(Run, known)
+        clusters = [from_data(Cluster, each) for each in json.loads(data["clusters"])]
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"{error!r}") from error
+    return Record(replace(run, flow_process=_for_us(run)), clusters)
+
+
+def encode_story(story: Story, run: RunName, old: Object | None = None) -> Object:
+    """Write a story as an object.
+
+    Args:
+        story: what happened.
+        run: whose it is.
+        old: the object that it takes the place of; None: it is new.
+
+    Returns:
+        A new object, with the version of ``old``.
+    """
+    samples = {
+        cluster: [[getattr(sample, name) for name in _SAMPLE] for sample in some]
+        for cluster, some in story.samples.items()
+    }
+    data = {
+        "events": _lines(to_data(story.events)),
+        "last-event": str(story.last_id),
+        "spans": _lines(to_data(story.spans)),
+        "samples": _text(samples),
+    }
+    return _in_place_of(old, _object(story_name(run), run, "story", {}, data))
+
+
+def decode_story(thing: Object) -> Story:
+    """Read a story.
+
+    Raises:
+        ValueError: somebody else has written something else there, or a newer version has.
+    """
+    data = _data(thing)
+    try:
+        return Story(
+            events=[_event(json.loads(line)) for line in data["events"].splitlines()],
+            last_id=int(data["last-event"]),
+            spans=[from_data(Span, json.loads(line)) for line in data["spans"].splitlines()],
+            samples={
+                ClusterId(cluster): [
+                    Sample(**dict(zip(_SAMPLE, row, strict=True)))  # as it was written above
+                    for row in rows
+                ]
+                for cluster, rows in json.loads(data["samples"]).items()
+            },
+        )
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"{error!r}") from error
+
+
+def _event(known: dict[str, Any]) -> Event:
+    """An event; one of a kind that this version does not know is a note."""
+    if known["kind"] not in _EVENT_KINDS:
+        known["kind"] = EventKind.NOTE.value
+    reasons, steps = {each.value for each in Reason}, {each.value for each in Step}
+    if known["reason"] not in reasons:
+        known["reason"] = None
+    if known["step"] not in steps:
+        known["step"] = None
+    return from_data(Event, known)
+
+
+def _for_others(process: ProcessRef | None) -> ProcessRef | None:
+    """Our own process with the machine that it is on."""
+    if process is None or process.machine:
+        return process
+    return replace(process, machine=this_machine())
+
+
+def _for_us(run: Run) -> ProcessRef | None:
+    """Another machine's process stays one; of a run that is over it is of no use here."""
+    process = run.flow_process
+    if process is None:
+        return None
+    if process.machine == this_machine():
+        return replace(process, machine="")
+    return None if run.over else process
+
+
+def _object(
+    name: str, run: RunName, what: str, labels: Mapping[str, str], data: Mapping[str, str]
+) -> Object:
+    """An object that is no cluster's: what goes with the Lease is "managed by" ebb, this is not."""
+    known = {"app.kubernetes.io/part-of": "ebb", RUN: run, KEPT: what, **labels}
+    return {
+        "apiVersion": CONFIG_MAP.api,
+        "kind": CONFIG_MAP.name,
+        "metadata": {"name": name, "labels": known},
+        "data": {"format": str(FORMAT), **data},
+    }
+
+
+def _in_place_of(old: Object | None, thing: Object) -> Object:
+    if old is not None:
+        mine, there = thing["metadata"], old["metadata"]
+        for name in ("resourceVersion", "uid", "ownerReferences"):
+            if name in there:
+                mine[name] = there[name]
+    return thing
+
+
+def _data(thing: Object) -> dict[str, str]:
+    data: dict[str, str] = thing.get("data") or {}
+    if not data.get("format", "").isdigit():
+        raise ValueError("it has no format")
+    if int(data["format"]) > FORMAT:
+        raise NewerFormatError(f"format {data['format']}; this ebb reads {FORMAT}")
+    return data
+
+
+def _text(value: Any) -> str:
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+
+
+def _lines(values: Iterable[Any]) -> str:
+    """One line each, so that people can read it with kubectl."""
+    return "\n".join(json.dumps(value, separators=(",", ":")) for value in values)

@@ -1,0 +1,111 @@
+"""What Ebb does in a namespace, by verb and kind: ``ebb doctor`` asks for it, a Role grants it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from ebbtide.infra.platforms.kubernetes.kinds import (
+    AUTOSCALER,
+    BUDGET,
+    CONFIG_MAP,
+    DEPLOYMENT,
+    EVENT,
+    LEASE,
+    NETWORK_POLICY,
+    NODE,
+    NODE_CLAIM,
+    POD,
+    POD_METRICS,
+    REPLICA_SET,
+    RESOURCE_QUOTA,
+    SECRET,
+    SERVICE,
+    Kind,
+    Object,
+)
+
+_LOOK = ("get", "list", "watch")
+_APPLY = ("get", "create", "patch")
+"""Server-side apply makes what is not there: it needs both."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Right:
+    """Some verbs on one kind, or on a part of it."""
+
+    kind: Kind
+    verbs: tuple[str, ...]
+    part: str = ""
+    """Such as ``exec``; empty: the object itself."""
+    without: str = ""
+    """What is weaker without it; empty: nothing runs."""
+
+    @property
+    def resource(self) -> str:
+        """As a Role names it."""
+        return f"{self.kind.plural}/{self.part}" if self.part else self.kind.plural
+
+
+RIGHTS = (
+    Right(kind=LEASE, verbs=(*_LOOK, "create", "patch", "update", "delete")),
+    Right(kind=POD, verbs=(*_LOOK, "create", "patch", "delete", "deletecollection")),
+    Right(kind=POD, part="log", verbs=("get",)),
+    # Newer API servers ask for create where older ones ask for get.
+    Right(kind=POD, part="exec", verbs=("get", "create")),
+    Right(
+        kind=POD,
+        part="portforward",
+        verbs=("get", "create"),
+        without="ebb open shows no dashboard, and tasks that wait add no workers",
+    ),
+    Right(kind=SECRET, verbs=("get", "list", "create", "delete", "deletecollection")),
+    Right(
+        kind=CONFIG_MAP,
+        verbs=(*_LOOK, "create", "update", "patch", "delete", "deletecollection"),
+    ),
+    Right(kind=SERVICE, verbs=(*_APPLY, "list", "delete", "deletecollection")),
+    Right(kind=DEPLOYMENT, verbs=(*_LOOK, "create", "patch", "delete", "deletecollection")),
+    Right(kind=REPLICA_SET, verbs=(*_LOOK, "delete", "deletecollection")),
+    Right(kind=AUTOSCALER, verbs=(*_LOOK, "create", "patch", "delete", "deletecollection")),
+    Right(kind=BUDGET, verbs=(*_APPLY, "list", "delete", "deletecollection")),
+    Right(kind=NETWORK_POLICY, verbs=(*_APPLY, "list", "delete", "deletecollection")),
+    Right(kind=EVENT, verbs=_LOOK, without="ebb why cannot say why a pod waits"),
+    Right(kind=RESOURCE_QUOTA, verbs=("get", "list"), without="a quota is named without its limit"),
+    Right(
+        kind=POD_METRICS,
+        verbs=("get", "list"),
+        without="receipts have no use of CPU and memory",
+    ),
+    Right(
+        kind=NODE,
+        verbs=_LOOK,
+        without="ebb nodes shows no machines, and a node that is lost is known later",
+    ),
+    Right(
+        kind=NODE_CLAIM,
+        verbs=("get", "list"),
+        without="what Karpenter orders is known from events alone",
+    ),
+)
+"""Every verb that this package uses. Those on kinds without a namespace are for a ClusterRole."""
+
+
+def rules(*, namespaced: bool, rights: Iterable[Right] = RIGHTS) -> list[Object]:
+    """The rules of a Role, or of a ClusterRole for kinds that are in no namespace.
+
+    Args:
+        namespaced: which of the two.
+        rights: what to grant.
+
+    Returns:
+        One rule for each group, set of verbs and list of resources.
+    """
+    found: dict[tuple[str, tuple[str, ...]], list[str]] = {}
+    for right in rights:
+        if right.kind.namespaced is namespaced:
+            found.setdefault((right.kind.group, right.verbs), []).append(right.resource)
+    return [
+        {"apiGroups": [group], "resources": resources, "verbs": list(verbs)}
+        for (group, verbs), resources in found.items()
+    ]

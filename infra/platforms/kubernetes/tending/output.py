@@ -1,0 +1,113 @@
+"""Copies what a program prints into the run's folder, over connections that may break.
+
+What the pod's bounded copy has lost meanwhile is told as a cut, as it is of a local run.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from ebbtide.infra.files.cuts import Cut, cut_of, make_cut
+from ebbtide.infra.files.private import private_opener
+from ebbtide.infra.platforms.kubernetes import layout
+from ebbtide.infra.platforms.kubernetes.api import Api
+from ebbtide.infra.platforms.kubernetes.api_error import ApiError
+from ebbtide.infra.platforms.kubernetes.shipping.collecting import Followed, Piece, follow_to_end
+from ebbtide.infra.waiting import now_s
+
+STREAMS = ("stdout", "stderr")
+_STOP_S = 3.0
+_TELL_AFTER_S = 10.0
+"""An outage of so long is told; a shorter one concerns nobody."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a program prints."""
+
+    api: Api
+    pod: str
+    """The driver's."""
+
+
+class OutputCopy:
+    """One program's output, copied by a thread until its end has come."""
+
+    def __init__(self, source: Source, folder: Path, tell: Callable[[str], None]):
+        """Begin.
+
+        Args:
+            source: the pod whose output it is.
+            folder: of the run, or of a program on a held cluster.
+            tell: called with a sentence when the output has not been to be read for a while.
+        """
+        self._source, self._folder, self._tell = source, folder, tell
+        offsets = {name: _size(self._file(name)) for name in STREAMS}
+        self._seen = Followed(offsets=offsets)
+        self._stop = threading.Event()
+        self._ended = threading.Event()
+        self._broken_s: float | None = None
+        self._told = False
+        name = f"output of {source.pod}"
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread.start()
+
+    @property
+    def complete(self) -> bool:
+        """Whether all of the output is there."""
+        return self._seen.end is not None
+
+    def finish(self, timeout_s: float) -> bool:
+        """Wait for the end of the output, and stop.
+
+        Returns:
+            Whether all of it is there.
+        """
+        self._ended.wait(timeout_s)
+        self._stop.set()
+        self._thread.join(_STOP_S)
+        return self.complete
+
+    def _run(self) -> None:
+        run, pod = self._source.api.run, self._source.pod
+        with contextlib.suppress(OSError):  # the disk is full: told by whoever writes to it next
+            for piece in follow_to_end(run, pod, self._seen, self._gave_up):
+                if piece is not None:
+                    self._broken_s = None
+                    self._take(piece)
+        self._ended.set()
+
+    def _gave_up(self, error: ApiError | None) -> bool:
+        if error is None:
+            self._broken_s, self._told = None, False
+        elif self._broken_s is None:
+            self._broken_s = now_s()
+        elif not self._told and now_s() - self._broken_s > _TELL_AFTER_S:
+            self._told = True
+            self._tell(f"the program's output cannot be read for now: {error.message}")
+        return self._stop.is_set()
+
+    def _take(self, piece: Piece) -> None:
+        path = self._file(piece.stream)
+        have = _size(path)
+        with open(path, "ab", opener=private_opener) as file:
+            file.truncate(have + piece.gap)
+        if piece.gap:
+            before = cut_of(path)
+            start = before.start if before is not None else have
+            make_cut(path, Cut(start, have + piece.gap, layout.OUTPUT_BYTES))
+        with open(path, "ab", opener=private_opener) as file:
+            file.write(piece.data)
+
+    def _file(self, stream: str) -> Path:
+        return self._folder / f"{stream}.log"
+
+
+def _size(path: Path) -> int:
+    with contextlib.suppress(FileNotFoundError):
+        return path.stat().st_size
+    return 0

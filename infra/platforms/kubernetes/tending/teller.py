@@ -1,0 +1,67 @@
+"""Tells what has become of a cluster: views go in, events and the recorded view come out."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+
+from ebbtide.infra.models.cluster import ClusterView
+from ebbtide.infra.models.job import RunSpec
+from ebbtide.infra.models.phases import Step
+from ebbtide.infra.models.records import EventKind
+from ebbtide.infra.platforms.upkeep.status import StatusReporter
+from ebbtide.infra.policy.limits import awaited_step
+from ebbtide.infra.policy.scaling import targets_text
+
+
+class Teller:
+    """Compares each view with the one before; begins with what was recorded last."""
+
+    def __init__(self, spec: RunSpec, namespace: str, reporter: StatusReporter):
+        self._spec, self._namespace, self._reporter = spec, namespace, reporter
+
+    def tell(self, view: ClusterView) -> None:
+        """Record what is new in a view."""
+        before = self._reporter.view
+        self._reporter.update(**{each.name: getattr(view, each.name) for each in fields(view)})
+        self._tell_waiting(before, view)
+        self._tell_steps(before, view)
+        self._tell_job(before, view)
+        if view.failure is not None and view.failure != before.failure:
+            self._reporter.fail(view.failure)
+        self._reporter.flush()
+
+    def _tell_steps(self, before: ClusterView, view: ClusterView) -> None:
+        cluster, policy = self._spec.cluster, self._spec.cluster.policy
+        alone = not cluster.has_workers
+        if view.admitted_at is not None and before.admitted_at is None:
+            pods = 1 if alone else 1 + policy.min_workers
+            message = f"{pods} pod{'s' * (pods > 1)} on nodes of pool {cluster.pool.name}"
+            self._reporter.done(Step.WAIT_FOR_NODES, message)
+        if view.head_ready_at is not None and before.head_ready_at is None:
+            message = "none needed" if alone else f"answers in namespace {self._namespace}"
+            more = {} if alone else {"open": f"ebb open {self._spec.name}"}
+            self._reporter.done(Step.START_HEAD, message, **more)
+        if view.workers_ready_at is not None and before.workers_ready_at is None:
+            joined = f"{view.workers_joined} of {policy.min_workers} joined"
+            self._reporter.done(Step.START_WORKERS, "none needed" if alone else joined)
+        if view.autoscaler_at is not None and before.autoscaler_at is None:
+            bounds = f"{policy.min_workers}–{policy.max_workers} workers"
+            message = f"{targets_text(policy)} · {bounds}"
+            self._reporter.done(Step.ATTACH_AUTOSCALER, "none needed" if alone else message)
+
+    def _tell_job(self, before: ClusterView, view: ClusterView) -> None:
+        if view.job.started_at is not None and before.job.started_at is None:
+            self._reporter.event(EventKind.JOB_STARTED, "the program runs", step=Step.RUN_USER_JOB)
+        if view.job.ended_at is not None and before.job.ended_at is None:
+            self._reporter.job_ended(view.job)
+
+    def _tell_waiting(self, before: ClusterView, view: ClusterView) -> None:
+        waits, message = view.waiting, before.waiting.message if before.waiting else ""
+        if waits is not None and waits.message != message:
+            self._reporter.event(
+                EventKind.STEP_WAITING,
+                waits.message,
+                step=awaited_step(view),
+                reason=waits.reason,
+                hint=waits.hint,
+            )

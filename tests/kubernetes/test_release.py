@@ -1,0 +1,90 @@
+"""A cluster is given back in seconds, also with workers that do not listen, and nothing is left."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ebbtide.infra.models.ids import ClusterId
+from ebbtide.infra.platforms.kubernetes.api import SIZES, Api
+from ebbtide.infra.platforms.kubernetes.clusters.declaring import declare
+from ebbtide.infra.platforms.kubernetes.clusters.holdings import held
+from ebbtide.infra.platforms.kubernetes.clusters.releasing import release
+from ebbtide.infra.platforms.kubernetes.kinds import DEPLOYMENT, LEASE, POD, SECRET, Object
+from ebbtide.infra.platforms.kubernetes.naming import selector
+from ebbtide.infra.waiting import now_s, wall_s
+from tests.helpers import wait_until
+from tests.kubernetes import workloads
+
+CLUSTER = ClusterId("release-1")
+DEAF = "trap '' TERM; while :; do sleep 1; done"
+LABELS = selector(CLUSTER, "worker")
+
+
+def thing(api: str, kind: str, name: str, **body: Any) -> Object:
+    metadata = {"name": name, "labels": LABELS}
+    return {"apiVersion": api, "kind": kind, "metadata": metadata, **body}
+
+
+def lease() -> Object:
+    return thing("coordination.k8s.io/v1", "Lease", CLUSTER, spec={"leaseDurationSeconds": 30})
+
+
+def workers(replicas: int) -> Object:
+    container = {
+        "name": "worker",
+        "image": workloads.image(),
+        "imagePullPolicy": "IfNotPresent",
+        "command": ["/bin/sh", "-c", DEAF],
+    }
+    template = {
+        "metadata": {"labels": LABELS},
+        "spec": {"containers": [container], "terminationGracePeriodSeconds": 600},
+    }
+    spec = {"replicas": replicas, "selector": {"matchLabels": LABELS}, "template": template}
+    return thing("apps/v1", "Deployment", "release-1-worker", spec=spec)
+
+
+def secret(value: str) -> Object:
+    return thing("v1", "Secret", CLUSTER, stringData={"key": value})
+
+
+def running(api: Api) -> int:
+    return sum(p["status"]["phase"] == "Running" for p in api.list(POD, LABELS).items)
+
+
+def test_workers_that_do_not_listen_are_gone_within_seconds_and_nothing_is_left(here: Api) -> None:
+    assert declare(here, [lease(), secret("a"), workers(2)])
+    wait_until(lambda: running(here) == 2, 60, "both workers run")
+    began_s = now_s()
+    assert release(here, CLUSTER)
+    assert held(here, CLUSTER, wall_s()) == []
+    assert now_s() - began_s < 60, "their own grace is ten minutes"
+
+
+def test_declared_again_it_is_adopted_with_its_size_and_its_keys(here: Api) -> None:
+    assert declare(here, [lease(), secret("a"), workers(2)])
+    here.merge(DEPLOYMENT, "release-1-worker", {"spec": {"replicas": 3}}, manager=SIZES)
+    before = here.get(SECRET, CLUSTER)
+    assert not declare(here, [lease(), secret("b"), workers(2)])
+    found = here.get(DEPLOYMENT, "release-1-worker")
+    assert found is not None
+    assert found["spec"]["replicas"] == 3
+    assert before is not None
+    assert here.get(SECRET, CLUSTER) == before
+    assert release(here, CLUSTER)
+
+
+def test_what_is_left_of_a_lost_lease_is_given_back_too(here: Api) -> None:
+    declare(here, [lease()])
+    orphan = secret("a")
+    here.create(orphan)
+    here.delete(LEASE, CLUSTER)
+    assert release(here, CLUSTER)
+    assert held(here, CLUSTER, wall_s()) == []
+
+
+@pytest.mark.parametrize("cluster", ["nobody-1"])
+def test_releasing_what_is_not_there_is_no_error(here: Api, cluster: str) -> None:
+    assert release(here, ClusterId(cluster))

@@ -1,0 +1,75 @@
+"""Which Kubernetes a command means."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ebbtide.flows.cli.arguments import parse_run, usage, use_place
+from ebbtide.infra.files.place import KubernetesPlace, remember_place
+from ebbtide.infra.settings import Settings
+
+FILE = "kubernetes: {context: filed, namespace: team}"
+
+
+def used(folder: Path, *args: str, remembered: bool = False, **environ: str) -> list[str | None]:
+    found = {"EBB_HOME": str(folder), "HOME": str(folder), **environ}
+    use_place(args, found, folder, remembered=remembered)
+    return [found.get("EBB_CONTEXT"), found.get("EBB_NAMESPACE")]
+
+
+def test_nothing_is_set_where_nobody_says_anything(tmp_path: Path) -> None:
+    assert used(tmp_path) == [None, None]
+
+
+@pytest.mark.parametrize("args", [["--context", "a", "--namespace=b"], ["x", "--context=a"]])
+def test_flags_win_over_the_environment(tmp_path: Path, args: list[str]) -> None:
+    assert used(tmp_path, *args, EBB_CONTEXT="c", EBB_NAMESPACE="b") == ["a", "b"]
+
+
+def test_the_programs_own_arguments_are_not_ours(tmp_path: Path) -> None:
+    assert used(tmp_path, "train.py", "--", "--context", "a") == [None, None]
+
+
+def test_a_flag_without_a_value_is_somebody_elses_to_report(tmp_path: Path) -> None:
+    assert used(tmp_path, "--context") == [None, None]
+
+
+def test_the_file_says_it_where_nobody_else_does(tmp_path: Path) -> None:
+    (tmp_path / "ebb.yaml").write_text(FILE)
+    assert used(tmp_path) == ["filed", "team"]
+
+
+def test_the_files_namespace_is_of_its_own_context(tmp_path: Path) -> None:
+    (tmp_path / "ebb.yaml").write_text(FILE)
+    assert used(tmp_path, "--context", "other") == ["other", None]
+
+
+def test_a_namespace_of_ones_own_leaves_the_files_context(tmp_path: Path) -> None:
+    (tmp_path / "ebb.yaml").write_text(FILE)
+    assert used(tmp_path, "--namespace", "mine") == ["filed", "mine"]
+
+
+@pytest.mark.parametrize(("remembered", "found"), [(True, ["last", "ns"]), (False, [None, None])])
+def test_what_was_used_last_counts_for_those_who_look(
+    tmp_path: Path, remembered: bool, found: list[str | None]
+) -> None:
+    place = KubernetesPlace(context="last", namespace="ns")
+    remember_place(Settings(home=tmp_path), place)
+    assert used(tmp_path, remembered=remembered) == found
+
+
+def test_a_run_takes_both_flags() -> None:
+    found = parse_run(["--context", "a", "--namespace=b", "train.py"])
+    assert (found.argv, found.options, found.problems) == (("train.py",), {}, [])
+
+
+def test_a_run_says_that_a_flag_needs_its_value() -> None:
+    (problem,) = parse_run(["train.py", "--context"]).problems
+    assert problem.summary == "--context needs a value"
+
+
+def test_the_help_lists_them_with_their_variables() -> None:
+    assert "(EBB_CONTEXT)" in usage()
+    assert "(EBB_NAMESPACE)" in usage()

@@ -1,0 +1,115 @@
+"""How a program in a pod is ended for a reason of ours."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import cast
+
+import pytest
+
+from ebbtide.infra.frameworks.base import FrameworkStatus
+from ebbtide.infra.models.cluster import ClusterView, JobView
+from ebbtide.infra.models.job import Limits as Allowed
+from ebbtide.infra.models.phases import Reason
+from ebbtide.infra.platforms.kubernetes.api import Api
+from ebbtide.infra.platforms.kubernetes.naming import ENDED_BECAUSE
+from ebbtide.infra.platforms.kubernetes.reading.job import ended_because
+from ebbtide.infra.platforms.kubernetes.tending import limits as module
+from ebbtide.infra.platforms.kubernetes.tending.figures import Figures
+from ebbtide.infra.platforms.kubernetes.tending.limits import Limits
+from ebbtide.infra.platforms.upkeep import work
+from ebbtide.infra.platforms.upkeep.status import StatusReporter
+from tests.clusters import cluster_spec, run_spec
+from tests.unit.platforms.tending.fakes import CLUSTER, Clock, FakeApi, Told
+
+DRIVER = f"{CLUSTER}-driver"
+IDLE = FrameworkStatus(workers={}, finished=0)
+
+
+class Used:
+    """Stands for the figures."""
+
+    workers = ()
+    cores = 0.0
+
+    def __init__(self) -> None:
+        self.program_cores: float | None = None
+
+
+class Stage:
+    """A program that began at 0 on the server's clock."""
+
+    def __init__(self, clock: Clock, **allowed: float | None):
+        self.api, self.told, self.used, self.clock = FakeApi(), Told(), Used(), clock
+        limits = Allowed(**allowed)  # type: ignore[arg-type]
+        spec = run_spec("heron", cluster_spec(), limits=limits)
+        reporter = cast(StatusReporter, self.told)
+        self.limits = Limits(cast(Api, self.api), spec, reporter)
+        self.view = ClusterView(cluster=CLUSTER, job=JobView(started_at=5.0))
+
+    def look(self, runs_s: float) -> None:
+        self.clock.now_s = 1000.0 + runs_s
+        figures = cast(Figures, self.used)
+        self.limits.tick(self.view, 5.0 + runs_s, IDLE, figures)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    made = Clock()
+    monkeypatch.setattr(module, "now_s", made)
+    monkeypatch.setattr(work, "now_s", made)
+    return made
+
+
+def test_program_is_told_in_its_pod_once_and_the_reason_is_left_there(clock: Clock) -> None:
+    stage = Stage(clock, time_limit_s=60.0)
+    for second in (59, 60, 61, 62):
+        stage.look(second)
+    assert [pod for pod, _ in stage.api.ran] == [DRIVER]
+    ((_, name, change),) = stage.api.merged
+    why = (Reason.TIME_LIMIT, "1m allowed; raise it with --time-limit")
+    assert (name, ended_because(change["metadata"]["annotations"])) == (DRIVER, why)
+    assert stage.api.deleted == []
+
+
+def test_its_end_has_our_reason(clock: Clock) -> None:
+    stage = Stage(clock, time_limit_s=60.0)
+    stage.look(60)
+    ended = JobView(started_at=5.0, ended_at=66.0, exit_code=-15, reason=Reason.EXIT_CODE)
+    assert stage.limits.told(ended).reason is Reason.TIME_LIMIT
+    assert stage.limits.told(replace(ended, exit_code=0, reason=None)).reason is None
+
+
+def test_end_of_its_own_keeps_its_reason(clock: Clock) -> None:
+    ended = JobView(started_at=5.0, ended_at=66.0, exit_code=3, reason=Reason.EXIT_CODE)
+    assert Stage(clock).limits.told(ended) == ended
+
+
+def test_pod_that_cannot_be_told_is_deleted(clock: Clock) -> None:
+    stage = Stage(clock, time_limit_s=60.0)
+    stage.look(60)
+    stage.look(75)
+    assert stage.api.deleted == []
+    stage.look(81)
+    assert stage.api.deleted == [DRIVER]
+
+
+def test_program_without_figures_is_never_idle(clock: Clock) -> None:
+    stage = Stage(clock, idle_release_s=10.0)
+    for second in range(60):
+        stage.look(second)
+    assert stage.api.ran == []
+
+
+def test_program_that_does_nothing_is_ended(clock: Clock) -> None:
+    stage = Stage(clock, idle_release_s=10.0)
+    stage.used.program_cores = 0.001
+    for second in range(12):
+        stage.look(second)
+    assert len(stage.api.ran) == 1
+    assert stage.told.messages == ["no work for 5.0s; idle limit is 10s"]
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"reason": "JOB:NONE", "detail": ""}'])
+def test_annotation_that_is_none_of_ours_is_no_reason(text: str) -> None:
+    assert ended_because({ENDED_BECAUSE: text}) is None
