@@ -38,6 +38,9 @@ _VERSION_DIGITS = 15
 class StoryRecords(Records):
     """See ``infra.records.store.Events``. See ``infra.records.store.Usage``."""
 
+    _decoded: tuple[Object, Story] | None = None
+    """The story that was read last: it is read many times a second."""
+
     def append(self, event: Event) -> None:
         """Record that something happened, if the run is known. Its id is given here."""
         new = short_event(replace(event, at=event.at or wall_s()))
@@ -118,8 +121,12 @@ class StoryRecords(Records):
         thing = self.objects.get(story_name(run))
         if thing is None:
             return Story()
+        if self._decoded is not None and self._decoded[0] is thing:
+            return self._decoded[1]
         with readable(thing):
-            return decode_story(thing)
+            story = decode_story(thing)
+        self._decoded = thing, story
+        return story
 
     def _change_story(self, run: RunName, edit: Callable[[Story], Story]) -> None:
         def edited(thing: Object) -> Object | None:
