@@ -6,10 +6,17 @@ import contextlib
 import json
 from collections.abc import Iterator, Mapping
 
-from ebbtide.infra.errors import ConfigurationError, EbbError, Problem, ProvisioningError
+from ebbtide.infra.errors import (
+    ConfigurationError,
+    EbbError,
+    Problem,
+    ProvisioningError,
+    error_for,
+)
 from ebbtide.infra.models.phases import Reason
+from ebbtide.infra.platforms.kubernetes.reading.refusals import refusal
 
-NOT_FOUND, CONFLICT, GONE, UNPROCESSABLE = 404, 409, 410, 422
+FORBIDDEN, NOT_FOUND, CONFLICT, GONE, UNPROCESSABLE = 403, 404, 409, 410, 422
 _REFUSED = (401, 403)
 _BUSY = (429, 500, 502, 503, 504)
 
@@ -118,6 +125,12 @@ def as_ebb_error(error: ApiError, *, doing: str = "") -> EbbError:
             detail=f"{wanted}{error.message}",
             hint="kubectl get --raw /readyz asks the same server; --context names another",
         )
+    kept_away = refusal(error.message) if error.status == FORBIDDEN else None
+    if kept_away is not None:
+        detail = f"{wanted}{kept_away.sentence}"
+        refused = error_for(kept_away.reason, detail=detail, hint=kept_away.hint)
+        refused.in_vain = kept_away.never
+        return refused
     if error.status in _REFUSED:
         summary = f"the API server refuses {wanted}{error.message}"
         hint = "ebb doctor --platform kubernetes lists the rights that are missing"

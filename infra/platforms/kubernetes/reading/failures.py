@@ -180,7 +180,8 @@ def _ends_of(pod: Object, names: Mapping[str, str]) -> Iterator[WorkerEnd]:
         end = ending(pod, terminated)
         expected = taken is not None and count == restarts and not end.out_of_memory
         sentence = end.sentence
-        if taken is not None and count == restarts:
+        deleted = taken is not None and taken.reason is Reason.POD_LOST  # as scaling in does
+        if taken is not None and count == restarts and not deleted:
             sentence += f"; {taken.sentence}"
         yield WorkerEnd(
             key=f"{meta.get('uid', meta['name'])}/{count}",

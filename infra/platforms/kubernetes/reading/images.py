@@ -38,6 +38,8 @@ _WRAPPING = re.compile(
     r"|(?:rpc error: )?code = \w+ desc =|failed to pull and unpack image \"[^\"]*\":"
     r'|failed to resolve (?:reference|image) "[^"]*":|Error response from daemon:)\s*'
 )
+_SOCKETS = re.compile(r"(?:read|write|dial) (?:tcp|udp) \S+->\S+: ")
+"""With a port that is another one each time."""
 _SANDBOX = ("FailedMount", "FailedCreatePodSandBox", "FailedAttachVolume")
 _LONGEST = 300
 _HINT = "see the pool's image in ebb.yaml, whether it exists, and the namespace's imagePullSecrets"
@@ -68,7 +70,7 @@ def pull_error(message: str) -> str:
     text, before = message.strip(), ""
     while text != before:
         before, text = text, _WRAPPING.sub("", text)
-    return text[:_LONGEST]
+    return _SOCKETS.sub("", text)[:_LONGEST]
 
 
 def _obstacle(snapshot: Snapshot, pod: Object, status: Object, found: Object) -> Wait | None:

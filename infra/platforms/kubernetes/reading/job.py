@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ebbtide.infra.models.cluster import JobView
-from ebbtide.infra.models.phases import Reason
+from ebbtide.infra.models.phases import ExitCode, Reason
 from ebbtide.infra.platforms.kubernetes.kinds import Object
 from ebbtide.infra.platforms.kubernetes.naming import ENDED_BECAUSE
 from ebbtide.infra.platforms.kubernetes.reading.failures import (
@@ -33,6 +33,8 @@ from ebbtide.infra.platforms.kubernetes.reading.snapshot import (
 )
 from ebbtide.infra.policy.explain.diagnosis import fix_for
 
+LATER = ExitCode.TEMPORARY
+"""The wrapper's own exit code when what it had to wait for did not come."""
 _REASONS = {reason.value: reason for reason in Reason}
 
 
@@ -102,23 +104,26 @@ def _ended(pod: Object, terminated: Object, last: JobView, around: Around) -> Jo
         detail=str(said.get("telling") or ""),
         hint=str(said.get("hint") or ""),
     )
-    if code == 0 and not end.never_ran:
+    if end.never_ran:
+        detail = f"the program's container {end.sentence}"
+        return replace(view, exit_code=None, reason=Reason.IMAGE_UNUSABLE, detail=detail)
+    if code == 0:
         return view
     reason, detail = _why(pod, said, replace(end, exit_code=code), around)
     hint = view.hint or (fix_for(reason) if reason is Reason.OUT_OF_MEMORY else "")
-    return replace(view, reason=reason, detail=detail or view.detail, hint=hint)
+    started = not said or started_at is not None or code < 0
+    shown = code if started else None
+    return replace(view, exit_code=shown, reason=reason, detail=detail or view.detail, hint=hint)
 
 
 def _why(pod: Object, said: Mapping[str, Any], end: Ending, around: Around) -> tuple[Reason, str]:
     """Why it failed: what was done to it first, then what it did itself."""
-    if end.never_ran:
-        return Reason.IMAGE_UNUSABLE, f"the program's container {end.sentence}"
     ours = ended_because(pod["metadata"].get("annotations") or {})
     if ours is not None:
         return ours
     taken = _taken(pod, end, around)
     if taken is not None:
-        return taken.reason, f"the program's pod: {taken.sentence}"
+        return taken.reason, f"the program: {taken.sentence}"
     if around.head_lost is not None:
         return around.head_lost
     own = _REASONS.get(str(said.get("reason") or ""))
@@ -128,7 +133,9 @@ def _why(pod: Object, said: Mapping[str, Any], end: Ending, around: Around) -> t
     if memory:
         return Reason.OUT_OF_MEMORY, memory
     if said and not said.get("started_at"):
-        return Reason.NOT_STARTED, str(said.get("telling") or "")
+        later = end.exit_code in (-signal.SIGTERM, LATER)
+        why = str(said.get("not_started") or said.get("telling") or "")
+        return Reason.LAUNCH_FAILED if later else Reason.NOT_STARTED, why
     return Reason.EXIT_CODE, ""
 
 

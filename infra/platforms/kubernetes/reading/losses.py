@@ -114,7 +114,7 @@ def _driver(snapshot: Snapshot, view: ClusterView) -> Failure | None:
         return None  # it is ending, and will say how
     if taken.reason is Reason.EVICTED and target is not None and state(pod, "running"):
         return None
-    return Failure(step=step, reason=taken.reason, detail=f"the program's pod: {taken.sentence}")
+    return Failure(step=step, reason=taken.reason, detail=f"the program: {taken.sentence}")
 
 
 def worker_trouble(snapshot: Snapshot, view: ClusterView) -> tuple[str, ...]:

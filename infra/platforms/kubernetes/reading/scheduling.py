@@ -41,6 +41,7 @@ _TOO_SMALL = re.compile(r"no instance type (?:which )?(?:has|had|satisfied)(?: e
 _AT_MAX = re.compile(r"max node group size reached|exceed limits for nodepool|max limit reached")
 _BACK_OFF = re.compile(r"in backoff after failed scale-up|insufficient capacity", re.IGNORECASE)
 _ELSEWHERE = re.compile(r"node affinity|node selector|incompatible requirements|taint")
+_ASIDE = re.compile(r"(?: no new claims to deallocate,?)?(?: preemption: .*)?$")
 _CLAIM = re.compile(r"node(?:claim)?/(\S+?)(?:[,\s]|$)")
 _LONGEST = 200
 _LIKE_IT = "wait, or take a --tier of another pool (ebb tiers)"
@@ -212,7 +213,7 @@ def _never(reason: Reason, message: str, hint: str) -> Wait:
 
 def _plain(text: str) -> str:
     """The scheduler's words without the count of all nodes and what it thought of preemption."""
-    text = text.partition(" preemption: ")[0].removeprefix("pod didn't trigger scale-up: ")
+    text = _ASIDE.sub("", text).removeprefix("pod didn't trigger scale-up: ")
     text = re.sub(r"^0/\d+ nodes are available: ", "", text)
     return text.strip(" .")[:_LONGEST]
 

@@ -25,7 +25,8 @@ class Wait:
     since: float | None = None
     """Unix seconds of the server; None: not told, so since it was seen first."""
     allowed_s: float | None = None
-    """It has failed after so long, 0: at once; None: as long as the run may take to start."""
+    """It has failed after so long; 0: at once, and would again; None: the run's own time to start
+    is all that counts."""
     grows: bool = False
     """Whether a node is on its way."""
     who: tuple[str, ...] = ()
@@ -55,7 +56,13 @@ class Wait:
         if reason is None or now - since < self.allowed_s:
             return None
         who = f"{_enumerated(self.who)}: " if self.who else ""
-        return Failure(step=self.step, reason=reason, detail=f"{who}{self.message}", hint=self.hint)
+        return Failure(
+            step=self.step,
+            reason=reason,
+            detail=f"{who}{self.message}",
+            hint=self.hint,
+            in_vain=self.allowed_s == 0,
+        )
 
 
 def merged(waits: Sequence[Wait]) -> list[Wait]:

@@ -1,0 +1,100 @@
+"""Why no container of a pod runs: its image, its volumes, its command."""
+
+from __future__ import annotations
+
+import pytest
+
+from ebbtide.infra.models.cluster import ClusterView, Failure
+from ebbtide.infra.models.phases import Reason, Step
+from ebbtide.infra.platforms.kubernetes.reading.images import pull_error
+from ebbtide.infra.platforms.kubernetes.reading.snapshot import Snapshot
+from ebbtide.infra.platforms.kubernetes.reading.views import view_of
+from tests.unit.platforms.reading import objects
+from tests.unit.platforms.reading.objects import event, ready, snapshot, waiting
+
+SPEC = objects.spec()
+
+
+def view(seen: Snapshot, last: ClusterView | None = None) -> ClusterView:
+    return view_of(seen, SPEC, last)
+
+
+def fails(seen: Snapshot, last: ClusterView | None = None) -> Failure:
+    found = view(seen, last).failure
+    assert found is not None
+    return found
+
+
+PULL = (
+    'failed to pull and unpack image "reg/x:1": failed to resolve reference "reg/x:1": failed to do'
+    ' request: Head "https://reg/v2/x/manifests/1": dial tcp: lookup reg on 10.0.0.53:53: read udp'
+    " 10.2.0.2:{port}->10.0.0.53:53: i/o timeout"
+)
+
+
+@pytest.mark.parametrize(
+    ("why", "message", "told"),
+    [
+        (
+            "ErrImagePull",
+            'rpc error: code = NotFound desc = failed to pull and unpack image "reg/x:1": failed to'
+            ' resolve reference "reg/x:1": reg/x:1: not found',
+            "reg/x:1: not found",
+        ),
+        (
+            "ImagePullBackOff",
+            'Back-off pulling image "reg/x:1": ErrImagePull: pull access denied, repository does'
+            " not exist or may require authorization",
+            "pull access denied, repository does not exist or may require authorization",
+        ),
+        ("InvalidImageName", "couldn't parse image name", "couldn't parse image name"),
+        ("ErrImageNeverPull", "is not present with pull policy", "is not present with pull policy"),
+    ],
+)
+def test_refused_image_fails_with_the_registrys_words(why: str, message: str, told: str) -> None:
+    failure = fails(snapshot(waiting("head", why, message)))
+    assert (failure.step, failure.reason) == (Step.START_HEAD, Reason.IMAGE_UNUSABLE)
+    assert failure.detail == f"head: image ebb:1 cannot be pulled: {told}"
+
+
+def test_silent_registry_has_half_a_minute_from_its_first_answer() -> None:
+    head = waiting("head", "ErrImagePull", PULL.format(port=40000))
+    failed = event(head, "Failed", f'Failed to pull image "reg/x:1": {PULL}', 20)
+    assert view(snapshot(head, now=49, events=(failed,))).failure is None
+    failure = fails(snapshot(head, now=51, events=(failed,)))
+    assert failure.reason is Reason.REGISTRY_SILENT
+    assert failure.detail.endswith("10.0.0.53:53: i/o timeout")
+
+
+def test_without_events_it_counts_from_when_it_was_first_seen() -> None:
+    head = waiting("head", "ErrImagePull", PULL.format(port=40000))
+    first = view(snapshot(head, now=10))
+    again = view(snapshot(waiting("head", "ErrImagePull", PULL.format(port=50000)), now=30), first)
+    assert again.failure is None
+    assert fails(snapshot(head, now=41), again).reason is Reason.REGISTRY_SILENT
+
+
+def test_words_of_a_failed_pull_do_not_change_with_each_try() -> None:
+    assert pull_error(PULL.format(port=1)) == pull_error(PULL.format(port=2))
+
+
+def test_pull_is_told_while_it_goes_on() -> None:
+    head = waiting("head", "ContainerCreating")
+    pulling = event(head, "Pulling", 'Pulling image "reg/x:1"', who="kubelet")
+    found = view(snapshot(head, events=(pulling,))).waiting
+    assert found is not None
+    assert found.message == 'head: node node-a pulls image "reg/x:1"'
+
+
+def test_container_that_cannot_be_made_fails_its_step() -> None:
+    head = waiting("head", "CreateContainerConfigError", 'secret "x" not found')
+    first = view(snapshot(head))
+    failure = fails(snapshot(head, now=45), first)
+    assert (failure.step, failure.reason) == (Step.START_HEAD, Reason.HEAD_NOT_READY)
+
+
+def test_volume_that_cannot_be_mounted_is_told() -> None:
+    worker = waiting("worker-a", "ContainerCreating")
+    failed = event(worker, "FailedMount", 'MountVolume.SetUp failed: secret "x" not found')
+    seen = snapshot(ready("head"), worker, events=(failed,), now=130)
+    assert fails(seen).reason is Reason.WORKERS_NOT_JOINED
