@@ -44,7 +44,7 @@ class InMemoryApi(Api):
         self.namespace = namespace
         self.access = Access(context="in-memory", namespace=namespace)
 
-    def ask(self, request: Request, *, patience_s: float = 0.0) -> Any:
+    def ask(self, request: Request, *, patience_s: float = 10.0) -> Any:
         server = self._server
         with server.lock:
             server.asked.append(request)
@@ -94,7 +94,8 @@ class InMemoryApi(Api):
         if "PartialObjectMetadata" in request.accept:
             found = [{"metadata": thing["metadata"]} for thing in found]
         more = str(end) if end < len(found) else ""
-        return {"items": found[start:end], "metadata": {"continue": more}}
+        items = found[start:end] or None  # a real server leaves an empty list of metadata out
+        return {"items": items, "metadata": {"continue": more}}
 
     def _create(self, path: str, thing: Object) -> Object:
         if path in self._server.things:

@@ -11,7 +11,14 @@ from ebbtide.infra.platforms.kubernetes.api import SIZES, Api
 from ebbtide.infra.platforms.kubernetes.clusters.declaring import declare
 from ebbtide.infra.platforms.kubernetes.clusters.holdings import held
 from ebbtide.infra.platforms.kubernetes.clusters.releasing import release
-from ebbtide.infra.platforms.kubernetes.kinds import DEPLOYMENT, LEASE, POD, SECRET, Object
+from ebbtide.infra.platforms.kubernetes.kinds import (
+    AUTOSCALER,
+    DEPLOYMENT,
+    LEASE,
+    POD,
+    SECRET,
+    Object,
+)
 from ebbtide.infra.platforms.kubernetes.naming import selector
 from ebbtide.infra.waiting import now_s, wall_s
 from tests.helpers import wait_until
@@ -73,6 +80,24 @@ def test_declared_again_it_is_adopted_with_its_size_and_its_keys(here: Api) -> N
     assert found["spec"]["replicas"] == 3
     assert before is not None
     assert here.get(SECRET, CLUSTER) == before
+    assert release(here, CLUSTER)
+
+
+def test_declared_again_the_autoscaler_keeps_its_floor(here: Api) -> None:
+    """An HPA has no generation that tells whether it has just been made."""
+    target = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "release-1-worker"}
+    cpu = {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": 80}}
+    metrics = [{"type": "Resource", "resource": cpu}]
+    spec = {"scaleTargetRef": target, "minReplicas": 2, "maxReplicas": 5, "metrics": metrics}
+    made = [lease(), thing("autoscaling/v2", AUTOSCALER.name, "release-1-worker", spec=spec)]
+    floors = []
+    for raised in (3, 4):
+        declare(here, made)
+        found = here.get(AUTOSCALER, "release-1-worker")
+        assert found is not None
+        floors.append(found["spec"]["minReplicas"])
+        here.merge(AUTOSCALER, "release-1-worker", {"spec": {"minReplicas": raised}})
+    assert floors == [2, 3]
     assert release(here, CLUSTER)
 
 

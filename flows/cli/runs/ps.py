@@ -41,6 +41,8 @@ def main(args: list[str]) -> int:
         facts = [_facts(store, run) for run in store.runs(open_only=not options.all)]
         if store.stale:
             say(f"! {store.stale}; ebb held shows what is alive")
+        if store.unreachable:
+            say(f"! {store.unreachable}")
         platforms = load_platforms(settings, store)
         orphans = [cluster for platform in platforms for cluster in platform.orphans()]
         unowned = (*orphans, *lost_runs(store))

@@ -29,6 +29,7 @@ _FIXES: dict[Reason, str] = {
     Reason.LEDGER_UNWRITABLE: "do what the detail names (space, permissions), then run it again",
     Reason.PREFECT_UNREACHABLE: "start the server that PREFECT_API_URL names, or unset it",
     Reason.API_UNREACHABLE: "ask kubectl get --raw /readyz; --context names another cluster",
+    Reason.CLUSTER_DELETED: "run it again; the API server's audit log says who deleted it",
     Reason.NAMESPACE_GONE: "make the namespace again, or name another one (--namespace)",
     Reason.CLUSTER_DELETED: "run it again; whoever deleted the Lease wanted the cluster gone",
     Reason.QUOTA: "wait until other runs give back, ask for less, or have the quota raised",

@@ -15,7 +15,7 @@ class RoutedRuns(Routed):
     def reserve(self, run: Run, *, pool: str = "", max_waiting: int | None = None) -> Reserved:
         """Reserve the name where the run's platform has its records."""
         if not self.belongs_elsewhere(run):
-            if self.is_named_elsewhere(run.name):
+            if self._is_still_elsewhere(run.name):
                 return Reserved.NAME_TAKEN
             return self.local.reserve(run, pool=pool, max_waiting=max_waiting)
         if self.local.run(run.name) is not None:
@@ -50,8 +50,7 @@ class RoutedRuns(Routed):
 
     def runs_of(self, key: str) -> list[RunName]:
         """Return the names of all runs of the job with this key: those elsewhere first."""
-        nothing: list[RunName] = []
-        elsewhere = self.ask_elsewhere(lambda store: store.runs_of(key), nothing)
+        elsewhere = self.ask_elsewhere(lambda store: store.runs_of(key), list[RunName]())
         return [*elsewhere, *self.local.runs_of(key)]
 
     def runs_of_flow(self, flow_run_id: str) -> list[RunName]:
@@ -114,8 +113,13 @@ class RoutedRuns(Routed):
         return self.of_run(run).end_run(run, phase, reason, detail, exit_code)
 
     def runs_over(self) -> list[Run]:
-        """Return the runs that have ended and hold nothing any more, the latest first."""
-        found = self.both(lambda store: store.runs_over())
+        """Return the runs that are over, the latest first; of those elsewhere the ones from here.
+
+        What others keep of their runs is their business, or that of whoever runs the place.
+        """
+        elsewhere = self.ask_elsewhere(lambda store: store.runs_over(), list[Run]())
+        mine = [run for run in elsewhere if self.is_named_elsewhere(run.name)]
+        found = [*self.local.runs_over(), *mine]
         return sorted(found, key=lambda run: run.ended or 0.0, reverse=True)
 
     def forget_run(self, run: RunName) -> bool:
@@ -125,6 +129,15 @@ class RoutedRuns(Routed):
         if store is not self.local and (gone or store.run(run) is None):
             self.unname_elsewhere(run)
         return gone
+
+    def _is_still_elsewhere(self, run: RunName) -> bool:
+        """Whether a name is one of ours there; asked only of one that was."""
+        if not self.is_named_elsewhere(run):
+            return False
+        there = self.ask_elsewhere(lambda store: store.run(run) is not None, True)
+        if not there:
+            self.unname_elsewhere(run)
+        return there
 
     def _must_be_sure_of(self, key: str | None) -> None:
         """The other store was away when it was asked for the job, and now it is there."""

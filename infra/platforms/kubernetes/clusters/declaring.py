@@ -69,9 +69,16 @@ def add(api: Api, lease: Object, thing: Object) -> Object | None:
         return api.apply(mine)
     wanted = mine["spec"][size]
     made = api.apply({**mine, "spec": {k: v for k, v in mine["spec"].items() if k != size}})
-    if made["metadata"].get("generation", 1) == 1 and made["spec"].get(size, 1) != wanted:
+    if not _sized(made) and made["spec"].get(size, 1) != wanted:
         api.merge(kind, thing["metadata"]["name"], {"spec": {size: wanted}}, manager=SIZES)
     return made
+
+
+def _sized(made: Object) -> bool:
+    """Whether its size has been somebody's since it was made; an HPA has no generation."""
+    metadata = made["metadata"]
+    owners = {each.get("manager") for each in metadata.get("managedFields") or ()}
+    return SIZES in owners or metadata.get("generation", 1) > 1
 
 
 def _create_once(api: Api, thing: Object) -> Object | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from itertools import groupby
+from itertools import groupby, takewhile
 from typing import Any
 
 from ebbtide.infra.models.codec import to_data
@@ -74,7 +74,7 @@ def bounded_events(events: Sequence[Event]) -> list[Event]:
     sizes = [_bytes(to_data(event)) for event in events]
     if sum(sizes) <= EVENT_BYTES:
         return list(events)
-    first = list(events[:_FIRST_EVENTS])
+    first = list(takewhile(lambda event: not _is_gap(event), events[:_FIRST_EVENTS]))
     while first and sum(sizes[: len(first)]) > EVENT_BYTES / 4:
         first.pop()
     room = EVENT_BYTES * _SPARE - sum(sizes[: len(first)])
@@ -107,7 +107,7 @@ def bounded_record(record: Record) -> Record:
             size -= _cluster_bytes(cluster)
             clusters[place] = replace(cluster, view_json="{}", orders_json="{}")
             size += _cluster_bytes(clusters[place])
-    return Record(record.run, clusters)
+    return replace(record, clusters=clusters)
 
 
 def merged_spans(spans: Iterable[Span]) -> list[Span]:

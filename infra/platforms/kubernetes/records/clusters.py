@@ -27,12 +27,10 @@ from ebbtide.infra.models.records import (
 )
 from ebbtide.infra.models.resources import NOTHING
 from ebbtide.infra.platforms.kubernetes.kinds import Object
-from ebbtide.infra.platforms.kubernetes.naming import CLUSTER, ROLE
 from ebbtide.infra.platforms.kubernetes.records.encoding import KEY, Record, digest
 from ebbtide.infra.platforms.kubernetes.records.records import GOES_ON, Records, run_with
 from ebbtide.infra.waiting import wall_s
 
-_LEASES = {CLUSTER: "*", ROLE: "cluster"}
 _MICRO = 1_000_000
 
 
@@ -68,7 +66,7 @@ class ClusterRecords(Records):
 
         def edited(record: Record) -> Record | None:
             known = record.place_of(cluster) is not None
-            return None if known else Record(record.run, [*record.clusters, new])
+            return None if known else replace(record, clusters=[*record.clusters, new])
 
         self.change(run, edited)
 
@@ -103,7 +101,7 @@ class ClusterRecords(Records):
     def living_with_runs(self) -> list[tuple[Cluster, Run]]:
         """Return the clusters that are not released yet, each with its run: two requests."""
         records = [record for record in self.records(GOES_ON) if record.living]
-        leases = self.objects.leases(_LEASES) if records else {}
+        leases = self.objects.leases() if records else {}
         found = [
             (_with_lease(cluster, leases.get(cluster.id)), record.run)
             for record in records

@@ -16,6 +16,7 @@ from ebbtide.infra.models.usage import Sample, Span
 from ebbtide.infra.platforms.kubernetes.kinds import CONFIG_MAP, Object
 from ebbtide.infra.platforms.kubernetes.naming import DOMAIN, OWNER, RUN, label_value
 from ebbtide.infra.processes.identity import this_machine
+from ebbtide.infra.waiting import wall_s
 
 FORMAT = 1
 """Of what is written here. An object with a higher one is refused, never guessed at."""
@@ -24,8 +25,11 @@ KEPT = f"{DOMAIN}/record"
 """A label: what an object records, ``run`` or ``story``."""
 OPEN, KEY, KEY_FLOW, FLOW = (f"{DOMAIN}/{name}" for name in ("open", "key", "key-flow", "flow"))
 """Labels: whether a run goes on or holds anything, digests of its key and of the flow runs."""
-CREATED = f"{DOMAIN}/created"
-"""An annotation: when the run was asked for; Unix time, seconds."""
+CREATED, ENDED = f"{DOMAIN}/created", f"{DOMAIN}/ended"
+"""Annotations: when the run was asked for, and when it ended; Unix time, seconds."""
+ALONE_S = 3600.0
+"""A run of another machine that holds nothing and of which nothing was written for so long has
+nobody any more. Far longer than clocks may differ."""
 _DIGEST_LENGTH = 40
 _EVENT_KINDS = {kind.value for kind in EventKind}
 _SAMPLE = ("number", "at", "wanted", "joined", "cpu_percent", "memory_percent", "worker_cpu_s")
@@ -41,6 +45,10 @@ class Record:
 
     run: Run
     clusters: list[Cluster] = field(default_factory=list)
+    machine: str = field(default_factory=this_machine)
+    """Where the run was asked for."""
+    written_at: float = field(default_factory=wall_s)
+    """Unix time, seconds."""
 
     @property
     def living(self) -> list[Cluster]:
@@ -93,6 +101,12 @@ def created_in(thing: Mapping[str, Any]) -> float:
     return float(thing["metadata"].get("annotations", {}).get(CREATED, 0))
 
 
+def ended_in(thing: Mapping[str, Any]) -> float | None:
+    """When the run of a record, or of its metadata alone, ended; None while it goes on."""
+    text = thing["metadata"].get("annotations", {}).get(ENDED)
+    return None if text is None else float(text)
+
+
 def encode_record(record: Record, old: Object | None = None) -> Object:
     """Write a record as an object.
 
@@ -113,9 +127,16 @@ def encode_record(record: Record, old: Object | None = None) -> Object:
         labels[FLOW] = digest(run.flow_run_id)
     known = to_data(replace(run, flow_process=_for_others(run.flow_process)))
     spec = known.pop("spec_json")
-    data = {"run": _text(known), "spec": spec, "clusters": _text(to_data(record.clusters))}
+    data = {
+        "run": _text(known),
+        "spec": spec,
+        "clusters": _text(to_data(record.clusters)),
+        "machine": record.machine,
+        "written": repr(wall_s()),
+    }
     thing = _object(record_name(run.name), run.name, "run", labels, data)
-    thing["metadata"]["annotations"] = {CREATED: repr(run.created)}
+    ended = {} if run.ended is None else {ENDED: repr(run.ended)}
+    thing["metadata"]["annotations"] = {CREATED: repr(run.created), **ended}
     return _in_place_of(old, thing)
 
 
@@ -130,9 +151,10 @@ def decode_record(thing: Object) -> Record:
         known = {**json.loads(data["run"]), "spec_json": data["spec"]}
         run = from_data(Run, known)
         clusters = [from_data(Cluster, each) for each in json.loads(data["clusters"])]
+        found = Record(run, clusters, data["machine"], float(data["written"]))
     except (KeyError, TypeError) as error:
         raise ValueError(f"{error!r}") from error
-    return Record(replace(run, flow_process=_for_us(run)), clusters)
+    return replace(found, run=replace(run, flow_process=_for_us(found)))
 
 
 def encode_story(story: Story, run: RunName, old: Object | None = None) -> Object:
@@ -202,14 +224,16 @@ def _for_others(process: ProcessRef | None) -> ProcessRef | None:
     return replace(process, machine=this_machine())
 
 
-def _for_us(run: Run) -> ProcessRef | None:
-    """Another machine's process stays one; of a run that is over it is of no use here."""
-    process = run.flow_process
-    if process is None:
-        return None
+def _for_us(record: Record) -> ProcessRef | None:
+    """Another machine's process stays one, and there may be one that has not registered yet.
+
+    Of a run that is over it is of no use here; nor is it when nobody can be there any more.
+    """
+    process = record.run.flow_process or ProcessRef(0, machine=record.machine)
     if process.machine == this_machine():
-        return replace(process, machine="")
-    return None if run.over else process
+        return replace(process, machine="") if process.pid else None
+    alone = not record.living and wall_s() - record.written_at > ALONE_S
+    return None if record.run.over or alone else process
 
 
 def _object(

@@ -22,7 +22,7 @@ from ebbtide.infra.platforms.kubernetes.api_error import (
 )
 from ebbtide.infra.platforms.kubernetes.client import Request
 from ebbtide.infra.platforms.kubernetes.kinds import CONFIG_MAP, LEASE, Object
-from ebbtide.infra.platforms.kubernetes.naming import DOMAIN
+from ebbtide.infra.platforms.kubernetes.naming import CLUSTER, DOMAIN, ROLE
 from ebbtide.infra.waiting import now_s, pause
 
 _PAGE = 100
@@ -34,6 +34,7 @@ _WRITE_PATIENCE_S = 30.0
 _LONGEST_PAUSE_S = 0.2
 _FRESH_S = 1.0
 """So long what a list has brought is shown again to whoever only looks."""
+_LEASES = {CLUSTER: "*", ROLE: "cluster"}
 _WRITES = f"{DOMAIN}/writes"
 """An annotation: marks of the last writes. One whose answer was lost is so known to be done."""
 _WRITES_KEPT = 8
@@ -58,6 +59,8 @@ class Objects:
         self._known: dict[str, Object] = {}
         """What we ourselves have read or written last: the first guess for the next change."""
         self._listed: dict[str, tuple[float, Object]] = {}
+        self._leases: dict[str, Object] = {}
+        self._leases_until = 0.0
 
     def get(self, name: str) -> Object | None:
         """Return one; None when there is none of this name."""
@@ -157,13 +160,18 @@ class Objects:
             self._listed = {thing["metadata"]["name"]: (now_s(), thing) for thing in found}
         return found
 
-    def leases(self, labels: Mapping[str, str]) -> dict[str, Object]:
-        """Return the Leases with these labels, by name."""
-        found = self._pages(LEASE.path(self.api.namespace), labels, False)
-        return {thing["metadata"]["name"]: thing for thing in found}
+    def leases(self) -> dict[str, Object]:
+        """Return the Leases of all clusters, by name."""
+        if not self._looking or now_s() > self._leases_until:
+            found = self._pages(LEASE.path(self.api.namespace), _LEASES, False)
+            self._leases = {thing["metadata"]["name"]: thing for thing in found}
+            self._leases_until = now_s() + _FRESH_S
+        return self._leases
 
     def lease(self, name: str) -> Object | None:
         """Return one Lease; None when there is none of this name."""
+        if self._looking:
+            return self.leases().get(name)
         return self._ask_one(LEASE.path(self.api.namespace, name))
 
     def change_lease(self, name: str, change: Object) -> Object | None:
@@ -205,7 +213,7 @@ class Objects:
                         raise
                     items, query = [], {k: v for k, v in query.items() if k != "continue"}
                     continue
-                items += page["items"]
+                items += page["items"] or ()
                 if not (more := page["metadata"].get("continue")):
                     return items
                 query = {**query, "continue": more}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 
 from ebbtide.infra.errors import ConfigurationError, Problem, ProvisioningError
 from ebbtide.infra.models.ids import ClusterId, RunName
@@ -76,7 +77,7 @@ class Records:
 
         def edited(record: Record) -> Record | None:
             wanted = edit(record.run)
-            return None if wanted == record.run else Record(wanted, record.clusters)
+            return None if wanted == record.run else replace(record, run=wanted)
 
         return self.change(run, edited)
 
@@ -91,7 +92,7 @@ class Records:
             if wanted == record.clusters[place]:
                 return None
             clusters = [*record.clusters[:place], wanted, *record.clusters[place + 1 :]]
-            return Record(record.run, clusters)
+            return replace(record, clusters=clusters)
 
         return self.change(run_with(cluster), edited)
 

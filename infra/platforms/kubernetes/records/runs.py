@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterable
 from dataclasses import replace
 
+from ebbtide.infra.errors import EbbError
 from ebbtide.infra.models.ids import RunName
 from ebbtide.infra.models.phases import Phase, Reason
 from ebbtide.infra.models.records import LeaseState, ProcessRef, Reserved, Run, RunCount
+from ebbtide.infra.platforms.kubernetes.administration.catalog import NAME as CATALOG
 from ebbtide.infra.platforms.kubernetes.kinds import CONFIG_MAP, Object
 from ebbtide.infra.platforms.kubernetes.records.encoding import (
     FLOW,
@@ -24,9 +27,13 @@ from ebbtide.infra.platforms.kubernetes.records.encoding import (
     run_named_in,
     story_name,
 )
+from ebbtide.infra.platforms.kubernetes.records.history import beyond, history_in
 from ebbtide.infra.platforms.kubernetes.records.records import GOES_ON, Records
+from ebbtide.infra.request.catalog import FILE_NAME
 from ebbtide.infra.waiting import wall_s
 
+_TIDIED = 20
+"""So many runs are forgotten at most at each end of one: the oldest."""
 _CLOSE = 32
 """With so many places left in a queue nobody takes turns: so many do not come at once."""
 _RESERVING_S = 60.0
@@ -138,7 +145,19 @@ class RunRecords(Records):
             end = replace(known, phase=phase, reason=reason, detail=detail)
             return replace(end, exit_code=exit_code, ended=at)
 
-        return self.change_run(run, edited)
+        first = self.change_run(run, edited)
+        if first:
+            with contextlib.suppress(EbbError):  # who may not delete leaves it to others
+                self.tidy()
+        return first
+
+    def tidy(self) -> None:
+        """Forget some of the runs that the namespace's history keeps no longer."""
+        catalog = self.objects.get(CATALOG)
+        text = (catalog or {}).get("data", {}).get(FILE_NAME)
+        over = self.objects.listed({KEPT: "run", OPEN: "no"}, metadata_only=True)
+        for run in beyond(over, history_in(text), wall_s())[-_TIDIED:]:
+            self.forget_run(run)
 
     def runs_over(self) -> list[Run]:
         """Return the runs that have ended and hold nothing any more, the latest first."""

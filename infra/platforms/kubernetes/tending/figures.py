@@ -119,7 +119,7 @@ class Figures:
             status: the head's answer; None without one.
             last: whether the pods end now, and the book with them.
         """
-        if now_s() - self._asked_s >= PERIOD_S:
+        if last or now_s() - self._asked_s >= PERIOD_S:
             self._asked_s = now_s()
             self._read(pods)
         held = {}

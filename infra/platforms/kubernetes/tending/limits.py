@@ -15,23 +15,15 @@ from ebbtide.infra.models.cluster import ClusterView, JobView
 from ebbtide.infra.models.ids import ClusterId
 from ebbtide.infra.models.job import RunSpec
 from ebbtide.infra.models.phases import Reason
-from ebbtide.infra.platforms.kubernetes import layout
 from ebbtide.infra.platforms.kubernetes.api import Api
 from ebbtide.infra.platforms.kubernetes.api_error import ApiError
+from ebbtide.infra.platforms.kubernetes.clusters.releasing import end_program
 from ebbtide.infra.platforms.kubernetes.kinds import POD
 from ebbtide.infra.platforms.kubernetes.naming import ENDED_BECAUSE, driver_name
 from ebbtide.infra.platforms.kubernetes.tending.figures import Figures
 from ebbtide.infra.platforms.upkeep.status import StatusReporter
 from ebbtide.infra.platforms.upkeep.work import WorkWatch
 from ebbtide.infra.waiting import now_s
-
-_DRIVER = "driver"
-_GRACE_S = 3
-"""Of a pod that has to be deleted because its program cannot be told."""
-_PATIENCE_S = 20.0
-"""For a program that was told, before its pod is deleted: its wrapper kills it after 3 s."""
-_TELL = "import os, signal; os.kill(1, signal.SIGTERM)"
-"""The image's init passes it on to the wrapper, and that to the program's processes."""
 
 
 class Limits:
@@ -83,35 +75,29 @@ class DriverPod:
         self.because: tuple[Reason, str] | None = None
         """Why it was ended by us; None when it was not."""
         self._api, self._pod = api, driver_name(cluster)
-        self._told_s: float | None = None
+        self._ended = False
 
     def look(self, runs_s: float, cores: float | None) -> None:
-        """Take in what is known now; and go on with an end that has begun.
+        """Take in what is known now; and go on with an end that the API server did not take.
 
         Args:
             runs_s: for how long the program has run, in seconds.
             cores: that its pod uses; None while that is not known.
         """
         self.started_s, self.cores = now_s() - runs_s, cores
-        if self._told_s is not None and now_s() - self._told_s > _PATIENCE_S:
-            self._delete()
+        self._end()
 
     def end(self, reason: Reason, detail: str) -> None:
-        """Tell it to end; once. See the protocol."""
+        """Tell it to end; for the first reason that there is. See the protocol."""
         if self.because is None:
             self.because = (reason, detail)
-        if self._told_s is not None:
-            return
-        self._told_s = now_s()
-        text = json.dumps({"reason": self.because[0].value, "detail": self.because[1]})
-        with contextlib.suppress(ApiError):  # others then see how it ended, and not why
-            self._api.merge(POD, self._pod, {"metadata": {"annotations": {ENDED_BECAUSE: text}}})
-        try:
-            with self._api.run(self._pod, _DRIVER, [layout.paths().python, "-c", _TELL]) as told:
-                told.read(_GRACE_S)
-        except ApiError:
-            self._delete()
+        self._end()
 
-    def _delete(self) -> None:
-        with contextlib.suppress(ApiError):
-            self._api.delete(POD, self._pod, grace_s=_GRACE_S)
+    def _end(self) -> None:
+        if self.because is None or self._ended:
+            return
+        text = json.dumps({"reason": self.because[0].value, "detail": self.because[1]})
+        with contextlib.suppress(ApiError):  # it is tried again at the next look
+            self._api.merge(POD, self._pod, {"metadata": {"annotations": {ENDED_BECAUSE: text}}})
+            end_program(self._api, self._pod)
+            self._ended = True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -48,9 +49,9 @@ class FakeApi:
     def get(self, kind: Kind, name: str) -> Any:
         del kind, name
         self._check()
-        return self.answer
+        return self.answer.pop(0) if isinstance(self.answer, list) else self.answer
 
-    def run(self, pod: str, container: str, argv: list[str]) -> FakeExec:
+    def run(self, pod: str, container: str, argv: Sequence[str]) -> FakeExec:
         self._check()
         self.ran.append((pod, f"{container} {argv[-1]}"))
         return FakeExec()

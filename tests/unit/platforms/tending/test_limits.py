@@ -23,6 +23,10 @@ from tests.clusters import cluster_spec, run_spec
 from tests.unit.platforms.tending.fakes import CLUSTER, Clock, FakeApi, Told
 
 DRIVER = f"{CLUSTER}-driver"
+RUNS, ENDED = (
+    {"status": {"containerStatuses": [{"name": "driver", "state": {state: {}}}]}}
+    for state in ("running", "terminated")
+)
 IDLE = FrameworkStatus(workers={}, finished=0)
 
 
@@ -41,6 +45,7 @@ class Stage:
 
     def __init__(self, clock: Clock, **allowed: float | None):
         self.api, self.told, self.used, self.clock = FakeApi(), Told(), Used(), clock
+        self.api.answer = [RUNS, ENDED]
         limits = Allowed(**allowed)  # type: ignore[arg-type]
         spec = run_spec("heron", cluster_spec(), limits=limits)
         reporter = cast(StatusReporter, self.told)
@@ -85,13 +90,13 @@ def test_end_of_its_own_keeps_its_reason(clock: Clock) -> None:
     assert Stage(clock).limits.told(ended) == ended
 
 
-def test_pod_that_cannot_be_told_is_deleted(clock: Clock) -> None:
+def test_server_that_is_away_is_asked_again(clock: Clock) -> None:
     stage = Stage(clock, time_limit_s=60.0)
+    stage.api.away = True
     stage.look(60)
-    stage.look(75)
-    assert stage.api.deleted == []
-    stage.look(81)
-    assert stage.api.deleted == [DRIVER]
+    stage.api.away = False
+    stage.look(61)
+    assert [pod for pod, _ in stage.api.ran] == [DRIVER]
 
 
 def test_program_without_figures_is_never_idle(clock: Clock) -> None:
