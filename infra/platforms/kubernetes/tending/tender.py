@@ -27,6 +27,9 @@ from ebbtide.infra.waiting import wall_s
 logger = logging.getLogger(__name__)
 
 _LOOK_S = 1.0
+_PATIENCE_S = 120.0
+"""For how long this process waits for the API server: a cluster that runs is not given up before
+its pods could be lost. A person who only looks is told sooner."""
 _AGAIN_S = 2.0
 """After something that nobody foresaw: the cluster lives on, and is looked after again."""
 
@@ -69,6 +72,7 @@ class Tender:
     def _tend(self) -> None:
         """Until the cluster has been released or this process lets go of it."""
         api = connected(self._settings)
+        api.patience_s = _PATIENCE_S
         with (
             contextlib.closing(open_store(self._settings)) as store,
             watched(api, self._cluster) as seen,
