@@ -38,7 +38,8 @@ class WatchedApi(InMemoryApi):
     def server(self) -> str:
         return self.server_name
 
-    def watch(self, kind: Kind, _version: str, **how: Any) -> Iterator[Change]:
+    def watch(self, kind: Kind, version: str, **how: Any) -> Iterator[Change]:
+        del version
         self.watches.append(kind)
         while not how["hangup"].done:
             try:

@@ -50,6 +50,8 @@ class Records:
             if known is thing and now_s() - at_s < _DECODED_S:
                 return record
         with readable(thing):
+            if thing["metadata"].get("labels", {}).get(KEPT) != "run":
+                raise ValueError(f"it has no label {KEPT}=run")
             found = decode_record(thing)
         self._record = now_s(), thing, found
         return found
