@@ -170,7 +170,8 @@ def tear_down(
     """
     platform, cluster = attempt.platform, attempt.cluster
     platform.release(cluster, reason, at_once=at_once)
-    wait_until(lambda: not platform.held(cluster), timeout_s=_RELEASE_TIMEOUT_S)
+    if wait_until(lambda: not platform.held(cluster), timeout_s=_RELEASE_TIMEOUT_S):
+        return []
     left = platform.held(cluster) and platform.sweep(cluster)
     if left:
         names = ", ".join(f"{held.role} {held.name} ({held.where})" for held in left)

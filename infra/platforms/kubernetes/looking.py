@@ -75,7 +75,13 @@ class Looking:
     def expired(self, cluster: ClusterId) -> bool:
         """Whether nobody has renewed its Lease for its duration, since this process looks."""
         lease = self.lease(cluster)
-        return lease is not None and judged(lease)
+        if lease is None:
+            return False
+        feed = self._feed(cluster)
+        if feed is not None and feed.silent_s:
+            forget(lease)  # renewals cannot be heard of now
+            return False
+        return judged(lease)
 
     def lease(self, cluster: ClusterId) -> Object | None:
         """Return the Lease as it was last heard of, or is; None when there is none."""
@@ -109,8 +115,11 @@ class Looking:
 
     def _watching(self, cluster: ClusterId) -> Snapshot | None:
         """As this process has heard of it; None when it does not watch it, or not yet."""
-        feed = self._watched.get(cluster) or being_watched(self._api, cluster)
+        feed = self._feed(cluster)
         return feed.current() if feed is not None else None
+
+    def _feed(self, cluster: ClusterId) -> Watched | None:
+        return self._watched.get(cluster) or being_watched(self._api, cluster)
 
     def _view(self, cluster: ClusterId, snapshot: Snapshot) -> ClusterView | None:
         spec = self.spec(cluster) if snapshot.lease is not None else None
@@ -161,3 +170,9 @@ def judged(lease: Object) -> bool:
         judge = _judges.setdefault(uid, LeaseJudge(duration_s))
         judge.agree(duration_s)
         return judge.expired(hash(written), now_s())
+
+
+def forget(lease: Object) -> None:
+    """Judge a Lease anew: for how long it has stayed unchanged until now does not count."""
+    with _lock:
+        _judges.pop(lease["metadata"]["uid"], None)

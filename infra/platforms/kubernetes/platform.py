@@ -203,8 +203,10 @@ class KubernetesPlatform:
 
     def held(self, cluster: ClusterId | None = None) -> list[HeldResource]:
         """Found by label, whatever the records say."""
+        known = self.store.cluster(cluster) if cluster is not None else None
+        released = known is not None and known.released
         with translated("list what is held"):
-            return holdings.held(self.api, cluster, wall_s())
+            return holdings.held(self.api, cluster, wall_s(), released=released)
 
     def orphans(self) -> tuple[ClusterId, ...]:
         """Clusters of which something is left and whose Lease is gone or has expired."""
