@@ -28,6 +28,7 @@ class Server:
         self._frames = iter([(BINARY, STDOUT + b"x" * 100)] * count + [(CLOSE, b"")])
 
     def recv_data_frame(self, control: bool) -> tuple[int, Any]:
+        del control
         code, data = next(self._frames)
         return code, SimpleNamespace(data=data)
 
