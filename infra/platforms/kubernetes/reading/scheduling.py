@@ -70,7 +70,9 @@ def unplaced_wait(
         return Wait(rank=SCHEDULING, message=f"node {nominated} makes room for it", grows=True)
     answers = [event for event in snapshot.events_of(pod) if _is_answer(event)]
     if not answers:  # a node that grows for another pod of ours may have room for this one too
-        answers = [event for event in snapshot.events if _is_growth(event)]
+        made_at = moment(pod["metadata"].get("creationTimestamp")) or 0.0
+        grew = (event for event in snapshot.events if _is_growth(event))
+        answers = [event for event in grew if happened(event) >= made_at]
     last = max(answers, key=happened, default=None)
     if last is not None and _is_growth(last):
         return _growing(snapshot, last, spec, usual_s)
@@ -150,12 +152,13 @@ def _refused(snapshot: Snapshot, event: Object, spec: ClusterSpec, tier: Hardwar
         return _never(Reason.TIER_EXCEEDS_POOL, message, hint)
     group = snapshot.pool_status.get(pool) or {}
     since = happened(event)
-    if _AT_MAX.search(text):
+    left_alone = (group.get("scaleUp") or {}).get("status") == "Backoff"
+    if _AT_MAX.search(text) and not left_alone:
         maximum = (group.get("health") or {}).get("maxSize")
         nodes = f" of {maximum} nodes" if maximum else ""
         message = f"pool {pool} is at its maximum{nodes}, and they are full"
         return Wait(rank=SCHEDULING, message=message, reason=Reason.POOL_AT_MAX, since=since)
-    if _BACK_OFF.search(text):
+    if left_alone or _BACK_OFF.search(text):
         return replace(_out_of_stock(group, spec), since=since)
     if _ELSEWHERE.search(text):
         message = f"nothing makes nodes for pool {pool}: {_plain(text)}"
