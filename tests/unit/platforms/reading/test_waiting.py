@@ -134,6 +134,22 @@ def test_growth_for_one_pod_is_waited_for_by_the_others() -> None:
     assert waits(seen).message == "head, worker-0: pool compute grows 0 → 2"
 
 
+@pytest.mark.parametrize(
+    ("target", "reason"),
+    [(5, Reason.POOL_AT_MAX), (1, Reason.OUT_OF_STOCK), (None, Reason.NO_NODE)],
+)
+def test_words_of_other_pools_are_not_taken_for_this_one(
+    target: int | None, reason: Reason
+) -> None:
+    text = "1 in backoff after failed scale-up, 1 max node group size reached, 1 node selector"
+    health = {"maxSize": 5, "cloudProviderTarget": target}
+    seen = said("NotTriggerScaleUp", f"pod didn't trigger scale-up: {text}")
+    found = view(replace(seen, pool_status={"compute": {"health": health}}))
+    assert found.failure is None
+    assert found.waiting is not None
+    assert found.waiting.reason is reason
+
+
 def test_growth_for_an_earlier_pod_tells_nothing_of_a_later_one() -> None:
     earlier = event(HEAD, "TriggeredScaleUp", GREW, 3)
     worker = {**unschedulable("worker-a", FULL)}
