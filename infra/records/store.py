@@ -313,6 +313,14 @@ class RunStore(Runs, Clusters, Events, Usage, Registrations, Protocol):
         """Read something, so that an error is raised when the store cannot be used."""
         ...
 
+    def catch_up(self) -> None:
+        """Let the next reads see all that other processes have written until now.
+
+        A store may be told by others with a short delay; who has learnt in another way that
+        somebody is done (its process has ended) asks for this first.
+        """
+        ...
+
     def compact(self) -> None:
         """Return the room of forgotten runs to the disk, unless that is in others' way."""
         ...

@@ -10,10 +10,17 @@ from ebbtide.infra.models.ids import ClusterId
 from ebbtide.infra.models.job import RunSpec
 from ebbtide.infra.models.phases import Reason
 from ebbtide.infra.platforms.kubernetes.api import Api
-from ebbtide.infra.platforms.kubernetes.kinds import LEASE, Object
+from ebbtide.infra.platforms.kubernetes.kinds import LEASE, Kind, Object
 from ebbtide.infra.platforms.kubernetes.reading.snapshot import Snapshot
 from ebbtide.infra.platforms.kubernetes.reading.views import view_of
-from ebbtide.infra.platforms.kubernetes.reading.watching import Watched, look, watched
+from ebbtide.infra.platforms.kubernetes.reading.watching import (
+    OF_A_CLUSTER,
+    Watched,
+    being_watched,
+    kinds_of,
+    look,
+    watched,
+)
 from ebbtide.infra.policy.lease import LONGEST_S, LeaseJudge
 from ebbtide.infra.records.store import RunStore
 from ebbtide.infra.waiting import now_s, wall_s
@@ -54,7 +61,7 @@ class Looking:
             What it is then.
         """
         if cluster not in self._watched:
-            self._watched[cluster] = watched(self._api, cluster)
+            self._watched[cluster] = watched(self._api, cluster, self._kinds(cluster))
         feed, until_s = self._watched[cluster], now_s() + timeout_s
         snapshot = feed.current(timeout_s)
         while snapshot is not None:
@@ -67,9 +74,15 @@ class Looking:
 
     def expired(self, cluster: ClusterId) -> bool:
         """Whether nobody has renewed its Lease for its duration, since this process looks."""
-        snapshot = self._watching(cluster)
-        lease = snapshot.lease if snapshot is not None else self._api.get(LEASE, cluster)
+        lease = self.lease(cluster)
         return lease is not None and judged(lease)
+
+    def lease(self, cluster: ClusterId) -> Object | None:
+        """Return the Lease as it was last heard of, or is; None when there is none."""
+        snapshot = self._watching(cluster)
+        if snapshot is not None and snapshot.lease is not None:
+            return snapshot.lease
+        return self._api.get(LEASE, cluster)
 
     def let_go(self, cluster: ClusterId) -> None:
         """Stop watching a cluster."""
@@ -88,11 +101,15 @@ class Looking:
         return self._specs[cluster]
 
     def _snapshot(self, cluster: ClusterId) -> Snapshot:
-        return self._watching(cluster) or look(self._api, cluster)
+        return self._watching(cluster) or look(self._api, cluster, self._kinds(cluster))
+
+    def _kinds(self, cluster: ClusterId) -> tuple[Kind, ...]:
+        spec = self.spec(cluster)
+        return OF_A_CLUSTER if spec is None else kinds_of(spec)
 
     def _watching(self, cluster: ClusterId) -> Snapshot | None:
         """As this process has heard of it; None when it does not watch it, or not yet."""
-        feed = self._watched.get(cluster)
+        feed = self._watched.get(cluster) or being_watched(self._api, cluster)
         return feed.current() if feed is not None else None
 
     def _view(self, cluster: ClusterId, snapshot: Snapshot) -> ClusterView | None:
@@ -108,6 +125,8 @@ class Looking:
 
     def _recorded(self, cluster: ClusterId) -> ClusterView | None:
         """What is known of one that has no Lease: not yet, or not any more."""
+        if cluster in self._last:
+            self._store.catch_up()  # its Lease's end may be known before what was written of it
         known, seen = self._store.cluster(cluster), self._last.get(cluster)
         if known is None:
             return None

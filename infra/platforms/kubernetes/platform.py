@@ -263,7 +263,7 @@ class KubernetesPlatform:
     def _add(self, cluster: ClusterId, thing: Object) -> None:
         """Make one more object of a cluster; nothing of one that is gone."""
         with translated(f"make {thing['kind']} {thing['metadata']['name']}"):
-            lease = self.api.get(LEASE, cluster)
+            lease = self._looking.lease(cluster)
             if lease is not None:
                 declaring.add(self.api, lease, thing)
 

@@ -73,6 +73,11 @@ class RoutedStore(RoutedRuns, RoutedClusters):
         """Read something of this machine's store."""
         self.local.check()
 
+    def catch_up(self) -> None:
+        """Let the next reads see all that others have written."""
+        if self._elsewhere is not None:
+            self._elsewhere.catch_up()
+
     def compact(self) -> None:
         """Return the room of forgotten runs to this machine's disk."""
         self.local.compact()

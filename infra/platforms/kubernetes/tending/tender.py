@@ -13,9 +13,16 @@ from ebbtide.infra.models.records import Cluster
 from ebbtide.infra.platforms.kubernetes.api import Api
 from ebbtide.infra.platforms.kubernetes.clusters.tearing_down import TearDown, tear_down
 from ebbtide.infra.platforms.kubernetes.connections import connected
+from ebbtide.infra.platforms.kubernetes.kinds import Kind
 from ebbtide.infra.platforms.kubernetes.reading.snapshot import Snapshot
 from ebbtide.infra.platforms.kubernetes.reading.views import view_of
-from ebbtide.infra.platforms.kubernetes.reading.watching import Watched, watched
+from ebbtide.infra.platforms.kubernetes.reading.watching import (
+    OF_A_CLUSTER,
+    Watched,
+    kinds_of,
+    watched,
+)
+from ebbtide.infra.platforms.kubernetes.records.records import run_with
 from ebbtide.infra.platforms.kubernetes.tending.care import Care
 from ebbtide.infra.platforms.kubernetes.tending.collecting import Collector
 from ebbtide.infra.platforms.kubernetes.tending.growth import UsualGrowth
@@ -77,7 +84,7 @@ class Tender:
         api.patience_s = _PATIENCE_S
         with (
             contextlib.closing(open_store(self._settings)) as store,
-            watched(api, self._cluster) as seen,
+            watched(api, self._cluster, _kinds(store, self._cluster)) as seen,
         ):
             known = self._found(store, seen)
             if known is None or known.released:
@@ -100,6 +107,12 @@ class Tender:
             if snapshot is not None and snapshot.lease is not None:
                 return store.cluster(self._cluster)
         return None
+
+
+def _kinds(store: RunStore, cluster: ClusterId) -> tuple[Kind, ...]:
+    """Of what it will consist; it need not be declared yet."""
+    run = store.run(run_with(cluster))
+    return OF_A_CLUSTER if run is None else kinds_of(run.spec)
 
 
 class _Work:
