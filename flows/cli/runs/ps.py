@@ -64,6 +64,8 @@ def _facts(store: RunStore, run: Run) -> dict[str, Any]:
     waits = f"position {queue.position} in pool {queue.pool}" if queue else ""
     if queue and queue.limit:
         waits = f"{queue.limit}; {waits}"
+    if not waits and view.waiting is not None:
+        waits = view.waiting.message
     return {
         "run": run.name,
         "phase": run.phase.value,
@@ -90,6 +92,8 @@ def _reason(run: Run, view: ClusterView) -> str | None:
         return run.reason.value if run.reason else None
     if view.queue:
         return view.queue.reason.value
+    if view.waiting is not None and view.waiting.reason is not None:
+        return view.waiting.reason.value
     return Reason.CANNOT_RUN.value if view.cannot_run else None
 
 

@@ -29,7 +29,9 @@ _FIXES: dict[Reason, str] = {
     Reason.LEDGER_UNWRITABLE: "do what the detail names (space, permissions), then run it again",
     Reason.PREFECT_UNREACHABLE: "start the server that PREFECT_API_URL names, or unset it",
     Reason.API_UNREACHABLE: "ask kubectl get --raw /readyz; --context names another cluster",
+    Reason.CLUSTER_DELETED: "run it again; the API server's audit log says who deleted it",
     Reason.NAMESPACE_GONE: "make the namespace again, or name another one (--namespace)",
+    Reason.CLUSTER_DELETED: "run it again; whoever deleted the Lease wanted the cluster gone",
     Reason.QUOTA: "wait until other runs give back, ask for less, or have the quota raised",
     Reason.NO_NODE: "wait, ask for less (--tier, --workers), or see whether the pool may grow",
     Reason.OUT_OF_STOCK: "wait, or take a --tier of another pool (ebb tiers)",
@@ -91,11 +93,7 @@ def diagnose(story: Story) -> Diagnosis:
     """Find out why a run waits, failed or took its time."""
     waiting = _last(story, EventKind.STEP_WAITING)
     if story.phase in (Phase.QUEUED, Phase.PROVISIONING) and waiting is not None:
-        reason = waiting.reason or Reason.POOL_AT_MAX
-        evidence = (waiting.message,)
-        return Diagnosis(
-            f"it is waiting: {reason.info.sentence}", reason, evidence, fix_for(reason)
-        )
+        return _waits(waiting)
     if story.reason is not None:
         return _failed(story, story.reason)
     cause = _where_time_went(story) if story.view is None else _going_on(story, story.view)
@@ -111,6 +109,15 @@ def diagnose(story: Story) -> Diagnosis:
 def fix_for(reason: Reason) -> str:
     """Return what to do about a reason. A wrong request says that itself."""
     return _FIXES.get(reason, "correct the request; the message says how")
+
+
+def _waits(waiting: Event) -> Diagnosis:
+    """Of a run that has no room yet; without a reason nothing is wrong, as when a pool grows."""
+    reason, said = waiting.reason, waiting.message
+    if reason is None:
+        return Diagnosis(f"it is waiting: {said}", None, (), "")
+    fix = str(waiting.data.get("hint") or "") or fix_for(reason)
+    return Diagnosis(f"it is waiting: {reason.info.sentence}", reason, (said,), fix)
 
 
 def _failed(story: Story, reason: Reason) -> Diagnosis:
@@ -137,6 +144,8 @@ def _going_on(story: Story, view: ClusterView) -> str:
 
     if story.phase is Phase.RELEASING or view.released_at is not None:
         return "it gives back what it held"
+    if view.waiting is not None and view.workers_ready_at is None:
+        return f"it waits: {view.waiting.message}"
     if view.head_ready_at is None:
         started = f", started {since(view.admitted_at)} ago" if view.admitted_at else ""
         return f"it waits for the head to answer{started}"

@@ -44,11 +44,6 @@ def test_run_that_waits_says_for_what(phase: Phase) -> None:
     assert found.fix == fix_for(Reason.RUNS_AT_MAX)
 
 
-def test_wait_without_a_reason_is_for_room() -> None:
-    found = told(waiting(None, "no room"), phase=Phase.QUEUED)
-    assert found.reason is Reason.POOL_AT_MAX
-
-
 def test_newest_wait_counts() -> None:
     events = waiting("CAPACITY:POOL_AT_MAX", "3 ahead"), waiting("CAPACITY:RUNS_AT_MAX", "1 ahead")
     assert told(*events, phase=Phase.QUEUED).evidence == ("1 ahead",)
@@ -228,6 +223,18 @@ def test_wrong_request_is_to_be_corrected(reason: Reason) -> None:
 @pytest.mark.parametrize("reason", [r for r in Reason if r.family != "misconfiguration"])
 def test_what_is_not_the_requests_fault_has_a_fix_of_its_own(reason: Reason) -> None:
     assert not fix_for(reason).startswith("correct the request")
+
+
+def test_pool_that_grows_is_waited_for_without_a_fix() -> None:
+    growing = event("step_waiting", message="pool compute grows 0 → 1")
+    found = told(growing, phase=Phase.PROVISIONING)
+    assert found == Diagnosis("it is waiting: pool compute grows 0 → 1", None, (), "")
+
+
+def test_wait_with_a_hint_of_its_own_is_mended_by_that() -> None:
+    full = event("step_waiting", reason=Reason.QUOTA, message="used up", data={"hint": "ask less"})
+    found = told(full, phase=Phase.PROVISIONING)
+    assert (found.reason, found.evidence, found.fix) == (Reason.QUOTA, ("used up",), "ask less")
 
 
 # Where the time went --------------------------------------------------------------------------

@@ -15,8 +15,13 @@ import tarfile
 from pathlib import Path
 from typing import BinaryIO
 
-from ebbtide.infra.platforms.kubernetes.inside.frames import LARGEST_BYTES, frame, write_all
-from ebbtide.infra.platforms.kubernetes.inside.receive import SILENCE_S
+from ebbtide.infra.platforms.kubernetes.inside.frames import (
+    LARGEST_BYTES,
+    SILENCE_S,
+    frame,
+    wait_for_reader,
+    write_all,
+)
 
 
 class _Out:
@@ -86,3 +91,4 @@ def _add(tar: tarfile.TarFile, path: Path, name: str) -> int:
 
 if __name__ == "__main__":
     send(Path(sys.argv[1]), sys.stdout.fileno())
+    wait_for_reader()

@@ -14,10 +14,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from ebbtide.infra.platforms.kubernetes.inside.frames import SILENCE_S, wait_for_reader
 from ebbtide.infra.platforms.kubernetes.inside.packages import PackageError, unpack
 
-SILENCE_S = 60
-"""Ended by SIGALRM when nothing has come for so long: an exec outlives who started it."""
 _CHUNK_BYTES = 2**16
 
 
@@ -101,4 +100,6 @@ def _refuse(why: str) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1]), Path(sys.argv[2])))
+    status = main(Path(sys.argv[1]), Path(sys.argv[2]))
+    wait_for_reader()
+    sys.exit(status)

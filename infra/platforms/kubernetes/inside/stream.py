@@ -3,7 +3,7 @@
 It writes frames: ``{"stream", "offset", "bytes"}`` and the bytes; ``{"stream", "gap"}`` where the
 bounded copy has lost some; ``{"alive"}`` while there is nothing to say; and ``{"end"}``, the last,
 with how the program ended, or with nothing when its wrapper was killed. Whoever follows sends a
-byte at least every ``receive.SILENCE_S``: an exec outlives who started it.
+byte at least every ``SILENCE_S``, and leaves when the last frame has come.
 """
 
 from __future__ import annotations
@@ -17,8 +17,12 @@ from pathlib import Path
 from typing import Any
 
 from ebbtide.infra.platforms.kubernetes.inside.ending import read_end
-from ebbtide.infra.platforms.kubernetes.inside.frames import frame, write_all
-from ebbtide.infra.platforms.kubernetes.inside.receive import SILENCE_S
+from ebbtide.infra.platforms.kubernetes.inside.frames import (
+    SILENCE_S,
+    frame,
+    wait_for_reader,
+    write_all,
+)
 from ebbtide.infra.platforms.kubernetes.inside.spool import SpoolReader
 from ebbtide.infra.waiting import wait_until
 
@@ -102,6 +106,7 @@ def main() -> None:
             follower.step, timeout_s=ALIVE_S, first_s=_FIRST_PAUSE_S, longest_s=_LONGEST_PAUSE_S
         ):
             follower.say_alive()
+    wait_for_reader()
 
 
 if __name__ == "__main__":

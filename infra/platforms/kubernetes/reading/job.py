@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ebbtide.infra.models.cluster import JobView
-from ebbtide.infra.models.phases import Reason
+from ebbtide.infra.models.phases import ExitCode, Reason
 from ebbtide.infra.platforms.kubernetes.kinds import Object
 from ebbtide.infra.platforms.kubernetes.naming import ENDED_BECAUSE
 from ebbtide.infra.platforms.kubernetes.reading.failures import (
@@ -33,6 +33,8 @@ from ebbtide.infra.platforms.kubernetes.reading.snapshot import (
 )
 from ebbtide.infra.policy.explain.diagnosis import fix_for
 
+LATER = ExitCode.TEMPORARY
+"""The wrapper's own exit code when what it had to wait for did not come."""
 _REASONS = {reason.value: reason for reason in Reason}
 
 
@@ -109,7 +111,9 @@ def _ended(pod: Object, terminated: Object, last: JobView, around: Around) -> Jo
         return view
     reason, detail = _why(pod, said, replace(end, exit_code=code), around)
     hint = view.hint or (fix_for(reason) if reason is Reason.OUT_OF_MEMORY else "")
-    return replace(view, reason=reason, detail=detail or view.detail, hint=hint)
+    started = not said or started_at is not None or code < 0
+    shown = code if started else None
+    return replace(view, exit_code=shown, reason=reason, detail=detail or view.detail, hint=hint)
 
 
 def _why(pod: Object, said: Mapping[str, Any], end: Ending, around: Around) -> tuple[Reason, str]:
@@ -129,7 +133,9 @@ def _why(pod: Object, said: Mapping[str, Any], end: Ending, around: Around) -> t
     if memory:
         return Reason.OUT_OF_MEMORY, memory
     if said and not said.get("started_at"):
-        return Reason.NOT_STARTED, str(said.get("telling") or "")
+        later = end.exit_code in (-signal.SIGTERM, LATER)
+        why = str(said.get("not_started") or said.get("telling") or "")
+        return Reason.LAUNCH_FAILED if later else Reason.NOT_STARTED, why
     return Reason.EXIT_CODE, ""
 
 

@@ -14,7 +14,7 @@ from typing import Any
 from ebbtide.infra.models.ids import ClusterId
 from ebbtide.infra.platforms.kubernetes.kinds import Object
 from ebbtide.infra.platforms.kubernetes.naming import (
-    DOMAIN,
+    RELEASING,
     ROLE,
     driver_name,
     head_name,
@@ -23,8 +23,6 @@ from ebbtide.infra.platforms.kubernetes.naming import (
 
 HEAD, WORKER, DRIVER = "head", "worker", "driver"
 """Roles; a pod's main container is called as its role."""
-RELEASING = f"{DOMAIN}/releasing"
-"""An annotation of the Lease: what ends from now on ends because we release it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -28,10 +28,9 @@ from ebbtide.infra.platforms.kubernetes.kinds import (
     Kind,
     Object,
 )
-from ebbtide.infra.platforms.kubernetes.naming import selector
+from ebbtide.infra.platforms.kubernetes.naming import RELEASING, selector
 from ebbtide.infra.platforms.kubernetes.reading.feed import Feed, Listener
 from ebbtide.infra.platforms.kubernetes.reading.snapshot import (
-    RELEASING,
     Snapshot,
     happened,
     holds,

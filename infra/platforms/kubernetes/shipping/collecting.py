@@ -12,13 +12,14 @@ from typing import Any
 from ebbtide.infra.platforms.kubernetes import layout
 from ebbtide.infra.platforms.kubernetes.api_error import ApiError
 from ebbtide.infra.platforms.kubernetes.inside.frames import Frames
-from ebbtide.infra.platforms.kubernetes.shipping.sending import Run, Running
+from ebbtide.infra.platforms.kubernetes.shipping.sending import Run, Running, patiently
 from ebbtide.infra.waiting import now_s, pause
 
 _SIGN_OF_LIFE_S = 10.0
 _SILENT_S = 30.0
 """Without even a sign of life for so long, the connection is taken for lost."""
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.2, 5.0
+_PATIENCE_S = 20.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,7 +119,15 @@ def follow_to_end(
             wait_s = min(_LONGEST_PAUSE_S, wait_s * 2)
 
 
-def fetch_folder(run: Run, pod: str, container: str, folder: str, target: Path) -> int:
+def fetch_folder(
+    run: Run,
+    pod: str,
+    container: str,
+    folder: str,
+    target: Path,
+    *,
+    patience_s: float = _PATIENCE_S,
+) -> int:
     """Bring a folder of a pod here: files that are here and not there stay.
 
     Args:
@@ -128,6 +137,7 @@ def fetch_folder(run: Run, pod: str, container: str, folder: str, target: Path) 
             worker.
         folder: in the container, such as ``layout.OUTPUT``.
         target: where it is put; made when there is something to put.
+        patience_s: for how long it is tried again when the connection fails, in seconds.
 
     Returns:
         How many files came.
@@ -136,6 +146,12 @@ def fetch_folder(run: Run, pod: str, container: str, folder: str, target: Path) 
         ApiError: the connection was lost; what came until then is there.
         OSError: it cannot be written here.
     """
+    return patiently(lambda: _fetched(run, (pod, container), folder, target), patience_s)
+
+
+def _fetched(run: Run, where: tuple[str, str], folder: str, target: Path) -> int:
+    """Bring all of a folder, once. Returns how many files came."""
+    pod, container = where
     with run(pod, container, layout.module("archive", folder)) as archive:
         source = _Archive(archive, f"exec in {pod}")
         count = 0

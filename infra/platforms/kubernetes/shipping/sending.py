@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from ebbtide.infra.errors import ProvisioningError
 from ebbtide.infra.models.phases import Reason
@@ -15,6 +15,8 @@ from ebbtide.infra.platforms.kubernetes import layout
 from ebbtide.infra.platforms.kubernetes.api_error import ApiError
 from ebbtide.infra.platforms.kubernetes.shipping.package import Package
 from ebbtide.infra.waiting import now_s, pause
+
+T = TypeVar("T")
 
 _ANSWER_S = 60.0
 _CHUNK_BYTES = 2**18
@@ -68,10 +70,26 @@ def send(run: Run, pod: str, package: Package, *, patience_s: float = _PATIENCE_
         ApiError: it could not be reached in time.
         ProvisioningError: LAUNCH_FAILED, the store refused it.
     """
+    return patiently(lambda: _sent(run, pod, package), patience_s)
+
+
+def patiently(attempt: Callable[[], T], patience_s: float) -> T:
+    """Try something again, with growing pauses, while it fails because of the connection.
+
+    Args:
+        attempt: what is tried; at least once.
+        patience_s: for how long it is tried again, in seconds.
+
+    Returns:
+        What it returned.
+
+    Raises:
+        ApiError: the last one.
+    """
     until, wait_s = now_s() + patience_s, _FIRST_PAUSE_S
     while True:
         try:
-            return _sent(run, pod, package)
+            return attempt()
         except ApiError:
             if now_s() + wait_s > until:
                 raise

@@ -7,6 +7,7 @@ import logging
 import threading
 
 from ebbtide.infra.errors import EbbError
+from ebbtide.infra.models.cluster import ClusterView
 from ebbtide.infra.models.ids import ClusterId
 from ebbtide.infra.models.records import Cluster
 from ebbtide.infra.platforms.kubernetes.api import Api
@@ -17,6 +18,7 @@ from ebbtide.infra.platforms.kubernetes.reading.views import view_of
 from ebbtide.infra.platforms.kubernetes.reading.watching import Watched, watched
 from ebbtide.infra.platforms.kubernetes.tending.care import Care
 from ebbtide.infra.platforms.kubernetes.tending.collecting import Collector
+from ebbtide.infra.platforms.kubernetes.tending.growth import UsualGrowth
 from ebbtide.infra.platforms.kubernetes.tending.teller import Teller
 from ebbtide.infra.platforms.upkeep.status import StatusReporter
 from ebbtide.infra.records.opening import open_store
@@ -27,6 +29,9 @@ from ebbtide.infra.waiting import wall_s
 logger = logging.getLogger(__name__)
 
 _LOOK_S = 1.0
+_PATIENCE_S = 120.0
+"""For how long this process waits for the API server: a cluster that runs is not given up before
+its pods could be lost. A person who only looks is told sooner."""
 _AGAIN_S = 2.0
 """After something that nobody foresaw: the cluster lives on, and is looked after again."""
 
@@ -69,6 +74,7 @@ class Tender:
     def _tend(self) -> None:
         """Until the cluster has been released or this process lets go of it."""
         api = connected(self._settings)
+        api.patience_s = _PATIENCE_S
         with (
             contextlib.closing(open_store(self._settings)) as store,
             watched(api, self._cluster) as seen,
@@ -105,6 +111,7 @@ class _Work:
         self._api, self._store, self._known, self._spec = api, store, known, run.spec
         self._reporter = StatusReporter(store, known.run, known.id)
         self._reporter.view = known.last_view
+        self._usual = UsualGrowth(store, self._spec.cluster.pool.name)
         self._teller = Teller(self._spec, api.namespace, self._reporter)
         age_s = max(0.0, wall_s() - known.created)
         self._care = Care(api, self._spec, store, self._reporter, age_s=age_s)
@@ -117,8 +124,7 @@ class _Work:
         if snapshot.lease is None:
             self.over = True
             return
-        view = view_of(snapshot, self._spec, self._reporter.view)
-        view = self._care.told(view)
+        view = self._care.told(self._view(snapshot))
         self._teller.tell(view)
         self.collector.tick(snapshot)
         self._care.tick(snapshot, self._reporter.view)
@@ -127,6 +133,14 @@ class _Work:
             self._care.last_look(snapshot, view)
         if view.job.ended_at is not None and not snapshot.releasing:
             self._release_after_job()
+
+    def _view(self, snapshot: Snapshot) -> ClusterView:
+        """With how long a pool that grows usually takes."""
+        last, usual = self._reporter.view, self._usual
+        view = view_of(snapshot, self._spec, last, usual_growth_s=usual.seconds)
+        if usual.learnt(view):
+            view = view_of(snapshot, self._spec, last, usual_growth_s=usual.seconds)
+        return view
 
     def close(self) -> None:
         """End what is open."""

@@ -107,3 +107,11 @@ def test_what_the_program_wrote_comes_back(pod: Pod, tmp_path: Path) -> None:
 def test_folder_that_is_not_there_brings_nothing(pod: Pod, tmp_path: Path) -> None:
     found = fetch_folder(pod.run, "driver", layout.FILES, "/nowhere", tmp_path / "here")
     assert found == 0
+
+
+def test_nothing_ends_before_all_of_it_was_read(pod: Pod) -> None:
+    """The end of an exec's output may be cut off when its process ends (tried)."""
+    with pod.run("driver", layout.FILES, layout.module("archive", str(layout.OUTPUT))) as archive:
+        while b"end" not in (archive.read(10) or b""):
+            pass
+        assert archive.read(0.5) == b""  # it is still there

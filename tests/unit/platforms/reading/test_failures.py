@@ -40,7 +40,7 @@ def view(seen: Snapshot, last: ClusterView | None = None) -> ClusterView:
 STOOD = view(snapshot(*STANDING, ready("driver", 15)))
 
 
-def told(code: int, **more: Any) -> str:
+def told(code: int | None, **more: Any) -> str:
     """What the program's wrapper leaves."""
     times = {"started_at": T0 + 15.25, "ended_at": T0 + 49.5}
     return json.dumps({**times, "exit_code": code, "telling": "", "hint": "", **more})
@@ -122,12 +122,6 @@ def test_program_that_ended_well_has_no_reason() -> None:
         ),
         (ended("driver", 1, message=told(1), **GONE), 1, Reason.EXIT_CODE, ""),
         (
-            ended("driver", 127, message=told(127, started_at=None, telling="no file x.py")),
-            127,
-            Reason.NOT_STARTED,
-            "no file x.py",
-        ),
-        (
             ended("driver", 128, "StartError", NO_SUCH_FILE),
             None,
             Reason.IMAGE_UNUSABLE,
@@ -141,6 +135,14 @@ def test_end_of_the_program(
     found = ends(driver)
     assert (found.job.exit_code, found.job.reason, found.job.detail) == (code, reason, detail)
     assert found.failure is None
+
+
+@pytest.mark.parametrize(("code", "reason"), [(127, "NOT_STARTED"), (75, "LAUNCH_FAILED")])
+def test_program_that_was_not_started_has_no_exit_code(code: int, reason: str) -> None:
+    message = told(None, started_at=None, not_started="x.py: no such file")
+    job = view(snapshot(*STANDING, ended("driver", code, message=message))).job
+    assert (job.exit_code, job.reason) == (None, Reason[reason])
+    assert job.detail == "x.py: no such file"
 
 
 def test_lost_head_is_why_a_program_failed_after_it() -> None:

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 from ebbtide.infra.models.cluster import ClusterView
 from ebbtide.infra.models.phases import Reason, Step
+from ebbtide.infra.platforms.kubernetes.naming import RELEASING
 from ebbtide.infra.platforms.kubernetes.reading.snapshot import (
-    RELEASING,
     Snapshot,
     worker_names,
 )

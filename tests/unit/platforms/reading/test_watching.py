@@ -41,14 +41,11 @@ class FakeApi(Api):
         self.calls: list[str] = []
         self.broken: ApiError | None = None
         self.asked_for: Any = {}
+        self.ahead_s = 0.0
 
     @property
     def server(self) -> str:
         return f"https://fake/{id(self)}"
-
-    @property
-    def ahead_s(self) -> float:
-        return 0.0
 
     def say(self, kind: Kind, what: str, thing: Object) -> None:
         thing = {**thing, "metadata": {"resourceVersion": "7", **thing["metadata"]}}
