@@ -38,6 +38,7 @@ def reap(settings: Settings) -> Reaped:
     """One round. Cheap when there is nothing to do."""
     store = open_store(settings)
     released: list[ClusterId] = []
+    store.living_with_runs()  # a platform that does not answer keeps nothing here from being done
     for platform in load_platforms(settings, store):
         released += [cluster for cluster in platform.orphans() if not platform.sweep(cluster)]
         released += _hanging(store, platform)

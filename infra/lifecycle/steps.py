@@ -72,8 +72,15 @@ def attempt_of(settings: Settings, store: RunStore, spec: RunSpec, number: int =
 
 
 def request_hardware_tier(attempt: Attempt) -> None:
-    """Step 1. The spec has been checked when it was built; declare it."""
+    """Step 1. The spec has been checked when it was built; declare it, and its program with it.
+
+    The program starts when the workers are there; where it has a machine of its own, that one comes
+    together with theirs.
+    """
     attempt.platform.declare(attempt.spec, attempt.number)
+    if attempt.spec.job is not None:
+        attempt.platform.attach_autoscaler(attempt.cluster)
+        attempt.platform.start_job(attempt.cluster)
 
 
 def wait_for_nodes(attempt: Attempt) -> ClusterView:

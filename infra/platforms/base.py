@@ -22,6 +22,7 @@ from ebbtide.infra.models.ids import ClusterId, RunName
 from ebbtide.infra.models.job import JobSpec, RunSpec
 from ebbtide.infra.models.phases import Reason, Step
 from ebbtide.infra.platforms.extras import load
+from ebbtide.infra.records.routed.store import away_from
 from ebbtide.infra.records.store import RunStore
 from ebbtide.infra.settings import Settings
 
@@ -354,9 +355,15 @@ def load_platform(name: str, settings: Settings, store: RunStore | None = None) 
 def load_platforms(settings: Settings, store: RunStore | None = None) -> tuple[Platform, ...]:
     """Load all platforms in use, for whoever looks for everything that lives.
 
-    A Kubernetes that nobody has named or used here is not asked; see ``load_platform``.
+    A Kubernetes that nobody has named or used here is not asked, nor one that has just not answered
+    the store; see ``load_platform``.
     """
-    used = (name for name in known_platforms() if name == _HERE or place_in_use(settings))
+    away = away_from(store)
+    used = (
+        name
+        for name in known_platforms()
+        if name == _HERE or (name != away and place_in_use(settings))
+    )
     return tuple(load_platform(name, settings, store) for name in used)
 
 

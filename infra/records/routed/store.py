@@ -89,6 +89,11 @@ class RoutedStore(RoutedRuns, RoutedClusters):
             self._elsewhere.close()
 
 
+def away_from(store: RunStore | None) -> str:
+    """Return the platform that did not answer a store when it was last asked; else empty."""
+    return store.away if isinstance(store, RoutedStore) else ""
+
+
 def local_half(store: RunStore | None) -> RunStore | None:
     """Return the part of a store that has this machine's records, for who needs nothing else."""
     return store.local if isinstance(store, RoutedStore) else store
