@@ -72,13 +72,13 @@ def attempt_of(settings: Settings, store: RunStore, spec: RunSpec, number: int =
 
 
 def request_hardware_tier(attempt: Attempt) -> None:
-    """Step 1. The spec has been checked when it was built; declare it, and its program with it.
+    """Step 1. The spec has been checked when it was built; declare it.
 
-    The program starts when the workers are there; where it has a machine of its own, that one comes
-    together with theirs.
+    A program with a machine of its own is declared too, so that this one comes together with those
+    of head and workers; it starts when they are there.
     """
     attempt.platform.declare(attempt.spec, attempt.number)
-    if attempt.spec.job is not None:
+    if attempt.spec.job is not None and attempt.spec.cluster.pool.driver_apart:
         attempt.platform.attach_autoscaler(attempt.cluster)
         attempt.platform.start_job(attempt.cluster)
 
