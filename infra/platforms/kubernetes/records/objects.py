@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from ebbtide.infra.errors import ProvisioningError
+from ebbtide.infra.models.ids import ClusterId
 from ebbtide.infra.models.phases import Reason
 from ebbtide.infra.platforms.kubernetes.api import Api
 from ebbtide.infra.platforms.kubernetes.api_error import (
@@ -21,6 +22,7 @@ from ebbtide.infra.platforms.kubernetes.api_error import (
     as_ebb_error,
 )
 from ebbtide.infra.platforms.kubernetes.client import Request
+from ebbtide.infra.platforms.kubernetes.clusters.fencing import Standing, claim
 from ebbtide.infra.platforms.kubernetes.kinds import CONFIG_MAP, LEASE, Object
 from ebbtide.infra.platforms.kubernetes.naming import CLUSTER, DOMAIN, ROLE
 from ebbtide.infra.waiting import now_s, pause
@@ -174,10 +176,10 @@ class Objects:
             return self.leases().get(name)
         return self._ask_one(LEASE.path(self.api.namespace, name))
 
-    def change_lease(self, name: str, change: Object) -> Object | None:
-        """Merge something into a Lease; None when there is none of this name."""
+    def claim_lease(self, name: ClusterId, lease_s: float | None) -> Standing:
+        """Renew a Lease as its holder, or take it where nobody living holds it."""
         with _said("renew a lease"):
-            return self.api.merge(LEASE, name, change)
+            return claim(self.api, name, lease_s)
 
     def _read(self, name: str) -> Object | None:
         found = self._ask_one(CONFIG_MAP.path(self.api.namespace, name))
