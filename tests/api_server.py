@@ -44,7 +44,7 @@ class InMemoryApi(Api):
         self.namespace = namespace
         self.access = Access(context="in-memory", namespace=namespace)
 
-    def ask(self, request: Request, *, patience_s: float = 10.0) -> Any:
+    def ask(self, request: Request, *, patience_s: float | None = None) -> Any:
         server = self._server
         with server.lock:
             server.asked.append(request)
@@ -53,7 +53,7 @@ class InMemoryApi(Api):
         try:
             server.after(request)
         except ApiError as error:
-            if not error.unreachable or not patience_s:
+            if not error.unreachable or patience_s == 0:
                 raise
             return self.ask(request)
         return answer

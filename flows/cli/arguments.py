@@ -41,6 +41,8 @@ class RunArguments:
     """The program and its arguments."""
     options: dict[str, Any] = field(default_factory=dict)
     switches: set[str] = field(default_factory=set)
+    output: str = ""
+    """How to show a plan: ``yaml``; empty: as text, or as JSON with ``--json``."""
     problems: list[Problem] = field(default_factory=list)
 
     @property
@@ -126,12 +128,25 @@ def parse_run(args: list[str]) -> RunArguments:
         argument = queue.pop(0)
         if argument in ("-h", "--help"):
             found.switches.add("help")
+        elif argument in ("-o", "--output", "-oyaml", "-o=yaml", "--output=yaml"):
+            _take_output(argument, queue, found)
         elif argument.startswith("-") and len(argument) > 1:
             _take_option(argument, queue, found)
         else:
             argv.append(argument)
     found.argv = (*argv, *program)
+    if found.output and not found.plan:
+        problem = Problem(Reason.OPTION_INVALID, "-o is for a plan", "--plan -o yaml")
+        found.problems.append(problem)
     return found
+
+
+def _take_output(argument: str, queue: list[str], found: RunArguments) -> None:
+    found.output = "yaml"
+    asked = "yaml" if argument.endswith("yaml") else (queue.pop(0) if queue else "")
+    if asked != "yaml":
+        summary = f"a plan is not shown as {asked!r}" if asked else "-o needs a value"
+        found.problems.append(Problem(Reason.OPTION_INVALID, summary, "--plan -o yaml"))
 
 
 def _take_option(argument: str, queue: list[str], found: RunArguments) -> None:
@@ -215,7 +230,8 @@ def usage() -> str:
         lines.append(f"  {f'--{name} NAME':<32} {told} ({variable})")
     lines += [
         f"  {'--detach':<32} return at once; the run goes on in the background",
-        f"  {'--plan':<32} show what would be made, and make nothing",
+        f"  {'--plan [-o yaml]':<32} show what would be made, and make nothing; -o yaml: every",
+        f"  {'':<32} object (Kubernetes), for kubectl apply -f",
         f"  {'--json':<32} one event per line on stdout: at, run, cluster, kind, step, reason,",
         f"  {'':<32} message, data; the program's output as kind output, data.stream",
         "",

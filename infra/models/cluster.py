@@ -179,6 +179,8 @@ class ClusterView:
     cannot_run: str = ""
     """What waits and can never run on this cluster, as a sentence; empty when there is none."""
     autoscaler_at: float | None = None
+    autoscaler: str = ""
+    """What it says of itself, in one line, where it is not a part of ours."""
     driver_env: dict[str, str] = field(default_factory=dict)
     """What a program needs in its environment to find the cluster. Paths of secrets, no secrets."""
     job: JobView = JobView()

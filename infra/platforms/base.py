@@ -6,7 +6,6 @@ adopted.
 
 from __future__ import annotations
 
-import importlib
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
@@ -22,6 +21,7 @@ from ebbtide.infra.models.hardware import Node, NodePool
 from ebbtide.infra.models.ids import ClusterId, RunName
 from ebbtide.infra.models.job import JobSpec, RunSpec
 from ebbtide.infra.models.phases import Reason, Step
+from ebbtide.infra.platforms.extras import load
 from ebbtide.infra.records.store import RunStore
 from ebbtide.infra.settings import Settings
 
@@ -357,10 +357,9 @@ def load_platform(name: str, settings: Settings, store: RunStore | None = None) 
 
     Raises:
         KeyError: for another name.
+        ConfigurationError: PLATFORM_UNUSABLE, a package that it needs is not installed.
     """
-    module, attribute = _REGISTRY[name].split(":")
-    make = getattr(importlib.import_module(module), attribute)
-    return cast(Platform, make(settings, store))
+    return cast(Platform, load(_REGISTRY[name], name)(settings, store))
 
 
 def load_platforms(settings: Settings, store: RunStore | None = None) -> tuple[Platform, ...]:

@@ -14,12 +14,14 @@ from typing import Any
 
 from ebbtide.infra.errors import ConfigurationError, EbbError, Problem
 from ebbtide.infra.models.hardware import NodePool
+from ebbtide.infra.models.job import RunSpec
 from ebbtide.infra.models.phases import Reason
 from ebbtide.infra.request.catalog import Catalog, Shared, catalog_for
 from ebbtide.infra.settings import Settings, load_settings
 
 _KUBERNETES = "ebbtide.infra.platforms.kubernetes"
 _CATALOGS = {"kubernetes": f"{_KUBERNETES}.administration.catalog:shared_catalog"}
+_PLANS = {"kubernetes": f"{_KUBERNETES}.clusters.planned:plan_objects"}
 _CHECKS = {"kubernetes": f"{_KUBERNETES}.administration.checks:checks"}
 
 
@@ -54,6 +56,25 @@ def catalog_on(
     return catalog_for(environ, cwd, asked, shared)
 
 
+def plan_objects(
+    spec: RunSpec, environ: Mapping[str, str]
+) -> tuple[list[dict[str, Any]], str] | None:
+    """Return every object that would be made for a run, as its platform spells them.
+
+    Args:
+        spec: of the run.
+        environ: of the person who asks.
+
+    Returns:
+        The objects, and what to know about them; None where a platform makes no objects.
+    """
+    plan = _loaded(_PLANS, spec.platform)
+    found: tuple[list[dict[str, Any]], str] | None = None
+    if plan is not None:
+        found = plan(load_settings(environ), spec, environ)
+    return found
+
+
 def findings_on(platform: str, environ: Mapping[str, str], cwd: Path) -> list[Finding]:
     """Look at everything that a platform needs.
 
@@ -79,7 +100,9 @@ def findings_on(platform: str, environ: Mapping[str, str], cwd: Path) -> list[Fi
         found = [Finding("catalog", "ok", f"{catalog.source}: {listed}")]
     except EbbError as error:
         found = [Finding("catalog", "missing", error.detail or error.summary, error.hint)]
-    return [*look(load_settings(environ), pools), *found]
+    looked: list[Finding] = look(load_settings(environ), pools)
+    said = {each.detail for each in looked}
+    return [*looked, *(each for each in found if each.detail not in said)]
 
 
 def _shared_catalog(platform: str, *, settings: Settings) -> Shared | None:
@@ -89,23 +112,29 @@ def _shared_catalog(platform: str, *, settings: Settings) -> Shared | None:
 
 
 def _loaded(registry: Mapping[str, str], platform: str) -> Callable[..., Any] | None:
-    if platform not in registry:
-        return None
-    module, attribute = registry[platform].split(":")
+    return load(registry[platform], platform) if platform in registry else None
+
+
+def load(path: str, platform: str) -> Callable[..., Any]:
+    """Import something of a platform.
+
+    Args:
+        path: module and name, with a colon between.
+        platform: whose it is.
+
+    Returns:
+        What is there.
+
+    Raises:
+        ConfigurationError: PLATFORM_UNUSABLE, a package that the platform needs is not installed.
+    """
+    module, attribute = path.split(":")
     try:
         found: Callable[..., Any] = getattr(importlib.import_module(module), attribute)
     except ModuleNotFoundError as error:
-        raise ConfigurationError([not_installed(platform, error)]) from error
+        if (error.name or "").startswith("ebbtide"):
+            raise
+        summary = f"platform {platform} needs {error.name}, which is not installed"
+        hint = f'pip install "ebbtide[{platform}]"'
+        raise ConfigurationError([Problem(Reason.PLATFORM_UNUSABLE, summary, hint)]) from error
     return found
-
-
-def not_installed(platform: str, error: ModuleNotFoundError) -> Problem:
-    """Say that a platform needs a package that is not there.
-
-    Raises:
-        ModuleNotFoundError: it is one of ours: an error in Ebb.
-    """
-    if (error.name or "").startswith("ebbtide"):
-        raise error
-    summary = f"platform {platform} needs {error.name}, which is not installed"
-    return Problem(Reason.PLATFORM_UNUSABLE, summary, f'pip install "ebbtide[{platform}]"')

@@ -43,9 +43,10 @@ class _Kubernetes:
     looking: bool
     platform: str = "kubernetes"
 
-    def open(self, *, needed: bool) -> RunStore | None:
-        if place_in_use(self.settings) is None and not needed:
-            return None
+    def used(self) -> bool:
+        return place_in_use(self.settings) is not None
+
+    def open(self) -> RunStore:
         try:
             module = importlib.import_module(_ELSEWHERE)
         except ModuleNotFoundError as error:

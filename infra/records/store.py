@@ -301,6 +301,11 @@ class Registrations(Protocol):
         ...
 
 
+def is_called(name: RunName, beginning: str) -> bool:
+    """Whether a name is ``beginning`` or one of ``beginning-…``; when that is empty all are."""
+    return not beginning or f"{name}-".startswith(f"{beginning}-")
+
+
 class RunStore(Runs, Clusters, Events, Usage, Registrations, Protocol):
     """Everything that a store can do."""
 

@@ -12,19 +12,22 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+import yaml
+
 from ebbtide.flows.cli.arguments import RunArguments, parse_run, usage
 from ebbtide.flows.cli.runs.stdin import Stdin
 from ebbtide.flows.cli.runs.viewer import Viewer
 from ebbtide.flows.cli.screen import JsonScreen, Screen, TextScreen
 from ebbtide.flows.launch import launch
 from ebbtide.flows.prefect_server import api
-from ebbtide.infra.errors import ConfigurationError, EbbError
+from ebbtide.infra.errors import ConfigurationError, EbbError, Problem
 from ebbtide.infra.escaping import json_text
 from ebbtide.infra.lifecycle.submission import RunRequest, spec_for
 from ebbtide.infra.models.codec import to_data
 from ebbtide.infra.models.job import RunSpec
-from ebbtide.infra.models.phases import ExitCode
+from ebbtide.infra.models.phases import ExitCode, Reason
 from ebbtide.infra.platforms.base import load_platform
+from ebbtide.infra.platforms.extras import plan_objects
 from ebbtide.infra.records import runs
 from ebbtide.infra.records.opening import open_store
 from ebbtide.infra.records.store import RunStore
@@ -44,6 +47,8 @@ def main(args: list[str]) -> int:
     spec = _checked_spec(arguments)
     if arguments.plan:
         spec = replace(spec, name=runs.free_name(store, spec.name))
+        if arguments.output:
+            return _print_objects(spec)
         return _print_plan(spec, as_json=arguments.json)
     _check_prefect(os.environ)
     return _run(settings, store, spec, arguments)
@@ -122,4 +127,17 @@ def _print_plan(spec: RunSpec, *, as_json: bool) -> int:
         return ExitCode.OK
     TextScreen(sys.stdout).plan(spec)
     print("  Plan     nothing was started")
+    return ExitCode.OK
+
+
+def _print_objects(spec: RunSpec) -> int:
+    """Show every object that would be made, for ``kubectl apply -f``."""
+    found = plan_objects(spec, os.environ)
+    if found is None:
+        summary = f"platform {spec.platform} makes no objects"
+        hint = "--platform kubernetes, or --plan without -o"
+        raise ConfigurationError([Problem(Reason.OPTION_INVALID, summary, hint)])
+    things, told = found
+    print("".join(f"# {line}\n" for line in told.splitlines()), end="")
+    print(yaml.safe_dump_all(things, sort_keys=False), end="")
     return ExitCode.OK

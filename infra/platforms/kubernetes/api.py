@@ -59,7 +59,10 @@ class Listed:
 class Api(Connection):
     """One API server and one namespace of it."""
 
-    def ask(self, request: Request, *, patience_s: float = PATIENCE_S) -> Any:
+    patience_s = PATIENCE_S
+    """For how long a question that failed in passing is asked again, unless it says it itself."""
+
+    def ask(self, request: Request, *, patience_s: float | None = None) -> Any:
         """Send one question and return the answer's JSON.
 
         A question that fails in passing (no answer, 429, 5xx) is asked again, with growing pauses
@@ -67,7 +70,7 @@ class Api(Connection):
 
         Args:
             request: what is asked.
-            patience_s: for how long it is asked again, in seconds.
+            patience_s: for how long it is asked again, in seconds; None: as all others.
 
         Returns:
             The answer; text when it is no JSON.
@@ -75,6 +78,7 @@ class Api(Connection):
         Raises:
             ApiError: it was refused, or there was no answer in time.
         """
+        patience_s = self.patience_s if patience_s is None else patience_s
         until, wait_s = now_s() + patience_s, 0.0
         while True:
             try:

@@ -219,11 +219,23 @@ class Hangup:
                 answer.shutdown()
 
 
+class _Nothing:
+    """A file that keeps nothing."""
+
+    def write(self, data: bytes) -> int:
+        """Take what is written."""
+        return len(data)
+
+
 class Exec:
     """A command that runs in a container; a context manager that ends the connection."""
 
     def __init__(self, socket: WSClient, asked: str):
         self._socket, self._asked = socket, asked
+        # It keeps all that ever came, and takes all frames that are there at once by adding one to
+        # the others: 28 MB took it 35 s, and the server cut off what it had not fetched by then.
+        socket._all = _Nothing()
+        socket._frames_immediately_available = lambda: False
 
     def __enter__(self) -> Exec:
         return self

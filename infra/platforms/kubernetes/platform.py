@@ -85,6 +85,9 @@ class KubernetesPlatform:
     def declare(self, spec: RunSpec, attempt: int) -> ClusterId:
         """Make the Lease and all that it owns, head and first workers among it."""
         cluster = self.cluster_id(spec.name, attempt)
+        known = self.store.cluster(cluster)
+        if known is not None and (known.released or known.orders.release is not None):
+            return cluster
         self.store.add_cluster(
             cluster,
             spec.name,
@@ -100,11 +103,13 @@ class KubernetesPlatform:
         try:
             new = declaring.declare(self.api, blueprint.objects())
         except ApiError as failure:
-            with contextlib.suppress(ApiError):
-                releasing.release(self.api, cluster)
+            if known is None:  # else it is one that runs
+                with contextlib.suppress(ApiError):
+                    releasing.release(self.api, cluster)
             raise as_ebb_error(failure, doing="declare the cluster") from failure
         if new:
             self._tell_requested(spec, cluster)
+            self._obey_release(cluster)
         return cluster
 
     def clusters(self, run: RunName) -> tuple[ClusterId, ...]:
@@ -141,7 +146,8 @@ class KubernetesPlatform:
         """Delete its pod, which gets SIGTERM first."""
         self.store.order(cluster, StopProgram(name=name))
         with translated("stop the program"):
-            releasing.end_program(self.api, program_name(cluster, name))
+            pod = program_name(cluster, name)
+            releasing.end_program(self.api, pod, Reason.CANCELLED)
 
     def repeat(self, cluster: ClusterId, step: Step) -> None:
         """Delete the pods that failed, and make them again."""
@@ -271,6 +277,13 @@ class KubernetesPlatform:
             lease = self.api.get(LEASE, cluster)
             if lease is not None and not held_by_another(lease):
                 declaring.add(self.api, lease, thing)
+
+    def _obey_release(self, cluster: ClusterId) -> None:
+        """Somebody may have stopped the run in the moment in which its cluster was made."""
+        known = self.store.cluster(cluster)
+        order = known.orders.release if known is not None else None
+        if known is not None and order is not None:
+            tear_down(self.api, self.store, known, TearDown(reason=order.reason, by="flow"))
 
     def _plain(self, cluster: ClusterId) -> bool:
         spec = self._looking.spec(cluster)

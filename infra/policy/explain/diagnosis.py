@@ -101,6 +101,8 @@ def diagnose(story: Story) -> Diagnosis:
     messages = dict.fromkeys(event.message for event in trouble)
     fix = "; ".join(dict.fromkeys(hint for e in trouble if (hint := e.data.get("hint"))))
     said = [f"{name} says: {line}" for name, line in story.said.items() if line]
+    if story.view is not None and story.view.autoscaler:
+        said.append(f"the autoscaler says: {story.view.autoscaler}")
     return Diagnosis(cause, None, (*said, *messages, *_times(story)), fix)
 
 

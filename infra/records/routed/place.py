@@ -32,8 +32,12 @@ class Elsewhere(Protocol):
         """Whose runs it has."""
         ...
 
-    def open(self, *, needed: bool) -> RunStore | None:
-        """Open it; None when nobody uses it, unless it is needed. Asks nothing yet.
+    def used(self) -> bool:
+        """Whether anybody uses it here. Cheap: opens nothing."""
+        ...
+
+    def open(self) -> RunStore:
+        """Open it, also where nobody has used it yet. Asks nothing yet.
 
         Raises:
             ConfigurationError: PLATFORM_UNUSABLE, it cannot be opened.
@@ -72,10 +76,14 @@ class Routed:
         """A sentence when the local half is a copy; see ``infra.records.salvage.LastKnown``."""
         return str(getattr(self.local, "stale", ""))
 
-    def elsewhere(self, *, needed: bool = False) -> RunStore | None:
-        """Return the other store; None when nobody uses it and it is not needed."""
+    def elsewhere(self) -> RunStore:
+        """Return the other store, opened.
+
+        Raises:
+            ConfigurationError: PLATFORM_UNUSABLE, it cannot be opened.
+        """
         if self._elsewhere is None:
-            self._elsewhere = self._other.open(needed=needed)
+            self._elsewhere = self._other.open()
         return self._elsewhere
 
     def belongs_elsewhere(self, run: Run) -> bool:
@@ -84,28 +92,26 @@ class Routed:
 
     def of_run(self, run: RunName) -> RunStore:
         """Return the store that has the run; one that nobody knows may be elsewhere."""
-        found = self.elsewhere()
-        if found is None or (not self.is_named_elsewhere(run) and self.local.run(run) is not None):
+        if self.is_named_elsewhere(run):
+            return self.elsewhere()
+        if not self._is_used() or self.local.run(run) is not None:
             return self.local
-        return found
+        return self._elsewhere_or_local()
 
     def of_cluster(self, cluster: ClusterId) -> RunStore:
         """Return the store that has the cluster; one that nobody knows may be elsewhere."""
-        found = self.elsewhere()
-        if found is None or self.local.cluster(cluster) is not None:
+        if not self._is_used() or self.local.cluster(cluster) is not None:
             return self.local
-        return found
+        return self._elsewhere_or_local()
 
     def ask_elsewhere(self, ask: Callable[[RunStore], T], default: T) -> T:
         """Ask the other store for its part of a list; ``default`` where it does not answer."""
         if now_s() < self._away_until:
             return default
         try:
-            store = self.elsewhere()
-            found = default if store is None else ask(store)
+            found = ask(self.elsewhere()) if self._is_used() else default
         except (ProvisioningError, ConfigurationError) as error:
-            self._away_until = now_s() + AWAY_S
-            self.unreachable = _sentence(self._other.platform, error)
+            self._away(error)
             return default
         self.unreachable = ""
         return found
@@ -117,7 +123,14 @@ class Routed:
 
     def is_named_elsewhere(self, run: RunName) -> bool:
         """Whether this installation has reserved the name in the other store."""
-        return (self._names / run).exists()
+        return "/" not in run and (self._names / run).is_file()
+
+    def named_elsewhere(self) -> list[RunName]:
+        """List the names that this installation has reserved in the other store."""
+        try:
+            return [RunName(path.name) for path in self._names.iterdir()]
+        except OSError:
+            return []
 
     def name_elsewhere(self, run: RunName, store: RunStore) -> None:
         """Remember that the name was reserved in the other store, and which that is.
@@ -139,7 +152,18 @@ class Routed:
         """Forget a name that was given back."""
         (self._names / run).unlink(missing_ok=True)
 
+    def _is_used(self) -> bool:
+        return self._elsewhere is not None or self._other.used()
 
-def _sentence(platform: str, error: EbbError) -> str:
-    why = error.summary + (f": {error.detail}" if error.detail else "")
-    return f"runs of platform {platform} are not shown: {why}"
+    def _elsewhere_or_local(self) -> RunStore:
+        """The local one where the other one cannot be opened: then it has nobody's runs."""
+        try:
+            return self.elsewhere()
+        except ConfigurationError as error:
+            self._away(error)
+            return self.local
+
+    def _away(self, error: EbbError) -> None:
+        self._away_until = now_s() + AWAY_S
+        why = error.summary + (f": {error.detail}" if error.detail else "")
+        self.unreachable = f"runs of platform {self._other.platform} are not shown: {why}"

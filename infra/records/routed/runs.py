@@ -7,6 +7,7 @@ from ebbtide.infra.models.ids import RunName
 from ebbtide.infra.models.phases import Phase, Reason
 from ebbtide.infra.models.records import ProcessRef, Reserved, Run, RunCount
 from ebbtide.infra.records.routed.place import Routed
+from ebbtide.infra.records.store import is_called
 
 
 class RoutedRuns(Routed):
@@ -20,8 +21,7 @@ class RoutedRuns(Routed):
             return self.local.reserve(run, pool=pool, max_waiting=max_waiting)
         if self.local.run(run.name) is not None:
             return Reserved.NAME_TAKEN
-        elsewhere = self.elsewhere(needed=True)
-        assert elsewhere is not None
+        elsewhere = self.elsewhere()
         self._must_be_sure_of(run.key)
         reserved = elsewhere.reserve(run, pool=pool, max_waiting=max_waiting)
         if reserved is Reserved.DONE:
@@ -69,7 +69,9 @@ class RoutedRuns(Routed):
 
     def run_names(self, beginning: str = "") -> list[RunName]:
         """Return all names, those of this machine first."""
-        return list(dict.fromkeys(self.both(lambda store: store.run_names(beginning))))
+        found = self.both(lambda store: store.run_names(beginning))
+        ours = [name for name in self.named_elsewhere() if is_called(name, beginning)]
+        return list(dict.fromkeys([*found, *ours]))
 
     def runs_waiting(self, pool: str) -> int:
         """Count the runs that wait for room in a pool, of which one store alone has any."""
@@ -141,10 +143,9 @@ class RoutedRuns(Routed):
 
     def _must_be_sure_of(self, key: str | None) -> None:
         """The other store was away when it was asked for the job, and now it is there."""
-        if key not in self._unsure_of:
+        if key is None or key not in self._unsure_of:
             return
-        elsewhere = self.elsewhere(needed=True)
-        found = elsewhere.run_of(key) if elsewhere is not None else None
+        found = self.elsewhere().run_of(key)
         if found is not None and (not found.over or found.phase is Phase.SUCCEEDED):
             detail = f"run {found.name} does this job, and could not be read a moment ago"
             raise ProvisioningError(Reason.API_UNREACHABLE, detail=detail, hint="try again")

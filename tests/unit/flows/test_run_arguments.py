@@ -76,3 +76,22 @@ def test_switch_takes_no_word_from_the_program(flag: str, value: str) -> None:
 def test_help_names_all_that_is_registered(name: str, known: tuple[str, ...]) -> None:
     (line,) = (line for line in usage().splitlines() if line.startswith(f"  --{name} "))
     assert f"({', '.join(known)}; default {OPTIONS[name].default})" in line
+
+
+@pytest.mark.parametrize("args", [["-o", "yaml"], ["-oyaml"], ["--output=yaml"]])
+def test_a_plan_may_be_shown_as_yaml(args: list[str]) -> None:
+    found = parse_run(["hello", "--plan", *args])
+    assert (found.argv, found.output, found.problems) == (("hello",), "yaml", [])
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (["-o", "yaml"], "-o is for a plan"),
+        (["--plan", "-o"], "-o needs a value"),
+        (["--plan", "-o", "wide"], "a plan is not shown as 'wide'"),
+    ],
+)
+def test_another_way_to_show_a_plan_is_refused(args: list[str], said: str) -> None:
+    (problem,) = parse_run(["hello", *args]).problems
+    assert problem.summary == said

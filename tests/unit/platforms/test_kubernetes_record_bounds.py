@@ -13,9 +13,8 @@ from ebbtide.infra.models.usage import Sample, Span
 from ebbtide.infra.platforms.kubernetes.records import bounds
 from ebbtide.infra.platforms.kubernetes.records.encoding import (
     Record,
-    Story,
     encode_record,
-    encode_story,
+    samples_text,
 )
 
 HERON = RunName("heron")
@@ -44,10 +43,6 @@ def span(owner: str, began: float, ended: float | None) -> Span:
         cpu_s=2.0,
         peak_memory_bytes=int(began),
     )
-
-
-def size_of(story: Story) -> int:
-    return len(json.dumps(encode_story(story, HERON)["data"]))
 
 
 def test_few_events_stay_as_they_are() -> None:
@@ -93,27 +88,23 @@ def test_spans_that_were_added_up_can_be_added_up_again() -> None:
     assert again.ended - again.began == 25
 
 
-def test_the_largest_story_fits_and_says_what_is_missing() -> None:
-    story = Story(
-        events=events(3000),
-        last_id=3000,
-        spans=[span(f"heron-1-worker-{number}-abcde", number, 9e9) for number in range(5000)],
-        samples={FIRST: [replace(SAMPLE, number=number) for number in range(20_000)]},
-    )
-    bounded = bounds.bounded_story(story, at=7.0)
-    assert size_of(bounded) < LIMIT_BYTES
-    told = [
-        event.message for event in bounded.events if "record of this run is full" in event.message
-    ]
-    assert len(told) == 2
+def test_few_samples_and_spans_stay_as_they_are() -> None:
+    assert bounds.bounded_samples({FIRST: [SAMPLE]}) == ({FIRST: [SAMPLE]}, "")
+    assert bounds.bounded_spans([span("head", 0, None)]) == ([span("head", 0, None)], "")
 
 
-def test_it_is_told_once() -> None:
-    samples = [replace(SAMPLE, number=number) for number in range(20_000)]
-    story = Story(events(1), 1, [], {FIRST: samples})
-    once = bounds.bounded_story(story, at=7.0)
-    twice = bounds.bounded_story(replace(once, samples={FIRST: samples}), at=8.0)
-    assert len(twice.events) == 2
+def test_of_many_samples_every_second_goes_until_they_fit() -> None:
+    many = [replace(SAMPLE, number=number) for number in range(20_000)]
+    fewer, told = bounds.bounded_samples({FIRST: many})
+    assert fewer[FIRST] == many[::16]
+    assert len(samples_text(fewer)) <= bounds.SAMPLE_BYTES
+    assert "some of its samples are left out" in told
+
+
+def test_many_spans_become_sums() -> None:
+    fewer, told = bounds.bounded_spans(span(f"worker-{n}", n, n + 1) for n in range(2000))
+    assert len(fewer) == 1
+    assert "sums" in told
 
 
 def test_many_attempts_leave_the_views_of_the_latest() -> None:

@@ -21,7 +21,7 @@ from ebbtide.infra.models.records import (
     Run,
     RunLimits,
 )
-from ebbtide.infra.models.usage import Span
+from ebbtide.infra.models.usage import Sample, Span
 from ebbtide.infra.platforms.kubernetes.client import Request
 from ebbtide.infra.platforms.kubernetes.kinds import CONFIG_MAP, LEASE
 from ebbtide.infra.platforms.kubernetes.naming import CLUSTER, ROLE
@@ -196,6 +196,20 @@ def test_object_that_is_no_record_is_named(team: Team, store: KubernetesStore) -
     assert refused.value.reason is Reason.LEDGER_UNWRITABLE
 
 
+def test_name_whose_object_is_something_else_is_not_tried_for_ever(team: Team) -> None:
+    metadata = {"name": "ebb-run-heron"}
+    InMemoryApi(team.server).create(
+        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {}}
+    )
+    with pytest.raises(ProvisioningError, match="ebb-run-heron is no record of a run"):
+        team.open().reserve(HERON)
+
+
+def test_name_that_is_a_path_is_nobodys(team: Team, store: KubernetesStore) -> None:
+    assert store.run(RunName("../../secrets/mine")) is None
+    assert team.asked_while() == []
+
+
 def test_event_of_a_kind_that_is_not_known_is_a_note(team: Team, store: KubernetesStore) -> None:
     store.append(NOTE)
     story = team.data("ebb-run-heron.story")
@@ -317,6 +331,47 @@ def test_shares_are_the_spans_that_go_on(store: KubernetesStore) -> None:
 def test_event_of_a_run_that_is_not_known_makes_nothing(team: Team) -> None:
     team.open().append(NOTE)
     assert team.server.things == {}
+
+
+def test_the_largest_story_fits_and_says_once_what_is_missing(
+    team: Team, store: KubernetesStore
+) -> None:
+    """The API server in memory refuses what a real one refuses."""
+    for _ in range(60):
+        store.append(replace(NOTE, message="x" * 8000, data={"much": "x" * 30_000}))
+    spans = [
+        Span(
+            cluster=HERON_1,
+            owner=f"heron-1-worker-{number}",
+            tier="small",
+            cpu_millis=1000,
+            memory_bytes=1,
+            price_per_hour=0,
+            began=1,
+            ended=2.0,
+        )
+        for number in range(2000)
+    ]
+    samples = [
+        Sample(
+            number=number,
+            at=1e9 / 3,
+            wanted=10,
+            joined=10,
+            cpu_percent=100 / 3,
+            memory_percent=100 / 3,
+            worker_cpu_s=1e5 / 3,
+        )
+        for number in range(10_000)
+    ]
+    for _ in range(2):
+        store.write_usage(HERON_1, spans, samples)
+    size = sum(map(len, team.data("ebb-run-heron.story").values()))
+    assert size < 900 * 2**10
+    messages = [event.message for event in store.events(NAME)]
+    assert sum("samples are left out" in message for message in messages) == 1
+    assert sum("events were left out" in message for message in messages) == 1
+    assert store.events(NAME)[-1].id == 62
 
 
 def test_runs_beyond_the_history_go_when_another_ends(team: Team) -> None:

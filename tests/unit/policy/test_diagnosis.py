@@ -136,6 +136,13 @@ def test_what_a_run_waits_for_is_heard_first() -> None:
     assert found.fix == "see its log"
 
 
+def test_autoscaler_that_is_not_ours_is_heard() -> None:
+    says = "3 of 1..8 workers, CPU 97 % of 80 %"
+    view = ClusterView(cluster=ClusterId("heron-1"), autoscaler=says, **ADMITTED)
+    found = told(phase=Phase.RUNNING, view=view)
+    assert found.evidence == (f"the autoscaler says: {says}",)
+
+
 # It failed ------------------------------------------------------------------------------------
 
 

@@ -20,6 +20,7 @@ from ebbtide.infra.records.ledger import Ledger
 from ebbtide.infra.records.opening import open_store
 from ebbtide.infra.records.routed import place
 from ebbtide.infra.records.routed.store import RoutedStore, local_half
+from ebbtide.infra.records.runs import free_name
 from ebbtide.infra.records.store import RunStore
 from ebbtide.infra.settings import Settings
 
@@ -45,14 +46,17 @@ class Far:
     platform = "far"
 
     def __init__(self, store: RunStore, *, used: bool):
-        self.store, self.used, self.opened = store, used, 0
+        self.store, self.in_use, self.opened = store, used, 0
 
-    def open(self, *, needed: bool) -> RunStore | None:
+    def used(self) -> bool:
+        return self.in_use
+
+    def open(self) -> RunStore:
         self.opened += 1
-        return self.store if self.used or needed else None
+        return self.store
 
     def remember(self, store: RunStore) -> None:
-        self.used = store is self.store
+        self.in_use = store is self.store
 
 
 class World:
@@ -190,7 +194,7 @@ def test_the_latest_run_of_a_key_may_be_in_either(world: World, store: RoutedSto
 
 
 def test_while_nobody_uses_another_store_all_is_local(world: World) -> None:
-    world.other.used = False
+    world.other.in_use = False
     store = world.open()
     store.reserve(HERE)
     store.run(RunName("nobody"))
@@ -199,9 +203,22 @@ def test_while_nobody_uses_another_store_all_is_local(world: World) -> None:
 
 
 def test_who_asks_for_a_run_there_uses_it_from_then_on(world: World) -> None:
-    world.other.used = False
+    world.other.in_use = False
     assert world.open().reserve(THERE) is Reserved.DONE
-    assert world.other.used
+    assert world.other.in_use
+
+
+def test_what_is_here_is_found_without_the_other_store(world: World) -> None:
+    world.open().reserve(HERE)
+    store = world.open()
+    store.run(HERE.name)
+    store.set_phase(HERE.name, Phase.RUNNING)
+    assert world.other.opened == 0
+
+
+def test_a_name_is_free_in_both_also_while_one_is_away(world: World, store: RoutedStore) -> None:
+    world.far.away = True
+    assert free_name(store, THERE.name) == "there-2"
 
 
 def test_version_changes_with_either(

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from ebbtide.infra.platforms.kubernetes.api import Api
-from ebbtide.infra.platforms.kubernetes.api_error import ApiError, as_ebb_error
-from ebbtide.infra.platforms.kubernetes.client import Access
+from ebbtide.infra.platforms.kubernetes.api_error import translated
+from ebbtide.infra.platforms.kubernetes.connections import connected
 from ebbtide.infra.platforms.kubernetes.kinds import CONFIG_MAP
 from ebbtide.infra.request.catalog import FILE_NAME, Shared
 from ebbtide.infra.settings import Settings
@@ -19,13 +18,9 @@ def shared_catalog(settings: Settings) -> Shared | None:
     Raises:
         EbbError: there is no way to the API server, or it refuses.
     """
-    api = Api(Access(context=settings.context, namespace=settings.namespace))
-    try:
+    api = connected(settings)
+    with translated("read the catalog of the namespace"):
         found = api.get(CONFIG_MAP, NAME)
-    except ApiError as error:
-        raise as_ebb_error(error, doing="read the catalog of the namespace") from error
-    finally:
-        api.close()
     text = (found or {}).get("data", {}).get(FILE_NAME)
     if text is None:
         return None

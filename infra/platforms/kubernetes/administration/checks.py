@@ -15,7 +15,8 @@ from ebbtide.infra.platforms.extras import Finding
 from ebbtide.infra.platforms.kubernetes.administration.catalog import NAME
 from ebbtide.infra.platforms.kubernetes.api import Api
 from ebbtide.infra.platforms.kubernetes.api_error import NOT_FOUND, ApiError, as_ebb_error
-from ebbtide.infra.platforms.kubernetes.client import Access, Connection, Request
+from ebbtide.infra.platforms.kubernetes.client import Connection, Request
+from ebbtide.infra.platforms.kubernetes.connections import access_of, connected
 from ebbtide.infra.platforms.kubernetes.kinds import (
     CONFIG_MAP,
     DEPLOYMENT,
@@ -75,7 +76,7 @@ def checks(settings: Settings, pools: Iterable[NodePool]) -> list[Finding]:
     Returns:
         Every finding; only the first ones when there is no way to the API server.
     """
-    access = Access(context=settings.context, namespace=settings.namespace)
+    access = access_of(settings)
     try:
         connection = Connection(access)
     except EbbError as error:
@@ -94,11 +95,7 @@ def checks(settings: Settings, pools: Iterable[NodePool]) -> list[Finding]:
         version(answer.json()),
         clock(answer.headers.get("Date", ""), wall_s()),
     ]
-    api = Api(access)
-    try:
-        return [*found, *_of_namespace(api, list(pools))]
-    finally:
-        api.close()
+    return [*found, *_of_namespace(connected(settings), list(pools))]
 
 
 def version(told: Mapping[str, Any]) -> Finding:

@@ -21,7 +21,8 @@ from weakref import WeakKeyDictionary
 
 from ebbtide.infra.models.ids import ClusterId
 from ebbtide.infra.platforms.kubernetes.api import Api
-from ebbtide.infra.platforms.kubernetes.api_error import ApiError
+from ebbtide.infra.platforms.kubernetes.api_error import NOT_FOUND, ApiError
+from ebbtide.infra.platforms.kubernetes.client import Request
 from ebbtide.infra.platforms.kubernetes.kinds import LEASE, Object
 from ebbtide.infra.platforms.kubernetes.naming import AWAITED
 from ebbtide.infra.policy.lease import LONGEST_S, LeaseJudge
@@ -30,6 +31,9 @@ from ebbtide.infra.waiting import now_s, wall_s
 
 _TRIES = 5
 """Others may write the Lease at the same moment; each try begins with what they wrote."""
+_RESIGNING_S = 2.0
+"""Somebody may wait for the end of this process."""
+_MERGE = "application/merge-patch+json"
 _judges: dict[tuple[str, bool], LeaseJudge] = {}
 """By the Lease's uid, and whether it is only about the holder."""
 _versions: WeakKeyDictionary[Api, dict[tuple[ClusterId, str], str]] = WeakKeyDictionary()
@@ -137,10 +141,18 @@ def resign(api: Api, cluster: ClusterId, *, who: str = "") -> None:
     Raises:
         ApiError: the API server refused, or was away for too long.
     """
-    who = who or me()
-    lease = api.get(LEASE, cluster)
-    if lease is not None and holder_of(lease) == who:
-        _patched(api, cluster, _version(lease), {"holderIdentity": None})
+    path, who = LEASE.path(api.namespace, cluster), who or me()
+    try:
+        lease = api.ask(Request(path=path), patience_s=_RESIGNING_S)
+        if holder_of(lease) != who:
+            return
+        same = {"resourceVersion": _version(lease)}
+        body = {"metadata": same, "spec": {"holderIdentity": None}}
+        request = Request(method="PATCH", path=path, body=body, content_type=_MERGE)
+        api.ask(request, patience_s=_RESIGNING_S)
+    except ApiError as error:
+        if not (error.conflict or error.status == NOT_FOUND):
+            raise
 
 
 def _known(api: Api, cluster: ClusterId, who: str) -> str | None:

@@ -7,6 +7,7 @@ are made again within 0.4 s; grace 0 removes the object while its process runs o
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,7 +17,7 @@ from ebbtide.infra.platforms.kubernetes.api import Api
 from ebbtide.infra.platforms.kubernetes.api_error import ApiError
 from ebbtide.infra.platforms.kubernetes.clusters.holdings import OWNED, found
 from ebbtide.infra.platforms.kubernetes.kinds import DEPLOYMENT, LEASE, POD, REPLICA_SET
-from ebbtide.infra.platforms.kubernetes.naming import RELEASING, selector
+from ebbtide.infra.platforms.kubernetes.naming import ENDED_BECAUSE, RELEASING, selector
 from ebbtide.infra.waiting import wait_until
 
 ENDED_WELL = "ok"
@@ -69,18 +70,25 @@ def release(api: Api, cluster: ClusterId) -> bool:
     return gone and wait_until(lambda: not found(api, cluster, OWNED), timeout_s=_GONE_S)
 
 
-def end_program(api: Api, pod: str, *, at_once: bool = False) -> None:
+def end_program(
+    api: Api, pod: str, reason: Reason, detail: str = "", *, at_once: bool = False
+) -> None:
     """End a user's program, and keep its pod, from which its last output can still be read.
 
     Args:
         api: of its namespace.
         pod: the driver's.
+        reason: why; whoever looks at the pod reads it there.
+        detail: one sentence for people; may be empty.
         at_once: whether it has no time to end by itself.
 
     Raises:
         ApiError: the API server refused, or was away for too long.
     """
     running = _program_runs(api.get(POD, pod))
+    if running:
+        because = json.dumps({"reason": reason.value, "detail": detail})
+        api.merge(POD, pod, {"metadata": {"annotations": {ENDED_BECAUSE: because}}})
     if running and not at_once:
         try:
             with api.run(pod, _DRIVER, _TELL_IT) as command:

@@ -51,7 +51,8 @@ def tear_down(api: Api, store: RunStore, known: Cluster, how: TearDown) -> bool:
     with translated("give the cluster back"):
         releasing.mark(api, cluster, how.reason)
         store.set_phase(known.run, Phase.RELEASING)
-        releasing.end_program(api, driver_name(cluster), at_once=how.at_once)
+        reason = how.reason or Reason.CANCELLED
+        releasing.end_program(api, driver_name(cluster), reason, at_once=how.at_once)
         if how.collect is not None:
             how.collect()
         members = _members(api, cluster)

@@ -6,7 +6,7 @@ What is left out is told by an event. Pure. Does not belong here: how records ar
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby, takewhile
 from typing import Any
@@ -15,7 +15,13 @@ from ebbtide.infra.models.codec import to_data
 from ebbtide.infra.models.ids import ClusterId
 from ebbtide.infra.models.records import Cluster, Event, EventKind
 from ebbtide.infra.models.usage import Sample, Span
-from ebbtide.infra.platforms.kubernetes.records.encoding import Record, Story
+from ebbtide.infra.platforms.kubernetes.records.encoding import (
+    Record,
+    event_line,
+    span_line,
+)
+
+Samples = Mapping[ClusterId, Sequence[Sample]]
 
 EVENT_BYTES, SPAN_BYTES, SAMPLE_BYTES = 350 * 2**10, 200 * 2**10, 300 * 2**10
 """Of one story, 850 KiB together."""
@@ -40,38 +46,26 @@ def short_event(event: Event) -> Event:
     return event if size <= EVENT_DATA_BYTES else replace(event, data={_GAP: f"{size} bytes"})
 
 
-def bounded_story(story: Story, at: float) -> Story:
-    """The same story, with something left out where it is too much.
+def bounded_spans(spans: Iterable[Span]) -> tuple[list[Span], str]:
+    """The spans, added up where they are too many, and a sentence that says so; else empty."""
+    spans = list(spans)
+    if sum(len(span_line(span)) for span in spans) <= SPAN_BYTES:
+        return spans, ""
+    return merged_spans(spans), "the record of this run is full: spans of ended workers are sums"
 
-    Args:
-        story: with what is new in it.
-        at: now; Unix time in seconds.
 
-    Returns:
-        A story that fits, with an event that says what is missing.
-    """
-    notes = []
-    spans = story.spans
-    if _bytes(to_data(spans)) > SPAN_BYTES:
-        spans = merged_spans(spans)
-        notes.append("the record of this run is full: spans of ended workers were added up")
-    samples = dict(story.samples)
-    if _sample_bytes(samples.values()) > SAMPLE_BYTES:
-        while _sample_bytes(samples.values()) > SAMPLE_BYTES * _SPARE:
-            samples = _halved(samples)
-        notes.append("the record of this run is full: half of its samples were left out")
-    events, last_id, told = list(story.events), story.last_id, {one.message for one in story.events}
-    for note in notes:
-        if note not in told and events:
-            last_id += 1
-            run = events[-1].run
-            events.append(Event(id=last_id, run=run, at=at, kind=EventKind.NOTE, message=note))
-    return Story(bounded_events(events), last_id, spans, samples)
+def bounded_samples(samples: Samples) -> tuple[Samples, str]:
+    """The samples, fewer where they are too many, and a sentence that says so; else empty."""
+    if _sample_bytes(samples) <= SAMPLE_BYTES:
+        return samples, ""
+    while _sample_bytes(samples) > SAMPLE_BYTES * _SPARE:
+        samples = {cluster: some[::2] for cluster, some in samples.items()}
+    return samples, "the record of this run is full: some of its samples are left out"
 
 
 def bounded_events(events: Sequence[Event]) -> list[Event]:
     """The first events and the latest; between them one that says how many are missing."""
-    sizes = [_bytes(to_data(event)) for event in events]
+    sizes = [len(event_line(event)) + 1 for event in events]
     if sum(sizes) <= EVENT_BYTES:
         return list(events)
     first = list(takewhile(lambda event: not _is_gap(event), events[:_FIRST_EVENTS]))
@@ -140,13 +134,8 @@ def merged_spans(spans: Iterable[Span]) -> list[Span]:
     return merged + stays
 
 
-def _halved(samples: dict[ClusterId, list[Sample]]) -> dict[ClusterId, list[Sample]]:
-    """Every second of each cluster's."""
-    return {cluster: some[::2] for cluster, some in samples.items()}
-
-
-def _sample_bytes(samples: Iterable[Sequence[Sample]]) -> int:
-    return sum(len(some) for some in samples) * _SAMPLE_BYTES
+def _sample_bytes(samples: Samples) -> int:
+    return sum(len(some) for some in samples.values()) * _SAMPLE_BYTES
 
 
 def _is_gap(event: Event) -> bool:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -32,6 +33,7 @@ ALONE_S = 3600.0
 nobody any more. Far longer than clocks may differ."""
 _DIGEST_LENGTH = 40
 _EVENT_KINDS = {kind.value for kind in EventKind}
+_REASONS, _STEPS = {reason.value for reason in Reason}, {step.value for step in Step}
 _SAMPLE = ("number", "at", "wanted", "joined", "cpu_percent", "memory_percent", "worker_cpu_s")
 
 
@@ -63,17 +65,6 @@ class Record:
     def place_of(self, cluster: ClusterId) -> int | None:
         """Return the place of a cluster in the list; None when the run has no such cluster."""
         return next((i for i, one in enumerate(self.clusters) if one.id == cluster), None)
-
-
-@dataclass(slots=True)
-class Story:
-    """What happened to a run, and what its clusters held and used."""
-
-    events: list[Event] = field(default_factory=list)
-    last_id: int = 0
-    """Of the latest event, also of one that was left out."""
-    spans: list[Span] = field(default_factory=list)
-    samples: dict[ClusterId, list[Sample]] = field(default_factory=dict)
 
 
 def record_name(run: RunName) -> str:
@@ -147,72 +138,93 @@ def decode_record(thing: Object) -> Record:
         ValueError: somebody else has written something else there, or a newer version has.
     """
     data = _data(thing)
-    try:
+    with _malformed_told():
         known = {**json.loads(data["run"]), "spec_json": data["spec"]}
         run = from_data(Run, known)
         clusters = [from_data(Cluster, each) for each in json.loads(data["clusters"])]
         found = Record(run, clusters, data["machine"], float(data["written"]))
-    except (KeyError, TypeError) as error:
-        raise ValueError(f"{error!r}") from error
     return replace(found, run=replace(run, flow_process=_for_us(found)))
 
 
-def encode_story(story: Story, run: RunName, old: Object | None = None) -> Object:
-    """Write a story as an object.
-
-    Args:
-        story: what happened.
-        run: whose it is.
-        old: the object that it takes the place of; None: it is new.
-
-    Returns:
-        A new object, with the version of ``old``.
-    """
-    samples = {
-        cluster: [[getattr(sample, name) for name in _SAMPLE] for sample in some]
-        for cluster, some in story.samples.items()
-    }
-    data = {
-        "events": _lines(to_data(story.events)),
-        "last-event": str(story.last_id),
-        "spans": _lines(to_data(story.spans)),
-        "samples": _text(samples),
-    }
-    return _in_place_of(old, _object(story_name(run), run, "story", {}, data))
+def new_story(run: RunName) -> Object:
+    """An object for what happens to a run and what its clusters use: nothing yet."""
+    data = {"events": "", "last-event": "0", "spans": "", "samples": "{}"}
+    return _object(story_name(run), run, "story", {}, data)
 
 
-def decode_story(thing: Object) -> Story:
-    """Read a story.
+def check_story(thing: Object) -> dict[str, str]:
+    """Return the parts of a story, each as a text that is read when it is needed.
 
     Raises:
         ValueError: somebody else has written something else there, or a newer version has.
     """
     data = _data(thing)
-    try:
-        return Story(
-            events=[_event(json.loads(line)) for line in data["events"].splitlines()],
-            last_id=int(data["last-event"]),
-            spans=[from_data(Span, json.loads(line)) for line in data["spans"].splitlines()],
-            samples={
-                ClusterId(cluster): [
-                    Sample(**dict(zip(_SAMPLE, row, strict=True)))  # as it was written above
-                    for row in rows
-                ]
-                for cluster, rows in json.loads(data["samples"]).items()
-            },
-        )
-    except (KeyError, TypeError) as error:
-        raise ValueError(f"{error!r}") from error
+    missing = {"events", "last-event", "spans", "samples"} - data.keys()
+    if missing:
+        raise ValueError(f"it has no {', '.join(sorted(missing))}")
+    return data
+
+
+def event_line(event: Event) -> str:
+    """An event as one line, without the end of it."""
+    return _line(to_data(event))
+
+
+def events_in(text: str) -> list[Event]:
+    """Read lines of events.
+
+    Raises:
+        ValueError: they are none.
+    """
+    with _malformed_told():
+        return [_event(json.loads(line)) for line in text.splitlines()]
+
+
+def span_line(span: Span) -> str:
+    """A span as one line, without the end of it."""
+    return _line(to_data(span))
+
+
+def spans_in(text: str) -> list[Span]:
+    """Read lines of spans.
+
+    Raises:
+        ValueError: they are none.
+    """
+    with _malformed_told():
+        return [from_data(Span, json.loads(line)) for line in text.splitlines()]
+
+
+def samples_text(samples: Mapping[ClusterId, Sequence[Sample]]) -> str:
+    """Samples as rows of numbers."""
+    return _text(
+        {
+            cluster: [[getattr(sample, name) for name in _SAMPLE] for sample in some]
+            for cluster, some in samples.items()
+        }
+    )
+
+
+def samples_in(text: str) -> dict[ClusterId, list[Sample]]:
+    """Read what ``samples_text`` wrote.
+
+    Raises:
+        ValueError: it is something else.
+    """
+    with _malformed_told():
+        return {
+            ClusterId(cluster): [Sample(**dict(zip(_SAMPLE, row, strict=True))) for row in rows]
+            for cluster, rows in json.loads(text).items()
+        }
 
 
 def _event(known: dict[str, Any]) -> Event:
     """An event; one of a kind that this version does not know is a note."""
     if known["kind"] not in _EVENT_KINDS:
         known["kind"] = EventKind.NOTE.value
-    reasons, steps = {each.value for each in Reason}, {each.value for each in Step}
-    if known["reason"] not in reasons:
+    if known["reason"] not in _REASONS:
         known["reason"] = None
-    if known["step"] not in steps:
+    if known["step"] not in _STEPS:
         known["step"] = None
     return from_data(Event, known)
 
@@ -271,6 +283,14 @@ def _text(value: Any) -> str:
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
 
 
-def _lines(values: Iterable[Any]) -> str:
-    """One line each, so that people can read it with kubectl."""
-    return "\n".join(json.dumps(value, separators=(",", ":")) for value in values)
+def _line(value: Any) -> str:
+    """On a line of its own it can be read with kubectl; no sign in it is taken for an end."""
+    return json.dumps(value, separators=(",", ":"))
+
+
+@contextlib.contextmanager
+def _malformed_told() -> Iterator[None]:
+    try:
+        yield
+    except (AttributeError, KeyError, TypeError) as error:
+        raise ValueError(f"{error!r}") from error

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import random
+import re
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -23,10 +24,11 @@ from ebbtide.infra.platforms.kubernetes.api_error import (
 )
 from ebbtide.infra.platforms.kubernetes.client import Request
 from ebbtide.infra.platforms.kubernetes.clusters.fencing import Standing, claim
-from ebbtide.infra.platforms.kubernetes.kinds import CONFIG_MAP, LEASE, Object
+from ebbtide.infra.platforms.kubernetes.kinds import CONFIG_MAP, LEASE, Kind, Object
 from ebbtide.infra.platforms.kubernetes.naming import CLUSTER, DOMAIN, ROLE
 from ebbtide.infra.waiting import now_s, pause
 
+_NAME = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
 _PAGE = 100
 """Objects asked for at once: about 1 MiB of usual records."""
 _READ_PATIENCE_S = 3.0
@@ -174,7 +176,7 @@ class Objects:
         """Return one Lease; None when there is none of this name."""
         if self._looking:
             return self.leases().get(name)
-        return self._ask_one(LEASE.path(self.api.namespace, name))
+        return self._ask_one(LEASE, name)
 
     def claim_lease(self, name: ClusterId, lease_s: float | None) -> Standing:
         """Renew a Lease as its holder, or take it where nobody living holds it."""
@@ -182,22 +184,24 @@ class Objects:
             return claim(self.api, name, lease_s)
 
     def _read(self, name: str) -> Object | None:
-        found = self._ask_one(CONFIG_MAP.path(self.api.namespace, name))
+        found = self._ask_one(CONFIG_MAP, name)
         if found is None:
             self._forget(name)
         else:
             self._known[name] = found
         return found
 
-    def _ask_one(self, path: str) -> Object | None:
+    def _ask_one(self, kind: Kind, name: str) -> Object | None:
+        if not _NAME.fullmatch(name):  # no object has it, and a path would mean something else
+            return None
+        request = Request(path=kind.path(self.api.namespace, name))
         with _said("read the records of a run"):
             try:
-                found: Object = self.api.ask(Request(path=path), patience_s=_READ_PATIENCE_S)
+                found: Object = self.api.ask(request, patience_s=_READ_PATIENCE_S)
             except ApiError as error:
                 if error.status == NOT_FOUND:
                     return None
                 raise
-        kind = LEASE if LEASE.plural in path else CONFIG_MAP
         return {"apiVersion": kind.api, "kind": kind.name, **found}
 
     def _pages(self, path: str, labels: Mapping[str, str], metadata_only: bool) -> list[Object]:

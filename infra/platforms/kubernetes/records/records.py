@@ -40,6 +40,8 @@ class Records:
         if thing is None:
             return None
         with readable(thing):
+            if thing["metadata"].get("labels", {}).get(KEPT) != "run":
+                raise ValueError(f"it has no label {KEPT}=run")
             return decode_record(thing)
 
     def records(self, labels: Mapping[str, str] = ALL) -> list[Record]:

@@ -29,6 +29,7 @@ from ebbtide.infra.platforms.kubernetes.records.encoding import (
 )
 from ebbtide.infra.platforms.kubernetes.records.history import beyond, history_in
 from ebbtide.infra.platforms.kubernetes.records.records import GOES_ON, Records
+from ebbtide.infra.records.store import is_called
 from ebbtide.infra.request.catalog import FILE_NAME
 from ebbtide.infra.waiting import wall_s
 
@@ -48,8 +49,10 @@ class RunRecords(Records):
         run = replace(run, created=run.created or wall_s())
         if max_waiting is not None and not self._has_turn(run.name, pool, max_waiting):
             return Reserved.QUEUE_FULL
-        made = self.objects.create(encode_record(Record(run)))
-        return Reserved.DONE if made else Reserved.NAME_TAKEN
+        if self.objects.create(encode_record(Record(run))):
+            return Reserved.DONE
+        self.record(run.name)  # what is no record is said, or its name would be tried for ever
+        return Reserved.NAME_TAKEN
 
     def run(self, name: RunName) -> Run | None:
         """Return the run of this name: one request."""
@@ -84,9 +87,7 @@ class RunRecords(Records):
         """Return all names, latest first, or those that begin so: metadata only."""
         found = sorted(self._headings(), key=created_in, reverse=True)
         names = [run_named_in(thing) for thing in found]
-        if not beginning:
-            return names
-        return [name for name in names if f"{name}-".startswith(f"{beginning}-")]
+        return [name for name in names if is_called(name, beginning)]
 
     def runs_waiting(self, pool: str) -> int:
         """Count the runs that wait for nodes of a pool, or will and have no cluster yet."""

@@ -6,22 +6,34 @@ what must be right, and a list of runs does not carry it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from ebbtide.infra.models.ids import ClusterId, RunName
-from ebbtide.infra.models.records import Cluster, Event, Share
+from ebbtide.infra.models.records import Cluster, Event, EventKind, Share
 from ebbtide.infra.models.resources import Resources
 from ebbtide.infra.models.usage import Sample, Span
 from ebbtide.infra.platforms.kubernetes.kinds import Object
-from ebbtide.infra.platforms.kubernetes.records.bounds import bounded_story, short_event
+from ebbtide.infra.platforms.kubernetes.records.bounds import (
+    EVENT_BYTES,
+    bounded_events,
+    bounded_samples,
+    bounded_spans,
+    short_event,
+)
 from ebbtide.infra.platforms.kubernetes.records.encoding import (
     KEPT,
-    Story,
-    decode_story,
+    check_story,
     digest,
-    encode_story,
+    event_line,
+    events_in,
+    new_story,
     record_name,
+    samples_in,
+    samples_text,
+    span_line,
+    spans_in,
     story_name,
 )
 from ebbtide.infra.platforms.kubernetes.records.records import (
@@ -32,6 +44,8 @@ from ebbtide.infra.platforms.kubernetes.records.records import (
 )
 from ebbtide.infra.waiting import wall_s
 
+Parts = dict[str, str]
+"""Of a story, by name, each as a text."""
 _VERSION_DIGITS = 15
 
 
@@ -41,17 +55,12 @@ class StoryRecords(Records):
     def append(self, event: Event) -> None:
         """Record that something happened, if the run is known. Its id is given here."""
         new = short_event(replace(event, at=event.at or wall_s()))
-
-        def edited(story: Story) -> Story:
-            number = story.last_id + 1
-            events = [*story.events, replace(new, id=number)]
-            return Story(events, number, story.spans, story.samples)
-
-        self._change_story(event.run, edited)
+        self._change_story(event.run, lambda story: _with_event(story, new))
 
     def events(self, run: RunName, after: int = 0) -> list[Event]:
         """Events of a run in order, those with an id above ``after``."""
-        return [event for event in self._story(run).events if event.id > after]
+        with self._story(run) as story:
+            return [event for event in events_in(story["events"]) if event.id > after]
 
     def version(self) -> int:
         """A digest of all objects' versions: one request, a few hundred bytes a run.
@@ -69,20 +78,27 @@ class StoryRecords(Records):
     ) -> None:
         """Write spans and samples into the story, all or nothing."""
         told = {(span.cluster, span.owner): span for span in spans}
+        new = {sample.number: sample for sample in samples}
 
-        def edited(story: Story) -> Story:
-            known = {(span.cluster, span.owner): span for span in story.spans}
-            numbered = {sample.number: sample for sample in story.samples.get(cluster, ())}
-            numbered |= {sample.number: sample for sample in samples}
-            kept = [numbered[number] for number in sorted(numbered) if number % every == 0]
-            every_cluster = {**story.samples, cluster: kept}
-            return Story(story.events, story.last_id, [*(known | told).values()], every_cluster)
+        def edited(story: Parts) -> Parts:
+            known = {(span.cluster, span.owner): span for span in spans_in(story["spans"])}
+            kept, merged = bounded_spans((known | told).values())
+            there = samples_in(story["samples"])
+            numbered = {sample.number: sample for sample in there.get(cluster, ())} | new
+            mine = [numbered[number] for number in sorted(numbered) if number % every == 0]
+            fewer, thinned = bounded_samples({**there, cluster: mine})
+            lines = "\n".join(map(span_line, kept))
+            wanted = {**story, "spans": lines, "samples": samples_text(fewer)}
+            for note in filter(None, (merged, thinned)):
+                wanted = _with_note(wanted, run_with(cluster), note)
+            return wanted
 
         self._change_story(run_with(cluster), edited)
 
     def spans(self, run: RunName) -> list[Span]:
         """Return all shares of a run's clusters, oldest first; none outlasts its cluster."""
-        spans = self._story(run).spans
+        with self._story(run) as story:
+            spans = spans_in(story["spans"])
         record = self.record(run) if spans else None
         if record is None:
             return []
@@ -92,7 +108,8 @@ class StoryRecords(Records):
 
     def samples(self, run: RunName) -> list[Sample]:
         """Return the samples of a run's clusters in order; each cluster counts from 0."""
-        samples = self._story(run).samples
+        with self._story(run) as story:
+            samples = samples_in(story["samples"])
         record = self.record(run) if samples else None
         clusters = record.clusters if record is not None else []
         return [sample for cluster in clusters for sample in samples.get(cluster.id, ())]
@@ -100,7 +117,7 @@ class StoryRecords(Records):
     def shares(self) -> list[Share]:
         """Return what living clusters hold: the spans that go on. One request for each run."""
         living = [
-            (cluster, self._story(record.run.name).spans)
+            (cluster, self._spans(record.run.name))
             for record in self.records(GOES_ON)
             for cluster in record.living
         ]
@@ -111,30 +128,52 @@ class StoryRecords(Records):
         """Return the owners of what a run's clusters hold."""
         record = self.record(run)
         living = record.living if record is not None else []
-        spans = self._story(run).spans if living else []
+        spans = self._spans(run) if living else []
         return [share.owner for cluster in living for share in _shares(cluster, spans)]
 
-    def _story(self, run: RunName) -> Story:
-        thing = self.objects.get(story_name(run))
-        if thing is None:
-            return Story()
-        with readable(thing):
-            return decode_story(thing)
+    def _spans(self, run: RunName) -> list[Span]:
+        with self._story(run) as story:
+            return spans_in(story["spans"])
 
-    def _change_story(self, run: RunName, edit: Callable[[Story], Story]) -> None:
-        def edited(thing: Object) -> Object | None:
+    @contextlib.contextmanager
+    def _story(self, run: RunName) -> Iterator[Parts]:
+        """The parts of a story, which are read inside."""
+        thing = self.objects.get(story_name(run)) or new_story(run)
+        with readable(thing):
+            yield check_story(thing)
+
+    def _change_story(self, run: RunName, edit: Callable[[Parts], Parts]) -> None:
+        """Change some parts of a story; what is not changed is not read."""
+
+        def edited(thing: Object) -> Object:
             with readable(thing):
-                story = decode_story(thing)
-            return encode_story(bounded_story(edit(story), wall_s()), run, thing)
+                return {**thing, "data": edit(check_story(thing))}
 
         while not self.objects.change(story_name(run), edited):
             owner = self.objects.get(record_name(run))
             if owner is None:
                 return
-            first = encode_story(edit(Story()), run)
+            first = edited(new_story(run))
             first["metadata"]["ownerReferences"] = [_owner(owner)]
             if self.objects.create(first):
                 return
+
+
+def _with_event(story: Parts, event: Event) -> Parts:
+    """With one more event, and some of the others left out where they are too many."""
+    number = int(story["last-event"]) + 1
+    line = event_line(replace(event, id=number))
+    text = f"{story['events']}\n{line}" if story["events"] else line
+    if len(text) > EVENT_BYTES:
+        text = "\n".join(map(event_line, bounded_events(events_in(text))))
+    return {**story, "events": text, "last-event": str(number)}
+
+
+def _with_note(story: Parts, run: RunName, message: str) -> Parts:
+    """With a note, once."""
+    if message in story["events"]:
+        return story
+    return _with_event(story, Event(run=run, kind=EventKind.NOTE, message=message, at=wall_s()))
 
 
 def _owner(record: Object) -> Object:

@@ -17,7 +17,7 @@ from ebbtide.infra.platforms.kubernetes.tending.figures import PERIOD_S, Figures
 from ebbtide.infra.platforms.kubernetes.tending.head import Head, hosts_of
 from ebbtide.infra.platforms.kubernetes.tending.limits import Limits
 from ebbtide.infra.platforms.kubernetes.tending.scaling.costs import DeletionCosts
-from ebbtide.infra.platforms.kubernetes.tending.scaling.events import ScalingEvents
+from ebbtide.infra.platforms.kubernetes.tending.scaling.events import ScalingEvents, autoscaler_text
 from ebbtide.infra.platforms.kubernetes.tending.scaling.floor import Floor
 from ebbtide.infra.platforms.kubernetes.tending.scaling.leaving import Leaving
 from ebbtide.infra.platforms.upkeep.demand import DemandWatch
@@ -95,6 +95,7 @@ class _Workers:
         framework, cluster = load_framework(spec.cluster.framework), reporter.view.cluster
         policy = spec.cluster.policy
         self.head = Head(api, cluster, framework)
+        self._reporter = reporter
         self.status: FrameworkStatus | None = None
         self._demand = DemandWatch(spec.cluster, framework, reporter)
         self._floor = Floor(api, cluster, policy, reporter)
@@ -107,6 +108,8 @@ class _Workers:
         self._leaving.tick(snapshot, view.worker_names)
         floor = (self._floor.workers, self._floor.reason)
         self._events.tick(snapshot.deployment, snapshot.autoscaler, floor)
+        if snapshot.autoscaler is not None:
+            self._reporter.update(autoscaler=autoscaler_text(snapshot.autoscaler))
         if view.head_ready_at is None or view.job.ended_at is not None:
             return None
         status = self.head.ask(hosts_of(snapshot.workers))

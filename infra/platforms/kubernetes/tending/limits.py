@@ -7,7 +7,6 @@ is in there, and is brought back before all is released.
 from __future__ import annotations
 
 import contextlib
-import json
 from dataclasses import replace
 
 from ebbtide.infra.frameworks.base import FrameworkStatus
@@ -18,8 +17,7 @@ from ebbtide.infra.models.phases import Reason
 from ebbtide.infra.platforms.kubernetes.api import Api
 from ebbtide.infra.platforms.kubernetes.api_error import ApiError
 from ebbtide.infra.platforms.kubernetes.clusters.releasing import end_program
-from ebbtide.infra.platforms.kubernetes.kinds import POD
-from ebbtide.infra.platforms.kubernetes.naming import ENDED_BECAUSE, driver_name
+from ebbtide.infra.platforms.kubernetes.naming import driver_name
 from ebbtide.infra.platforms.kubernetes.tending.figures import Figures
 from ebbtide.infra.platforms.upkeep.status import StatusReporter
 from ebbtide.infra.platforms.upkeep.work import WorkWatch
@@ -96,8 +94,6 @@ class DriverPod:
     def _end(self) -> None:
         if self.because is None or self._ended:
             return
-        text = json.dumps({"reason": self.because[0].value, "detail": self.because[1]})
         with contextlib.suppress(ApiError):  # it is tried again at the next look
-            self._api.merge(POD, self._pod, {"metadata": {"annotations": {ENDED_BECAUSE: text}}})
-            end_program(self._api, self._pod)
+            end_program(self._api, self._pod, *self.because)
             self._ended = True

@@ -8,6 +8,7 @@ import threading
 
 from ebbtide.infra.errors import EbbError
 from ebbtide.infra.files.private import locked, private_folder
+from ebbtide.infra.models.cluster import ClusterView
 from ebbtide.infra.models.ids import ClusterId
 from ebbtide.infra.models.records import Cluster
 from ebbtide.infra.platforms.kubernetes.api import Api
@@ -26,6 +27,7 @@ from ebbtide.infra.platforms.kubernetes.reading.views import view_of
 from ebbtide.infra.platforms.kubernetes.reading.watching import Watched, watched
 from ebbtide.infra.platforms.kubernetes.tending.care import Care
 from ebbtide.infra.platforms.kubernetes.tending.collecting import Collector
+from ebbtide.infra.platforms.kubernetes.tending.growth import UsualGrowth
 from ebbtide.infra.platforms.kubernetes.tending.teller import Teller
 from ebbtide.infra.platforms.upkeep.status import StatusReporter
 from ebbtide.infra.records.opening import open_store
@@ -37,6 +39,9 @@ logger = logging.getLogger(__name__)
 
 _LOOK_S = 1.0
 _LOCK = ".copying.lock"
+_PATIENCE_S = 120.0
+"""For how long this process waits for the API server: a cluster that runs is not given up before
+its pods could be lost. A person who only looks is told sooner."""
 _AGAIN_S = 2.0
 """After something that nobody foresaw: the cluster lives on, and is looked after again."""
 
@@ -82,6 +87,7 @@ class Tender:
     def _tend(self) -> None:
         """Until the cluster has been released or this process lets go of it."""
         api = connected(self._settings)
+        api.patience_s = _PATIENCE_S
         with (
             contextlib.closing(open_store(self._settings)) as store,
             watched(api, self._cluster) as seen,
@@ -123,6 +129,7 @@ class _Work:
         self._folder = private_folder(settings.home, "runs", known.run)
         self._reporter = StatusReporter(store, known.run, known.id)
         self._reporter.view = known.last_view
+        self._usual = UsualGrowth(store, self._spec.cluster.pool.name)
         self._teller = Teller(self._spec, api.namespace, self._reporter)
         self._care: Care | None = None
         self._lost = False
@@ -154,8 +161,7 @@ class _Work:
     def _drive(self, snapshot: Snapshot) -> None:
         care = self._care or self._taken_over()
         self._is_alone = self._is_alone or self._has_folder()
-        view = view_of(snapshot, self._spec, self._reporter.view)
-        view = care.told(view)
+        view = care.told(self._view(snapshot))
         self._teller.tell(view)
         self.collector.tick(snapshot)
         care.tick(snapshot, self._reporter.view)
@@ -183,8 +189,7 @@ class _Work:
         self._is_alone = self._is_alone or self._has_folder()
         if self._lost or not self._is_alone:
             return
-        view = view_of(snapshot, self._spec, self._reporter.view)
-        self._reporter.view = view
+        self._reporter.view = view = self._view(snapshot)
         self.collector.tick(snapshot, sends=False)
         if view.job.ended_at is not None:
             self.collector.collect()
@@ -193,6 +198,14 @@ class _Work:
         """Whether no other process copies to it; one that drives copies even so."""
         self._alone.close()
         return self._alone.enter_context(locked(self._folder / _LOCK, wait=False))
+
+    def _view(self, snapshot: Snapshot) -> ClusterView:
+        """With how long a pool that grows usually takes."""
+        last, usual = self._reporter.view, self._usual
+        view = view_of(snapshot, self._spec, last, usual_growth_s=usual.seconds)
+        if usual.learnt(view):
+            view = view_of(snapshot, self._spec, last, usual_growth_s=usual.seconds)
+        return view
 
     def _release_after_job(self) -> None:
         """The program's end is the cluster's, where that was asked for."""
