@@ -10,7 +10,14 @@ from ebbtide.infra.models.ids import ClusterId
 from ebbtide.infra.models.job import RunSpec
 from ebbtide.infra.models.phases import Reason
 from ebbtide.infra.platforms.kubernetes.api import Api
-from ebbtide.infra.platforms.kubernetes.kinds import LEASE, Kind, Object
+from ebbtide.infra.platforms.kubernetes.kinds import (
+    AUTOSCALER,
+    DEPLOYMENT,
+    LEASE,
+    POD,
+    Kind,
+    Object,
+)
 from ebbtide.infra.platforms.kubernetes.reading.snapshot import Snapshot
 from ebbtide.infra.platforms.kubernetes.reading.views import view_of
 from ebbtide.infra.platforms.kubernetes.reading.watching import (
@@ -89,6 +96,16 @@ class Looking:
         if snapshot is not None and snapshot.lease is not None:
             return snapshot.lease
         return self._api.get(LEASE, cluster)
+
+    def has(self, cluster: ClusterId, kind: Kind, name: str) -> bool:
+        """Whether a watch of this process has told of an object, and its cluster is kept."""
+        snapshot = self._watching(cluster)
+        if snapshot is None or snapshot.lease is None or snapshot.releasing:
+            return False
+        there = {POD: snapshot.pods, DEPLOYMENT: (snapshot.deployment,)}
+        there[AUTOSCALER] = (snapshot.autoscaler,)
+        named = (thing["metadata"]["name"] for thing in there.get(kind, ()) if thing is not None)
+        return name in named
 
     def let_go(self, cluster: ClusterId) -> None:
         """Stop watching a cluster."""

@@ -138,7 +138,8 @@ class _Work:
             self.over = True
             return
         view = self._care.told(self._view(snapshot))
-        self._teller.tell(view)
+        with self._reporter.together():
+            self._teller.tell(view)
         self.collector.tick(snapshot)
         self._care.tick(snapshot, self._reporter.view)
         if view.job.ended_at is not None and not self._closed:
