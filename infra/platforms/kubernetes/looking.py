@@ -10,7 +10,14 @@ from ebbtide.infra.models.job import RunSpec
 from ebbtide.infra.models.phases import Reason
 from ebbtide.infra.platforms.kubernetes.api import Api
 from ebbtide.infra.platforms.kubernetes.clusters.fencing import forget, judged
-from ebbtide.infra.platforms.kubernetes.kinds import LEASE, Kind, Object
+from ebbtide.infra.platforms.kubernetes.kinds import (
+    AUTOSCALER,
+    DEPLOYMENT,
+    LEASE,
+    POD,
+    Kind,
+    Object,
+)
 from ebbtide.infra.platforms.kubernetes.reading.snapshot import Snapshot
 from ebbtide.infra.platforms.kubernetes.reading.views import view_of
 from ebbtide.infra.platforms.kubernetes.reading.watching import (
@@ -84,6 +91,25 @@ class Looking:
         if snapshot is not None and snapshot.lease is not None:
             return snapshot.lease
         return self._api.get(LEASE, cluster)
+
+    def has(self, cluster: ClusterId, kind: Kind, name: str) -> bool:
+        """Whether a watch of this process has told of an object, and its cluster is kept.
+
+        Args:
+            cluster: its id.
+            kind: of the object.
+            name: of the object.
+
+        Returns:
+            False also where nothing is watched.
+        """
+        snapshot = self._watching(cluster)
+        if snapshot is None or snapshot.lease is None or snapshot.releasing:
+            return False
+        there = {POD: snapshot.pods, DEPLOYMENT: (snapshot.deployment,)}
+        there[AUTOSCALER] = (snapshot.autoscaler,)
+        named = (thing["metadata"]["name"] for thing in there.get(kind, ()) if thing is not None)
+        return name in named
 
     def let_go(self, cluster: ClusterId) -> None:
         """Stop watching a cluster."""

@@ -40,9 +40,9 @@ from ebbtide.infra.platforms.kubernetes.clusters.fencing import (
 from ebbtide.infra.platforms.kubernetes.clusters.packaging import packed
 from ebbtide.infra.platforms.kubernetes.clusters.tearing_down import TearDown, tear_down
 from ebbtide.infra.platforms.kubernetes.connections import connected
-from ebbtide.infra.platforms.kubernetes.kinds import LEASE, SECRET, Object
+from ebbtide.infra.platforms.kubernetes.kinds import DEPLOYMENT, LEASE, POD, SECRET, Object, kind_of
 from ebbtide.infra.platforms.kubernetes.looking import Looking
-from ebbtide.infra.platforms.kubernetes.naming import program_name
+from ebbtide.infra.platforms.kubernetes.naming import CLUSTER, driver_name, program_name
 from ebbtide.infra.platforms.kubernetes.nodes import nodes_of
 from ebbtide.infra.platforms.kubernetes.problems import problems_of
 from ebbtide.infra.platforms.kubernetes.tending.tenders import tended, tender_of
@@ -99,9 +99,11 @@ class KubernetesPlatform:
         private_folder(self.settings.home, "runs", spec.name, OUTPUT)
         package = packed(self.settings, spec)
         digest = package.digest if package is not None else ""
-        blueprint = Blueprint.of(spec, cluster, self.api.namespace, digest)
+        things = Blueprint.of(spec, cluster, self.api.namespace, digest).objects()
+        if known is not None and self._looking.has(cluster, POD, driver_name(cluster)):
+            return cluster  # it was made after them
         try:
-            new = declaring.declare(self.api, blueprint.objects())
+            new = declaring.declare(self.api, things)
         except ApiError as failure:
             if known is None:  # else it is one that runs
                 with contextlib.suppress(ApiError):
@@ -226,7 +228,11 @@ class KubernetesPlatform:
                 ClusterId(lease["metadata"]["name"]): lease
                 for lease in holdings.found(self.api, None, (LEASE,))
             }
-            present = {held.cluster for held in holdings.held(self.api, None, wall_s())}
+            kinds = (POD, DEPLOYMENT)  # the rest costs nothing, and goes by itself
+            present = {
+                ClusterId(thing["metadata"]["labels"][CLUSTER])
+                for thing in holdings.found(self.api, None, kinds)
+            }
         lost = {cluster for cluster in leased if judged(leased[cluster])}
         return tuple(sorted(lost | (present - leased.keys())))
 
@@ -275,6 +281,8 @@ class KubernetesPlatform:
 
     def _add(self, cluster: ClusterId, thing: Object) -> None:
         """Make one more object of a cluster; nothing of one that is gone, or another drives."""
+        if self._is_there(cluster, thing):
+            return
         with translated(f"make {thing['kind']} {thing['metadata']['name']}"):
             lease = self._looking.lease(cluster)
             if lease is not None and not held_by_another(lease):
@@ -286,6 +294,9 @@ class KubernetesPlatform:
         order = known.orders.release if known is not None else None
         if known is not None and order is not None:
             tear_down(self.api, self.store, known, TearDown(reason=order.reason, by="flow"))
+
+    def _is_there(self, cluster: ClusterId, thing: Object) -> bool:
+        return self._looking.has(cluster, kind_of(thing), thing["metadata"]["name"])
 
     def _plain(self, cluster: ClusterId) -> bool:
         spec = self._looking.spec(cluster)

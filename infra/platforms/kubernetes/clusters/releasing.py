@@ -65,8 +65,8 @@ def release(api: Api, cluster: ClusterId) -> bool:
     api.delete(POD, labels=labels, grace_s=_POD_GRACE_S)
     if api.delete(LEASE, cluster, propagation="Foreground"):
         # In the foreground it goes last: with it, all that it owned has gone.
-        until(api, LEASE, cluster, lambda lease: lease is None, timeout_s=2 * _GONE_S)
-        return wait_until(lambda: not found(api, cluster, (POD, LEASE)), timeout_s=_GONE_S)
+        gone = until(api, LEASE, cluster, lambda lease: lease is None, timeout_s=2 * _GONE_S)
+        return gone and wait_until(lambda: not found(api, cluster, (POD,)), timeout_s=_GONE_S)
     for kind in OWNED:  # nobody owns the rest any more, or somebody made it by hand
         api.delete(kind, labels=labels)
     return wait_until(lambda: not found(api, cluster, OWNED), timeout_s=2 * _GONE_S)

@@ -26,6 +26,7 @@ from ebbtide.infra.platforms.kubernetes.client import Request
 from ebbtide.infra.platforms.kubernetes.clusters.fencing import Standing, claim
 from ebbtide.infra.platforms.kubernetes.kinds import CONFIG_MAP, LEASE, Kind, Object
 from ebbtide.infra.platforms.kubernetes.naming import CLUSTER, DOMAIN, ROLE, RUN
+from ebbtide.infra.platforms.kubernetes.reading.watching import being_watched
 from ebbtide.infra.platforms.kubernetes.records.encoding import KEPT, run_of_object
 from ebbtide.infra.platforms.kubernetes.records.following import Followed, followed, version_of
 from ebbtide.infra.waiting import now_s, pause
@@ -198,6 +199,10 @@ class Objects:
         """Return one Lease; None when there is none of this name."""
         if self._looking:
             return self.leases().get(name)
+        watched = being_watched(self.api, ClusterId(name)) if self._following else None
+        snapshot = watched.current() if watched is not None else None
+        if snapshot is not None and snapshot.lease is not None:
+            return snapshot.lease
         follow = self._follow_lease(name, read=True)
         if follow is not None:
             known, found = follow.get(name)

@@ -175,7 +175,8 @@ class _Work:
         care = self._care or self._taken_over()
         self._is_alone = self._is_alone or self._has_folder()
         view = care.told(self._view(snapshot))
-        self._teller.tell(view)
+        with self._reporter.together():
+            self._teller.tell(view)
         self.collector.tick(snapshot)
         care.tick(snapshot, self._reporter.view)
         if view.job.ended_at is not None and not self._closed:
