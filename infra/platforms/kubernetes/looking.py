@@ -28,8 +28,12 @@ from ebbtide.infra.platforms.kubernetes.reading.watching import (
     look,
     watched,
 )
+from ebbtide.infra.platforms.kubernetes.tending.tenders import tender_of
 from ebbtide.infra.records.store import RunStore
 from ebbtide.infra.waiting import now_s, wall_s
+
+_TOLD_S = 2.0
+"""So long the tender of this process may take to tell what we have just heard."""
 
 
 class Looking:
@@ -147,6 +151,11 @@ class Looking:
         if spec is None:
             self.let_go(cluster)
             return self._recorded(cluster)
+        tender = tender_of(cluster) if self._watching(cluster) is not None else None
+        told = tender.told(snapshot.version, _TOLD_S) if tender is not None else None
+        if told is not None:
+            self._last[cluster] = told
+            return told
         if cluster not in self._last:
             known = self._store.cluster(cluster)
             self._last[cluster] = known.last_view if known else ClusterView(cluster=cluster)
