@@ -246,6 +246,17 @@ class Platform(Protocol):
         """
         ...
 
+    def claim(self, cluster: ClusterId) -> bool:
+        """Take the cluster over where nobody living drives it, and tell whether that is us now.
+
+        For a flow process before it releases a cluster or ends its run: another process may have
+        taken both over meanwhile.
+
+        Returns:
+            False while another process that lives drives the cluster; True also when it is gone.
+        """
+        ...
+
     def tended(self, cluster: ClusterId) -> AbstractContextManager[None]:
         """Do for a cluster, while the block lasts, what its platform has nobody else for.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from dataclasses import replace
 
 from ebbtide.infra.models.cluster import ClusterView
@@ -10,6 +9,7 @@ from ebbtide.infra.models.ids import ClusterId
 from ebbtide.infra.models.job import RunSpec
 from ebbtide.infra.models.phases import Reason
 from ebbtide.infra.platforms.kubernetes.api import Api
+from ebbtide.infra.platforms.kubernetes.clusters.fencing import forget, judged
 from ebbtide.infra.platforms.kubernetes.kinds import (
     AUTOSCALER,
     DEPLOYMENT,
@@ -28,13 +28,8 @@ from ebbtide.infra.platforms.kubernetes.reading.watching import (
     look,
     watched,
 )
-from ebbtide.infra.policy.lease import LONGEST_S, LeaseJudge
 from ebbtide.infra.records.store import RunStore
 from ebbtide.infra.waiting import now_s, wall_s
-
-_judges: dict[str, LeaseJudge] = {}
-"""By the Lease's uid, for this process: it has expired when it stayed unchanged on our clock."""
-_lock = threading.Lock()
 
 
 class Looking:
@@ -98,7 +93,16 @@ class Looking:
         return self._api.get(LEASE, cluster)
 
     def has(self, cluster: ClusterId, kind: Kind, name: str) -> bool:
-        """Whether a watch of this process has told of an object, and its cluster is kept."""
+        """Whether a watch of this process has told of an object, and its cluster is kept.
+
+        Args:
+            cluster: its id.
+            kind: of the object.
+            name: of the object.
+
+        Returns:
+            False also where nothing is watched.
+        """
         snapshot = self._watching(cluster)
         if snapshot is None or snapshot.lease is None or snapshot.releasing:
             return False
@@ -169,27 +173,3 @@ class Looking:
             released_by=known.released_by,
             release_reason=known.release_reason,
         )
-
-
-def judged(lease: Object) -> bool:
-    """Whether a Lease has stayed unchanged for its duration since this process first saw it so.
-
-    Args:
-        lease: as just read.
-
-    Returns:
-        Whether it has expired.
-    """
-    spec, uid = lease.get("spec", {}), lease["metadata"]["uid"]
-    duration_s = min(float(spec.get("leaseDurationSeconds") or 0), LONGEST_S)
-    written = (spec.get("renewTime"), spec.get("holderIdentity"), spec.get("leaseTransitions"))
-    with _lock:
-        judge = _judges.setdefault(uid, LeaseJudge(duration_s))
-        judge.agree(duration_s)
-        return judge.expired(hash(written), now_s())
-
-
-def forget(lease: Object) -> None:
-    """Judge a Lease anew: for how long it has stayed unchanged until now does not count."""
-    with _lock:
-        _judges.pop(lease["metadata"]["uid"], None)

@@ -31,11 +31,17 @@ from ebbtide.infra.platforms.kubernetes.api import Api
 from ebbtide.infra.platforms.kubernetes.api_error import ApiError, as_ebb_error, translated
 from ebbtide.infra.platforms.kubernetes.clusters import declaring, holdings, releasing
 from ebbtide.infra.platforms.kubernetes.clusters.blueprint import Blueprint
+from ebbtide.infra.platforms.kubernetes.clusters.fencing import (
+    Standing,
+    claim,
+    held_by_another,
+    judged,
+)
 from ebbtide.infra.platforms.kubernetes.clusters.packaging import packed
 from ebbtide.infra.platforms.kubernetes.clusters.tearing_down import TearDown, tear_down
 from ebbtide.infra.platforms.kubernetes.connections import connected
 from ebbtide.infra.platforms.kubernetes.kinds import DEPLOYMENT, LEASE, POD, SECRET, Object, kind_of
-from ebbtide.infra.platforms.kubernetes.looking import Looking, judged
+from ebbtide.infra.platforms.kubernetes.looking import Looking
 from ebbtide.infra.platforms.kubernetes.naming import CLUSTER, driver_name, program_name
 from ebbtide.infra.platforms.kubernetes.nodes import nodes_of
 from ebbtide.infra.platforms.kubernetes.problems import problems_of
@@ -148,7 +154,7 @@ class KubernetesPlatform:
     def repeat(self, cluster: ClusterId, step: Step) -> None:
         """Delete the pods that failed, and make them again."""
         blueprint = self._blueprint(cluster)
-        if blueprint is None:
+        if blueprint is None or not self.claim(cluster):
             return
         with translated(f"repeat {step}"):
             releasing.delete_failed(self.api, cluster)
@@ -198,6 +204,11 @@ class KubernetesPlatform:
     def renew(self, cluster: ClusterId, lease_s: float | None = None) -> bool:
         """Write to the Lease that somebody still wants it."""
         return self.store.renew(cluster, lease_s)
+
+    def claim(self, cluster: ClusterId) -> bool:
+        """By the Lease's holder."""
+        with translated("ask who drives the cluster"):
+            return claim(self.api, cluster) is not Standing.FOLLOWS
 
     def tended(self, cluster: ClusterId) -> AbstractContextManager[None]:
         """By a thread of this process."""
@@ -269,12 +280,12 @@ class KubernetesPlatform:
         return Blueprint.of(spec, cluster, self.api.namespace, digest)
 
     def _add(self, cluster: ClusterId, thing: Object) -> None:
-        """Make one more object of a cluster; nothing of one that is gone."""
+        """Make one more object of a cluster; nothing of one that is gone, or another drives."""
         if self._is_there(cluster, thing):
             return
         with translated(f"make {thing['kind']} {thing['metadata']['name']}"):
             lease = self._looking.lease(cluster)
-            if lease is not None:
+            if lease is not None and not held_by_another(lease):
                 declaring.add(self.api, lease, thing)
 
     def _obey_release(self, cluster: ClusterId) -> None:

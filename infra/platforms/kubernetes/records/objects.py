@@ -23,6 +23,7 @@ from ebbtide.infra.platforms.kubernetes.api_error import (
     as_ebb_error,
 )
 from ebbtide.infra.platforms.kubernetes.client import Request
+from ebbtide.infra.platforms.kubernetes.clusters.fencing import Standing, claim
 from ebbtide.infra.platforms.kubernetes.kinds import CONFIG_MAP, LEASE, Kind, Object
 from ebbtide.infra.platforms.kubernetes.naming import CLUSTER, DOMAIN, ROLE, RUN
 from ebbtide.infra.platforms.kubernetes.reading.watching import being_watched
@@ -209,14 +210,10 @@ class Objects:
                 return found
         return self._ask_one(LEASE, name)
 
-    def change_lease(self, name: str, change: Object) -> Object | None:
-        """Merge something into a Lease; None when there is none of this name."""
+    def claim_lease(self, name: ClusterId, lease_s: float | None) -> Standing:
+        """Renew a Lease as its holder, or take it where nobody living holds it."""
         with _said("renew a lease"):
-            changed = self.api.merge(LEASE, name, change)
-        follow = self._follow_lease(name, read=False)
-        if follow is not None and changed is not None:
-            follow.put(changed)
-        return changed
+            return claim(self.api, name, lease_s)
 
     def _read(self, name: str) -> Object | None:
         at_s = now_s()
