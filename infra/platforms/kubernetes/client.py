@@ -32,8 +32,8 @@ ANSWER_S = 30.0
 """How long an answer may take, in seconds."""
 CONNECT_S = 5.0
 REQUESTS_FILE = "EBB_REQUESTS_FILE"
-"""Names a file to which every process adds a line for each request: a run has several processes.
-For tests and benchmarks that count them."""
+"""Names a file to which every process adds a line for each request, with the time and its own id.
+For tests and benchmarks that count them: a run has several processes."""
 _POOL_SIZE = 16
 _SAME_CLOCK_S = 2.0
 _CHUNK_BYTES = 2**16
@@ -200,7 +200,7 @@ class Connection:
         path = os.environ.get(REQUESTS_FILE)
         if path:
             with Path(path).open("a") as file:
-                file.write(f"{os.getpid()} {asked}\n")
+                file.write(f"{wall_s():.3f} {os.getpid()} {asked}\n")
 
 
 class Hangup:
