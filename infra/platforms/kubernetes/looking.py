@@ -9,7 +9,7 @@ from ebbtide.infra.models.ids import ClusterId
 from ebbtide.infra.models.job import RunSpec
 from ebbtide.infra.models.phases import Reason
 from ebbtide.infra.platforms.kubernetes.api import Api
-from ebbtide.infra.platforms.kubernetes.clusters.fencing import judged
+from ebbtide.infra.platforms.kubernetes.clusters.fencing import judge_anew, judged
 from ebbtide.infra.platforms.kubernetes.kinds import LEASE
 from ebbtide.infra.platforms.kubernetes.reading.snapshot import Snapshot
 from ebbtide.infra.platforms.kubernetes.reading.views import view_of
@@ -61,7 +61,14 @@ class Looking:
         return self._last.get(cluster) or self._recorded(cluster)
 
     def expired(self, cluster: ClusterId) -> bool:
-        """Whether nobody has renewed its Lease for its duration, since this process looks."""
+        """Whether nobody has renewed its Lease for its duration, since this process looks.
+
+        While the API server is away nobody can.
+        """
+        feed = self._watched.get(cluster)
+        if feed is not None and feed.silent_s:
+            judge_anew()
+            return False
         snapshot = self._watching(cluster)
         lease = snapshot.lease if snapshot is not None else self._api.get(LEASE, cluster)
         return lease is not None and judged(lease)

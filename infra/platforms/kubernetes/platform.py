@@ -220,11 +220,12 @@ class KubernetesPlatform:
     def orphans(self) -> tuple[ClusterId, ...]:
         """Clusters of which something is left and whose Lease is gone or has expired."""
         with translated("look for orphans"):
+            # What is made meanwhile is seen with its Lease, which is older.
+            present = {held.cluster for held in holdings.held(self.api, None, wall_s())}
             leased = {
                 ClusterId(lease["metadata"]["name"]): lease
                 for lease in holdings.found(self.api, None, (LEASE,))
             }
-            present = {held.cluster for held in holdings.held(self.api, None, wall_s())}
         lost = {cluster for cluster in leased if judged(leased[cluster])}
         return tuple(sorted(lost | (present - leased.keys())))
 
