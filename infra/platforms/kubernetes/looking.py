@@ -9,7 +9,7 @@ from ebbtide.infra.models.ids import ClusterId
 from ebbtide.infra.models.job import RunSpec
 from ebbtide.infra.models.phases import Reason
 from ebbtide.infra.platforms.kubernetes.api import Api
-from ebbtide.infra.platforms.kubernetes.clusters.fencing import forget, judged
+from ebbtide.infra.platforms.kubernetes.clusters.fencing import judge_anew, judged
 from ebbtide.infra.platforms.kubernetes.kinds import (
     AUTOSCALER,
     DEPLOYMENT,
@@ -79,15 +79,16 @@ class Looking:
         return self._last.get(cluster) or self._recorded(cluster)
 
     def expired(self, cluster: ClusterId) -> bool:
-        """Whether nobody has renewed its Lease for its duration, since this process looks."""
-        lease = self.lease(cluster)
-        if lease is None:
-            return False
+        """Whether nobody has renewed its Lease for its duration, since this process looks.
+
+        While the API server is away nobody can.
+        """
         feed = self._feed(cluster)
         if feed is not None and feed.silent_s:
-            forget(lease)  # renewals cannot be heard of now
+            judge_anew()
             return False
-        return judged(lease)
+        lease = self.lease(cluster)
+        return lease is not None and judged(lease)
 
     def lease(self, cluster: ClusterId) -> Object | None:
         """Return the Lease as it was last heard of, or is; None when there is none."""

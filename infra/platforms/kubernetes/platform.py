@@ -224,14 +224,15 @@ class KubernetesPlatform:
     def orphans(self) -> tuple[ClusterId, ...]:
         """Clusters of which something is left and whose Lease is gone or has expired."""
         with translated("look for orphans"):
+            # The rest costs nothing, and goes by itself. What is made meanwhile is seen with its
+            # Lease, which is older.
+            present = {
+                ClusterId(thing["metadata"]["labels"][CLUSTER])
+                for thing in holdings.found(self.api, None, (POD, DEPLOYMENT))
+            }
             leased = {
                 ClusterId(lease["metadata"]["name"]): lease
                 for lease in holdings.found(self.api, None, (LEASE,))
-            }
-            kinds = (POD, DEPLOYMENT)  # the rest costs nothing, and goes by itself
-            present = {
-                ClusterId(thing["metadata"]["labels"][CLUSTER])
-                for thing in holdings.found(self.api, None, kinds)
             }
         lost = {cluster for cluster in leased if judged(leased[cluster])}
         return tuple(sorted(lost | (present - leased.keys())))

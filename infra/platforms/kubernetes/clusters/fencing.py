@@ -92,17 +92,19 @@ def judged(lease: Object) -> bool:
         lease: as just read.
 
     Returns:
-        Whether it has expired: nobody renews it, and nobody waits for it.
+        Whether it has expired: nobody renews it, and nobody waits for it. Never what this process
+        holds itself: it lives.
     """
+    if holder_of(lease) == me():
+        return False
     awaited = (lease["metadata"].get("annotations") or {}).get(AWAITED)
     return _unchanged(lease, (*_written(lease), awaited), holder_only=False)
 
 
-def forget(lease: Object) -> None:
-    """Judge a Lease anew: for how long it has stayed unchanged until now does not count."""
+def judge_anew() -> None:
+    """Begin to judge again all Leases: the API server was away, and nobody could renew them."""
     with _lock:
-        for holder_only in (True, False):
-            _judges.pop((lease["metadata"]["uid"], holder_only), None)
+        _judges.clear()
 
 
 def claim(api: Api, cluster: ClusterId, lease_s: float | None = None, *, who: str = "") -> Standing:
