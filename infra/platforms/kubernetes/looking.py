@@ -20,6 +20,8 @@ from ebbtide.infra.waiting import now_s, wall_s
 
 _judges: dict[str, LeaseJudge] = {}
 """By the Lease's uid, for this process: it has expired when it stayed unchanged on our clock."""
+_GAP = 0.5
+"""After an outage of the API server its holder has the other half to renew it."""
 _lock = threading.Lock()
 
 
@@ -66,9 +68,11 @@ class Looking:
         return self._last.get(cluster) or self._recorded(cluster)
 
     def expired(self, cluster: ClusterId) -> bool:
-        """Whether nobody has renewed its Lease for its duration, since this process looks."""
-        snapshot = self._watching(cluster)
-        lease = snapshot.lease if snapshot is not None else self._api.get(LEASE, cluster)
+        """Whether nobody has renewed its Lease for its duration, since this process looks.
+
+        Asked anew each time: a watch whose server hangs says nothing, and no renewal arrives.
+        """
+        lease = self._api.get(LEASE, cluster)
         return lease is not None and judged(lease)
 
     def let_go(self, cluster: ClusterId) -> None:
@@ -139,6 +143,6 @@ def judged(lease: Object) -> bool:
     duration_s = min(float(spec.get("leaseDurationSeconds") or 0), LONGEST_S)
     written = (spec.get("renewTime"), spec.get("holderIdentity"), spec.get("leaseTransitions"))
     with _lock:
-        judge = _judges.setdefault(uid, LeaseJudge(duration_s))
+        judge = _judges.setdefault(uid, LeaseJudge(duration_s, gap=_GAP))
         judge.agree(duration_s)
         return judge.expired(hash(written), now_s())
