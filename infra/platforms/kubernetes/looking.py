@@ -9,6 +9,7 @@ from ebbtide.infra.models.ids import ClusterId
 from ebbtide.infra.models.job import RunSpec
 from ebbtide.infra.models.phases import Reason
 from ebbtide.infra.platforms.kubernetes.api import Api
+from ebbtide.infra.platforms.kubernetes.api_error import ApiError
 from ebbtide.infra.platforms.kubernetes.clusters.fencing import judge_anew, judged
 from ebbtide.infra.platforms.kubernetes.kinds import (
     AUTOSCALER,
@@ -81,14 +82,20 @@ class Looking:
     def expired(self, cluster: ClusterId) -> bool:
         """Whether nobody has renewed its Lease for its duration, since this process looks.
 
-        While the API server is away nobody can.
+        While the API server is away nobody can, and a watch whose server hangs says nothing: what
+        seems to have expired is asked for anew.
         """
-        feed = self._feed(cluster)
-        if feed is not None and feed.silent_s:
+        feed, lease = self._feed(cluster), self.lease(cluster)
+        if lease is None or not judged(lease):
+            return False
+        try:
+            lease = None if feed is not None and feed.silent_s else self._api.get(LEASE, cluster)
+        except ApiError:
+            lease = None
+        if lease is None:
             judge_anew()
             return False
-        lease = self.lease(cluster)
-        return lease is not None and judged(lease)
+        return judged(lease)
 
     def lease(self, cluster: ClusterId) -> Object | None:
         """Return the Lease as it was last heard of, or is; None when there is none."""

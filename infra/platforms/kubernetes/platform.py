@@ -184,9 +184,16 @@ class KubernetesPlatform:
             return self._looking.until_it_differs(cluster, seen, timeout_s)
 
     def reap(self, cluster: ClusterId) -> bool:
-        """When its Lease has stayed unchanged for its duration, on our own clock."""
-        if not self._looking.expired(cluster):
+        """When its Lease has stayed unchanged for its duration, on our own clock.
+
+        Never one that this process tends: a renewal of ours that cannot be written, because the API
+        server is away, is no sign that nobody wants it.
+        """
+        if tender_of(cluster) is not None:
             return False
+        with translated("look whether somebody wants the cluster"):
+            if not self._looking.expired(cluster):
+                return False
         return not self.sweep(cluster)
 
     def login(self, cluster: ClusterId) -> Login | None:

@@ -31,6 +31,8 @@ from ebbtide.infra.waiting import now_s, wall_s
 
 _TRIES = 5
 """Others may write the Lease at the same moment; each try begins with what they wrote."""
+_GAP = 0.5
+"""After an outage of the API server its holder has the other half to renew it."""
 _RESIGNING_S = 2.0
 """Somebody may wait for the end of this process."""
 _MERGE = "application/merge-patch+json"
@@ -229,7 +231,7 @@ def _unchanged(lease: Object, written: tuple[Any, ...], *, holder_only: bool) ->
     spec, uid = lease.get("spec") or {}, lease["metadata"]["uid"]
     duration_s = min(float(spec.get("leaseDurationSeconds") or 0), LONGEST_S)
     with _lock:
-        judge = _judges.setdefault((uid, holder_only), LeaseJudge(duration_s))
+        judge = _judges.setdefault((uid, holder_only), LeaseJudge(duration_s, gap=_GAP))
         judge.agree(duration_s)
         return judge.expired(hash(written), now_s())
 
