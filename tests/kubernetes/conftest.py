@@ -17,7 +17,7 @@ from tests.helpers import wait_until
 from tests.kubernetes.lab import debian, product_images, up
 from tests.kubernetes.lab.__main__ import say
 from tests.kubernetes.lab.place import Lab, cache, every
-from tests.kubernetes.workloads import OWN_CLUSTER
+from tests.kubernetes.workloads import OWN_CLUSTER, OWN_IMAGES
 
 Image = Callable[[str], str]
 _PREFIX = "tests-"
@@ -66,11 +66,14 @@ def space(api: client.ApiClient) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def image(lab: Lab) -> Image:
+def image(request: pytest.FixtureRequest) -> Image:
     """Gives the name of a framework's image, which the lab's node has."""
-    if OWN_CLUSTER in os.environ:
+    if OWN_CLUSTER not in os.environ:
+        return partial(product_images.provide, request.getfixturevalue("lab"), say=say)
+    named = dict(each.split("=", 1) for each in os.environ.get(OWN_IMAGES, "").split())
+    if not named:
         pytest.skip("the images are imported into the lab's own node")
-    return partial(product_images.provide, lab, say=say)
+    return named.__getitem__
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ from ebbtide.infra.platforms.kubernetes.clusters.fencing import (
 from ebbtide.infra.platforms.kubernetes.clusters.tearing_down import TearDown, tear_down
 from ebbtide.infra.platforms.kubernetes.connections import connected
 from ebbtide.infra.platforms.kubernetes.kinds import Kind
-from ebbtide.infra.platforms.kubernetes.reading.snapshot import Snapshot
+from ebbtide.infra.platforms.kubernetes.reading.snapshot import Snapshot, node_of, placed
 from ebbtide.infra.platforms.kubernetes.reading.views import view_of
 from ebbtide.infra.platforms.kubernetes.reading.watching import (
     OF_A_CLUSTER,
@@ -38,7 +38,7 @@ from ebbtide.infra.platforms.kubernetes.tending.collecting import Collector
 from ebbtide.infra.platforms.kubernetes.tending.growth import UsualGrowth
 from ebbtide.infra.platforms.kubernetes.tending.teller import Teller
 from ebbtide.infra.platforms.upkeep.status import StatusReporter
-from ebbtide.infra.records.opening import open_store
+from ebbtide.infra.records.opening import open_store, open_to_look
 from ebbtide.infra.records.store import RunStore
 from ebbtide.infra.settings import Settings
 from ebbtide.infra.waiting import wall_s
@@ -171,7 +171,8 @@ class _Work:
         self._folder = private_folder(settings.home, "runs", known.run)
         self._reporter = StatusReporter(store, known.run, known.id)
         self._reporter.view = known.last_view
-        self._usual = UsualGrowth(store, self._spec.cluster.pool.name)
+        self._past = open_to_look(settings)  # it lists runs with all that is in them
+        self._usual = UsualGrowth(self._past, self._spec.cluster.pool.name)
         self._teller = Teller(self._spec, api.namespace, self._reporter)
         self._care: Care | None = None
         self._lost = False
@@ -205,7 +206,7 @@ class _Work:
         self._is_alone = self._is_alone or self._has_folder()
         view = care.told(self._view(snapshot))
         with self._reporter.together():
-            self._teller.tell(view)
+            self._teller.tell(view, len({node_of(pod) for pod in snapshot.pods if placed(pod)}))
         self._note((snapshot.version, self._reporter.view))
         self.collector.tick(snapshot)
         care.tick(snapshot, self._reporter.view)
