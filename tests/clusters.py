@@ -23,6 +23,7 @@ from ebbtide.infra.models.records import Event, Run
 from ebbtide.infra.models.resources import Resources
 from ebbtide.infra.records import runs
 from ebbtide.infra.records.ledger import Ledger
+from ebbtide.infra.records.opening import open_store
 from ebbtide.infra.settings import Settings
 
 MIB = 2**20
@@ -122,17 +123,22 @@ class Outcome:
 
 def carried_out(home: Path, spec: RunSpec) -> Outcome:
     """One run from request to release, in this process and without Prefect."""
-    settings, ledger = Settings(home=home), Ledger(home)
-    runs.begin(ledger, spec)
+    return carried_out_at(Settings(home=home), spec)
+
+
+def carried_out_at(settings: Settings, spec: RunSpec) -> Outcome:
+    """The same, of an installation that may use another place than this machine."""
+    store = open_store(settings)
+    runs.begin(store, spec)
     error = None
     try:
-        carry_out(settings, ledger, spec, steps)
+        carry_out(settings, store, spec, steps)
     except EbbError as caught:
         error = caught
-    run = ledger.run(spec.name)
+    run = store.run(spec.name)
     assert run is not None
-    events = ledger.events(spec.name)
-    ledger.close()
+    events = store.events(spec.name)
+    store.close()
     return Outcome(settings.run_folder(spec.name), error, run, events)
 
 

@@ -46,6 +46,9 @@ class OutputCopy:
             tell: called with a sentence when the output has not been to be read for a while.
         """
         self._source, self._folder, self._tell = source, folder, tell
+        for name in STREAMS:  # also of a program that prints nothing
+            with contextlib.suppress(OSError):
+                open(self._file(name), "ab", opener=private_opener).close()
         offsets = {name: _size(self._file(name)) for name in STREAMS}
         self._seen = Followed(offsets=offsets)
         self._stop = threading.Event()
