@@ -32,7 +32,7 @@ class Rig:
     def platform(self) -> Platform:
         return load_platform(self.name, self.settings)
 
-    def run(self, name: str, cluster: ClusterSpec, program: Path, **more: Any) -> RunSpec:
+    def run(self, name: str, cluster: ClusterSpec, program: Path | None, **more: Any) -> RunSpec:
         """As ``run_spec``, here."""
         if self.pool is not None:
             cluster = replace(cluster, pool=self.pool)

@@ -25,6 +25,7 @@ from ebbtide.infra.frameworks.base import (
 from ebbtide.infra.lifecycle import steps
 from ebbtide.infra.models.job import JobSpec, Limits, RetryPolicy
 from ebbtide.infra.models.phases import ExitCode, Reason
+from ebbtide.infra.models.resources import format_memory
 from ebbtide.infra.platforms.local import marks
 from ebbtide.infra.settings import Settings
 from tests import load
@@ -315,13 +316,14 @@ HOGS = {
 }
 
 
-def test_out_of_memory_names_the_worker_its_peak_and_its_limit(
+def test_out_of_memory_names_the_worker_and_its_limit(
     each_framework: str, rig: Rig, tmp_path: Path
 ) -> None:
     program = script(tmp_path, HOG + textwrap.dedent(HOGS[each_framework]))
     outcome = rig.carried_out(rig.run("hog", small(each_framework), program))
     assert outcome.run.reason == Reason.OUT_OF_MEMORY, outcome.errors()
-    assert re.search(r"worker-\d+: peak .* of ", outcome.run.detail)
+    limit = format_memory(small(each_framework).tier.resources.memory_bytes)
+    assert re.search(rf"worker-\d+.* {limit}", outcome.run.detail)
 
 
 def test_idle_cluster_is_warned_about_and_then_released(

@@ -17,6 +17,7 @@ from ebbtide.infra.frameworks.base import WITHOUT_CLUSTER
 from ebbtide.infra.models.hardware import ANY_FRAMEWORK, NodePool
 from ebbtide.infra.platforms.kubernetes.api import Api
 from ebbtide.infra.platforms.kubernetes.client import Access
+from ebbtide.infra.platforms.kubernetes.connections import connected
 from ebbtide.infra.settings import Settings
 from tests.clusters import POOL
 from tests.contract.rig import RUN_ON, Rig
@@ -100,13 +101,17 @@ def kubeconfig(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def place(kubeconfig: str, space: str, ebb_home: Path) -> Settings:
+def place(kubeconfig: str, space: str, ebb_home: Path) -> Iterator[Settings]:
     """An installation that uses a namespace of the test's own."""
-    return _settings(ebb_home, space, kubeconfig)
+    with _installation(ebb_home, space, kubeconfig) as found:
+        yield found
 
 
-def _settings(home: Path, namespace: str, kubeconfig: str) -> Settings:
-    return Settings(home=home, prefect_server=False, namespace=namespace, kubeconfig=kubeconfig)
+@contextlib.contextmanager
+def _installation(home: Path, namespace: str, kubeconfig: str) -> Iterator[Settings]:
+    found = Settings(home=home, prefect_server=False, namespace=namespace, kubeconfig=kubeconfig)
+    yield found
+    connected(found).close()
 
 
 @pytest.fixture(scope="module", params=RUN_ON["kubernetes"])
@@ -123,8 +128,8 @@ def rig(place: Settings, real_pool: NodePool) -> Rig:
 def rig_of_module(
     api: client.ApiClient, kubeconfig: str, home_of_module: Path, real_pool: NodePool
 ) -> Iterator[Rig]:
-    with _namespace(api) as name:
-        yield Rig(_settings(home_of_module, name, kubeconfig), "kubernetes", real_pool)
+    with _namespace(api) as name, _installation(home_of_module, name, kubeconfig) as place:
+        yield Rig(place, "kubernetes", real_pool)
 
 
 @pytest.fixture(scope="session")
