@@ -74,6 +74,11 @@ class HeldPrograms:
             if view.ended_at is not None and held.end(view):
                 self._tell_end(name, view)
 
+    def stop(self) -> None:
+        """Follow none of them any more: another process does."""
+        for held in self._programs.values():
+            held.stop()
+
     def collect(self, view: ClusterView) -> None:
         """Bring back what all of them have left until now. ``view`` is the cluster's."""
         for name, held in self._programs.items():
@@ -112,6 +117,10 @@ class _Held:
             self._sending = threading.Thread(target=self._send, daemon=True)
             self._sending.start()
         self._program.tick(pod)
+
+    def stop(self) -> None:
+        """Follow it no more."""
+        self._program.stop()
 
     def end(self, view: JobView) -> bool:
         """Bring back what it has left, and then write down how it ended; once.

@@ -49,6 +49,13 @@ class ProgramPod:
         if self._beginning is not None and state(pod, "terminated") is not None:
             self._beginning.stop()
 
+    def stop(self) -> None:
+        """Copy and pass on nothing more: another process does."""
+        if self._beginning is not None:
+            self._beginning.stop()
+        if self._output is not None:
+            self._output.finish(0.0)
+
     def collect(self) -> None:
         """Bring back all that is there, when it has ended or is about to be deleted."""
         if self._beginning is not None:
