@@ -22,6 +22,7 @@ import urllib3
 from kubernetes import client, config
 from kubernetes.stream import portforward, stream
 from kubernetes.stream.ws_client import WSClient
+from websocket import WebSocketException
 
 from ebbtide.infra.errors import ConfigurationError, Problem
 from ebbtide.infra.models.phases import Reason
@@ -251,7 +252,8 @@ class Exec:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._socket.close()
+        with contextlib.suppress(OSError, WebSocketException):  # the other end was quicker
+            self._socket.close()
         self._socket.sock.shutdown()  # it stays open when the other end was quicker
 
     def write(self, data: bytes) -> None:
@@ -364,7 +366,7 @@ def _translated(asked: str) -> Iterator[None]:
         body = (error.body or str(error.reason)).encode() if not error.body else error.body
         body = body if isinstance(body, bytes) else str(body).encode()
         raise from_answer(asked, error.status or 0, body, {}) from error
-    except (OSError, urllib3.exceptions.HTTPError) as error:
+    except (OSError, urllib3.exceptions.HTTPError, WebSocketException) as error:
         raise ApiError(0, type(error).__name__, _innermost(error), asked=asked) from error
 
 
