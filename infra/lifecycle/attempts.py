@@ -11,6 +11,7 @@ from ebbtide.infra.errors import EbbError, JobError
 from ebbtide.infra.lifecycle import steps
 from ebbtide.infra.lifecycle.provision import SevenSteps, provisioned
 from ebbtide.infra.lifecycle.steps import attempt_of
+from ebbtide.infra.lifecycle.stop import is_driven_elsewhere
 from ebbtide.infra.models.ids import RunName
 from ebbtide.infra.models.job import RunSpec
 from ebbtide.infra.models.phases import Reason
@@ -25,6 +26,8 @@ from ebbtide.infra.waiting import wait_until
 def carry_out(settings: Settings, store: RunStore, spec: RunSpec, seven: SevenSteps) -> None:
     """Drive a run until it has succeeded, failed for good, or was stopped, and record its end.
 
+    Where another process that lives drives its cluster, this one follows, and records no end.
+
     Args:
         settings: of this installation.
         store: the store that has the run.
@@ -37,14 +40,17 @@ def carry_out(settings: Settings, store: RunStore, spec: RunSpec, seven: SevenSt
     try:
         _attempts(settings, store, spec, seven)
     except EbbError as error:
-        runs.end(store, spec.name, error, error.exit_code)
+        if not is_driven_elsewhere(settings, store, spec.name):
+            runs.end(store, spec.name, error, error.exit_code)
         raise
     except BaseException:
         # Prefect's own signals (a cancelled flow run) are BaseExceptions.
         cancelled = JobError(Reason.CANCELLED)
-        runs.end(store, spec.name, cancelled, cancelled.exit_code)
+        if not is_driven_elsewhere(settings, store, spec.name):
+            runs.end(store, spec.name, cancelled, cancelled.exit_code)
         raise
-    runs.end(store, spec.name, None, 0)
+    if not is_driven_elsewhere(settings, store, spec.name):
+        runs.end(store, spec.name, None, 0)
 
 
 def _attempts(settings: Settings, store: RunStore, spec: RunSpec, seven: SevenSteps) -> None:
@@ -100,5 +106,6 @@ def _carry_out_one(
 
 
 def _stopped(store: RunStore, run: RunName) -> bool:
+    """Whether there is to be no fresh attempt: somebody said so, or has ended the run."""
     found = store.run(run)
-    return found is not None and found.stop_reason is not None
+    return found is not None and (found.stop_reason is not None or found.over)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 from ebbtide.infra.errors import CapacityError, EbbError, ProvisioningError, ReleaseError
 from ebbtide.infra.models.cluster import ClusterView
@@ -72,8 +73,15 @@ def attempt_of(settings: Settings, store: RunStore, spec: RunSpec, number: int =
 
 
 def request_hardware_tier(attempt: Attempt) -> None:
-    """Step 1. The spec has been checked when it was built; declare it."""
+    """Step 1. The spec has been checked when it was built; declare it.
+
+    A program with a machine of its own is declared too, so that this one comes together with those
+    of head and workers; it starts when they are there.
+    """
     attempt.platform.declare(attempt.spec, attempt.number)
+    if attempt.spec.job is not None and attempt.spec.cluster.pool.driver_apart:
+        attempt.platform.attach_autoscaler(attempt.cluster)
+        attempt.platform.start_job(attempt.cluster)
 
 
 def wait_for_nodes(attempt: Attempt) -> ClusterView:
@@ -157,6 +165,8 @@ def tear_down(
 ) -> list[HeldResource]:
     """Step 7: release everything, and wait until the list of what is left is empty.
 
+    A cluster that another process drives is left to it; after a good end its release is waited for.
+
     Args:
         attempt: whose cluster is released.
         reason: why; None when all went well.
@@ -169,8 +179,13 @@ def tear_down(
         ReleaseError: INCOMPLETE, something could not be released within 20 seconds.
     """
     platform, cluster = attempt.platform, attempt.cluster
+    patience_s = _RELEASE_TIMEOUT_S if reason is None else 0.0
+    claimed = partial(platform.claim, cluster)
+    if not wait_until(claimed, timeout_s=patience_s, longest_s=_LOOK_AGAIN_S):
+        return []
     platform.release(cluster, reason, at_once=at_once)
-    wait_until(lambda: not platform.held(cluster), timeout_s=_RELEASE_TIMEOUT_S)
+    if wait_until(lambda: not platform.held(cluster), timeout_s=_RELEASE_TIMEOUT_S):
+        return []
     left = platform.held(cluster) and platform.sweep(cluster)
     if left:
         names = ", ".join(f"{held.role} {held.name} ({held.where})" for held in left)

@@ -95,6 +95,7 @@ class Viewer:
             return True
         if not self._flow.ended:
             return False
+        self._store.catch_up()
         self._settle()
         return True
 

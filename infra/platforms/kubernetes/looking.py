@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from dataclasses import replace
 
 from ebbtide.infra.models.cluster import ClusterView
@@ -10,19 +9,27 @@ from ebbtide.infra.models.ids import ClusterId
 from ebbtide.infra.models.job import RunSpec
 from ebbtide.infra.models.phases import Reason
 from ebbtide.infra.platforms.kubernetes.api import Api
-from ebbtide.infra.platforms.kubernetes.kinds import LEASE, Object
+from ebbtide.infra.platforms.kubernetes.clusters.fencing import judged
+from ebbtide.infra.platforms.kubernetes.kinds import (
+    AUTOSCALER,
+    DEPLOYMENT,
+    LEASE,
+    POD,
+    Kind,
+    Object,
+)
 from ebbtide.infra.platforms.kubernetes.reading.snapshot import Snapshot
 from ebbtide.infra.platforms.kubernetes.reading.views import view_of
-from ebbtide.infra.platforms.kubernetes.reading.watching import Watched, look, watched
-from ebbtide.infra.policy.lease import LONGEST_S, LeaseJudge
+from ebbtide.infra.platforms.kubernetes.reading.watching import (
+    OF_A_CLUSTER,
+    Watched,
+    being_watched,
+    kinds_of,
+    look,
+    watched,
+)
 from ebbtide.infra.records.store import RunStore
 from ebbtide.infra.waiting import now_s, wall_s
-
-_judges: dict[str, LeaseJudge] = {}
-"""By the Lease's uid, for this process: it has expired when it stayed unchanged on our clock."""
-_GAP = 0.5
-"""After an outage of the API server its holder has the other half to renew it."""
-_lock = threading.Lock()
 
 
 class Looking:
@@ -56,7 +63,7 @@ class Looking:
             What it is then.
         """
         if cluster not in self._watched:
-            self._watched[cluster] = watched(self._api, cluster)
+            self._watched[cluster] = watched(self._api, cluster, self._kinds(cluster))
         feed, until_s = self._watched[cluster], now_s() + timeout_s
         snapshot = feed.current(timeout_s)
         while snapshot is not None:
@@ -75,6 +82,32 @@ class Looking:
         lease = self._api.get(LEASE, cluster)
         return lease is not None and judged(lease)
 
+    def lease(self, cluster: ClusterId) -> Object | None:
+        """Return the Lease as it was last heard of, or is; None when there is none."""
+        snapshot = self._watching(cluster)
+        if snapshot is not None and snapshot.lease is not None:
+            return snapshot.lease
+        return self._api.get(LEASE, cluster)
+
+    def has(self, cluster: ClusterId, kind: Kind, name: str) -> bool:
+        """Whether a watch of this process has told of an object, and its cluster is kept.
+
+        Args:
+            cluster: its id.
+            kind: of the object.
+            name: of the object.
+
+        Returns:
+            False also where nothing is watched.
+        """
+        snapshot = self._watching(cluster)
+        if snapshot is None or snapshot.lease is None or snapshot.releasing:
+            return False
+        there = {POD: snapshot.pods, DEPLOYMENT: (snapshot.deployment,)}
+        there[AUTOSCALER] = (snapshot.autoscaler,)
+        named = (thing["metadata"]["name"] for thing in there.get(kind, ()) if thing is not None)
+        return name in named
+
     def let_go(self, cluster: ClusterId) -> None:
         """Stop watching a cluster."""
         feed = self._watched.pop(cluster, None)
@@ -92,12 +125,19 @@ class Looking:
         return self._specs[cluster]
 
     def _snapshot(self, cluster: ClusterId) -> Snapshot:
-        return self._watching(cluster) or look(self._api, cluster)
+        return self._watching(cluster) or look(self._api, cluster, self._kinds(cluster))
+
+    def _kinds(self, cluster: ClusterId) -> tuple[Kind, ...]:
+        spec = self.spec(cluster)
+        return OF_A_CLUSTER if spec is None else kinds_of(spec)
 
     def _watching(self, cluster: ClusterId) -> Snapshot | None:
         """As this process has heard of it; None when it does not watch it, or not yet."""
-        feed = self._watched.get(cluster)
+        feed = self._feed(cluster)
         return feed.current() if feed is not None else None
+
+    def _feed(self, cluster: ClusterId) -> Watched | None:
+        return self._watched.get(cluster) or being_watched(self._api, cluster)
 
     def _view(self, cluster: ClusterId, snapshot: Snapshot) -> ClusterView | None:
         spec = self.spec(cluster) if snapshot.lease is not None else None
@@ -112,6 +152,8 @@ class Looking:
 
     def _recorded(self, cluster: ClusterId) -> ClusterView | None:
         """What is known of one that has no Lease: not yet, or not any more."""
+        if cluster in self._last:
+            self._store.catch_up()  # its Lease's end may be known before what was written of it
         known, seen = self._store.cluster(cluster), self._last.get(cluster)
         if known is None:
             return None
@@ -128,21 +170,3 @@ class Looking:
             released_by=known.released_by,
             release_reason=known.release_reason,
         )
-
-
-def judged(lease: Object) -> bool:
-    """Whether a Lease has stayed unchanged for its duration since this process first saw it so.
-
-    Args:
-        lease: as just read.
-
-    Returns:
-        Whether it has expired.
-    """
-    spec, uid = lease.get("spec", {}), lease["metadata"]["uid"]
-    duration_s = min(float(spec.get("leaseDurationSeconds") or 0), LONGEST_S)
-    written = (spec.get("renewTime"), spec.get("holderIdentity"), spec.get("leaseTransitions"))
-    with _lock:
-        judge = _judges.setdefault(uid, LeaseJudge(duration_s, gap=_GAP))
-        judge.agree(duration_s)
-        return judge.expired(hash(written), now_s())

@@ -17,6 +17,8 @@ TAGS = f"{DOMAIN}/tags"
 RELEASING = f"{DOMAIN}/releasing"
 """An annotation of the Lease: why it is being given back; ``ok`` when all went well. What ends from
 then on ends by that."""
+AWAITED = f"{DOMAIN}/awaited-by"
+"""An annotation of the Lease: who would drive the cluster if its holder died, and since when."""
 PACKAGE = f"{DOMAIN}/package"
 """An annotation of the Lease: the digest of the code that was sent for its cluster."""
 

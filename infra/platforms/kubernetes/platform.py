@@ -31,12 +31,18 @@ from ebbtide.infra.platforms.kubernetes.api import Api
 from ebbtide.infra.platforms.kubernetes.api_error import ApiError, as_ebb_error, translated
 from ebbtide.infra.platforms.kubernetes.clusters import declaring, holdings, releasing
 from ebbtide.infra.platforms.kubernetes.clusters.blueprint import Blueprint
+from ebbtide.infra.platforms.kubernetes.clusters.fencing import (
+    Standing,
+    claim,
+    held_by_another,
+    judged,
+)
 from ebbtide.infra.platforms.kubernetes.clusters.packaging import packed
 from ebbtide.infra.platforms.kubernetes.clusters.tearing_down import TearDown, tear_down
 from ebbtide.infra.platforms.kubernetes.connections import connected
-from ebbtide.infra.platforms.kubernetes.kinds import LEASE, SECRET, Object
-from ebbtide.infra.platforms.kubernetes.looking import Looking, judged
-from ebbtide.infra.platforms.kubernetes.naming import program_name
+from ebbtide.infra.platforms.kubernetes.kinds import DEPLOYMENT, LEASE, POD, SECRET, Object, kind_of
+from ebbtide.infra.platforms.kubernetes.looking import Looking
+from ebbtide.infra.platforms.kubernetes.naming import CLUSTER, driver_name, program_name
 from ebbtide.infra.platforms.kubernetes.nodes import nodes_of
 from ebbtide.infra.platforms.kubernetes.problems import problems_of
 from ebbtide.infra.platforms.kubernetes.tending.tenders import tended, tender_of
@@ -93,9 +99,11 @@ class KubernetesPlatform:
         private_folder(self.settings.home, "runs", spec.name, OUTPUT)
         package = packed(self.settings, spec)
         digest = package.digest if package is not None else ""
-        blueprint = Blueprint.of(spec, cluster, self.api.namespace, digest)
+        things = Blueprint.of(spec, cluster, self.api.namespace, digest).objects()
+        if known is not None and self._looking.has(cluster, POD, driver_name(cluster)):
+            return cluster  # it was made after them
         try:
-            new = declaring.declare(self.api, blueprint.objects())
+            new = declaring.declare(self.api, things)
         except ApiError as failure:
             if known is None:  # else it is one that runs
                 with contextlib.suppress(ApiError):
@@ -146,7 +154,7 @@ class KubernetesPlatform:
     def repeat(self, cluster: ClusterId, step: Step) -> None:
         """Delete the pods that failed, and make them again."""
         blueprint = self._blueprint(cluster)
-        if blueprint is None:
+        if blueprint is None or not self.claim(cluster):
             return
         with translated(f"repeat {step}"):
             releasing.delete_failed(self.api, cluster)
@@ -204,14 +212,21 @@ class KubernetesPlatform:
         """Write to the Lease that somebody still wants it."""
         return self.store.renew(cluster, lease_s)
 
+    def claim(self, cluster: ClusterId) -> bool:
+        """By the Lease's holder."""
+        with translated("ask who drives the cluster"):
+            return claim(self.api, cluster) is not Standing.FOLLOWS
+
     def tended(self, cluster: ClusterId) -> AbstractContextManager[None]:
         """By a thread of this process."""
         return tended(self.settings, cluster)
 
     def held(self, cluster: ClusterId | None = None) -> list[HeldResource]:
         """Found by label, whatever the records say."""
+        known = self.store.cluster(cluster) if cluster is not None else None
+        released = known is not None and known.released
         with translated("list what is held"):
-            return holdings.held(self.api, cluster, wall_s())
+            return holdings.held(self.api, cluster, wall_s(), released=released)
 
     def orphans(self) -> tuple[ClusterId, ...]:
         """Clusters of which something is left and whose Lease is gone or has expired."""
@@ -220,7 +235,11 @@ class KubernetesPlatform:
                 ClusterId(lease["metadata"]["name"]): lease
                 for lease in holdings.found(self.api, None, (LEASE,))
             }
-            present = {held.cluster for held in holdings.held(self.api, None, wall_s())}
+            kinds = (POD, DEPLOYMENT)  # the rest costs nothing, and goes by itself
+            present = {
+                ClusterId(thing["metadata"]["labels"][CLUSTER])
+                for thing in holdings.found(self.api, None, kinds)
+            }
         lost = {cluster for cluster in leased if judged(leased[cluster])}
         return tuple(sorted(lost | (present - leased.keys())))
 
@@ -268,10 +287,12 @@ class KubernetesPlatform:
         return Blueprint.of(spec, cluster, self.api.namespace, digest)
 
     def _add(self, cluster: ClusterId, thing: Object) -> None:
-        """Make one more object of a cluster; nothing of one that is gone."""
+        """Make one more object of a cluster; nothing of one that is gone, or another drives."""
+        if self._is_there(cluster, thing):
+            return
         with translated(f"make {thing['kind']} {thing['metadata']['name']}"):
-            lease = self.api.get(LEASE, cluster)
-            if lease is not None:
+            lease = self._looking.lease(cluster)
+            if lease is not None and not held_by_another(lease):
                 declaring.add(self.api, lease, thing)
 
     def _obey_release(self, cluster: ClusterId) -> None:
@@ -280,6 +301,9 @@ class KubernetesPlatform:
         order = known.orders.release if known is not None else None
         if known is not None and order is not None:
             tear_down(self.api, self.store, known, TearDown(reason=order.reason, by="flow"))
+
+    def _is_there(self, cluster: ClusterId, thing: Object) -> bool:
+        return self._looking.has(cluster, kind_of(thing), thing["metadata"]["name"])
 
     def _plain(self, cluster: ClusterId) -> bool:
         spec = self._looking.spec(cluster)

@@ -15,6 +15,7 @@ from typing import Any
 import yaml
 
 from ebbtide.infra.models.ids import ClusterId
+from ebbtide.infra.models.job import RunSpec
 from ebbtide.infra.platforms.kubernetes.api import Api
 from ebbtide.infra.platforms.kubernetes.api_error import ApiError
 from ebbtide.infra.platforms.kubernetes.client import Request
@@ -321,6 +322,17 @@ def watched(api: Api, cluster: ClusterId, kinds: Sequence[Kind] = OF_A_CLUSTER) 
             found._start()
         found._take()
     return found
+
+
+def being_watched(api: Api, cluster: ClusterId) -> Watched | None:
+    """Return who watches a cluster in this process already; not for closing. None: nobody."""
+    with _LOCK:
+        return _SHARED.get((api.server, api.namespace, str(cluster)))
+
+
+def kinds_of(spec: RunSpec) -> tuple[Kind, ...]:
+    """Of what the cluster of a run consists."""
+    return OF_A_CLUSTER if spec.cluster.has_workers else OF_A_PROGRAM
 
 
 def _snapshot(

@@ -39,21 +39,28 @@ class Collector:
         self._warnings: deque[str] = deque()
         self._collected = False
 
-    def tick(self, snapshot: Snapshot) -> None:
+    def tick(self, snapshot: Snapshot, *, sends: bool = True) -> None:
         """Begin whatever can begin now.
 
         Args:
             snapshot: of the cluster.
+            sends: whether its code is to be sent from here.
         """
         self._snapshot = snapshot
         self.tell()
-        if self._sending is None and _runs(self._store(snapshot), layout.FILES):
+        if sends and self._sending is None and _runs(self._store(snapshot), layout.FILES):
             self._sending = threading.Thread(target=self._send, daemon=True)
             self._sending.start()
         if self._output is None and _runs(snapshot.driver, layout.FILES):
             source = Source(self._api, driver_name(snapshot.cluster))
             self._output = OutputCopy(source, self._folder, self._warn)
         self._logs.tick(snapshot, self._reporter.view.worker_names)
+
+    def stop(self) -> None:
+        """Copy nothing more: another process does."""
+        self._collected = True
+        if self._output is not None:
+            self._output.finish(0.0)
 
     def tell(self) -> None:
         """Record what other threads have to tell; for the tender's own."""
