@@ -256,8 +256,9 @@ class Exec:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._socket.close()
-        self._socket.sock.shutdown()  # it stays open when the other end was quicker
+        with contextlib.suppress(Exception):  # as for what it was used for: the connection is lost
+            self._socket.close()
+            self._socket.sock.shutdown()  # it stays open when the other end was quicker
 
     def write(self, data: bytes) -> None:
         """Send to its stdin. There is no end of it: say a length first."""
@@ -286,7 +287,9 @@ class Exec:
     @property
     def errors(self) -> str:
         """What it has printed to stderr since this was last asked."""
-        return bytes(self._socket.read_stderr(timeout=0) or b"").decode(errors="replace")
+        with contextlib.suppress(Exception):  # the connection is lost, and what was on its way
+            return bytes(self._socket.read_stderr(timeout=0) or b"").decode(errors="replace")
+        return ""
 
 
 def _credentials(access: Access) -> tuple[client.Configuration, Access]:
@@ -369,7 +372,7 @@ def _translated(asked: str) -> Iterator[None]:
         body = (error.body or str(error.reason)).encode() if not error.body else error.body
         body = body if isinstance(body, bytes) else str(body).encode()
         raise from_answer(asked, error.status or 0, body, {}) from error
-    except (OSError, urllib3.exceptions.HTTPError) as error:
+    except Exception as error:  # of sockets, HTTP and web sockets, each with a tree of its own
         raise ApiError(0, type(error).__name__, _innermost(error), asked=asked) from error
 
 
