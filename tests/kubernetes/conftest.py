@@ -22,6 +22,7 @@ from ebbtide.infra.settings import Settings
 from tests.clusters import POOL
 from tests.contract.rig import RUN_ON, Rig
 from tests.helpers import wait_until
+from tests.kubernetes.fault_stage import Stage
 from tests.kubernetes.lab import debian, product_images, up
 from tests.kubernetes.lab.__main__ import say
 from tests.kubernetes.lab.place import NODE, Lab, cache, every
@@ -153,3 +154,9 @@ def here(kubeconfig: str, space: str) -> Iterator[Api]:
     api = Api(Access(kubeconfig=kubeconfig, namespace=space))
     yield api
     api.close()
+
+
+@pytest.fixture
+def stage(place: Settings, real_pool: NodePool, here: Api, tmp_path: Path) -> Stage:
+    """Where runs are driven that something happens to."""
+    return Stage(place, real_pool, tmp_path, here)
