@@ -38,7 +38,7 @@ def test_nodes_are_counted(ledger: Ledger) -> None:
 def test_a_pool_that_grew_says_how_long_that_took(ledger: Ledger) -> None:
     view = ClusterView(cluster=CLUSTER, admitted_at=1.0, growth_s=72.0)
     (message,) = told(ledger, view, 2)
-    assert message.endswith("on 2 nodes of pool test, which grew in 1m 12s")
+    assert message.endswith("on 2 nodes of pool test, which grew in 1m12s")
 
 
 def test_what_is_told_together_is_written_at_its_end(ledger: Ledger) -> None:
