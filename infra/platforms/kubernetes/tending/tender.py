@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
+from collections.abc import Callable
 
 from ebbtide.infra.errors import EbbError
 from ebbtide.infra.files.private import locked, private_folder
@@ -53,6 +54,9 @@ _AGAIN_S = 2.0
 """After something that nobody foresaw: the cluster lives on, and is looked after again."""
 
 
+_Note = Callable[[tuple[int, ClusterView] | None], None]
+
+
 class Tender:
     """One cluster's."""
 
@@ -61,6 +65,9 @@ class Tender:
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"tend {cluster}", daemon=True)
         self._work: _Work | None = None
+        self._news = threading.Condition()
+        self._told: tuple[int, ClusterView] | None = None
+        """What this process tells, as the driver: the version of the snapshot, and its view."""
 
     def start(self) -> None:
         """Begin."""
@@ -73,6 +80,26 @@ class Tender:
         if self._work is not None and not self._work.over:
             with contextlib.suppress(EbbError, ApiError):
                 resign(connected(self._settings), self._cluster)
+
+    def told(self, version: int, timeout_s: float) -> ClusterView | None:
+        """Return the view that has been told of a snapshot, so that nobody acts on another one.
+
+        Args:
+            version: of the snapshot.
+            timeout_s: for how long to wait until it has been looked at, in seconds.
+
+        Returns:
+            The view; None when this process does not drive the cluster, or not in time.
+        """
+        with self._news:
+            self._news.wait_for(lambda: self._told is None or self._told[0] >= version, timeout_s)
+            known = self._told
+        return known[1] if known is not None and known[0] >= version else None
+
+    def _note(self, told: tuple[int, ClusterView] | None) -> None:
+        with self._news:
+            self._told = told
+            self._news.notify_all()
 
     def collect(self) -> None:
         """Bring back what the pods have, because they are about to be deleted.
@@ -102,7 +129,7 @@ class Tender:
             known = self._found(store, seen)
             if known is None or known.released:
                 return
-            with contextlib.closing(_Work(api, store, self._settings, known)) as work:
+            with contextlib.closing(_Work(api, store, self._settings, known, self._note)) as work:
                 self._work = work
                 version = -1
                 while not self._stopped.is_set() and not work.over:
@@ -110,6 +137,7 @@ class Tender:
                     if snapshot is not None:
                         version = snapshot.version
                         work.tick(snapshot)
+            self._note(None)
 
     def _found(self, store: RunStore, seen: Watched) -> Cluster | None:
         """The cluster once it has been declared."""
@@ -135,7 +163,8 @@ class _Work:
     nothing. One that has held the Lease and lost it leaves also that alone.
     """
 
-    def __init__(self, api: Api, store: RunStore, settings: Settings, known: Cluster):
+    def __init__(self, api: Api, store: RunStore, settings: Settings, known: Cluster, note: _Note):
+        self._note = note
         run = store.run(known.run)
         assert run is not None
         self._api, self._store, self._known, self._spec = api, store, known, run.spec
@@ -178,6 +207,7 @@ class _Work:
         view = care.told(self._view(snapshot))
         with self._reporter.together():
             self._teller.tell(view, len({node_of(pod) for pod in snapshot.pods if placed(pod)}))
+        self._note((snapshot.version, self._reporter.view))
         self.collector.tick(snapshot)
         care.tick(snapshot, self._reporter.view)
         if view.job.ended_at is not None and not self._closed:
@@ -197,6 +227,7 @@ class _Work:
         return self._care
 
     def _follow(self, snapshot: Snapshot) -> None:
+        self._note(None)
         if self._care is not None:
             self._care.close()
             self._care, self._lost = None, True
