@@ -27,6 +27,7 @@ from ebbtide.infra.platforms.kubernetes.api import Api
 from ebbtide.infra.platforms.kubernetes.clusters.holdings import held
 from ebbtide.infra.platforms.kubernetes.kinds import POD, Kind, Object
 from ebbtide.infra.platforms.kubernetes.records.store import KubernetesStore
+from ebbtide.infra.processes.identity import this_process
 from ebbtide.infra.records import runs
 from ebbtide.infra.records.ledger import Ledger
 from ebbtide.infra.records.opening import open_store
@@ -195,6 +196,7 @@ def drive(settings: Settings, spec: RunSpec) -> None:
     store = open_store(settings)
     if store.run(spec.name) is None:
         runs.begin(store, spec)
+    store.register_flow_process(spec.name, this_process(), None)
     carry_out(settings, store, spec, steps)
 
 
