@@ -14,7 +14,7 @@ import pytest
 from kubernetes import client, config
 
 from ebbtide.infra.frameworks.base import WITHOUT_CLUSTER
-from ebbtide.infra.models.hardware import ANY_FRAMEWORK, NodePool
+from ebbtide.infra.models.hardware import NodePool
 from ebbtide.infra.platforms.kubernetes.api import Api
 from ebbtide.infra.platforms.kubernetes.client import Access
 from ebbtide.infra.platforms.kubernetes.connections import connected
@@ -22,6 +22,7 @@ from ebbtide.infra.settings import Settings
 from tests.clusters import POOL
 from tests.contract.rig import RUN_ON, Rig
 from tests.helpers import wait_until
+from tests.kubernetes.fault_stage import Stage
 from tests.kubernetes.lab import debian, product_images, up
 from tests.kubernetes.lab.__main__ import say
 from tests.kubernetes.lab.place import NODE, Lab, cache, every
@@ -79,11 +80,14 @@ def _namespace(api: client.ApiClient) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def image(lab: Lab) -> Image:
+def image(request: pytest.FixtureRequest) -> Image:
     """Gives the name of a framework's image, which the lab's node has."""
-    if OWN_CLUSTER in os.environ:
+    if OWN_CLUSTER not in os.environ:
+        return partial(product_images.provide, request.getfixturevalue("lab"), say=say)
+    named = dict(each.split("=", 1) for each in os.environ.get(OWN_IMAGES, "").split())
+    if not named:
         pytest.skip("the images are imported into the lab's own node")
-    return partial(product_images.provide, lab, say=say)
+    return named.__getitem__
 
 
 @pytest.fixture
@@ -135,15 +139,12 @@ def rig_of_module(
 @pytest.fixture(scope="session")
 def real_pool(request: pytest.FixtureRequest) -> NodePool:
     """Nodes on which containers run: the lab's real one."""
-    if not os.environ.get(OWN_CLUSTER):
-        image: Image = request.getfixturevalue("image")
-        pool = replace(POOL, label="kubernetes.io/hostname", label_value=NODE)
-        images = {name: image(name) for name in (WITHOUT_CLUSTER, *RUN_ON["kubernetes"])}
-    elif not os.environ.get(OWN_IMAGES):
-        pytest.skip(f"{OWN_IMAGES} does not say where the images of this checkout are")
-    else:
+    image: Image = request.getfixturevalue("image")
+    if os.environ.get(OWN_CLUSTER):
         pool = replace(POOL, label="kubernetes.io/os", label_value="linux")
-        images = {ANY_FRAMEWORK: os.environ[OWN_IMAGES]}
+    else:
+        pool = replace(POOL, label="kubernetes.io/hostname", label_value=NODE)
+    images = {name: image(name) for name in (WITHOUT_CLUSTER, *RUN_ON["kubernetes"])}
     return replace(pool, platform="kubernetes", images=images)
 
 
@@ -153,3 +154,9 @@ def here(kubeconfig: str, space: str) -> Iterator[Api]:
     api = Api(Access(kubeconfig=kubeconfig, namespace=space))
     yield api
     api.close()
+
+
+@pytest.fixture
+def stage(place: Settings, real_pool: NodePool, here: Api, tmp_path: Path) -> Stage:
+    """Where runs are driven that something happens to."""
+    return Stage(place, real_pool, tmp_path, here)

@@ -16,7 +16,7 @@ from tests.kubernetes.lab.simulated import POOL_LABEL
 OWN_CLUSTER, OWN_IMAGE = "EBB_TEST_KUBECONFIG", "EBB_TEST_IMAGE"
 """A cluster that is not the lab, and an image with a shell that it can pull."""
 OWN_IMAGES = "EBB_TEST_IMAGES"
-"""The images of this checkout for that cluster: ``registry/ebb-{framework}:tag``."""
+"""The product's images that it can pull, such as ``dask=registry/ebb-dask:1 none=…``."""
 
 
 def image() -> str:

@@ -10,7 +10,8 @@ from ebbtide.infra.models.ids import ClusterId, RunName
 from ebbtide.infra.models.job import RunSpec
 from ebbtide.infra.models.phases import Reason
 from ebbtide.infra.platforms.kubernetes.api import Api
-from ebbtide.infra.platforms.kubernetes.clusters.fencing import forget, judged
+from ebbtide.infra.platforms.kubernetes.api_error import ApiError
+from ebbtide.infra.platforms.kubernetes.clusters.fencing import judge_anew, judged
 from ebbtide.infra.platforms.kubernetes.kinds import (
     AUTOSCALER,
     DEPLOYMENT,
@@ -33,6 +34,9 @@ from ebbtide.infra.platforms.kubernetes.tending.programs.held import is_collecte
 from ebbtide.infra.platforms.kubernetes.tending.tenders import tender_of
 from ebbtide.infra.records.store import RunStore
 from ebbtide.infra.waiting import now_s, wall_s
+
+_TOLD_S = 2.0
+"""So long the tender of this process may take to tell what we have just heard."""
 
 
 class Looking:
@@ -78,13 +82,20 @@ class Looking:
         return self._last.get(cluster) or self._recorded(cluster)
 
     def expired(self, cluster: ClusterId) -> bool:
-        """Whether nobody has renewed its Lease for its duration, since this process looks."""
-        lease = self.lease(cluster)
-        if lease is None:
+        """Whether nobody has renewed its Lease for its duration, since this process looks.
+
+        While the API server is away nobody can, and a watch whose server hangs says nothing: what
+        seems to have expired is asked for anew.
+        """
+        feed, lease = self._feed(cluster), self.lease(cluster)
+        if lease is None or not judged(lease):
             return False
-        feed = self._feed(cluster)
-        if feed is not None and feed.silent_s:
-            forget(lease)  # renewals cannot be heard of now
+        try:
+            lease = None if feed is not None and feed.silent_s else self._api.get(LEASE, cluster)
+        except ApiError:
+            lease = None
+        if lease is None:
+            judge_anew()
             return False
         return judged(lease)
 
@@ -150,6 +161,11 @@ class Looking:
         if spec is None:
             self.let_go(cluster)
             return self._recorded(cluster)
+        tender = tender_of(cluster) if self._watching(cluster) is not None else None
+        told = tender.told(snapshot.version, _TOLD_S) if tender is not None else None
+        if told is not None:
+            self._last[cluster] = told
+            return self._collected(spec.name, told)
         if cluster not in self._last:
             known = self._store.cluster(cluster)
             self._last[cluster] = known.last_view if known else ClusterView(cluster=cluster)

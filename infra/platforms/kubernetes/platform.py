@@ -198,9 +198,16 @@ class KubernetesPlatform:
             return self._looking.until_it_differs(cluster, seen, timeout_s)
 
     def reap(self, cluster: ClusterId) -> bool:
-        """When its Lease has stayed unchanged for its duration, on our own clock."""
-        if not self._looking.expired(cluster):
+        """When its Lease has stayed unchanged for its duration, on our own clock.
+
+        Never one that this process tends: a renewal of ours that cannot be written, because the API
+        server is away, is no sign that nobody wants it.
+        """
+        if tender_of(cluster) is not None:
             return False
+        with translated("look whether somebody wants the cluster"):
+            if not self._looking.expired(cluster):
+                return False
         return not self.sweep(cluster)
 
     def login(self, cluster: ClusterId) -> Login | None:
@@ -238,14 +245,15 @@ class KubernetesPlatform:
     def orphans(self) -> tuple[ClusterId, ...]:
         """Clusters of which something is left and whose Lease is gone or has expired."""
         with translated("look for orphans"):
+            # The rest costs nothing, and goes by itself. What is made meanwhile is seen with its
+            # Lease, which is older.
+            present = {
+                ClusterId(thing["metadata"]["labels"][CLUSTER])
+                for thing in holdings.found(self.api, None, (POD, DEPLOYMENT))
+            }
             leased = {
                 ClusterId(lease["metadata"]["name"]): lease
                 for lease in holdings.found(self.api, None, (LEASE,))
-            }
-            kinds = (POD, DEPLOYMENT)  # the rest costs nothing, and goes by itself
-            present = {
-                ClusterId(thing["metadata"]["labels"][CLUSTER])
-                for thing in holdings.found(self.api, None, kinds)
             }
         lost = {cluster for cluster in leased if judged(leased[cluster])}
         return tuple(sorted(lost | (present - leased.keys())))

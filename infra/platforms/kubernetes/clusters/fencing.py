@@ -31,9 +31,14 @@ from ebbtide.infra.waiting import now_s, wall_s
 
 _TRIES = 5
 """Others may write the Lease at the same moment; each try begins with what they wrote."""
+_GAP = 0.5
+"""After an outage of the API server its holder has the other half to renew it."""
 _RESIGNING_S = 2.0
 """Somebody may wait for the end of this process."""
 _MERGE = "application/merge-patch+json"
+_GAP = 0.5
+"""Of a duration: so much counts a time in which nothing was read. After an outage of the API server
+the holder has the other half to renew the Lease."""
 _judges: dict[tuple[str, bool], LeaseJudge] = {}
 """By the Lease's uid, and whether it is only about the holder."""
 _versions: WeakKeyDictionary[Api, dict[tuple[ClusterId, str], str]] = WeakKeyDictionary()
@@ -92,17 +97,19 @@ def judged(lease: Object) -> bool:
         lease: as just read.
 
     Returns:
-        Whether it has expired: nobody renews it, and nobody waits for it.
+        Whether it has expired: nobody renews it, and nobody waits for it. Never what this process
+        holds itself: it lives.
     """
+    if holder_of(lease) == me():
+        return False
     awaited = (lease["metadata"].get("annotations") or {}).get(AWAITED)
     return _unchanged(lease, (*_written(lease), awaited), holder_only=False)
 
 
-def forget(lease: Object) -> None:
-    """Judge a Lease anew: for how long it has stayed unchanged until now does not count."""
+def judge_anew() -> None:
+    """Begin to judge again all Leases: the API server was away, and nobody could renew them."""
     with _lock:
-        for holder_only in (True, False):
-            _judges.pop((lease["metadata"]["uid"], holder_only), None)
+        _judges.clear()
 
 
 def claim(api: Api, cluster: ClusterId, lease_s: float | None = None, *, who: str = "") -> Standing:
@@ -227,7 +234,7 @@ def _unchanged(lease: Object, written: tuple[Any, ...], *, holder_only: bool) ->
     spec, uid = lease.get("spec") or {}, lease["metadata"]["uid"]
     duration_s = min(float(spec.get("leaseDurationSeconds") or 0), LONGEST_S)
     with _lock:
-        judge = _judges.setdefault((uid, holder_only), LeaseJudge(duration_s))
+        judge = _judges.setdefault((uid, holder_only), LeaseJudge(duration_s, gap=_GAP))
         judge.agree(duration_s)
         return judge.expired(hash(written), now_s())
 

@@ -135,15 +135,19 @@ class _Reader:
         return replace(view, workers_ready_at=times[minimum - 1] if minimum else times[0])
 
     def autoscaled(self, view: ClusterView) -> ClusterView:
-        """Once there is an HPA; a plain program needs none."""
-        if view.autoscaler_at is not None:
+        """Once there is an HPA, and what it scales; a plain program needs none.
+
+        It is made early, so that it has figures soon; the step is reached when its turn comes.
+        """
+        if view.autoscaler_at is not None or view.workers_ready_at is None:
             return view
         if not self.spec.cluster.has_workers:
             return replace(view, autoscaler_at=view.workers_ready_at)
         made = self.snapshot.autoscaler
         if made is None:
             return view
-        return replace(view, autoscaler_at=self._latest([_created(made)]))
+        at = self._latest([_created(made), view.workers_ready_at])
+        return replace(view, autoscaler_at=at)
 
     def programs(self, view: ClusterView, failure: Failure | None) -> ClusterView:
         """Its program, and others on it while it is held."""

@@ -34,8 +34,8 @@ from ebbtide.infra.waiting import now_s, pause
 _NAME = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
 _PAGE = 100
 """Objects asked for at once: about 1 MiB of usual records."""
-_READ_PATIENCE_S = 3.0
-"""Whoever looks would rather see what there is on this machine than wait."""
+_LOOKING_PATIENCE_S = 3.0
+"""Whoever only looks would rather see what there is on this machine than wait."""
 _WRITE_PATIENCE_S = 30.0
 """For how long a change is tried again because others are quicker."""
 _LONGEST_PAUSE_S = 0.2
@@ -65,6 +65,7 @@ class Objects:
         self.api = api
         self._following = following
         self._looking = looking
+        self._patience_s = _LOOKING_PATIENCE_S if looking else None
         self._known: dict[str, Object] = {}
         """What we ourselves have read or written last: the first guess for the next change."""
         self._listed: dict[str, tuple[float, Object]] = {}
@@ -279,7 +280,7 @@ class Objects:
         request = Request(path=kind.path(self.api.namespace, name))
         with _said("read the records of a run"):
             try:
-                found: Object = self.api.ask(request, patience_s=_READ_PATIENCE_S)
+                found: Object = self.api.ask(request, patience_s=self._patience_s)
             except ApiError as error:
                 if error.status == NOT_FOUND:
                     return None
@@ -295,7 +296,7 @@ class Objects:
             while True:
                 try:
                     request = Request(path=path, query=query, accept=accept)
-                    page = self.api.ask(request, patience_s=_READ_PATIENCE_S)
+                    page = self.api.ask(request, patience_s=self._patience_s)
                 except ApiError as error:
                     if error.status != GONE or "continue" not in query:
                         raise
