@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
-import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -17,6 +17,7 @@ from kubernetes import client
 from ebbtide.infra.errors import EbbError
 from ebbtide.infra.lifecycle import steps
 from ebbtide.infra.lifecycle.attempts import carry_out
+from ebbtide.infra.models.codec import to_json
 from ebbtide.infra.models.hardware import HardwareTier, NodePool
 from ebbtide.infra.models.ids import ClusterId, RunName
 from ebbtide.infra.models.job import RunSpec
@@ -203,17 +204,28 @@ def drive(settings: Settings, spec: RunSpec) -> None:
 class KillableFlow:
     """A run that a process of its own drives."""
 
-    def __init__(self, stage: Stage, spec: RunSpec):
-        self._process = multiprocessing.get_context("spawn").Process(
-            target=drive, args=(stage.settings, spec), daemon=True
-        )
-        self._process.start()
+    def __init__(self, stage: Stage, spec: RunSpec, dies_at: str = ""):
+        """``dies_at``: the step at which it is killed; empty: none."""
+        file = stage.folder / f"{spec.name}.json"
+        file.write_text(to_json(spec))
+        place = stage.settings
+        environment = {
+            **os.environ,
+            "EBB_HOME": str(place.home),
+            "EBB_NAMESPACE": place.namespace,
+            "KUBECONFIG": place.kubeconfig,
+        }
+        argv = [sys.executable, "-m", "tests.kubernetes.die_at", str(file), dies_at]
+        self._process = subprocess.Popen([*filter(None, argv)], env=environment)
 
     def kill(self) -> None:
         """Kill -9."""
-        assert self._process.pid is not None
-        os.kill(self._process.pid, signal.SIGKILL)
-        self._process.join(10)
+        self._process.kill()
+        self._process.wait(10)
+
+    def ended(self, timeout_s: float) -> int:
+        """Wait for its end; returns its exit code."""
+        return self._process.wait(timeout_s)
 
 
 def said(stage: Stage, spec: RunSpec) -> str:
