@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import os
 import signal
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,8 @@ from ebbtide.infra.settings import Settings
 from ebbtide.infra.waiting import wall_s
 from tests.clusters import MIB, cluster_spec, run_spec, script
 from tests.helpers import wait_until
+from tests.kubernetes.lab import faults
+from tests.kubernetes.lab.place import Lab
 
 COUNTS = """
     import os, pathlib, sys, time
@@ -82,6 +84,22 @@ class Stage:
         core, space = client.CoreV1Api(self.api._client), self.api.namespace
         body = {"metadata": {"name": pod, "namespace": space}}
         core.create_namespaced_pod_eviction(pod, space, body)
+
+    def bound_kubeconfig(self, lab: Lab, api: client.ApiClient, name: str) -> Path:
+        """With a token of the namespace's own account, which may do all there until it expires."""
+        space = self.api.namespace
+        group, role = "rbac.authorization.k8s.io", "cluster-admin"
+        body = {
+            "metadata": {"name": "all"},
+            "roleRef": {"apiGroup": group, "kind": "ClusterRole", "name": role},
+            "subjects": [{"kind": "ServiceAccount", "name": "default", "namespace": space}],
+        }
+        client.RbacAuthorizationV1Api(api).create_namespaced_role_binding(space, body)
+        found = json.loads(lab.kubeconfig.read_text())
+        found["users"][0]["user"] = {"token": faults.token(api, space, name)}
+        path = self.folder / "bound.kubeconfig"
+        path.write_text(json.dumps(found))
+        return path
 
     def left(self) -> list[str]:
         """What is held in the namespace by any cluster."""
@@ -214,8 +232,3 @@ def ended(stage: Stage, spec: RunSpec, error: EbbError | None) -> Ended:
         stdout=said(stage, spec),
         files={path.name: path.read_text() for path in output.glob("*")},
     )
-
-
-def gone(stage: Stage) -> Callable[[], bool]:
-    """Whether nothing is held any more."""
-    return partial(lambda left: not left(), stage.left)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 from typing import Any
@@ -13,7 +14,7 @@ from ebbtide.infra.models.job import RunSpec
 from ebbtide.infra.models.phases import Step
 from ebbtide.infra.settings import Settings
 from tests.helpers import wait_until
-from tests.kubernetes.fault_stage import COUNTS, Stage, drive, ended, in_a_process
+from tests.kubernetes.fault_stage import COUNTS, Stage, drive, ended
 
 STEPS = [pytest.param(step, id=f"{number}-{step}") for number, step in enumerate(Step, start=1)]
 _WITH_DASK = (Step.START_HEAD, Step.START_WORKERS, Step.ATTACH_AUTOSCALER)
@@ -26,7 +27,9 @@ def test_kill_9_of_the_flow(stage: Stage, step: Step) -> None:
     framework = "dask" if step in _WITH_DASK else "none"
     words = (_SHORT if step is Step.TEAR_DOWN else _LONG,)
     spec = stage.runs("struck", COUNTS, framework, words=words)
-    flow = in_a_process(drive_until, stage.settings, spec, step)
+    how = multiprocessing.get_context("spawn")
+    flow = how.Process(target=drive_until, args=(stage.settings, spec, step), daemon=True)
+    flow.start()
     flow.join(_PATIENCE_S)
     assert flow.exitcode == -signal.SIGKILL
     elsewhere = Settings(

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
-from ebbtide.infra.models.cluster import ClusterView
-from ebbtide.infra.models.ids import ClusterId
+from ebbtide.infra.models.cluster import ClusterView, JobView
+from ebbtide.infra.models.ids import ClusterId, RunName
 from ebbtide.infra.models.job import RunSpec
 from ebbtide.infra.models.phases import Reason
 from ebbtide.infra.platforms.kubernetes.api import Api
@@ -29,6 +30,7 @@ from ebbtide.infra.platforms.kubernetes.reading.watching import (
     look,
     watched,
 )
+from ebbtide.infra.platforms.kubernetes.tending.programs.held import is_collected
 from ebbtide.infra.platforms.kubernetes.tending.tenders import tender_of
 from ebbtide.infra.records.store import RunStore
 from ebbtide.infra.waiting import now_s, wall_s
@@ -40,8 +42,8 @@ _TOLD_S = 2.0
 class Looking:
     """For one thread: it uses a store."""
 
-    def __init__(self, api: Api, store: RunStore):
-        self._api, self._store = api, store
+    def __init__(self, api: Api, store: RunStore, runs: Path):
+        self._api, self._store, self._runs = api, store, runs
         self._watched: dict[ClusterId, Watched] = {}
         self._specs: dict[ClusterId, RunSpec] = {}
         self._last: dict[ClusterId, ClusterView] = {}
@@ -163,12 +165,25 @@ class Looking:
         told = tender.told(snapshot.version, _TOLD_S) if tender is not None else None
         if told is not None:
             self._last[cluster] = told
-            return told
+            return self._collected(spec.name, told)
         if cluster not in self._last:
             known = self._store.cluster(cluster)
             self._last[cluster] = known.last_view if known else ClusterView(cluster=cluster)
         self._last[cluster] = view_of(snapshot, spec, self._last[cluster])
-        return self._last[cluster]
+        return self._collected(spec.name, self._last[cluster])
+
+    def _collected(self, run: RunName, view: ClusterView) -> ClusterView:
+        """A held cluster's program has ended when what it leaves has been brought here."""
+        if not view.programs or tender_of(view.cluster) is None:
+            return view
+        folder = self._runs / run
+        programs = {
+            name: program
+            if program.ended_at is None or is_collected(folder, view.cluster, name)
+            else JobView(started_at=program.started_at)
+            for name, program in view.programs.items()
+        }
+        return replace(view, programs=programs)
 
     def _recorded(self, cluster: ClusterId) -> ClusterView | None:
         """What is known of one that has no Lease: not yet, or not any more."""

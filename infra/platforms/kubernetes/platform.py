@@ -37,16 +37,17 @@ from ebbtide.infra.platforms.kubernetes.clusters.fencing import (
     held_by_another,
     judged,
 )
-from ebbtide.infra.platforms.kubernetes.clusters.packaging import packed
+from ebbtide.infra.platforms.kubernetes.clusters.packaging import packed, packed_program
 from ebbtide.infra.platforms.kubernetes.clusters.tearing_down import TearDown, tear_down
 from ebbtide.infra.platforms.kubernetes.connections import connected
 from ebbtide.infra.platforms.kubernetes.kinds import DEPLOYMENT, LEASE, POD, SECRET, Object, kind_of
 from ebbtide.infra.platforms.kubernetes.looking import Looking
-from ebbtide.infra.platforms.kubernetes.naming import CLUSTER, driver_name, program_name
+from ebbtide.infra.platforms.kubernetes.naming import BEGIN, CLUSTER, driver_name, program_name
 from ebbtide.infra.platforms.kubernetes.nodes import nodes_of
 from ebbtide.infra.platforms.kubernetes.problems import problems_of
 from ebbtide.infra.platforms.kubernetes.tending.tenders import tended, tender_of
-from ebbtide.infra.platforms.run_folder import ARTIFACTS, OUTPUT, kept_files, log_files
+from ebbtide.infra.platforms.run_folder import ARTIFACTS, OUTPUT, PROGRAMS, kept_files, log_files
+from ebbtide.infra.platforms.upkeep.stdin import handed_over, is_offered
 from ebbtide.infra.records.opening import open_store
 from ebbtide.infra.records.store import RunStore
 from ebbtide.infra.settings import Settings
@@ -69,7 +70,7 @@ class KubernetesPlatform:
 
     @cached_property
     def _looking(self) -> Looking:
-        return Looking(self.api, self.store)
+        return Looking(self.api, self.store, self.settings.runs)
 
     def problems(
         self, spec: RunSpec | None = None, environ: Mapping[str, str] = os.environ
@@ -99,7 +100,7 @@ class KubernetesPlatform:
         private_folder(self.settings.home, "runs", spec.name, OUTPUT)
         package = packed(self.settings, spec)
         digest = package.digest if package is not None else ""
-        things = Blueprint.of(spec, cluster, self.api.namespace, digest).objects()
+        things = Blueprint.of(spec, cluster, self.api.namespace, digest).declared()
         if known is not None and self._looking.has(cluster, POD, driver_name(cluster)):
             return cluster  # it was made after them
         try:
@@ -126,23 +127,36 @@ class KubernetesPlatform:
             self._add(cluster, blueprint.autoscaler())
 
     def attach_stdin(self, run: RunName, stdin: int) -> AbstractContextManager[None]:
-        """Nothing is passed on: the program reads the end of a file."""
-        del run, stdin
-        return contextlib.nullcontext()
+        """The process that drives the run takes the file from this one, and copies it."""
+        return handed_over(private_folder(self.settings.home, "runs", run), stdin)
 
     def start_job(self, cluster: ClusterId, *, then_release: bool = False) -> None:
-        """Make the driver's pod: its node and its image come while the head starts."""
+        """Make the driver's pod, or tell that of a plain program to begin."""
         self.store.order(cluster, StartJob(then_release=then_release))
         blueprint = self._blueprint(cluster)
-        if blueprint is not None and blueprint.spec.job is not None:
-            self._add(cluster, blueprint.driver())
+        if blueprint is None or blueprint.spec.job is None:
+            return
+        has_stdin = is_offered(self.settings.run_folder(blueprint.spec.name))
+        begin = {BEGIN: "stdin" if has_stdin else "plain"}
+        if blueprint.framework is not None:
+            driver = blueprint.driver(told_to_begin=has_stdin)
+            driver["metadata"]["annotations"].update(begin if has_stdin else {})
+            self._add(cluster, driver)
+            return
+        self._add(cluster, blueprint.driver(told_to_begin=True))
+        with translated("tell the program to begin"):
+            self.api.merge(POD, driver_name(cluster), {"metadata": {"annotations": begin}})
 
     def start_program(self, cluster: ClusterId, name: str, job: JobSpec) -> None:
         """Make a driver's pod for it."""
         self.store.order(cluster, StartProgram(name=name, job=job))
         blueprint = self._blueprint(cluster)
         if blueprint is not None:
-            self._add(cluster, blueprint.program(name, job))
+            run = blueprint.spec.name
+            private_folder(self.settings.home, "runs", run, PROGRAMS, name, OUTPUT)
+            package = packed_program(self.settings, run, name, job)
+            digest = package.digest if package is not None else ""
+            self._add(cluster, blueprint.program(name, job, digest))
 
     def stop_program(self, cluster: ClusterId, name: str) -> None:
         """Delete its pod, which gets SIGTERM first."""
@@ -158,7 +172,7 @@ class KubernetesPlatform:
             return
         with translated(f"repeat {step}"):
             releasing.delete_failed(self.api, cluster)
-            declaring.declare(self.api, blueprint.objects())
+            declaring.declare(self.api, blueprint.declared())
 
     def release(self, cluster: ClusterId, reason: Reason | None, *, at_once: bool = False) -> None:
         """Bring back what the program left, delete everything, and record it when it is gone."""
@@ -250,6 +264,7 @@ class KubernetesPlatform:
         order = known.orders.release if known is not None else None
         reason = (order.reason if order else None) or Reason.LEASE_LAPSED
         if known is not None and not known.released:
+            self.store.order(cluster, Release(reason=reason, at_once=True, at=wall_s()))
             how = TearDown(reason=reason, by="reaper", at_once=True)
             gone = tear_down(self.api, self.store, known, how)
         else:

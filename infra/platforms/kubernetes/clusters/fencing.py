@@ -36,6 +36,9 @@ _GAP = 0.5
 _RESIGNING_S = 2.0
 """Somebody may wait for the end of this process."""
 _MERGE = "application/merge-patch+json"
+_GAP = 0.5
+"""Of a duration: so much counts a time in which nothing was read. After an outage of the API server
+the holder has the other half to renew the Lease."""
 _judges: dict[tuple[str, bool], LeaseJudge] = {}
 """By the Lease's uid, and whether it is only about the holder."""
 _versions: WeakKeyDictionary[Api, dict[tuple[ClusterId, str], str]] = WeakKeyDictionary()

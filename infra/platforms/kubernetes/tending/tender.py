@@ -11,9 +11,10 @@ from ebbtide.infra.errors import EbbError
 from ebbtide.infra.files.private import locked, private_folder
 from ebbtide.infra.models.cluster import ClusterView
 from ebbtide.infra.models.ids import ClusterId
-from ebbtide.infra.models.records import Cluster
+from ebbtide.infra.models.phases import Reason
+from ebbtide.infra.models.records import Cluster, EventKind
 from ebbtide.infra.platforms.kubernetes.api import Api
-from ebbtide.infra.platforms.kubernetes.api_error import ApiError
+from ebbtide.infra.platforms.kubernetes.api_error import ApiError, Outage
 from ebbtide.infra.platforms.kubernetes.clusters.fencing import (
     claim,
     held_by_another,
@@ -41,7 +42,7 @@ from ebbtide.infra.platforms.upkeep.status import StatusReporter
 from ebbtide.infra.records.opening import open_store, open_to_look
 from ebbtide.infra.records.store import RunStore
 from ebbtide.infra.settings import Settings
-from ebbtide.infra.waiting import wall_s
+from ebbtide.infra.waiting import now_s, wall_s
 
 logger = logging.getLogger(__name__)
 
@@ -133,6 +134,7 @@ class Tender:
                 self._work = work
                 version = -1
                 while not self._stopped.is_set() and not work.over:
+                    work.tell_outage(api.silence.outage)
                     snapshot = seen.changed(version, _LOOK_S)
                     if snapshot is not None:
                         version = snapshot.version
@@ -175,7 +177,7 @@ class _Work:
         self._usual = UsualGrowth(self._past, self._spec.cluster.pool.name)
         self._teller = Teller(self._spec, api.namespace, self._reporter)
         self._care: Care | None = None
-        self._lost = False
+        self._lost, self._outage_s = False, now_s()
         self._alone = contextlib.ExitStack()
         self._is_alone = False
         self.collector = Collector(api, self._folder, self._spec, self._reporter)
@@ -193,6 +195,18 @@ class _Work:
         else:
             with contextlib.suppress(ApiError):
                 claim(self._api, self._known.id)  # its change is the next snapshot
+
+    def tell_outage(self, outage: Outage | None) -> None:
+        """Say once of each time without the API server that it was there."""
+        if outage is None or self._care is None or outage.began_s <= self._outage_s:
+            return
+        self._outage_s = outage.began_s
+        has = "did not answer" if outage.over else "has not answered"
+        goes = "went" if outage.over else "goes"
+        message = f"the API server {has} for {outage.seconds:.0f} s; the program {goes} on"
+        if self._reporter.view.job.started_at is None:
+            message = message.replace("the program", "the cluster")
+        self._reporter.event(EventKind.WARNING, message, reason=Reason.API_UNREACHABLE)
 
     def close(self) -> None:
         """End what is open, and let another process take the cluster over, if it goes on."""
