@@ -2,7 +2,7 @@
 
 A viewer and a flow look at their run many times a second. From the second time on such a look costs
 no request: it reads what a watch has brought, and what this process has written itself. While the
-API server is away what is known stays. Nobody has read it for ten seconds: its watch ends.
+API server is away what is known stays. Nobody has read it for half a minute: its watch ends.
 Does not belong here: what the objects say.
 """
 
@@ -20,7 +20,8 @@ from ebbtide.infra.waiting import now_s
 
 _OFTEN, _WITHIN_S = 2, 2.0
 """So many reads in so many seconds are often."""
-_IDLE_S = 10.0
+_IDLE_S = 30.0
+"""Longer than between two of a tender's figures, which it writes."""
 
 Key = tuple[int, str, str, str, str]
 
