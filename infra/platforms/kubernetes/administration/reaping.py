@@ -32,7 +32,7 @@ class Namespace:
     def __init__(self, settings: Settings):
         self._api = connected(settings)
         # A pod has no runs of its own machine: that half of the records is never opened.
-        self.store = cast(KubernetesStore, open_store(settings).elsewhere(needed=True))
+        self.store = cast(KubernetesStore, open_store(settings).elsewhere())
         self.platform = KubernetesPlatform(settings, self.store)
         self.trouble: ApiError | None = None
         """Why the Leases cannot be watched; None: they are."""
