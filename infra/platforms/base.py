@@ -283,6 +283,13 @@ class Platform(Protocol):
         """List clusters of which something is left and that no living owner will release."""
         ...
 
+    def neglected(self) -> tuple[ClusterId, ...]:
+        """List clusters that seem to have no living owner, for one look that cannot wait.
+
+        Nothing is released because of it: ``reap``, said again and again, judges each by watching.
+        """
+        ...
+
     def sweep(self, cluster: ClusterId) -> list[HeldResource]:
         """End whatever still carries the cluster's mark, and record its release.
 

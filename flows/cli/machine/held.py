@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any
 
 from ebbtide.flows.cli.arguments import add_place
@@ -14,18 +16,20 @@ from ebbtide.infra.lifecycle.inventory import lease_of
 from ebbtide.infra.models.ids import ClusterId
 from ebbtide.infra.models.phases import ExitCode
 from ebbtide.infra.models.resources import format_duration
-from ebbtide.infra.platforms.base import HeldResource, load_platforms
+from ebbtide.infra.platforms.base import HeldResource, Platform, load_platforms
 from ebbtide.infra.processes.identity import lives
 from ebbtide.infra.records.opening import open_to_look
 from ebbtide.infra.records.store import RunStore
 from ebbtide.infra.settings import Settings, load_settings
-from ebbtide.infra.waiting import wall_s
+from ebbtide.infra.waiting import wait_until, wall_s
 
 _DESCRIPTION = """Lists all of Ebb that is alive on this machine, and until when. It looks at the
 machine, not at records. Exit 1 when something has no living owner (an orphan). JSON: an object with
 the keys held (a list of cluster, role, name, where, age_s, until, orphan), flows, prefect_server,
 stack (of ebb up), orphans."""
 
+_WATCH_S = 180.0
+"""A lease that lasts longer is left to whoever watches for longer."""
 _STACK = ("pid", "pool", "folder", "restarts")
 
 
@@ -39,9 +43,10 @@ def main(args: list[str]) -> int:
     store = open_to_look(settings)
     platforms = load_platforms(settings, store)
     if options.release:
-        released = reaper.reap(settings).clusters
+        released = [*reaper.reap(settings).clusters, *_watched_to_their_end(platforms)]
         say(f"released: {', '.join(released) or 'nothing'}")
     orphans = {cluster for platform in platforms for cluster in platform.orphans()}
+    orphans |= {cluster for platform in platforms for cluster in platform.neglected()}
     held = [resource for platform in platforms for resource in platform.held()]
     facts = [_fact(store, resource, orphans) for resource in held]
     if store.stale:
@@ -52,6 +57,15 @@ def main(args: list[str]) -> int:
     else:
         _show(settings, facts, flows)
     return 1 if orphans else ExitCode.OK
+
+
+def _watched_to_their_end(platforms: Sequence[Platform]) -> Iterator[str]:
+    """Release what nobody renews while we watch it for as long as its lease lasts."""
+    for platform in platforms:
+        for cluster in platform.neglected():
+            say(f"{cluster} seems to have no living owner; watching whether anybody renews it")
+            if wait_until(partial(platform.reap, cluster), timeout_s=_WATCH_S, longest_s=1.0):
+                yield cluster
 
 
 def _fact(store: RunStore, held: HeldResource, orphans: set[ClusterId]) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Protocol
 
 from ebbtide.infra.errors import EbbError
@@ -15,6 +16,8 @@ from ebbtide.infra.records.store import RunStore
 
 LOOK_S = 1.0
 """Between two looks at the Leases, which are watched."""
+_AGAIN_S = 5.0
+"""What resisted is tried again so often."""
 _RUNS_EVERY_S, _REST_EVERY_S, _TIDY_EVERY_S = 10.0, 60.0, 600.0
 
 
@@ -52,19 +55,25 @@ class Rounds:
         Args:
             now_s: on this process's monotonic clock, in seconds.
         """
-        self._try(lambda: self._release(self.namespace.expired(), "nobody renews its Lease"))
+        self._release(self.namespace.expired(), "nobody renews its Lease", now_s)
         self._every(_RUNS_EVERY_S, "runs", now_s, lambda: self._settle(now_s))
-        self._every(_REST_EVERY_S, "rest", now_s, self._release_the_rest)
+        self._every(_REST_EVERY_S, "rest", now_s, lambda: self._release_the_rest(now_s))
         self._every(_TIDY_EVERY_S, "tidy", now_s, self.tidy)
 
-    def _release(self, clusters: list[ClusterId], why: str) -> None:
+    def _release(self, clusters: list[ClusterId], why: str, now_s: float) -> None:
+        """Each by itself: one that resists keeps nobody from the others, and is tried again."""
         for cluster in clusters:
-            left = self.sweep(cluster)
-            names = ", ".join(f"{held.role} {held.name}" for held in left)
-            self.say(f"{cluster}: {why}; " + (f"left: {names}" if left else "released"))
+            self._every(_AGAIN_S, cluster, now_s, partial(self._release_one, cluster, why))
 
-    def _release_the_rest(self) -> None:
-        self._release(self.namespace.without_lease(), "its Lease is gone")
+    def _release_one(self, cluster: ClusterId, why: str) -> None:
+        left = self.sweep(cluster)
+        names = ", ".join(f"{held.role} {held.name}" for held in left)
+        self.say(f"{cluster}: {why}; " + (f"left: {names}" if left else "released"))
+        if not left:
+            self._due.pop(cluster, None)
+
+    def _release_the_rest(self, now_s: float) -> None:
+        self._release(self.namespace.without_lease(), "its Lease is gone", now_s)
         for run in lost_runs(self.store):
             self._end(run)
 

@@ -27,6 +27,7 @@ from ebbtide.infra.models.orders import Autoscale, Release, StartJob, StartProgr
 from ebbtide.infra.models.phases import Phase, Reason, Step
 from ebbtide.infra.models.records import Event, EventKind, RunLimits
 from ebbtide.infra.platforms.base import HeldResource, Login
+from ebbtide.infra.platforms.kubernetes.administration.checks import reaper
 from ebbtide.infra.platforms.kubernetes.api import Api
 from ebbtide.infra.platforms.kubernetes.api_error import ApiError, as_ebb_error, translated
 from ebbtide.infra.platforms.kubernetes.clusters import declaring, holdings, releasing
@@ -36,6 +37,7 @@ from ebbtide.infra.platforms.kubernetes.clusters.fencing import (
     claim,
     held_by_another,
     judged,
+    looks_neglected,
 )
 from ebbtide.infra.platforms.kubernetes.clusters.packaging import packed, packed_program
 from ebbtide.infra.platforms.kubernetes.clusters.tearing_down import TearDown, tear_down
@@ -112,6 +114,8 @@ class KubernetesPlatform:
             raise as_ebb_error(failure, doing="declare the cluster") from failure
         if new:
             self._tell_requested(spec, cluster)
+            if attempt == 1:
+                self._tell_what_is_weaker(spec)
             self._obey_release(cluster)
         return cluster
 
@@ -258,6 +262,14 @@ class KubernetesPlatform:
         lost = {cluster for cluster in leased if judged(leased[cluster])}
         return tuple(sorted(lost | (present - leased.keys())))
 
+    def neglected(self) -> tuple[ClusterId, ...]:
+        """By when the API server says that their Leases were written last."""
+        with translated("look for orphans"):
+            leases = holdings.found(self.api, None, (LEASE,))
+        now = wall_s() + self.api.ahead_s
+        names = (each["metadata"]["name"] for each in leases if looks_neglected(each, now))
+        return tuple(sorted(map(ClusterId, names)))
+
     def sweep(self, cluster: ClusterId) -> list[HeldResource]:
         """Delete it all here and now, and say so in the records."""
         known = self.store.cluster(cluster)
@@ -320,6 +332,14 @@ class KubernetesPlatform:
 
     def _is_there(self, cluster: ClusterId, thing: Object) -> bool:
         return self._looking.has(cluster, kind_of(thing), thing["metadata"]["name"])
+
+    def _tell_what_is_weaker(self, spec: RunSpec) -> None:
+        """In one line, where nobody reaps this namespace."""
+        with contextlib.suppress(ApiError):
+            found = reaper(self.api)
+            if found.state != "ok":
+                message = f"no reaper in namespace {self.api.namespace}: {found.detail}"
+                self.store.append(Event(run=spec.name, kind=EventKind.WARNING, message=message))
 
     def _plain(self, cluster: ClusterId) -> bool:
         spec = self._looking.spec(cluster)

@@ -93,7 +93,7 @@ RIGHTS = (
 _RELEASE = ("list", "deletecollection")
 REAPER_RIGHTS = (
     Right(kind=LEASE, verbs=(*_LOOK, "patch", "delete")),
-    Right(kind=POD, verbs=("get", "list", "delete", "deletecollection")),
+    Right(kind=POD, verbs=("get", "list", "patch", "delete", "deletecollection")),
     Right(
         kind=CONFIG_MAP,
         verbs=("get", "list", "create", "update", "patch", "delete", "deletecollection"),

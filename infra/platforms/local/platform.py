@@ -220,6 +220,10 @@ class LocalPlatform:
         ]
         return processes + self._folders(cluster)
 
+    def neglected(self) -> tuple[ClusterId, ...]:
+        """None: whether an owner lives is seen at once here."""
+        return ()
+
     def sweep(self, cluster: ClusterId) -> list[HeldResource]:
         """End it all here and now, and say so in the ledger."""
         folder = self.settings.cluster_folder(cluster)

@@ -251,8 +251,8 @@ def reaper(api: Asks) -> Finding:
     """Check that somebody releases what nobody owns, when everything of the user's is dead."""
     found = _found(api, DEPLOYMENT.path(api.namespace, REAPER))
     if found is None:
-        detail = "not installed: what has lost its owner stays until somebody types ebb here"
-        fix = "let an administrator install it; until then any ebb command releases what it may"
+        detail = "what loses everybody who drives it stays until ebb held --release"
+        fix = f"kubectl apply -n {api.namespace} -f infra/platforms/kubernetes/deploy/reaper.yaml"
         return Finding("reaper", "warning", detail, fix)
     if found.get("status", {}).get("readyReplicas"):
         return Finding("reaper", "ok", f"Deployment {REAPER} runs")

@@ -6,6 +6,7 @@ Does not belong here: when it looks, and what becomes of runs (``infra.lifecycle
 from __future__ import annotations
 
 import threading
+from typing import cast
 
 from ebbtide.infra.models.ids import ClusterId, RunName
 from ebbtide.infra.models.records import Cluster
@@ -18,8 +19,8 @@ from ebbtide.infra.platforms.kubernetes.naming import CLUSTER, ROLE
 from ebbtide.infra.platforms.kubernetes.platform import KubernetesPlatform
 from ebbtide.infra.platforms.kubernetes.reading.feed import Feed, Listener
 from ebbtide.infra.platforms.kubernetes.records.records import GOES_ON
-from ebbtide.infra.platforms.kubernetes.records.store import open_at
-from ebbtide.infra.records.ledger import Ledger
+from ebbtide.infra.platforms.kubernetes.records.store import KubernetesStore
+from ebbtide.infra.records.opening import open_store
 from ebbtide.infra.settings import Settings
 
 _LEASES = {CLUSTER: "*", ROLE: "cluster"}
@@ -31,7 +32,7 @@ class Namespace:
     def __init__(self, settings: Settings):
         self._api = connected(settings)
         # A pod has no runs of its own machine: that half of the records is never opened.
-        self.store = open_at(settings, Ledger(settings.home), looking=False)
+        self.store = cast(KubernetesStore, open_store(settings).elsewhere())
         self.platform = KubernetesPlatform(settings, self.store)
         self.trouble: ApiError | None = None
         """Why the Leases cannot be watched; None: they are."""

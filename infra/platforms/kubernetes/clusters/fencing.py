@@ -33,6 +33,8 @@ _TRIES = 5
 """Others may write the Lease at the same moment; each try begins with what they wrote."""
 _GAP = 0.5
 """After an outage of the API server its holder has the other half to renew it."""
+_NEGLECTED = 3
+"""So many durations after its last renewal a Lease looks as if its holder were dead."""
 _RESIGNING_S = 2.0
 """Somebody may wait for the end of this process."""
 _MERGE = "application/merge-patch+json"
@@ -104,6 +106,24 @@ def judged(lease: Object) -> bool:
         return False
     awaited = (lease["metadata"].get("annotations") or {}).get(AWAITED)
     return _unchanged(lease, (*_written(lease), awaited), holder_only=False)
+
+
+def looks_neglected(lease: Object, servers_now: float) -> bool:
+    """Whether nobody seems to have written a Lease for long. For showing, not for releasing.
+
+    Compares no two machines' clocks: the API server itself notes when each manager last wrote an
+    object, and says in each answer what time it is.
+
+    Args:
+        lease: as just read.
+        servers_now: Unix time in seconds by the API server's clock.
+    """
+    spec, metadata = lease.get("spec") or {}, lease["metadata"]
+    times = [each["time"] for each in metadata.get("managedFields") or () if each.get("time")]
+    if not times:
+        return False
+    written = max(datetime.fromisoformat(time).timestamp() for time in times)
+    return servers_now - written > _NEGLECTED * float(spec.get("leaseDurationSeconds") or LONGEST_S)
 
 
 def judge_anew() -> None:

@@ -1,0 +1,114 @@
+"""The rounds of a namespace's reaper."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from ebbtide.infra.errors import ProvisioningError
+from ebbtide.infra.lifecycle.reaping import rounds
+from ebbtide.infra.lifecycle.reaping.rounds import Rounds
+from ebbtide.infra.models.ids import ClusterId, RunName
+from ebbtide.infra.models.phases import Reason
+from ebbtide.infra.models.records import Cluster, LeaseState
+from ebbtide.infra.platforms.kubernetes.rights import REAPER_RIGHTS, rules
+
+DEPLOY = Path(__file__).parents[3] / "infra/platforms/kubernetes/deploy"
+HERON_1 = ClusterId("heron-1")
+RELEASED = Cluster(
+    id=HERON_1,
+    run=RunName("heron"),
+    attempt=1,
+    pool="pool",
+    state=LeaseState.RELEASED,
+    renewals=0,
+    beat_at=0.0,
+    lease_s=30.0,
+    created=0.0,
+)
+
+
+class Namespace:
+    """One as a test says, and what is done to it."""
+
+    def __init__(self) -> None:
+        self.expired_now: list[ClusterId] = []
+        self.open_now: list[tuple[RunName, Cluster]] = []
+        self.leaseless_now: list[ClusterId] = []
+        self.swept: list[ClusterId] = []
+        self.said: list[str] = []
+        self.refused = False
+
+    def expired(self) -> list[ClusterId]:
+        return self.expired_now
+
+    def without_lease(self) -> list[ClusterId]:
+        return self.leaseless_now
+
+    def left_open(self) -> list[tuple[RunName, Cluster]]:
+        return self.open_now
+
+    def sweep(self, cluster: ClusterId) -> list[Any]:
+        self.swept.append(cluster)
+        if self.refused:
+            raise ProvisioningError(Reason.API_UNREACHABLE, detail="away")
+        return []
+
+
+@pytest.fixture
+def namespace() -> Namespace:
+    return Namespace()
+
+
+@pytest.fixture
+def ended(monkeypatch: pytest.MonkeyPatch) -> list[RunName]:
+    found: list[RunName] = []
+
+    def settle(_store: Any, run: RunName) -> bool:
+        found.append(run)
+        return True
+
+    monkeypatch.setattr(rounds, "settle", settle)
+    monkeypatch.setattr(rounds, "lost_runs", lambda _store: ())
+    return found
+
+
+@pytest.fixture
+def reaper(namespace: Namespace, ended: list[RunName]) -> Rounds:
+    store: Any = None
+    return Rounds(namespace, store, namespace.sweep, lambda: None, namespace.said.append)
+
+
+def test_cluster_that_nobody_renews_is_released(reaper: Rounds, namespace: Namespace) -> None:
+    namespace.expired_now = [HERON_1]
+    reaper.look(0)
+    assert namespace.said == ["heron-1: nobody renews its Lease; released"]
+
+
+def test_what_resists_is_tried_again_and_not_at_every_look(
+    reaper: Rounds, namespace: Namespace
+) -> None:
+    namespace.expired_now, namespace.refused = [HERON_1], True
+    for now_s in range(8):
+        reaper.look(now_s)
+    assert namespace.swept == [HERON_1, HERON_1]
+
+
+def test_run_whose_cluster_was_taken_away_has_a_lease_to_come_back(
+    reaper: Rounds, namespace: Namespace, ended: list[RunName]
+) -> None:
+    namespace.open_now = [(RunName("heron"), RELEASED)]
+    for now_s in (0, 20):
+        reaper.look(now_s)
+    assert ended == []
+    reaper.look(40)
+    assert ended == ["heron"]
+
+
+def test_role_grants_what_the_reaper_uses() -> None:
+    manifests = list(yaml.safe_load_all((DEPLOY / "reaper.yaml").read_text()))
+    (role,) = (each for each in manifests if each["kind"] == "Role")
+    assert role["rules"] == rules(namespaced=True, rights=REAPER_RIGHTS)
