@@ -88,12 +88,12 @@ class Stage:
     def bound_kubeconfig(self, lab: Lab, api: client.ApiClient, name: str) -> Path:
         """With a token of the namespace's own account, which may do all there until it expires."""
         space = self.api.namespace
+        role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole"}
         body = {
             "metadata": {"name": "all"},
-            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole"},
+            "roleRef": {**role, "name": "cluster-admin"},
             "subjects": [{"kind": "ServiceAccount", "name": "default", "namespace": space}],
         }
-        body["roleRef"]["name"] = "cluster-admin"
         client.RbacAuthorizationV1Api(api).create_namespaced_role_binding(space, body)
         found = json.loads(lab.kubeconfig.read_text())
         found["users"][0]["user"] = {"token": faults.token(api, space, name)}
