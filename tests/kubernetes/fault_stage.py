@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
-import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -30,7 +30,7 @@ from ebbtide.infra.platforms.kubernetes.records.store import KubernetesStore
 from ebbtide.infra.records import runs
 from ebbtide.infra.records.ledger import Ledger
 from ebbtide.infra.records.opening import open_store
-from ebbtide.infra.settings import Settings
+from ebbtide.infra.settings import Settings, load_settings
 from ebbtide.infra.waiting import wall_s
 from tests.clusters import MIB, cluster_spec, run_spec, script
 from tests.helpers import wait_until
@@ -202,16 +202,16 @@ class KillableFlow:
     """A run that a process of its own drives."""
 
     def __init__(self, stage: Stage, spec: RunSpec):
-        self._process = multiprocessing.get_context("spawn").Process(
-            target=drive, args=(stage.settings, spec), daemon=True
-        )
-        self._process.start()
+        runs.begin(open_store(stage.settings), spec)
+        words = [sys.executable, "-m", __name__, spec.name]
+        environ = {**os.environ, **stage.settings.variables}
+        environ |= {"EBB_NAMESPACE": stage.settings.namespace, "EBB_PREFECT_SERVER": "off"}
+        self._process = subprocess.Popen(words, env=environ)
 
     def kill(self) -> None:
         """Kill -9."""
-        assert self._process.pid is not None
-        os.kill(self._process.pid, signal.SIGKILL)
-        self._process.join(10)
+        self._process.kill()
+        self._process.wait()
 
 
 def said(stage: Stage, spec: RunSpec) -> str:
@@ -232,3 +232,10 @@ def ended(stage: Stage, spec: RunSpec, error: EbbError | None) -> Ended:
         stdout=said(stage, spec),
         files={path.name: path.read_text() for path in output.glob("*")},
     )
+
+
+if __name__ == "__main__":
+    _settings = load_settings()
+    _run = open_store(_settings).run(RunName(sys.argv[1]))
+    assert _run is not None
+    drive(_settings, _run.spec)

@@ -15,6 +15,7 @@ from ebbtide.infra.lifecycle.reaper import reap
 from ebbtide.infra.models.job import Limits, RetryPolicy
 from ebbtide.infra.models.phases import ExitCode, Reason
 from ebbtide.infra.platforms.kubernetes.api import Api
+from ebbtide.infra.platforms.kubernetes.client import Access
 from ebbtide.infra.platforms.kubernetes.kinds import LEASE
 from ebbtide.infra.platforms.kubernetes.records.store import KubernetesStore
 from ebbtide.infra.records.ledger import Ledger
@@ -113,7 +114,6 @@ def test_evicted_program_is_an_infrastructure_failure(
     assert ended.attempts == [Reason.EVICTED for _ in attempts]
     assert ended.reason is (None if attempts else Reason.EVICTED)
     assert "begun" in ended.stdout
-    assert ended.files == {"kept.txt": "kept"}
     assert stage.left() == []
 
 
@@ -128,13 +128,18 @@ def test_image_that_is_not_there_is_said_within_half_a_minute(stage: Stage) -> N
 
 
 def test_deleted_namespace_ends_the_run_with_its_own_reason(
-    stage: Stage, api: client.ApiClient
+    lab: Lab, stage: Stage, api: client.ApiClient
 ) -> None:
-    flow = Flow(stage, stage.counts("homeless", 60))
+    name = f"{stage.api.namespace}-goes"
+    client.CoreV1Api(api).create_namespace({"metadata": {"name": name}})
+    there = Api(Access(kubeconfig=str(lab.kubeconfig), namespace=name))
+    homeless = replace(stage, settings=replace(stage.settings, namespace=name), api=there)
+    flow = Flow(homeless, homeless.counts("homeless", 60, retry=ONCE_MORE))
     flow.says("begun")
-    client.CoreV1Api(api).delete_namespace(stage.api.namespace)
+    client.CoreV1Api(api).delete_namespace(name)
     ended = flow.ended()
-    assert ended.reason is Reason.NAMESPACE_GONE
+    there.close()
+    assert (ended.reason, ended.attempts) == (Reason.NAMESPACE_GONE, [])
     assert "begun" in ended.stdout
 
 
