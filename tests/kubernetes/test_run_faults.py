@@ -29,7 +29,11 @@ from tests.kubernetes.lab import faults
 from tests.kubernetes.lab.place import NODE, Lab
 
 Switch = Callable[[Lab], AbstractContextManager[None]]
-AWAY = [faults.killed, faults.stopped, faults.refused]
+AWAY = [
+    faults.killed,
+    pytest.param(faults.stopped, marks=pytest.mark.long),
+    pytest.param(faults.refused, marks=pytest.mark.long),
+]
 ONCE_MORE = RetryPolicy(reasons=("infra",), attempts=2)
 OUTAGE_S = 14.0
 """More than twice what a Lease of these tests lasts."""
@@ -67,6 +71,7 @@ def test_program_goes_on_while_the_api_server_is_away(lab: Lab, stage: Stage, aw
     assert stage.left() == []
 
 
+@pytest.mark.long
 def test_outage_while_it_starts_is_waited_for(lab: Lab, stage: Stage) -> None:
     flow = Flow(stage, stage.counts("begins", 2))
     flow.reaches(lambda: stage.find(LEASE, flow.cluster), "the cluster is declared")
@@ -78,6 +83,7 @@ def test_outage_while_it_starts_is_waited_for(lab: Lab, stage: Stage) -> None:
     assert stage.left() == []
 
 
+@pytest.mark.long
 def test_slow_api_server_only_takes_longer(lab: Lab, stage: Stage) -> None:
     with faults.delayed(lab, 1.0) as server:
         slow = stage.folder / "slow.kubeconfig"
@@ -143,6 +149,7 @@ def test_deleted_namespace_ends_the_run_with_its_own_reason(
     assert "begun" in ended.stdout
 
 
+@pytest.mark.long
 def test_quota_that_comes_while_a_cluster_grows_is_said_and_nothing_is_lost(
     stage: Stage, api: client.ApiClient
 ) -> None:
@@ -156,6 +163,7 @@ def test_quota_that_comes_while_a_cluster_grows_is_said_and_nothing_is_lost(
     assert stage.left() == []
 
 
+@pytest.mark.long
 def test_refused_token_ends_the_run_as_a_lack_of_rights(
     lab: Lab, stage: Stage, api: client.ApiClient
 ) -> None:
