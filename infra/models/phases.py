@@ -203,7 +203,9 @@ REASONS: dict[Reason, ReasonInfo] = {
     Reason.STARTER_LOST: _infra("the process that had started it and followed it died"),
     Reason.LEDGER_UNWRITABLE: _infra("the ledger could not be written", ExitCode.TEMPORARY),
     Reason.API_UNREACHABLE: _infra("the Kubernetes API server did not answer", ExitCode.TEMPORARY),
-    Reason.NAMESPACE_GONE: _infra("the namespace was deleted"),
+    Reason.NAMESPACE_GONE: ReasonInfo(
+        Phase.FAILED, "the namespace was deleted", ExitCode.INFRASTRUCTURE
+    ),
     Reason.CLUSTER_DELETED: _infra("somebody deleted the cluster"),
     Reason.NODE_LOST: _infra("a node was lost with what ran on it"),
     Reason.EVICTED: _infra("a pod was evicted from its node"),

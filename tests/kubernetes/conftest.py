@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from kubernetes import client, config
+from kubernetes.client.exceptions import NotFoundException
 
 from ebbtide.infra.frameworks.base import WITHOUT_CLUSTER
 from ebbtide.infra.models.hardware import NodePool
@@ -76,7 +77,8 @@ def _namespace(api: client.ApiClient) -> Iterator[str]:
     accounts = partial(core.list_namespaced_service_account, name)
     wait_until(lambda: accounts().items, 30, "the namespace has the account that pods run as")
     yield name
-    core.delete_namespace(name)
+    with contextlib.suppress(NotFoundException):  # a test may have done so
+        core.delete_namespace(name)
 
 
 @pytest.fixture(scope="session")

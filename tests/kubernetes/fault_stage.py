@@ -90,10 +90,10 @@ class Stage:
     def bound_kubeconfig(self, lab: Lab, api: client.ApiClient, name: str) -> Path:
         """With a token of the namespace's own account, which may do all there until it expires."""
         space = self.api.namespace
-        group, role = "rbac.authorization.k8s.io", "cluster-admin"
+        role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole"}
         body = {
             "metadata": {"name": "all"},
-            "roleRef": {"apiGroup": group, "kind": "ClusterRole", "name": role},
+            "roleRef": {**role, "name": "cluster-admin"},
             "subjects": [{"kind": "ServiceAccount", "name": "default", "namespace": space}],
         }
         client.RbacAuthorizationV1Api(api).create_namespaced_role_binding(space, body)

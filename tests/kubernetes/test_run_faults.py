@@ -13,6 +13,8 @@ from kubernetes import client
 from ebbtide.infra.lifecycle.reaper import reap
 from ebbtide.infra.models.job import Limits, RetryPolicy
 from ebbtide.infra.models.phases import ExitCode, Reason
+from ebbtide.infra.platforms.kubernetes.api import Api
+from ebbtide.infra.platforms.kubernetes.client import Access
 from ebbtide.infra.platforms.kubernetes.kinds import LEASE
 from ebbtide.infra.platforms.kubernetes.records.store import KubernetesStore
 from ebbtide.infra.records.ledger import Ledger
@@ -23,7 +25,11 @@ from tests.kubernetes.lab import faults
 from tests.kubernetes.lab.place import Lab
 
 Switch = Callable[[Lab], AbstractContextManager[None]]
-AWAY = [faults.killed, faults.stopped, faults.refused]
+AWAY = [
+    faults.killed,
+    pytest.param(faults.stopped, marks=pytest.mark.long),
+    pytest.param(faults.refused, marks=pytest.mark.long),
+]
 ONCE_MORE = RetryPolicy(reasons=("infra",), attempts=2)
 OUTAGE_S = 14.0
 """More than twice what a Lease of these tests lasts."""
@@ -43,6 +49,7 @@ def test_program_goes_on_while_the_api_server_is_away(lab: Lab, stage: Stage, aw
     assert stage.left() == []
 
 
+@pytest.mark.long
 def test_outage_while_it_starts_is_waited_for(lab: Lab, stage: Stage) -> None:
     flow = Flow(stage, stage.counts("begins", 2))
     flow.reaches(lambda: stage.find(LEASE, flow.cluster), "the cluster is declared")
@@ -54,6 +61,7 @@ def test_outage_while_it_starts_is_waited_for(lab: Lab, stage: Stage) -> None:
     assert stage.left() == []
 
 
+@pytest.mark.long
 def test_slow_api_server_only_takes_longer(lab: Lab, stage: Stage) -> None:
     with faults.delayed(lab, 1.0) as server:
         slow = stage.folder / "slow.kubeconfig"
@@ -90,7 +98,6 @@ def test_evicted_program_is_an_infrastructure_failure(
     assert ended.attempts == [Reason.EVICTED for _ in attempts]
     assert ended.reason is (None if attempts else Reason.EVICTED)
     assert "begun" in ended.stdout
-    assert ended.files == {"kept.txt": "kept"}
     assert stage.left() == []
 
 
@@ -105,16 +112,22 @@ def test_image_that_is_not_there_is_said_within_half_a_minute(stage: Stage) -> N
 
 
 def test_deleted_namespace_ends_the_run_with_its_own_reason(
-    stage: Stage, api: client.ApiClient
+    lab: Lab, stage: Stage, api: client.ApiClient
 ) -> None:
-    flow = Flow(stage, stage.counts("homeless", 60))
+    name = f"{stage.api.namespace}-goes"
+    client.CoreV1Api(api).create_namespace({"metadata": {"name": name}})
+    there = Api(Access(kubeconfig=str(lab.kubeconfig), namespace=name))
+    homeless = replace(stage, settings=replace(stage.settings, namespace=name), api=there)
+    flow = Flow(homeless, homeless.counts("homeless", 60, retry=ONCE_MORE))
     flow.says("begun")
-    client.CoreV1Api(api).delete_namespace(stage.api.namespace)
+    client.CoreV1Api(api).delete_namespace(name)
     ended = flow.ended()
-    assert ended.reason is Reason.NAMESPACE_GONE
+    there.close()
+    assert (ended.reason, ended.attempts) == (Reason.NAMESPACE_GONE, [])
     assert "begun" in ended.stdout
 
 
+@pytest.mark.long
 def test_quota_that_comes_while_a_cluster_grows_is_said_and_nothing_is_lost(
     stage: Stage, api: client.ApiClient
 ) -> None:
@@ -128,6 +141,7 @@ def test_quota_that_comes_while_a_cluster_grows_is_said_and_nothing_is_lost(
     assert stage.left() == []
 
 
+@pytest.mark.long
 def test_refused_token_ends_the_run_as_a_lack_of_rights(
     lab: Lab, stage: Stage, api: client.ApiClient
 ) -> None:

@@ -11,7 +11,7 @@ from ebbtide.infra.models.job import RunSpec
 from ebbtide.infra.models.phases import Reason
 from ebbtide.infra.platforms.kubernetes.api import Api
 from ebbtide.infra.platforms.kubernetes.api_error import ApiError
-from ebbtide.infra.platforms.kubernetes.clusters.fencing import judge_anew, judged
+from ebbtide.infra.platforms.kubernetes.clusters.fencing import judge_anew, judged, namespace_gone
 from ebbtide.infra.platforms.kubernetes.kinds import (
     AUTOSCALER,
     DEPLOYMENT,
@@ -37,6 +37,8 @@ from ebbtide.infra.waiting import now_s, wall_s
 
 _TOLD_S = 2.0
 """So long the tender of this process may take to tell what we have just heard."""
+_DELETED = (Reason.POD_LOST, Reason.HEAD_LOST)
+_IT_GOES = "it is being deleted, with all that is in it"
 
 
 class Looking:
@@ -164,12 +166,12 @@ class Looking:
         tender = tender_of(cluster) if self._watching(cluster) is not None else None
         told = tender.told(snapshot.version, _TOLD_S) if tender is not None else None
         if told is not None:
-            self._last[cluster] = told
-            return self._collected(spec.name, told)
+            self._last[cluster] = self._blamed(told)
+            return self._collected(spec.name, self._last[cluster])
         if cluster not in self._last:
             known = self._store.cluster(cluster)
             self._last[cluster] = known.last_view if known else ClusterView(cluster=cluster)
-        self._last[cluster] = view_of(snapshot, spec, self._last[cluster])
+        self._last[cluster] = self._blamed(view_of(snapshot, spec, self._last[cluster]))
         return self._collected(spec.name, self._last[cluster])
 
     def _collected(self, run: RunName, view: ClusterView) -> ClusterView:
@@ -185,20 +187,32 @@ class Looking:
         }
         return replace(view, programs=programs)
 
+    def _blamed(self, view: ClusterView) -> ClusterView:
+        """With a pod's loss put down to its namespace, where that is being deleted."""
+        failure, job = view.failure, view.job
+        lost = {job.reason, failure.reason if failure is not None else None}
+        if lost.isdisjoint(_DELETED) or not namespace_gone(self._api):
+            return view
+        if failure is not None:
+            failure = replace(failure, reason=Reason.NAMESPACE_GONE, detail=_IT_GOES)
+        if job.reason is not None:
+            job = replace(job, reason=Reason.NAMESPACE_GONE, detail=_IT_GOES)
+        return replace(view, failure=failure, job=job)
+
     def _recorded(self, cluster: ClusterId) -> ClusterView | None:
         """What is known of one that has no Lease: not yet, or not any more."""
         if cluster in self._last:
             self._store.catch_up()  # its Lease's end may be known before what was written of it
         known, seen = self._store.cluster(cluster), self._last.get(cluster)
-        if known is None:
-            return None
-        if not known.released:
-            if seen is None or known.orders.release is not None:
-                return known.view
-            at = seen.released_at or wall_s()
-            deleted = replace(seen, released_at=at, release_reason=Reason.CLUSTER_DELETED)
-            self._last[cluster] = deleted
-            return deleted
+        if known is None or not known.released:
+            if seen is None or (known is not None and known.orders.release is not None):
+                return known.view if known is not None else None
+            if seen.released_at is None:
+                gone = namespace_gone(self._api)
+                why = Reason.NAMESPACE_GONE if gone else Reason.CLUSTER_DELETED
+                seen = replace(seen, released_at=wall_s(), release_reason=why)
+                self._last[cluster] = seen
+            return seen
         return replace(
             known.last_view,
             released_at=known.released_at,

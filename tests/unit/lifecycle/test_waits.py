@@ -45,7 +45,8 @@ def test_release_that_cannot_be_asked_for_never_begins_a_run_anew(
         raise ProvisioningError(reason)
 
     stands = attempt(view())
-    stands.platform.claim, stands.platform.release = lambda _: True, refuse  # type: ignore[method-assign,assignment]
+    platform: Any = stands.platform
+    platform.claim, platform.release = lambda _: True, refuse
     seen = None
     try:
         steps.tear_down(stands, None)

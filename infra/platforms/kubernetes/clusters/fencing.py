@@ -189,6 +189,26 @@ def resign(api: Api, cluster: ClusterId, *, who: str = "") -> None:
             raise
 
 
+def namespace_gone(api: Api) -> bool:
+    """Whether nothing can be made any more because the namespace is missing or being deleted.
+
+    Lists of a namespace that is gone are empty, and are no error.
+
+    Args:
+        api: of the namespace.
+
+    Returns:
+        False also where that cannot be asked.
+    """
+    probe = {"apiVersion": LEASE.api, "kind": LEASE.name, "metadata": {"name": "ebb-probe"}}
+    path, query = LEASE.path(api.namespace), {"dryRun": "All"}
+    try:
+        api.ask(Request(method="POST", path=path, query=query, body=probe))
+    except ApiError as error:
+        return error.namespace_gone
+    return False
+
+
 def _known(api: Api, cluster: ClusterId, who: str) -> str | None:
     """The version of the Lease that this process wrote last, as its holder."""
     with _lock:
