@@ -25,8 +25,8 @@ from ebbtide.infra.models.ids import ClusterId, RunName
 from ebbtide.infra.models.job import JobSpec, RunSpec
 from ebbtide.infra.models.orders import Autoscale, Release, StartJob, StartProgram, StopProgram
 from ebbtide.infra.models.phases import Phase, Reason, Step
-from ebbtide.infra.models.records import Event, EventKind, RunLimits
-from ebbtide.infra.platforms.base import HeldResource, Login
+from ebbtide.infra.models.records import Event, EventKind, Run, RunLimits
+from ebbtide.infra.platforms.base import HeldResource, Login, LogStream
 from ebbtide.infra.platforms.kubernetes.api import Api
 from ebbtide.infra.platforms.kubernetes.api_error import ApiError, as_ebb_error, translated
 from ebbtide.infra.platforms.kubernetes.clusters import declaring, holdings, releasing
@@ -34,6 +34,11 @@ from ebbtide.infra.platforms.kubernetes.clusters.blueprint import Blueprint
 from ebbtide.infra.platforms.kubernetes.clusters.packaging import packed
 from ebbtide.infra.platforms.kubernetes.clusters.tearing_down import TearDown, tear_down
 from ebbtide.infra.platforms.kubernetes.connections import connected
+from ebbtide.infra.platforms.kubernetes.elsewhere.sources import (
+    is_elsewhere,
+    kept_elsewhere,
+    logs_elsewhere,
+)
 from ebbtide.infra.platforms.kubernetes.kinds import LEASE, SECRET, Object
 from ebbtide.infra.platforms.kubernetes.looking import Looking, judged
 from ebbtide.infra.platforms.kubernetes.naming import program_name
@@ -230,8 +235,12 @@ class KubernetesPlatform:
                 gone = releasing.release(self.api, cluster)
         return [] if gone else self.held(cluster)
 
-    def logs(self, run: RunName, source: str) -> dict[str, Tail]:
-        """From the run's folder, into which the tender copies them."""
+    def logs(self, run: RunName, source: str) -> Mapping[str, LogStream]:
+        """From the run's folder, into which the tender copies them; of others, from their pods."""
+        known = self._elsewhere(run)
+        if known is not None:
+            with translated(f"read the logs of {run}"):
+                return logs_elsewhere(self.api, self.store, known, source)
         files = log_files(self.settings.run_folder(run), source)
         return {name: Tail(path) for name, path in files.items()}
 
@@ -244,13 +253,22 @@ class KubernetesPlatform:
         return self.settings.run_folder(run) / ARTIFACTS
 
     def kept(self, run: RunName) -> tuple[KeptFile, ...]:
-        """From the run's folder."""
+        """From the run's folder; of one begun elsewhere, as its records name it."""
+        known = self._elsewhere(run)
+        if known is not None:
+            with translated(f"list what {run} has left"):
+                return kept_elsewhere(self.api, self.store, known)
         return tuple(kept_files(self.settings.run_folder(run)))
 
     def nodes(self, pool: NodePool) -> tuple[Node, ...]:
         """Those with the pool's label."""
         with translated("list nodes"):
             return nodes_of(self.api, pool)
+
+    def _elsewhere(self, run: RunName) -> Run | None:
+        """The run, when what it leaves is brought to another machine."""
+        known = self.store.run(run)
+        return known if known is not None and is_elsewhere(self.settings, known) else None
 
     def _blueprint(self, cluster: ClusterId) -> Blueprint | None:
         spec = self._looking.spec(cluster)

@@ -13,6 +13,7 @@ from ebbtide.infra.platforms.kubernetes import layout
 from ebbtide.infra.platforms.kubernetes.api import Api
 from ebbtide.infra.platforms.kubernetes.api_error import ApiError
 from ebbtide.infra.platforms.kubernetes.clusters.packaging import package_of
+from ebbtide.infra.platforms.kubernetes.elsewhere.ends import ends_of, write_ends
 from ebbtide.infra.platforms.kubernetes.kinds import Object
 from ebbtide.infra.platforms.kubernetes.naming import driver_name, head_name
 from ebbtide.infra.platforms.kubernetes.reading.snapshot import Snapshot
@@ -20,7 +21,7 @@ from ebbtide.infra.platforms.kubernetes.shipping.collecting import fetch_folder
 from ebbtide.infra.platforms.kubernetes.shipping.sending import send
 from ebbtide.infra.platforms.kubernetes.tending.member_logs import MemberLogs
 from ebbtide.infra.platforms.kubernetes.tending.output import OutputCopy, Source
-from ebbtide.infra.platforms.run_folder import ARTIFACTS, OUTPUT
+from ebbtide.infra.platforms.run_folder import ARTIFACTS, OUTPUT, kept_files
 from ebbtide.infra.platforms.upkeep.status import StatusReporter
 
 _OUTPUT_END_S = 10.0
@@ -75,6 +76,15 @@ class Collector:
             if _runs(self._snapshot.head, layout.FILES):
                 self._fetch(head_name(cluster), str(layout.ARTIFACTS), self._folder / ARTIFACTS)
             self._logs.collect(self._snapshot, names)
+            self._write_ends()
+
+    def _write_ends(self) -> None:
+        """For machines that have only the records."""
+        ends = ends_of(self._folder, kept_files(self._folder))
+        try:
+            write_ends(self._api, self._spec.name, ends)
+        except ApiError as error:
+            self._warn(f"the ends of the logs could not be written to the records: {error}")
 
     def _fetch(self, pod: str, folder: str, into: Path) -> None:
         try:
