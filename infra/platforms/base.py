@@ -230,6 +230,10 @@ class Platform(Protocol):
         """Return how to sign in to the dashboard; None when it has none, or has been released."""
         ...
 
+    def page(self, view: ClusterView) -> AbstractContextManager[str]:
+        """Lead to a cluster's dashboard while the block lasts: its URL here; empty: none."""
+        ...
+
     def renew(self, cluster: ClusterId, lease_s: float | None = None) -> bool:
         """Renew the lease once, as its heartbeat; or also change how long it lasts.
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 import base64
 import contextlib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 from ebbtide.infra.errors import Problem
@@ -27,6 +27,7 @@ from ebbtide.infra.models.orders import Autoscale, Release, StartJob, StartProgr
 from ebbtide.infra.models.phases import Phase, Reason, Step
 from ebbtide.infra.models.records import Event, EventKind, Run, RunLimits
 from ebbtide.infra.platforms.base import HeldResource, Login, LogStream
+from ebbtide.infra.platforms.kubernetes import layout
 from ebbtide.infra.platforms.kubernetes.api import Api
 from ebbtide.infra.platforms.kubernetes.api_error import ApiError, as_ebb_error, translated
 from ebbtide.infra.platforms.kubernetes.clusters import declaring, holdings, releasing
@@ -41,9 +42,10 @@ from ebbtide.infra.platforms.kubernetes.elsewhere.sources import (
 )
 from ebbtide.infra.platforms.kubernetes.kinds import LEASE, SECRET, Object
 from ebbtide.infra.platforms.kubernetes.looking import Looking, judged
-from ebbtide.infra.platforms.kubernetes.naming import program_name
+from ebbtide.infra.platforms.kubernetes.naming import head_name, program_name
 from ebbtide.infra.platforms.kubernetes.nodes import nodes_of
 from ebbtide.infra.platforms.kubernetes.problems import problems_of
+from ebbtide.infra.platforms.kubernetes.tending.forwarding import LOOPBACK, Forward
 from ebbtide.infra.platforms.kubernetes.tending.tenders import tended, tender_of
 from ebbtide.infra.platforms.run_folder import ARTIFACTS, OUTPUT, kept_files, log_files
 from ebbtide.infra.records.opening import open_store
@@ -197,6 +199,16 @@ class KubernetesPlatform:
         file = folder / door.SECRET_FILE
         write_private(file, password)
         return Login(user=door.USER, password=password, password_file=file)
+
+    @contextlib.contextmanager
+    def page(self, view: ClusterView) -> Iterator[str]:
+        """By a port of loopback, through the API server."""
+        if view.head_ready_at is None or view.released_at is not None:
+            yield ""
+            return
+        forward = Forward(partial(self.api.connect, head_name(view.cluster), layout.PAGE_PORT))
+        with contextlib.closing(forward):
+            yield f"http://{LOOPBACK}:{forward.port}"
 
     def renew(self, cluster: ClusterId, lease_s: float | None = None) -> bool:
         """Write to the Lease that somebody still wants it."""

@@ -1,14 +1,17 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
+from ebbtide.flows.cli.runs.open_kept import kept_artifacts
 from ebbtide.infra.errors import ConfigurationError
 from ebbtide.infra.models.ids import RunName
 from ebbtide.infra.models.records import ProcessRef, Run
+from ebbtide.infra.platforms.base import Platform
 from ebbtide.infra.platforms.kubernetes.api import Api
 from ebbtide.infra.platforms.kubernetes.elsewhere import ends as its_ends
 from ebbtide.infra.platforms.kubernetes.elsewhere.ends import Ends, ends_of, read_ends, write_ends
@@ -146,3 +149,11 @@ def test_a_run_that_begins_here_is_here(tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "elsewhere" / RUN).touch()
     assert not is_elsewhere(Settings(home=tmp_path), run_of())
+
+
+def test_files_that_another_machine_has_are_not_opened_here(tmp_path: Path) -> None:
+    (tmp_path / "artifacts").mkdir()
+    (tmp_path / "artifacts" / "report.html").write_text("<html>")
+    there = tuple(replace(file, host="laptop") for file in kept_files(tmp_path))
+    platform = cast(Platform, SimpleNamespace(kept=lambda run: there))
+    assert kept_artifacts(run_of(), platform) == []
