@@ -118,7 +118,10 @@ lock: ## Resolve pyproject.toml again: requirements.lock, and from it those of t
 	  project = tomllib.load(open("pyproject.toml", "rb"))["project"]; \
 	  print(*project["optional-dependencies"][sys.argv[1]], sep="\n")' $$each \
 	  | resolve - -c requirements.lock --no-annotate -o infra/images/$$each.lock || exit 1; \
-	done && $(PYTHON) -c "$$BOTH" requirements.lock infra/images/dask.lock infra/images/ray.lock
+	done && \
+	printf '%s\n' cryptography kubernetes pathspec psutil pydantic pyyaml \
+	  | resolve - -c requirements.lock --no-annotate -o infra/images/flow.lock && \
+	$(PYTHON) -c "$$BOTH" requirements.lock infra/images/dask.lock infra/images/ray.lock
 
 # pip's hash mode takes NAME and NAME[extra] for two packages, and the newest for the one that is not pinned.
 define BOTH

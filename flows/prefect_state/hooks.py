@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 from ebbtide.infra.lifecycle import reaper
-from ebbtide.infra.lifecycle.stop import stop_run
+from ebbtide.infra.lifecycle.stop import is_driven_elsewhere, stop_run
 from ebbtide.infra.models.ids import RunName
 from ebbtide.infra.models.phases import Reason
 from ebbtide.infra.records.opening import open_store
@@ -23,7 +23,8 @@ _RELEASE_TIMEOUT_S = 25.0
 def release(flow: Any, flow_run: Any, state: Any) -> None:  # noqa: ARG001  Prefect's names
     """Release what the runs of a flow run, and those of its jobs, still hold, and end those runs.
 
-    Usually there is nothing left to do. Prefect passes all arguments by these names.
+    Usually there is nothing left to do, and a run that another process has taken over goes on.
+    Prefect passes all arguments by these names.
 
     Args:
         flow: not used.
@@ -34,6 +35,8 @@ def release(flow: Any, flow_run: Any, state: Any) -> None:  # noqa: ARG001  Pref
     store = open_store(settings)
     reason = Reason.CANCELLED if state.is_cancelled() or state.is_cancelling() else Reason.FLOW_LOST
     names = store.runs_of_flow(str(flow_run.id))
+    if reason is Reason.FLOW_LOST:
+        names = [run for run in names if not is_driven_elsewhere(settings, store, run)]
     living = [run for run in names if store.living_clusters(run)]
     for run in living:
         stop_run(settings, run, reason)

@@ -7,10 +7,13 @@ bookkeeping.
 
 from __future__ import annotations
 
+import contextlib
+
 from ebbtide.infra.errors import EbbError, JobError
 from ebbtide.infra.lifecycle import steps
 from ebbtide.infra.lifecycle.provision import SevenSteps, provisioned
 from ebbtide.infra.lifecycle.steps import attempt_of
+from ebbtide.infra.lifecycle.stop import is_driven_elsewhere
 from ebbtide.infra.models.ids import RunName
 from ebbtide.infra.models.job import RunSpec
 from ebbtide.infra.models.phases import Reason
@@ -25,6 +28,8 @@ from ebbtide.infra.waiting import wait_until
 def carry_out(settings: Settings, store: RunStore, spec: RunSpec, seven: SevenSteps) -> None:
     """Drive a run until it has succeeded, failed for good, or was stopped, and record its end.
 
+    Where another process that lives drives its cluster, this one follows, and records no end.
+
     Args:
         settings: of this installation.
         store: the store that has the run.
@@ -37,14 +42,22 @@ def carry_out(settings: Settings, store: RunStore, spec: RunSpec, seven: SevenSt
     try:
         _attempts(settings, store, spec, seven)
     except EbbError as error:
-        runs.end(store, spec.name, error, error.exit_code)
+        _record_failure(settings, store, spec.name, error)
         raise
     except BaseException:
         # Prefect's own signals (a cancelled flow run) are BaseExceptions.
-        cancelled = JobError(Reason.CANCELLED)
-        runs.end(store, spec.name, cancelled, cancelled.exit_code)
+        _record_failure(settings, store, spec.name, JobError(Reason.CANCELLED))
         raise
-    runs.end(store, spec.name, None, 0)
+    if not is_driven_elsewhere(settings, store, spec.name):
+        runs.end(store, spec.name, None, 0)
+
+
+def _record_failure(settings: Settings, store: RunStore, run: RunName, error: EbbError) -> None:
+    """Where it cannot be written, whoever looks next settles it; the failure itself is raised."""
+    if is_driven_elsewhere(settings, store, run):
+        return
+    with contextlib.suppress(EbbError):
+        runs.end(store, run, error, error.exit_code)
 
 
 def _attempts(settings: Settings, store: RunStore, spec: RunSpec, seven: SevenSteps) -> None:
@@ -100,5 +113,6 @@ def _carry_out_one(
 
 
 def _stopped(store: RunStore, run: RunName) -> bool:
+    """Whether there is to be no fresh attempt: somebody said so, or has ended the run."""
     found = store.run(run)
-    return found is not None and found.stop_reason is not None
+    return found is not None and (found.stop_reason is not None or found.over)

@@ -10,12 +10,14 @@ import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from ebbtide.infra.errors import CapacityError
 from ebbtide.infra.lifecycle.attempts import carry_out
 from ebbtide.infra.lifecycle.outcome import RunResult, result_of
 from ebbtide.infra.lifecycle.provision import SevenSteps
+from ebbtide.infra.lifecycle.stop import is_driven_elsewhere
 from ebbtide.infra.lifecycle.submission import RunRequest, spec_for
 from ebbtide.infra.models.ids import RunName
 from ebbtide.infra.models.job import RunSpec
@@ -125,7 +127,8 @@ def drive(
     Raises:
         EbbError: what the run failed with.
     """
-    with runs.ended_when_it_fails(store, spec.name):
+    elsewhere = partial(is_driven_elsewhere, settings, store, spec.name)
+    with runs.ended_when_it_fails(store, spec.name, unless=elsewhere):
         take_over(store, spec.name, flow_run_id)
         with watching(spec.name):
             carry_out(settings, store, spec, seven)

@@ -177,7 +177,8 @@ def _release(attempt: Attempt, seven: SevenSteps, reason: Reason | None, *, rais
             raise
     except BaseException:
         # Told to go while it releases: the order stands, and the platform carries it out.
-        attempt.platform.release(attempt.cluster, reason or Reason.CANCELLED)
+        if attempt.platform.claim(attempt.cluster):
+            attempt.platform.release(attempt.cluster, reason or Reason.CANCELLED)
         raise
 
 

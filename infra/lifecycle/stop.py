@@ -1,11 +1,13 @@
-"""Stopping a run from anywhere."""
+"""Stopping a run from anywhere, and whether another process drives it."""
 
 from __future__ import annotations
 
+from ebbtide.infra.errors import EbbError
 from ebbtide.infra.models.ids import RunName
 from ebbtide.infra.models.phases import Reason
 from ebbtide.infra.platforms.base import load_platform
 from ebbtide.infra.records.opening import open_store
+from ebbtide.infra.records.store import RunStore
 from ebbtide.infra.settings import Settings
 
 
@@ -30,3 +32,23 @@ def stop_run(settings: Settings, run: RunName, reason: Reason, *, at_once: bool 
             platform.release(cluster.id, reason, at_once=at_once)
     store.close()
     return stopped or bool(clusters)
+
+
+def is_driven_elsewhere(settings: Settings, store: RunStore, run: RunName) -> bool:
+    """Whether another process that lives drives the run's latest cluster, and will end the run.
+
+    Args:
+        settings: of this installation.
+        store: with the run.
+        run: its name.
+
+    Returns:
+        False also where that cannot be asked.
+    """
+    try:
+        found, last = store.run(run), store.last_cluster(run)
+        if found is None or last is None or last.released:
+            return False
+        return not load_platform(found.spec.platform, settings, store).claim(last.id)
+    except EbbError:
+        return False

@@ -1,7 +1,6 @@
 """The verbs every platform has, and the registry that finds one by name.
 
-All verbs converge: called twice, nothing is made twice; called after a crash, what is there is
-adopted.
+All verbs converge: called twice, or after a crash, what is there is adopted.
 """
 
 from __future__ import annotations
@@ -250,6 +249,17 @@ class Platform(Protocol):
         """
         ...
 
+    def claim(self, cluster: ClusterId) -> bool:
+        """Take the cluster over where nobody living drives it, and tell whether that is us now.
+
+        For a flow process before it releases a cluster or ends its run: another process may have
+        taken both over meanwhile.
+
+        Returns:
+            False while another process that lives drives the cluster; True also when it is gone.
+        """
+        ...
+
     def tended(self, cluster: ClusterId) -> AbstractContextManager[None]:
         """Do for a cluster, while the block lasts, what its platform has nobody else for.
 
@@ -310,10 +320,7 @@ class Platform(Protocol):
         ...
 
     def fetch_artifacts(self, run: RunName) -> Path:
-        """Return the folder on this machine with what head, workers and driver left to look at.
-
-        See ``MemberPaths.artifacts``. It is fetched when it lies elsewhere, and need not exist.
-        """
+        """Return the folder for ``MemberPaths.artifacts``, fetched here; it need not exist."""
         ...
 
     def kept(self, run: RunName) -> tuple[KeptFile, ...]:

@@ -7,7 +7,7 @@ Does not belong here: doing anything about it.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from ebbtide.infra.errors import CapacityError, EbbError, JobError, ProvisioningError, error_for
@@ -153,8 +153,18 @@ def end(store: RunStore, run: RunName, error: EbbError | None, exit_code: int) -
 
 
 @contextlib.contextmanager
-def ended_when_it_fails(store: RunStore, run: RunName) -> Iterator[None]:
+def ended_when_it_fails(
+    store: RunStore, run: RunName, unless: Callable[[], bool] = lambda: False
+) -> Iterator[None]:
     """End the run with its real reason when the block raises; the error is raised again.
+
+    Args:
+        store: with the run.
+        run: its name.
+        unless: whether somebody else will end it.
+
+    Yields:
+        Nothing.
 
     Raises:
         EbbError: in place of whatever else was raised.
@@ -164,7 +174,8 @@ def ended_when_it_fails(store: RunStore, run: RunName) -> Iterator[None]:
     except Exception as failure:
         error = launch_error(failure)
         with contextlib.suppress(EbbError):
-            end(store, run, error, error.exit_code)
+            if not unless():
+                end(store, run, error, error.exit_code)
         if error is failure:
             raise
         raise error from failure

@@ -237,8 +237,8 @@ class Clusters(Protocol):
 class Events(Protocol):
     """What happened to runs, in order; appended, never changed."""
 
-    def append(self, event: Event) -> None:
-        """Record that something happened. The store sets its id, and its time when it has none."""
+    def append(self, *events: Event) -> None:
+        """Record what happened, in order. The store sets ids, and times where there are none."""
         ...
 
     def events(self, run: RunName, after: int = 0) -> list[Event]:

@@ -90,6 +90,21 @@ RIGHTS = (
 )
 """Every verb that this package uses. Those on kinds without a namespace are for a ClusterRole."""
 
+_RELEASE = ("list", "deletecollection")
+REAPER_RIGHTS = (
+    Right(kind=LEASE, verbs=(*_LOOK, "patch", "delete")),
+    Right(kind=POD, verbs=("get", "list", "delete", "deletecollection")),
+    Right(
+        kind=CONFIG_MAP,
+        verbs=("get", "list", "create", "update", "patch", "delete", "deletecollection"),
+    ),
+    *(
+        Right(kind=kind, verbs=_RELEASE)
+        for kind in (SECRET, SERVICE, DEPLOYMENT, REPLICA_SET, AUTOSCALER, BUDGET, NETWORK_POLICY)
+    ),
+)
+"""What the reaper of a namespace uses; its Role in ``deploy/reaper.yaml`` grants just that."""
+
 
 def rules(*, namespaced: bool, rights: Iterable[Right] = RIGHTS) -> list[Object]:
     """The rules of a Role, or of a ClusterRole for kinds that are in no namespace.

@@ -24,9 +24,10 @@ class RoutedStore(RoutedRuns, RoutedClusters):
 
     _version, _version_at = 0, 0.0
 
-    def append(self, event: Event) -> None:
-        """Record that something happened."""
-        self.of_run(event.run).append(event)
+    def append(self, *events: Event) -> None:
+        """Record what happened, all of it to one run."""
+        if events:
+            self.of_run(events[0].run).append(*events)
 
     def events(self, run: RunName, after: int = 0) -> list[Event]:
         """Events of a run in order, those with an id above ``after``."""

@@ -19,7 +19,9 @@ import yaml
 from kubernetes import client, config
 from kubernetes.client.exceptions import ApiException
 
-from tests.kubernetes.lab import product_images
+from ebbtide.infra.platforms.kubernetes.api import Api
+from ebbtide.infra.platforms.kubernetes.client import Access
+from tests.kubernetes.lab import node, product_images, reaper
 from tests.kubernetes.lab.binaries import Say
 from tests.kubernetes.lab.place import NODE, Lab
 from tests.kubernetes.lab.pools import orders, values
@@ -50,6 +52,7 @@ def prepare(lab: Lab, say: Say) -> None:
         space = {"metadata": {"name": SPACE, "labels": level}}
         _made(lambda: core.create_namespace(space), lambda: core.patch_namespace(SPACE, space))
         pool = pool_of(core.read_node(NODE).status.allocatable)
+        node.use_its_metrics(lab, api)  # else the HPA sees what simulated pods are told to use
         orders.set_timers(api, TIMERS)
         orders.make_pool(api, pool)
         images = {name: product_images.provide(lab, name, say) for name in _FRAMEWORKS}
@@ -58,6 +61,8 @@ def prepare(lab: Lab, say: Say) -> None:
             lambda: core.create_namespaced_config_map(SPACE, catalog),
             lambda: core.patch_namespaced_config_map(CATALOG, SPACE, catalog),
         )
+    with contextlib.closing(Api(Access(kubeconfig=str(lab.kubeconfig), namespace=SPACE))) as here:
+        reaper.install(here, product_images.provide(lab, "flow", say))
     path = kubeconfig_path(os.environ)
     current = add_context(path, context_of(lab), json.loads(lab.kubeconfig.read_text()))
     more = "" if current == context_of(lab) else f" --context {context_of(lab)}"

@@ -23,7 +23,7 @@ from tests.kubernetes.lab import bases, buildah, namespace
 from tests.kubernetes.lab.binaries import Say
 from tests.kubernetes.lab.place import Lab
 
-FRAMEWORKS = ("dask", "ray", "spark", "none")
+FRAMEWORKS = ("dask", "ray", "spark", "none", "flow")
 SOURCE = Path(__file__).parents[3]
 """This checkout."""
 _RECIPE = Path("infra/images/Containerfile")

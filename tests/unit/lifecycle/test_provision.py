@@ -35,6 +35,7 @@ class Steps:
         self.ends: list[BaseException | None] = []
         self.orders: list[Reason | None] = []
         self._resists = resists
+        self.ours = True
 
     def __getattr__(self, step: str) -> Any:
         return lambda _attempt: self.taken.append(step)
@@ -48,6 +49,7 @@ class Steps:
         platform: Any = SimpleNamespace(
             reap=lambda _cluster: False,
             observe=lambda _cluster: None,
+            claim=lambda _cluster: self.ours,
             release=lambda _cluster, reason: self.orders.append(reason),
         )
         spec = run_spec("heron", cluster_spec("none"))
@@ -108,6 +110,14 @@ def test_a_release_that_is_interrupted_is_left_to_the_platform() -> None:
     with pytest.raises(KeyboardInterrupt), steps.cluster():
         pass
     assert (steps.orders, steps.ends) == ([Reason.CANCELLED], [None])
+
+
+def test_a_cluster_that_another_process_drives_is_left_to_it() -> None:
+    steps = Steps(KeyboardInterrupt())
+    steps.ours = False
+    with pytest.raises(KeyboardInterrupt), steps.cluster():
+        pass
+    assert steps.orders == []
 
 
 def test_a_suspended_block_that_keeps_its_cluster_neither_releases_nor_ends() -> None:

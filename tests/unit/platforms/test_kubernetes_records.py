@@ -263,6 +263,8 @@ def test_lease_has_the_renewals_and_how_long_they_last(team: Team, store: Kubern
     lease = {"apiVersion": LEASE.api, "kind": LEASE.name, "metadata": metadata, "spec": {}}
     InMemoryApi(team.server).create(lease)
     team.asked_while()
+    store.renew(HERON_1)
+    team.asked_while()
     assert store.renew(HERON_1, 30)
     assert team.asked_while() == ["PATCH"]
     cluster = store.cluster(HERON_1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ebbtide.infra.platforms.kubernetes.api import SIZES, Api
 from ebbtide.infra.platforms.kubernetes.api_error import ApiError
+from ebbtide.infra.platforms.kubernetes.clusters.fencing import held_by_another
 from ebbtide.infra.platforms.kubernetes.kinds import (
     AUTOSCALER,
     DEPLOYMENT,
@@ -43,6 +44,8 @@ def declare(api: Api, things: list[Object]) -> bool:
         found, new = api.get(LEASE, name), False
         if found is None:  # released in between
             raise
+        if held_by_another(found):
+            return False  # its holder makes what is missing
         root = found
     for thing in owned_by_it:
         add(api, root, thing)

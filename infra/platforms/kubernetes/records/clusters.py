@@ -6,10 +6,8 @@ are written into the record.
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
-from datetime import UTC, datetime
-from typing import Any
+from datetime import datetime
 
 from ebbtide.infra.models.cluster import ClusterView
 from ebbtide.infra.models.codec import to_json
@@ -26,6 +24,7 @@ from ebbtide.infra.models.records import (
     RunLimits,
 )
 from ebbtide.infra.models.resources import NOTHING
+from ebbtide.infra.platforms.kubernetes.clusters.fencing import Standing
 from ebbtide.infra.platforms.kubernetes.kinds import Object
 from ebbtide.infra.platforms.kubernetes.records.encoding import KEY, Record, digest
 from ebbtide.infra.platforms.kubernetes.records.records import GOES_ON, Records, run_with
@@ -147,15 +146,11 @@ class ClusterRecords(Records):
         self.change_cluster(view.cluster, edited)
 
     def renew(self, cluster: ClusterId, lease_s: float | None = None) -> bool:
-        """Renew the Lease once: one request. How long it lasts is set with it."""
-        now = wall_s()
-        spec: dict[str, Any] = {"renewTime": micro_time(now)}
-        if lease_s is not None:
-            spec["leaseDurationSeconds"] = max(1, math.ceil(lease_s))
-        lease = self.objects.change_lease(cluster, {"spec": spec})
-        if lease is not None:
-            return not lease["metadata"].get("deletionTimestamp")
-        return self._renew_in_record(cluster, now, lease_s)
+        """Renew the Lease as its holder: one request. False while another process holds it."""
+        standing = self.objects.claim_lease(cluster, lease_s)
+        if standing is not Standing.GONE:
+            return standing is Standing.DRIVES
+        return self._renew_in_record(cluster, wall_s(), lease_s)
 
     def mark_released(self, cluster: ClusterId, *, by: str, reason: Reason | None = None) -> bool:
         """Record that nothing of the cluster is left. True the first time."""
@@ -183,11 +178,6 @@ class ClusterRecords(Records):
     def _renewed(self, cluster: Cluster) -> Cluster:
         """With what its Lease says, as long as it has one."""
         return cluster if cluster.released else _with_lease(cluster, self.objects.lease(cluster.id))
-
-
-def micro_time(at: float) -> str:
-    """A Unix time as a Lease has it."""
-    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def unix_time(text: str) -> float:

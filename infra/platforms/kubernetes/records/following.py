@@ -1,6 +1,6 @@
 """What is read often is followed: kept current by one watch for all stores of this process.
 
-A viewer and a flow look at their run many times a second. From the third time on such a look costs
+A viewer and a flow look at their run many times a second. From the second time on such a look costs
 no request: it reads what a watch has brought, and what this process has written itself. While the
 API server is away what is known stays. Nobody has read it for ten seconds: its watch ends.
 Does not belong here: what the objects say.
@@ -18,7 +18,7 @@ from ebbtide.infra.platforms.kubernetes.kinds import Kind, Object
 from ebbtide.infra.platforms.kubernetes.reading.feed import Feed, Listener
 from ebbtide.infra.waiting import now_s
 
-_OFTEN, _WITHIN_S = 3, 2.0
+_OFTEN, _WITHIN_S = 2, 2.0
 """So many reads in so many seconds are often."""
 _IDLE_S = 10.0
 

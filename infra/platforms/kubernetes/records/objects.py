@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from ebbtide.infra.errors import ProvisioningError
+from ebbtide.infra.models.ids import ClusterId
 from ebbtide.infra.models.phases import Reason
 from ebbtide.infra.platforms.kubernetes.api import Api
 from ebbtide.infra.platforms.kubernetes.api_error import (
@@ -22,8 +23,10 @@ from ebbtide.infra.platforms.kubernetes.api_error import (
     as_ebb_error,
 )
 from ebbtide.infra.platforms.kubernetes.client import Request
+from ebbtide.infra.platforms.kubernetes.clusters.fencing import Standing, claim
 from ebbtide.infra.platforms.kubernetes.kinds import CONFIG_MAP, LEASE, Kind, Object
 from ebbtide.infra.platforms.kubernetes.naming import CLUSTER, DOMAIN, ROLE, RUN
+from ebbtide.infra.platforms.kubernetes.reading.watching import being_watched
 from ebbtide.infra.platforms.kubernetes.records.encoding import KEPT, run_of_object
 from ebbtide.infra.platforms.kubernetes.records.following import Followed, followed, version_of
 from ebbtide.infra.waiting import now_s, pause
@@ -31,8 +34,8 @@ from ebbtide.infra.waiting import now_s, pause
 _NAME = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
 _PAGE = 100
 """Objects asked for at once: about 1 MiB of usual records."""
-_READ_PATIENCE_S = 3.0
-"""Whoever looks would rather see what there is on this machine than wait."""
+_LOOKING_PATIENCE_S = 3.0
+"""Whoever only looks would rather see what there is on this machine than wait."""
 _WRITE_PATIENCE_S = 30.0
 """For how long a change is tried again because others are quicker."""
 _LONGEST_PAUSE_S = 0.2
@@ -62,6 +65,7 @@ class Objects:
         self.api = api
         self._following = following
         self._looking = looking
+        self._patience_s = _LOOKING_PATIENCE_S if looking else None
         self._known: dict[str, Object] = {}
         """What we ourselves have read or written last: the first guess for the next change."""
         self._listed: dict[str, tuple[float, Object]] = {}
@@ -196,6 +200,10 @@ class Objects:
         """Return one Lease; None when there is none of this name."""
         if self._looking:
             return self.leases().get(name)
+        watched = being_watched(self.api, ClusterId(name)) if self._following else None
+        snapshot = watched.current() if watched is not None else None
+        if snapshot is not None and snapshot.lease is not None:
+            return snapshot.lease
         follow = self._follow_lease(name, read=True)
         if follow is not None:
             known, found = follow.get(name)
@@ -203,14 +211,10 @@ class Objects:
                 return found
         return self._ask_one(LEASE, name)
 
-    def change_lease(self, name: str, change: Object) -> Object | None:
-        """Merge something into a Lease; None when there is none of this name."""
+    def claim_lease(self, name: ClusterId, lease_s: float | None) -> Standing:
+        """Renew a Lease as its holder, or take it where nobody living holds it."""
         with _said("renew a lease"):
-            changed = self.api.merge(LEASE, name, change)
-        follow = self._follow_lease(name, read=False)
-        if follow is not None and changed is not None:
-            follow.put(changed)
-        return changed
+            return claim(self.api, name, lease_s)
 
     def _read(self, name: str) -> Object | None:
         at_s = now_s()
@@ -276,7 +280,7 @@ class Objects:
         request = Request(path=kind.path(self.api.namespace, name))
         with _said("read the records of a run"):
             try:
-                found: Object = self.api.ask(request, patience_s=_READ_PATIENCE_S)
+                found: Object = self.api.ask(request, patience_s=self._patience_s)
             except ApiError as error:
                 if error.status == NOT_FOUND:
                     return None
@@ -292,7 +296,7 @@ class Objects:
             while True:
                 try:
                     request = Request(path=path, query=query, accept=accept)
-                    page = self.api.ask(request, patience_s=_READ_PATIENCE_S)
+                    page = self.api.ask(request, patience_s=self._patience_s)
                 except ApiError as error:
                     if error.status != GONE or "continue" not in query:
                         raise

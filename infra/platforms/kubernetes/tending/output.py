@@ -48,6 +48,9 @@ class OutputCopy:
         """
         self._source, self._folder, self._tell = source, folder, tell
         before = self._before()
+        for name in STREAMS:  # also of a program that prints nothing
+            with contextlib.suppress(OSError):
+                open(self._file(name), "ab", opener=private_opener).close()
         have = {name: _size(self._file(name)) for name in STREAMS}
         offsets = {name: max(0, have[name] - before.get(name, 0)) for name in STREAMS}
         self._seen = Followed(offsets=offsets)

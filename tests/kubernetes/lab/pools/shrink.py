@@ -7,7 +7,16 @@ from dataclasses import dataclass
 
 from tests.kubernetes.lab.pools import fit
 from tests.kubernetes.lab.pools.fit import Room
-from tests.kubernetes.lab.pools.values import DELETION, DISABLED, SAFE, Node, Pod, Pool, Timers
+from tests.kubernetes.lab.pools.values import (
+    BESIDE,
+    DELETION,
+    DISABLED,
+    SAFE,
+    Node,
+    Pod,
+    Pool,
+    Timers,
+)
 
 _REPLICATED = ("ReplicaSet", "ReplicationController", "Job", "StatefulSet")
 STAYS_BEHIND = ("DaemonSet", "Node")
@@ -24,7 +33,11 @@ class Past:
 
 def moving(pods: Sequence[Pod]) -> list[Pod]:
     """Those that would have to run elsewhere."""
-    return [pod for pod in pods if pod.owner not in STAYS_BEHIND and not pod.leaving]
+    return [
+        pod
+        for pod in pods
+        if pod.owner not in STAYS_BEHIND and BESIDE not in pod.annotations and not pod.leaving
+    ]
 
 
 def obstacle(pod: Pod) -> str:

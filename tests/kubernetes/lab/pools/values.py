@@ -24,6 +24,8 @@ READY_AT = "lab.ebbtide.io/ready-at"
 DELETION, CANDIDATE = "ToBeDeletedByClusterAutoscaler", "DeletionCandidateOfClusterAutoscaler"
 DISABLED = "cluster-autoscaler.kubernetes.io/scale-down-disabled"
 SAFE = "cluster-autoscaler.kubernetes.io/safe-to-evict"
+BESIDE = "ebb-lab/beside"
+"""An annotation of a pod that is on a machine of a pool only because the lab has no other."""
 
 _NOT_READY = "node.kubernetes.io/not-ready"
 
