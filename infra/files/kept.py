@@ -35,7 +35,9 @@ class KeptFile:
     changed: float
     """Unix time, seconds."""
     path: Path
-    """Where it is on this machine, or will be when it has been fetched."""
+    """Where it is on its machine, or will be when it has been fetched."""
+    host: str = ""
+    """The machine that has it; empty: this one."""
 
     @property
     def is_log(self) -> bool:

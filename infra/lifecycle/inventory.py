@@ -147,10 +147,11 @@ def gather(settings: Settings, catalog: Catalog) -> Overview:
 def tier_states(catalog: Catalog, pools: Iterable[PoolState]) -> tuple[TierState, ...]:
     """How often each tier fits in what is free of its pool."""
     free = {state.pool.name: state.free for state in pools}
+    default = catalog.tier(catalog.default_tier)
     return tuple(
         TierState(
             tier=tier,
-            default=tier.name == catalog.default_tier,
+            default=tier == default,
             fit_now=tier.resources.how_often_in(free[tier.pool]),
         )
         for tier in catalog.tiers

@@ -1,7 +1,6 @@
 """The verbs every platform has, and the registry that finds one by name.
 
-All verbs converge: called twice, nothing is made twice; called after a crash, what is there is
-adopted.
+All verbs converge: called twice, or after a crash, what is there is adopted.
 """
 
 from __future__ import annotations
@@ -230,6 +229,10 @@ class Platform(Protocol):
         """Return how to sign in to the dashboard; None when it has none, or has been released."""
         ...
 
+    def page(self, view: ClusterView) -> AbstractContextManager[str]:
+        """Lead to a cluster's dashboard while the block lasts: its URL here; empty: none."""
+        ...
+
     def renew(self, cluster: ClusterId, lease_s: float | None = None) -> bool:
         """Renew the lease once, as its heartbeat; or also change how long it lasts.
 
@@ -324,10 +327,7 @@ class Platform(Protocol):
         ...
 
     def fetch_artifacts(self, run: RunName) -> Path:
-        """Return the folder on this machine with what head, workers and driver left to look at.
-
-        See ``MemberPaths.artifacts``. It is fetched when it lies elsewhere, and need not exist.
-        """
+        """Return the folder for ``MemberPaths.artifacts``, fetched here; it need not exist."""
         ...
 
     def kept(self, run: RunName) -> tuple[KeptFile, ...]:

@@ -5,14 +5,16 @@ A platform that is not named here has none of it; asking then imports and costs 
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ebbtide.infra.errors import ConfigurationError, EbbError, Problem
+from ebbtide.infra.files.place import place_in_use
 from ebbtide.infra.models.hardware import NodePool
 from ebbtide.infra.models.job import RunSpec
 from ebbtide.infra.models.phases import Reason
@@ -54,6 +56,34 @@ def catalog_on(
     """
     shared = partial(_shared_catalog, settings=settings_here(environ, cwd))
     return catalog_for(environ, cwd, asked, shared)
+
+
+def catalog_of_all(environ: Mapping[str, str], cwd: Path, asked: Mapping[str, Any]) -> Catalog:
+    """Return what is in force, and behind it what a Kubernetes that is in use here has beside it.
+
+    Args:
+        environ: as for ``catalog_on``.
+        cwd: as for ``catalog_on``.
+        asked: as for ``catalog_on``.
+
+    Returns:
+        A catalog to be shown: tiers of several platforms may have one name.
+
+    Raises:
+        EbbError: as for ``catalog_on``; what cannot be asked now beside it is left out.
+    """
+    here, _ = catalog_on(environ, cwd, asked)
+    if place_in_use(settings_here(environ, cwd)) is None:
+        return here
+    for platform in _CATALOGS.keys() - {pool.platform for pool in here.pools}:
+        with contextlib.suppress(EbbError):
+            there, _ = catalog_on(environ, cwd, {**asked, "platform": platform})
+            pools = tuple(pool for pool in there.pools if pool.platform == platform)
+            names = {pool.name for pool in pools}
+            tiers = tuple(tier for tier in there.tiers if tier.pool in names)
+            if names.isdisjoint(pool.name for pool in here.pools):
+                here = replace(here, pools=here.pools + pools, tiers=here.tiers + tiers)
+    return here
 
 
 def plan_objects(

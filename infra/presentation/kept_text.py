@@ -104,6 +104,7 @@ def kept_data(
             "bytes": file.bytes_,
             "changed": file.changed,
             "path": str(file.path),
+            "host": file.host,
             "see": how_seen(run, file, opened),
         }
         for file in files
@@ -137,7 +138,7 @@ def how_seen(run: RunName, file: KeptFile, opened: frozenset[str]) -> str:
         return f"ebb logs {run}/{owner}" if owner else f"ebb logs {run}"
     if file.is_log and file.kind is not KeptKind.OUTPUT:
         return f"ebb logs {run} --from {shlex.quote(file.name)}"
-    return shlex.quote(str(file.path))
+    return f"{file.host}:" * bool(file.host) + shlex.quote(str(file.path))
 
 
 def _row(run: RunName, file: KeptFile, opened: frozenset[str]) -> Row:

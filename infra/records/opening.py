@@ -8,6 +8,7 @@ from typing import cast
 
 from ebbtide.infra.errors import ConfigurationError, Problem
 from ebbtide.infra.files.place import KubernetesPlace, place_in_use, remember_place
+from ebbtide.infra.models.ids import RunName
 from ebbtide.infra.models.phases import Reason
 from ebbtide.infra.records.ledger import Ledger
 from ebbtide.infra.records.routed.store import RoutedStore
@@ -28,6 +29,11 @@ def open_store(settings: Settings) -> RoutedStore:
 def open_to_look(settings: Settings) -> RoutedStore:
     """Open it for a command that only looks: where it cannot be opened, a copy of it is read."""
     return _routed(settings, LastKnown(settings.home), looking=True)
+
+
+def reserved_here(settings: Settings, run: RunName) -> bool:
+    """Whether this installation has reserved the name of a run whose records are elsewhere."""
+    return (settings.home / _NAMES / run).is_file()
 
 
 def _routed(settings: Settings, local: RunStore, *, looking: bool) -> RoutedStore:

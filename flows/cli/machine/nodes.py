@@ -13,7 +13,7 @@ from ebbtide.infra.lifecycle.inventory import ClusterState, Overview, PoolState,
 from ebbtide.infra.models.hardware import Node
 from ebbtide.infra.models.phases import ExitCode
 from ebbtide.infra.models.resources import Resources
-from ebbtide.infra.platforms.extras import catalog_on
+from ebbtide.infra.platforms.extras import catalog_of_all
 from ebbtide.infra.presentation.tables import tables
 from ebbtide.infra.records.opening import open_store
 from ebbtide.infra.settings import load_settings
@@ -36,7 +36,7 @@ def main(args: list[str]) -> int:
     settings = load_settings()
     store = open_store(settings)
     while True:
-        catalog, _ = catalog_on(os.environ, Path.cwd(), {"platform": options.platform})
+        catalog = catalog_of_all(os.environ, Path.cwd(), {"platform": options.platform})
         overview = gather(settings, catalog)
         if options.json:
             print_json(_document(overview))

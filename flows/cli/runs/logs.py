@@ -22,7 +22,7 @@ from ebbtide.infra.waiting import pause
 _DESCRIPTION = """Prints the program's stdout to stdout and its stderr to stderr, byte for byte; or,
 with --from, another log of the run; --list says what there is. JSON: an object with the keys run,
 source, and stdout/stderr or text; of --list: run, files (a list of name, kind, bytes, changed (Unix
-time), path, see)."""
+time), path, host, see)."""
 _LOOK_EVERY_S = 0.1
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+
 from ebbtide.flows.cli.arguments import add_place
-from ebbtide.flows.cli.output import Parser, known_run
+from ebbtide.flows.cli.output import Parser, known_run, say
 from ebbtide.flows.cli.runs.open_kept import kept_artifacts, open_kept
 from ebbtide.flows.cli.runs.open_prefect import open_prefect
 from ebbtide.flows.cli.runs.private_page import bring_in
@@ -12,7 +14,7 @@ from ebbtide.infra.lifecycle.inventory import last_view
 from ebbtide.infra.models.cluster import ClusterView
 from ebbtide.infra.models.phases import ExitCode, Reason
 from ebbtide.infra.models.records import Run
-from ebbtide.infra.platforms.base import load_platform
+from ebbtide.infra.platforms.base import Platform, load_platform
 from ebbtide.infra.records.opening import open_store
 from ebbtide.infra.settings import load_settings
 
@@ -21,6 +23,8 @@ a run Prefect's UI. After release it opens what the run has kept: Dask's report 
 event log in Spark's own history server, which lives until Ctrl-C; other files are listed. Without a
 browser, or with --print: the URL, the user, and which file holds the password. JSON: an object with
 the keys run, url, user, password_file, opened, files (what is listed)."""
+
+_WATCH_S = 60.0
 
 
 def main(args: list[str]) -> int:
@@ -38,16 +42,28 @@ def main(args: list[str]) -> int:
     view = last_view(store, run.name)
     platform = load_platform(run.spec.platform, settings)
     how = {"look_only": options.print, "as_json": options.json}
-    login = platform.login(view.cluster) if view.dashboard else None
-    if login is not None:
-        bring_in(run.name, view.dashboard, login, **how)
-        return ExitCode.OK
+    with platform.page(view) as url:
+        login = platform.login(view.cluster) if url else None
+        if login is not None:
+            bring_in(run.name, url, login, **how)
+            if url != view.dashboard:
+                _hold(platform, view)
+            return ExitCode.OK
     _check_it_is_gone(run, view)
     if not kept_artifacts(run, platform):
         summary = f"the cluster of {run.name} is gone, and it has kept nothing to open"
         hint = f"what is kept: ebb logs {run.name} --list, ebb cost {run.name}"
         raise ConfigurationError([Problem(Reason.NO_DASHBOARD, summary, hint)])
     return open_kept(run, platform, settings, **how)
+
+
+def _hold(platform: Platform, view: ClusterView) -> None:
+    """Keep the way to a page open until Ctrl-C, or until its cluster is gone."""
+    say("  the way to it stays open until Ctrl-C")
+    seen: ClusterView | None = view
+    with contextlib.suppress(KeyboardInterrupt):
+        while seen is not None and seen.released_at is None:
+            seen = platform.watch(view.cluster, seen, _WATCH_S)
 
 
 def _check_it_is_gone(run: Run, view: ClusterView) -> None:

@@ -41,7 +41,8 @@ _HERE = MemberAddress(bind="127.0.0.1", host="127.0.0.1", page_hosts=LOOPBACK_PA
 
 def kept_artifacts(run: Run, platform: Platform) -> list[KeptFile]:
     """Return what the members of a run's clusters have left, the latest last."""
-    found = [file for file in platform.kept(run.name) if file.kind is KeptKind.ARTIFACT]
+    here = (file for file in platform.kept(run.name) if not file.host)
+    found = [file for file in here if file.kind is KeptKind.ARTIFACT]
     return sorted(found, key=lambda file: file.changed)
 
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 import base64
 import contextlib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 from ebbtide.infra.errors import Problem
@@ -25,8 +25,9 @@ from ebbtide.infra.models.ids import ClusterId, RunName
 from ebbtide.infra.models.job import JobSpec, RunSpec
 from ebbtide.infra.models.orders import Autoscale, Release, StartJob, StartProgram, StopProgram
 from ebbtide.infra.models.phases import Phase, Reason, Step
-from ebbtide.infra.models.records import Event, EventKind, RunLimits
-from ebbtide.infra.platforms.base import HeldResource, Login
+from ebbtide.infra.models.records import Event, EventKind, Run, RunLimits
+from ebbtide.infra.platforms.base import HeldResource, Login, LogStream
+from ebbtide.infra.platforms.kubernetes import layout
 from ebbtide.infra.platforms.kubernetes.administration.checks import reaper
 from ebbtide.infra.platforms.kubernetes.api import Api
 from ebbtide.infra.platforms.kubernetes.api_error import ApiError, as_ebb_error, translated
@@ -42,11 +43,23 @@ from ebbtide.infra.platforms.kubernetes.clusters.fencing import (
 from ebbtide.infra.platforms.kubernetes.clusters.packaging import packed, packed_program
 from ebbtide.infra.platforms.kubernetes.clusters.tearing_down import TearDown, tear_down
 from ebbtide.infra.platforms.kubernetes.connections import connected
+from ebbtide.infra.platforms.kubernetes.elsewhere.sources import (
+    is_elsewhere,
+    kept_elsewhere,
+    logs_elsewhere,
+)
 from ebbtide.infra.platforms.kubernetes.kinds import DEPLOYMENT, LEASE, POD, SECRET, Object, kind_of
 from ebbtide.infra.platforms.kubernetes.looking import Looking
-from ebbtide.infra.platforms.kubernetes.naming import BEGIN, CLUSTER, driver_name, program_name
+from ebbtide.infra.platforms.kubernetes.naming import (
+    BEGIN,
+    CLUSTER,
+    driver_name,
+    head_name,
+    program_name,
+)
 from ebbtide.infra.platforms.kubernetes.nodes import nodes_of
 from ebbtide.infra.platforms.kubernetes.problems import problems_of
+from ebbtide.infra.platforms.kubernetes.tending.forwarding import LOOPBACK, Forward
 from ebbtide.infra.platforms.kubernetes.tending.tenders import tended, tender_of
 from ebbtide.infra.platforms.run_folder import ARTIFACTS, OUTPUT, PROGRAMS, kept_files, log_files
 from ebbtide.infra.platforms.upkeep.stdin import handed_over, is_offered
@@ -226,6 +239,16 @@ class KubernetesPlatform:
         write_private(file, password)
         return Login(user=door.USER, password=password, password_file=file)
 
+    @contextlib.contextmanager
+    def page(self, view: ClusterView) -> Iterator[str]:
+        """By a port of loopback, through the API server."""
+        if view.head_ready_at is None or view.released_at is not None:
+            yield ""
+            return
+        forward = Forward(partial(self.api.connect, head_name(view.cluster), layout.PAGE_PORT))
+        with contextlib.closing(forward):
+            yield f"http://{LOOPBACK}:{forward.port}"
+
     def renew(self, cluster: ClusterId, lease_s: float | None = None) -> bool:
         """Write to the Lease that somebody still wants it."""
         return self.store.renew(cluster, lease_s)
@@ -284,8 +307,12 @@ class KubernetesPlatform:
                 gone = releasing.release(self.api, cluster)
         return [] if gone else self.held(cluster)
 
-    def logs(self, run: RunName, source: str) -> dict[str, Tail]:
-        """From the run's folder, into which the tender copies them."""
+    def logs(self, run: RunName, source: str) -> Mapping[str, LogStream]:
+        """From the run's folder, into which the tender copies them; of others, from their pods."""
+        known = self._elsewhere(run)
+        if known is not None:
+            with translated(f"read the logs of {run}"):
+                return logs_elsewhere(self.api, self.store, known, source)
         files = log_files(self.settings.run_folder(run), source)
         return {name: Tail(path) for name, path in files.items()}
 
@@ -298,13 +325,22 @@ class KubernetesPlatform:
         return self.settings.run_folder(run) / ARTIFACTS
 
     def kept(self, run: RunName) -> tuple[KeptFile, ...]:
-        """From the run's folder."""
+        """From the run's folder; of one begun elsewhere, as its records name it."""
+        known = self._elsewhere(run)
+        if known is not None:
+            with translated(f"list what {run} has left"):
+                return kept_elsewhere(self.api, self.store, known)
         return tuple(kept_files(self.settings.run_folder(run)))
 
     def nodes(self, pool: NodePool) -> tuple[Node, ...]:
         """Those with the pool's label."""
         with translated("list nodes"):
             return nodes_of(self.api, pool)
+
+    def _elsewhere(self, run: RunName) -> Run | None:
+        """The run, when what it leaves is brought to another machine."""
+        known = self.store.run(run)
+        return known if known is not None and is_elsewhere(self.settings, known) else None
 
     def _blueprint(self, cluster: ClusterId) -> Blueprint | None:
         spec = self._looking.spec(cluster)

@@ -180,6 +180,10 @@ class LocalPlatform:
         file = secrets / door.SECRET_FILE
         return Login(user=door.USER, password=password, password_file=file)
 
+    def page(self, view: ClusterView) -> AbstractContextManager[str]:
+        """Where the head listens, on this machine."""
+        return contextlib.nullcontext(view.dashboard)
+
     def renew(self, cluster: ClusterId, lease_s: float | None = None) -> bool:
         """One more renewal; its supervisor and its guard judge by the number of renewals."""
         return self.ledger.renew(cluster, lease_s)

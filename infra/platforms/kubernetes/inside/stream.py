@@ -1,9 +1,9 @@
 """Follows a program's output from given offsets on: run by exec in ``files`` of the driver's pod.
 
 It writes frames: ``{"stream", "offset", "bytes"}`` and the bytes; ``{"stream", "gap"}`` where the
-bounded copy has lost some; ``{"alive"}`` while there is nothing to say; and ``{"end"}``, the last,
-with how the program ended, or with nothing when its wrapper was killed. Whoever follows sends a
-byte at least every ``SILENCE_S``, and leaves when the last frame has come.
+bounded copy has lost some; ``{"alive"}`` when all has been said, and while nothing is new; and
+``{"end"}``, the last, with how the program ended, or with nothing when its wrapper was killed.
+Whoever follows sends a byte at least every ``SILENCE_S``, and leaves when the last frame has come.
 """
 
 from __future__ import annotations
@@ -101,11 +101,13 @@ def main() -> None:
     signal.alarm(SILENCE_S)
     offsets = {name: int(getattr(told, name)) for name in STREAMS}
     follower = Follower(told.folder, offsets, sys.stdout.fileno())
+    silence_s = 0.0
     while not follower.over:
         if not wait_until(
-            follower.step, timeout_s=ALIVE_S, first_s=_FIRST_PAUSE_S, longest_s=_LONGEST_PAUSE_S
+            follower.step, timeout_s=silence_s, first_s=_FIRST_PAUSE_S, longest_s=_LONGEST_PAUSE_S
         ):
             follower.say_alive()
+            silence_s = ALIVE_S
     wait_for_reader()
 
 

@@ -47,6 +47,8 @@ class Followed:
     offsets: dict[str, int] = field(default_factory=lambda: {"stdout": 0, "stderr": 0})
     end: Mapping[str, Any] | None = None
     """What the wrapper said last (see ``inside.program``); empty: it was killed. None: it runs."""
+    quiet: bool = False
+    """Whether all that there was has come at some time."""
 
     def took(self, piece: Piece) -> None:
         """Go on behind a piece."""
@@ -72,10 +74,13 @@ def follow(run: Run, pod: str, seen: Followed) -> Iterator[Piece | None]:
     argv = layout.module("stream", str(layout.LOG), *options)
     with run(pod, layout.FILES, argv) as stream:
         for header, data in _frames(stream, f"exec in {pod}", signs=True):
-            if header is None or "alive" in header:
+            if header is None:
+                yield None
+            elif "alive" in header:
+                seen.quiet = True
                 yield None
             elif "end" in header:
-                seen.end = header["end"]
+                seen.quiet, seen.end = True, header["end"]
                 return
             else:
                 piece = Piece(

@@ -13,6 +13,7 @@ from ebbtide.infra.platforms.kubernetes import layout
 from ebbtide.infra.platforms.kubernetes.api import Api
 from ebbtide.infra.platforms.kubernetes.api_error import ApiError
 from ebbtide.infra.platforms.kubernetes.clusters.packaging import package_of
+from ebbtide.infra.platforms.kubernetes.elsewhere.ends import ends_of, write_ends
 from ebbtide.infra.platforms.kubernetes.kinds import Object
 from ebbtide.infra.platforms.kubernetes.naming import driver_name, head_name
 from ebbtide.infra.platforms.kubernetes.reading.snapshot import Snapshot, runs
@@ -20,7 +21,7 @@ from ebbtide.infra.platforms.kubernetes.shipping.sending import send
 from ebbtide.infra.platforms.kubernetes.tending.member_logs import MemberLogs
 from ebbtide.infra.platforms.kubernetes.tending.programs.held import HeldPrograms
 from ebbtide.infra.platforms.kubernetes.tending.programs.program import ProgramPod
-from ebbtide.infra.platforms.run_folder import ARTIFACTS
+from ebbtide.infra.platforms.run_folder import ARTIFACTS, kept_files
 from ebbtide.infra.platforms.upkeep.status import StatusReporter
 
 
@@ -79,6 +80,15 @@ class Collector:
                 into = self._folder / ARTIFACTS
                 self._program.fetch(head_name(cluster), layout.ARTIFACTS, into)
             self._logs.collect(self._snapshot, names)
+            self._write_ends()
+
+    def _write_ends(self) -> None:
+        """For machines that have only the records."""
+        ends = ends_of(self._folder, kept_files(self._folder))
+        try:
+            write_ends(self._api, self._spec.name, ends)
+        except ApiError as error:
+            self._warn(f"the ends of the logs could not be written to the records: {error}")
 
     def _send(self) -> None:
         package = package_of(self._folder)

@@ -67,6 +67,11 @@ class OutputCopy:
         """Whether all of the output is there."""
         return self._seen.end is not None
 
+    @property
+    def settled(self) -> bool:
+        """Whether all that there was has come at some time, or cannot be read for now."""
+        return self._seen.quiet or self._broken_s is not None or self._ended.is_set()
+
     def finish(self, timeout_s: float) -> bool:
         """Wait for the end of the output, and stop.
 
