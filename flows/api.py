@@ -26,9 +26,10 @@ from ebbtide.infra.lifecycle.submission import RunRequest, session_request, spec
 from ebbtide.infra.models.cluster import ClusterView
 from ebbtide.infra.records import runs
 from ebbtide.infra.records.opening import open_store
+from ebbtide.infra.request.catalog import settings_here
 from ebbtide.infra.request.keywords import ClusterOptions, RunOptions, documented
 from ebbtide.infra.request.program_check import folder_of
-from ebbtide.infra.settings import Settings, load_settings
+from ebbtide.infra.settings import Settings
 
 
 @documented(RunOptions)
@@ -46,7 +47,7 @@ def run(*program: object, **options: Unpack[RunOptions]) -> RunResult:
         ConfigurationError: with everything that is wrong with the request; nothing was made.
     """
     argv = tuple(str(word) for word in program)
-    settings = load_settings()
+    settings = settings_here(os.environ, Path.cwd())
     store = open_store(settings)
     spec = spec_for(RunRequest(argv=argv, options=dict(options)), os.environ, Path.cwd())
     spec = runs.begin(store, spec)
@@ -175,7 +176,7 @@ def cluster(
         CapacityError: there was no room in time.
         ProvisioningError: head or workers did not come.
     """
-    settings = load_settings()
+    settings = settings_here(os.environ, Path.cwd())
     store = open_store(settings)
     asked = {"framework": framework, "name": name or None, **options}
     spec = spec_for(session_request(asked), os.environ, Path.cwd())

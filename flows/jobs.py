@@ -9,6 +9,7 @@ still runs is adopted, and what had failed is run anew.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -37,6 +38,7 @@ from ebbtide.infra.lifecycle.submission import RunRequest
 from ebbtide.infra.models.ids import RunName
 from ebbtide.infra.models.phases import Phase, Reason, Step
 from ebbtide.infra.records.opening import open_store
+from ebbtide.infra.request.catalog import settings_here
 from ebbtide.infra.request.keywords import JobOptions, documented
 from ebbtide.infra.request.program_check import folder_of
 from ebbtide.infra.settings import load_settings
@@ -95,7 +97,7 @@ def keyed_job(
 
 @task(name="job", cache_policy=NO_CACHE, persist_result=False)
 def _job(request: RunRequest, key: str) -> RunResult:
-    settings = load_settings()
+    settings = settings_here(os.environ, Path.cwd())
     store = open_store(settings)
     match look_up(store, key):
         case Done(run):
@@ -148,7 +150,7 @@ def _carry_out(program: list[str], options: dict[str, Any], run: str) -> Any:  #
         options: those of ``ebb run``.
         run: that has begun for it.
     """
-    settings = load_settings()
+    settings = settings_here(os.environ, Path.cwd())
     id_ = register_process(settings)
     store = open_store(settings)
     found = store.run(RunName(run))

@@ -71,7 +71,7 @@ class Flow:
         process = Ours(
             module="ebbtide.flows.flow_process",
             arguments=(run,),
-            environment={**our_environment(os.environ), "EBB_HOME": str(settings.home)},
+            environment={**our_environment(os.environ), **settings.variables},
             log=settings.run_folder(run) / "flow.log",
             cwd=Path.cwd(),
         )

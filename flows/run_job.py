@@ -5,6 +5,8 @@ A failure worth it gets a fresh attempt: a new cluster, after the old one's rele
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import Any
 
 from prefect import flow
@@ -20,6 +22,7 @@ from ebbtide.infra.lifecycle.once import run_once, take_over
 from ebbtide.infra.models.ids import RunName
 from ebbtide.infra.models.phases import Reason
 from ebbtide.infra.records.opening import open_store
+from ebbtide.infra.request.catalog import settings_here
 from ebbtide.infra.settings import load_settings
 from ebbtide.tasks import steps
 
@@ -57,7 +60,7 @@ def run_job(
     Raises:
         EbbError: what the run failed with.
     """
-    settings = load_settings()
+    settings = settings_here(os.environ, Path.cwd())
     id_ = register_process(settings)
     try:
         request = form.request_of(program, arguments, cluster, limits, options, flow_run.get_name())

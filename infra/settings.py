@@ -39,6 +39,16 @@ class Settings:
         """The folder of living clusters' folders: spill, keys, addresses. Deleted on release."""
         return self.home / "clusters"
 
+    @property
+    def variables(self) -> dict[str, str]:
+        """What makes another process have the same settings."""
+        place = {
+            "EBB_CONTEXT": self.context,
+            "EBB_NAMESPACE": self.namespace,
+            "KUBECONFIG": self.kubeconfig,
+        }
+        return {"EBB_HOME": str(self.home), **{name: text for name, text in place.items() if text}}
+
     def run_folder(self, run: str) -> Path:
         """Return the folder of one run, which is kept after the release."""
         return self.runs / run

@@ -95,7 +95,8 @@ class InMemoryApi(Api):
             found = [{"metadata": thing["metadata"]} for thing in found]
         more = str(end) if end < len(found) else ""
         items = found[start:end] or None  # a real server leaves an empty list of metadata out
-        return {"items": items, "metadata": {"continue": more}}
+        version = max((int(thing["metadata"]["resourceVersion"]) for thing in found), default=0)
+        return {"items": items, "metadata": {"continue": more, "resourceVersion": str(version)}}
 
     def _create(self, path: str, thing: Object) -> Object:
         if path in self._server.things:

@@ -22,7 +22,8 @@ from ebbtide.infra.models.job import JobSpec, Limits, RetryPolicy, RunSpec
 from ebbtide.infra.models.records import Event, Run
 from ebbtide.infra.models.resources import Resources
 from ebbtide.infra.records import runs
-from ebbtide.infra.records.ledger import Ledger
+from ebbtide.infra.records.opening import open_store
+from ebbtide.infra.records.store import RunStore
 from ebbtide.infra.settings import Settings
 
 MIB = 2**20
@@ -61,7 +62,7 @@ class Stand:
     home: Path
     attempt: Attempt
     view: ClusterView
-    ledger: Ledger
+    ledger: RunStore
 
     def observe(self) -> ClusterView:
         """What is now."""
@@ -78,11 +79,17 @@ class Stand:
 @contextlib.contextmanager
 def standing(home: Path, spec: RunSpec, *, autoscale: bool = True) -> Iterator[Stand]:
     """Steps 1 to 5, the block, then step 7."""
-    settings = Settings(home=home)
-    ledger = Ledger(home)
+    with standing_at(Settings(home=home), spec, autoscale=autoscale) as found:
+        yield found
+
+
+@contextlib.contextmanager
+def standing_at(settings: Settings, spec: RunSpec, *, autoscale: bool = True) -> Iterator[Stand]:
+    """The same, of an installation that may use another place than this machine."""
+    ledger = open_store(settings)
     runs.begin(ledger, spec)
     attempt = attempt_of(settings, ledger, spec)
-    with Heartbeat(settings, "local", attempt.cluster, spec.lease_s):
+    with Heartbeat(settings, spec.platform, attempt.cluster, spec.lease_s):
         try:
             steps.request_hardware_tier(attempt)
             steps.wait_for_nodes(attempt)
@@ -90,7 +97,7 @@ def standing(home: Path, spec: RunSpec, *, autoscale: bool = True) -> Iterator[S
             view = steps.start_workers(attempt)
             if autoscale:
                 view = steps.attach_autoscaler(attempt)
-            yield Stand(home, attempt, view, ledger)
+            yield Stand(settings.home, attempt, view, ledger)
         finally:
             steps.tear_down(attempt, None)
             ledger.close()
@@ -122,17 +129,22 @@ class Outcome:
 
 def carried_out(home: Path, spec: RunSpec) -> Outcome:
     """One run from request to release, in this process and without Prefect."""
-    settings, ledger = Settings(home=home), Ledger(home)
-    runs.begin(ledger, spec)
+    return carried_out_at(Settings(home=home), spec)
+
+
+def carried_out_at(settings: Settings, spec: RunSpec) -> Outcome:
+    """The same, of an installation that may use another place than this machine."""
+    store = open_store(settings)
+    runs.begin(store, spec)
     error = None
     try:
-        carry_out(settings, ledger, spec, steps)
+        carry_out(settings, store, spec, steps)
     except EbbError as caught:
         error = caught
-    run = ledger.run(spec.name)
+    run = store.run(spec.name)
     assert run is not None
-    events = ledger.events(spec.name)
-    ledger.close()
+    events = store.events(spec.name)
+    store.close()
     return Outcome(settings.run_folder(spec.name), error, run, events)
 
 

@@ -7,8 +7,10 @@ A suspended flow is not there to want its cluster, so it is released and made an
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator
 from functools import partial
+from pathlib import Path
 from typing import Unpack
 
 from prefect import get_run_logger, task
@@ -42,8 +44,9 @@ from ebbtide.infra.models.resources import format_duration, parse_duration_s
 from ebbtide.infra.records import runs
 from ebbtide.infra.records.opening import open_store
 from ebbtide.infra.records.store import RunStore
+from ebbtide.infra.request.catalog import settings_here
 from ebbtide.infra.request.keywords import ClusterOptions
-from ebbtide.infra.settings import Settings, load_settings
+from ebbtide.infra.settings import Settings
 from ebbtide.tasks import steps
 
 _LONGEST_KEEP_S = 12 * 3600.0
@@ -90,7 +93,7 @@ def cluster(
     """
     keep_s = _keep_s(keep_while_suspended)
     key = cluster_key(name)
-    settings = load_settings()
+    settings = settings_here(os.environ, Path.cwd())
     store = open_store(settings)
     asked = {"framework": framework, **options}
     found = look_up(store, key)

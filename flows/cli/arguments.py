@@ -16,7 +16,7 @@ from ebbtide.infra.files.place import remembered_place
 from ebbtide.infra.frameworks.base import known_frameworks
 from ebbtide.infra.models.phases import Reason
 from ebbtide.infra.platforms.base import known_platforms
-from ebbtide.infra.request.catalog import find_file, place_in
+from ebbtide.infra.request.catalog import place_of
 from ebbtide.infra.request.hints import did_you_mean, nearest
 from ebbtide.infra.request.options import OPTIONS, Option
 from ebbtide.infra.settings import load_settings
@@ -93,11 +93,8 @@ def use_place(
     """
     for name, text in _flags(args):
         environ[PLACE[name][0]] = text
-    written = place_in(find_file(cwd, environ))
+    environ.update(place_of(environ, cwd))
     context, namespace = (variable for variable, _ in PLACE.values())
-    if not environ.get(context) or environ[context] == written.get("context"):
-        for name, text in written.items():
-            environ.setdefault(PLACE[name][0], text)
     place = remembered_place(load_settings(environ)) if remembered else None
     if place is not None and not environ.get(context) and not environ.get(namespace):
         place.fill_in(environ)

@@ -7,6 +7,8 @@ bookkeeping.
 
 from __future__ import annotations
 
+import contextlib
+
 from ebbtide.infra.errors import EbbError, JobError
 from ebbtide.infra.lifecycle import steps
 from ebbtide.infra.lifecycle.provision import SevenSteps, provisioned
@@ -40,17 +42,22 @@ def carry_out(settings: Settings, store: RunStore, spec: RunSpec, seven: SevenSt
     try:
         _attempts(settings, store, spec, seven)
     except EbbError as error:
-        if not is_driven_elsewhere(settings, store, spec.name):
-            runs.end(store, spec.name, error, error.exit_code)
+        _record_failure(settings, store, spec.name, error)
         raise
     except BaseException:
         # Prefect's own signals (a cancelled flow run) are BaseExceptions.
-        cancelled = JobError(Reason.CANCELLED)
-        if not is_driven_elsewhere(settings, store, spec.name):
-            runs.end(store, spec.name, cancelled, cancelled.exit_code)
+        _record_failure(settings, store, spec.name, JobError(Reason.CANCELLED))
         raise
     if not is_driven_elsewhere(settings, store, spec.name):
         runs.end(store, spec.name, None, 0)
+
+
+def _record_failure(settings: Settings, store: RunStore, run: RunName, error: EbbError) -> None:
+    """Where it cannot be written, whoever looks next settles it; the failure itself is raised."""
+    if is_driven_elsewhere(settings, store, run):
+        return
+    with contextlib.suppress(EbbError):
+        runs.end(store, run, error, error.exit_code)
 
 
 def _attempts(settings: Settings, store: RunStore, spec: RunSpec, seven: SevenSteps) -> None:

@@ -6,12 +6,13 @@ Guards and supervisors release within the lease's time. This finds what even the
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ebbtide.infra.errors import error_for
 from ebbtide.infra.models.ids import ClusterId, RunName
 from ebbtide.infra.models.phases import Reason
-from ebbtide.infra.models.records import Run
+from ebbtide.infra.models.records import Cluster, Run
 from ebbtide.infra.platforms.base import Platform, load_platforms
 from ebbtide.infra.processes.identity import may_live
 from ebbtide.infra.records import runs
@@ -38,19 +39,20 @@ def reap(settings: Settings) -> Reaped:
     """One round. Cheap when there is nothing to do."""
     store = open_store(settings)
     released: list[ClusterId] = []
+    living = store.living_with_runs()  # a platform that does not answer keeps nothing here undone
     for platform in load_platforms(settings, store):
         released += [cluster for cluster in platform.orphans() if not platform.sweep(cluster)]
-        released += _hanging(store, platform)
+        released += _hanging(living, platform)
     ended = tuple(run for run in lost_runs(store) if settle(store, run))
     store.close()
     return Reaped(tuple(released), ended)
 
 
-def _hanging(store: RunStore, platform: Platform) -> list[ClusterId]:
+def _hanging(living: Iterable[tuple[Cluster, Run]], platform: Platform) -> list[ClusterId]:
     """Clusters of the platform that had an owner who does not do what it was told; released now."""
     return [
         cluster.id
-        for cluster, run in store.living_with_runs()
+        for cluster, run in living
         if run.spec.platform == platform.name and platform.reap(cluster.id)
     ]
 

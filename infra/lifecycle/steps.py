@@ -11,7 +11,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 
-from ebbtide.infra.errors import CapacityError, EbbError, ProvisioningError, ReleaseError
+from ebbtide.infra.errors import (
+    CapacityError,
+    ConfigurationError,
+    EbbError,
+    ProvisioningError,
+    ReleaseError,
+)
 from ebbtide.infra.models.cluster import ClusterView
 from ebbtide.infra.models.ids import ClusterId
 from ebbtide.infra.models.job import JobSpec, RunSpec
@@ -26,6 +32,7 @@ from ebbtide.infra.settings import Settings
 from ebbtide.infra.waiting import now_s, wait_until
 
 _RELEASE_TIMEOUT_S = 20.0
+_TRIED_ON = "ebb held shows it; the reaper tries on"
 _START_SLACK_S = 5.0
 """So much later than the platform's own judge: it knows better what was waited for."""
 _LOOK_AGAIN_S = 1.0
@@ -73,8 +80,15 @@ def attempt_of(settings: Settings, store: RunStore, spec: RunSpec, number: int =
 
 
 def request_hardware_tier(attempt: Attempt) -> None:
-    """Step 1. The spec has been checked when it was built; declare it."""
+    """Step 1. The spec has been checked when it was built; declare it.
+
+    A program with a machine of its own is declared too, so that this one comes together with those
+    of head and workers; it starts when they are there.
+    """
     attempt.platform.declare(attempt.spec, attempt.number)
+    if attempt.spec.job is not None and attempt.spec.cluster.pool.driver_apart:
+        attempt.platform.attach_autoscaler(attempt.cluster)
+        attempt.platform.start_job(attempt.cluster)
 
 
 def wait_for_nodes(attempt: Attempt) -> ClusterView:
@@ -169,22 +183,34 @@ def tear_down(
         What is left: nothing.
 
     Raises:
-        ReleaseError: INCOMPLETE, something could not be released within 20 seconds.
+        ReleaseError: INCOMPLETE, something could not be released within 20 seconds, or the platform
+            could not be reached. Never an error that would begin the whole run anew.
     """
+    try:
+        left = _released(attempt, reason, at_once=at_once)
+    except (ProvisioningError, ConfigurationError) as error:
+        if error.reason is Reason.NAMESPACE_GONE:
+            return []
+        raise ReleaseError(
+            Reason.RELEASE_INCOMPLETE, detail=f"{error.summary}: {error.detail}", hint=_TRIED_ON
+        ) from error
+    if left:
+        names = ", ".join(f"{held.role} {held.name} ({held.where})" for held in left)
+        raise ReleaseError(Reason.RELEASE_INCOMPLETE, detail=names, hint=_TRIED_ON)
+    return []
+
+
+def _released(attempt: Attempt, reason: Reason | None, *, at_once: bool) -> list[HeldResource]:
+    """What is left when it has been given back."""
     platform, cluster = attempt.platform, attempt.cluster
     patience_s = _RELEASE_TIMEOUT_S if reason is None else 0.0
     claimed = partial(platform.claim, cluster)
     if not wait_until(claimed, timeout_s=patience_s, longest_s=_LOOK_AGAIN_S):
         return []
     platform.release(cluster, reason, at_once=at_once)
-    wait_until(lambda: not platform.held(cluster), timeout_s=_RELEASE_TIMEOUT_S)
-    left = platform.held(cluster) and platform.sweep(cluster)
-    if left:
-        names = ", ".join(f"{held.role} {held.name} ({held.where})" for held in left)
-        raise ReleaseError(
-            Reason.RELEASE_INCOMPLETE, detail=names, hint="ebb held shows it; the reaper tries on"
-        )
-    return []
+    if wait_until(lambda: not platform.held(cluster), timeout_s=_RELEASE_TIMEOUT_S):
+        return []
+    return platform.held(cluster) and platform.sweep(cluster)
 
 
 def look(attempt: Attempt) -> ClusterView:

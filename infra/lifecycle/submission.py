@@ -20,8 +20,8 @@ from ebbtide.infra.frameworks.base import WITHOUT_CLUSTER, known_frameworks, loa
 from ebbtide.infra.models.job import RunSpec
 from ebbtide.infra.platforms.base import known_platforms, load_platform
 from ebbtide.infra.platforms.extras import catalog_on
+from ebbtide.infra.request.catalog import settings_here
 from ebbtide.infra.request.spec import RequestContext, build_run_spec
-from ebbtide.infra.settings import load_settings
 
 HELLO_DEFAULTS = {"scale-down-window": "10s", "workers": "1..4"}
 """The built-in job must show one growth and one shrink in half a minute."""
@@ -104,7 +104,7 @@ def spec_for(request: RunRequest, environ: Mapping[str, str], cwd: Path) -> RunS
         import_path=request.import_path,
     )
     spec = build_run_spec(ask)
-    problems = load_platform(spec.platform, load_settings(environ)).problems(spec, environ)
+    problems = load_platform(spec.platform, settings_here(environ, cwd)).problems(spec, environ)
     if problems:
         raise ConfigurationError(problems)
     return spec

@@ -25,6 +25,11 @@ class AutoscalePolicy:
     """Average use of the tier's memory above which workers are added."""
     scale_down_window_s: float = 300.0
     """Stabilisation: the largest proposal of this window wins, so a dip removes nobody."""
+    scale_up_window_s: float = 0.0
+    """Stabilisation: the smallest proposal of this window wins, so a peak adds nobody. Not of what
+    waits (demand)."""
+    scale_down_step: int | None = None
+    """At most so many leave in a minute; None: as many as there are too many."""
     tolerance: float = 0.1
     """No change while usage / target is within 1 ± this; the HPA's default."""
     scale_on: tuple[str, ...] = SCALE_ON

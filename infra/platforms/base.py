@@ -22,6 +22,7 @@ from ebbtide.infra.models.ids import ClusterId, RunName
 from ebbtide.infra.models.job import JobSpec, RunSpec
 from ebbtide.infra.models.phases import Reason, Step
 from ebbtide.infra.platforms.extras import load
+from ebbtide.infra.records.routed.store import away_from
 from ebbtide.infra.records.store import RunStore
 from ebbtide.infra.settings import Settings
 
@@ -248,11 +249,7 @@ class Platform(Protocol):
     def claim(self, cluster: ClusterId) -> bool:
         """Take the cluster over where nobody living drives it, and tell whether that is us now.
 
-        For a flow process before it releases a cluster or ends its run: another process may have
-        taken both over meanwhile.
-
-        Returns:
-            False while another process that lives drives the cluster; True also when it is gone.
+        For a flow process before it releases a cluster or ends its run. True also when it is gone.
         """
         ...
 
@@ -283,10 +280,7 @@ class Platform(Protocol):
         ...
 
     def neglected(self) -> tuple[ClusterId, ...]:
-        """List clusters that seem to have no living owner, for one look that cannot wait.
-
-        Nothing is released because of it: ``reap``, said again and again, judges each by watching.
-        """
+        """List clusters that only seem to have no living owner: ``reap`` judges, by watching."""
         ...
 
     def sweep(self, cluster: ClusterId) -> list[HeldResource]:
@@ -372,9 +366,15 @@ def load_platform(name: str, settings: Settings, store: RunStore | None = None) 
 def load_platforms(settings: Settings, store: RunStore | None = None) -> tuple[Platform, ...]:
     """Load all platforms in use, for whoever looks for everything that lives.
 
-    A Kubernetes that nobody has named or used here is not asked; see ``load_platform``.
+    A Kubernetes that nobody has named or used here is not asked, nor one that has just not answered
+    the store; see ``load_platform``.
     """
-    used = (name for name in known_platforms() if name == _HERE or place_in_use(settings))
+    away = away_from(store)
+    used = (
+        name
+        for name in known_platforms()
+        if name == _HERE or (name != away and place_in_use(settings))
+    )
     return tuple(load_platform(name, settings, store) for name in used)
 
 

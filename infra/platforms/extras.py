@@ -16,8 +16,8 @@ from ebbtide.infra.errors import ConfigurationError, EbbError, Problem
 from ebbtide.infra.models.hardware import NodePool
 from ebbtide.infra.models.job import RunSpec
 from ebbtide.infra.models.phases import Reason
-from ebbtide.infra.request.catalog import Catalog, Shared, catalog_for
-from ebbtide.infra.settings import Settings, load_settings
+from ebbtide.infra.request.catalog import Catalog, Shared, catalog_for, settings_here
+from ebbtide.infra.settings import Settings
 
 _KUBERNETES = "ebbtide.infra.platforms.kubernetes"
 _CATALOGS = {"kubernetes": f"{_KUBERNETES}.administration.catalog:shared_catalog"}
@@ -52,18 +52,19 @@ def catalog_on(
     Raises:
         EbbError: with all that is wrong in a catalog, or it cannot be read.
     """
-    shared = partial(_shared_catalog, settings=load_settings(environ))
+    shared = partial(_shared_catalog, settings=settings_here(environ, cwd))
     return catalog_for(environ, cwd, asked, shared)
 
 
 def plan_objects(
-    spec: RunSpec, environ: Mapping[str, str]
+    spec: RunSpec, environ: Mapping[str, str], cwd: Path
 ) -> tuple[list[dict[str, Any]], str] | None:
     """Return every object that would be made for a run, as its platform spells them.
 
     Args:
         spec: of the run.
         environ: of the person who asks.
+        cwd: where ebb.yaml is looked for.
 
     Returns:
         The objects, and what to know about them; None where a platform makes no objects.
@@ -71,7 +72,7 @@ def plan_objects(
     plan = _loaded(_PLANS, spec.platform)
     found: tuple[list[dict[str, Any]], str] | None = None
     if plan is not None:
-        found = plan(load_settings(environ), spec, environ)
+        found = plan(settings_here(environ, cwd), spec, environ)
     return found
 
 
@@ -100,7 +101,7 @@ def findings_on(platform: str, environ: Mapping[str, str], cwd: Path) -> list[Fi
         found = [Finding("catalog", "ok", f"{catalog.source}: {listed}")]
     except EbbError as error:
         found = [Finding("catalog", "missing", error.detail or error.summary, error.hint)]
-    looked: list[Finding] = look(load_settings(environ), pools)
+    looked: list[Finding] = look(settings_here(environ, cwd), pools)
     said = {each.detail for each in looked}
     return [*looked, *(each for each in found if each.detail not in said)]
 

@@ -21,6 +21,8 @@ ARTIFACTS = "artifacts"
 JOB = "job"
 OUTPUT = "output"
 """What a program wrote to ``EBB_OUTPUT_DIR``."""
+PROGRAMS = "programs"
+"""The folder in a run's folder with those of programs on a cluster that is held."""
 _STREAMS = ("stdout", "stderr")
 
 
@@ -41,7 +43,7 @@ def log_files(folder: Path, source: str) -> dict[str, Path]:
     if source == JOB:
         return {name: folder / f"{name}.log" for name in _STREAMS}
     if "/" not in source:
-        program, log = folder / "programs" / source, folder / f"{source}.log"
+        program, log = folder / PROGRAMS / source, folder / f"{source}.log"
         if program.is_dir():
             return {name: program / f"{name}.log" for name in _STREAMS}
         if log.exists():
@@ -49,7 +51,7 @@ def log_files(folder: Path, source: str) -> dict[str, Path]:
     kept = {file.name: file for file in reversed(kept_files(folder))}
     if source in kept:
         return {"text": kept[source].path}
-    programs = sorted(path.name for path in folder.glob("programs/*"))
+    programs = sorted(path.name for path in folder.glob(f"{PROGRAMS}/*"))
     short = [JOB, *programs, *(file.name for file in kept_files(folder) if "/" not in file.name)]
     hint = did_you_mean(source, [*short, *kept], otherwise=f"there are {', '.join(short)}")
     raise ConfigurationError([Problem(Reason.OPTION_INVALID, f"there is no log {source!r}", hint)])
@@ -58,7 +60,7 @@ def log_files(folder: Path, source: str) -> dict[str, Path]:
 def kept_files(folder: Path) -> list[KeptFile]:
     """List what a run has left, see ``Platform.kept``. ``folder`` is the run's."""
     found = [*_logs(folder, "", KeptKind.LOG), *_below(folder / OUTPUT, OUTPUT, KeptKind.OUTPUT)]
-    for program in sorted(folder.glob("programs/*")):
+    for program in sorted(folder.glob(f"{PROGRAMS}/*")):
         found += _logs(program, program.name, KeptKind.PROGRAM)
         found += _below(program / OUTPUT, f"{program.name}/{OUTPUT}", KeptKind.OUTPUT)
     artifacts = _below(folder / ARTIFACTS, "", KeptKind.ARTIFACT)

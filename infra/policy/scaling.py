@@ -25,6 +25,8 @@ _UP_PERIOD_S = 15.0
 _UP_MIN_STEP = 4
 _UP_FACTOR = 2.0
 """The HPA's default scale-up policy: the larger of +4 and +100 % in 15 seconds."""
+STEP_PERIOD_S = 60
+"""``scale_down_step`` is for so long."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +37,8 @@ class ScalingState:
     """When, and how many workers the formula proposed."""
     additions: tuple[tuple[float, int], ...] = ()
     """When, and how many workers were added."""
+    removals: tuple[tuple[float, int], ...] = ()
+    """When, and how many workers were let go."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,14 +96,17 @@ def decide(
     """
     proposal = _largest(policy, workers, declared, demand)
     proposed = declared if proposal is None else proposal.replicas
-    recent = _recent(policy, state, declared, now_s)
+    down = _recent(state, policy.scale_down_window_s, declared, now_s)
     desired = declared
     if proposed > declared:
-        # The HPA's limit is for figures that follow what it does; demand says what it needs.
+        # The HPA's limits are for figures that follow what it does; demand says what it needs.
         asked = demand.workers if "demand" in policy.scale_on else 0
-        desired = max(asked, min(proposed, _rate_limit(declared, state, now_s)))
+        up = _recent(state, policy.scale_up_window_s, declared, now_s)
+        steady = max(declared, min([proposed, *(count for _, count in up)]))
+        desired = max(asked, min(steady, _rate_limit(declared, state, now_s)))
     elif proposed < declared:
-        desired = min(declared, max(proposed, *(count for _, count in recent)))
+        lowest = max([proposed, *(count for _, count in down)])
+        desired = min(declared, max(lowest, _step_limit(policy, declared, state, now_s)))
     desired = max(policy.min_workers, min(policy.max_workers, desired))
     decided = proposal is not None and desired != declared
     return Decision(
@@ -109,8 +116,9 @@ def decide(
         cpu_percent=_average([worker.cpu_percent for worker in workers if worker.ready]),
         memory_percent=_average([worker.memory_percent for worker in workers if worker.ready]),
         state=ScalingState(
-            recommendations=(*recent, (now_s, proposed)),
-            additions=_additions(state, desired - declared, now_s),
+            recommendations=(*_kept(policy, state, declared, now_s), (now_s, proposed)),
+            additions=_changes(state.additions, desired - declared, now_s, _UP_PERIOD_S),
+            removals=_changes(state.removals, declared - desired, now_s, STEP_PERIOD_S),
         ),
     )
 
@@ -207,21 +215,38 @@ def _replicas(proposal: _Proposal) -> int:
 
 
 def _recent(
+    state: ScalingState, window_s: float, declared: int, now_s: float
+) -> tuple[tuple[float, int], ...]:
+    """Return proposals inside a window; at first what is declared counts as one."""
+    known = state.recommendations or ((now_s, declared),)
+    return tuple((at_s, count) for at_s, count in known if at_s > now_s - window_s)
+
+
+def _kept(
     policy: AutoscalePolicy, state: ScalingState, declared: int, now_s: float
 ) -> tuple[tuple[float, int], ...]:
-    """Return proposals inside the scale-down window; at first what is declared counts as one."""
-    start_s = now_s - policy.scale_down_window_s
-    known = state.recommendations or ((now_s, declared),)
-    return tuple((at_s, count) for at_s, count in known if at_s > start_s) or ((now_s, 0),)
+    """Return the proposals that the longer of both windows needs."""
+    longest_s = max(policy.scale_down_window_s, policy.scale_up_window_s)
+    return _recent(state, longest_s, declared, now_s)
+
+
+def _step_limit(policy: AutoscalePolicy, declared: int, state: ScalingState, now_s: float) -> int:
+    """Return how many have to stay in this minute."""
+    if policy.scale_down_step is None:
+        return 0
+    gone = sum(count for _, count in _changes(state.removals, 0, now_s, STEP_PERIOD_S))
+    return declared - max(0, policy.scale_down_step - gone)
 
 
 def _rate_limit(declared: int, state: ScalingState, now_s: float) -> int:
-    before = declared - sum(count for _, count in _additions(state, 0, now_s))
+    before = declared - sum(n for _, n in _changes(state.additions, 0, now_s, _UP_PERIOD_S))
     return max(declared, before + _UP_MIN_STEP, math.ceil(before * _UP_FACTOR))
 
 
-def _additions(state: ScalingState, change: int, now_s: float) -> tuple[tuple[float, int], ...]:
-    kept = tuple((at_s, n) for at_s, n in state.additions if at_s > now_s - _UP_PERIOD_S)
+def _changes(
+    known: tuple[tuple[float, int], ...], change: int, now_s: float, period_s: float
+) -> tuple[tuple[float, int], ...]:
+    kept = tuple((at_s, n) for at_s, n in known if at_s > now_s - period_s)
     return (*kept, (now_s, change)) if change > 0 else kept
 
 
@@ -241,7 +266,7 @@ def _reason(
         return f"{text} for {format_duration(policy.scale_down_window_s)}"
     if proposal.replicas == declared:
         return f"held: {text}" + (", within tolerance" if proposal.metric != "demand" else "")
-    if proposal.replicas > declared:
+    if proposal.replicas > declared >= policy.max_workers:
         return f"held: {text}, at the maximum"
     return f"held: {text}, stabilising"
 

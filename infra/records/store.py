@@ -237,8 +237,8 @@ class Clusters(Protocol):
 class Events(Protocol):
     """What happened to runs, in order; appended, never changed."""
 
-    def append(self, event: Event) -> None:
-        """Record that something happened. The store sets its id, and its time when it has none."""
+    def append(self, *events: Event) -> None:
+        """Record what happened, in order. The store sets ids, and times where there are none."""
         ...
 
     def events(self, run: RunName, after: int = 0) -> list[Event]:
@@ -311,6 +311,14 @@ class RunStore(Runs, Clusters, Events, Usage, Registrations, Protocol):
 
     def check(self) -> None:
         """Read something, so that an error is raised when the store cannot be used."""
+        ...
+
+    def catch_up(self) -> None:
+        """Let the next reads see all that other processes have written until now.
+
+        A store may be told by others with a short delay; who has learnt in another way that
+        somebody is done (its process has ended) asks for this first.
+        """
         ...
 
     def compact(self) -> None:

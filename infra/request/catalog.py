@@ -22,6 +22,7 @@ from ebbtide.infra.request.ebb_yaml.tiers import read_default, read_tiers
 from ebbtide.infra.request.hints import problem_from
 from ebbtide.infra.request.machine import this_machine
 from ebbtide.infra.request.options import OPTIONS, merge
+from ebbtide.infra.settings import Settings, load_settings
 
 FILE_NAME = "ebb.yaml"
 _KEYS = ("pools", "tiers", "default-tier", "default-head-tier", "run", "keep", "kubernetes")
@@ -151,6 +152,39 @@ def place_in(path: Path | None) -> dict[str, str]:
     file = File(source=str(path))
     top = file.mapping("", _content(file, path))
     return _place(file, top.get("kubernetes"))
+
+
+def place_of(environ: Mapping[str, str], cwd: Path) -> dict[str, str]:
+    """Return the variables that ebb.yaml sets where the environment does not name a Kubernetes.
+
+    A namespace of the file is one of its own context.
+
+    Args:
+        environ: of the person who asks.
+        cwd: where ebb.yaml is looked for.
+
+    Returns:
+        ``EBB_CONTEXT`` and ``EBB_NAMESPACE``, where the file has them and they count.
+    """
+    written = place_in(find_file(cwd, environ))
+    context = environ.get("EBB_CONTEXT")
+    if context and context != written.get("context"):
+        return {}
+    found = {f"EBB_{key.upper()}": text for key, text in written.items()}
+    return {name: text for name, text in found.items() if not environ.get(name)}
+
+
+def settings_here(environ: Mapping[str, str], cwd: Path) -> Settings:
+    """Return the settings from the environment, and from ebb.yaml what it says of Kubernetes.
+
+    Args:
+        environ: of the person who asks.
+        cwd: where ebb.yaml is looked for.
+
+    Returns:
+        The settings; ``Settings.variables`` hands them on to a process.
+    """
+    return load_settings({**environ, **place_of(environ, cwd)})
 
 
 def _place(file: File, value: Any) -> dict[str, str]:

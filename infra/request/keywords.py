@@ -27,6 +27,8 @@ class ClusterOptions(TypedDict, total=False):
     scale_on: str | Sequence[str]
     target_backlog: str
     scale_down_window: str
+    scale_up_window: str
+    scale_down_step: int | str
     env: Mapping[str, str]
     secret: str | Sequence[str]
     bridge: bool | str

@@ -102,6 +102,16 @@ def parse_duration_or_never_s(text: str) -> float | None:
     return None if text.strip() in ("never", "none") else parse_duration_s(text)
 
 
+def parse_workers_or_none(text: str) -> int | None:
+    """A number of workers, one or more; None for ``none``."""
+    word = text.strip()
+    if word == "none":
+        return None
+    if not word.isdecimal() or int(word) < 1:
+        raise ValueError(f"{text!r} is not a number of workers; write 1 or more, or none")
+    return int(word)
+
+
 def parse_output_bytes(text: str) -> int | None:
     """A number of bytes, one MiB or more; None for ``none``."""
     if text.strip() == "none":

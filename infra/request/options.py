@@ -34,6 +34,7 @@ from ebbtide.infra.request.option_values import (
     parse_secret,
     parse_switch,
     parse_word,
+    parse_workers_or_none,
 )
 
 
@@ -259,6 +260,20 @@ _TABLE = (
         "5m",
         "TIME",
         "how long the load must be low before a worker is removed",
+    ),
+    _option(
+        "scale-up-window",
+        parse_duration_or_never_s,
+        "none",
+        "TIME",
+        "how long the load must be high before workers are added for it; none: at once",
+    ),
+    _option(
+        "scale-down-step",
+        parse_workers_or_none,
+        "none",
+        "N",
+        "let at most so many workers leave in a minute",
     ),
     Option(
         name="env",

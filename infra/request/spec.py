@@ -245,6 +245,8 @@ def _cluster(
             scale_on=options["scale-on"],
             target_backlog_s=options["target-backlog"],
             scale_down_window_s=options["scale-down-window"],
+            scale_up_window_s=options["scale-up-window"] or 0.0,
+            scale_down_step=options["scale-down-step"],
         ),
         choice=tuple(
             other

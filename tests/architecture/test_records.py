@@ -8,6 +8,8 @@ from collections.abc import Iterator
 
 from tests.architecture.sources import Module, modules
 
+_REAPER = "ebbtide.infra.platforms.kubernetes.administration.reaping"
+"""In a pod, whose own ledger has the registrations of no process."""
 _ROOM = "ebbtide.infra.records"
 _VALUES = (
     # A backup of this machine's files is made by those who know them.
@@ -46,7 +48,7 @@ def test_only_the_records_know_sqlite_and_its_rows() -> None:
 
 def test_only_its_own_platform_knows_which_store_it_is() -> None:
     """All others have a ``RunStore``, so that another one needs no change of theirs."""
-    may = (_ROOM, "ebbtide.infra.platforms.local", "ebbtide.flows.cli.main")
+    may = (_ROOM, "ebbtide.infra.platforms.local", "ebbtide.flows.cli.main", _REAPER)
     found = [
         f"{module.name}:{line}"
         for module in modules()

@@ -13,10 +13,11 @@ import pytest
 
 from ebbtide.infra.models.job import Limits
 from ebbtide.infra.models.phases import ExitCode, Reason
-from tests.clusters import Outcome, carried_out, run_spec
+from tests.clusters import Outcome
 from tests.contract.conftest import small
-from tests.contract.test_framework_contract import FRAMEWORKS, PROGRAMS
+from tests.contract.rig import Rig
 
+PROGRAMS = Path(__file__).parent / "programs"
 RESERVES = {
     "dask": "demand: wait_for_workers asks for 2 workers",
     "ray": "demand: placement group of 2 bundles of 1 CPU",
@@ -29,22 +30,22 @@ NEVER = {
 }
 
 
-@pytest.fixture(scope="module", params=FRAMEWORKS)
-def outcome(request: pytest.FixtureRequest, home_of_module: Path) -> Outcome:
+@pytest.fixture(scope="module")
+def outcome(each_framework: str, rig_of_module: Rig) -> Outcome:
     """Of a run of up to three workers; the use of CPU alone would bring none."""
-    framework = request.param
+    framework = each_framework
     cluster = small(framework)
     policy = replace(
         cluster.policy, target_cpu_percent=1000, target_backlog_s=5, scale_down_window_s=20
     )
     program = PROGRAMS / f"demand_{framework}.py"
-    spec = run_spec(
+    spec = rig_of_module.run(
         f"demand-{framework}",
         replace(cluster, policy=policy),
         program,
         limits=Limits(idle_release_s=15),
     )
-    return carried_out(home_of_module, spec)
+    return rig_of_module.carried_out(spec)
 
 
 def framework_of(outcome: Outcome) -> str:

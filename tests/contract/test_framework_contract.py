@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import json
 import os
 import re
@@ -18,23 +19,23 @@ from pathlib import Path
 import pytest
 
 from ebbtide.infra.frameworks.base import (
-    WITHOUT_CLUSTER,
     Framework,
-    known_frameworks,
     load_framework,
 )
 from ebbtide.infra.lifecycle import steps
 from ebbtide.infra.models.job import JobSpec, Limits, RetryPolicy
 from ebbtide.infra.models.phases import ExitCode, Reason
+from ebbtide.infra.models.resources import format_memory
 from ebbtide.infra.platforms.local import marks
 from ebbtide.infra.settings import Settings
+from tests import load
 from tests.clusters import Outcome, Stand, carried_out, run_spec, script, standing
 from tests.contract.conftest import small
+from tests.contract.rig import FRAMEWORKS, Rig
 from tests.faults.census import listening_addresses
 from tests.helpers import wait_until
 from tests.load import starts
 
-FRAMEWORKS = [name for name in known_frameworks() if name != WITHOUT_CLUSTER]
 PROGRAMS = Path(__file__).parent / "programs"
 TASKS = 30
 ENDED_WHILE = "the program ended while"
@@ -296,46 +297,42 @@ def test_shrinking_loses_nothing(framework: str, ebb_home: Path, tmp_path: Path)
     assert not [w for w in outcome.messages("warning") if ENDED_WHILE in w or "no task" in w]
 
 
+HOG = textwrap.dedent(inspect.getsource(load.hog))
 HOGS = {
     "dask": """
         from distributed import Client
-        from tests.load import hog
         Client().submit(hog, 2000, retries=0).result()
         """,
     "ray": """
         import ray
-        from tests.load import hog
         ray.init(log_to_driver=False)
         ray.get(ray.remote(hog).options(max_retries=0).remote(2000))
         """,
     "spark": """
         from pyspark.sql import SparkSession
-        from tests.load import hog
         session = SparkSession.builder.config("spark.task.maxFailures", 1).getOrCreate()
         session.sparkContext.parallelize([2000], 1).foreach(hog)
         """,
 }
 
 
-@pytest.mark.parametrize("framework", FRAMEWORKS)
-def test_out_of_memory_names_the_worker_its_peak_and_its_limit(
-    framework: str, ebb_home: Path, tmp_path: Path
+def test_out_of_memory_names_the_worker_and_its_limit(
+    each_framework: str, rig: Rig, tmp_path: Path
 ) -> None:
-    spec = run_spec("hog", small(framework), script(tmp_path, HOGS[framework]))
-    outcome = carried_out(ebb_home, spec)
+    program = script(tmp_path, HOG + textwrap.dedent(HOGS[each_framework]))
+    outcome = rig.carried_out(rig.run("hog", small(each_framework), program))
     assert outcome.run.reason == Reason.OUT_OF_MEMORY, outcome.errors()
-    assert re.search(r"worker-\d+: peak .* of ", outcome.run.detail)
+    limit = format_memory(small(each_framework).tier.resources.memory_bytes)
+    assert re.search(rf"worker-\d+.* {limit}", outcome.run.detail)
 
 
-@pytest.mark.parametrize("framework", FRAMEWORKS)
 def test_idle_cluster_is_warned_about_and_then_released(
-    framework: str, ebb_home: Path, tmp_path: Path
+    each_framework: str, rig: Rig, tmp_path: Path
 ) -> None:
-    text = textwrap.dedent(WORKS[framework]) + "import threading\nthreading.Event().wait(120)\n"
-    spec = run_spec(
-        "idle", small(framework), script(tmp_path, text), limits=Limits(idle_release_s=6)
-    )
-    outcome = carried_out(ebb_home, spec)
+    waits = "import threading\nthreading.Event().wait(120)\n"
+    program = script(tmp_path, textwrap.dedent(WORKS[each_framework]) + waits)
+    limits = Limits(idle_release_s=6)
+    outcome = rig.carried_out(rig.run("idle", small(each_framework), program, limits=limits))
     assert (outcome.run.reason, outcome.run.exit_code) == (Reason.IDLE, ExitCode.TIMEOUT)
     assert outcome.output().endswith("3\n")
     assert any("no work for" in words for words in outcome.messages("warning"))

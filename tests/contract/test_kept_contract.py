@@ -7,13 +7,10 @@ from pathlib import Path
 import pytest
 
 from ebbtide.infra.files.kept import KeptKind
-from ebbtide.infra.frameworks.base import WITHOUT_CLUSTER, known_frameworks
-from ebbtide.infra.platforms.base import load_platform
-from ebbtide.infra.settings import Settings
-from tests.clusters import carried_out, run_spec, script
+from tests.clusters import script
 from tests.contract.conftest import small
+from tests.contract.rig import Rig
 
-FRAMEWORKS = [name for name in known_frameworks() if name != WITHOUT_CLUSTER]
 ENDS = "\nimport os\nos._exit(0)\n"
 """At once: no session is closed, so that the cluster is killed as it stands."""
 PRINTS = {
@@ -37,20 +34,19 @@ PRINTS = {
 TELLS = {"dask": "head/", "ray": "worker-0/", "spark": "driver/eventlog/"}
 
 
-@pytest.mark.parametrize("framework", FRAMEWORKS)
 def test_last_words_of_tasks_are_kept_and_so_is_what_the_framework_tells_of_them(
-    framework: str, ebb_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    each_framework: str, rig: Rig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)
-    program = script(tmp_path, PRINTS[framework])
+    program = script(tmp_path, PRINTS[each_framework])
     program.write_text(program.read_text() + ENDS)
-    outcome = carried_out(ebb_home, run_spec("kept", small(framework, 1), program))
+    outcome = rig.carried_out(rig.run("kept", small(each_framework, 1), program))
     assert outcome.error is None, outcome.errors()
-    platform, run = load_platform("local", Settings(home=ebb_home)), outcome.run.name
+    platform, run = rig.platform, outcome.run.name
     kept = platform.kept(run)
     logs = [platform.logs(run, file.name)["text"] for file in kept if file.is_log]
     texts = [b"".join(log.pieces()) for log in logs]
     told = [file.name for file in kept if file.kind is KeptKind.ARTIFACT]
-    assert any(name.startswith(TELLS[framework]) for name in told), told
+    assert any(name.startswith(TELLS[each_framework]) for name in told), told
     words = {line for text in texts for line in text.splitlines() if b"last words" in line}
     assert len(words) == 20, [file.name for file in kept]

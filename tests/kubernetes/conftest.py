@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import uuid
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import pytest
 from kubernetes import client, config
 
+from ebbtide.infra.frameworks.base import WITHOUT_CLUSTER
+from ebbtide.infra.models.hardware import NodePool
 from ebbtide.infra.platforms.kubernetes.api import Api
 from ebbtide.infra.platforms.kubernetes.client import Access
+from ebbtide.infra.platforms.kubernetes.connections import connected
+from ebbtide.infra.settings import Settings
+from tests.clusters import POOL
+from tests.contract.rig import RUN_ON, Rig
 from tests.helpers import wait_until
+from tests.kubernetes.fault_stage import Stage
 from tests.kubernetes.lab import debian, product_images, up
 from tests.kubernetes.lab.__main__ import say
-from tests.kubernetes.lab.place import Lab, cache, every
-from tests.kubernetes.workloads import OWN_CLUSTER
+from tests.kubernetes.lab.place import NODE, Lab, cache, every
+from tests.kubernetes.workloads import OWN_CLUSTER, OWN_IMAGES
 
 Image = Callable[[str], str]
 _PREFIX = "tests-"
@@ -47,16 +56,21 @@ def _take_down_those_of_killed_runs() -> None:
 
 
 @pytest.fixture(scope="session")
-def api(request: pytest.FixtureRequest) -> Iterator[client.ApiClient]:
+def api(kubeconfig: str) -> Iterator[client.ApiClient]:
     """The administrator's client."""
-    path = os.environ.get(OWN_CLUSTER) or str(request.getfixturevalue("lab").kubeconfig)
-    with config.new_client_from_config(path) as found:
+    with config.new_client_from_config(kubeconfig) as found:
         yield found
 
 
 @pytest.fixture
 def space(api: client.ApiClient) -> Iterator[str]:
     """A fresh namespace for one test."""
+    with _namespace(api) as name:
+        yield name
+
+
+@contextlib.contextmanager
+def _namespace(api: client.ApiClient) -> Iterator[str]:
     core, name = client.CoreV1Api(api), f"test-{uuid.uuid4().hex[:8]}"
     core.create_namespace({"metadata": {"name": name}})
     accounts = partial(core.list_namespaced_service_account, name)
@@ -66,11 +80,14 @@ def space(api: client.ApiClient) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def image(lab: Lab) -> Image:
+def image(request: pytest.FixtureRequest) -> Image:
     """Gives the name of a framework's image, which the lab's node has."""
-    if OWN_CLUSTER in os.environ:
+    if OWN_CLUSTER not in os.environ:
+        return partial(product_images.provide, request.getfixturevalue("lab"), say=say)
+    named = dict(each.split("=", 1) for each in os.environ.get(OWN_IMAGES, "").split())
+    if not named:
         pytest.skip("the images are imported into the lab's own node")
-    return partial(product_images.provide, lab, say=say)
+    return named.__getitem__
 
 
 @pytest.fixture
@@ -81,10 +98,65 @@ def guarded(api: client.ApiClient, space: str) -> str:
     return space
 
 
+@pytest.fixture(scope="session")
+def kubeconfig(request: pytest.FixtureRequest) -> str:
+    """The path of the administrator's."""
+    return os.environ.get(OWN_CLUSTER) or str(request.getfixturevalue("lab").kubeconfig)
+
+
 @pytest.fixture
-def here(request: pytest.FixtureRequest, space: str) -> Iterator[Api]:
+def place(kubeconfig: str, space: str, ebb_home: Path) -> Iterator[Settings]:
+    """An installation that uses a namespace of the test's own."""
+    with _installation(ebb_home, space, kubeconfig) as found:
+        yield found
+
+
+@contextlib.contextmanager
+def _installation(home: Path, namespace: str, kubeconfig: str) -> Iterator[Settings]:
+    found = Settings(home=home, prefect_server=False, namespace=namespace, kubeconfig=kubeconfig)
+    yield found
+    connected(found).close()
+
+
+@pytest.fixture(scope="module", params=RUN_ON["kubernetes"])
+def each_framework(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def rig(place: Settings, real_pool: NodePool) -> Rig:
+    return Rig(place, "kubernetes", real_pool)
+
+
+@pytest.fixture(scope="module")
+def rig_of_module(
+    api: client.ApiClient, kubeconfig: str, home_of_module: Path, real_pool: NodePool
+) -> Iterator[Rig]:
+    with _namespace(api) as name, _installation(home_of_module, name, kubeconfig) as place:
+        yield Rig(place, "kubernetes", real_pool)
+
+
+@pytest.fixture(scope="session")
+def real_pool(request: pytest.FixtureRequest) -> NodePool:
+    """Nodes on which containers run: the lab's real one."""
+    image: Image = request.getfixturevalue("image")
+    if os.environ.get(OWN_CLUSTER):
+        pool = replace(POOL, label="kubernetes.io/os", label_value="linux")
+    else:
+        pool = replace(POOL, label="kubernetes.io/hostname", label_value=NODE)
+    images = {name: image(name) for name in (WITHOUT_CLUSTER, *RUN_ON["kubernetes"])}
+    return replace(pool, platform="kubernetes", images=images)
+
+
+@pytest.fixture
+def here(kubeconfig: str, space: str) -> Iterator[Api]:
     """A namespace of the test's own."""
-    file = os.environ.get(OWN_CLUSTER) or str(request.getfixturevalue("lab").kubeconfig)
-    api = Api(Access(kubeconfig=file, namespace=space))
+    api = Api(Access(kubeconfig=kubeconfig, namespace=space))
     yield api
     api.close()
+
+
+@pytest.fixture
+def stage(place: Settings, real_pool: NodePool, here: Api, tmp_path: Path) -> Stage:
+    """Where runs are driven that something happens to."""
+    return Stage(place, real_pool, tmp_path, here)

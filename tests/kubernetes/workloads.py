@@ -15,6 +15,8 @@ from tests.kubernetes.lab.simulated import POOL_LABEL
 
 OWN_CLUSTER, OWN_IMAGE = "EBB_TEST_KUBECONFIG", "EBB_TEST_IMAGE"
 """A cluster that is not the lab, and an image with a shell that it can pull."""
+OWN_IMAGES = "EBB_TEST_IMAGES"
+"""The product's images that it can pull, such as ``dask=registry/ebb-dask:1 none=…``."""
 
 
 def image() -> str:

@@ -132,7 +132,7 @@ def _print_plan(spec: RunSpec, *, as_json: bool) -> int:
 
 def _print_objects(spec: RunSpec) -> int:
     """Show every object that would be made, for ``kubectl apply -f``."""
-    found = plan_objects(spec, os.environ)
+    found = plan_objects(spec, os.environ, Path.cwd())
     if found is None:
         summary = f"platform {spec.platform} makes no objects"
         hint = "--platform kubernetes, or --plan without -o"

@@ -95,6 +95,7 @@ class Viewer:
             return True
         if not self._flow.ended:
             return False
+        self._store.catch_up()
         self._settle()
         return True
 
@@ -147,8 +148,10 @@ class Viewer:
             self._screen.waiting(f"nodes: {self._last_reason} · waits for up to {allowed}")
         elif view.released_at is not None or view.job.started_at is not None:
             self._screen.waiting("")
-        elif view.waiting is not None:
+        elif view.waiting is not None and (view.waiting.reason or view.waiting.grows):
             self._screen.waiting(view.waiting.message)
+        elif view.waiting is not None and isinstance(self._screen, TextScreen):
+            self._screen.live(view.waiting.message)  # it takes its time
         elif view.admitted_at is not None and isinstance(self._screen, TextScreen):
             self._screen.live(f"starting: {view.workers_joined} workers joined · {waited}")
 

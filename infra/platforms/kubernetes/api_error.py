@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import json
+import threading
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
 from ebbtide.infra.errors import (
     ConfigurationError,
@@ -15,10 +17,55 @@ from ebbtide.infra.errors import (
 )
 from ebbtide.infra.models.phases import Reason
 from ebbtide.infra.platforms.kubernetes.reading.refusals import refusal
+from ebbtide.infra.waiting import now_s
 
 FORBIDDEN, NOT_FOUND, CONFLICT, GONE, UNPROCESSABLE = 403, 404, 409, 410, 422
 _REFUSED = (401, 403)
+OUTAGE_S = 10.0
+"""A silence of so long is told; a shorter one concerns nobody."""
 _BUSY = (429, 500, 502, 503, 504)
+
+
+@dataclass(frozen=True, slots=True)
+class Outage:
+    """A time in which the API server has answered nothing."""
+
+    began_s: float
+    """On this process's monotonic clock: the first question without an answer."""
+    seconds: float
+    over: bool
+    """Whether it has answered since."""
+
+
+class Silence:
+    """Notices outages by the questions of a whole process; they come every few seconds."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._since_s: float | None = None
+        self._last: Outage | None = None
+
+    def asked(self) -> None:
+        """A question is sent."""
+        with self._lock:
+            if self._since_s is None:
+                self._since_s = now_s()
+
+    def answered(self) -> None:
+        """An answer has come, whatever it says."""
+        with self._lock:
+            since_s, self._since_s = self._since_s, None
+            if since_s is not None and now_s() - since_s >= OUTAGE_S:
+                self._last = Outage(since_s, now_s() - since_s, over=True)
+
+    @property
+    def outage(self) -> Outage | None:
+        """The one that goes on, or the last one; None: there was none."""
+        with self._lock:
+            since_s, last = self._since_s, self._last
+        if since_s is not None and now_s() - since_s >= OUTAGE_S:
+            return Outage(since_s, now_s() - since_s, over=False)
+        return last
 
 
 class ApiError(Exception):

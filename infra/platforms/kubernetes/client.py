@@ -25,12 +25,15 @@ from kubernetes.stream.ws_client import WSClient
 
 from ebbtide.infra.errors import ConfigurationError, Problem
 from ebbtide.infra.models.phases import Reason
-from ebbtide.infra.platforms.kubernetes.api_error import ApiError, from_answer
+from ebbtide.infra.platforms.kubernetes.api_error import ApiError, Silence, from_answer
 from ebbtide.infra.waiting import wall_s
 
 ANSWER_S = 30.0
 """How long an answer may take, in seconds."""
 CONNECT_S = 5.0
+REQUESTS_FILE = "EBB_REQUESTS_FILE"
+"""Names a file to which every process adds a line for each request, with the time and its own id.
+For tests and benchmarks that count them: a run has several processes."""
 _POOL_SIZE = 16
 _SAME_CLOCK_S = 2.0
 _CHUNK_BYTES = 2**16
@@ -87,6 +90,8 @@ class Connection:
         self.namespace = self.access.namespace
         self.asked = 0
         """How many requests have been sent, for tests and benchmarks that count them."""
+        self.silence = Silence()
+        """Outages of the server, as this process meets them."""
         self.ahead_s = 0.0
         """By how much the server's clock is ahead of ours, in seconds; less than two
         count as none."""
@@ -123,7 +128,9 @@ class Connection:
         auth = ["BearerToken"]
         self._client.update_params_for_auth(headers, [], auth, request.path, request.method, None)
         query = f"?{urlencode(request.query)}" if request.query else ""
-        self.asked += 1
+        self._count(f"{request}{query}")
+        if whole:
+            self.silence.asked()
         try:
             answer = self._http.request(
                 request.method,
@@ -138,6 +145,7 @@ class Connection:
             raise ApiError(
                 0, type(error).__name__, _innermost(error), asked=str(request)
             ) from error
+        self.silence.answered()
         self.ahead_s = _ahead_s(answer.headers.get("Date"), self.ahead_s)
         if answer.status >= HTTPStatus.BAD_REQUEST:
             raise from_answer(str(request), answer.status, answer.data, answer.headers)
@@ -172,7 +180,7 @@ class Connection:
                 binary=True,
                 _preload_content=False,
             )
-        self.asked += 1
+        self._count(asked)
         return Exec(socket, asked)
 
     def connect(self, pod: str, port: int) -> Any:
@@ -189,8 +197,15 @@ class Connection:
             forward = portforward(
                 core.connect_get_namespaced_pod_portforward, pod, self.namespace, ports=str(port)
             )
-        self.asked += 1
+        self._count(f"port-forward to {pod}")
         return forward.socket(port)
+
+    def _count(self, asked: str) -> None:
+        self.asked += 1
+        path = os.environ.get(REQUESTS_FILE)
+        if path:
+            with Path(path).open("a") as file:
+                file.write(f"{wall_s():.3f} {os.getpid()} {asked}\n")
 
 
 class Hangup:
@@ -241,8 +256,9 @@ class Exec:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._socket.close()
-        self._socket.sock.shutdown()  # it stays open when the other end was quicker
+        with contextlib.suppress(Exception):  # as for what it was used for: the connection is lost
+            self._socket.close()
+            self._socket.sock.shutdown()  # it stays open when the other end was quicker
 
     def write(self, data: bytes) -> None:
         """Send to its stdin. There is no end of it: say a length first."""
@@ -271,7 +287,9 @@ class Exec:
     @property
     def errors(self) -> str:
         """What it has printed to stderr since this was last asked."""
-        return bytes(self._socket.read_stderr(timeout=0) or b"").decode(errors="replace")
+        with contextlib.suppress(Exception):  # the connection is lost, and what was on its way
+            return bytes(self._socket.read_stderr(timeout=0) or b"").decode(errors="replace")
+        return ""
 
 
 def _credentials(access: Access) -> tuple[client.Configuration, Access]:
@@ -354,7 +372,7 @@ def _translated(asked: str) -> Iterator[None]:
         body = (error.body or str(error.reason)).encode() if not error.body else error.body
         body = body if isinstance(body, bytes) else str(body).encode()
         raise from_answer(asked, error.status or 0, body, {}) from error
-    except (OSError, urllib3.exceptions.HTTPError) as error:
+    except Exception as error:  # of sockets, HTTP and web sockets, each with a tree of its own
         raise ApiError(0, type(error).__name__, _innermost(error), asked=asked) from error
 
 

@@ -3,26 +3,47 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
-from ebbtide.infra.models.cluster import ClusterView
-from ebbtide.infra.models.ids import ClusterId
+from ebbtide.infra.models.cluster import ClusterView, JobView
+from ebbtide.infra.models.ids import ClusterId, RunName
 from ebbtide.infra.models.job import RunSpec
 from ebbtide.infra.models.phases import Reason
 from ebbtide.infra.platforms.kubernetes.api import Api
+from ebbtide.infra.platforms.kubernetes.api_error import ApiError
 from ebbtide.infra.platforms.kubernetes.clusters.fencing import judge_anew, judged
-from ebbtide.infra.platforms.kubernetes.kinds import LEASE
+from ebbtide.infra.platforms.kubernetes.kinds import (
+    AUTOSCALER,
+    DEPLOYMENT,
+    LEASE,
+    POD,
+    Kind,
+    Object,
+)
 from ebbtide.infra.platforms.kubernetes.reading.snapshot import Snapshot
 from ebbtide.infra.platforms.kubernetes.reading.views import view_of
-from ebbtide.infra.platforms.kubernetes.reading.watching import Watched, look, watched
+from ebbtide.infra.platforms.kubernetes.reading.watching import (
+    OF_A_CLUSTER,
+    Watched,
+    being_watched,
+    kinds_of,
+    look,
+    watched,
+)
+from ebbtide.infra.platforms.kubernetes.tending.programs.held import is_collected
+from ebbtide.infra.platforms.kubernetes.tending.tenders import tender_of
 from ebbtide.infra.records.store import RunStore
 from ebbtide.infra.waiting import now_s, wall_s
+
+_TOLD_S = 2.0
+"""So long the tender of this process may take to tell what we have just heard."""
 
 
 class Looking:
     """For one thread: it uses a store."""
 
-    def __init__(self, api: Api, store: RunStore):
-        self._api, self._store = api, store
+    def __init__(self, api: Api, store: RunStore, runs: Path):
+        self._api, self._store, self._runs = api, store, runs
         self._watched: dict[ClusterId, Watched] = {}
         self._specs: dict[ClusterId, RunSpec] = {}
         self._last: dict[ClusterId, ClusterView] = {}
@@ -49,7 +70,7 @@ class Looking:
             What it is then.
         """
         if cluster not in self._watched:
-            self._watched[cluster] = watched(self._api, cluster)
+            self._watched[cluster] = watched(self._api, cluster, self._kinds(cluster))
         feed, until_s = self._watched[cluster], now_s() + timeout_s
         snapshot = feed.current(timeout_s)
         while snapshot is not None:
@@ -63,15 +84,46 @@ class Looking:
     def expired(self, cluster: ClusterId) -> bool:
         """Whether nobody has renewed its Lease for its duration, since this process looks.
 
-        While the API server is away nobody can.
+        While the API server is away nobody can, and a watch whose server hangs says nothing: what
+        seems to have expired is asked for anew.
         """
-        feed = self._watched.get(cluster)
-        if feed is not None and feed.silent_s:
+        feed, lease = self._feed(cluster), self.lease(cluster)
+        if lease is None or not judged(lease):
+            return False
+        try:
+            lease = None if feed is not None and feed.silent_s else self._api.get(LEASE, cluster)
+        except ApiError:
+            lease = None
+        if lease is None:
             judge_anew()
             return False
+        return judged(lease)
+
+    def lease(self, cluster: ClusterId) -> Object | None:
+        """Return the Lease as it was last heard of, or is; None when there is none."""
         snapshot = self._watching(cluster)
-        lease = snapshot.lease if snapshot is not None else self._api.get(LEASE, cluster)
-        return lease is not None and judged(lease)
+        if snapshot is not None and snapshot.lease is not None:
+            return snapshot.lease
+        return self._api.get(LEASE, cluster)
+
+    def has(self, cluster: ClusterId, kind: Kind, name: str) -> bool:
+        """Whether a watch of this process has told of an object, and its cluster is kept.
+
+        Args:
+            cluster: its id.
+            kind: of the object.
+            name: of the object.
+
+        Returns:
+            False also where nothing is watched.
+        """
+        snapshot = self._watching(cluster)
+        if snapshot is None or snapshot.lease is None or snapshot.releasing:
+            return False
+        there = {POD: snapshot.pods, DEPLOYMENT: (snapshot.deployment,)}
+        there[AUTOSCALER] = (snapshot.autoscaler,)
+        named = (thing["metadata"]["name"] for thing in there.get(kind, ()) if thing is not None)
+        return name in named
 
     def let_go(self, cluster: ClusterId) -> None:
         """Stop watching a cluster."""
@@ -90,26 +142,53 @@ class Looking:
         return self._specs[cluster]
 
     def _snapshot(self, cluster: ClusterId) -> Snapshot:
-        return self._watching(cluster) or look(self._api, cluster)
+        return self._watching(cluster) or look(self._api, cluster, self._kinds(cluster))
+
+    def _kinds(self, cluster: ClusterId) -> tuple[Kind, ...]:
+        spec = self.spec(cluster)
+        return OF_A_CLUSTER if spec is None else kinds_of(spec)
 
     def _watching(self, cluster: ClusterId) -> Snapshot | None:
         """As this process has heard of it; None when it does not watch it, or not yet."""
-        feed = self._watched.get(cluster)
+        feed = self._feed(cluster)
         return feed.current() if feed is not None else None
+
+    def _feed(self, cluster: ClusterId) -> Watched | None:
+        return self._watched.get(cluster) or being_watched(self._api, cluster)
 
     def _view(self, cluster: ClusterId, snapshot: Snapshot) -> ClusterView | None:
         spec = self.spec(cluster) if snapshot.lease is not None else None
         if spec is None:
             self.let_go(cluster)
             return self._recorded(cluster)
+        tender = tender_of(cluster) if self._watching(cluster) is not None else None
+        told = tender.told(snapshot.version, _TOLD_S) if tender is not None else None
+        if told is not None:
+            self._last[cluster] = told
+            return self._collected(spec.name, told)
         if cluster not in self._last:
             known = self._store.cluster(cluster)
             self._last[cluster] = known.last_view if known else ClusterView(cluster=cluster)
         self._last[cluster] = view_of(snapshot, spec, self._last[cluster])
-        return self._last[cluster]
+        return self._collected(spec.name, self._last[cluster])
+
+    def _collected(self, run: RunName, view: ClusterView) -> ClusterView:
+        """A held cluster's program has ended when what it leaves has been brought here."""
+        if not view.programs or tender_of(view.cluster) is None:
+            return view
+        folder = self._runs / run
+        programs = {
+            name: program
+            if program.ended_at is None or is_collected(folder, view.cluster, name)
+            else JobView(started_at=program.started_at)
+            for name, program in view.programs.items()
+        }
+        return replace(view, programs=programs)
 
     def _recorded(self, cluster: ClusterId) -> ClusterView | None:
         """What is known of one that has no Lease: not yet, or not any more."""
+        if cluster in self._last:
+            self._store.catch_up()  # its Lease's end may be known before what was written of it
         known, seen = self._store.cluster(cluster), self._last.get(cluster)
         if known is None:
             return None

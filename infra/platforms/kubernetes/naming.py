@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 
 from ebbtide.infra.models.ids import ClusterId
@@ -14,6 +15,11 @@ ENDED_BECAUSE = f"{DOMAIN}/ended-because"
 """An annotation of a driver's pod that we have told to end: reason and detail, as JSON."""
 TAGS = f"{DOMAIN}/tags"
 """An annotation: a run has any number of tags, and labels are for few known ones."""
+BEGIN = f"{DOMAIN}/begin"
+"""An annotation of a driver's pod whose program waits for it: ``stdin`` when it is to read what is
+attached to the run, else ``plain``."""
+PROGRAM = f"{DOMAIN}/program"
+"""An annotation: the name of one more program on a held cluster, whose pod it is."""
 RELEASING = f"{DOMAIN}/releasing"
 """An annotation of the Lease: why it is being given back; ``ok`` when all went well. What ends from
 then on ends by that."""
@@ -22,7 +28,7 @@ AWAITED = f"{DOMAIN}/awaited-by"
 PACKAGE = f"{DOMAIN}/package"
 """An annotation of the Lease: the digest of the code that was sent for its cluster."""
 
-_LABEL_LENGTH = 63
+_LABEL_LENGTH, _PROGRAM_LENGTH = 63, 20
 
 
 def head_name(cluster: ClusterId) -> str:
@@ -41,8 +47,11 @@ def driver_name(cluster: ClusterId) -> str:
 
 
 def program_name(cluster: ClusterId, program: str) -> str:
-    """Of the pod of one more program on a held cluster."""
-    return f"{cluster}-program-{program}"
+    """Of the pod of one more program on a held cluster: as like it as a pod may be called."""
+    plain = re.sub(r"[^a-z0-9]+", "-", program.lower()).strip("-")[:_PROGRAM_LENGTH]
+    if program and plain != program:
+        plain = f"{plain}-{hashlib.sha256(program.encode()).hexdigest()[:6]}".lstrip("-")
+    return f"{cluster}-program-{plain}"
 
 
 def selector(cluster: ClusterId, role: str = "") -> dict[str, str]:

@@ -39,16 +39,17 @@ from ebbtide.infra.platforms.kubernetes.clusters.fencing import (
     judged,
     looks_neglected,
 )
-from ebbtide.infra.platforms.kubernetes.clusters.packaging import packed
+from ebbtide.infra.platforms.kubernetes.clusters.packaging import packed, packed_program
 from ebbtide.infra.platforms.kubernetes.clusters.tearing_down import TearDown, tear_down
 from ebbtide.infra.platforms.kubernetes.connections import connected
-from ebbtide.infra.platforms.kubernetes.kinds import LEASE, SECRET, Object
+from ebbtide.infra.platforms.kubernetes.kinds import DEPLOYMENT, LEASE, POD, SECRET, Object, kind_of
 from ebbtide.infra.platforms.kubernetes.looking import Looking
-from ebbtide.infra.platforms.kubernetes.naming import program_name
+from ebbtide.infra.platforms.kubernetes.naming import BEGIN, CLUSTER, driver_name, program_name
 from ebbtide.infra.platforms.kubernetes.nodes import nodes_of
 from ebbtide.infra.platforms.kubernetes.problems import problems_of
 from ebbtide.infra.platforms.kubernetes.tending.tenders import tended, tender_of
-from ebbtide.infra.platforms.run_folder import ARTIFACTS, OUTPUT, kept_files, log_files
+from ebbtide.infra.platforms.run_folder import ARTIFACTS, OUTPUT, PROGRAMS, kept_files, log_files
+from ebbtide.infra.platforms.upkeep.stdin import handed_over, is_offered
 from ebbtide.infra.records.opening import open_store
 from ebbtide.infra.records.store import RunStore
 from ebbtide.infra.settings import Settings
@@ -71,7 +72,7 @@ class KubernetesPlatform:
 
     @cached_property
     def _looking(self) -> Looking:
-        return Looking(self.api, self.store)
+        return Looking(self.api, self.store, self.settings.runs)
 
     def problems(
         self, spec: RunSpec | None = None, environ: Mapping[str, str] = os.environ
@@ -101,9 +102,11 @@ class KubernetesPlatform:
         private_folder(self.settings.home, "runs", spec.name, OUTPUT)
         package = packed(self.settings, spec)
         digest = package.digest if package is not None else ""
-        blueprint = Blueprint.of(spec, cluster, self.api.namespace, digest)
+        things = Blueprint.of(spec, cluster, self.api.namespace, digest).declared()
+        if known is not None and self._looking.has(cluster, POD, driver_name(cluster)):
+            return cluster  # it was made after them
         try:
-            new = declaring.declare(self.api, blueprint.objects())
+            new = declaring.declare(self.api, things)
         except ApiError as failure:
             if known is None:  # else it is one that runs
                 with contextlib.suppress(ApiError):
@@ -128,23 +131,36 @@ class KubernetesPlatform:
             self._add(cluster, blueprint.autoscaler())
 
     def attach_stdin(self, run: RunName, stdin: int) -> AbstractContextManager[None]:
-        """Nothing is passed on: the program reads the end of a file."""
-        del run, stdin
-        return contextlib.nullcontext()
+        """The process that drives the run takes the file from this one, and copies it."""
+        return handed_over(private_folder(self.settings.home, "runs", run), stdin)
 
     def start_job(self, cluster: ClusterId, *, then_release: bool = False) -> None:
-        """Make the driver's pod: its node and its image come while the head starts."""
+        """Make the driver's pod, or tell that of a plain program to begin."""
         self.store.order(cluster, StartJob(then_release=then_release))
         blueprint = self._blueprint(cluster)
-        if blueprint is not None and blueprint.spec.job is not None:
-            self._add(cluster, blueprint.driver())
+        if blueprint is None or blueprint.spec.job is None:
+            return
+        has_stdin = is_offered(self.settings.run_folder(blueprint.spec.name))
+        begin = {BEGIN: "stdin" if has_stdin else "plain"}
+        if blueprint.framework is not None:
+            driver = blueprint.driver(told_to_begin=has_stdin)
+            driver["metadata"]["annotations"].update(begin if has_stdin else {})
+            self._add(cluster, driver)
+            return
+        self._add(cluster, blueprint.driver(told_to_begin=True))
+        with translated("tell the program to begin"):
+            self.api.merge(POD, driver_name(cluster), {"metadata": {"annotations": begin}})
 
     def start_program(self, cluster: ClusterId, name: str, job: JobSpec) -> None:
         """Make a driver's pod for it."""
         self.store.order(cluster, StartProgram(name=name, job=job))
         blueprint = self._blueprint(cluster)
         if blueprint is not None:
-            self._add(cluster, blueprint.program(name, job))
+            run = blueprint.spec.name
+            private_folder(self.settings.home, "runs", run, PROGRAMS, name, OUTPUT)
+            package = packed_program(self.settings, run, name, job)
+            digest = package.digest if package is not None else ""
+            self._add(cluster, blueprint.program(name, job, digest))
 
     def stop_program(self, cluster: ClusterId, name: str) -> None:
         """Delete its pod, which gets SIGTERM first."""
@@ -160,7 +176,7 @@ class KubernetesPlatform:
             return
         with translated(f"repeat {step}"):
             releasing.delete_failed(self.api, cluster)
-            declaring.declare(self.api, blueprint.objects())
+            declaring.declare(self.api, blueprint.declared())
 
     def release(self, cluster: ClusterId, reason: Reason | None, *, at_once: bool = False) -> None:
         """Bring back what the program left, delete everything, and record it when it is gone."""
@@ -186,9 +202,16 @@ class KubernetesPlatform:
             return self._looking.until_it_differs(cluster, seen, timeout_s)
 
     def reap(self, cluster: ClusterId) -> bool:
-        """When its Lease has stayed unchanged for its duration, on our own clock."""
-        if not self._looking.expired(cluster):
+        """When its Lease has stayed unchanged for its duration, on our own clock.
+
+        Never one that this process tends: a renewal of ours that cannot be written, because the API
+        server is away, is no sign that nobody wants it.
+        """
+        if tender_of(cluster) is not None:
             return False
+        with translated("look whether somebody wants the cluster"):
+            if not self._looking.expired(cluster):
+                return False
         return not self.sweep(cluster)
 
     def login(self, cluster: ClusterId) -> Login | None:
@@ -218,14 +241,20 @@ class KubernetesPlatform:
 
     def held(self, cluster: ClusterId | None = None) -> list[HeldResource]:
         """Found by label, whatever the records say."""
+        known = self.store.cluster(cluster) if cluster is not None else None
+        released = known is not None and known.released
         with translated("list what is held"):
-            return holdings.held(self.api, cluster, wall_s())
+            return holdings.held(self.api, cluster, wall_s(), released=released)
 
     def orphans(self) -> tuple[ClusterId, ...]:
         """Clusters of which something is left and whose Lease is gone or has expired."""
         with translated("look for orphans"):
-            # What is made meanwhile is seen with its Lease, which is older.
-            present = {held.cluster for held in holdings.held(self.api, None, wall_s())}
+            # The rest costs nothing, and goes by itself. What is made meanwhile is seen with its
+            # Lease, which is older.
+            present = {
+                ClusterId(thing["metadata"]["labels"][CLUSTER])
+                for thing in holdings.found(self.api, None, (POD, DEPLOYMENT))
+            }
             leased = {
                 ClusterId(lease["metadata"]["name"]): lease
                 for lease in holdings.found(self.api, None, (LEASE,))
@@ -247,6 +276,7 @@ class KubernetesPlatform:
         order = known.orders.release if known is not None else None
         reason = (order.reason if order else None) or Reason.LEASE_LAPSED
         if known is not None and not known.released:
+            self.store.order(cluster, Release(reason=reason, at_once=True, at=wall_s()))
             how = TearDown(reason=reason, by="reaper", at_once=True)
             gone = tear_down(self.api, self.store, known, how)
         else:
@@ -286,8 +316,10 @@ class KubernetesPlatform:
 
     def _add(self, cluster: ClusterId, thing: Object) -> None:
         """Make one more object of a cluster; nothing of one that is gone, or another drives."""
+        if self._is_there(cluster, thing):
+            return
         with translated(f"make {thing['kind']} {thing['metadata']['name']}"):
-            lease = self.api.get(LEASE, cluster)
+            lease = self._looking.lease(cluster)
             if lease is not None and not held_by_another(lease):
                 declaring.add(self.api, lease, thing)
 
@@ -305,6 +337,9 @@ class KubernetesPlatform:
             if found.state != "ok":
                 message = f"no reaper in namespace {self.api.namespace}: {found.detail}"
                 self.store.append(Event(run=spec.name, kind=EventKind.WARNING, message=message))
+
+    def _is_there(self, cluster: ClusterId, thing: Object) -> bool:
+        return self._looking.has(cluster, kind_of(thing), thing["metadata"]["name"])
 
     def _plain(self, cluster: ClusterId) -> bool:
         spec = self._looking.spec(cluster)

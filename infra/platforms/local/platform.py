@@ -34,9 +34,9 @@ from ebbtide.infra.platforms.local.layout import Layout
 from ebbtide.infra.platforms.local.neighbours import neighbours
 from ebbtide.infra.platforms.local.pool import free_room
 from ebbtide.infra.platforms.local.problems import framework_problems, machine_problems
-from ebbtide.infra.platforms.local.supervisor.driver.stdin import handed_over
 from ebbtide.infra.platforms.local.watching import Watch, view_of
 from ebbtide.infra.platforms.run_folder import ARTIFACTS, OUTPUT, kept_files, log_files
+from ebbtide.infra.platforms.upkeep.stdin import handed_over
 from ebbtide.infra.processes.environment import our_environment
 from ebbtide.infra.processes.identity import lives
 from ebbtide.infra.processes.starting import Ours

@@ -7,6 +7,7 @@ takes care of the cluster, so nothing here raises; what could not be written is 
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -35,6 +36,8 @@ class StatusReporter:
         self._run = run
         self._written: ClusterView | None = None
         self._unsent: list[Event] = []
+        self._together = False
+        self._phase: Phase | None = None
 
     @staticmethod
     def now() -> float:
@@ -121,15 +124,33 @@ class StatusReporter:
 
     def phase(self, phase: Phase) -> None:
         """The run's phase, for ``ebb ps``."""
+        if self._together:
+            self._phase = phase
+            return
         with contextlib.suppress(EbbError):
             self._ledger.set_phase(self._run, phase)
 
+    @contextlib.contextmanager
+    def together(self) -> Iterator[None]:
+        """Write what is told inside at its end, and at once: each write may be a request."""
+        self._together = True
+        try:
+            yield
+        finally:
+            self._together = False
+            self.flush()
+            if self._phase is not None:
+                self.phase(self._phase)
+                self._phase = None
+
     def flush(self) -> bool:
         """Write what is new; returns whether all of it is written."""
+        if self._together:
+            return False
         try:
-            while self._unsent:
-                self._ledger.append(self._unsent[0])
-                self._unsent.pop(0)
+            if self._unsent:
+                self._ledger.append(*self._unsent)
+                self._unsent.clear()
             if self.view != self._written:
                 self._ledger.write_view(self.view)
                 self._written = self.view

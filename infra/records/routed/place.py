@@ -76,6 +76,11 @@ class Routed:
         """A sentence when the local half is a copy; see ``infra.records.salvage.LastKnown``."""
         return str(getattr(self.local, "stale", ""))
 
+    @property
+    def away(self) -> str:
+        """The platform whose records were not to be had when they were asked for; else empty."""
+        return self._other.platform if self.unreachable else ""
+
     def elsewhere(self) -> RunStore:
         """Return the other store, opened.
 

@@ -24,9 +24,10 @@ class RoutedStore(RoutedRuns, RoutedClusters):
 
     _version, _version_at = 0, 0.0
 
-    def append(self, event: Event) -> None:
-        """Record that something happened."""
-        self.of_run(event.run).append(event)
+    def append(self, *events: Event) -> None:
+        """Record what happened, all of it to one run."""
+        if events:
+            self.of_run(events[0].run).append(*events)
 
     def events(self, run: RunName, after: int = 0) -> list[Event]:
         """Events of a run in order, those with an id above ``after``."""
@@ -73,6 +74,11 @@ class RoutedStore(RoutedRuns, RoutedClusters):
         """Read something of this machine's store."""
         self.local.check()
 
+    def catch_up(self) -> None:
+        """Let the next reads see all that others have written."""
+        if self._elsewhere is not None:
+            self._elsewhere.catch_up()
+
     def compact(self) -> None:
         """Return the room of forgotten runs to this machine's disk."""
         self.local.compact()
@@ -82,6 +88,11 @@ class RoutedStore(RoutedRuns, RoutedClusters):
         self.local.close()
         if self._elsewhere is not None:
             self._elsewhere.close()
+
+
+def away_from(store: RunStore | None) -> str:
+    """Return the platform that did not answer a store when it was last asked; else empty."""
+    return store.away if isinstance(store, RoutedStore) else ""
 
 
 def local_half(store: RunStore | None) -> RunStore | None:

@@ -14,20 +14,21 @@ from ebbtide.infra.waiting import wall_s
 class EventTable(Database):
     """The table of events: appended, never changed. See ``infra.records.store.Events``."""
 
-    def append(self, event: Event) -> None:
-        """Record that something happened. Its id is given here, and its time where it has none."""
-        self.write(
-            "INSERT INTO events (run, kind, message, at, cluster, step, reason, data)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            event.run,
-            event.kind.value,
-            event.message,
-            event.at or wall_s(),
-            event.cluster,
-            event.step.value if event.step else None,
-            event.reason.value if event.reason else None,
-            json.dumps(event.data),
-        )
+    def append(self, *events: Event) -> None:
+        """Record what happened. Ids are given here, and times where there are none."""
+        for event in events:
+            self.write(
+                "INSERT INTO events (run, kind, message, at, cluster, step, reason, data)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                event.run,
+                event.kind.value,
+                event.message,
+                event.at or wall_s(),
+                event.cluster,
+                event.step.value if event.step else None,
+                event.reason.value if event.reason else None,
+                json.dumps(event.data),
+            )
 
     def events(self, run: RunName, after: int = 0) -> list[Event]:
         """Events of a run in order, those with an id above ``after``."""

@@ -21,7 +21,7 @@ from kubernetes.client.exceptions import ApiException
 
 from ebbtide.infra.platforms.kubernetes.api import Api
 from ebbtide.infra.platforms.kubernetes.client import Access
-from tests.kubernetes.lab import product_images, reaper
+from tests.kubernetes.lab import node, product_images, reaper
 from tests.kubernetes.lab.binaries import Say
 from tests.kubernetes.lab.place import NODE, Lab
 from tests.kubernetes.lab.pools import orders, values
@@ -52,6 +52,7 @@ def prepare(lab: Lab, say: Say) -> None:
         space = {"metadata": {"name": SPACE, "labels": level}}
         _made(lambda: core.create_namespace(space), lambda: core.patch_namespace(SPACE, space))
         pool = pool_of(core.read_node(NODE).status.allocatable)
+        node.use_its_metrics(lab, api)  # else the HPA sees what simulated pods are told to use
         orders.set_timers(api, TIMERS)
         orders.make_pool(api, pool)
         images = {name: product_images.provide(lab, name, say) for name in _FRAMEWORKS}

@@ -8,7 +8,8 @@ import pytest
 
 from ebbtide.flows.cli.arguments import parse_run, usage, use_place
 from ebbtide.infra.files.place import KubernetesPlace, remember_place
-from ebbtide.infra.settings import Settings
+from ebbtide.infra.request.catalog import settings_here
+from ebbtide.infra.settings import Settings, load_settings
 
 FILE = "kubernetes: {context: filed, namespace: team}"
 
@@ -73,3 +74,15 @@ def test_a_run_says_that_a_flag_needs_its_value() -> None:
 def test_the_help_lists_them_with_their_variables() -> None:
     assert "(EBB_CONTEXT)" in usage()
     assert "(EBB_NAMESPACE)" in usage()
+
+
+def test_what_the_file_names_is_a_setting_of_python_too(tmp_path: Path) -> None:
+    (tmp_path / "ebb.yaml").write_text(FILE)
+    environ = {"EBB_HOME": str(tmp_path), "HOME": str(tmp_path)}
+    found = settings_here(environ, tmp_path)
+    assert (found.context, found.namespace) == ("filed", "team")
+
+
+def test_processes_of_ours_have_the_same_settings(tmp_path: Path) -> None:
+    found = Settings(home=tmp_path, context="a", namespace="b", kubeconfig="c")
+    assert load_settings(found.variables) == found

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ebbtide.infra.errors import CapacityError, ProvisioningError
+from ebbtide.infra.errors import CapacityError, ProvisioningError, ReleaseError
 from ebbtide.infra.lifecycle import steps
 from ebbtide.infra.lifecycle.steps import Attempt
 from ebbtide.infra.models.cluster import ClusterView, JobView
@@ -32,6 +32,27 @@ class Log:
 
     def skip(self, _: int) -> int:
         return 0
+
+
+@pytest.mark.parametrize(
+    ("reason", "raised"),
+    [(Reason.API_UNREACHABLE, Reason.RELEASE_INCOMPLETE), (Reason.NAMESPACE_GONE, None)],
+)
+def test_release_that_cannot_be_asked_for_never_begins_a_run_anew(
+    reason: Reason, raised: Reason | None
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise ProvisioningError(reason)
+
+    stands = attempt(view())
+    stands.platform.claim = lambda cluster: True  # type: ignore[method-assign]
+    stands.platform.release = refuse  # type: ignore[method-assign]
+    seen = None
+    try:
+        steps.tear_down(stands, None)
+    except ReleaseError as error:
+        seen = error.reason
+    assert seen is raised
 
 
 def view(**fields: Any) -> ClusterView:

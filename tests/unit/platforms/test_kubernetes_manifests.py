@@ -238,6 +238,18 @@ def test_hpa_has_the_policys_words() -> None:
     assert [each["resource"]["name"] for each in found["metrics"]] == ["cpu", "memory"]
 
 
+def test_hpa_has_the_windows_and_the_step_of_the_policy() -> None:
+    policy = AutoscalePolicy(scale_down_window_s=60, scale_up_window_s=30, scale_down_step=2)
+    spec = replace(spec_with(), cluster=cluster_spec(policy=policy))
+    assert cluster.autoscaler(spec, CLUSTER, PLACE)["spec"]["behavior"] == {
+        "scaleUp": {"stabilizationWindowSeconds": 30},
+        "scaleDown": {
+            "stabilizationWindowSeconds": 60,
+            "policies": [{"type": "Pods", "value": 2, "periodSeconds": 60}],
+        },
+    }
+
+
 def test_hpa_for_demand_alone_never_goes_by_use() -> None:
     policy = AutoscalePolicy(scale_on=("demand",))
     spec = replace(spec_with(), cluster=cluster_spec(policy=policy))

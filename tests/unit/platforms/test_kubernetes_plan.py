@@ -110,7 +110,7 @@ def test_nothing_is_written_down(settings: Settings, workdir: Path) -> None:
 
 
 def test_a_platform_of_processes_makes_no_objects(workdir: Path) -> None:
-    assert extras.plan_objects(replace(spec_of(workdir), platform="local"), {}) is None
+    assert extras.plan_objects(replace(spec_of(workdir), platform="local"), {}, workdir) is None
 
 
 def test_a_package_that_is_missing_is_named_with_how_to_get_it(

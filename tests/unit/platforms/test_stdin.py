@@ -14,8 +14,9 @@ import pytest
 from ebbtide.infra.models.cluster import JobView
 from ebbtide.infra.models.ids import ClusterId, RunName
 from ebbtide.infra.platforms.local.processes import ProcessContext
-from ebbtide.infra.platforms.local.supervisor.driver import stdin
-from ebbtide.infra.platforms.local.supervisor.driver.stdin import ProgramStdin, handed_over
+from ebbtide.infra.platforms.local.supervisor.driver.stdin import ProgramStdin
+from ebbtide.infra.platforms.upkeep import stdin
+from ebbtide.infra.platforms.upkeep.stdin import handed_over
 
 
 class Told:

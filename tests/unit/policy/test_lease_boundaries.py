@@ -24,6 +24,13 @@ def test_it_expires_at_the_moment_its_duration_is_over() -> None:
     assert [judge.expired(1, now_s) for now_s in (109.9, 110.0)] == [False, True]
 
 
+def test_time_in_which_nothing_was_read_counts_in_part() -> None:
+    """As when the API server was away: its holder could not renew it either."""
+    judge = LeaseJudge(10, gap=0.5)
+    seen = [judge.expired(1, now_s) for now_s in (0.0, 4.0, 64.0, 64.9, 65.0)]
+    assert seen == [False, False, False, False, True]
+
+
 def test_expired_lease_that_is_renewed_lives_again() -> None:
     judge = LeaseJudge(10)
     judge.expired(1, 0.0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ebbtide.infra.models.cluster import AutoscalePolicy, WorkerFigures
+from ebbtide.infra.policy.demand import Wanted
 from ebbtide.infra.policy.scaling import Decision, ScalingState, choose_leavers, decide
 
 WIDE = AutoscalePolicy(min_workers=1, max_workers=1000, target_cpu_percent=50)
@@ -110,6 +111,33 @@ def test_largest_proposal_of_the_window_is_kept() -> None:
     policy = AutoscalePolicy(max_workers=10, scale_down_window_s=100)
     state = ScalingState(recommendations=((0.0, 2), (50.0, 4), (60.0, 3)))
     assert decide(policy, workers(*[1.0] * 6), 6, state, 99.0).desired == 4
+
+
+def test_peak_shorter_than_the_window_adds_nobody() -> None:
+    policy, state = AutoscalePolicy(max_workers=9, scale_up_window_s=20), ScalingState()
+    desired = []
+    for now_s in range(0, 30, 5):
+        decision = decide(policy, workers(160, 160), 2, state, float(now_s))
+        state = decision.state
+        desired.append(decision.desired)
+    assert desired == [2, 2, 2, 2, 4, 4]
+
+
+def test_demand_waits_for_no_window() -> None:
+    policy = AutoscalePolicy(max_workers=9, scale_up_window_s=20)
+    asked = Wanted(workers=5, reason="demand: 5 tasks")
+    assert decide(policy, workers(10), 1, ScalingState(), 0.0, asked).desired == 5
+
+
+def test_at_most_a_step_leaves_in_a_minute() -> None:
+    policy = AutoscalePolicy(max_workers=9, scale_down_window_s=1, scale_down_step=2)
+    state, declared, seen = ScalingState(), 8, []
+    for now_s in range(0, 140, 5):
+        decision = decide(policy, workers(*[1] * declared), declared, state, float(now_s))
+        state, declared = decision.state, decision.desired
+        seen.append(declared)
+    assert sorted(set(seen), reverse=True) == [8, 6, 4, 2]
+    assert seen.index(4) - seen.index(6) == seen.index(2) - seen.index(4) == 60 / 5
 
 
 @pytest.mark.parametrize(("declared", "expected"), [(1, 2), (9, 5)])

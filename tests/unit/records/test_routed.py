@@ -19,7 +19,7 @@ from ebbtide.infra.models.records import Event, EventKind, Reserved, Run
 from ebbtide.infra.records.ledger import Ledger
 from ebbtide.infra.records.opening import open_store
 from ebbtide.infra.records.routed import place
-from ebbtide.infra.records.routed.store import RoutedStore, local_half
+from ebbtide.infra.records.routed.store import RoutedStore, away_from, local_half
 from ebbtide.infra.records.runs import free_name
 from ebbtide.infra.records.store import RunStore
 from ebbtide.infra.settings import Settings
@@ -110,6 +110,7 @@ def test_while_the_other_is_away_there_is_the_local_half_and_a_sentence(
     assert [run.name for run in store.runs()] == ["here"]
     assert store.unreachable.startswith("runs of platform far are not shown: ")
     assert "connection refused" in store.unreachable
+    assert (away_from(store), away_from(world.local)) == ("far", "")
 
 
 def test_it_is_asked_again_after_a_while(

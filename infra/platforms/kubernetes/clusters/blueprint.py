@@ -16,7 +16,7 @@ from ebbtide.infra.platforms.kubernetes.kinds import Object
 from ebbtide.infra.platforms.kubernetes.manifests import cluster as manifests
 from ebbtide.infra.platforms.kubernetes.manifests.pods import Machine
 from ebbtide.infra.platforms.kubernetes.manifests.shipment import SecretKey, Shipment
-from ebbtide.infra.platforms.kubernetes.naming import program_name
+from ebbtide.infra.platforms.kubernetes.naming import PROGRAM, program_name
 from ebbtide.infra.platforms.kubernetes.shipping.program import secret_values, translate
 
 
@@ -52,7 +52,7 @@ class Blueprint:
         Returns:
             The blueprint. Of its Secrets each has other keys: only the first is used.
         """
-        shipment = _shipment(spec, digest, environ)
+        shipment = _shipment(spec.job, digest, environ)
         pool, asked = spec.cluster.pool, spec.cluster
         machine = Machine(
             image=pool.image(asked.framework),
@@ -83,42 +83,49 @@ class Blueprint:
             self.spec, self.plan, self.framework, secrets, self.place, self.shipment
         )
 
+    def declared(self) -> list[Object]:
+        """The same, and a plain program's pod: it waits for room, and then until it is told."""
+        plain = self.framework is None and self.spec.job is not None
+        return [*self.objects(), *([self.driver(told_to_begin=True)] if plain else [])]
+
     def autoscaler(self) -> Object:
         """The HPA of its workers."""
         return manifests.autoscaler(self.spec, self.plan.cluster, self.place)
 
-    def driver(self) -> Object:
-        """The pod of its program."""
-        return manifests.driver(self.spec, self.plan, self.framework, self.place, self.shipment)
+    def driver(self, *, told_to_begin: bool) -> Object:
+        """The pod of its program, which begins by itself or when it is told to."""
+        shipment = replace(self.shipment, told_to_begin=told_to_begin)
+        return manifests.driver(self.spec, self.plan, self.framework, self.place, shipment)
 
-    def program(self, name: str, job: JobSpec) -> Object:
+    def program(self, name: str, job: JobSpec, digest: str) -> Object:
         """The pod of one more program on it.
 
         Args:
             name: of the program.
             job: the program.
+            digest: of the package with its code; empty: its image has all.
 
         Returns:
             The pod.
         """
-        moved = translate(job, Path(job.workdir)).job
-        shipment = replace(self.shipment, job=moved)
+        shipment = replace(_shipment(job, digest, os.environ), own_store=True)
         pod = manifests.driver(self.spec, self.plan, self.framework, self.place, shipment)
         pod["metadata"]["name"] = program_name(self.plan.cluster, name)
+        pod["metadata"]["annotations"][PROGRAM] = name
         return pod
 
 
-def _shipment(spec: RunSpec, digest: str, environ: Mapping[str, str]) -> Shipment:
-    if spec.job is None:
+def _shipment(job: JobSpec | None, digest: str, environ: Mapping[str, str]) -> Shipment:
+    if job is None:
         return Shipment(digest=digest)
-    moved = translate(spec.job, Path(spec.job.workdir))
+    moved = translate(job, Path(job.workdir))
     return Shipment(
         digest=digest,
         job=moved.job if digest else replace(moved.job, workdir=str(layout.HOME)),
         import_path=moved.import_path if digest else (),
-        secret_values=secret_values(spec.job, environ),
+        secret_values=secret_values(job, environ),
         secret_keys={
-            name: SecretKey(*where.split("/", 1)) for name, where in spec.job.secret_keys.items()
+            name: SecretKey(*where.split("/", 1)) for name, where in job.secret_keys.items()
         },
     )
 

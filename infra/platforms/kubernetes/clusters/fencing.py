@@ -33,9 +33,14 @@ _TRIES = 5
 """Others may write the Lease at the same moment; each try begins with what they wrote."""
 _NEGLECTED = 3
 """So many durations after its last renewal a Lease looks as if its holder were dead."""
+_GAP = 0.5
+"""After an outage of the API server its holder has the other half to renew it."""
 _RESIGNING_S = 2.0
 """Somebody may wait for the end of this process."""
 _MERGE = "application/merge-patch+json"
+_GAP = 0.5
+"""Of a duration: so much counts a time in which nothing was read. After an outage of the API server
+the holder has the other half to renew the Lease."""
 _judges: dict[tuple[str, bool], LeaseJudge] = {}
 """By the Lease's uid, and whether it is only about the holder."""
 _versions: WeakKeyDictionary[Api, dict[tuple[ClusterId, str], str]] = WeakKeyDictionary()
@@ -249,7 +254,7 @@ def _unchanged(lease: Object, written: tuple[Any, ...], *, holder_only: bool) ->
     spec, uid = lease.get("spec") or {}, lease["metadata"]["uid"]
     duration_s = min(float(spec.get("leaseDurationSeconds") or 0), LONGEST_S)
     with _lock:
-        judge = _judges.setdefault((uid, holder_only), LeaseJudge(duration_s))
+        judge = _judges.setdefault((uid, holder_only), LeaseJudge(duration_s, gap=_GAP))
         judge.agree(duration_s)
         return judge.expired(hash(written), now_s())
 

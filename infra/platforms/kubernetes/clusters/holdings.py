@@ -45,17 +45,23 @@ def found(api: Api, cluster: ClusterId | None, kinds: tuple[Kind, ...]) -> list[
     return [thing for kind in kinds for thing in api.list(kind, labels).items]
 
 
-def held(api: Api, cluster: ClusterId | None, now: float) -> list[HeldResource]:
+def held(
+    api: Api, cluster: ClusterId | None, now: float, *, released: bool = False
+) -> list[HeldResource]:
     """List what lives of one cluster, or of all; see ``Platform.held``.
 
     Args:
         api: of the namespace.
         cluster: its id; None: of all.
         now: Unix time in seconds, for the age.
+        released: whether it was released: without its Lease, which goes last, and without pods
+            there is nothing, and nothing else is asked for.
 
     Returns:
         Everything, the Lease last.
     """
+    if released and not found(api, cluster, (POD, LEASE)):
+        return []
     return [_as_held(api, thing, now) for thing in found(api, cluster, (*OWNED, LEASE))]
 
 

@@ -6,9 +6,11 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from ebbtide.infra.files.private import private_folder
+from ebbtide.infra.models.ids import RunName
 from ebbtide.infra.models.job import JobSpec, RunSpec
 from ebbtide.infra.platforms.kubernetes.shipping.package import Package, pack
 from ebbtide.infra.platforms.kubernetes.shipping.program import translate
+from ebbtide.infra.platforms.run_folder import PROGRAMS
 from ebbtide.infra.settings import Settings
 
 _FOLDER = "package"
@@ -29,19 +31,41 @@ def packed(settings: Settings, spec: RunSpec) -> Package | None:
     Raises:
         ConfigurationError: PROGRAM_INVALID, there is more in it than may be sent.
     """
-    found = package_of(settings.run_folder(spec.name))
-    if found is not None or spec.job is None or is_in_image(spec.job):
+    return _packed(settings, spec.job, ("runs", spec.name))
+
+
+def packed_program(settings: Settings, run: RunName, name: str, job: JobSpec) -> Package | None:
+    """Pack the folder that one more program on a held cluster is in.
+
+    Args:
+        settings: of this installation.
+        run: whose cluster it is.
+        name: of the program.
+        job: the program.
+
+    Returns:
+        The package; None for a program that an image has.
+
+    Raises:
+        ConfigurationError: PROGRAM_INVALID, there is more in it than may be sent.
+    """
+    return _packed(settings, job, ("runs", run, PROGRAMS, name))
+
+
+def _packed(settings: Settings, job: JobSpec | None, folder: tuple[str, ...]) -> Package | None:
+    found = package_of(settings.home.joinpath(*folder))
+    if found is not None or job is None or is_in_image(job):
         return found
-    root = Path(spec.job.workdir)
-    script = translate(spec.job, root).script
-    into = private_folder(settings.home, "runs", spec.name, _FOLDER)
+    root = Path(job.workdir)
+    script = translate(job, root).script
+    into = private_folder(settings.home, *folder, _FOLDER)
     return pack(root, into, never=(settings.home,), needed=_named(script))
 
 
 def package_of(folder: Path) -> Package | None:
-    """Return the package that was made for a run; None when none was.
+    """Return the package that was made for a run or one more program; None when none was.
 
-    ``folder`` is the run's.
+    ``folder`` is its own.
     """
     for path in (folder / _FOLDER).glob("[0-9a-f]" * 64):
         size = path.stat().st_size

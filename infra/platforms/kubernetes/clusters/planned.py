@@ -47,7 +47,7 @@ def plan_objects(
     if blueprint.framework is not None:
         things.append(blueprint.autoscaler())
     if spec.job is not None:
-        things.append(blueprint.driver())
+        things.append(blueprint.driver(told_to_begin=False))
     told = _APPLIED.format(run=spec.name, lease_s=spec.lease_s)
     return things, "\n".join((told, _WAITS.format(digest=digest[:12]))) if digest else told
 

@@ -15,6 +15,7 @@ from ebbtide.infra.models.ids import ClusterId
 from ebbtide.infra.models.phases import Reason
 from ebbtide.infra.platforms.kubernetes.api import Api
 from ebbtide.infra.platforms.kubernetes.api_error import ApiError
+from ebbtide.infra.platforms.kubernetes.clusters.awaiting import until
 from ebbtide.infra.platforms.kubernetes.clusters.holdings import OWNED, found
 from ebbtide.infra.platforms.kubernetes.kinds import DEPLOYMENT, LEASE, POD, REPLICA_SET
 from ebbtide.infra.platforms.kubernetes.naming import ENDED_BECAUSE, RELEASING, selector
@@ -62,12 +63,13 @@ def release(api: Api, cluster: ClusterId) -> bool:
     api.delete(DEPLOYMENT, labels=labels, propagation="Orphan")
     api.delete(REPLICA_SET, labels=labels, propagation="Orphan")
     api.delete(POD, labels=labels, grace_s=_POD_GRACE_S)
-    if not api.delete(LEASE, cluster, propagation="Background"):
-        # Nobody owns the rest any more, or somebody made it by hand.
-        for kind in OWNED:
-            api.delete(kind, labels=labels)
-    gone = wait_until(lambda: not found(api, cluster, (POD, LEASE)), timeout_s=_GONE_S)
-    return gone and wait_until(lambda: not found(api, cluster, OWNED), timeout_s=_GONE_S)
+    if api.delete(LEASE, cluster, propagation="Foreground"):
+        # In the foreground it goes last: with it, all that it owned has gone.
+        gone = until(api, LEASE, cluster, lambda lease: lease is None, timeout_s=2 * _GONE_S)
+        return gone and wait_until(lambda: not found(api, cluster, (POD,)), timeout_s=_GONE_S)
+    for kind in OWNED:  # nobody owns the rest any more, or somebody made it by hand
+        api.delete(kind, labels=labels)
+    return wait_until(lambda: not found(api, cluster, OWNED), timeout_s=2 * _GONE_S)
 
 
 def end_program(
@@ -96,8 +98,8 @@ def end_program(
                     pass
         except ApiError:  # it has just ended, or its node does not answer
             pass
-        running = not wait_until(
-            lambda: not _program_runs(api.get(POD, pod)), timeout_s=PROGRAM_GRACE_S
+        running = not until(
+            api, POD, pod, lambda now: not _program_runs(now), timeout_s=PROGRAM_GRACE_S
         )
     if running:
         api.delete(POD, pod, grace_s=_POD_GRACE_S)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+import threading
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from ebbtide.infra.models.ids import ClusterId
@@ -16,6 +18,9 @@ from ebbtide.infra.platforms.kubernetes.kinds import POD
 from ebbtide.infra.platforms.kubernetes.naming import ROLE, driver_name
 from ebbtide.infra.records.store import RunStore
 from ebbtide.infra.waiting import now_s
+
+_lock = threading.Lock()
+_turns: dict[ClusterId, threading.Lock] = {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +52,14 @@ def tear_down(api: Api, store: RunStore, known: Cluster, how: TearDown) -> bool:
     Raises:
         EbbError: the API server refused, or was away for too long.
     """
+    with _turn(known.id):
+        now = store.cluster(known.id)
+        if now is not None and now.released:
+            return True
+        return _tear_down(api, store, known, how)
+
+
+def _tear_down(api: Api, store: RunStore, known: Cluster, how: TearDown) -> bool:
     began_s, cluster = now_s(), known.id
     with translated("give the cluster back"):
         releasing.mark(api, cluster, how.reason)
@@ -70,6 +83,15 @@ def tear_down(api: Api, store: RunStore, known: Cluster, how: TearDown) -> bool:
             )
         )
     return gone
+
+
+@contextlib.contextmanager
+def _turn(cluster: ClusterId) -> Iterator[None]:
+    """One thread of this process at a time: flow and tender may both want it."""
+    with _lock:
+        mine = _turns.setdefault(cluster, threading.Lock())
+    with mine:
+        yield
 
 
 def _members(api: Api, cluster: ClusterId) -> str:

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from ebbtide.infra.platforms.kubernetes.inside.begin.entrance import Entrance
 from ebbtide.infra.platforms.kubernetes.inside.frames import LARGEST_BYTES, write_all
 from ebbtide.infra.platforms.kubernetes.inside.spool import Spool
 from ebbtide.infra.waiting import now_s
@@ -25,7 +26,11 @@ class Child:
     """One process, in a session of its own."""
 
     def __init__(
-        self, argv: Sequence[str], environ: Mapping[str, str], spools: Mapping[str, Spool]
+        self,
+        argv: Sequence[str],
+        environ: Mapping[str, str],
+        spools: Mapping[str, Spool],
+        entrance: Entrance | None = None,
     ):
         """Start it in the current folder.
 
@@ -33,6 +38,7 @@ class Child:
             argv: the command line.
             environ: all its variables.
             spools: ``stdout`` and ``stderr``.
+            entrance: where what it reads comes in; None: it reads the end of a file.
 
         Raises:
             OSError: it cannot be started.
@@ -43,12 +49,15 @@ class Child:
         self._process = subprocess.Popen(
             argv,
             env=environ,
-            stdin=_stdin(),
+            stdin=subprocess.DEVNULL if entrance is None else subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             start_new_session=True,
         )
         self._let_it_go_first()
+        if entrance is not None and self._process.stdin is not None:
+            entrance.give(os.dup(self._process.stdin.fileno()))
+            self._process.stdin.close()
         pipes = {"stdout": self._process.stdout, "stderr": self._process.stderr}
         sinks = {"stdout": sys.stdout.fileno(), "stderr": sys.stderr.fileno()}
         self._copying = [
@@ -100,11 +109,6 @@ class Child:
         """When the container runs out of memory: its wrapper shall tell of it."""
         with contextlib.suppress(OSError):
             Path(f"/proc/{self._process.pid}/oom_score_adj").write_text(_FIRST_TO_GO)
-
-
-def _stdin() -> int:
-    """What the program reads: nothing. Whoever passes a standard input on does it here."""
-    return subprocess.DEVNULL
 
 
 def _copy(source: int, spool: Spool, sink: int) -> None:

@@ -17,9 +17,12 @@ from pathlib import Path
 
 from ebbtide.infra.frameworks.door import basic, read_secret
 from ebbtide.infra.platforms.kubernetes.inside.packages import PATH, copy
+from ebbtide.infra.waiting import wait_until
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _SLOW_S = 60.0
+WAIT_S = 5.0
+_LONGEST_PAUSE_S = 0.05
 
 
 class Store(ThreadingHTTPServer):
@@ -41,6 +44,8 @@ class Store(ThreadingHTTPServer):
         """
         super().__init__((bind, port), _Handler)
         self.packages, self.secrets = packages, secrets
+        self.wait_s = WAIT_S
+        """How long a question for a package that has not come is held, in seconds."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -54,14 +59,14 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(HTTPStatus.UNAUTHORIZED, 0)
             return
         digest = self.path.removeprefix(PATH)
-        try:
-            if not self.path.startswith(PATH) or not _DIGEST.fullmatch(digest):
-                raise FileNotFoundError(self.path)
-            package = (store.packages / digest).open("rb")
-        except FileNotFoundError:
+        there = store.packages / digest
+        asks_for_one = self.path.startswith(PATH) and _DIGEST.fullmatch(digest)
+        if not asks_for_one or not wait_until(
+            there.exists, timeout_s=store.wait_s, longest_s=_LONGEST_PAUSE_S
+        ):
             self._answer(HTTPStatus.NOT_FOUND, 0)
             return
-        with package, contextlib.suppress(OSError):  # who asked has gone
+        with there.open("rb") as package, contextlib.suppress(OSError):  # who asked has gone
             self._answer(HTTPStatus.OK, os.fstat(package.fileno()).st_size)
             copy(package, self.wfile)  # type: ignore[arg-type]
 

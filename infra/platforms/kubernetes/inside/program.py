@@ -24,10 +24,12 @@ from ebbtide.infra.frameworks.direct import DIRECT
 from ebbtide.infra.frameworks.door import basic, read_secret
 from ebbtide.infra.frameworks.ready import serve_ready
 from ebbtide.infra.platforms.kubernetes.inside import ending
+from ebbtide.infra.platforms.kubernetes.inside.begin.entrance import Entrance
 from ebbtide.infra.platforms.kubernetes.inside.child import Child
 from ebbtide.infra.platforms.kubernetes.inside.packages import PackageError, fetch
 from ebbtide.infra.platforms.kubernetes.inside.spool import Spool, SpoolReader
 from ebbtide.infra.platforms.kubernetes.inside.told import ProgramSettings, program_settings
+from ebbtide.infra.policy.explain.exits import closed_stdin_hint
 from ebbtide.infra.policy.explain.known import hint_for
 from ebbtide.infra.policy.explain.telling import error_line
 from ebbtide.infra.processes.environment import user_environment
@@ -61,6 +63,7 @@ class Wrapper:
         self._spools = {
             name: Spool(self._log / name, told.limit_bytes) for name in ("stdout", "stderr")
         }
+        self._entrance = Entrance(self._log) if told.told_to_begin else None
         self._started_at: float | None = None
 
     def run(self) -> int:
@@ -70,6 +73,8 @@ class Wrapper:
         try:
             fetch(told.code)
             wait_for_workers(told)
+            if self._entrance is not None:
+                self._entrance.wait()
             child = self._start()
         except PackageError as error:
             return self._not_started(NOT_READY, str(error))
@@ -84,7 +89,10 @@ class Wrapper:
         try:
             os.makedirs(self._told.code.workdir, exist_ok=True)
             os.chdir(self._told.code.workdir)
-            return Child(self._argv, self._environment(), self._spools)
+            entrance = self._entrance
+            if entrance is not None and not entrance.has_stdin:
+                entrance = None
+            return Child(self._argv, self._environment(), self._spools, entrance)
         except OSError as error:
             why = f"{error.filename or self._argv[0]}: {error.strerror}"
             missing = isinstance(error, FileNotFoundError)
@@ -117,7 +125,7 @@ class Wrapper:
             "ended_at": time.time(),
             "exit_code": code,
             "telling": error_line(said),
-            "hint": hint_for(said, self._told.run) if said else "",
+            "hint": (hint_for(said, self._told.run) or self._stdin_hint(said)) if said else "",
             "not_started": not_started,
             "notes": read_notes(self._notes),
             "bytes": {name: spool.size for name, spool in self._spools.items()},
@@ -133,6 +141,10 @@ class Wrapper:
 
     def _tell_kubelet(self, end: dict[str, Any]) -> None:
         Path(self._told.termination).write_bytes(ending.message(end))
+
+    def _stdin_hint(self, said: str) -> str:
+        has_stdin = self._entrance is not None and self._entrance.has_stdin
+        return "" if has_stdin else closed_stdin_hint(said)
 
     def _end_of_stderr(self) -> str:
         size = self._spools["stderr"].size

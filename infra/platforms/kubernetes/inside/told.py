@@ -47,6 +47,8 @@ class ProgramSettings:
     ready_bind: str
     ready_port: int
     """Where it says that the program runs; 0: nowhere."""
+    told_to_begin: bool = False
+    """Whether it waits until somebody tells it to begin (see ``begin.entrance``)."""
     grace_s: float = 3.0
     """From SIGTERM to SIGKILL."""
     limit_bytes: int = 64 * 2**20

@@ -13,6 +13,7 @@ from ebbtide.infra.frameworks.base import Framework, HeadInfo, ProcessSpec
 from ebbtide.infra.frameworks.door import SECRET_FILE, new_secret
 from ebbtide.infra.frameworks.heads import head_file_text
 from ebbtide.infra.frameworks.plan import ClusterPlan, SecretFile
+from ebbtide.infra.models.cluster import AutoscalePolicy
 from ebbtide.infra.models.ids import ClusterId
 from ebbtide.infra.models.job import RunSpec
 from ebbtide.infra.platforms.kubernetes import layout
@@ -42,6 +43,7 @@ from ebbtide.infra.platforms.kubernetes.naming import (
     selector,
     workers_name,
 )
+from ebbtide.infra.policy.scaling import STEP_PERIOD_S
 
 _NEVER_PERCENT = 1_000_000
 """With demand alone the floor decides: an HPA without metrics would take 80 % of the CPU."""
@@ -316,10 +318,22 @@ def autoscaler(spec: RunSpec, cluster: ClusterId, place: Place) -> Object:
         "maxReplicas": policy.max_workers,
         "metrics": [_resource(name, targets[name]) for name in targets if name in policy.scale_on]
         or [_resource("cpu", _NEVER_PERCENT)],
-        "behavior": {"scaleDown": {"stabilizationWindowSeconds": int(policy.scale_down_window_s)}},
+        "behavior": _behavior(policy),
     }
     made = _Maker(spec, cluster, place)
     return made.autoscaler(name, body)
+
+
+def _behavior(policy: AutoscalePolicy) -> Object:
+    """What is not said is the HPA's default: the larger of +4 and +100 % in 15 seconds upwards."""
+    down: Object = {"stabilizationWindowSeconds": int(policy.scale_down_window_s)}
+    if policy.scale_down_step is not None:
+        step = {"type": "Pods", "value": policy.scale_down_step, "periodSeconds": STEP_PERIOD_S}
+        down["policies"] = [step]
+    if not policy.scale_up_window_s:
+        return {"scaleDown": down}
+    up = {"stabilizationWindowSeconds": int(policy.scale_up_window_s)}
+    return {"scaleUp": up, "scaleDown": down}
 
 
 def _resource(metric: str, percent: float) -> Object:

@@ -30,7 +30,7 @@ _USER = 10001
 _UNREACHABLE_S = 30
 """A lost node's pods are given up after this; Kubernetes' default is 300 s."""
 _READY_EVERY_S = 1
-_FILES_CPU, _FILES_MEMORY, _FILES_MAX_MEMORY = "20m", "48Mi", "128Mi"
+_FILES_CPU, _FILES_MEMORY, _FILES_MAX_MEMORY = "50m", "48Mi", "128Mi"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

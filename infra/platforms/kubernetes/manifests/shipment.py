@@ -53,6 +53,11 @@ class Shipment:
     secret_keys: Mapping[str, SecretKey] = field(default_factory=dict)
     """Secrets of the namespace, by the name of their variable."""
 
+    told_to_begin: bool = False
+    """Whether the program waits until it is told to: its pod is there before its time."""
+    own_store: bool = False
+    """Whether the code is sent to the program's own pod, whatever its cluster has."""
+
     @property
     def workdir(self) -> str:
         """Where program and workers run."""
@@ -133,7 +138,8 @@ def code_settings(spec: RunSpec, cluster: ClusterId, shipment: Shipment) -> Code
     Returns:
         What is told to the programs in the pod.
     """
-    host = head_name(cluster) if spec.cluster.has_workers else "127.0.0.1"
+    own = shipment.own_store or not spec.cluster.has_workers
+    host = "127.0.0.1" if own else head_name(cluster)
     return CodeSettings(
         digest=shipment.digest,
         store=f"http://{host}:{layout.PACKAGE_PORT}",
@@ -191,6 +197,7 @@ def program_command(
         termination=str(layout.TERMINATION),
         ready_bind="0.0.0.0",
         ready_port=layout.READY_PORT,
+        told_to_begin=shipment.told_to_begin,
     )
     return layout.module("program", layout.literal(to_text(settings)), *map(layout.literal, argv))
 

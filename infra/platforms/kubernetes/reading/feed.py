@@ -53,6 +53,11 @@ class Feed:
         self._pause_s = 0.0
         self._thread = threading.Thread(target=self._run, name=f"watch-{kind.plural}", daemon=True)
 
+    @property
+    def version(self) -> str:
+        """Of the last list or change; when a list is told, that of the list."""
+        return self._version
+
     def start(self) -> None:
         """Begin to list and watch."""
         self._thread.start()

@@ -70,7 +70,9 @@ def unplaced_wait(
         return Wait(rank=SCHEDULING, message=f"node {nominated} makes room for it", grows=True)
     answers = [event for event in snapshot.events_of(pod) if _is_answer(event)]
     if not answers:  # a node that grows for another pod of ours may have room for this one too
-        answers = [event for event in snapshot.events if _is_growth(event)]
+        made_at = moment(pod["metadata"].get("creationTimestamp")) or 0.0
+        grew = (event for event in snapshot.events if _is_growth(event))
+        answers = [event for event in grew if happened(event) >= made_at]
     last = max(answers, key=happened, default=None)
     if last is not None and _is_growth(last):
         return _growing(snapshot, last, spec, usual_s)
@@ -150,18 +152,28 @@ def _refused(snapshot: Snapshot, event: Object, spec: ClusterSpec, tier: Hardwar
         return _never(Reason.TIER_EXCEEDS_POOL, message, hint)
     group = snapshot.pool_status.get(pool) or {}
     since = happened(event)
-    if _AT_MAX.search(text):
+    left_alone = (group.get("scaleUp") or {}).get("status") == "Backoff"
+    at_max, backs_off = bool(_AT_MAX.search(text)), bool(_BACK_OFF.search(text))
+    full = _is_full(group)
+    if not left_alone and at_max and (full or (full is None and not backs_off)):
         maximum = (group.get("health") or {}).get("maxSize")
         nodes = f" of {maximum} nodes" if maximum else ""
         message = f"pool {pool} is at its maximum{nodes}, and they are full"
         return Wait(rank=SCHEDULING, message=message, reason=Reason.POOL_AT_MAX, since=since)
-    if _BACK_OFF.search(text):
+    if left_alone or (backs_off and (full is False or not at_max)):
         return replace(_out_of_stock(group, spec), since=since)
-    if _ELSEWHERE.search(text):
+    if _ELSEWHERE.search(text) and not at_max and not backs_off:
         message = f"nothing makes nodes for pool {pool}: {_plain(text)}"
         return _never(Reason.POOL_UNKNOWN, message, _LABEL_HINT)
     message = f"pool {pool} does not grow: {_plain(text)}"
     return Wait(rank=SCHEDULING, message=message, reason=Reason.NO_NODE, since=since)
+
+
+def _is_full(group: Mapping[str, Any]) -> bool | None:
+    """Whether a pool is at its maximum; None: not known, as other pools' words may tell of them."""
+    health = group.get("health") or {}
+    target, maximum = health.get("cloudProviderTarget"), health.get("maxSize")
+    return None if target is None or maximum is None else bool(target >= maximum)
 
 
 def _out_of_stock(group: Mapping[str, Any], spec: ClusterSpec) -> Wait:

@@ -14,10 +14,12 @@ from typing import Any
 from ebbtide.infra.models.ids import ClusterId
 from ebbtide.infra.platforms.kubernetes.kinds import Object
 from ebbtide.infra.platforms.kubernetes.naming import (
+    PROGRAM,
     RELEASING,
     ROLE,
     driver_name,
     head_name,
+    program_name,
     workers_name,
 )
 
@@ -54,6 +56,12 @@ class Snapshot:
     def driver(self) -> Object | None:
         """The pod of the user's program."""
         return self._named(driver_name(self.cluster))
+
+    @property
+    def programs(self) -> dict[str, Object]:
+        """The pods of other programs on a held cluster, by the programs' names."""
+        named = ((pod["metadata"].get("annotations") or {}, pod) for pod in self.pods)
+        return {told[PROGRAM]: pod for told, pod in named if PROGRAM in told}
 
     @property
     def workers(self) -> tuple[Object, ...]:
@@ -98,7 +106,7 @@ def of_cluster(event: Object, cluster: ClusterId) -> bool:
     name = str((event.get("involvedObject") or {}).get("name", ""))
     workers = workers_name(cluster)
     mine = (head_name(cluster), driver_name(cluster), workers)
-    return name in mine or name.startswith(f"{workers}-")
+    return name in mine or name.startswith((f"{workers}-", program_name(cluster, "")))
 
 
 def role(pod: Object) -> str:
@@ -117,6 +125,12 @@ def state(pod: Object, which: str) -> Object | None:
     status = main(pod)
     found = (status or {}).get("state", {}).get(which)
     return found if isinstance(found, dict) else None
+
+
+def runs(pod: Object | None, container: str) -> bool:
+    """Whether a container of a pod runs; none does of a pod that is not there."""
+    statuses = pod.get("status", {}).get("containerStatuses") or () if pod is not None else ()
+    return any(s["name"] == container and "running" in s["state"] for s in statuses)
 
 
 def condition(thing: Object, name: str) -> Object | None:

@@ -61,7 +61,7 @@ def view_of(
         view = read.workers(view)
     view = read.autoscaled(view)
     failure = losses.failure(snapshot, view)
-    view = replace(view, job=read.job(view, failure))
+    view = read.programs(view, failure)
     if snapshot.releasing or view.job.ended_at is not None:
         return view
     if failure is not None:
@@ -135,21 +135,35 @@ class _Reader:
         return replace(view, workers_ready_at=times[minimum - 1] if minimum else times[0])
 
     def autoscaled(self, view: ClusterView) -> ClusterView:
-        """Once there is an HPA; a plain program needs none."""
-        if view.autoscaler_at is not None:
+        """Once there is an HPA, and what it scales; a plain program needs none.
+
+        It is made early, so that it has figures soon; the step is reached when its turn comes.
+        """
+        if view.autoscaler_at is not None or view.workers_ready_at is None:
             return view
         if not self.spec.cluster.has_workers:
             return replace(view, autoscaler_at=view.workers_ready_at)
         made = self.snapshot.autoscaler
         if made is None:
             return view
-        return replace(view, autoscaler_at=self._latest([_created(made)]))
+        at = self._latest([_created(made), view.workers_ready_at])
+        return replace(view, autoscaler_at=at)
 
-    def job(self, view: ClusterView, failure: Failure | None) -> JobView:
-        """The program. With its head lost, its own words about that are not why it failed."""
-        pod = self.snapshot.driver
-        if pod is None:
-            return view.job
+    def programs(self, view: ClusterView, failure: Failure | None) -> ClusterView:
+        """Its program, and others on it while it is held."""
+        pod, more = self.snapshot.driver, self.snapshot.programs
+        if pod is None and not more:
+            return view
+        around = self._around(view, failure)
+        others = {
+            name: job_view(pod, view.programs.get(name, JobView()), around)
+            for name, pod in more.items()
+        }
+        job = job_view(pod, view.job, around) if pod is not None else view.job
+        return replace(view, job=job, programs={**view.programs, **others})
+
+    def _around(self, view: ClusterView, failure: Failure | None) -> Around:
+        """With its head lost, a program's own words about that are not why it failed."""
         lost = None
         if failure is not None and failure.reason in losses.OF_THE_CLUSTER:
             lost = (failure.reason, failure.detail)
@@ -158,12 +172,11 @@ class _Reader:
             for end in worker_ends(self.snapshot, view.worker_names)
             if end.out_of_memory
         )
-        around = Around(
+        return Around(
             head_lost=lost,
             out_of_memory=next(killed, ""),
             releasing=self.snapshot.releasing,
         )
-        return job_view(pod, view.job, around)
 
     def _declared(self) -> Sequence[Object] | None:
         """Head and first workers; a plain program's own pod. None: not all are made yet."""

@@ -15,6 +15,7 @@ from typing import Any
 import yaml
 
 from ebbtide.infra.models.ids import ClusterId
+from ebbtide.infra.models.job import RunSpec
 from ebbtide.infra.platforms.kubernetes.api import Api
 from ebbtide.infra.platforms.kubernetes.api_error import ApiError
 from ebbtide.infra.platforms.kubernetes.client import Request
@@ -47,7 +48,8 @@ OF_A_PROGRAM = (LEASE, POD)
 _KEPT_EVENTS = 500
 _STATUS_SPACE, _STATUS_NAME = "kube-system", "cluster-autoscaler-status"
 _STATUS_EVERY_S = 15.0
-_TOLD_BY_THE_POOL = ("NotTriggerScaleUp", "TriggeredScaleUp")
+"""It is written a moment after the events, and no event tells when it changes."""
+_REFUSED_BY_THE_POOL = "NotTriggerScaleUp"
 
 
 def look(api: Api, cluster: ClusterId, kinds: Sequence[Kind] = OF_A_CLUSTER) -> Snapshot:
@@ -98,7 +100,8 @@ class Watched:
         self._found: dict[Kind, dict[str, Object]] = {}
         self._events: deque[Object] = deque(maxlen=_KEPT_EVENTS)
         self._pool_status: dict[str, Any] = {}
-        self._status_due_s = 0.0
+        self._asks_the_pool = False
+        self._again: threading.Timer | None = None
         self._failing: dict[Kind, tuple[float, ApiError]] = {}
         self._version = 0
         self._pending = False
@@ -161,6 +164,8 @@ class Watched:
                 return
             for key in [key for key, each in _SHARED.items() if each is self]:
                 del _SHARED[key]
+        if self._again is not None:
+            self._again.cancel()
         feeds = [*self._feeds, self._event_feed]
         for feed in feeds:
             feed.ask_to_stop()
@@ -241,22 +246,29 @@ class Watched:
 
     def _ask_the_pool(self, events: Sequence[Object]) -> None:
         """What Cluster Autoscaler's status adds to its events; many may not read it."""
-        if now_s() < self._status_due_s:
+        refused = any(event.get("reason") == _REFUSED_BY_THE_POOL for event in events)
+        if refused and not self._asks_the_pool:
+            self._ask_the_pool_now()
+
+    def _ask_the_pool_now(self) -> None:
+        """Now, and again and again while something is pending."""
+        self._asks_the_pool = self._pending and self._users > 0
+        if not self._asks_the_pool:
             return
-        if not any(event.get("reason") in _TOLD_BY_THE_POOL for event in events):
-            return
-        self._status_due_s = now_s() + _STATUS_EVERY_S
         try:
             question = Request(path=CONFIG_MAP.path(_STATUS_SPACE, _STATUS_NAME))
             found = self._api.ask(question, patience_s=0.0)
             groups = pool_status(str((found.get("data") or {}).get("status") or ""))
-        except ApiError:
-            self._status_due_s = float("inf")
+        except ApiError:  # perhaps it may not be read: it would only explain
             return
         with self._news:
-            self._pool_status = groups
-            self._version += 1
-            self._news.notify_all()
+            news, self._pool_status = _differs(groups, self._pool_status), groups
+            if news:
+                self._version += 1
+                self._news.notify_all()
+        self._again = threading.Timer(_STATUS_EVERY_S, self._ask_the_pool_now)
+        self._again.daemon = True
+        self._again.start()
 
     def _explains(self) -> bool:
         return self._pending
@@ -273,6 +285,18 @@ def pool_status(text: str) -> dict[str, Any]:
         return {}
     groups = document.get("nodeGroups") if isinstance(document, dict) else None
     return {str(group.get("name")): group for group in groups or () if isinstance(group, dict)}
+
+
+def _differs(groups: Mapping[str, Any], before: Mapping[str, Any]) -> bool:
+    """Whether a pool has begun or ceased to be left alone."""
+    return {name: _scale_up(group) for name, group in groups.items()} != {
+        name: _scale_up(group) for name, group in before.items()
+    }
+
+
+def _scale_up(group: Mapping[str, Any]) -> tuple[Any, Any]:
+    found = group.get("scaleUp") or {}
+    return found.get("status"), (found.get("backoffInfo") or {}).get("errorCode")
 
 
 _LOCK = threading.Lock()
@@ -298,6 +322,17 @@ def watched(api: Api, cluster: ClusterId, kinds: Sequence[Kind] = OF_A_CLUSTER) 
             found._start()
         found._take()
     return found
+
+
+def being_watched(api: Api, cluster: ClusterId) -> Watched | None:
+    """Return who watches a cluster in this process already; not for closing. None: nobody."""
+    with _LOCK:
+        return _SHARED.get((api.server, api.namespace, str(cluster)))
+
+
+def kinds_of(spec: RunSpec) -> tuple[Kind, ...]:
+    """Of what the cluster of a run consists."""
+    return OF_A_CLUSTER if spec.cluster.has_workers else OF_A_PROGRAM
 
 
 def _snapshot(

@@ -31,6 +31,7 @@ CREATED, ENDED = f"{DOMAIN}/created", f"{DOMAIN}/ended"
 ALONE_S = 3600.0
 """A run of another machine that holds nothing and of which nothing was written for so long has
 nobody any more. Far longer than clocks may differ."""
+_PREFIX, _STORY = "ebb-run-", ".story"
 _DIGEST_LENGTH = 40
 _EVENT_KINDS = {kind.value for kind in EventKind}
 _REASONS, _STEPS = {reason.value for reason in Reason}, {step.value for step in Step}
@@ -69,12 +70,19 @@ class Record:
 
 def record_name(run: RunName) -> str:
     """Of the ConfigMap with what a run is."""
-    return f"ebb-run-{run}"
+    return f"{_PREFIX}{run}"
 
 
 def story_name(run: RunName) -> str:
     """Of the ConfigMap with its story; no run's name has a dot."""
-    return f"ebb-run-{run}.story"
+    return f"{_PREFIX}{run}{_STORY}"
+
+
+def run_of_object(name: str) -> RunName | None:
+    """The run whose record or story an object is, by its name; None: it is something else."""
+    if not name.startswith(_PREFIX):
+        return None
+    return RunName(name.removeprefix(_PREFIX).removesuffix(_STORY))
 
 
 def digest(text: str) -> str:

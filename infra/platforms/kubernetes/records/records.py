@@ -22,10 +22,14 @@ from ebbtide.infra.platforms.kubernetes.records.encoding import (
     record_name,
 )
 from ebbtide.infra.platforms.kubernetes.records.objects import Objects
+from ebbtide.infra.waiting import now_s
 
 GOES_ON = {OPEN: "yes"}
 """The labels of runs that go on or hold anything."""
 ALL: dict[str, str] = {}
+_DECODED_S = 5.0
+"""So long a decoded record is used again: whether anybody may still drive a run goes by the time.
+"""
 
 
 class Records:
@@ -33,16 +37,24 @@ class Records:
 
     def __init__(self, objects: Objects):
         self.objects = objects
+        self._record: tuple[float, Object, Record] | None = None
+        """What was decoded last: the same object is read many times a second."""
 
     def record(self, run: RunName) -> Record | None:
-        """Return the record of a run; None when there is none."""
+        """Return the record of a run; None when there is none. It is not to be changed."""
         thing = self.objects.get(record_name(run))
         if thing is None:
             return None
+        if self._record is not None:
+            at_s, known, record = self._record
+            if known is thing and now_s() - at_s < _DECODED_S:
+                return record
         with readable(thing):
             if thing["metadata"].get("labels", {}).get(KEPT) != "run":
                 raise ValueError(f"it has no label {KEPT}=run")
-            return decode_record(thing)
+            found = decode_record(thing)
+        self._record = now_s(), thing, found
+        return found
 
     def records(self, labels: Mapping[str, str] = ALL) -> list[Record]:
         """Return all records with these labels, in the order in which the runs were asked for.

@@ -25,15 +25,24 @@ class KubernetesStore(RunRecords, ClusterRecords, StoryRecords):
         ConfigurationError: NO_RIGHTS; LEDGER_NEWER, for an object of a newer version.
     """
 
-    def __init__(self, api: Api, registrations: Registrations, *, looking: bool = False):
+    def __init__(
+        self,
+        api: Api,
+        registrations: Registrations,
+        *,
+        looking: bool = False,
+        following: bool = False,
+    ):
         """Make it; nothing is asked yet.
 
         Args:
             api: of the namespace.
             registrations: of processes, which are this machine's business.
             looking: whether what a list has brought may be shown again for a second.
+            following: whether what is read often is to be followed by a watch, which others in
+                this process share.
         """
-        super().__init__(Objects(api, looking=looking))
+        super().__init__(Objects(api, looking=looking, following=following))
         self._registrations = registrations
 
     @property
@@ -64,8 +73,13 @@ class KubernetesStore(RunRecords, ClusterRecords, StoryRecords):
         """Read something: the metadata of the runs."""
         self.run_names()
 
+    def catch_up(self) -> None:
+        """Ask the server itself next time: a watch may be a moment behind."""
+        self.objects.catch_up()
+
     def close(self) -> None:
-        """Nothing is open that is only this store's."""
+        """End the watches that nobody else in this process needs."""
+        self.objects.close()
 
 
 def open_at(settings: Settings, registrations: Registrations, *, looking: bool) -> KubernetesStore:
@@ -82,4 +96,4 @@ def open_at(settings: Settings, registrations: Registrations, *, looking: bool) 
     Raises:
         ConfigurationError: PLATFORM_UNUSABLE, there are no credentials, or no such context.
     """
-    return KubernetesStore(connected(settings), registrations, looking=looking)
+    return KubernetesStore(connected(settings), registrations, looking=looking, following=True)

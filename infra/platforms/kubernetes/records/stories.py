@@ -52,14 +52,23 @@ _VERSION_DIGITS = 15
 class StoryRecords(Records):
     """See ``infra.records.store.Events``. See ``infra.records.store.Usage``."""
 
-    def append(self, event: Event) -> None:
-        """Record that something happened, if the run is known. Its id is given here."""
-        new = short_event(replace(event, at=event.at or wall_s()))
-        self._change_story(event.run, lambda story: _with_event(story, new))
+    def append(self, *events: Event) -> None:
+        """Record what happened to a run, if it is known: one request. Ids are given here."""
+        new = [short_event(replace(event, at=event.at or wall_s())) for event in events]
+
+        def edited(story: Parts) -> Parts:
+            for event in new:
+                story = _with_event(story, event)
+            return story
+
+        if new:
+            self._change_story(new[0].run, edited)
 
     def events(self, run: RunName, after: int = 0) -> list[Event]:
         """Events of a run in order, those with an id above ``after``."""
         with self._story(run) as story:
+            if int(story["last-event"]) <= after:
+                return []  # without reading them: it is asked many times a second
             return [event for event in events_in(story["events"]) if event.id > after]
 
     def version(self) -> int:

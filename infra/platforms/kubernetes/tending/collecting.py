@@ -15,25 +15,25 @@ from ebbtide.infra.platforms.kubernetes.api_error import ApiError
 from ebbtide.infra.platforms.kubernetes.clusters.packaging import package_of
 from ebbtide.infra.platforms.kubernetes.kinds import Object
 from ebbtide.infra.platforms.kubernetes.naming import driver_name, head_name
-from ebbtide.infra.platforms.kubernetes.reading.snapshot import Snapshot
-from ebbtide.infra.platforms.kubernetes.shipping.collecting import fetch_folder
+from ebbtide.infra.platforms.kubernetes.reading.snapshot import Snapshot, runs
 from ebbtide.infra.platforms.kubernetes.shipping.sending import send
 from ebbtide.infra.platforms.kubernetes.tending.member_logs import MemberLogs
-from ebbtide.infra.platforms.kubernetes.tending.output import OutputCopy, Source
-from ebbtide.infra.platforms.run_folder import ARTIFACTS, OUTPUT
+from ebbtide.infra.platforms.kubernetes.tending.programs.held import HeldPrograms
+from ebbtide.infra.platforms.kubernetes.tending.programs.program import ProgramPod
+from ebbtide.infra.platforms.run_folder import ARTIFACTS
 from ebbtide.infra.platforms.upkeep.status import StatusReporter
-
-_OUTPUT_END_S = 10.0
 
 
 class Collector:
     """Of one cluster."""
 
     def __init__(self, api: Api, folder: Path, spec: RunSpec, reporter: StatusReporter):
+        cluster = reporter.view.cluster
         self._api, self._folder, self._spec, self._reporter = api, folder, spec, reporter
         self._logs = MemberLogs(api, folder)
         self._snapshot: Snapshot | None = None
-        self._output: OutputCopy | None = None
+        self._program = ProgramPod(api, driver_name(cluster), folder, self._warn)
+        self._held = HeldPrograms(api, folder, reporter, self._warn)
         self._sending: threading.Thread | None = None
         self._lock = threading.Lock()
         self._warnings: deque[str] = deque()
@@ -48,19 +48,18 @@ class Collector:
         """
         self._snapshot = snapshot
         self.tell()
-        if sends and self._sending is None and _runs(self._store(snapshot), layout.FILES):
+        if sends and self._sending is None and runs(self._store(snapshot), layout.FILES):
             self._sending = threading.Thread(target=self._send, daemon=True)
             self._sending.start()
-        if self._output is None and _runs(snapshot.driver, layout.FILES):
-            source = Source(self._api, driver_name(snapshot.cluster))
-            self._output = OutputCopy(source, self._folder, self._warn)
+        self._program.tick(snapshot.driver)
+        self._held.tick(snapshot)
         self._logs.tick(snapshot, self._reporter.view.worker_names)
 
     def stop(self) -> None:
         """Copy nothing more: another process does."""
         self._collected = True
-        if self._output is not None:
-            self._output.finish(0.0)
+        self._program.stop()
+        self._held.stop()
 
     def tell(self) -> None:
         """Record what other threads have to tell; for the tender's own."""
@@ -73,21 +72,13 @@ class Collector:
             if self._collected or self._snapshot is None:
                 return
             self._collected = True
-            if self._output is not None and not self._output.finish(_OUTPUT_END_S):
-                self._warn("the end of the program's output could not be read")
             cluster, names = self._snapshot.cluster, self._reporter.view.worker_names
-            if self._output is not None:
-                self._fetch(driver_name(cluster), str(layout.OUTPUT), self._folder / OUTPUT)
-                self._fetch(driver_name(cluster), str(layout.ARTIFACTS), self._folder / ARTIFACTS)
-            if _runs(self._snapshot.head, layout.FILES):
-                self._fetch(head_name(cluster), str(layout.ARTIFACTS), self._folder / ARTIFACTS)
+            self._program.collect()
+            self._held.collect(self._reporter.view)
+            if runs(self._snapshot.head, layout.FILES):
+                into = self._folder / ARTIFACTS
+                self._program.fetch(head_name(cluster), layout.ARTIFACTS, into)
             self._logs.collect(self._snapshot, names)
-
-    def _fetch(self, pod: str, folder: str, into: Path) -> None:
-        try:
-            fetch_folder(self._api.run, pod, layout.FILES, folder, into)
-        except (ApiError, OSError) as error:
-            self._warn(f"{folder} of {pod} could not be brought back: {error}")
 
     def _send(self) -> None:
         package = package_of(self._folder)
@@ -108,8 +99,3 @@ class Collector:
     def _warn(self, message: str) -> None:
         """From any thread."""
         self._warnings.append(message)
-
-
-def _runs(pod: Object | None, container: str) -> bool:
-    statuses = pod.get("status", {}).get("containerStatuses", ()) if pod is not None else ()
-    return any(s["name"] == container and "running" in s["state"] for s in statuses)

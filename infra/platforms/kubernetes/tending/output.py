@@ -6,13 +6,14 @@ What the pod's bounded copy has lost meanwhile is told as a cut, as it is of a l
 from __future__ import annotations
 
 import contextlib
+import json
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from ebbtide.infra.files.cuts import Cut, cut_of, make_cut
-from ebbtide.infra.files.private import private_opener
+from ebbtide.infra.files.private import private_opener, write_private
 from ebbtide.infra.platforms.kubernetes import layout
 from ebbtide.infra.platforms.kubernetes.api import Api
 from ebbtide.infra.platforms.kubernetes.api_error import ApiError
@@ -46,7 +47,12 @@ class OutputCopy:
             tell: called with a sentence when the output has not been to be read for a while.
         """
         self._source, self._folder, self._tell = source, folder, tell
-        offsets = {name: _size(self._file(name)) for name in STREAMS}
+        before = self._before()
+        for name in STREAMS:  # also of a program that prints nothing
+            with contextlib.suppress(OSError):
+                open(self._file(name), "ab", opener=private_opener).close()
+        have = {name: _size(self._file(name)) for name in STREAMS}
+        offsets = {name: max(0, have[name] - before.get(name, 0)) for name in STREAMS}
         self._seen = Followed(offsets=offsets)
         self._stop = threading.Event()
         self._ended = threading.Event()
@@ -80,6 +86,17 @@ class OutputCopy:
                     self._broken_s = None
                     self._take(piece)
         self._ended.set()
+
+    def _before(self) -> dict[str, int]:
+        """How much earlier attempts of the run had printed when this pod's copy began."""
+        note = self._folder / f".{self._source.pod}.json"
+        with contextlib.suppress(OSError, ValueError):
+            found: dict[str, int] = json.loads(note.read_text())
+            return found
+        before = {name: _size(self._file(name)) for name in STREAMS}
+        with contextlib.suppress(OSError):
+            write_private(note, json.dumps(before))
+        return before
 
     def _gave_up(self, error: ApiError | None) -> bool:
         if error is None:

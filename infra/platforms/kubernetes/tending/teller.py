@@ -8,6 +8,7 @@ from ebbtide.infra.models.cluster import ClusterView
 from ebbtide.infra.models.job import RunSpec
 from ebbtide.infra.models.phases import Step
 from ebbtide.infra.models.records import EventKind
+from ebbtide.infra.models.resources import format_duration
 from ebbtide.infra.platforms.upkeep.status import StatusReporter
 from ebbtide.infra.policy.limits import awaited_step
 from ebbtide.infra.policy.scaling import targets_text
@@ -19,24 +20,33 @@ class Teller:
     def __init__(self, spec: RunSpec, namespace: str, reporter: StatusReporter):
         self._spec, self._namespace, self._reporter = spec, namespace, reporter
 
-    def tell(self, view: ClusterView) -> None:
-        """Record what is new in a view."""
+    def tell(self, view: ClusterView, nodes: int) -> None:
+        """Record what is new in a view.
+
+        ``nodes``: on how many the cluster's pods are.
+        """
         before = self._reporter.view
         self._reporter.update(**{each.name: getattr(view, each.name) for each in fields(view)})
         self._tell_waiting(before, view)
-        self._tell_steps(before, view)
+        self._tell_steps(before, view, nodes)
         self._tell_job(before, view)
         if view.failure is not None and view.failure != before.failure:
             self._reporter.fail(view.failure)
         self._reporter.flush()
 
-    def _tell_steps(self, before: ClusterView, view: ClusterView) -> None:
+    def _placed(self, view: ClusterView, nodes: int) -> str:
+        """How many pods have a node, and what that took."""
+        cluster = self._spec.cluster
+        pods = 1 + (cluster.policy.min_workers if cluster.has_workers else 0)
+        where = f"{nodes} node{'s' * (nodes != 1)} of pool {cluster.pool.name}"
+        grew = f", which grew in {format_duration(view.growth_s)}" if view.growth_s else ""
+        return f"{pods} pod{'s' * (pods > 1)} on {where}{grew}"
+
+    def _tell_steps(self, before: ClusterView, view: ClusterView, nodes: int) -> None:
         cluster, policy = self._spec.cluster, self._spec.cluster.policy
         alone = not cluster.has_workers
         if view.admitted_at is not None and before.admitted_at is None:
-            pods = 1 if alone else 1 + policy.min_workers
-            message = f"{pods} pod{'s' * (pods > 1)} on nodes of pool {cluster.pool.name}"
-            self._reporter.done(Step.WAIT_FOR_NODES, message)
+            self._reporter.done(Step.WAIT_FOR_NODES, self._placed(view, nodes))
         if view.head_ready_at is not None and before.head_ready_at is None:
             message = "none needed" if alone else f"answers in namespace {self._namespace}"
             more = {} if alone else {"open": f"ebb open {self._spec.name}"}

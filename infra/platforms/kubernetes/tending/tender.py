@@ -5,14 +5,16 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
+from collections.abc import Callable
 
 from ebbtide.infra.errors import EbbError
 from ebbtide.infra.files.private import locked, private_folder
 from ebbtide.infra.models.cluster import ClusterView
 from ebbtide.infra.models.ids import ClusterId
-from ebbtide.infra.models.records import Cluster
+from ebbtide.infra.models.phases import Reason
+from ebbtide.infra.models.records import Cluster, EventKind
 from ebbtide.infra.platforms.kubernetes.api import Api
-from ebbtide.infra.platforms.kubernetes.api_error import ApiError
+from ebbtide.infra.platforms.kubernetes.api_error import ApiError, Outage
 from ebbtide.infra.platforms.kubernetes.clusters.fencing import (
     claim,
     held_by_another,
@@ -22,18 +24,25 @@ from ebbtide.infra.platforms.kubernetes.clusters.fencing import (
 )
 from ebbtide.infra.platforms.kubernetes.clusters.tearing_down import TearDown, tear_down
 from ebbtide.infra.platforms.kubernetes.connections import connected
-from ebbtide.infra.platforms.kubernetes.reading.snapshot import Snapshot
+from ebbtide.infra.platforms.kubernetes.kinds import Kind
+from ebbtide.infra.platforms.kubernetes.reading.snapshot import Snapshot, node_of, placed
 from ebbtide.infra.platforms.kubernetes.reading.views import view_of
-from ebbtide.infra.platforms.kubernetes.reading.watching import Watched, watched
+from ebbtide.infra.platforms.kubernetes.reading.watching import (
+    OF_A_CLUSTER,
+    Watched,
+    kinds_of,
+    watched,
+)
+from ebbtide.infra.platforms.kubernetes.records.records import run_with
 from ebbtide.infra.platforms.kubernetes.tending.care import Care
 from ebbtide.infra.platforms.kubernetes.tending.collecting import Collector
 from ebbtide.infra.platforms.kubernetes.tending.growth import UsualGrowth
 from ebbtide.infra.platforms.kubernetes.tending.teller import Teller
 from ebbtide.infra.platforms.upkeep.status import StatusReporter
-from ebbtide.infra.records.opening import open_store
+from ebbtide.infra.records.opening import open_store, open_to_look
 from ebbtide.infra.records.store import RunStore
 from ebbtide.infra.settings import Settings
-from ebbtide.infra.waiting import wall_s
+from ebbtide.infra.waiting import now_s, wall_s
 
 logger = logging.getLogger(__name__)
 
@@ -46,6 +55,9 @@ _AGAIN_S = 2.0
 """After something that nobody foresaw: the cluster lives on, and is looked after again."""
 
 
+_Note = Callable[[tuple[int, ClusterView] | None], None]
+
+
 class Tender:
     """One cluster's."""
 
@@ -54,6 +66,9 @@ class Tender:
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"tend {cluster}", daemon=True)
         self._work: _Work | None = None
+        self._news = threading.Condition()
+        self._told: tuple[int, ClusterView] | None = None
+        """What this process tells, as the driver: the version of the snapshot, and its view."""
 
     def start(self) -> None:
         """Begin."""
@@ -66,6 +81,26 @@ class Tender:
         if self._work is not None and not self._work.over:
             with contextlib.suppress(EbbError, ApiError):
                 resign(connected(self._settings), self._cluster)
+
+    def told(self, version: int, timeout_s: float) -> ClusterView | None:
+        """Return the view that has been told of a snapshot, so that nobody acts on another one.
+
+        Args:
+            version: of the snapshot.
+            timeout_s: for how long to wait until it has been looked at, in seconds.
+
+        Returns:
+            The view; None when this process does not drive the cluster, or not in time.
+        """
+        with self._news:
+            self._news.wait_for(lambda: self._told is None or self._told[0] >= version, timeout_s)
+            known = self._told
+        return known[1] if known is not None and known[0] >= version else None
+
+    def _note(self, told: tuple[int, ClusterView] | None) -> None:
+        with self._news:
+            self._told = told
+            self._news.notify_all()
 
     def collect(self) -> None:
         """Bring back what the pods have, because they are about to be deleted.
@@ -90,19 +125,21 @@ class Tender:
         api.patience_s = _PATIENCE_S
         with (
             contextlib.closing(open_store(self._settings)) as store,
-            watched(api, self._cluster) as seen,
+            watched(api, self._cluster, _kinds(store, self._cluster)) as seen,
         ):
             known = self._found(store, seen)
             if known is None or known.released:
                 return
-            with contextlib.closing(_Work(api, store, self._settings, known)) as work:
+            with contextlib.closing(_Work(api, store, self._settings, known, self._note)) as work:
                 self._work = work
                 version = -1
                 while not self._stopped.is_set() and not work.over:
+                    work.tell_outage(api.silence.outage)
                     snapshot = seen.changed(version, _LOOK_S)
                     if snapshot is not None:
                         version = snapshot.version
                         work.tick(snapshot)
+            self._note(None)
 
     def _found(self, store: RunStore, seen: Watched) -> Cluster | None:
         """The cluster once it has been declared."""
@@ -115,6 +152,12 @@ class Tender:
         return None
 
 
+def _kinds(store: RunStore, cluster: ClusterId) -> tuple[Kind, ...]:
+    """Of what it will consist; it need not be declared yet."""
+    run = store.run(run_with(cluster))
+    return OF_A_CLUSTER if run is None else kinds_of(run.spec)
+
+
 class _Work:
     """What is done for a cluster that exists: by its Lease's holder all, by another what it shows.
 
@@ -122,17 +165,19 @@ class _Work:
     nothing. One that has held the Lease and lost it leaves also that alone.
     """
 
-    def __init__(self, api: Api, store: RunStore, settings: Settings, known: Cluster):
+    def __init__(self, api: Api, store: RunStore, settings: Settings, known: Cluster, note: _Note):
+        self._note = note
         run = store.run(known.run)
         assert run is not None
         self._api, self._store, self._known, self._spec = api, store, known, run.spec
         self._folder = private_folder(settings.home, "runs", known.run)
         self._reporter = StatusReporter(store, known.run, known.id)
         self._reporter.view = known.last_view
-        self._usual = UsualGrowth(store, self._spec.cluster.pool.name)
+        self._past = open_to_look(settings)  # it lists runs with all that is in them
+        self._usual = UsualGrowth(self._past, self._spec.cluster.pool.name)
         self._teller = Teller(self._spec, api.namespace, self._reporter)
         self._care: Care | None = None
-        self._lost = False
+        self._lost, self._outage_s = False, now_s()
         self._alone = contextlib.ExitStack()
         self._is_alone = False
         self.collector = Collector(api, self._folder, self._spec, self._reporter)
@@ -151,6 +196,18 @@ class _Work:
             with contextlib.suppress(ApiError):
                 claim(self._api, self._known.id)  # its change is the next snapshot
 
+    def tell_outage(self, outage: Outage | None) -> None:
+        """Say once of each time without the API server that it was there."""
+        if outage is None or self._care is None or outage.began_s <= self._outage_s:
+            return
+        self._outage_s = outage.began_s
+        has = "did not answer" if outage.over else "has not answered"
+        goes = "went" if outage.over else "goes"
+        message = f"the API server {has} for {outage.seconds:.0f} s; the program {goes} on"
+        if self._reporter.view.job.started_at is None:
+            message = message.replace("the program", "the cluster")
+        self._reporter.event(EventKind.WARNING, message, reason=Reason.API_UNREACHABLE)
+
     def close(self) -> None:
         """End what is open, and let another process take the cluster over, if it goes on."""
         if self._care is not None:
@@ -162,7 +219,9 @@ class _Work:
         care = self._care or self._taken_over()
         self._is_alone = self._is_alone or self._has_folder()
         view = care.told(self._view(snapshot))
-        self._teller.tell(view)
+        with self._reporter.together():
+            self._teller.tell(view, len({node_of(pod) for pod in snapshot.pods if placed(pod)}))
+        self._note((snapshot.version, self._reporter.view))
         self.collector.tick(snapshot)
         care.tick(snapshot, self._reporter.view)
         if view.job.ended_at is not None and not self._closed:
@@ -182,6 +241,7 @@ class _Work:
         return self._care
 
     def _follow(self, snapshot: Snapshot) -> None:
+        self._note(None)
         if self._care is not None:
             self._care.close()
             self._care, self._lost = None, True

@@ -57,6 +57,14 @@ def test_first_workers_are_there_when_the_last_of_them_has_registered() -> None:
     assert view(snapshot(*STANDING)).workers_ready_at == T0 + 7
 
 
+def test_autoscaler_that_was_made_early_waits_for_the_first_workers() -> None:
+    early = view(snapshot(*STANDING[:2], placed("worker-b"), autoscaler=AUTOSCALER))
+    assert early.admitted_at is not None
+    assert early.autoscaler_at is None
+    late = view(snapshot(*STANDING, autoscaler={"metadata": {"creationTimestamp": objects.at(1)}}))
+    assert late.autoscaler_at == late.workers_ready_at
+
+
 def test_all_who_look_see_the_same() -> None:
     assert view(snapshot(*STANDING, now=20)) == view(snapshot(*STANDING, now=40))
 

@@ -134,6 +134,29 @@ def test_growth_for_one_pod_is_waited_for_by_the_others() -> None:
     assert waits(seen).message == "head, worker-0: pool compute grows 0 → 2"
 
 
+@pytest.mark.parametrize(
+    ("target", "reason"),
+    [(5, Reason.POOL_AT_MAX), (1, Reason.OUT_OF_STOCK), (None, Reason.NO_NODE)],
+)
+def test_words_of_other_pools_are_not_taken_for_this_one(
+    target: int | None, reason: Reason
+) -> None:
+    text = "1 in backoff after failed scale-up, 1 max node group size reached, 1 node selector"
+    health = {"maxSize": 5, "cloudProviderTarget": target}
+    seen = said("NotTriggerScaleUp", f"pod didn't trigger scale-up: {text}")
+    found = view(replace(seen, pool_status={"compute": {"health": health}}))
+    assert found.failure is None
+    assert found.waiting is not None
+    assert found.waiting.reason is reason
+
+
+def test_growth_for_an_earlier_pod_tells_nothing_of_a_later_one() -> None:
+    earlier = event(HEAD, "TriggeredScaleUp", GREW, 3)
+    worker = {**unschedulable("worker-a", FULL)}
+    worker["metadata"]["creationTimestamp"] = objects.at(8)
+    assert waits(snapshot(worker, events=(earlier,))).reason is Reason.NO_NODE
+
+
 def test_last_word_counts() -> None:
     seen = said("TriggeredScaleUp", GREW)
     refused = event(
@@ -150,7 +173,7 @@ def test_event_about_an_earlier_pod_of_that_name_is_none_about_this() -> None:
 
 
 def test_autoscalers_status_tells_why_a_pool_does_not_grow() -> None:
-    status = {
+    status: dict[str, Any] = {
         "compute": {
             "health": {"maxSize": 5},
             "scaleUp": {
@@ -161,10 +184,12 @@ def test_autoscalers_status_tells_why_a_pool_does_not_grow() -> None:
     }
     seen = replace(said("TriggeredScaleUp", GREW), pool_status=status)
     assert waits(seen).message.endswith("for a while: OUT_OF_RESOURCES: none left")
-    refused = said(
+    full = said(  # a node was ordered, and counts until the cloud has refused it
         "NotTriggerScaleUp", "pod didn't trigger scale-up: 1 max node group size reached"
     )
-    assert "at its maximum of 5 nodes" in waits(replace(refused, pool_status=status)).message
+    assert waits(replace(full, pool_status=status)).reason is Reason.OUT_OF_STOCK
+    status["compute"]["scaleUp"] = {"status": "NoActivity"}
+    assert "at its maximum of 5 nodes" in waits(replace(full, pool_status=status)).message
 
 
 @pytest.mark.parametrize(

@@ -1,89 +1,21 @@
-"""The standard input of whoever started a run, for its program: the open file itself.
-
-The file goes from one process to the other through a socket in the run's folder. So the program
-reads as it would without us: nothing is read that it does not read, byte for byte, to the end, and
-who writes into a pipe waits while the program does not read. Each attempt's program is given it.
-"""
+"""What the program of a run reads: the file that is handed over to it, else the end of one."""
 
 from __future__ import annotations
 
 import contextlib
-import json
 import os
-import socket
-import stat
 import subprocess
-import threading
 from collections.abc import Iterator
-from pathlib import Path
 
-from ebbtide.infra.files.private import write_whole
 from ebbtide.infra.files.tails import last_bytes
 from ebbtide.infra.models.cluster import JobView
 from ebbtide.infra.models.records import EventKind
 from ebbtide.infra.platforms.local.processes import ProcessContext
 from ebbtide.infra.platforms.upkeep.status import StatusReporter
+from ebbtide.infra.platforms.upkeep.stdin import NOT_ANSWERED, begin_anew, taken
 from ebbtide.infra.policy.explain.exits import closed_stdin_hint
 
-_DOOR, _NOTE = "stdin", "stdin.json"
-_ANSWER_TIMEOUT_S = 5.0
 _LAST_LINES_BYTES = 600
-
-
-@contextlib.contextmanager
-def handed_over(folder: Path, file: int) -> Iterator[None]:
-    """Give this file, as long as the block lasts, to the program of the run with this folder."""
-    with _short(folder) as short, socket.socket(socket.AF_UNIX) as door:
-        (folder / _DOOR).unlink(missing_ok=True)
-        os.fchmod(door.fileno(), 0o600)
-        door.bind(f"{short}/{_DOOR}")
-        door.listen()
-        thread = threading.Thread(target=_hand_over, args=(door, file), daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            (folder / _DOOR).unlink(missing_ok=True)
-            door.shutdown(socket.SHUT_RDWR)
-            thread.join()
-
-
-def _hand_over(door: socket.socket, file: int) -> None:
-    while True:
-        try:
-            asking, _ = door.accept()
-        except OSError:  # shut
-            return
-        with asking, contextlib.suppress(OSError):
-            socket.send_fds(asking, [b"0"], [file])
-
-
-def _taken(folder: Path) -> int | None:
-    """The file that is handed over, now this process's to close; None when nobody does.
-
-    Raises:
-        TimeoutError: who wanted to does not answer.
-    """
-    with _short(folder) as short, socket.socket(socket.AF_UNIX) as asking:
-        asking.settimeout(_ANSWER_TIMEOUT_S)
-        try:
-            asking.connect(f"{short}/{_DOOR}")
-            _, files, _, _ = socket.recv_fds(asking, 1, 1)
-        except TimeoutError:
-            raise
-        except OSError:  # there is no such socket, or who made it has gone
-            return None
-    return files[0] if files else None
-
-
-@contextlib.contextmanager
-def _short(folder: Path) -> Iterator[str]:
-    """A path of this folder that is short enough for sockets (107 bytes), in this process only."""
-    opened = os.open(folder, os.O_PATH | os.O_DIRECTORY)
-    try:
-        yield f"/proc/self/fd/{opened}"
-    finally:
-        os.close(opened)
 
 
 class ProgramStdin:
@@ -98,17 +30,18 @@ class ProgramStdin:
     def opened(self) -> Iterator[int]:
         """The file to start the program with: what was handed over, else the end of a file."""
         try:
-            file = _taken(self._place.logs)
+            file = taken(self._place.logs)
         except TimeoutError:
-            message = "the program has no stdin: the process that passes it on did not answer"
-            self._reporter.event(EventKind.WARNING, message)
+            self._reporter.event(EventKind.WARNING, NOT_ANSWERED)
             file = None
         if file is None:
             yield subprocess.DEVNULL
             return
         self._given = True
         try:
-            self._begin_anew(file)
+            told = begin_anew(self._place.logs, file)
+            if told:
+                self._reporter.event(EventKind.NOTE, told)
             yield file
         finally:
             os.close(file)
@@ -119,20 +52,3 @@ class ProgramStdin:
             return ""
         end = last_bytes(self._place.logs / "stderr.log", _LAST_LINES_BYTES)
         return closed_stdin_hint(end.decode(errors="replace"))
-
-    def _begin_anew(self, file: int) -> None:
-        """A fresh attempt's program reads a file from where the first one's began to."""
-        note = self._place.logs / _NOTE
-        kind = os.fstat(file).st_mode
-        try:
-            begun = json.loads(note.read_text())
-        except (OSError, ValueError):
-            start = os.lseek(file, 0, os.SEEK_CUR) if stat.S_ISREG(kind) else None
-            with contextlib.suppress(OSError):  # a full disk: this attempt can do without
-                write_whole(note, json.dumps({"start": start}))
-            return
-        if stat.S_ISREG(kind) and begun["start"] is not None:
-            os.lseek(file, begun["start"], os.SEEK_SET)
-        elif not stat.S_ISCHR(kind):
-            message = "what the attempt before has read of stdin is gone: this one reads on"
-            self._reporter.event(EventKind.NOTE, message)

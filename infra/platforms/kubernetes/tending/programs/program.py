@@ -1,0 +1,93 @@
+"""One program in its pod, as whoever tends its cluster sees to it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from ebbtide.infra.platforms.kubernetes import layout
+from ebbtide.infra.platforms.kubernetes.api import Api
+from ebbtide.infra.platforms.kubernetes.api_error import ApiError
+from ebbtide.infra.platforms.kubernetes.kinds import Object
+from ebbtide.infra.platforms.kubernetes.naming import BEGIN
+from ebbtide.infra.platforms.kubernetes.reading.snapshot import runs, state
+from ebbtide.infra.platforms.kubernetes.shipping.collecting import fetch_folder
+from ebbtide.infra.platforms.kubernetes.tending.output import OutputCopy, Source
+from ebbtide.infra.platforms.kubernetes.tending.programs.begin import Beginning
+from ebbtide.infra.platforms.run_folder import ARTIFACTS, OUTPUT
+from ebbtide.infra.platforms.upkeep.stdin import NOT_ANSWERED, begin_anew, taken
+
+_OUTPUT_END_S = 10.0
+
+
+class ProgramPod:
+    """A program's output, files and standard input."""
+
+    def __init__(self, api: Api, pod: str, folder: Path, warn: Callable[[str], None]):
+        """Nothing is done yet.
+
+        Args:
+            api: of its namespace.
+            pod: its name.
+            folder: where what it leaves is put: the run's, or its own of a held cluster.
+            warn: takes a sentence, from any thread.
+        """
+        self._api, self._pod, self._folder, self._warn = api, pod, folder, warn
+        self._output: OutputCopy | None = None
+        self._beginning: Beginning | None = None
+
+    def tick(self, pod: Object | None) -> None:
+        """Begin whatever can begin now. ``pod`` is None while there is none."""
+        if pod is None or not runs(pod, layout.FILES):
+            return
+        if self._output is None:
+            self._output = OutputCopy(Source(self._api, self._pod), self._folder, self._warn)
+        begin = (pod["metadata"].get("annotations") or {}).get(BEGIN)
+        if begin is not None and self._beginning is None:
+            file = self._stdin() if begin == "stdin" else None
+            self._beginning = Beginning(self._api.run, self._pod, file)
+        if self._beginning is not None and state(pod, "terminated") is not None:
+            self._beginning.stop()
+
+    def stop(self) -> None:
+        """Copy and pass on nothing more: another process does."""
+        if self._beginning is not None:
+            self._beginning.stop()
+        if self._output is not None:
+            self._output.finish(0.0)
+
+    def collect(self) -> None:
+        """Bring back all that is there, when it has ended or is about to be deleted."""
+        if self._beginning is not None:
+            self._beginning.stop()
+        if self._output is None:
+            return
+        if not self._output.finish(_OUTPUT_END_S):
+            self._warn("the end of the program's output could not be read")
+        self.fetch(self._pod, layout.OUTPUT, self._folder / OUTPUT)
+        self.fetch(self._pod, layout.ARTIFACTS, self._folder / ARTIFACTS)
+
+    def fetch(self, pod: str, folder: object, into: Path) -> None:
+        """Bring back a folder of a pod; where that fails, it is told.
+
+        Args:
+            pod: its name.
+            folder: in its container ``files``.
+            into: where it is put.
+        """
+        try:
+            fetch_folder(self._api.run, pod, layout.FILES, str(folder), into)
+        except (ApiError, OSError) as error:
+            self._warn(f"{folder} of {pod} could not be brought back: {error}")
+
+    def _stdin(self) -> int | None:
+        """What is attached to the run."""
+        try:
+            file = taken(self._folder)
+        except TimeoutError:
+            self._warn(NOT_ANSWERED)
+            return None
+        told = begin_anew(self._folder, file) if file is not None else ""
+        if told:
+            self._warn(told)
+        return file

@@ -1,0 +1,43 @@
+"""Where the runs of a contract's tests run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from ebbtide.infra.frameworks.base import WITHOUT_CLUSTER, known_frameworks
+from ebbtide.infra.models.cluster import ClusterSpec
+from ebbtide.infra.models.hardware import NodePool
+from ebbtide.infra.models.job import RunSpec
+from ebbtide.infra.platforms.base import Platform, load_platform
+from ebbtide.infra.settings import Settings
+from tests.clusters import Outcome, carried_out_at, run_spec
+
+FRAMEWORKS = [name for name in known_frameworks() if name != WITHOUT_CLUSTER]
+RUN_ON = {"local": FRAMEWORKS, "kubernetes": ["dask"]}
+"""Which frameworks run on which platform."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rig:
+    """One platform."""
+
+    settings: Settings
+    name: str = "local"
+    pool: NodePool | None = None
+    """None: that of the spec."""
+
+    @property
+    def platform(self) -> Platform:
+        return load_platform(self.name, self.settings)
+
+    def run(self, name: str, cluster: ClusterSpec, program: Path | None, **more: Any) -> RunSpec:
+        """As ``run_spec``, here."""
+        if self.pool is not None:
+            cluster = replace(cluster, pool=self.pool)
+        return replace(run_spec(name, cluster, program, **more), platform=self.name)
+
+    def carried_out(self, spec: RunSpec) -> Outcome:
+        """As ``tests.clusters.carried_out``."""
+        return carried_out_at(self.settings, spec)

@@ -1,0 +1,48 @@
+"""What every platform promises, on a real Kubernetes."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from ebbtide.infra.lifecycle.reaper import reap
+from ebbtide.infra.models.hardware import NodePool
+from ebbtide.infra.settings import Settings
+from tests.contract import test_platform_contract as contract
+from tests.contract.bench import Bench, at_work, plain_run
+
+globals().update({name: test for name, test in vars(contract).items() if name.startswith("test_")})
+_ROUND_S = 0.5
+
+
+class OnPods(Bench):
+    """Nobody takes care of a cluster there but who drives its run, and whoever uses the place."""
+
+    @contextlib.contextmanager
+    def others(self) -> Iterator[None]:
+        over = threading.Event()
+
+        def rounds() -> None:
+            while not over.wait(_ROUND_S):
+                reap(self.settings)
+
+        somebody = threading.Thread(target=rounds)
+        somebody.start()
+        try:
+            yield
+        finally:
+            over.set()
+            somebody.join()
+
+
+@pytest.fixture
+def bench(place: Settings, real_pool: NodePool, tmp_path: Path) -> Iterator[Bench]:
+    spec = plain_run(tmp_path, "kubernetes")
+    spec = replace(spec, cluster=replace(spec.cluster, pool=real_pool))
+    with at_work(OnPods(place, spec)) as made:
+        yield made

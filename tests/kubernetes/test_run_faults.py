@@ -1,0 +1,147 @@
+"""A fault in the middle of a run: what becomes of it, who releases, what is kept."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import replace
+
+import pytest
+from kubernetes import client
+
+from ebbtide.infra.lifecycle.reaper import reap
+from ebbtide.infra.models.job import Limits, RetryPolicy
+from ebbtide.infra.models.phases import ExitCode, Reason
+from ebbtide.infra.platforms.kubernetes.kinds import LEASE
+from ebbtide.infra.platforms.kubernetes.records.store import KubernetesStore
+from ebbtide.infra.records.ledger import Ledger
+from ebbtide.infra.waiting import now_s
+from tests.helpers import wait_until
+from tests.kubernetes.fault_stage import Flow, KillableFlow, Stage, said
+from tests.kubernetes.lab import faults
+from tests.kubernetes.lab.place import Lab
+
+Switch = Callable[[Lab], AbstractContextManager[None]]
+AWAY = [faults.killed, faults.stopped, faults.refused]
+ONCE_MORE = RetryPolicy(reasons=("infra",), attempts=2)
+OUTAGE_S = 14.0
+"""More than twice what a Lease of these tests lasts."""
+
+
+@pytest.mark.parametrize("away", AWAY)
+def test_program_goes_on_while_the_api_server_is_away(lab: Lab, stage: Stage, away: Switch) -> None:
+    flow = Flow(stage, stage.counts("outage", 25))
+    flow.says("begun")
+    with away(lab):
+        threading.Event().wait(OUTAGE_S)
+    ended = flow.ended()
+    assert (ended.error, ended.attempts) == (None, [])
+    assert ended.counted_once()
+    assert ended.files == {"kept.txt": "kept"}
+    assert len(ended.warnings("API server")) == 1
+    assert stage.left() == []
+
+
+def test_outage_while_it_starts_is_waited_for(lab: Lab, stage: Stage) -> None:
+    flow = Flow(stage, stage.counts("begins", 2))
+    flow.reaches(lambda: stage.find(LEASE, flow.cluster), "the cluster is declared")
+    with faults.killed(lab):
+        threading.Event().wait(OUTAGE_S)
+    ended = flow.ended()
+    assert (ended.error, ended.attempts, ended.started) == (None, [], 1)
+    assert ended.counted_once()
+    assert stage.left() == []
+
+
+def test_slow_api_server_only_takes_longer(lab: Lab, stage: Stage) -> None:
+    with faults.delayed(lab, 1.0) as server:
+        slow = stage.folder / "slow.kubeconfig"
+        slow.write_text(lab.kubeconfig.read_text().replace(lab.server, server))
+        there = replace(stage, settings=replace(stage.settings, kubeconfig=str(slow)))
+        ended = Flow(there, there.counts("slow", 2, lease_s=30)).ended()
+    assert (ended.error, ended.attempts) == (None, [])
+    assert ended.counted_once()
+    assert stage.left() == []
+
+
+def test_killed_flow_is_followed_by_one_that_adopts_the_program(stage: Stage) -> None:
+    spec = stage.counts("adopted", 25, lease_s=30)
+    first = KillableFlow(stage, spec)
+    wait_until(lambda: "begun" in said(stage, spec), 90, "begun")
+    before = stage.pod("adopted-1-driver")
+    first.kill()
+    ended = Flow(stage, spec).ended()
+    assert before is not None
+    assert (ended.error, ended.attempts, ended.started) == (None, [], 1)
+    assert ended.counted_once()
+    assert ended.files == {"kept.txt": "kept"}
+    assert stage.left() == []
+
+
+@pytest.mark.parametrize(("retry", "attempts"), [(RetryPolicy(reasons=()), []), (ONCE_MORE, [1])])
+def test_evicted_program_is_an_infrastructure_failure(
+    stage: Stage, retry: RetryPolicy, attempts: list[int]
+) -> None:
+    flow = Flow(stage, stage.counts("evicted", 12, retry=retry))
+    flow.says("begun")
+    stage.evict(flow.driver)
+    ended = flow.ended()
+    assert ended.attempts == [Reason.EVICTED for _ in attempts]
+    assert ended.reason is (None if attempts else Reason.EVICTED)
+    assert "begun" in ended.stdout
+    assert ended.files == {"kept.txt": "kept"}
+    assert stage.left() == []
+
+
+def test_image_that_is_not_there_is_said_within_half_a_minute(stage: Stage) -> None:
+    pool = replace(stage.pool, images={"none": "docker.io/ebb-lab/nobody:1"})
+    began_s = now_s()
+    ended = Flow(stage, replace(stage, pool=pool).counts("unpullable", 1)).ended()
+    assert ended.reason is not None
+    assert ended.reason in (Reason.IMAGE_UNUSABLE, Reason.REGISTRY_SILENT)
+    assert now_s() - began_s < 45
+    assert stage.left() == []
+
+
+def test_deleted_namespace_ends_the_run_with_its_own_reason(
+    stage: Stage, api: client.ApiClient
+) -> None:
+    flow = Flow(stage, stage.counts("homeless", 60))
+    flow.says("begun")
+    client.CoreV1Api(api).delete_namespace(stage.api.namespace)
+    ended = flow.ended()
+    assert ended.reason is Reason.NAMESPACE_GONE
+    assert "begun" in ended.stdout
+
+
+def test_quota_that_comes_while_a_cluster_grows_is_said_and_nothing_is_lost(
+    stage: Stage, api: client.ApiClient
+) -> None:
+    quota = {"metadata": {"name": "full"}, "spec": {"hard": {"pods": "0"}}}
+    client.CoreV1Api(api).create_namespaced_resource_quota(stage.api.namespace, quota)
+    limits = Limits(start_within_s=12)
+    ended = Flow(stage, stage.counts("quota", 1, limits=limits)).ended()
+    assert ended.reason in (Reason.QUOTA, Reason.NOT_IN_TIME)
+    assert ended.error is not None
+    assert ended.error.exit_code == ExitCode.NO_CAPACITY
+    assert stage.left() == []
+
+
+def test_refused_token_ends_the_run_as_a_lack_of_rights(
+    lab: Lab, stage: Stage, api: client.ApiClient
+) -> None:
+    """Its Lease lapses, and whoever looks next gives the cluster back."""
+    space = stage.api.namespace
+    bound = stage.bound_kubeconfig(lab, api, "short")
+    other = replace(stage, settings=replace(stage.settings, kubeconfig=str(bound)))
+    flow = Flow(other, other.counts("expired", 60))
+    flow.says("begun")
+    faults.expire(api, space, "short")
+    ended = flow.ended()
+    assert ended.reason is Reason.NO_RIGHTS
+    assert "begun" in ended.stdout
+    wait_until(lambda: (reap(stage.settings), stage.left() == [])[1], 60, "the reaper releases it")
+    run = KubernetesStore(stage.api, Ledger(stage.settings.home)).run(flow.spec.name)
+    assert run is not None
+    assert run.over

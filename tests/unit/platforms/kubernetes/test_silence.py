@@ -1,0 +1,42 @@
+"""Outages of the API server, as a process meets them."""
+
+from __future__ import annotations
+
+import pytest
+
+from ebbtide.infra.platforms.kubernetes import api_error
+from ebbtide.infra.platforms.kubernetes.api_error import OUTAGE_S, Outage, Silence
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    at_s = [100.0]
+    monkeypatch.setattr(api_error, "now_s", lambda: at_s[0])
+    return at_s
+
+
+def test_question_without_an_answer_is_an_outage_after_a_while(clock: list[float]) -> None:
+    silence, seen = Silence(), []
+    for at_s in (0.0, OUTAGE_S - 1, OUTAGE_S):
+        clock[0] = at_s
+        silence.asked()
+        seen.append(silence.outage)
+    assert seen == [None, None, Outage(0.0, OUTAGE_S, over=False)]
+
+
+def test_slow_answers_are_no_outage(clock: list[float]) -> None:
+    silence = Silence()
+    for _ in range(10):
+        silence.asked()
+        clock[0] += 2
+        silence.answered()
+    assert silence.outage is None
+
+
+def test_outage_that_is_over_is_remembered(clock: list[float]) -> None:
+    silence = Silence()
+    silence.asked()
+    clock[0] += 60
+    silence.answered()
+    silence.answered()
+    assert silence.outage == Outage(100.0, 60.0, over=True)
