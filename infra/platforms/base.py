@@ -252,11 +252,7 @@ class Platform(Protocol):
     def claim(self, cluster: ClusterId) -> bool:
         """Take the cluster over where nobody living drives it, and tell whether that is us now.
 
-        For a flow process before it releases a cluster or ends its run: another process may have
-        taken both over meanwhile.
-
-        Returns:
-            False while another process that lives drives the cluster; True also when it is gone.
+        For a flow process before it releases a cluster or ends its run. True also when it is gone.
         """
         ...
 
@@ -287,10 +283,7 @@ class Platform(Protocol):
         ...
 
     def neglected(self) -> tuple[ClusterId, ...]:
-        """List clusters that seem to have no living owner, for one look that cannot wait.
-
-        Nothing is released because of it: ``reap``, said again and again, judges each by watching.
-        """
+        """List clusters that only seem to have no living owner: ``reap`` judges, by watching."""
         ...
 
     def sweep(self, cluster: ClusterId) -> list[HeldResource]:
