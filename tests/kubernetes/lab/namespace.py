@@ -80,6 +80,8 @@ def destroy(lab: Lab) -> None:
             os.kill(pid, signal.SIGKILL)
     wait_until(lambda: not processes(lab), _TIMEOUT_S, "the lab's processes ended")
     if was_alive:  # else its number, and the link of that number, may be another lab's by now
+        # Connections to pods that have gone keep the network namespace for minutes, and its link.
+        subprocess.run(["ip", "link", "delete", lab.link], capture_output=True, check=False)
         wait_until(lambda: not _link_exists(lab), _TIMEOUT_S, "the lab's link is gone")
     for cgroup in sorted(cgroups(lab), key=lambda path: -len(path.parts)):
         with contextlib.suppress(FileNotFoundError):
