@@ -135,7 +135,7 @@ def run_user_job(attempt: Attempt) -> ClusterView:
 
     def error_of(view: ClusterView) -> EbbError | None:
         started = has_started(view, with_program=True)
-        return runs.cluster_error(view) or (None if started else _too_late(attempt))
+        return runs.cluster_error(view) or (None if started else _too_late(attempt, view))
 
     view = _wait(attempt, lambda view: view.job.ended_at is not None, error_of)
     error = runs.job_error(view)
@@ -222,7 +222,7 @@ def _reached(attempt: Attempt, done: Callable[[ClusterView], bool]) -> ClusterVi
     """The view as soon as a step before the program's start is done."""
 
     def error_of(view: ClusterView) -> EbbError | None:
-        return runs.job_error(view) or runs.cluster_error(view) or _too_late(attempt)
+        return runs.job_error(view) or runs.cluster_error(view) or _too_late(attempt, view)
 
     return _wait(attempt, done, error_of)
 
@@ -267,12 +267,15 @@ def _with_last_error(attempt: Attempt, error: EbbError) -> EbbError:
     return ProvisioningError(error.reason, detail=detail, hint=error.hint)
 
 
-def _too_late(attempt: Attempt) -> EbbError | None:
+def _too_late(attempt: Attempt, view: ClusterView) -> EbbError | None:
     """The platform judges the time to start; this is for where it has nobody who does."""
     if not attempt.deadline.passed(now_s() - _START_SLACK_S):
         return None
     allowed = format_duration(attempt.deadline.allowed_s)
-    return CapacityError(Reason.NOT_IN_TIME, detail=f"{allowed} allowed by --start-within")
+    detail, waits = f"{allowed} allowed by --start-within", view.waiting
+    if waits is None:
+        return CapacityError(Reason.NOT_IN_TIME, detail=detail)
+    return CapacityError(Reason.NOT_IN_TIME, detail=f"{detail}; {waits.message}", hint=waits.hint)
 
 
 def will_retry(error: EbbError, spec: RunSpec, number: int) -> bool:

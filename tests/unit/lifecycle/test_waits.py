@@ -10,7 +10,7 @@ import pytest
 from ebbtide.infra.errors import CapacityError, ProvisioningError, ReleaseError
 from ebbtide.infra.lifecycle import steps
 from ebbtide.infra.lifecycle.steps import Attempt
-from ebbtide.infra.models.cluster import ClusterView, JobView
+from ebbtide.infra.models.cluster import ClusterView, JobView, WaitingView
 from ebbtide.infra.models.ids import ClusterId
 from ebbtide.infra.models.job import RetryPolicy
 from ebbtide.infra.models.phases import Reason
@@ -98,6 +98,13 @@ def test_all_steps_before_the_programs_start_share_one_deadline(step: Any) -> No
     with pytest.raises(CapacityError, match="1m allowed by --start-within") as error:
         step(attempt(view(), left_s=-steps._START_SLACK_S))
     assert error.value.reason is Reason.NOT_IN_TIME
+
+
+def test_what_was_waited_for_is_said_with_the_deadline() -> None:
+    waits = WaitingView(message="pool cpu is out of stock", hint="take another pool")
+    with pytest.raises(CapacityError, match="pool cpu is out of stock") as error:
+        steps.start_head(attempt(view(waiting=waits), left_s=-steps._START_SLACK_S))
+    assert error.value.hint == "take another pool"
 
 
 def test_the_platform_is_left_time_to_say_so_first() -> None:
