@@ -9,7 +9,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import pytest
 from kubernetes import client
 
 from tests.kubernetes.lab.first_contact import CATALOG
@@ -18,12 +17,6 @@ TEXT = """
 pools: {far: {nodes: 0..3, node-cpu: 2, node-memory: 8Gi, label: nobody.example/has-it}}
 tiers: {pod: {cpu: 1, memory: 2Gi}}
 """
-
-
-@pytest.fixture
-def kubeconfig(request: pytest.FixtureRequest) -> str:
-    own = os.environ.get("EBB_TEST_KUBECONFIG")
-    return own or str(request.getfixturevalue("lab").kubeconfig)
 
 
 def asked(folder: Path, kubeconfig: str, *words: str) -> Any:

@@ -21,12 +21,6 @@ tiers: {tiny: {cpu: 200m, memory: 500Mi}}
 """
 
 
-@pytest.fixture
-def kubeconfig(request: pytest.FixtureRequest) -> str:
-    own = os.environ.get("EBB_TEST_KUBECONFIG")
-    return own or str(request.getfixturevalue("lab").kubeconfig)
-
-
 @pytest.mark.parametrize("framework", ["dask", "none"])
 def test_every_object_of_a_plan_is_taken(
     api: client.ApiClient, guarded: str, kubeconfig: str, framework: str, tmp_path: Path
