@@ -138,7 +138,7 @@ SLEEPS = """
     from distributed import Client
     client = Client()
     client.submit(sum, [1, 2]).result()
-    threading.Event().wait(5)
+    threading.Event().wait(10)
     """
 
 
