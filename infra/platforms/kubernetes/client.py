@@ -21,7 +21,7 @@ from urllib.parse import urlencode
 import urllib3
 from kubernetes import client, config
 from kubernetes.stream import portforward, stream
-from kubernetes.stream.ws_client import WSClient
+from kubernetes.stream.ws_client import PortForward, WSClient
 
 from ebbtide.infra.errors import ConfigurationError, Problem
 from ebbtide.infra.models.phases import Reason
@@ -198,7 +198,7 @@ class Connection:
                 core.connect_get_namespaced_pod_portforward, pod, self.namespace, ports=str(port)
             )
         self._count(f"port-forward to {pod}")
-        return forward.socket(port)
+        return Forwarded(forward, port)
 
     def _count(self, asked: str) -> None:
         self.asked += 1
@@ -240,6 +240,22 @@ class _Nothing:
     def write(self, data: bytes) -> int:
         """Take what is written."""
         return len(data)
+
+
+class Forwarded:
+    """A socket whose end is that of its web socket, which the client else leaves open at times."""
+
+    def __init__(self, forward: PortForward, port: int):
+        self._forward, self._socket = forward, forward.socket(port)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._socket, name)
+
+    def close(self) -> None:
+        """End it."""
+        self._socket.close()
+        with contextlib.suppress(Exception):  # as for ``Exec``
+            self._forward.websocket.shutdown()
 
 
 class Exec:

@@ -29,9 +29,8 @@ class Teller:
         self._reporter.update(**{each.name: getattr(view, each.name) for each in fields(view)})
         self._tell_waiting(before, view)
         self._tell_steps(before, view, nodes)
+        self._tell_failure(before, view)
         self._tell_job(before, view)
-        if view.failure is not None and view.failure != before.failure:
-            self._reporter.fail(view.failure)
         self._reporter.flush()
 
     def _placed(self, view: ClusterView, nodes: int) -> str:
@@ -62,8 +61,18 @@ class Teller:
     def _tell_job(self, before: ClusterView, view: ClusterView) -> None:
         if view.job.started_at is not None and before.job.started_at is None:
             self._reporter.event(EventKind.JOB_STARTED, "the program runs", step=Step.RUN_USER_JOB)
-        if view.job.ended_at is not None and before.job.ended_at is None:
+        if view.job.ended_at is None or before.job.ended_at is not None:
+            return
+        lost = view.failure or before.failure
+        if lost is None or lost.reason is not view.job.reason:  # else it has been told
             self._reporter.job_ended(view.job)
+
+    def _tell_failure(self, before: ClusterView, view: ClusterView) -> None:
+        failure, told = view.failure, before.failure
+        if failure is None or failure == told:
+            return
+        if before.job.ended_at is None or before.job.reason is not failure.reason:
+            self._reporter.fail(failure)
 
     def _tell_waiting(self, before: ClusterView, view: ClusterView) -> None:
         waits, message = view.waiting, before.waiting.message if before.waiting else ""
