@@ -18,6 +18,9 @@ class Teller:
     """Compares each view with the one before; begins with what was recorded last."""
 
     def __init__(self, spec: RunSpec, namespace: str, reporter: StatusReporter):
+        failure = reporter.view.failure
+        self._failed = failure.reason if failure is not None else None
+        """What it failed with, as has been told."""
         self._spec, self._namespace, self._reporter = spec, namespace, reporter
 
     def tell(self, view: ClusterView, nodes: int) -> None:
@@ -63,14 +66,15 @@ class Teller:
             self._reporter.event(EventKind.JOB_STARTED, "the program runs", step=Step.RUN_USER_JOB)
         if view.job.ended_at is None or before.job.ended_at is not None:
             return
-        lost = view.failure or before.failure
-        if lost is None or lost.reason is not view.job.reason:  # else it has been told
+        if view.job.reason is None or view.job.reason is not self._failed:
             self._reporter.job_ended(view.job)
 
     def _tell_failure(self, before: ClusterView, view: ClusterView) -> None:
-        failure, told = view.failure, before.failure
-        if failure is None or failure == told:
+        """Once for each reason: its details change while more of it is seen."""
+        failure = view.failure
+        if failure is None or failure.reason is self._failed:
             return
+        self._failed = failure.reason
         if before.job.ended_at is None or before.job.reason is not failure.reason:
             self._reporter.fail(failure)
 
