@@ -12,7 +12,12 @@ from ebbtide.infra.settings import Settings
 from tests.helpers import wait_until
 from tests.kubernetes.fault_stage import COUNTS, KillableFlow, Stage, ended
 
-STEPS = [pytest.param(step, id=f"{number}-{step}") for number, step in enumerate(Step, start=1)]
+_OFTEN = (Step.REQUEST_HARDWARE_TIER, Step.START_HEAD, Step.RUN_USER_JOB, Step.TEAR_DOWN)
+STEPS = [
+    pytest.param(step, id=f"{number}-{step}", marks=() if step in _OFTEN else pytest.mark.long)
+    for number, step in enumerate(Step, start=1)
+]
+"""Four of them in CI, all in ``make test-all``."""
 _WITH_DASK = (Step.START_HEAD, Step.START_WORKERS, Step.ATTACH_AUTOSCALER)
 _PATIENCE_S = 90.0
 _LONG, _SHORT = "60", "0"

@@ -87,7 +87,13 @@ def test_killed_flow_is_followed_by_one_that_adopts_the_program(stage: Stage) ->
     assert stage.left() == []
 
 
-@pytest.mark.parametrize(("retry", "attempts"), [(RetryPolicy(reasons=()), []), (ONCE_MORE, [1])])
+@pytest.mark.parametrize(
+    ("retry", "attempts"),
+    [
+        (RetryPolicy(reasons=()), []),
+        pytest.param(ONCE_MORE, [1], marks=pytest.mark.long),
+    ],
+)
 def test_evicted_program_is_an_infrastructure_failure(
     stage: Stage, retry: RetryPolicy, attempts: list[int]
 ) -> None:
@@ -111,6 +117,7 @@ def test_image_that_is_not_there_is_said_within_half_a_minute(stage: Stage) -> N
     assert stage.left() == []
 
 
+@pytest.mark.long
 def test_deleted_namespace_ends_the_run_with_its_own_reason(
     lab: Lab, stage: Stage, api: client.ApiClient
 ) -> None:
