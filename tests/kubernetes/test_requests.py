@@ -20,7 +20,7 @@ from tests.kubernetes.conftest import Image
 
 LASTS_S = 30
 PROGRAM = f"import time; time.sleep({LASTS_S})\n"
-MOST = {"none": 105, "dask": 150}
+MOST = {"none": 130, "dask": 180}
 """Of a run of half a minute; one that asked five times a second would need 300 more."""
 OWN_POOL = "EBB_TEST_POOL"
 """The pool of a cluster that is not the lab; else any node is of it."""
