@@ -11,8 +11,12 @@ from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from tests.helpers import end_marked_processes, marked_processes, wait_until
+
+settings.register_profile("ebb", deadline=None)  # a busy machine is no failure
+settings.load_profile("ebb")
 
 REQUIRE_ALL = "EBB_TEST_REQUIRE_ALL"
 """Set in CI: what is missing there is a failure, so that nothing passes by being skipped."""
