@@ -5,7 +5,7 @@ What is seldom read and costs time to build (a spec, a view) stays JSON until it
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
@@ -172,6 +172,18 @@ class Cluster:
     def last_view(self) -> ClusterView:
         """What its owner saw last; an empty view before the first time."""
         return self.view or ClusterView(cluster=self.id)
+
+    @property
+    def released_view(self) -> ClusterView:
+        """``last_view``, and when, by whom and why it was released, where it has been."""
+        if not self.released:
+            return self.last_view
+        return replace(
+            self.last_view,
+            released_at=self.released_at,
+            released_by=self.released_by,
+            release_reason=self.release_reason,
+        )
 
 
 class EventKind(StrEnum):

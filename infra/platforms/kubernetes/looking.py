@@ -213,9 +213,4 @@ class Looking:
                 seen = replace(seen, released_at=wall_s(), release_reason=why)
                 self._last[cluster] = seen
             return seen
-        return replace(
-            known.last_view,
-            released_at=known.released_at,
-            released_by=known.released_by,
-            release_reason=known.release_reason,
-        )
+        return known.released_view

@@ -6,7 +6,6 @@ while it lives is done by a tender, a thread of the process that renews the Leas
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import os
 from collections.abc import Iterator, Mapping
@@ -48,7 +47,7 @@ from ebbtide.infra.platforms.kubernetes.elsewhere.sources import (
     kept_elsewhere,
     logs_elsewhere,
 )
-from ebbtide.infra.platforms.kubernetes.kinds import DEPLOYMENT, LEASE, POD, SECRET, Object, kind_of
+from ebbtide.infra.platforms.kubernetes.kinds import DEPLOYMENT, LEASE, POD, Object, kind_of
 from ebbtide.infra.platforms.kubernetes.looking import Looking
 from ebbtide.infra.platforms.kubernetes.naming import (
     BEGIN,
@@ -60,6 +59,7 @@ from ebbtide.infra.platforms.kubernetes.naming import (
 from ebbtide.infra.platforms.kubernetes.nodes import nodes_of
 from ebbtide.infra.platforms.kubernetes.problems import problems_of
 from ebbtide.infra.platforms.kubernetes.tending.forwarding import LOOPBACK, Forward
+from ebbtide.infra.platforms.kubernetes.tending.head import secret_of
 from ebbtide.infra.platforms.kubernetes.tending.tenders import tended, tender_of
 from ebbtide.infra.platforms.run_folder import ARTIFACTS, OUTPUT, PROGRAMS, kept_files, log_files
 from ebbtide.infra.platforms.upkeep.stdin import handed_over, is_offered
@@ -230,10 +230,9 @@ class KubernetesPlatform:
     def login(self, cluster: ClusterId) -> Login | None:
         """From the cluster's Secret; a copy for the browser is kept in a private folder here."""
         with translated("read the cluster's secret"):
-            secret = self.api.get(SECRET, cluster)
-        if secret is None or self._plain(cluster):
+            password = secret_of(self.api, cluster)
+        if not password or self._plain(cluster):
             return None
-        password = base64.b64decode(secret["data"][door.SECRET_FILE]).decode()
         folder = private_folder(self.settings.home, "clusters", cluster)
         file = folder / door.SECRET_FILE
         write_private(file, password)

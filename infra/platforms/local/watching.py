@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from ebbtide.infra.models.cluster import ClusterView
 from ebbtide.infra.models.ids import ClusterId
 from ebbtide.infra.models.records import Cluster
@@ -40,16 +38,7 @@ class Watch:
 
 def view_of(found: Cluster | None) -> ClusterView | None:
     """The owner's last word, and the end of it; None of a cluster that is not known."""
-    if found is None:
-        return None
-    if not found.released:
-        return found.last_view
-    return replace(
-        found.last_view,
-        released_at=found.released_at,
-        released_by=found.released_by,
-        release_reason=found.release_reason,
-    )
+    return found.released_view if found is not None else None
 
 
 def _same_view(one: Cluster | None, other: Cluster | None) -> bool:

@@ -31,8 +31,6 @@ from ebbtide.infra.waiting import now_s, wall_s
 
 _TRIES = 5
 """Others may write the Lease at the same moment; each try begins with what they wrote."""
-_GAP = 0.5
-"""After an outage of the API server its holder has the other half to renew it."""
 _NEGLECTED = 3
 """So many durations after its last renewal a Lease looks as if its holder were dead."""
 _RESIGNING_S = 2.0

@@ -8,8 +8,6 @@ are made again within 0.4 s; grace 0 removes the object while its process runs o
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from typing import Any
 
 from ebbtide.infra.models.ids import ClusterId
 from ebbtide.infra.models.phases import Reason
@@ -19,6 +17,7 @@ from ebbtide.infra.platforms.kubernetes.clusters.awaiting import until
 from ebbtide.infra.platforms.kubernetes.clusters.holdings import OWNED, found
 from ebbtide.infra.platforms.kubernetes.kinds import DEPLOYMENT, LEASE, POD, REPLICA_SET
 from ebbtide.infra.platforms.kubernetes.naming import ENDED_BECAUSE, RELEASING, selector
+from ebbtide.infra.platforms.kubernetes.reading.snapshot import DRIVER, runs
 from ebbtide.infra.waiting import wait_until
 
 ENDED_WELL = "ok"
@@ -26,7 +25,6 @@ PROGRAM_GRACE_S = 4
 """What a program that still runs has to end by itself: three seconds, and one to say so."""
 _POD_GRACE_S = 1
 _GONE_S = 10.0
-_DRIVER = "driver"
 _TELL_IT = ("/bin/sh", "-c", "kill -TERM 1")
 """The first process of the container passes it on."""
 
@@ -87,20 +85,19 @@ def end_program(
     Raises:
         ApiError: the API server refused, or was away for too long.
     """
-    running = _program_runs(api.get(POD, pod))
+    running = runs(api.get(POD, pod), DRIVER)
     if running:
         because = json.dumps({"reason": reason.value, "detail": detail})
         api.merge(POD, pod, {"metadata": {"annotations": {ENDED_BECAUSE: because}}})
     if running and not at_once:
         try:
-            with api.run(pod, _DRIVER, _TELL_IT) as command:
+            with api.run(pod, DRIVER, _TELL_IT) as command:
                 while command.read(1.0) is not None:
                     pass
         except ApiError:  # it has just ended, or its node does not answer
             pass
-        running = not until(
-            api, POD, pod, lambda now: not _program_runs(now), timeout_s=PROGRAM_GRACE_S
-        )
+        ended = until(api, POD, pod, lambda now: not runs(now, DRIVER), timeout_s=PROGRAM_GRACE_S)
+        running = not ended
     if running:
         api.delete(POD, pod, grace_s=_POD_GRACE_S)
 
@@ -116,20 +113,10 @@ def delete_failed(api: Api, cluster: ClusterId) -> None:
         ApiError: as for ``release``.
     """
     for pod in api.list(POD, selector(cluster)).items:
-        states = _states(pod)
-        if any("terminated" in state or "waiting" in state for state in states.values()):
+        statuses = pod.get("status", {}).get("containerStatuses") or ()
+        if any({"terminated", "waiting"} & status["state"].keys() for status in statuses):
             api.delete(POD, pod["metadata"]["name"], grace_s=_POD_GRACE_S)
     wait_until(
         lambda: not any("deletionTimestamp" in p["metadata"] for p in found(api, cluster, (POD,))),
         timeout_s=_GONE_S,
     )
-
-
-def _program_runs(pod: Mapping[str, Any] | None) -> bool:
-    return pod is not None and "running" in _states(pod).get(_DRIVER, {})
-
-
-def _states(pod: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-    """The state of each container."""
-    statuses = pod.get("status", {}).get("containerStatuses", ())
-    return {status["name"]: status["state"] for status in statuses}

@@ -14,7 +14,7 @@ from ebbtide.infra.files.private import private_opener
 from ebbtide.infra.files.tails import PIECE_BYTES, Tail
 from ebbtide.infra.platforms.kubernetes.api import Api
 from ebbtide.infra.platforms.kubernetes.api_error import ApiError
-from ebbtide.infra.platforms.kubernetes.tending.output import STREAMS, OutputCopy, Source
+from ebbtide.infra.platforms.kubernetes.tending.output import STREAMS, OutputCopy
 from ebbtide.infra.waiting import pause, wait_until
 
 _FIRST_S = 15.0
@@ -80,7 +80,7 @@ class Copies:
             api: of the namespace.
             pod: the program's.
         """
-        self._source = Source(api, pod)
+        self._api, self._pod = api, pod
         self._folder = _folder_for(self)
         self._copy: OutputCopy | None = None
 
@@ -91,7 +91,7 @@ class Copies:
     def come_up(self) -> None:
         """Begin; wait until what there is now has come, or cannot be read for now."""
         if self._copy is None:
-            self._copy = OutputCopy(self._source, self._folder, _tell_nobody)
+            self._copy = OutputCopy(self._api, self._pod, self._folder, _tell_nobody)
             copy = self._copy
             wait_until(lambda: copy.settled, timeout_s=_FIRST_S)
 

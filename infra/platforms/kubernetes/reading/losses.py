@@ -4,11 +4,7 @@ from __future__ import annotations
 
 from ebbtide.infra.models.cluster import ClusterView, Failure
 from ebbtide.infra.models.phases import Reason, Step
-from ebbtide.infra.platforms.kubernetes.reading.failures import (
-    disruption,
-    ending,
-    worker_ends,
-)
+from ebbtide.infra.platforms.kubernetes.reading.failures import disruption, ending
 from ebbtide.infra.platforms.kubernetes.reading.snapshot import (
     Snapshot,
     condition,
@@ -115,11 +111,3 @@ def _driver(snapshot: Snapshot, view: ClusterView) -> Failure | None:
     if taken.reason is Reason.EVICTED and target is not None and state(pod, "running"):
         return None
     return Failure(step=step, reason=taken.reason, detail=f"the program: {taken.sentence}")
-
-
-def worker_trouble(snapshot: Snapshot, view: ClusterView) -> tuple[str, ...]:
-    """Sentences about workers that died and are replaced, oldest first."""
-    ends = worker_ends(snapshot, view.worker_names)
-    return tuple(
-        f"{end.name} died and is replaced: it {end.sentence}" for end in ends if not end.expected
-    )

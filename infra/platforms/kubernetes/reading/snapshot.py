@@ -87,16 +87,6 @@ class Snapshot:
             if about.get("uid") in (None, "", meta.get("uid")):
                 yield event
 
-    def events_of_workers(self) -> Iterator[Object]:
-        """The events about the Deployment and its ReplicaSets, oldest first."""
-        name = workers_name(self.cluster)
-        for event in self.events:
-            about = event.get("involvedObject") or {}
-            kind, named = about.get("kind"), str(about.get("name", ""))
-            of_set = kind == "ReplicaSet" and named.startswith(f"{name}-")
-            if of_set or (kind == "Deployment" and named == name):
-                yield event
-
     def _named(self, name: str) -> Object | None:
         return next((pod for pod in self.pods if pod["metadata"]["name"] == name), None)
 

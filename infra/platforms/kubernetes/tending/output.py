@@ -9,7 +9,6 @@ import contextlib
 import json
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 from ebbtide.infra.files.cuts import Cut, cut_of, make_cut
@@ -26,27 +25,19 @@ _TELL_AFTER_S = 10.0
 """An outage of so long is told; a shorter one concerns nobody."""
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
-    """Where a program prints."""
-
-    api: Api
-    pod: str
-    """The driver's."""
-
-
 class OutputCopy:
     """One program's output, copied by a thread until its end has come."""
 
-    def __init__(self, source: Source, folder: Path, tell: Callable[[str], None]):
+    def __init__(self, api: Api, pod: str, folder: Path, tell: Callable[[str], None]):
         """Begin.
 
         Args:
-            source: the pod whose output it is.
+            api: of the namespace.
+            pod: the driver's, whose output it is.
             folder: of the run, or of a program on a held cluster.
             tell: called with a sentence when the output has not been to be read for a while.
         """
-        self._source, self._folder, self._tell = source, folder, tell
+        self._api, self._pod, self._folder, self._tell = api, pod, folder, tell
         before = self._before()
         for name in STREAMS:  # also of a program that prints nothing
             with contextlib.suppress(OSError):
@@ -58,7 +49,7 @@ class OutputCopy:
         self._ended = threading.Event()
         self._broken_s: float | None = None
         self._told = False
-        name = f"output of {source.pod}"
+        name = f"output of {pod}"
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
@@ -84,9 +75,8 @@ class OutputCopy:
         return self.complete
 
     def _run(self) -> None:
-        run, pod = self._source.api.run, self._source.pod
         with contextlib.suppress(OSError):  # the disk is full: told by whoever writes to it next
-            for piece in follow_to_end(run, pod, self._seen, self._gave_up):
+            for piece in follow_to_end(self._api.run, self._pod, self._seen, self._gave_up):
                 if piece is not None:
                     self._broken_s = None
                     self._take(piece)
@@ -94,7 +84,7 @@ class OutputCopy:
 
     def _before(self) -> dict[str, int]:
         """How much earlier attempts of the run had printed when this pod's copy began."""
-        note = self._folder / f".{self._source.pod}.json"
+        note = self._folder / f".{self._pod}.json"
         with contextlib.suppress(OSError, ValueError):
             found: dict[str, int] = json.loads(note.read_text())
             return found

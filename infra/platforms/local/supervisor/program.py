@@ -17,6 +17,7 @@ from pathlib import Path
 from ebbtide.infra.files.private import write_whole
 from ebbtide.infra.files.tails import last_bytes
 from ebbtide.infra.models.cluster import JobView
+from ebbtide.infra.models.codec import from_data, to_data
 from ebbtide.infra.models.job import JobSpec
 from ebbtide.infra.models.phases import Reason
 from ebbtide.infra.platforms.local import processes
@@ -140,25 +141,15 @@ class Driver:
         return self.place.logs / f"exit-{self.place.cluster}.json"
 
     def _remember(self) -> None:
-        view = self.view
-        facts = {
-            "started_at": view.started_at,
-            "ended_at": view.ended_at,
-            "exit_code": view.exit_code,
-            "reason": view.reason.value if view.reason else None,
-            "detail": view.detail,
-            "hint": view.hint,
-        }
         with contextlib.suppress(OSError):  # a full disk must not keep the cluster
-            write_whole(self._memory, json.dumps(facts))
+            write_whole(self._memory, json.dumps(to_data(self.view)))
 
     def _remembered(self) -> bool:
         try:
             facts = json.loads(self._memory.read_text())
         except (OSError, ValueError):
             return False
-        facts["reason"] = Reason(facts["reason"]) if facts["reason"] else None
-        self.view = JobView(**facts)
+        self.view = from_data(JobView, facts)
         return True
 
 

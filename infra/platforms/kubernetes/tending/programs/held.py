@@ -14,6 +14,7 @@ from pathlib import Path
 from ebbtide.infra.errors import EbbError
 from ebbtide.infra.files.private import write_whole
 from ebbtide.infra.models.cluster import ClusterView, JobView
+from ebbtide.infra.models.codec import to_data
 from ebbtide.infra.models.ids import ClusterId
 from ebbtide.infra.models.records import EventKind
 from ebbtide.infra.platforms.kubernetes import layout
@@ -141,16 +142,8 @@ class _Held:
 
     def _collect(self, view: JobView) -> None:
         self._program.collect()
-        facts = {
-            "started_at": view.started_at,
-            "ended_at": view.ended_at,
-            "exit_code": view.exit_code,
-            "reason": view.reason.value if view.reason else None,
-            "detail": view.detail,
-            "hint": view.hint,
-        }
         try:
-            write_whole(self._end_file, json.dumps(facts))
+            write_whole(self._end_file, json.dumps(to_data(view)))
         except OSError as error:
             self._warn(f"how the program ended could not be written down: {error}")
 

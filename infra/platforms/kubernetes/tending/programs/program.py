@@ -12,7 +12,7 @@ from ebbtide.infra.platforms.kubernetes.kinds import Object
 from ebbtide.infra.platforms.kubernetes.naming import BEGIN
 from ebbtide.infra.platforms.kubernetes.reading.snapshot import runs, state
 from ebbtide.infra.platforms.kubernetes.shipping.collecting import fetch_folder
-from ebbtide.infra.platforms.kubernetes.tending.output import OutputCopy, Source
+from ebbtide.infra.platforms.kubernetes.tending.output import OutputCopy
 from ebbtide.infra.platforms.kubernetes.tending.programs.begin import Beginning
 from ebbtide.infra.platforms.run_folder import ARTIFACTS, OUTPUT
 from ebbtide.infra.platforms.upkeep.stdin import NOT_ANSWERED, begin_anew, taken
@@ -41,7 +41,7 @@ class ProgramPod:
         if pod is None or not runs(pod, layout.FILES):
             return
         if self._output is None:
-            self._output = OutputCopy(Source(self._api, self._pod), self._folder, self._warn)
+            self._output = OutputCopy(self._api, self._pod, self._folder, self._warn)
         begin = (pod["metadata"].get("annotations") or {}).get(BEGIN)
         if begin is not None and self._beginning is None:
             file = self._stdin() if begin == "stdin" else None
