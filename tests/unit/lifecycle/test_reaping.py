@@ -14,7 +14,7 @@ from ebbtide.infra.lifecycle.reaping.rounds import Rounds
 from ebbtide.infra.models.ids import ClusterId, RunName
 from ebbtide.infra.models.phases import Reason
 from ebbtide.infra.models.records import Cluster, LeaseState
-from ebbtide.infra.platforms.kubernetes.rights import REAPER_RIGHTS, rules
+from ebbtide.infra.platforms.kubernetes.administration.rights import REAPER_RIGHTS, rules
 
 DEPLOY = Path(__file__).parents[3] / "infra/platforms/kubernetes/deploy"
 HERON_1 = ClusterId("heron-1")

@@ -12,10 +12,10 @@ from ebbtide.infra.models.hardware import NodePool
 from ebbtide.infra.models.resources import Resources
 from ebbtide.infra.platforms.extras import Finding
 from ebbtide.infra.platforms.kubernetes.administration import checks
+from ebbtide.infra.platforms.kubernetes.administration.rights import RIGHTS, Right, rules
 from ebbtide.infra.platforms.kubernetes.api_error import ApiError
 from ebbtide.infra.platforms.kubernetes.client import Request
 from ebbtide.infra.platforms.kubernetes.kinds import NODE, POD, Kind
-from ebbtide.infra.platforms.kubernetes.rights import RIGHTS, Right, rules
 
 GI = 2**30
 POOL = NodePool(

@@ -13,6 +13,7 @@ from ebbtide.infra.models.hardware import NodePool
 from ebbtide.infra.models.resources import Resources, parse_cpu, parse_memory
 from ebbtide.infra.platforms.extras import Finding
 from ebbtide.infra.platforms.kubernetes.administration.catalog import NAME
+from ebbtide.infra.platforms.kubernetes.administration.rights import RIGHTS, Right
 from ebbtide.infra.platforms.kubernetes.api import Api
 from ebbtide.infra.platforms.kubernetes.api_error import NOT_FOUND, ApiError, as_ebb_error
 from ebbtide.infra.platforms.kubernetes.client import Connection, Request
@@ -25,7 +26,6 @@ from ebbtide.infra.platforms.kubernetes.kinds import (
     Kind,
     Object,
 )
-from ebbtide.infra.platforms.kubernetes.rights import RIGHTS, Right
 from ebbtide.infra.settings import Settings
 from ebbtide.infra.waiting import wall_s
 

@@ -25,6 +25,7 @@ from ebbtide.infra.platforms.kubernetes.api_error import NOT_FOUND, ApiError
 from ebbtide.infra.platforms.kubernetes.client import Request
 from ebbtide.infra.platforms.kubernetes.kinds import LEASE, Object
 from ebbtide.infra.platforms.kubernetes.naming import AWAITED
+from ebbtide.infra.platforms.kubernetes.spelling import unix_time
 from ebbtide.infra.policy.lease import LONGEST_S, LeaseJudge
 from ebbtide.infra.processes.identity import alive, started_ticks
 from ebbtide.infra.waiting import now_s, wall_s
@@ -120,7 +121,7 @@ def looks_neglected(lease: Object, servers_now: float) -> bool:
     times = [each["time"] for each in metadata.get("managedFields") or () if each.get("time")]
     if not times:
         return False
-    written = max(datetime.fromisoformat(time).timestamp() for time in times)
+    written = max(map(unix_time, times))
     return servers_now - written > _NEGLECTED * float(spec.get("leaseDurationSeconds") or LONGEST_S)
 
 

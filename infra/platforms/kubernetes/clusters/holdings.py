@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-
 from ebbtide.infra.models.ids import ClusterId
 from ebbtide.infra.platforms.base import HeldResource
 from ebbtide.infra.platforms.kubernetes.api import Api
@@ -22,6 +20,7 @@ from ebbtide.infra.platforms.kubernetes.kinds import (
     Object,
 )
 from ebbtide.infra.platforms.kubernetes.naming import CLUSTER, ROLE
+from ebbtide.infra.platforms.kubernetes.spelling import unix_time
 
 OWNED = (
     *(POD, DEPLOYMENT, REPLICA_SET, AUTOSCALER, BUDGET),
@@ -74,10 +73,5 @@ def _as_held(api: Api, thing: Object, now: float) -> HeldResource:
         role=role,
         name=metadata["name"],
         where=f"{kind.lower()} in namespace {api.namespace}",
-        age_s=max(0.0, now - unix(metadata["creationTimestamp"])),
+        age_s=max(0.0, now - unix_time(metadata["creationTimestamp"])),
     )
-
-
-def unix(timestamp: str) -> float:
-    """Return the Unix time in seconds of a timestamp as the API server writes it."""
-    return datetime.fromisoformat(timestamp.replace("Z", "+00:00")).timestamp()

@@ -9,6 +9,7 @@ import re
 from dataclasses import dataclass
 
 from ebbtide.infra.models.phases import Reason
+from ebbtide.infra.platforms.kubernetes.spelling import quantity
 
 _QUOTA = re.compile(
     r"exceeded quota: (?P<name>\S+), requested: (?P<asked>\S+), used: (?P<used>\S+),"
@@ -21,9 +22,6 @@ _NEVER = re.compile(
     r"|error looking up service account"
 )
 _ENDS = re.compile(r"namespace \S+ because it is being terminated")
-_UNITS = {"m": 0.001, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
-_UNITS |= {"Ki": 2.0**10, "Mi": 2.0**20, "Gi": 2.0**30, "Ti": 2.0**40, "": 1.0}
-_AMOUNT = re.compile(r"(\d+(?:\.\d+)?)([a-zA-Z]*)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +64,8 @@ def refusal(message: str) -> Refusal | None:
 def _over(quota: re.Match[str]) -> Refusal:
     name = quota["name"]
     asked, used, limit = (_amounts(quota[part]) for part in ("asked", "used", "limit"))
-    never = [what for what, text in asked.items() if _number(text) > _number(limit.get(what, ""))]
+    told = (what for what in asked if what in limit)
+    never = [what for what in told if quantity(asked[what]) > quantity(limit[what])]
     if never:
         each = ", ".join(f"{asked[what]} of {what}, and it allows {limit[what]}" for what in never)
         sentence = f"one pod asks quota {name} for {each}"
@@ -82,9 +81,3 @@ def _amounts(text: str) -> dict[str, str]:
     """``requests.cpu=2,pods=1`` as a mapping."""
     pairs = (part.partition("=") for part in text.strip(",").split(","))
     return {name: amount for name, _, amount in pairs if name}
-
-
-def _number(text: str) -> float:
-    """A quantity in its unit itself; a limit that is not told is none."""
-    match = _AMOUNT.fullmatch(text)
-    return float(match[1]) * _UNITS.get(match[2], 1.0) if match else float("inf")

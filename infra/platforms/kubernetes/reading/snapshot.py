@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any
 
 from ebbtide.infra.models.ids import ClusterId
@@ -22,6 +21,7 @@ from ebbtide.infra.platforms.kubernetes.naming import (
     program_name,
     workers_name,
 )
+from ebbtide.infra.platforms.kubernetes.spelling import unix_time
 
 HEAD, WORKER, DRIVER = "head", "worker", "driver"
 """Roles; a pod's main container is called as its role."""
@@ -182,7 +182,7 @@ def moment(text: object) -> float | None:
     if not isinstance(text, str):
         return None
     try:
-        return datetime.fromisoformat(text).timestamp() or None
+        return unix_time(text) or None
     except ValueError:
         return None
 

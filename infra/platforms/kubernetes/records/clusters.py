@@ -7,7 +7,6 @@ are written into the record.
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import datetime
 
 from ebbtide.infra.models.cluster import ClusterView
 from ebbtide.infra.models.codec import to_json
@@ -28,6 +27,7 @@ from ebbtide.infra.platforms.kubernetes.clusters.fencing import Standing
 from ebbtide.infra.platforms.kubernetes.kinds import Object
 from ebbtide.infra.platforms.kubernetes.records.encoding import KEY, Record, digest
 from ebbtide.infra.platforms.kubernetes.records.records import GOES_ON, Records, run_with
+from ebbtide.infra.platforms.kubernetes.spelling import unix_time
 from ebbtide.infra.waiting import wall_s
 
 _MICRO = 1_000_000
@@ -178,11 +178,6 @@ class ClusterRecords(Records):
     def _renewed(self, cluster: Cluster) -> Cluster:
         """With what its Lease says, as long as it has one."""
         return cluster if cluster.released else _with_lease(cluster, self.objects.lease(cluster.id))
-
-
-def unix_time(text: str) -> float:
-    """A time of the API server's as Unix time in seconds."""
-    return datetime.fromisoformat(text).timestamp()
 
 
 def _with_lease(cluster: Cluster, lease: Object | None) -> Cluster:

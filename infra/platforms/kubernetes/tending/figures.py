@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 
 from ebbtide.infra.frameworks.base import FrameworkStatus
 from ebbtide.infra.models.cluster import ClusterView, WorkerFigures
@@ -21,7 +20,16 @@ from ebbtide.infra.platforms.kubernetes.api import Api
 from ebbtide.infra.platforms.kubernetes.api_error import ApiError
 from ebbtide.infra.platforms.kubernetes.client import Request
 from ebbtide.infra.platforms.kubernetes.kinds import POD_METRICS, Object
-from ebbtide.infra.platforms.kubernetes.naming import CLUSTER, ROLE
+from ebbtide.infra.platforms.kubernetes.naming import CLUSTER
+from ebbtide.infra.platforms.kubernetes.reading.snapshot import (
+    DRIVER,
+    WORKER,
+    changed_at,
+    leaving,
+    placed,
+    role,
+)
+from ebbtide.infra.platforms.kubernetes.spelling import quantity, unix_time
 from ebbtide.infra.platforms.upkeep.status import StatusReporter
 from ebbtide.infra.platforms.upkeep.usage import HeldShare, Load, UsageRecorder
 from ebbtide.infra.waiting import now_s
@@ -31,8 +39,6 @@ PERIOD_S = 15.0
 _SILENT_S = 90.0
 """Without any figures for so long, it is told."""
 _ENDED = ("Succeeded", "Failed")
-_SUFFIXES = {"n": 1e-9, "u": 1e-6, "m": 1e-3, "": 1.0, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
-_SUFFIXES |= {"Ki": 2.0**10, "Mi": 2.0**20, "Gi": 2.0**30, "Ti": 2.0**40, "P": 1e15, "Pi": 2.0**50}
 
 
 @dataclass(slots=True)
@@ -50,7 +56,7 @@ class PodMeter:
 
     def look(self, metrics: Object) -> None:
         """Add one reading of the metrics API; the same twice is one."""
-        at = _unix(str(metrics["timestamp"]))
+        at = unix_time(str(metrics["timestamp"]))
         if at <= self._at:
             return
         usages = [container["usage"] for container in metrics.get("containers") or ()]
@@ -127,13 +133,13 @@ class Figures:
             owner = self._owner(pod, names)
             if owner and _holds_its_share(pod):
                 meter = self._meter(pod)
-                held[owner] = HeldShare(self._tier(pod), (meter,), _scheduled(pod))
-                if _role(pod) == "driver":
+                held[owner] = HeldShare(self._tier(pod), (meter,), changed_at(pod, "PodScheduled"))
+                if role(pod) == DRIVER:
                     self._driver = meter
         self._workers = [
             self._figures(pod, names, status)
             for pod in pods
-            if _role(pod) == "worker" and "deletionTimestamp" not in pod["metadata"]
+            if role(pod) == WORKER and not leaving(pod)
         ]
         self._recorder.keep(held)
         if last or self._recorder.due:
@@ -211,44 +217,20 @@ class Figures:
         )
 
     def _owner(self, pod: Object, names: Mapping[str, str]) -> str:
-        role, name = _role(pod), str(pod["metadata"]["name"])
-        if role == "worker":
+        part, name = role(pod), str(pod["metadata"]["name"])
+        if part == WORKER:
             return names.get(name, name)
-        return PROGRAM if role == "driver" and self._spec.cluster.has_workers else role
+        return PROGRAM if part == DRIVER and self._spec.cluster.has_workers else part
 
     def _tier(self, pod: Object) -> HardwareTier:
         cluster = self._spec.cluster
-        works = _role(pod) == "worker" or not cluster.has_workers
+        works = role(pod) == WORKER or not cluster.has_workers
         return cluster.tier if works else cluster.head_tier
-
-
-def quantity(text: str) -> float:
-    """An amount as Kubernetes writes it, such as ``123456n``, ``250m``, ``1.5`` or ``12Ki``."""
-    match = re.fullmatch(r"(-?[0-9.]+(?:e[0-9]+)?)([A-Za-z]*)", text)
-    if match is None or match[2] not in _SUFFIXES:
-        return 0.0
-    return float(match[1]) * _SUFFIXES[match[2]]
-
-
-def _role(pod: Object) -> str:
-    return str((pod["metadata"].get("labels") or {}).get(ROLE, ""))
 
 
 def _holds_its_share(pod: Object) -> bool:
     """Whether a node keeps room for it: from when it is placed until its containers have ended."""
-    placed = bool(pod.get("spec", {}).get("nodeName"))
-    return placed and pod.get("status", {}).get("phase") not in _ENDED
-
-
-def _scheduled(pod: Object) -> float | None:
-    for each in pod.get("status", {}).get("conditions") or ():
-        if each.get("type") == "PodScheduled" and each.get("lastTransitionTime"):
-            return _unix(str(each["lastTransitionTime"]))
-    return None
-
-
-def _unix(timestamp: str) -> float:
-    return datetime.fromisoformat(timestamp).timestamp()
+    return placed(pod) and pod.get("status", {}).get("phase") not in _ENDED
 
 
 def _duration_s(text: str) -> float:

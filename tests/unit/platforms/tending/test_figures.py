@@ -13,7 +13,7 @@ from ebbtide.infra.models.usage import PROGRAM
 from ebbtide.infra.platforms.kubernetes.api import Api
 from ebbtide.infra.platforms.kubernetes.kinds import Object
 from ebbtide.infra.platforms.kubernetes.tending import figures as module
-from ebbtide.infra.platforms.kubernetes.tending.figures import Figures, PodMeter, quantity
+from ebbtide.infra.platforms.kubernetes.tending.figures import Figures, PodMeter
 from ebbtide.infra.platforms.upkeep.status import StatusReporter
 from ebbtide.infra.platforms.upkeep.usage import HeldShare, Load, UsageRecorder
 from tests.clusters import MIB, cluster_spec, run_spec
@@ -22,14 +22,6 @@ from tests.unit.platforms.tending.fakes import CLUSTER, Clock, FakeApi, Told, po
 NAMES = {"w-a": "worker-0", "w-b": "worker-1"}
 VIEW = ClusterView(cluster=CLUSTER, workers_wanted=2, workers_joined=2)
 PODS = [pod("h", "head"), pod("w-a"), pod("w-b"), pod("d", "driver")]
-
-
-@pytest.mark.parametrize(
-    ("text", "value"),
-    [("250m", 0.25), ("123456789n", 0.123456789), ("2", 2.0), ("3Ki", 3072.0), ("what", 0.0)],
-)
-def test_quantities_are_read_as_kubernetes_writes_them(text: str, value: float) -> None:
-    assert quantity(text) == pytest.approx(value)
 
 
 def reading(name: str, second: int, cpu: str = "100m", memory: str = "300Mi") -> Object:
