@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from ebbtide.infra.models.hardware import Node, NodePool
-from ebbtide.infra.models.resources import NOTHING, Resources, parse_cpu, parse_memory
+from ebbtide.infra.models.resources import NOTHING, Resources
 from ebbtide.infra.platforms.kubernetes.api import Api
 from ebbtide.infra.platforms.kubernetes.kinds import NODE, POD, Object
 from ebbtide.infra.platforms.kubernetes.naming import CLUSTER
+from ebbtide.infra.platforms.kubernetes.spelling import quantity
 
 
 def nodes_of(api: Api, pool: NodePool) -> tuple[Node, ...]:
@@ -32,12 +33,24 @@ def nodes_of(api: Api, pool: NodePool) -> tuple[Node, ...]:
     return tuple(
         Node(
             name=node["metadata"]["name"],
-            capacity=_resources(node["status"].get("allocatable", {})),
+            capacity=allocatable(node),
             used=used.get(node["metadata"]["name"], NOTHING),
-            ready=_is_ready(node),
+            ready=is_ready(node),
         )
         for node in api.list(NODE, pool.selector).items
     )
+
+
+def allocatable(node: Object) -> Resources:
+    """Return what a node offers to pods; nothing of what it does not say."""
+    return _resources(node.get("status", {}).get("allocatable", {}))
+
+
+def is_ready(node: Object) -> bool:
+    """Whether a node is ready and takes pods."""
+    conditions = node.get("status", {}).get("conditions", ())
+    ready = any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
+    return ready and not node.get("spec", {}).get("unschedulable")
 
 
 def _asked(pod: Object) -> Resources:
@@ -46,12 +59,6 @@ def _asked(pod: Object) -> Resources:
 
 
 def _resources(amounts: Mapping[str, Any]) -> Resources:
-    return Resources(
-        parse_cpu(str(amounts.get("cpu", "0"))), parse_memory(str(amounts.get("memory", "0")))
-    )
-
-
-def _is_ready(node: Object) -> bool:
-    conditions = node["status"].get("conditions", ())
-    ready = any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
-    return ready and not node["spec"].get("unschedulable", False)
+    """Of a container that somebody added, such as a mesh's sidecar, there may be none."""
+    cores, memory_bytes = (quantity(str(amounts.get(name, "0"))) for name in ("cpu", "memory"))
+    return Resources(round(cores * 1000), round(memory_bytes))

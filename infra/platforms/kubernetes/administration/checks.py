@@ -10,7 +10,6 @@ from typing import Any, Protocol
 
 from ebbtide.infra.errors import EbbError
 from ebbtide.infra.models.hardware import NodePool
-from ebbtide.infra.models.resources import Resources, parse_cpu, parse_memory
 from ebbtide.infra.platforms.extras import Finding
 from ebbtide.infra.platforms.kubernetes.administration.catalog import NAME
 from ebbtide.infra.platforms.kubernetes.administration.rights import RIGHTS, Right
@@ -26,6 +25,7 @@ from ebbtide.infra.platforms.kubernetes.kinds import (
     Kind,
     Object,
 )
+from ebbtide.infra.platforms.kubernetes.nodes import allocatable, is_ready
 from ebbtide.infra.settings import Settings
 from ebbtide.infra.waiting import wall_s
 
@@ -289,9 +289,9 @@ def _no_pool(api: Asks) -> Finding:
 
 
 def _of_nodes(name: str, asked: NodePool, nodes: list[Object]) -> Finding:
-    ready = sum(_is_ready(node) for node in nodes)
+    ready = sum(is_ready(node) for node in nodes)
     detail = f"{len(nodes)} nodes, {ready} ready"
-    offers = [_allocatable(node) for node in nodes]
+    offers = [allocatable(node) for node in nodes]
     if asked.node and not any(asked.node.fits_in(offer) for offer in offers):
         largest = max(offers, key=lambda offer: (offer.cpu_millis, offer.memory_bytes))
         detail += f"; none offers {asked.node}, as the catalog says: the largest has {largest}"
@@ -299,20 +299,6 @@ def _of_nodes(name: str, asked: NodePool, nodes: list[Object]) -> Finding:
     if not ready:
         return Finding(name, "warning", detail, f"kubectl describe node {_name(nodes[0])}")
     return Finding(name, "ok", detail)
-
-
-def _is_ready(node: Object) -> bool:
-    conditions = node.get("status", {}).get("conditions", ())
-    ready = any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
-    return ready and not node.get("spec", {}).get("unschedulable")
-
-
-def _allocatable(node: Object) -> Resources:
-    offers = node.get("status", {}).get("allocatable", {})
-    try:
-        return Resources(parse_cpu(offers["cpu"]), parse_memory(offers["memory"]))
-    except (KeyError, ValueError):
-        return Resources(0, 0)
 
 
 def _name(node: Object) -> str:
