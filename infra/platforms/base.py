@@ -15,12 +15,12 @@ from typing import Protocol, cast
 from ebbtide.infra.errors import ConfigurationError, Problem
 from ebbtide.infra.files.kept import KeptFile
 from ebbtide.infra.files.place import place_in_use
+from ebbtide.infra.loading import load
 from ebbtide.infra.models.cluster import ClusterView
 from ebbtide.infra.models.hardware import Node, NodePool
 from ebbtide.infra.models.ids import ClusterId, RunName
 from ebbtide.infra.models.job import JobSpec, RunSpec
 from ebbtide.infra.models.phases import Reason, Step
-from ebbtide.infra.platforms.extras import load
 from ebbtide.infra.records.routed.store import away_from
 from ebbtide.infra.records.store import RunStore
 from ebbtide.infra.settings import Settings

@@ -6,18 +6,17 @@ A platform that is not named here has none of it; asking then imports and costs 
 from __future__ import annotations
 
 import contextlib
-import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ebbtide.infra.errors import ConfigurationError, EbbError, Problem
+from ebbtide.infra.errors import ConfigurationError, EbbError
 from ebbtide.infra.files.place import place_in_use
+from ebbtide.infra.loading import load
 from ebbtide.infra.models.hardware import NodePool
 from ebbtide.infra.models.job import RunSpec
-from ebbtide.infra.models.phases import Reason
 from ebbtide.infra.request.catalog import Catalog, Shared, catalog_for, settings_here
 from ebbtide.infra.settings import Settings
 
@@ -144,28 +143,3 @@ def _shared_catalog(platform: str, *, settings: Settings) -> Shared | None:
 
 def _loaded(registry: Mapping[str, str], platform: str) -> Callable[..., Any] | None:
     return load(registry[platform], platform) if platform in registry else None
-
-
-def load(path: str, platform: str) -> Callable[..., Any]:
-    """Import something of a platform.
-
-    Args:
-        path: module and name, with a colon between.
-        platform: whose it is.
-
-    Returns:
-        What is there.
-
-    Raises:
-        ConfigurationError: PLATFORM_UNUSABLE, a package that the platform needs is not installed.
-    """
-    module, attribute = path.split(":")
-    try:
-        found: Callable[..., Any] = getattr(importlib.import_module(module), attribute)
-    except ModuleNotFoundError as error:
-        if (error.name or "").startswith("ebbtide"):
-            raise
-        summary = f"platform {platform} needs {error.name}, which is not installed"
-        hint = f'pip install "ebbtide[{platform}]"'
-        raise ConfigurationError([Problem(Reason.PLATFORM_UNUSABLE, summary, hint)]) from error
-    return found

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import importlib
 from dataclasses import dataclass
 from typing import cast
 
-from ebbtide.infra.errors import ConfigurationError, Problem
 from ebbtide.infra.files.place import KubernetesPlace, place_in_use, remember_place
+from ebbtide.infra.loading import load
 from ebbtide.infra.models.ids import RunName
-from ebbtide.infra.models.phases import Reason
 from ebbtide.infra.records.ledger import Ledger
 from ebbtide.infra.records.routed.store import RoutedStore
 from ebbtide.infra.records.salvage import LastKnown
 from ebbtide.infra.records.store import RunStore
 from ebbtide.infra.settings import Settings
 
-_ELSEWHERE = "ebbtide.infra.platforms.kubernetes.records.store"
-"""Has ``open_at``. Loaded when it is first asked: it needs a package that need not be there."""
+_ELSEWHERE = "ebbtide.infra.platforms.kubernetes.records.store:open_at"
+"""Loaded when it is first asked: it needs a package that need not be there."""
 _NAMES = "elsewhere"
 
 
@@ -53,16 +51,8 @@ class _Kubernetes:
         return place_in_use(self.settings) is not None
 
     def open(self) -> RunStore:
-        try:
-            module = importlib.import_module(_ELSEWHERE)
-        except ModuleNotFoundError as error:
-            if (error.name or "").startswith("ebbtide"):
-                raise
-            summary = f"platform {self.platform} needs {error.name}, which is not installed"
-            hint = f'pip install "ebbtide[{self.platform}]"'
-            problem = Problem(Reason.PLATFORM_UNUSABLE, summary, hint)
-            raise ConfigurationError([problem]) from error
-        return cast(RunStore, module.open_at(self.settings, self.local, looking=self.looking))
+        open_at = load(_ELSEWHERE, self.platform)
+        return cast(RunStore, open_at(self.settings, self.local, looking=self.looking))
 
     def remember(self, store: RunStore) -> None:
         place = getattr(store, "place", None)

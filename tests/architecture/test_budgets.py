@@ -22,9 +22,7 @@ _REGISTRIES = (
     "ebbtide.infra.frameworks.dask",  # its own package, only when a client is asked for
     "ebbtide.infra.frameworks.ray",
     "ebbtide.infra.frameworks.spark",
-    "ebbtide.infra.platforms.base",
-    "ebbtide.infra.platforms.extras",
-    "ebbtide.infra.records.opening",
+    "ebbtide.infra.loading",  # for those that its import contract names
     "ebbtide.flows.cli",
     "ebbtide.flows.sessions",  # Prefect's side, only inside a flow
     "ebbtide.flows.programs",  # run by their path like a user's; Dask only where there is a cluster

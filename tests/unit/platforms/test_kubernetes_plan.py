@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from ebbtide.infra.errors import ConfigurationError
+from ebbtide.infra.loading import load
 from ebbtide.infra.models.cluster import ClusterSpec
 from ebbtide.infra.models.hardware import HardwareTier, NodePool
 from ebbtide.infra.models.job import JobSpec, RunSpec
@@ -121,4 +122,4 @@ def test_a_package_that_is_missing_is_named_with_how_to_get_it(
 
     monkeypatch.setattr(importlib, "import_module", missing)
     with pytest.raises(ConfigurationError, match="needs kubernetes, which is not installed"):
-        extras.load("ebbtide.x:y", "kubernetes")
+        load("ebbtide.x:y", "kubernetes")

@@ -6,19 +6,17 @@ import threading
 from collections import deque
 from pathlib import Path
 
-from ebbtide.infra.errors import EbbError
 from ebbtide.infra.models.job import RunSpec
 from ebbtide.infra.models.records import EventKind
 from ebbtide.infra.platforms.kubernetes import layout
 from ebbtide.infra.platforms.kubernetes.api import Api
 from ebbtide.infra.platforms.kubernetes.api_error import ApiError
-from ebbtide.infra.platforms.kubernetes.clusters.packaging import package_of
 from ebbtide.infra.platforms.kubernetes.elsewhere.ends import ends_of, write_ends
 from ebbtide.infra.platforms.kubernetes.kinds import Object
 from ebbtide.infra.platforms.kubernetes.naming import driver_name, head_name
 from ebbtide.infra.platforms.kubernetes.reading.snapshot import Snapshot, runs
-from ebbtide.infra.platforms.kubernetes.shipping.sending import send
 from ebbtide.infra.platforms.kubernetes.tending.member_logs import MemberLogs
+from ebbtide.infra.platforms.kubernetes.tending.programs.code import CodeSender
 from ebbtide.infra.platforms.kubernetes.tending.programs.held import HeldPrograms
 from ebbtide.infra.platforms.kubernetes.tending.programs.program import ProgramPod
 from ebbtide.infra.platforms.run_folder import ARTIFACTS, kept_files
@@ -35,7 +33,7 @@ class Collector:
         self._snapshot: Snapshot | None = None
         self._program = ProgramPod(api, driver_name(cluster), folder, self._warn)
         self._held = HeldPrograms(api, folder, reporter, self._warn)
-        self._sending: threading.Thread | None = None
+        self._code = CodeSender(api, folder, self._warn)
         self._lock = threading.Lock()
         self._warnings: deque[str] = deque()
         self._collected = False
@@ -49,9 +47,9 @@ class Collector:
         """
         self._snapshot = snapshot
         self.tell()
-        if sends and self._sending is None and runs(self._store(snapshot), layout.FILES):
-            self._sending = threading.Thread(target=self._send, daemon=True)
-            self._sending.start()
+        store = self._store(snapshot)
+        if sends and store is not None and runs(store, layout.FILES):
+            self._code.send_to(store["metadata"]["name"])
         self._program.tick(snapshot.driver)
         self._held.tick(snapshot)
         self._logs.tick(snapshot, self._reporter.view.worker_names)
@@ -89,18 +87,6 @@ class Collector:
             write_ends(self._api, self._spec.name, ends)
         except ApiError as error:
             self._warn(f"the ends of the logs could not be written to the records: {error}")
-
-    def _send(self) -> None:
-        package = package_of(self._folder)
-        if package is None or self._snapshot is None:
-            return
-        store = self._store(self._snapshot)
-        assert store is not None
-        try:
-            send(self._api.run, store["metadata"]["name"], package)
-        except (ApiError, EbbError) as error:
-            self._warn(f"the program's code could not be sent: {error}")
-            self._sending = None  # tried again at the next look
 
     def _store(self, snapshot: Snapshot) -> Object | None:
         """The pod with the package store."""

@@ -11,7 +11,6 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from ebbtide.infra.errors import EbbError
 from ebbtide.infra.files.private import write_whole
 from ebbtide.infra.models.cluster import ClusterView, JobView
 from ebbtide.infra.models.codec import to_data
@@ -19,12 +18,10 @@ from ebbtide.infra.models.ids import ClusterId
 from ebbtide.infra.models.records import EventKind
 from ebbtide.infra.platforms.kubernetes import layout
 from ebbtide.infra.platforms.kubernetes.api import Api
-from ebbtide.infra.platforms.kubernetes.api_error import ApiError
-from ebbtide.infra.platforms.kubernetes.clusters.packaging import package_of
 from ebbtide.infra.platforms.kubernetes.kinds import Object
 from ebbtide.infra.platforms.kubernetes.naming import program_name
 from ebbtide.infra.platforms.kubernetes.reading.snapshot import Snapshot, runs
-from ebbtide.infra.platforms.kubernetes.shipping.sending import send
+from ebbtide.infra.platforms.kubernetes.tending.programs.code import CodeSender
 from ebbtide.infra.platforms.kubernetes.tending.programs.program import ProgramPod
 from ebbtide.infra.platforms.run_folder import PROGRAMS
 from ebbtide.infra.platforms.upkeep.status import StatusReporter
@@ -104,19 +101,18 @@ class _Held:
     def __init__(
         self, api: Api, pod: str, folder: Path, end_file: Path, warn: Callable[[str], None]
     ):
-        self._api, self._pod, self._folder, self._warn = api, pod, folder, warn
+        self._pod, self._warn = pod, warn
         self._end_file = end_file
         self._program = ProgramPod(api, pod, folder, warn)
-        self._sending: threading.Thread | None = None
+        self._code = CodeSender(api, folder, warn)
         self._ending: threading.Thread | None = None
 
     def tick(self, pod: Object) -> None:
         """Send its code, and follow it."""
         if self._end_file.exists():  # before this process was
             return
-        if self._sending is None and runs(pod, layout.FILES):
-            self._sending = threading.Thread(target=self._send, daemon=True)
-            self._sending.start()
+        if runs(pod, layout.FILES):
+            self._code.send_to(self._pod)
         self._program.tick(pod)
 
     def stop(self) -> None:
@@ -146,16 +142,6 @@ class _Held:
             write_whole(self._end_file, json.dumps(to_data(view)))
         except OSError as error:
             self._warn(f"how the program ended could not be written down: {error}")
-
-    def _send(self) -> None:
-        package = package_of(self._folder)
-        if package is None:
-            return
-        try:
-            send(self._api.run, self._pod, package)
-        except (ApiError, EbbError) as error:
-            self._warn(f"the program's code could not be sent: {error}")
-            self._sending = None  # tried again at the next look
 
 
 def _end_file(folder: Path, cluster: ClusterId) -> Path:
