@@ -38,6 +38,11 @@ def wait_until(probe: Callable[[], T], timeout_s: float, why: str) -> T:
     return value
 
 
+def watching_threads() -> set[threading.Thread]:
+    """Those of this process's watches of the API server, whoever began them."""
+    return {thread for thread in threading.enumerate() if thread.name.startswith("watch-")}
+
+
 @contextlib.contextmanager
 def within(timeout_s: float, why: str) -> Iterator[None]:
     """The block is given up, as a failure, when it takes longer; for the main thread only.

@@ -63,8 +63,8 @@ def scale_up(api: client.ApiClient) -> dict[str, Any]:
 def test_pool_grows_from_zero_for_pending_pods(api: client.ApiClient, space: str) -> None:
     deploy(api, space, 2, "3")
     runs(api, space, 2)
-    grew = "pod triggered scale-up: [{small 0->2 (max: 2)}]"
-    assert said(api, space, "TriggeredScaleUp")() == [grew, grew]
+    told = [each.split()[-3] for each in said(api, space, "TriggeredScaleUp")()]
+    assert told in (["0->2", "0->2"], ["0->1", "1->2"]), "the pods may come between two looks"
     assert len(nodes(api)) == 2
 
 

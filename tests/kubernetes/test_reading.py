@@ -22,7 +22,7 @@ from ebbtide.infra.platforms.kubernetes.naming import ROLE, selector
 from ebbtide.infra.platforms.kubernetes.reading.snapshot import Snapshot
 from ebbtide.infra.platforms.kubernetes.reading.views import view_of
 from ebbtide.infra.platforms.kubernetes.reading.watching import Watched, watched
-from tests.helpers import wait_until
+from tests.helpers import wait_until, watching_threads
 from tests.kubernetes import workloads
 from tests.kubernetes.workloads import OWN_CLUSTER
 from tests.unit.platforms.reading import objects
@@ -55,7 +55,13 @@ def pod(role: str, script: str, **more: object) -> Object:
 
 
 @pytest.fixture
-def watch(here: Api) -> Iterator[Watched]:
+def others() -> set[threading.Thread]:
+    """The threads of watches that other tests began."""
+    return watching_threads()
+
+
+@pytest.fixture
+def watch(here: Api, others: set[threading.Thread]) -> Iterator[Watched]:
     here.create(thing(LEASE, CLUSTER, "cluster", spec={"leaseDurationSeconds": 30}))
     with watched(here, CLUSTER) as found:
         assert found.current(30) is not None
@@ -139,7 +145,9 @@ def test_quota_too_small_for_one_worker_fails_at_once(here: Api, watch: Watched)
     assert failure.detail == "one pod asks quota team for 10m of requests.cpu, and it allows 5m"
 
 
-def test_watches_cost_few_requests_and_end_at_once(here: Api, watch: Watched) -> None:
+def test_watches_cost_few_requests_and_end_at_once(
+    here: Api, others: set[threading.Thread], watch: Watched
+) -> None:
     here.create(pod("driver", "sleep 100"))
     until(watch, lambda view: view.job.started_at)
     here.delete(POD, f"{CLUSTER}-driver", grace_s=1)
@@ -147,7 +155,7 @@ def test_watches_cost_few_requests_and_end_at_once(here: Api, watch: Watched) ->
     made, kinds = 3, 5
     assert here.asked <= made + 3 * kinds, "a list and a watch each, and some of them once more"
     watch.close()
-    assert not [each for each in threading.enumerate() if each.name.startswith("watch-")]
+    assert watching_threads() <= others
 
 
 class Proxy:

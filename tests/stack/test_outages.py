@@ -30,7 +30,9 @@ def waiting(stack: Stack, tmp_path: Path) -> tuple[str, Path]:
 def completes(stack: Stack, waiting: tuple[str, Path]) -> None:
     id_, go = waiting
     go.touch()
-    assert stack.ended(id_)["state"]["name"] == "Completed"
+    state = stack.ended(id_)["state"]
+    told = "\n".join(stack.logs(id_))
+    assert state["name"] == "Completed", f"{state['message']}\n{told}"
     assert stack.run_of(id_)["phase"] == "Succeeded"
 
 

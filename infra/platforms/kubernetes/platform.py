@@ -201,6 +201,7 @@ class KubernetesPlatform:
         collect = tender.collect if tender is not None else None
         how = TearDown(reason=reason, by="flow", at_once=at_once, collect=collect)
         tear_down(self.api, self.store, known, how)
+        self._looking.let_go(cluster)
 
     def observe(self, cluster: ClusterId) -> ClusterView | None:
         """What the API server has of it; after its release, what was recorded last."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import queue
-import threading
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -23,7 +22,7 @@ from ebbtide.infra.platforms.kubernetes.reading.watching import (
     pool_status,
     watched,
 )
-from tests.helpers import wait_until
+from tests.helpers import wait_until, watching_threads
 from tests.unit.platforms.reading import objects
 from tests.unit.platforms.reading.objects import CLUSTER, Object, event, pod, ready, snapshot
 from tests.unit.platforms.reading.objects import LEASE as A_LEASE
@@ -222,13 +221,13 @@ def test_users_of_one_cluster_share_its_watches(api: FakeApi, watch: Watched) ->
 
 
 def test_last_user_ends_them_at_once(api: FakeApi) -> None:
+    before = watching_threads()
     found = watched(api, CLUSTER)
     assert found.current(SHORT_S) is not None
     began = time.monotonic()
     found.close()
     assert time.monotonic() - began < 1
-    alive = [thread for thread in threading.enumerate() if thread.name.startswith("watch-")]
-    assert alive == []
+    assert watching_threads() <= before
     assert watched(api, CLUSTER) is not found
 
 
