@@ -140,7 +140,7 @@ def applied(work: Path, environment: dict[str, str], framework: str) -> Timing:
         until(api, POD, store, lambda pod: _runs(pod, _FILES), timeout_s=DEADLINE_S)
         send(api.run, store, package)
         until(api, POD, driver, lambda pod: _runs(pod, "driver"), timeout_s=DEADLINE_S)
-        line = next(iter(api.logs(driver, "driver", follow=True, timeout_s=DEADLINE_S)))
+        line = next(iter(api.logs(driver, "driver", {"follow": "true"}, timeout_s=DEADLINE_S)))
         first, asked = time.monotonic() - started, api.asked
         if line.strip() != b"3":
             raise SystemExit(f"the driver said {line!r}")

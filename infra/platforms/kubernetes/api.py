@@ -292,19 +292,19 @@ class Api(Connection):
         self,
         pod: str,
         container: str,
+        options: Mapping[str, str] | None = None,
         *,
-        tail_bytes: int | None = None,
-        follow: bool = False,
         timeout_s: float = ANSWER_S,
+        hangup: Hangup | None = None,
     ) -> Iterator[bytes]:
-        """Yield what a container has printed, piece by piece.
+        """Yield what a container has printed, piece by piece: all that its kubelet has.
 
         Args:
             pod: its name.
             container: its name in the pod.
-            tail_bytes: at most so many bytes of the end; None: all that its kubelet has.
-            follow: whether to go on until it ends.
+            options: as the API server spells them, such as ``follow`` and ``previous``.
             timeout_s: between two pieces at most.
+            hangup: ends it from another thread.
 
         Yields:
             Bytes as they come.
@@ -312,20 +312,12 @@ class Api(Connection):
         Raises:
             ApiError: there is no such pod, it has not begun, or its kubelet does not answer.
         """
-        query: dict[str, Any] = {"container": container}
-        if follow:
-            query["follow"] = "true"
         path = POD.path(self.namespace, pod, "log")
-        request = Request(path=path, query=query)
+        request = Request(path=path, query={"container": container, **(options or {})})
         answer = self.send(request, timeout_s=timeout_s, whole=False)
-        kept = b""
-        for piece in pieces(answer, path):
-            if tail_bytes is None:
-                yield piece
-            else:
-                kept = (kept + piece)[-tail_bytes:]
-        if kept:
-            yield kept
+        if hangup is not None:
+            hangup.hold(answer)
+        yield from pieces(answer, path)
 
     def may(self, verb: str, kind: Kind, part: str = "") -> bool:
         """Whether these credentials allow something in this namespace.

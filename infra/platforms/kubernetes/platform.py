@@ -16,7 +16,6 @@ from pathlib import Path
 from ebbtide.infra.errors import Problem
 from ebbtide.infra.files.kept import KeptFile
 from ebbtide.infra.files.private import private_folder, write_private
-from ebbtide.infra.files.tails import Tail
 from ebbtide.infra.frameworks import door
 from ebbtide.infra.models.cluster import ClusterView
 from ebbtide.infra.models.hardware import Node, NodePool
@@ -46,6 +45,7 @@ from ebbtide.infra.platforms.kubernetes.elsewhere.sources import (
     is_elsewhere,
     kept_elsewhere,
     logs_elsewhere,
+    logs_here,
 )
 from ebbtide.infra.platforms.kubernetes.kinds import DEPLOYMENT, LEASE, POD, Object, kind_of
 from ebbtide.infra.platforms.kubernetes.looking import Looking
@@ -61,7 +61,7 @@ from ebbtide.infra.platforms.kubernetes.problems import problems_of
 from ebbtide.infra.platforms.kubernetes.tending.forwarding import LOOPBACK, Forward
 from ebbtide.infra.platforms.kubernetes.tending.head import secret_of
 from ebbtide.infra.platforms.kubernetes.tending.tenders import tended, tender_of
-from ebbtide.infra.platforms.run_folder import ARTIFACTS, OUTPUT, PROGRAMS, kept_files, log_files
+from ebbtide.infra.platforms.run_folder import ARTIFACTS, OUTPUT, PROGRAMS, kept_files
 from ebbtide.infra.platforms.upkeep.stdin import handed_over, is_offered
 from ebbtide.infra.records.opening import open_store
 from ebbtide.infra.records.store import RunStore
@@ -313,8 +313,7 @@ class KubernetesPlatform:
         if known is not None:
             with translated(f"read the logs of {run}"):
                 return logs_elsewhere(self.api, self.store, known, source)
-        files = log_files(self.settings.run_folder(run), source)
-        return {name: Tail(path) for name, path in files.items()}
+        return logs_here(self.api, self.store, self.settings, run, source)
 
     def fetch_output(self, run: RunName) -> Path:
         """Fetched before the release."""

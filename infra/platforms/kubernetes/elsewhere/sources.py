@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from pathlib import Path
 
 from ebbtide.infra.errors import ConfigurationError, Problem
 from ebbtide.infra.files.kept import KeptFile, KeptKind
+from ebbtide.infra.files.tails import Tail
 from ebbtide.infra.models.ids import ClusterId, RunName
 from ebbtide.infra.models.phases import Reason
 from ebbtide.infra.models.records import Cluster, Run
 from ebbtide.infra.models.resources import format_memory
 from ebbtide.infra.platforms.base import LogStream
 from ebbtide.infra.platforms.kubernetes.api import Api
+from ebbtide.infra.platforms.kubernetes.api_error import ApiError
 from ebbtide.infra.platforms.kubernetes.elsewhere.ends import Ends, read_ends
 from ebbtide.infra.platforms.kubernetes.elsewhere.streams import Copies, Held, MemberLog
 from ebbtide.infra.platforms.kubernetes.kinds import POD
@@ -23,7 +26,7 @@ from ebbtide.infra.platforms.kubernetes.naming import (
     program_name,
     selector,
 )
-from ebbtide.infra.platforms.run_folder import JOB
+from ebbtide.infra.platforms.run_folder import JOB, log_files
 from ebbtide.infra.records.opening import reserved_here
 from ebbtide.infra.records.store import RunStore
 from ebbtide.infra.request.hints import did_you_mean
@@ -84,6 +87,36 @@ def logs_elsewhere(api: Api, store: RunStore, run: Run, source: str) -> Mapping[
         pod, container = pods[source]
         return {"text": MemberLog(api, pod, container)}
     return _nothing(source, (JOB, *_programs(cluster), *pods))
+
+
+def logs_here(
+    api: Api, store: RunStore, settings: Settings, run: RunName, source: str
+) -> Mapping[str, LogStream]:
+    """Open a log of a run whose logs are brought to this machine; see ``Platform.logs``.
+
+    Args:
+        api: of its namespace.
+        store: with the run.
+        settings: of this installation.
+        run: its name.
+        source: as ``Platform.logs`` takes it.
+
+    Returns:
+        Its streams: of a member that stays its pod's log, which is brought when it leaves.
+
+    Raises:
+        ConfigurationError: OPTION_INVALID, there is no such source.
+    """
+    folder = settings.run_folder(run)
+    cluster = store.last_cluster(run) if _is_member(source) else None
+    if cluster is not None and not cluster.released:
+        found: dict[str, tuple[str, str]] = {}
+        with contextlib.suppress(ApiError):  # what is here can be read all the same
+            found = _pods(api, cluster, staying=True)
+        if source in found:
+            path = folder / f"{source}.log"
+            return {"text": MemberLog(api, *found[source], path if path.exists() else None)}
+    return {name: Tail(path) for name, path in log_files(folder, source).items()}
 
 
 def kept_elsewhere(api: Api, store: RunStore, run: Run) -> tuple[KeptFile, ...]:
@@ -166,9 +199,14 @@ def _nothing(source: str, there: tuple[str, ...]) -> Mapping[str, LogStream]:
     raise ConfigurationError([Problem(Reason.OPTION_INVALID, summary, hint)])
 
 
-def _pods(api: Api, cluster: Cluster) -> dict[str, tuple[str, str]]:
+def _is_member(source: str) -> bool:
+    return source == _HEAD or source.startswith("worker-")
+
+
+def _pods(api: Api, cluster: Cluster, *, staying: bool = False) -> dict[str, tuple[str, str]]:
     """Head and workers that are there: the name of each, its pod and the container in it."""
     found = api.list(POD, selector(cluster.id)).items
+    found = [pod for pod in found if not (staying and "deletionTimestamp" in pod["metadata"])]
     roles = {pod["metadata"]["name"]: pod["metadata"]["labels"].get(ROLE) for pod in found}
     head = head_name(cluster.id)
     pods = {_HEAD: (head, _HEAD)} if head in roles else {}

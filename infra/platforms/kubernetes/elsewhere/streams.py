@@ -99,17 +99,18 @@ class Copies:
 class MemberLog(Tail):
     """What head or a worker prints: what there is, and, for whoever asks again, what comes."""
 
-    def __init__(self, api: Api, pod: str, container: str):
+    def __init__(self, api: Api, pod: str, container: str, before: Path | None = None):
         """Ask nothing yet.
 
         Args:
             api: of the namespace.
             pod: its name.
             container: in it.
+            before: what is kept of containers that this one has replaced; None: nothing is.
         """
         self._file = _folder_for(self) / "log"
         self._api, self._pod, self._container = api, pod, container
-        self._asked, self._have = False, 0
+        self._asked, self._have, self._before = False, 0, before
         self._thread: threading.Thread | None = None
         super().__init__(self._file)
 
@@ -134,6 +135,9 @@ class MemberLog(Tail):
         """Read what there is, once."""
         if not self._asked:
             self._asked = True
+            if self._before is not None:
+                with contextlib.suppress(OSError):
+                    shutil.copyfile(self._before, self._file)
             with contextlib.suppress(ApiError, OSError):
                 for piece in self._api.logs(self._pod, self._container):
                     self._put(piece)
@@ -147,7 +151,8 @@ class MemberLog(Tail):
         """Follow it once, behind what is there. Returns whether it has ended."""
         there = 0
         try:
-            log = self._api.logs(self._pod, self._container, follow=True, timeout_s=_SILENT_S)
+            follow = {"follow": "true"}
+            log = self._api.logs(self._pod, self._container, follow, timeout_s=_SILENT_S)
             for piece in log:
                 there += len(piece)
                 if there > self._have:

@@ -15,7 +15,7 @@ from ebbtide.infra.platforms.kubernetes.elsewhere.ends import ends_of, write_end
 from ebbtide.infra.platforms.kubernetes.kinds import Object
 from ebbtide.infra.platforms.kubernetes.naming import driver_name, head_name
 from ebbtide.infra.platforms.kubernetes.reading.snapshot import Snapshot, runs
-from ebbtide.infra.platforms.kubernetes.tending.member_logs import MemberLogs
+from ebbtide.infra.platforms.kubernetes.tending.logs.member_logs import MemberLogs
 from ebbtide.infra.platforms.kubernetes.tending.programs.code import CodeSender
 from ebbtide.infra.platforms.kubernetes.tending.programs.held import HeldPrograms
 from ebbtide.infra.platforms.kubernetes.tending.programs.program import ProgramPod
@@ -29,10 +29,10 @@ class Collector:
     def __init__(self, api: Api, folder: Path, spec: RunSpec, reporter: StatusReporter):
         cluster = reporter.view.cluster
         self._api, self._folder, self._spec, self._reporter = api, folder, spec, reporter
-        self._logs = MemberLogs(api, folder)
         self._snapshot: Snapshot | None = None
         self._program = ProgramPod(api, driver_name(cluster), folder, self._warn)
         self._held = HeldPrograms(api, folder, reporter, self._warn)
+        self._logs = MemberLogs(api, folder, self._warn)
         self._code = CodeSender(api, folder, self._warn)
         self._lock = threading.Lock()
         self._warnings: deque[str] = deque()
@@ -59,6 +59,7 @@ class Collector:
         self._collected = True
         self._program.stop()
         self._held.stop()
+        self._logs.stop()
 
     def tell(self) -> None:
         """Record what other threads have to tell; for the tender's own."""

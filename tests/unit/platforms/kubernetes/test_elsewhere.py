@@ -9,15 +9,18 @@ import pytest
 
 from ebbtide.flows.cli.runs.open_kept import kept_artifacts
 from ebbtide.infra.errors import ConfigurationError
-from ebbtide.infra.models.ids import RunName
+from ebbtide.infra.models.cluster import ClusterView
+from ebbtide.infra.models.ids import ClusterId, RunName
 from ebbtide.infra.models.records import ProcessRef, Run
 from ebbtide.infra.platforms.base import Platform
 from ebbtide.infra.platforms.kubernetes.api import Api
 from ebbtide.infra.platforms.kubernetes.elsewhere import ends as its_ends
 from ebbtide.infra.platforms.kubernetes.elsewhere.ends import Ends, ends_of, read_ends, write_ends
-from ebbtide.infra.platforms.kubernetes.elsewhere.sources import held_logs, is_elsewhere
+from ebbtide.infra.platforms.kubernetes.elsewhere.sources import held_logs, is_elsewhere, logs_here
 from ebbtide.infra.platforms.kubernetes.elsewhere.streams import Copies, Held, MemberLog
+from ebbtide.infra.platforms.kubernetes.naming import ROLE
 from ebbtide.infra.platforms.run_folder import kept_files
+from ebbtide.infra.records.store import RunStore
 from ebbtide.infra.settings import Settings
 from tests.helpers import wait_until
 from tests.unit.platforms.kubernetes.here import Pod
@@ -122,7 +125,7 @@ def test_output_of_a_program_that_runs_is_read_from_its_pod(pod: Pod) -> None:
 
 
 def test_a_members_log_goes_on_where_it_was_read() -> None:
-    def logs(*_: Any, follow: bool = False, **__: Any) -> list[bytes]:
+    def logs(_: str, __: str, follow: Any = None, **___: Any) -> list[bytes]:
         return [b"one\n", b"two\n"] if follow else [b"one\n"]
 
     log = MemberLog(cast(Api, SimpleNamespace(logs=logs)), "pod", "head")
@@ -131,6 +134,21 @@ def test_a_members_log_goes_on_where_it_was_read() -> None:
     while not seen:
         seen = text(log)
     assert seen == b"two\n"
+
+
+def test_log_of_a_member_that_stays_is_read_here_too_behind_what_is_kept(tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path)
+    settings.run_folder(RUN).mkdir(parents=True)
+    (settings.run_folder(RUN) / "worker-0.log").write_text("before it died\n")
+    pod = {"metadata": {"name": "w-a", "labels": {ROLE: "worker"}}}
+    view = ClusterView(cluster=ClusterId("heron-1"), worker_names={"w-a": "worker-0"})
+    known = SimpleNamespace(id=view.cluster, released=None, last_view=view)
+    store = cast(RunStore, SimpleNamespace(last_cluster=lambda run: known))
+    api = SimpleNamespace(
+        list=lambda *_: SimpleNamespace(items=[pod]), logs=lambda *_, **__: [b"started again\n"]
+    )
+    log = logs_here(cast(Api, api), store, settings, RUN, "worker-0")["text"]
+    assert text(log) == b"before it died\nstarted again\n"
 
 
 @pytest.mark.parametrize("machine", ["", "laptop/1"])
