@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 
 from ebbtide.infra.errors import EbbError, JobError
-from ebbtide.infra.lifecycle import steps
 from ebbtide.infra.lifecycle.provision import SevenSteps, provisioned
 from ebbtide.infra.lifecycle.steps import attempt_of
 from ebbtide.infra.lifecycle.stop import is_driven_elsewhere
@@ -18,7 +17,7 @@ from ebbtide.infra.models.ids import RunName
 from ebbtide.infra.models.job import RunSpec
 from ebbtide.infra.models.phases import Reason
 from ebbtide.infra.models.records import Event, EventKind
-from ebbtide.infra.policy.attempts import failed_alike
+from ebbtide.infra.policy.attempts import Failures, failed_alike, is_retried
 from ebbtide.infra.records import runs
 from ebbtide.infra.records.store import RunStore
 from ebbtide.infra.settings import Settings
@@ -61,35 +60,41 @@ def _record_failure(settings: Settings, store: RunStore, run: RunName, error: Eb
 
 
 def _attempts(settings: Settings, store: RunStore, spec: RunSpec, seven: SevenSteps) -> None:
+    number, failures = _so_far(store, spec)
     before: EbbError | None = None
-    for number in range(_first_attempt(store, spec), spec.retry.attempts + 1):
+    while True:
         try:
             return _carry_out_one(settings, store, spec, number, seven)
         except EbbError as error:
-            if _stopped(store, spec.name) or not steps.will_retry(error, spec, number):
+            if _stopped(store, spec.name) or not is_retried(error, spec.retry):
                 raise
-            if failed_alike(before, error):
-                _say_in_vain(store, spec.name, number, error)
+            no_more = failures.spent(error, spec.retry) or failed_alike(before, error)
+            if no_more:
+                if failures.reasons:
+                    _say_no_more(store, spec.name, no_more, error)
                 raise
-            _wait_before_next(store, spec, number, error)
-            before = error
-    return None
+            number, before, failures = number + 1, error, failures.and_(error.reason)
+            _wait_before_next(store, spec, number, failures, error)
 
 
-def _say_in_vain(store: RunStore, run: RunName, number: int, error: EbbError) -> None:
-    message = f"attempt {number} failed in the same way as the one before: there is no other"
+def _say_no_more(store: RunStore, run: RunName, why: str, error: EbbError) -> None:
+    message = f"there is no further cluster: {why}"
     store.append(Event(run=run, kind=EventKind.WARNING, message=message, reason=error.reason))
 
 
-def _first_attempt(store: RunStore, spec: RunSpec) -> int:
-    """Where an earlier flow process of the same run had got to."""
-    run = store.run(spec.name)
-    return run.attempt if run is not None else 1
+def _so_far(store: RunStore, spec: RunSpec) -> tuple[int, Failures]:
+    """Which cluster an earlier flow process of the same run had got to, and why others failed."""
+    run, events = store.run(spec.name), store.events(spec.name)
+    failed = [event.reason for event in events if event.kind is EventKind.ATTEMPT]
+    reached = run.attempt if run is not None else 1
+    return max(reached, 1 + len(failed)), Failures(tuple(filter(None, failed)))
 
 
-def _wait_before_next(store: RunStore, spec: RunSpec, number: int, error: EbbError) -> None:
+def _wait_before_next(
+    store: RunStore, spec: RunSpec, number: int, failures: Failures, error: EbbError
+) -> None:
     delay_s = error.reason.info.retry_delay_s or 0.0
-    message = f"{error.summary}; attempt {number + 1} of {spec.retry.attempts} in {delay_s:.0f}s"
+    message = f"{error.summary}; in {delay_s:.0f}s {failures.told(spec.retry)}"
     store.append(
         Event(
             run=spec.name,
@@ -99,7 +104,7 @@ def _wait_before_next(store: RunStore, spec: RunSpec, number: int, error: EbbErr
             data={"detail": error.detail},
         )
     )
-    store.set_attempt(spec.name, number + 1)
+    store.set_attempt(spec.name, number)
     if wait_until(lambda: _stopped(store, spec.name), timeout_s=delay_s):
         raise JobError(Reason.CANCELLED) from error
 

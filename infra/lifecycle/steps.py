@@ -278,22 +278,6 @@ def _too_late(attempt: Attempt, view: ClusterView) -> EbbError | None:
     return CapacityError(Reason.NOT_IN_TIME, detail=f"{detail}; {waits.message}", hint=waits.hint)
 
 
-def will_retry(error: EbbError, spec: RunSpec, number: int) -> bool:
-    """Tell whether the run's policy allows a fresh cluster after this error.
-
-    Args:
-        error: what the attempt failed with.
-        spec: of the run.
-        number: of the attempt that failed; 1 = the first.
-
-    Returns:
-        Whether another attempt follows.
-    """
-    if number >= spec.retry.attempts or error.reason is Reason.CANCELLED:
-        return False
-    return error.retryable and error.reason.family in spec.retry.reasons
-
-
 def repeatable(error: BaseException) -> bool:
     """Whether the same step may be tried again on the same cluster: it is still there."""
     return (

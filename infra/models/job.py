@@ -52,7 +52,10 @@ class RetryPolicy:
     reasons: tuple[str, ...] = ("capacity", "infra")
     """Of ``capacity``, ``infra``, ``job``."""
     attempts: int = 3
-    """At most this many clusters, one after another."""
+    """So often the program is tried, counted by its own failures alone."""
+    replacements: int = 2
+    """At most this many fresh clusters after failures of infrastructure or for want of capacity;
+    they use up no attempt."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -44,6 +44,7 @@ class ClusterOptions(TypedDict, total=False):
     max_processes: str | int
     retry: str | Sequence[str]
     attempts: int
+    replacements: int
     platform: str
     lease: str
 

@@ -89,6 +89,13 @@ def parse_attempts(text: str) -> int:
     return int(text)
 
 
+def parse_replacements(text: str) -> int:
+    """A number of clusters, from 0 to 10."""
+    if not re.fullmatch(r"\d|10", text.strip()):
+        raise ValueError(f"{text!r} is not a number of clusters; write 0 to 10")
+    return int(text)
+
+
 def parse_lease_s(text: str) -> float:
     """The duration of a lease in seconds, two or more."""
     seconds = parse_duration_s(text)

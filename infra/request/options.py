@@ -29,6 +29,7 @@ from ebbtide.infra.request.option_values import (
     parse_output_bytes,
     parse_percent,
     parse_processes,
+    parse_replacements,
     parse_retry,
     parse_run_name,
     parse_secret,
@@ -369,7 +370,18 @@ _TABLE = (
         separator=",",
     ),
     _option(
-        "attempts", parse_attempts, "3", "COUNT", "maximum number of clusters, one after another"
+        "attempts",
+        parse_attempts,
+        "3",
+        "COUNT",
+        "how often the program is tried with --retry job; only its own failures count",
+    ),
+    _option(
+        "replacements",
+        parse_replacements,
+        "2",
+        "COUNT",
+        "how many fresh clusters follow failures of capacity or infra; they are no attempts",
     ),
     _option("platform", parse_word, "local", "NAME", "where the cluster runs"),
     _option(

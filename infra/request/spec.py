@@ -83,7 +83,11 @@ def build_run_spec(ask: RequestContext) -> RunSpec:
         bridge=options["bridge"],
         env={} if job else options["env"],
         limits=_limits(options, cluster),
-        retry=RetryPolicy(reasons=options["retry"], attempts=options["attempts"]),
+        retry=RetryPolicy(
+            reasons=options["retry"],
+            attempts=options["attempts"],
+            replacements=options["replacements"],
+        ),
         lease_s=options["lease"],
         tags=options["tag"],
         owner=options["owner"] or ask.environ.get("USER") or ask.environ.get("LOGNAME") or "",

@@ -89,7 +89,7 @@ class Stage:
                 policy=AutoscalePolicy(min_workers=1, max_workers=1),
             ),
             job=JobSpec(argv=(sys.executable, str(program), *words), workdir=str(self.work)),
-            retry=RetryPolicy(reasons=("capacity", "infra"), attempts=2),
+            retry=RetryPolicy(reasons=("capacity", "infra"), replacements=1),
             lease_s=LEASE_S,
         )
 

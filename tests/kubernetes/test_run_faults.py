@@ -30,7 +30,7 @@ AWAY = [
     pytest.param(faults.stopped, marks=pytest.mark.long),
     pytest.param(faults.refused, marks=pytest.mark.long),
 ]
-ONCE_MORE = RetryPolicy(reasons=("infra",), attempts=2)
+ONCE_MORE = RetryPolicy(reasons=("infra", "job"), attempts=1, replacements=1)
 OUTAGE_S = 14.0
 """More than twice what a Lease of these tests lasts."""
 

@@ -176,7 +176,7 @@ def test_lost_head_is_a_fresh_attempt_if_the_policy_says_so(
     ebb_home: Path, tmp_path: Path, reasons: tuple[str, ...], attempts: int
 ) -> None:
     kill = "client.run_on_scheduler(os._exit, 9)"
-    text, retry = KILLS.format(victim=kill), RetryPolicy(reasons=reasons)
+    text, retry = KILLS.format(victim=kill), RetryPolicy(reasons=reasons, attempts=1)
     outcome = run(ebb_home, tmp_path, text, "dask", retry=retry)
     assert outcome.run.attempt == attempts
     assert outcome.run.reason == (None if reasons else Reason.HEAD_LOST)

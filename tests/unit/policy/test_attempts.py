@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ebbtide.infra.errors import EbbError, error_for
+from ebbtide.infra.models.job import RetryPolicy
 from ebbtide.infra.models.phases import Reason
-from ebbtide.infra.policy.attempts import EarlyDeaths, failed_alike
+from ebbtide.infra.policy.attempts import EarlyDeaths, Failures, failed_alike, is_retried
 
 MISSING = "ImportError: no module named numpy"
 HEALS = "Exception: The current node timed out during startup"
@@ -72,9 +75,55 @@ JOINED, HEAD = Reason.WORKERS_NOT_JOINED, Reason.HEAD_NOT_READY
         (failure(JOINED, HEALS), failure(JOINED, HEALS), False),
         (failure(Reason.EXIT_CODE, MISSING), failure(Reason.EXIT_CODE, MISSING), False),
         (failure(JOINED, ""), failure(JOINED, ""), False),
+        (failure(Reason.EVICTED, "from a"), failure(Reason.EVICTED, "from a"), False),
     ],
 )
 def test_attempts_fail_alike_for_one_reason_in_one_way_that_does_not_heal(
     before: EbbError | None, error: EbbError, alike: bool
 ) -> None:
-    assert failed_alike(before, error) is alike
+    assert bool(failed_alike(before, error)) is alike
+
+
+RETRIED = [each for each in Reason if is_retried(error_for(each), RetryPolicy(
+    reasons=("capacity", "infra", "job")
+))]  # fmt: skip
+OWN = [reason for reason in RETRIED if reason.family == "job"]
+
+
+@given(st.lists(st.sampled_from(RETRIED)), st.integers(1, 10), st.integers(0, 10))
+def test_neither_bound_uses_up_the_other_and_both_together_end_a_run(
+    reasons: list[Reason], attempts: int, replacements: int
+) -> None:
+    policy, failures = RetryPolicy(attempts=attempts, replacements=replacements), Failures()
+    for reason in reasons:
+        own = sum(each in OWN for each in failures.reasons)
+        used, bound = (own + 1, attempts) if reason in OWN else (
+            len(failures.reasons) - own, replacements
+        )  # fmt: skip
+        spent = bool(failures.spent(error_for(reason), policy))
+        assert spent is (used >= bound)
+        if not spent:
+            failures = failures.and_(reason)
+    assert len(failures.reasons) <= attempts - 1 + replacements
+
+
+@pytest.mark.parametrize(
+    ("reasons", "told"),
+    [
+        ((Reason.EXIT_CODE,), "attempt 2 of 2"),
+        ((Reason.NODE_LOST,), "attempt 1 of 2; not counted: 1 node lost (replacement 1 of 3)"),
+        (
+            (Reason.EVICTED, Reason.EXIT_CODE, Reason.API_UNREACHABLE, Reason.EVICTED),
+            "attempt 2 of 2; not counted: 2 evicted, 1 API unreachable (replacement 3 of 3)",
+        ),
+    ],
+)
+def test_which_attempt_follows_is_told_with_what_was_not_counted(
+    reasons: tuple[Reason, ...], told: str
+) -> None:
+    assert Failures(reasons).told(RetryPolicy(attempts=2, replacements=3)) == told
+
+
+@pytest.mark.parametrize("reason", [Reason.CANCELLED, Reason.NOT_IN_TIME, Reason.TIER_UNKNOWN])
+def test_what_no_fresh_cluster_can_help_is_not_retried(reason: Reason) -> None:
+    assert not is_retried(error_for(reason), RetryPolicy(reasons=("capacity", "infra", "job")))

@@ -12,7 +12,7 @@ import pytest
 from ebbtide.infra.errors import ConfigurationError, Problem
 from ebbtide.infra.lifecycle.submission import own_modules
 from ebbtide.infra.models.hardware import HardwareTier, NodePool
-from ebbtide.infra.models.job import RunSpec
+from ebbtide.infra.models.job import RetryPolicy, RunSpec
 from ebbtide.infra.models.phases import Reason
 from ebbtide.infra.models.resources import Resources
 from ebbtide.infra.request.catalog import Catalog
@@ -108,10 +108,11 @@ def test_every_option_arrives_in_the_policy(build: Build) -> None:
 
 def test_every_option_arrives_in_limits_and_retry(build: Build) -> None:
     spec = build(start_within="1m", time_limit="2m", idle_release="never", idle_action="warn",
-                 retry="job", attempts=2, lease="5s")  # fmt: skip
+                 retry="job", attempts=2, replacements=4, lease="5s")  # fmt: skip
     assert (spec.limits.start_within_s, spec.limits.time_limit_s) == (60.0, 120.0)
     assert (spec.limits.idle_release_s, spec.limits.idle_action) == (None, "warn")
-    assert (spec.retry.reasons, spec.retry.attempts, spec.lease_s) == (("job",), 2, 5.0)
+    assert spec.retry == RetryPolicy(reasons=("job",), attempts=2, replacements=4)
+    assert spec.lease_s == 5.0
 
 
 @pytest.mark.parametrize(

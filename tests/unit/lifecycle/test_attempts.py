@@ -1,0 +1,102 @@
+"""How many clusters a run gets, and what its records say of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ebbtide.infra.errors import EbbError, error_for
+from ebbtide.infra.lifecycle import attempts, steps
+from ebbtide.infra.models.job import RetryPolicy, RunSpec
+from ebbtide.infra.models.phases import Reason
+from ebbtide.infra.models.records import EventKind
+from ebbtide.infra.records import runs
+from ebbtide.infra.records.ledger import Ledger
+from ebbtide.infra.settings import Settings
+from tests.clusters import cluster_spec, run_spec
+
+TWICE = RetryPolicy(reasons=("infra", "job"), attempts=2, replacements=2)
+
+
+class Stand:
+    """A run whose clusters fail as they are told to, one after another."""
+
+    def __init__(self, settings: Settings, monkeypatch: pytest.MonkeyPatch):
+        self.settings, self.store = settings, Ledger(settings.home)
+        self.spec = run_spec("heron", cluster_spec("none"), retry=TWICE)
+        self.tried: list[int] = []
+        self.failures: list[Reason | None] = []
+        runs.begin(self.store, self.spec)
+        monkeypatch.setattr(attempts, "_carry_out_one", self._one)
+        monkeypatch.setattr(attempts, "wait_until", lambda done, **_: done())
+
+    def carried_out(self, *failures: Reason | None) -> Reason | None:
+        """Why the run failed in the end; None: it succeeded."""
+        self.failures = list(failures)
+        try:
+            attempts.carry_out(self.settings, self.store, self.spec, steps)
+        except EbbError as error:
+            return error.reason
+        return None
+
+    def told(self, kind: EventKind) -> list[str]:
+        """The messages of one kind."""
+        events = self.store.events(self.spec.name)
+        return [event.message for event in events if event.kind is kind]
+
+    def _one(
+        self, _settings: Settings, _store: Ledger, _spec: RunSpec, number: int, _: object
+    ) -> None:
+        self.tried.append(number)
+        reason = self.failures[len(self.tried) - 1]
+        if reason is not None:
+            raise error_for(reason, detail="on node a")
+
+
+@pytest.fixture
+def stand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stand]:
+    found = Stand(Settings(home=tmp_path), monkeypatch)
+    yield found
+    found.store.close()
+
+
+def test_eviction_uses_up_no_retry_of_the_program(stand: Stand) -> None:
+    assert stand.carried_out(Reason.EVICTED, Reason.EXIT_CODE, Reason.EVICTED, None) is None
+    assert stand.tried == [1, 2, 3, 4]
+    assert stand.told(EventKind.ATTEMPT) == [
+        "a pod was evicted from its node; in 1s attempt 1 of 2; not counted: 1 evicted"
+        " (replacement 1 of 2)",
+        "the program failed; in 1s attempt 2 of 2; not counted: 1 evicted (replacement 1 of 2)",
+        "a pod was evicted from its node; in 1s attempt 2 of 2; not counted: 2 evicted"
+        " (replacement 2 of 2)",
+    ]
+
+
+def test_program_that_fails_in_its_last_attempt_has_no_other(stand: Stand) -> None:
+    assert stand.carried_out(Reason.EVICTED, *2 * [Reason.EXIT_CODE]) is Reason.EXIT_CODE
+    assert stand.told(EventKind.WARNING) == [
+        "there is no further cluster: attempt 2 of 2 was the last"
+    ]
+
+
+def test_infrastructure_that_fails_for_ever_ends_a_run(stand: Stand) -> None:
+    assert stand.carried_out(*9 * [Reason.NODE_LOST]) is Reason.NODE_LOST
+    assert stand.tried == [1, 2, 3]
+    assert stand.told(EventKind.WARNING) == [
+        "there is no further cluster: 2 of 2 replacements are used up"
+    ]
+
+
+def test_flow_process_that_follows_counts_on(stand: Stand) -> None:
+    """Its records say what the one before had counted."""
+    stand.spec = run_spec("heron", cluster_spec("none"), retry=RetryPolicy(reasons=()))
+    for number, reason in enumerate((Reason.EVICTED, Reason.EXIT_CODE, Reason.NODE_LOST), 2):
+        failures = attempts._so_far(stand.store, stand.spec)[1].and_(reason)
+        attempts._wait_before_next(
+            stand.store, stand.spec, number, failures, error_for(reason)
+        )  # fmt: skip
+    stand.spec = run_spec("heron", cluster_spec("none"), retry=TWICE)
+    assert stand.carried_out(Reason.EVICTED) is Reason.EVICTED
+    assert stand.tried == [4]
