@@ -28,7 +28,7 @@ _OTHERS, _OTHERS_WRITE = 0o077, 0o022
 OURS = (
     *("ledger.sqlite*", "ledger.corrupt-*", "runs", "clusters", "prefect", "stack", "outbox"),
     *("claims.lock", "prune.lock", "reaper.json", "reaper.json.draft", "crash-*.log"),
-    *("kubernetes.json", "kubernetes.json.draft"),
+    *("kubernetes.json", "kubernetes.json.draft", "leases.json", "leases.json.draft"),
 )
 """Names that may lie in a home. One that holds others is somebody's folder and stays as it is."""
 

@@ -17,9 +17,12 @@ class LeaseJudge:
     gap: float = 1.0
     """The time between two reads counts for this part of the duration at most. Below 1 where nobody
     can renew while nobody can read, such as at an API server that was away."""
-    _renewals: int | None = None
-    _since_s: float = 0.0
-    _asked_s: float = 0.0
+    renewals: int | None = None
+    """As last read; None: never."""
+    since_s: float = 0.0
+    """Since when, as far as it counts; on the judge's clock."""
+    asked_s: float = 0.0
+    """When it was last read."""
 
     def expired(self, renewals: int, now_s: float) -> bool:
         """Judge whether the lease has not been renewed for its whole duration.
@@ -31,11 +34,11 @@ class LeaseJudge:
         Returns:
             Whether it has expired; counted from this judge's own first read of that number.
         """
-        if renewals != self._renewals:  # a new duration comes with a renewal
-            self._renewals, self._since_s, self._asked_s = renewals, now_s, now_s
-        self._since_s += max(0.0, now_s - self._asked_s - self.gap * self.duration_s)
-        self._asked_s = now_s
-        return now_s - self._since_s >= self.duration_s
+        if renewals != self.renewals:  # a new duration comes with a renewal
+            self.renewals, self.since_s, self.asked_s = renewals, now_s, now_s
+        self.since_s += max(0.0, now_s - self.asked_s - self.gap * self.duration_s)
+        self.asked_s = now_s
+        return now_s - self.since_s >= self.duration_s
 
     def agree(self, duration_s: float) -> None:
         """Set how many seconds the lease lasts without a renewal, up to ``LONGEST_S``."""

@@ -80,6 +80,14 @@ class Team:
         wait_until(lambda: self.printed(name), 120, f"{name} prints")
         return began
 
+    def says(self, *words: str) -> str:
+        """What one command of ours tells."""
+        argv = [sys.executable, "-m", "ebbtide", *words]
+        found = subprocess.run(
+            argv, check=False, cwd=self.folder, env=self._variables, stderr=subprocess.PIPE
+        )
+        return found.stderr.decode()
+
     def printed(self, name: str) -> list[str]:
         """The lines that were copied to this machine."""
         path = self.folder / "home/runs" / name / "stdout.log"
@@ -150,6 +158,18 @@ def test_reaper_releases_what_lost_everybody_and_ends_its_run(team: Team, image:
 def ended(team: Team, name: str) -> bool:
     found = team.store.run(RunName(name))
     return found is not None and found.phase is Phase.FAILED
+
+
+def test_without_a_reaper_commands_see_what_nobody_wants_and_one_that_changes_things_releases_it(
+    team: Team,
+) -> None:
+    """Each is a process of its own; ``ebb ps`` only tells."""
+    began = team.run("lost", 600)
+    kill(team.flow("lost"), began.pid)
+    wait_until(lambda: "no living owner: lost-1" in team.says("ps"), 60, "ebb ps tells")
+    assert team.left("lost")
+    assert "released what had no living owner: lost-1" in team.says("prune", "--older-than", "9d")
+    assert team.left("lost") == []
 
 
 def test_of_two_flow_processes_one_drives_and_the_other_takes_over(team: Team) -> None:

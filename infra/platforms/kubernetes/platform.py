@@ -39,6 +39,7 @@ from ebbtide.infra.platforms.kubernetes.clusters.fencing import (
     looks_neglected,
 )
 from ebbtide.infra.platforms.kubernetes.clusters.packaging import packed, packed_program
+from ebbtide.infra.platforms.kubernetes.clusters.sightings import remembered
 from ebbtide.infra.platforms.kubernetes.clusters.tearing_down import TearDown, tear_down
 from ebbtide.infra.platforms.kubernetes.connections import connected
 from ebbtide.infra.platforms.kubernetes.elsewhere.sources import (
@@ -270,10 +271,9 @@ class KubernetesPlatform:
             return holdings.held(self.api, cluster, wall_s(), released=released)
 
     def orphans(self) -> tuple[ClusterId, ...]:
-        """Clusters of which something is left and whose Lease is gone or has expired."""
+        """Those whose Lease is gone, or as commands of this machine have seen it has expired."""
         with translated("look for orphans"):
-            # The rest costs nothing, and goes by itself. What is made meanwhile is seen with its
-            # Lease, which is older.
+            # The rest costs nothing, and goes by itself. What is made meanwhile has an older Lease.
             present = {
                 ClusterId(thing["metadata"]["labels"][CLUSTER])
                 for thing in holdings.found(self.api, None, (POD, DEPLOYMENT))
@@ -282,7 +282,8 @@ class KubernetesPlatform:
                 ClusterId(lease["metadata"]["name"]): lease
                 for lease in holdings.found(self.api, None, (LEASE,))
             }
-        lost = {cluster for cluster in leased if judged(leased[cluster])}
+        with remembered(self.settings.home):
+            lost = {cluster for cluster in leased if judged(leased[cluster])}
         return tuple(sorted(lost | (present - leased.keys())))
 
     def neglected(self) -> tuple[ClusterId, ...]:

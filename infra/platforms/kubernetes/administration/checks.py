@@ -251,7 +251,7 @@ def reaper(api: Asks) -> Finding:
     """Check that somebody releases what nobody owns, when everything of the user's is dead."""
     found = _found(api, DEPLOYMENT.path(api.namespace, REAPER))
     if found is None:
-        detail = "what loses everybody who drives it stays until ebb held --release"
+        detail = "what loses everybody who drives it stays until somebody's ebb releases it"
         fix = f"kubectl apply -n {api.namespace} -f infra/platforms/kubernetes/deploy/reaper.yaml"
         return Finding("reaper", "warning", detail, fix)
     if found.get("status", {}).get("readyReplicas"):

@@ -12,6 +12,8 @@ import math
 import os
 import socket
 import threading
+from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from enum import StrEnum, auto
 from functools import lru_cache
@@ -129,6 +131,23 @@ def judge_anew() -> None:
     """Begin to judge again all Leases: the API server was away, and nobody could renew them."""
     with _lock:
         _judges.clear()
+
+
+def seen_so_far() -> dict[str, LeaseJudge]:
+    """Return what this process has seen of Leases, by their uids."""
+    with _lock:
+        return {uid: judge for (uid, holder_only), judge in _judges.items() if not holder_only}
+
+
+def recall(seen: Mapping[str, LeaseJudge]) -> None:
+    """Go on from what an earlier process of this machine has seen of Leases.
+
+    Args:
+        seen: as ``seen_so_far`` had it. What this process has seen itself counts more.
+    """
+    with _lock:
+        for uid, judge in seen.items():
+            _judges.setdefault((uid, False), replace(judge, gap=_GAP))
 
 
 def claim(api: Api, cluster: ClusterId, lease_s: float | None = None, *, who: str = "") -> Standing:
@@ -275,7 +294,12 @@ def _unchanged(lease: Object, written: tuple[Any, ...], *, holder_only: bool) ->
     with _lock:
         judge = _judges.setdefault((uid, holder_only), LeaseJudge(duration_s, gap=_GAP))
         judge.agree(duration_s)
-        return judge.expired(hash(written), now_s())
+        return judge.expired(_number(written), now_s())
+
+
+def _number(written: tuple[Any, ...]) -> int:
+    """The same in every process, as ``hash`` is not."""
+    return int.from_bytes(hashlib.sha256(repr(written).encode()).digest()[:6])
 
 
 def _version(lease: Object) -> str:
