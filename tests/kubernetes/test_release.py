@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from ebbtide.infra.models.ids import ClusterId
 from ebbtide.infra.platforms.kubernetes.api import SIZES, Api
+from ebbtide.infra.platforms.kubernetes.client import Request
 from ebbtide.infra.platforms.kubernetes.clusters.declaring import declare
 from ebbtide.infra.platforms.kubernetes.clusters.holdings import held
-from ebbtide.infra.platforms.kubernetes.clusters.releasing import release
+from ebbtide.infra.platforms.kubernetes.clusters.releasing import release, release_unowned
 from ebbtide.infra.platforms.kubernetes.kinds import (
     AUTOSCALER,
     DEPLOYMENT,
@@ -20,7 +21,7 @@ from ebbtide.infra.platforms.kubernetes.kinds import (
     Object,
 )
 from ebbtide.infra.platforms.kubernetes.naming import selector
-from ebbtide.infra.waiting import now_s, wall_s
+from ebbtide.infra.waiting import wall_s
 from tests.helpers import wait_until
 from tests.kubernetes import workloads
 
@@ -61,13 +62,37 @@ def running(api: Api) -> int:
     return sum(p["status"]["phase"] == "Running" for p in api.list(POD, LABELS).items)
 
 
-def test_workers_that_do_not_listen_are_gone_within_seconds_and_nothing_is_left(here: Api) -> None:
+def deletions(api: Api, patch: pytest.MonkeyPatch) -> list[tuple[str, Any]]:
+    """What will be deleted from now on, and how: in the order in which it is asked for."""
+    found: list[tuple[str, Any]] = []
+    ask = api.ask
+
+    def noted(request: Request, **more: Any) -> Any:
+        if request.method == "DELETE":
+            how = dict(cast(dict[str, Any], request.body))
+            kind = request.path.removesuffix(f"/{CLUSTER}").rpartition("/")[2]
+            found.append((kind, how.get("propagationPolicy") or how["gracePeriodSeconds"]))
+        return ask(request, **more)
+
+    patch.setattr(api, "ask", noted)
+    return found
+
+
+def test_release_waits_for_no_drain_and_leaves_nothing(
+    here: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Workers that are deaf; their own grace is ten minutes. In another order pods come again."""
     assert declare(here, [lease(), secret("a"), workers(2)])
     wait_until(lambda: running(here) == 2, 60, "both workers run")
-    began_s = now_s()
+    deleted = deletions(here, monkeypatch)
     assert release(here, CLUSTER)
     assert held(here, CLUSTER, wall_s()) == []
-    assert now_s() - began_s < 60, "their own grace is ten minutes"
+    assert deleted == [
+        ("deployments", "Orphan"),
+        ("replicasets", "Orphan"),
+        ("pods", 1),
+        ("leases", "Foreground"),
+    ]
 
 
 def test_declared_again_it_is_adopted_with_its_size_and_its_keys(here: Api) -> None:
@@ -107,6 +132,13 @@ def test_what_is_left_of_a_lost_lease_is_given_back_too(here: Api) -> None:
     here.create(orphan)
     here.delete(LEASE, CLUSTER)
     assert release(here, CLUSTER)
+    assert held(here, CLUSTER, wall_s()) == []
+
+
+def test_what_was_applied_from_a_plan_goes_too_though_its_lease_owns_nothing(here: Api) -> None:
+    for thing in (lease(), secret("a"), workers(1)):
+        here.apply(thing, manager="kubectl")
+    assert release_unowned(here, CLUSTER)
     assert held(here, CLUSTER, wall_s()) == []
 
 

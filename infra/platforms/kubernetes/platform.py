@@ -305,7 +305,7 @@ class KubernetesPlatform:
             gone = tear_down(self.api, self.store, known, how)
         else:
             with translated("release what nobody owns"):
-                gone = releasing.release(self.api, cluster)
+                gone = releasing.release_unowned(self.api, cluster)
         return [] if gone else self.held(cluster)
 
     def logs(self, run: RunName, source: str) -> Mapping[str, LogStream]:

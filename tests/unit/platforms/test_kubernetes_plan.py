@@ -14,8 +14,8 @@ from ebbtide.infra.errors import ConfigurationError
 from ebbtide.infra.loading import load
 from ebbtide.infra.models.cluster import ClusterSpec
 from ebbtide.infra.models.hardware import HardwareTier, NodePool
-from ebbtide.infra.models.job import JobSpec, RunSpec
-from ebbtide.infra.models.resources import Resources
+from ebbtide.infra.models.job import JobSpec, Limits, RunSpec
+from ebbtide.infra.models.resources import Resources, format_duration
 from ebbtide.infra.platforms import extras
 from ebbtide.infra.platforms.kubernetes.clusters.planned import plan_objects
 from ebbtide.infra.settings import Settings
@@ -103,6 +103,17 @@ def test_the_built_in_job_waits_for_no_code(settings: Settings, workdir: Path) -
     argv = ("python", "-m", "ebbtide.infra.frameworks.dask.hello")
     _, told = plan_objects(settings, spec_of(workdir, *argv), {})
     assert "waits for its code" not in told
+    assert "runs its program" in told
+
+
+@pytest.mark.parametrize(("limit_s", "lasts_s"), [(None, 86400), (3600, 4500)])
+def test_lease_that_nobody_will_renew_lasts_as_long_as_the_program_may(
+    settings: Settings, workdir: Path, limit_s: float | None, lasts_s: int
+) -> None:
+    spec = replace(spec_of(workdir), limits=Limits(time_limit_s=limit_s))
+    (lease, *_), told = plan_objects(settings, spec, {})
+    assert lease["spec"]["leaseDurationSeconds"] == lasts_s
+    assert format_duration(lasts_s) in told
 
 
 def test_nothing_is_written_down(settings: Settings, workdir: Path) -> None:

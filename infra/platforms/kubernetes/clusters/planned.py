@@ -5,23 +5,28 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from ebbtide.infra.models.ids import ClusterId
-from ebbtide.infra.models.job import RunSpec
+from ebbtide.infra.models.job import Limits, RunSpec
+from ebbtide.infra.models.resources import format_duration
 from ebbtide.infra.platforms.kubernetes.clusters.blueprint import Blueprint
 from ebbtide.infra.platforms.kubernetes.clusters.packaging import is_in_image
 from ebbtide.infra.platforms.kubernetes.connections import connected
 from ebbtide.infra.platforms.kubernetes.kinds import Object
 from ebbtide.infra.platforms.kubernetes.shipping.package import pack
 from ebbtide.infra.platforms.kubernetes.shipping.program import translate
+from ebbtide.infra.policy.lease import LONGEST_S
 from ebbtide.infra.settings import Settings
 
-_APPLIED = """Objects of run {run}: kubectl apply -f makes them, kubectl delete -f takes them away.
-They are not the Lease's, which has no uid yet. Nobody renews that Lease: the reaper, or any ebb
-command that releases what has lost its owner, takes away what is there {lease_s:.0f}s later.
+_APPLIED = """Objects of run {run}. kubectl apply -f brings head and workers up. Nobody drives them:
+the HPA goes by CPU and memory alone, no output is fetched, ebb ps does not know of a run.
+Give all of it back with kubectl delete -f of this output: without its uid, the Lease owns nothing.
+The reaper of the namespace, where there is one, does so {lasts} after it was applied.
 The Secret holds keys made for this output, and the values of --secret: keep it private."""
 _WAITS = "The driver waits for its code, package {digest}, which only ebb run sends."
+_RUNS = "The driver runs its program, which is in the image, as soon as the head answers."
 
 
 def plan_objects(
@@ -42,14 +47,25 @@ def plan_objects(
     """
     digest, cluster = _digest(settings, spec), ClusterId(f"{spec.name}-1")
     namespace = connected(settings).namespace
-    blueprint = Blueprint.of(spec, cluster, namespace, digest, environ)
+    lasts_s = _lasts_s(spec.limits)
+    lasting = replace(spec, lease_s=lasts_s)
+    blueprint = Blueprint.of(lasting, cluster, namespace, digest, environ)
     things = blueprint.objects()
     if blueprint.framework is not None:
         things.append(blueprint.autoscaler())
     if spec.job is not None:
         things.append(blueprint.driver(told_to_begin=False))
-    told = _APPLIED.format(run=spec.name, lease_s=spec.lease_s)
-    return things, "\n".join((told, _WAITS.format(digest=digest[:12]))) if digest else told
+    told = [_APPLIED.format(run=spec.name, lasts=format_duration(lasts_s))]
+    if spec.job is not None:
+        told.append(_WAITS.format(digest=digest[:12]) if digest else _RUNS)
+    return things, "\n".join(told)
+
+
+def _lasts_s(limits: Limits) -> float:
+    """How long an applied Lease is good for: nobody will renew it."""
+    if limits.time_limit_s is None:
+        return LONGEST_S
+    return min(LONGEST_S, limits.start_within_s + limits.time_limit_s)
 
 
 def _digest(settings: Settings, spec: RunSpec) -> str:

@@ -70,6 +70,23 @@ def release(api: Api, cluster: ClusterId) -> bool:
     return wait_until(lambda: not found(api, cluster, OWNED), timeout_s=2 * _GONE_S)
 
 
+def release_unowned(api: Api, cluster: ClusterId) -> bool:
+    """The same for a cluster that no run has: of a plan that was applied, the Lease owns nothing.
+
+    Args:
+        api: of its namespace.
+        cluster: its id.
+
+    Returns:
+        As for ``release``.
+
+    Raises:
+        ApiError: as for ``release``.
+    """
+    # The second time there is no Lease, and everything goes by its labels.
+    return release(api, cluster) and release(api, cluster)
+
+
 def end_program(
     api: Api, pod: str, reason: Reason, detail: str = "", *, at_once: bool = False
 ) -> None:
