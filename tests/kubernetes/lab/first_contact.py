@@ -43,9 +43,25 @@ _TIERS = {
 
 
 def prepare(lab: Lab, say: Say) -> None:
-    """Do all of it; what is there already is made what it should be."""
-    if not _wanted(lab):
-        return
+    """Do all of it for this user."""
+    if _wanted(lab):
+        path = kubeconfig_path(os.environ)
+        current = prepare_for(lab, path, say)
+        more = "" if current == context_of(lab) else f" --context {context_of(lab)}"
+        say(f"context {context_of(lab)} in {path}; try: ebb run hello --platform kubernetes{more}")
+
+
+def prepare_for(lab: Lab, path: Path, say: Say) -> str:
+    """Do all of it; what is there already is made what it should be.
+
+    Args:
+        lab: that is up.
+        path: the user's kubeconfig, which need not be there.
+        say: progress.
+
+    Returns:
+        The current context of the kubeconfig.
+    """
     with config.new_client_from_config(str(lab.kubeconfig)) as api:
         core = client.CoreV1Api(api)
         level = {"pod-security.kubernetes.io/enforce": "restricted"}
@@ -63,10 +79,7 @@ def prepare(lab: Lab, say: Say) -> None:
         )
     with contextlib.closing(Api(Access(kubeconfig=str(lab.kubeconfig), namespace=SPACE))) as here:
         reaper.install(here, product_images.provide(lab, "flow", say))
-    path = kubeconfig_path(os.environ)
-    current = add_context(path, context_of(lab), json.loads(lab.kubeconfig.read_text()))
-    more = "" if current == context_of(lab) else f" --context {context_of(lab)}"
-    say(f"context {context_of(lab)} in {path}; try: ebb run hello --platform kubernetes{more}")
+    return add_context(path, context_of(lab), json.loads(lab.kubeconfig.read_text()))
 
 
 def forget(lab: Lab) -> None:

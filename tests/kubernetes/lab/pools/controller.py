@@ -196,7 +196,7 @@ class Controller:
             # One that only now was marked has its pods evicted at the next scan.
             if not node.marked(DELETION) or node.name not in self.cloud.machines:
                 continue
-            pods = [p for p in by_node.get(node.name, ()) if p.owner not in shrink.STAYS_BEHIND]
+            pods = shrink.holding(by_node.get(node.name, ()))
             state = self.leaving.setdefault(node.name, Leaving(now, bool(pods)))
             for pod in shrink.moving(pods):
                 said = "deleting pod for node scale down"

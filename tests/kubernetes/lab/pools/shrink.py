@@ -31,13 +31,14 @@ class Past:
     failed_at: float = float("-inf")
 
 
+def holding(pods: Sequence[Pod]) -> list[Pod]:
+    """Those that keep their node until they have gone."""
+    return [pod for pod in pods if pod.owner not in STAYS_BEHIND and BESIDE not in pod.annotations]
+
+
 def moving(pods: Sequence[Pod]) -> list[Pod]:
     """Those that would have to run elsewhere."""
-    return [
-        pod
-        for pod in pods
-        if pod.owner not in STAYS_BEHIND and BESIDE not in pod.annotations and not pod.leaving
-    ]
+    return [pod for pod in holding(pods) if not pod.leaving]
 
 
 def obstacle(pod: Pod) -> str:
