@@ -66,12 +66,12 @@ def api(kubeconfig: str) -> Iterator[client.ApiClient]:
 @pytest.fixture
 def space(api: client.ApiClient) -> Iterator[str]:
     """A fresh namespace for one test."""
-    with _namespace(api) as name:
+    with namespace(api) as name:
         yield name
 
 
 @contextlib.contextmanager
-def _namespace(api: client.ApiClient) -> Iterator[str]:
+def namespace(api: client.ApiClient) -> Iterator[str]:
     core, name = client.CoreV1Api(api), f"test-{uuid.uuid4().hex[:8]}"
     core.create_namespace({"metadata": {"name": name}})
     accounts = partial(core.list_namespaced_service_account, name)
@@ -134,7 +134,7 @@ def rig(place: Settings, real_pool: NodePool) -> Rig:
 def rig_of_module(
     api: client.ApiClient, kubeconfig: str, home_of_module: Path, real_pool: NodePool
 ) -> Iterator[Rig]:
-    with _namespace(api) as name, _installation(home_of_module, name, kubeconfig) as place:
+    with namespace(api) as name, _installation(home_of_module, name, kubeconfig) as place:
         yield Rig(place, "kubernetes", real_pool)
 
 
