@@ -210,7 +210,10 @@ REASONS: dict[Reason, ReasonInfo] = {
     Reason.NODE_LOST: _infra("a node was lost with what ran on it"),
     Reason.EVICTED: _infra("a pod was evicted from its node"),
     Reason.POD_LOST: _infra("a pod was deleted by somebody else, or refused by its node"),
-    Reason.REGISTRY_SILENT: _infra("the image registry did not give the image"),
+    # No fresh cluster: it would ask the same registry, which its node has asked several times.
+    Reason.REGISTRY_SILENT: ReasonInfo(
+        Phase.FAILED, "the image registry did not give the image", ExitCode.INFRASTRUCTURE
+    ),
     Reason.EXIT_CODE: ReasonInfo(Phase.FAILED, "the program failed", 1, 1.0),
     Reason.NOT_STARTED: _fixable("the program could not be started"),
     Reason.OUT_OF_MEMORY: ReasonInfo(Phase.FAILED, "a process ran out of memory", 1, 1.0),

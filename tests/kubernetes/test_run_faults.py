@@ -15,10 +15,10 @@ from ebbtide.infra.models.job import Limits, RetryPolicy
 from ebbtide.infra.models.phases import ExitCode, Reason
 from ebbtide.infra.platforms.kubernetes.api import Api
 from ebbtide.infra.platforms.kubernetes.client import Access
-from ebbtide.infra.platforms.kubernetes.kinds import LEASE
+from ebbtide.infra.platforms.kubernetes.kinds import EVENT, LEASE
+from ebbtide.infra.platforms.kubernetes.reading.snapshot import began
 from ebbtide.infra.platforms.kubernetes.records.store import KubernetesStore
 from ebbtide.infra.records.ledger import Ledger
-from ebbtide.infra.waiting import now_s
 from tests.helpers import wait_until
 from tests.kubernetes.fault_stage import Flow, KillableFlow, Stage, said
 from tests.kubernetes.lab import faults
@@ -107,13 +107,25 @@ def test_evicted_program_is_an_infrastructure_failure(
     assert stage.left() == []
 
 
-def test_image_that_is_not_there_is_said_within_half_a_minute(stage: Stage) -> None:
-    pool = replace(stage.pool, images={"none": "docker.io/ebb-lab/nobody:1"})
-    began_s = now_s()
-    ended = Flow(stage, replace(stage, pool=pool).counts("unpullable", 1)).ended()
-    assert ended.reason is not None
-    assert ended.reason in (Reason.IMAGE_UNUSABLE, Reason.REGISTRY_SILENT)
-    assert now_s() - began_s < 45
+@pytest.mark.parametrize(
+    ("registry", "reason", "said"),
+    [
+        (faults.REGISTRY, Reason.IMAGE_UNUSABLE, "nobody:1: not found"),
+        ("127.0.0.1:1", Reason.REGISTRY_SILENT, "connect: connection refused"),
+    ],
+)
+def test_image_that_cannot_be_pulled_ends_the_run_within_half_a_minute_of_the_first_answer(
+    lab: Lab, stage: Stage, registry: str, reason: Reason, said: str
+) -> None:
+    there = replace(stage, pool=replace(stage.pool, images={"none": f"{registry}/nobody:1"}))
+    with faults.empty_registry(lab):
+        ended = Flow(there, there.counts("unpullable", 1, retry=RetryPolicy())).ended()
+    assert (ended.reason, ended.attempts) == (reason, [])
+    assert said in str(ended.error)
+    events = stage.api.list(EVENT).items
+    answered = min(began(each) for each in events if "Failed to pull" in each.get("message", ""))
+    assert ended.run is not None
+    assert (ended.run.ended or 0) - answered < 30
     assert stage.left() == []
 
 

@@ -8,6 +8,7 @@ import signal
 import socket
 import socketserver
 import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,7 +21,8 @@ from tests.kubernetes.lab.place import NODE, Lab
 
 _BACK_TIMEOUT_S = 120
 _KILLED_TIMEOUT_S = 30
-_SERVER, _KUBELET = "kube-apiserver", "kubelet"
+REGISTRY = "127.0.0.1:5055"
+_SERVER, _KUBELET, _REGISTRY = "kube-apiserver", "kubelet", "registry"
 _SLACK_BYTES = 8 * 2**20
 _MEMORY = (
     ("memory.usage_in_bytes", "memory.limit_in_bytes"),
@@ -147,6 +149,22 @@ def unpullable(lab: Lab, image: str) -> Iterator[None]:
         yield
     finally:
         images.import_into(lab, images.build_for_tests())
+
+
+@contextlib.contextmanager
+def empty_registry(lab: Lab) -> Iterator[None]:
+    """A registry that has no image, on the lab's own loopback: it answers at once."""
+    host, port = REGISTRY.split(":")
+    empty = lab.folder / _REGISTRY
+    empty.mkdir(exist_ok=True)
+    words = ["-m", "http.server", port, "--bind", host, "--directory", str(empty)]
+    parts.start(lab, _REGISTRY, [sys.executable, "-u", *words])
+    serves = "the registry answers"
+    wait_until(lambda: "Serving HTTP" in parts.tail(lab, _REGISTRY, 99), _BACK_TIMEOUT_S, serves)
+    try:
+        yield
+    finally:
+        parts.kill(lab, _REGISTRY)
 
 
 def exhaust_memory(lab: Lab, pod: client.V1Pod) -> None:

@@ -1,7 +1,7 @@
 """Why a container does not start on its node: its image, its volumes, its command. Pure.
 
 A registry that refuses will refuse again, and the run fails with its words. One that does not
-answer, or is busy, has half a minute from its first failure.
+answer, or is busy, has a little less than half a minute from its first failure.
 """
 
 from __future__ import annotations
@@ -17,13 +17,8 @@ from ebbtide.infra.platforms.kubernetes.reading.snapshot import (
     happened,
     node_of,
 )
-from ebbtide.infra.platforms.kubernetes.reading.waits import IMAGE, STARTING, Wait
+from ebbtide.infra.platforms.kubernetes.reading.waits import DEADLINES, IMAGE, STARTING, Wait
 
-PULL_FAILS_S = 30.0
-"""From a registry's first answer until a pull that fails again and again is given up."""
-_CONFIG_FAILS_S = 30.0
-_SANDBOX_FAILS_S = 120.0
-_RUN_FAILS_S = 5.0
 _PULL = ("ErrImagePull", "ImagePullBackOff", "RegistryUnavailable", "ImageInspectError")
 _NEVER_PULL = ("InvalidImageName", "ErrImageNeverPull", "SignatureValidationFailed")
 _CANNOT_MAKE = ("CreateContainerConfigError", "CreateContainerError")
@@ -83,11 +78,11 @@ def _obstacle(snapshot: Snapshot, pod: Object, status: Object, found: Object) ->
             rank=STARTING,
             message=f"node {node} cannot make the container: {said or why}",
             reason=Reason.LAUNCH_FAILED,
-            allowed_s=_CONFIG_FAILS_S,
+            allowed_s=DEADLINES.container_s,
         )
     if why == "RunContainerError":
         message = f"image {image} cannot be started: {said}"[:_LONGEST]
-        reason, allowed_s = Reason.IMAGE_UNUSABLE, _RUN_FAILS_S
+        reason, allowed_s = Reason.IMAGE_UNUSABLE, DEADLINES.command_s
         return Wait(rank=STARTING, message=message, reason=reason, hint=_HINT, allowed_s=allowed_s)
     return None
 
@@ -104,7 +99,7 @@ def _no_image(snapshot: Snapshot, pod: Object, image: str, told: tuple[str, str]
         reason=Reason.IMAGE_UNUSABLE if refused else Reason.REGISTRY_SILENT,
         hint=_HINT,
         since=min(map(began, failed), default=None),
-        allowed_s=0.0 if refused else PULL_FAILS_S,
+        allowed_s=0.0 if refused else DEADLINES.image_s,
     )
 
 
@@ -125,7 +120,7 @@ def _being_made(snapshot: Snapshot, pod: Object) -> Wait:
                 message=f"node {node} cannot make the pod: {event.get('message', '')}"[:_LONGEST],
                 reason=Reason.LAUNCH_FAILED,
                 since=began(event),
-                allowed_s=_SANDBOX_FAILS_S,
+                allowed_s=DEADLINES.sandbox_s,
             )
     pulling, pulled = said.get("Pulling"), said.get("Pulled")
     if pulling and (pulled is None or happened(pulled) < happened(pulling)):

@@ -30,6 +30,7 @@ from ebbtide.infra.platforms.kubernetes.reading.snapshot import (
     state,
 )
 from ebbtide.infra.platforms.kubernetes.reading.waits import (
+    DEADLINES,
     QUOTA,
     READINESS,
     STARTING,
@@ -39,8 +40,6 @@ from ebbtide.infra.platforms.kubernetes.reading.waits import (
 
 _STEPS = {HEAD: Step.START_HEAD, DRIVER: Step.RUN_USER_JOB}
 _FAILS_AS = {HEAD: Reason.HEAD_NOT_READY, DRIVER: Reason.LAUNCH_FAILED}
-_UNKNOWN_REFUSAL_S = 120.0
-"""What is refused for a reason that is not known may be allowed soon: a webhook that restarts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,7 +120,7 @@ class _Look:
                 message=f"the workers' pods are refused: {message}",
                 reason=Reason.LAUNCH_FAILED,
                 since=since,
-                allowed_s=_UNKNOWN_REFUSAL_S,
+                allowed_s=DEADLINES.refused_s,
             )
             return
         yield Wait(
@@ -130,7 +129,7 @@ class _Look:
             reason=known.reason,
             hint=known.hint,
             since=since,
-            allowed_s=0.0 if known.never else None,
+            allowed_s=0.0 if known.never else DEADLINES.quota_used_up_s,
         )
 
     def at(self, pod: Object) -> Wait | None:

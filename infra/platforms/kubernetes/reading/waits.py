@@ -1,4 +1,4 @@
-"""One thing that a cluster waits for, and when it is given up. Pure."""
+"""One thing that a cluster waits for, and the table of when each kind is given up. Pure."""
 
 from __future__ import annotations
 
@@ -7,9 +7,52 @@ from dataclasses import dataclass, replace
 
 from ebbtide.infra.models.cluster import Failure, WaitingView
 from ebbtide.infra.models.phases import Reason, Step
+from ebbtide.infra.models.resources import format_duration
 
 QUOTA, SCHEDULING, IMAGE, STARTING, READINESS = range(5)
 """In the order in which they are looked at: what comes later cannot help what comes first."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deadlines:
+    """How long each kind of wait may last, in seconds.
+
+    None: it is a queue, in which only the run's own time to start (``--start-within``) counts.
+    """
+
+    quota_used_up_s: float | None = None
+    """Those who use it up give it back when they end."""
+    refused_s: float = 120.0
+    """Refused in words that are not known: a webhook that restarts allows it soon."""
+    scheduler_s: float = 300.0
+    """No word of the scheduler: it begins within a second, also behind thousands of pods within a
+    minute; a control plane that is upgraded is back in five."""
+    no_such_pool_s: float = 120.0
+    """No node is of the pool, and what makes nodes, if anything does, does not speak of it."""
+    no_answer_s: float = 600.0
+    """A pool that may grow, and no word of what would make nodes. An autoscaler looks every ten
+    seconds, but says nothing of a pod for which a node boots that was ordered for others."""
+    no_growth_s: float = 300.0
+    """It has refused, in words that are none of those below: its next looks say the same."""
+    at_maximum_s: float | None = None
+    """Nodes get free when other runs end."""
+    back_off_s: float = 600.0
+    """The cloud had no machine. Cluster Autoscaler tries again after five minutes: twice is
+    enough, as every further pause is twice as long."""
+    image_s: float = 25.0
+    """From a registry's first answer until a pull that fails again and again is given up: its node
+    has then tried at 0 and 10 s, and the run has ended and been released before 30 s are over."""
+    container_s: float = 30.0
+    """A container that cannot be made: what is missing may be on its way, such as a Secret."""
+    command_s: float = 5.0
+    """A command that cannot be started: a second try is over."""
+    sandbox_s: float = 120.0
+    """Volumes and network of a pod: on a node that has just booted they come late."""
+
+
+DEADLINES = Deadlines()
+"""Beside them a pool's own ``node-within`` counts for a node that was ordered, and
+``infra.frameworks.plan.Timeouts`` for what runs and does not answer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,12 +99,14 @@ class Wait:
         if reason is None or now - since < self.allowed_s:
             return None
         who = f"{_enumerated(self.who)}: " if self.who else ""
+        for_a_node = self.rank == SCHEDULING
+        late = f"; given up after {format_duration(self.allowed_s)}" if for_a_node else ""
         return Failure(
             step=self.step,
             reason=reason,
-            detail=f"{who}{self.message}",
+            detail=f"{who}{self.message}{late if self.allowed_s else ''}",
             hint=self.hint,
-            in_vain=self.allowed_s == 0,
+            in_vain=for_a_node or self.allowed_s == 0,  # a fresh cluster asks the same pool
         )
 
 
