@@ -9,12 +9,14 @@ from __future__ import annotations
 import contextlib
 import os
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 from ebbtide.infra.errors import EbbError
 from ebbtide.infra.models.ids import RunName
 from ebbtide.infra.models.job import RunSpec
 from ebbtide.infra.platforms.base import load_platform
+from ebbtide.infra.platforms.extras import Departure
 from ebbtide.infra.processes.environment import our_environment
 from ebbtide.infra.processes.starting import Ours
 from ebbtide.infra.records import runs
@@ -62,6 +64,25 @@ def launch(settings: Settings, store: RunStore, spec: RunSpec, *, detach: bool) 
             raise
         raise error from failure
     return flow
+
+
+def leave(store: RunStore, away: Departure, run: RunName, stopped: Callable[[], bool]) -> None:
+    """Hand a run that has begun over to a flow that does not need this machine.
+
+    Args:
+        store: with the run.
+        away: how it leaves.
+        run: its name.
+        stopped: whether the person who waits for it has had enough.
+
+    Raises:
+        EbbError: the flow did not come. The error names the run; nothing of it is left.
+    """
+    try:
+        away.hand_over(store, run, stopped)
+    except EbbError as error:
+        error.run, error.released = run, True
+        raise
 
 
 class Flow:

@@ -226,7 +226,8 @@ def usage() -> str:
     for name, (variable, told) in PLACE.items():
         lines.append(f"  {f'--{name} NAME':<32} {told} ({variable})")
     lines += [
-        f"  {'--detach':<32} return at once; the run goes on in the background",
+        f"  {'--detach':<32} return at once; the run goes on in the background, on",
+        f"  {'':<32} Kubernetes without this machine",
         f"  {'--plan [-o yaml]':<32} show what would be made, and make nothing; -o yaml: every",
         f"  {'':<32} object (Kubernetes), for kubectl apply -f",
         f"  {'--json':<32} one event per line on stdout: at, run, cluster, kind, step, reason,",

@@ -10,13 +10,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from ebbtide.infra.errors import ConfigurationError, EbbError
 from ebbtide.infra.files.place import place_in_use
 from ebbtide.infra.loading import load
 from ebbtide.infra.models.hardware import NodePool
+from ebbtide.infra.models.ids import RunName
 from ebbtide.infra.models.job import RunSpec
+from ebbtide.infra.records.store import RunStore
 from ebbtide.infra.request.catalog import Catalog, Shared, catalog_for, settings_here
 from ebbtide.infra.settings import Settings
 
@@ -24,6 +26,7 @@ _KUBERNETES = "ebbtide.infra.platforms.kubernetes"
 _CATALOGS = {"kubernetes": f"{_KUBERNETES}.administration.catalog:shared_catalog"}
 _PLANS = {"kubernetes": f"{_KUBERNETES}.clusters.planned:plan_objects"}
 _CHECKS = {"kubernetes": f"{_KUBERNETES}.administration.checks:checks"}
+_DEPARTURES = {"kubernetes": f"{_KUBERNETES}.detached.leaving:departure"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +38,48 @@ class Finding:
     """``ok``, ``warning``, or ``missing`` for what is essential."""
     detail: str
     fix: str = ""
+
+
+class Departure(Protocol):
+    """A run that is about to leave this machine: its flow will live where its cluster does."""
+
+    @property
+    def finding(self) -> Finding:
+        """Whether it can; ``ok``, or what is missing and how to mend it."""
+        ...
+
+    @property
+    def spec(self) -> RunSpec:
+        """As the flow there must have it."""
+        ...
+
+    def hand_over(self, store: RunStore, run: RunName, stopped: Callable[[], bool]) -> None:
+        """Start the flow, and wait until it has taken the run over.
+
+        Args:
+            store: with the run, which has begun with ``spec``.
+            run: its name.
+            stopped: whether the person who waits has had enough.
+
+        Raises:
+            EbbError: it did not come; nothing of it is left.
+        """
+        ...
+
+
+def departure_of(spec: RunSpec, settings: Settings) -> Departure | None:
+    """Prepare that a run's flow lives apart from this machine.
+
+    Args:
+        spec: of the run.
+        settings: of this installation.
+
+    Returns:
+        The departure; None on a platform whose clusters need this machine anyway.
+    """
+    prepare = _loaded(_DEPARTURES, spec.platform)
+    found: Departure | None = prepare(settings, spec) if prepare is not None else None
+    return found
 
 
 def catalog_on(

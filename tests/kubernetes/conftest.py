@@ -16,17 +16,21 @@ from kubernetes.client.exceptions import NotFoundException
 
 from ebbtide.infra.frameworks.base import WITHOUT_CLUSTER
 from ebbtide.infra.models.hardware import NodePool
+from ebbtide.infra.platforms.kubernetes.administration import catalog
 from ebbtide.infra.platforms.kubernetes.api import Api
 from ebbtide.infra.platforms.kubernetes.client import Access
 from ebbtide.infra.platforms.kubernetes.connections import connected
+from ebbtide.infra.platforms.kubernetes.kinds import CONFIG_MAP
 from ebbtide.infra.settings import Settings
 from tests.clusters import POOL
 from tests.contract.rig import RUN_ON, Rig
 from tests.helpers import wait_until
 from tests.kubernetes.fault_stage import Stage
-from tests.kubernetes.lab import debian, product_images, up
+from tests.kubernetes.lab import debian, first_contact, product_images, up
 from tests.kubernetes.lab.__main__ import say
 from tests.kubernetes.lab.place import NODE, Lab, cache, every
+from tests.kubernetes.team import POOL as TEAMS_POOL
+from tests.kubernetes.team import Team
 from tests.kubernetes.workloads import OWN_CLUSTER, OWN_IMAGES
 
 Image = Callable[[str], str]
@@ -162,3 +166,25 @@ def here(kubeconfig: str, space: str) -> Iterator[Api]:
 def stage(place: Settings, real_pool: NodePool, here: Api, tmp_path: Path) -> Stage:
     """Where runs are driven that something happens to."""
     return Stage(place, real_pool, tmp_path, here)
+
+
+@pytest.fixture(scope="module")
+def teams_pool(api: client.ApiClient) -> Iterator[None]:
+    """The real node as the only one of a pool."""
+    core = client.CoreV1Api(api)
+    for label in (TEAMS_POOL.name, None):
+        core.patch_node(NODE, {"metadata": {"labels": {TEAMS_POOL.label: label}}})
+        if label:
+            yield
+
+
+@pytest.fixture
+def team(here: Api, guarded: str, teams_pool: None, image: Image, tmp_path: Path) -> Iterator[Team]:
+    """A namespace that refuses privileges, with a catalog."""
+    text = first_contact.catalog_text(TEAMS_POOL, {"none": image("none")})
+    head = {"apiVersion": CONFIG_MAP.api, "kind": CONFIG_MAP.name}
+    here.create({**head, "metadata": {"name": catalog.NAME}, "data": {"ebb.yaml": text}})
+    team = Team(here.access.kubeconfig, guarded, tmp_path)
+    yield team
+    team.end()
+    team.api.close()

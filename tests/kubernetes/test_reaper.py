@@ -4,127 +4,19 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
-
-import pytest
-from kubernetes import client
 
 from ebbtide.infra.models.ids import ClusterId, RunName
 from ebbtide.infra.models.phases import Phase, Reason
-from ebbtide.infra.platforms.kubernetes.administration import catalog
-from ebbtide.infra.platforms.kubernetes.api import Api
-from ebbtide.infra.platforms.kubernetes.client import Access
-from ebbtide.infra.platforms.kubernetes.clusters import fencing, holdings
-from ebbtide.infra.platforms.kubernetes.kinds import CONFIG_MAP, DEPLOYMENT, LEASE, POD
+from ebbtide.infra.platforms.kubernetes.clusters import fencing
+from ebbtide.infra.platforms.kubernetes.kinds import DEPLOYMENT, LEASE, POD
 from ebbtide.infra.platforms.kubernetes.naming import AWAITED, driver_name
-from ebbtide.infra.platforms.kubernetes.records.store import KubernetesStore
-from ebbtide.infra.records.ledger import Ledger
-from ebbtide.infra.waiting import now_s, wall_s
+from ebbtide.infra.waiting import now_s
 from tests.helpers import wait_until
 from tests.kubernetes.conftest import Image
-from tests.kubernetes.lab import first_contact, reaper
-from tests.kubernetes.lab.place import NODE
-from tests.kubernetes.lab.pools.values import Pool
-
-LEASE_S = 5
-SLOW = "import time\nfor i in range({}):\n    print(i, flush=True)\n    time.sleep(1)\n"
-POOL = Pool(name="reaped", cores=2, memory_gib=4, most=1, node=NODE)
-
-
-class Team:
-    """Whoever uses one namespace, from this machine."""
-
-    def __init__(self, kubeconfig: str, space: str, folder: Path):
-        self.api = Api(Access(kubeconfig=kubeconfig, namespace=space))
-        self.store = KubernetesStore(self.api, Ledger(folder / "looks"))
-        self.folder = folder
-        self.began: list[subprocess.Popen[bytes]] = []
-        self._variables = {
-            **{name: text for name, text in os.environ.items() if not name.startswith("EBB_")},
-            "KUBECONFIG": kubeconfig,
-            "EBB_NAMESPACE": space,
-            "EBB_HOME": str(folder / "home"),
-            "EBB_PREFECT_SERVER": "off",
-        }
-
-    def start(self, *words: str) -> subprocess.Popen[bytes]:
-        """Begin a process of ours."""
-        with (self.folder / "out").open("ab") as out:
-            began = subprocess.Popen(
-                [sys.executable, "-m", *words],
-                cwd=self.folder,
-                env=self._variables,
-                stdin=subprocess.PIPE,
-                stdout=out,
-                stderr=subprocess.STDOUT,
-            )
-        self.began.append(began)
-        return began
-
-    def end(self) -> None:
-        """End all processes that were begun."""
-        for began in self.began:
-            began.kill()
-            began.communicate()
-        self.store.close()
-
-    def run(self, name: str, seconds: int) -> subprocess.Popen[bytes]:
-        """Begin a run, and return its ``ebb run`` when its program prints."""
-        (self.folder / "slow.py").write_text(SLOW.format(seconds))
-        options = ("--platform", "kubernetes", "--framework", "none", "--lease", f"{LEASE_S}s")
-        began = self.start("ebbtide", "run", *options, "--name", name, "slow.py")
-        wait_until(lambda: self.printed(name), 120, f"{name} prints")
-        return began
-
-    def says(self, *words: str) -> str:
-        """What one command of ours tells."""
-        argv = [sys.executable, "-m", "ebbtide", *words]
-        found = subprocess.run(
-            argv, check=False, cwd=self.folder, env=self._variables, stderr=subprocess.PIPE
-        )
-        return found.stderr.decode()
-
-    def printed(self, name: str) -> list[str]:
-        """The lines that were copied to this machine."""
-        path = self.folder / "home/runs" / name / "stdout.log"
-        return path.read_text().split() if path.exists() else []
-
-    def flow(self, name: str) -> int:
-        """The process that drives a run."""
-        found = self.store.run(RunName(name))
-        assert found is not None
-        assert found.flow_process is not None
-        return found.flow_process.pid
-
-    def left(self, name: str) -> list[str]:
-        """All that is alive of a run's first cluster."""
-        return [each.name for each in holdings.held(self.api, ClusterId(f"{name}-1"), wall_s())]
-
-
-@pytest.fixture(scope="module")
-def pool(api: client.ApiClient) -> Iterator[None]:
-    """The real node as the only one of a pool."""
-    core = client.CoreV1Api(api)
-    for label in (POOL.name, None):
-        core.patch_node(NODE, {"metadata": {"labels": {POOL.label: label}}})
-        if label:
-            yield
-
-
-@pytest.fixture
-def team(here: Api, guarded: str, pool: None, image: Image, tmp_path: Path) -> Iterator[Team]:
-    """A namespace that refuses privileges, with a catalog."""
-    text = first_contact.catalog_text(POOL, {"none": image("none")})
-    head = {"apiVersion": CONFIG_MAP.api, "kind": CONFIG_MAP.name}
-    here.create({**head, "metadata": {"name": catalog.NAME}, "data": {"ebb.yaml": text}})
-    team = Team(here.access.kubeconfig, guarded, tmp_path)
-    yield team
-    team.end()
-    team.api.close()
+from tests.kubernetes.lab import deployed
+from tests.kubernetes.team import LEASE_S, Team
 
 
 def reaper_runs(team: Team) -> bool:
@@ -142,7 +34,7 @@ def gone(team: Team, name: str) -> Callable[[], bool]:
 
 
 def test_reaper_releases_what_lost_everybody_and_ends_its_run(team: Team, image: Image) -> None:
-    reaper.install(team.api, image("flow"))
+    deployed.install_reaper(team.api, image("flow"))
     began = team.run("orphan", 600)
     wait_until(lambda: reaper_runs(team), 120, "the reaper runs")
     killed_s = now_s()

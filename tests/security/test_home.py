@@ -106,6 +106,17 @@ def test_a_folder_that_all_can_replace_is_refused(place: Path) -> None:
         private_home(place / "deep" / "home")
 
 
+def test_a_volume_of_a_pod_is_open_to_its_own_containers_alone(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place.chmod(0o777)
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
+    with pytest.raises(ConfigurationError, match="everybody can replace"):
+        private_home(place / "home")
+    monkeypatch.setattr(Path, "is_mount", lambda path: path == place)
+    assert private_home(place / "home").is_dir()
+
+
 def test_a_link_of_ours_is_followed(place: Path) -> None:
     private_home(place / "disk")
     (place / "home").symlink_to(place / "disk")

@@ -15,10 +15,11 @@ from typing import Any
 import yaml
 
 from ebbtide.flows.cli.arguments import RunArguments, parse_run, usage
+from ebbtide.flows.cli.output import say
 from ebbtide.flows.cli.runs.stdin import Stdin
 from ebbtide.flows.cli.runs.viewer import Viewer
 from ebbtide.flows.cli.screen import JsonScreen, Screen, TextScreen
-from ebbtide.flows.launch import launch
+from ebbtide.flows.launch import launch, leave
 from ebbtide.flows.prefect_server import api
 from ebbtide.infra.errors import ConfigurationError, EbbError, Problem
 from ebbtide.infra.escaping import json_text
@@ -27,7 +28,8 @@ from ebbtide.infra.models.codec import to_data
 from ebbtide.infra.models.job import RunSpec
 from ebbtide.infra.models.phases import ExitCode, Reason
 from ebbtide.infra.platforms.base import load_platform
-from ebbtide.infra.platforms.extras import plan_objects
+from ebbtide.infra.platforms.extras import Departure, departure_of, plan_objects
+from ebbtide.infra.processes.identity import this_process
 from ebbtide.infra.records import runs
 from ebbtide.infra.records.opening import open_store
 from ebbtide.infra.records.store import RunStore
@@ -75,6 +77,9 @@ def _check_prefect(environ: Mapping[str, str]) -> None:
 
 def _run(settings: Settings, store: RunStore, spec: RunSpec, arguments: RunArguments) -> int:
     screen: Screen = JsonScreen() if arguments.json else TextScreen()
+    away = _departure(settings, spec) if arguments.detach else None
+    if away is not None:
+        return _leave(store, spec, away, screen)
     with _Interrupts() as interrupts, contextlib.ExitStack() as attached:
         spec = runs.begin(store, spec)
         with runs.ended_when_it_fails(store, spec.name):
@@ -94,6 +99,28 @@ def _run(settings: Settings, store: RunStore, spec: RunSpec, arguments: RunArgum
             error.run = spec.name
             flow.close()  # stops the run, as a terminal that is closed does
             raise
+
+
+def _departure(settings: Settings, spec: RunSpec) -> Departure | None:
+    """How the run's flow leaves this machine; None: it stays, and why is said."""
+    away = departure_of(spec, settings)
+    if away is None or away.finding.state == "ok":
+        return away
+    say(f"  ! {away.finding.detail}; to mend it: {away.finding.fix}")
+    return None
+
+
+def _leave(store: RunStore, spec: RunSpec, away: Departure, screen: Screen) -> int:
+    """Begin a run, and hand it over to a flow where its cluster will be."""
+    with _Interrupts() as interrupts:
+        name = runs.begin(store, away.spec, flow_process=this_process()).name
+        with runs.ended_when_it_fails(store, name):
+            screen.plan(replace(spec, name=name))
+            if api.named(os.environ) is not None:
+                say("  ! not recorded in Prefect: the flow runs in the namespace, without it")
+            leave(store, away, name, lambda: interrupts.pending() is not None)
+        screen.detached(name)
+    return ExitCode.OK
 
 
 class _Interrupts:

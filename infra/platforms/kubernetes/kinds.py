@@ -46,6 +46,7 @@ POD = Kind("v1", "Pod", "pods")
 SERVICE = Kind("v1", "Service", "services")
 SECRET = Kind("v1", "Secret", "secrets")
 CONFIG_MAP = Kind("v1", "ConfigMap", "configmaps")
+POD_TEMPLATE = Kind("v1", "PodTemplate", "podtemplates")
 EVENT = Kind("v1", "Event", "events")
 SERVICE_ACCOUNT = Kind("v1", "ServiceAccount", "serviceaccounts")
 RESOURCE_QUOTA = Kind("v1", "ResourceQuota", "resourcequotas")
@@ -53,6 +54,7 @@ NODE = Kind("v1", "Node", "nodes", namespaced=False)
 NAMESPACE = Kind("v1", "Namespace", "namespaces", namespaced=False)
 LEASE = Kind("coordination.k8s.io/v1", "Lease", "leases")
 DEPLOYMENT = Kind("apps/v1", "Deployment", "deployments")
+JOB = Kind("batch/v1", "Job", "jobs")
 REPLICA_SET = Kind("apps/v1", "ReplicaSet", "replicasets")
 AUTOSCALER = Kind("autoscaling/v2", "HorizontalPodAutoscaler", "horizontalpodautoscalers")
 BUDGET = Kind("policy/v1", "PodDisruptionBudget", "poddisruptionbudgets")
@@ -70,7 +72,18 @@ ACCESS_REVIEW = Kind(
 
 _KINDS = (
     *(POD, SERVICE, SECRET, CONFIG_MAP, EVENT, SERVICE_ACCOUNT, RESOURCE_QUOTA, NODE, NAMESPACE),
-    *(LEASE, DEPLOYMENT, REPLICA_SET, AUTOSCALER, BUDGET, NETWORK_POLICY, ROLE, ROLE_BINDING),
+    *(
+        JOB,
+        POD_TEMPLATE,
+        LEASE,
+        DEPLOYMENT,
+        REPLICA_SET,
+        AUTOSCALER,
+        BUDGET,
+        NETWORK_POLICY,
+        ROLE,
+        ROLE_BINDING,
+    ),
     *(NODE_CLAIM, POD_METRICS, ACCESS_REVIEW),
 )
 

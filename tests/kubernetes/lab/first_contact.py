@@ -21,7 +21,7 @@ from kubernetes.client.exceptions import ApiException
 
 from ebbtide.infra.platforms.kubernetes.api import Api
 from ebbtide.infra.platforms.kubernetes.client import Access
-from tests.kubernetes.lab import node, product_images, reaper
+from tests.kubernetes.lab import deployed, node, product_images
 from tests.kubernetes.lab.binaries import Say
 from tests.kubernetes.lab.place import NODE, Lab
 from tests.kubernetes.lab.pools import orders, values
@@ -78,7 +78,9 @@ def prepare_for(lab: Lab, path: Path, say: Say) -> str:
             lambda: core.patch_namespaced_config_map(CATALOG, SPACE, catalog),
         )
     with contextlib.closing(Api(Access(kubeconfig=str(lab.kubeconfig), namespace=SPACE))) as here:
-        reaper.install(here, product_images.provide(lab, "flow", say))
+        flow = product_images.provide(lab, "flow", say)
+        deployed.install_reaper(here, flow)
+        deployed.install_flow(here, flow)
     return add_context(path, context_of(lab), json.loads(lab.kubeconfig.read_text()))
 
 

@@ -184,9 +184,24 @@ def test_somebody_should_release_what_nobody_owns(answer: Any, state: str) -> No
     assert checks.reaper(Server({REAPER: answer})).state == state
 
 
+ACCOUNT, TEMPLATE = (
+    f"/api/v1/namespaces/ns/{plural}/ebb-flow" for plural in ("serviceaccounts", "podtemplates")
+)
+
+
+@pytest.mark.parametrize(
+    ("answers", "state"),
+    [({ACCOUNT: {}, TEMPLATE: {}}, "ok"), ({ACCOUNT: {}}, "warning"), ({TEMPLATE: {}}, "warning")],
+)
+def test_flows_of_detached_runs_need_an_account_and_a_template(
+    answers: dict[str, Any], state: str
+) -> None:
+    assert checks.flow(Server(answers)).state == state
+
+
 @pytest.mark.parametrize(
     "look",
-    [checks.metrics, checks.autoscaler, checks.reaper, checks.security],
+    [checks.metrics, checks.autoscaler, checks.reaper, checks.flow, checks.security],
     ids=lambda look: look.__name__,
 )
 def test_what_is_not_well_says_how_to_mend_it(look: Callable[[Server], Finding]) -> None:

@@ -22,6 +22,8 @@ from ebbtide.infra.platforms.kubernetes.kinds import (
     DEPLOYMENT,
     NAMESPACE,
     NODE,
+    POD_TEMPLATE,
+    SERVICE_ACCOUNT,
     Kind,
     Object,
 )
@@ -33,6 +35,8 @@ OLDEST = (1, 29)
 """Of API servers."""
 REAPER = "ebb-reaper"
 """The Deployment that releases what nobody owns."""
+FLOW = "ebb-flow"
+"""The ServiceAccount of flows in the namespace, and the PodTemplate that they are made from."""
 POD_SECURITY = "pod-security.kubernetes.io/enforce"
 _SKEW_S = 5.0
 _AT_ONCE = 8
@@ -260,6 +264,17 @@ def reaper(api: Asks) -> Finding:
     return Finding("reaper", "warning", f"Deployment {REAPER} has no pod that is ready", fix)
 
 
+def flow(api: Asks) -> Finding:
+    """Check that the flow of a detached run can live in the namespace."""
+    here = api.namespace
+    for kind in (SERVICE_ACCOUNT, POD_TEMPLATE):
+        if _found(api, kind.path(here, FLOW)) is None:
+            detail = "what ebb run --detach starts needs this machine: it must stay on"
+            fix = f"kubectl apply -n {here} -f infra/platforms/kubernetes/deploy/flow.yaml"
+            return Finding("detached runs", "warning", f"no {kind.name} {FLOW}: {detail}", fix)
+    return Finding("detached runs", "ok", f"their flows live in {here}")
+
+
 def _of_namespace(api: Api, pools: list[NodePool]) -> list[Finding]:
     """What needs an API server that answers; one that stops answering is said once."""
     grows = Finding("autoscaler", "warning", "")
@@ -276,7 +291,7 @@ def _of_namespace(api: Api, pools: list[NodePool]) -> list[Finding]:
         found.append(grows)
         here = [each for each in pools if each.platform == "kubernetes"]
         found += [pool(api, each, grows=grows.state == "ok") for each in here] or [_no_pool(api)]
-        return [*found, *images(here), reaper(api)]
+        return [*found, *images(here), reaper(api), flow(api)]
     except ApiError as error:
         told = as_ebb_error(error)
         return [*found, Finding("access", "missing", told.detail or told.summary, told.hint)]

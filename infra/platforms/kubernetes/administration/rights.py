@@ -11,21 +11,25 @@ from ebbtide.infra.platforms.kubernetes.kinds import (
     CONFIG_MAP,
     DEPLOYMENT,
     EVENT,
+    JOB,
     LEASE,
     NETWORK_POLICY,
     NODE,
     NODE_CLAIM,
     POD,
     POD_METRICS,
+    POD_TEMPLATE,
     REPLICA_SET,
     RESOURCE_QUOTA,
     SECRET,
     SERVICE,
+    SERVICE_ACCOUNT,
     Kind,
     Object,
 )
 
 _LOOK = ("get", "list", "watch")
+_NOT_DETACHED = "ebb run --detach leaves its flow on this machine, which must stay on"
 _APPLY = ("get", "create", "patch")
 """Server-side apply makes what is not there: it needs both."""
 
@@ -70,6 +74,9 @@ RIGHTS = (
     Right(kind=AUTOSCALER, verbs=(*_LOOK, "create", "patch", "delete", "deletecollection")),
     Right(kind=BUDGET, verbs=(*_APPLY, "list", "delete", "deletecollection")),
     Right(kind=NETWORK_POLICY, verbs=(*_APPLY, "list", "delete", "deletecollection")),
+    Right(kind=JOB, verbs=("get", "list", "create", "patch", "delete"), without=_NOT_DETACHED),
+    Right(kind=POD_TEMPLATE, verbs=("get",), without=_NOT_DETACHED),
+    Right(kind=SERVICE_ACCOUNT, verbs=("get",), without=_NOT_DETACHED),
     Right(kind=EVENT, verbs=_LOOK, without="ebb why cannot say why a pod waits"),
     Right(kind=RESOURCE_QUOTA, verbs=("get", "list"), without="a quota is named without its limit"),
     Right(

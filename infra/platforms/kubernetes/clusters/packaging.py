@@ -13,7 +13,7 @@ from ebbtide.infra.platforms.kubernetes.shipping.program import translate
 from ebbtide.infra.platforms.run_folder import PROGRAMS
 from ebbtide.infra.settings import Settings
 
-_FOLDER = "package"
+FOLDER = "package"
 """In the run's folder; hidden from what the run leaves."""
 _OURS = "ebbtide."
 
@@ -58,7 +58,7 @@ def _packed(settings: Settings, job: JobSpec | None, folder: tuple[str, ...]) ->
         return found
     root = Path(job.workdir)
     script = translate(job, root).script
-    into = private_folder(settings.home, *folder, _FOLDER)
+    into = private_folder(settings.home, *folder, FOLDER)
     return pack(root, into, never=(settings.home,), needed=_named(script))
 
 
@@ -67,7 +67,7 @@ def package_of(folder: Path) -> Package | None:
 
     ``folder`` is its own.
     """
-    for path in (folder / _FOLDER).glob("[0-9a-f]" * 64):
+    for path in (folder / FOLDER).glob("[0-9a-f]" * 64):
         size = path.stat().st_size
         return Package(path=path, digest=path.name, bytes_=size, files=0, content_bytes=size)
     return None

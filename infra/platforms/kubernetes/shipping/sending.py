@@ -53,14 +53,21 @@ Run = Callable[[str, str, Sequence[str]], Running]
 """``Api.run``: of a pod, a container in it and a command line."""
 
 
-def send(run: Run, pod: str, package: Package, *, patience_s: float = _PATIENCE_S) -> bool:
+def send(
+    run: Run,
+    pod: str,
+    package: Package,
+    *,
+    container: str = layout.FILES,
+    patience_s: float = _PATIENCE_S,
+) -> bool:
     """Send a package to the store in a pod, unless it is there.
 
     Args:
         run: ``Api.run``.
-        pod: the head's, or the driver's where there is no head; its container ``files`` runs, or
-            will.
+        pod: the head's, or the driver's where there is no head, or the flow's.
         package: what is sent.
+        container: of the pod, with the folder for packages; it runs, or will.
         patience_s: for how long it is tried again when the connection fails, in seconds.
 
     Returns:
@@ -70,7 +77,7 @@ def send(run: Run, pod: str, package: Package, *, patience_s: float = _PATIENCE_
         ApiError: it could not be reached in time.
         ProvisioningError: LAUNCH_FAILED, the store refused it.
     """
-    return patiently(lambda: _sent(run, pod, package), patience_s)
+    return patiently(lambda: _sent(run, (pod, container), package), patience_s)
 
 
 def patiently(attempt: Callable[[], T], patience_s: float) -> T:
@@ -97,9 +104,10 @@ def patiently(attempt: Callable[[], T], patience_s: float) -> T:
         wait_s = min(_LONGEST_PAUSE_S, wait_s * 2)
 
 
-def _sent(run: Run, pod: str, package: Package) -> bool:
+def _sent(run: Run, where: tuple[str, str], package: Package) -> bool:
+    pod, container = where
     argv = layout.module("receive", str(layout.PACKAGES), str(layout.CODE))
-    with run(pod, layout.FILES, argv) as receiver:
+    with run(pod, container, argv) as receiver:
         answers = _Answers(receiver, f"exec in {pod}")
         header = {"digest": package.digest, "bytes": package.bytes_}
         receiver.write(json.dumps(header).encode() + b"\n")

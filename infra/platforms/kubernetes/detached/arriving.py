@@ -1,0 +1,107 @@
+"""What the pod of a detached run does before it drives: takes secrets and code, and says so."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import MutableMapping
+from pathlib import Path
+
+from ebbtide.infra.files.private import private_folder
+from ebbtide.infra.models.ids import ClusterId, RunName
+from ebbtide.infra.platforms.kubernetes import layout
+from ebbtide.infra.platforms.kubernetes.api import Api
+from ebbtide.infra.platforms.kubernetes.api_error import ApiError, translated
+from ebbtide.infra.platforms.kubernetes.clusters.packaging import FOLDER
+from ebbtide.infra.platforms.kubernetes.connections import connected
+from ebbtide.infra.platforms.kubernetes.detached.job import NOTHING, job_name
+from ebbtide.infra.platforms.kubernetes.inside.packages import unpack_verified
+from ebbtide.infra.platforms.kubernetes.kinds import JOB, POD
+from ebbtide.infra.platforms.kubernetes.naming import driver_name, head_name
+from ebbtide.infra.platforms.kubernetes.reading.snapshot import runs
+from ebbtide.infra.platforms.kubernetes.shipping.collecting import fetch_folder
+from ebbtide.infra.records.store import RunStore
+from ebbtide.infra.settings import Settings
+from ebbtide.infra.waiting import wait_until
+
+_LONGEST_LOOK_S = 0.25
+
+
+def take_secrets(environ: MutableMapping[str, str], folder: Path = Path(layout.SECRETS)) -> None:
+    """Set the variables whose values came from the shell that began the run.
+
+    Args:
+        environ: of this process.
+        folder: where its Secret is mounted; there need be none.
+    """
+    if folder.is_dir():
+        for file in folder.iterdir():
+            if file.is_file():  # a Secret's own folders begin with two dots
+                environ[file.name] = file.read_text()
+
+
+def take_code(
+    settings: Settings, store: RunStore, run: RunName, digest: str, *, timeout_s: float
+) -> bool:
+    """Wait until the code has been sent, and unpack it where the pods of a cluster have it too.
+
+    A pod that follows one that was lost with its node brings it back from the cluster.
+
+    Args:
+        settings: of this pod.
+        store: with the run.
+        run: whose code it is.
+        digest: of the package; ``NOTHING``: none comes.
+        timeout_s: for how long to wait for whoever sends it, in seconds.
+
+    Returns:
+        Whether it is there.
+
+    Raises:
+        EbbError: the API server refused, or was away for too long.
+    """
+    if digest == NOTHING:
+        return True
+    packages, code = Path(layout.PACKAGES), Path(layout.CODE)
+    package = packages / digest
+    last = store.last_cluster(run)
+    if last is not None:
+        if not package.is_file():
+            _bring_back(connected(settings), last.id, packages)
+        timeout_s = 0.0  # who sent it has long gone
+    if not wait_until(package.is_file, timeout_s=timeout_s, longest_s=_LONGEST_LOOK_S):
+        return False
+    code.mkdir(exist_ok=True)
+    with package.open("rb") as file:
+        unpack_verified(file, digest, code)
+    link = private_folder(settings.home, "runs", run) / FOLDER
+    if not link.is_symlink():
+        link.symlink_to(packages)
+    return True
+
+
+def _bring_back(api: Api, cluster: ClusterId, packages: Path) -> None:
+    """From the package store of a living cluster; the rest is said by who misses it."""
+    for pod in (head_name(cluster), driver_name(cluster)):
+        with contextlib.suppress(ApiError):
+            if runs(api.get(POD, pod), layout.FILES):
+                fetch_folder(api.run, pod, layout.FILES, str(layout.PACKAGES), packages)
+
+
+def stay(settings: Settings, run: RunName) -> None:
+    """Let the Job go on for as long as the run does: it has been taken over.
+
+    Args:
+        settings: of this pod.
+        run: which.
+
+    Raises:
+        EbbError: the API server refused, or was away for too long.
+    """
+    with translated("go on with the run"):
+        connected(settings).merge(JOB, job_name(run), {"spec": {"activeDeadlineSeconds": None}})
+
+
+def here() -> str:
+    """The name of this pod."""
+    return os.environ.get("HOSTNAME", "")

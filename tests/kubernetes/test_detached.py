@@ -1,0 +1,125 @@
+"""``ebb run --detach`` on Kubernetes: the flow lives in the namespace, and needs no laptop."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import pytest
+
+from ebbtide.infra.models.ids import ClusterId, RunName
+from ebbtide.infra.models.phases import Phase
+from ebbtide.infra.models.records import Run
+from ebbtide.infra.platforms.kubernetes.clusters import fencing
+from ebbtide.infra.platforms.kubernetes.detached.job import CONTAINER, flow_labels, job_name
+from ebbtide.infra.platforms.kubernetes.kinds import JOB, LEASE, POD, SECRET, Object
+from tests.helpers import wait_until
+from tests.kubernetes.conftest import Image
+from tests.kubernetes.lab import deployed
+from tests.kubernetes.team import LEASE_S, Team
+
+PROGRAM = """
+import os, sys, time, helper
+print("token", len(os.environ["TOKEN"]), helper.WORD, flush=True)
+for number in range(int(sys.argv[1])):
+    print(number, flush=True)
+    time.sleep(1)
+"""
+SECRET_VALUE = "correct horse battery"
+_KILLED = ("/bin/sh", "-c", "kill -9 $(cat /proc/1/task/1/children)")
+
+
+@pytest.fixture
+def away(team: Team, image: Image, monkeypatch: pytest.MonkeyPatch) -> Team:
+    """A namespace whose administrator lets flows live there."""
+    deployed.install_flow(team.api, image("flow"))
+    (team.folder / "train.py").write_text(PROGRAM)
+    (team.folder / "helper.py").write_text('WORD = "sent"')
+    team.variables["TOKEN"] = SECRET_VALUE
+    return team
+
+
+def detached(team: Team, name: str, seconds: int) -> None:
+    """Begin a run; returns when its launcher has ended, and nothing is left of it here."""
+    options = ("--platform", "kubernetes", "--framework", "none", "--lease", f"{LEASE_S}s")
+    words = ("--detach", "--secret", "TOKEN", "--name", name, "train.py", str(seconds))
+    began = team.start("ebbtide", "run", *options, *words)
+    assert began.wait(120) == 0, (team.folder / "out").read_text()
+
+
+def flow_pod(team: Team, name: str) -> Object:
+    (pod,) = team.api.list(POD, flow_labels(RunName(name))).items
+    return pod
+
+
+def found(team: Team, name: str) -> Run:
+    run = team.store.run(RunName(name))
+    assert run is not None
+    return run
+
+
+def elsewhere(team: Team, *words: str) -> str:
+    """What ``ebb`` prints in another installation."""
+    team.variables["EBB_HOME"] = str(team.folder / "second")
+    (team.folder / "out").write_text("")
+    team.start("ebbtide", *words).wait(60)
+    return (team.folder / "out").read_text()
+
+
+def test_a_detached_run_needs_its_launcher_no_more(away: Team) -> None:
+    detached(away, "far", 4)
+    pod = flow_pod(away, "far")
+    assert "Detached." in (away.folder / "out").read_text()
+    assert SECRET_VALUE not in json.dumps(pod)
+    assert away.flow("far") > 0
+    assert not (away.folder / "home/runs/far").exists()
+    wait_until(lambda: found(away, "far").over, 90, "the run ends")
+    assert found(away, "far").phase is Phase.SUCCEEDED
+    assert away.left("far") == []
+    said = elsewhere(away, "logs", "far")
+    assert said.split("\n")[:2] == [f"token {len(SECRET_VALUE)} sent", "0"]
+    assert "Succeeded" in elsewhere(away, "ps", "-a")
+    job = job_name(RunName("far"))
+    assert away.api.get(JOB, job) is not None, "for its log"
+    wait_until(lambda: away.api.get(JOB, job) is None, 120, "the Job goes")
+    wait_until(lambda: away.api.get(SECRET, job) is None, 20, "its Secret goes")
+
+
+def killed(team: Team, pod: str) -> None:
+    with team.api.run(pod, CONTAINER, _KILLED) as command:
+        while command.read(1.0) is not None:
+            pass
+
+
+def lost(team: Team, pod: str) -> None:
+    team.api.delete(POD, pod, grace_s=1)
+
+
+@pytest.mark.parametrize("happens", [killed, pytest.param(lost, marks=pytest.mark.long)])
+def test_a_flow_comes_back_and_the_program_runs_once(
+    away: Team, happens: Callable[[Team, str], None]
+) -> None:
+    detached(away, "tough", 20)
+    pod = flow_pod(away, "tough")["metadata"]["name"]
+    cluster = ClusterId("tough-1")
+    wait_until(lambda: driver(away, "tough") != "", 60, "the program's pod is there")
+    uid, before = driver(away, "tough"), fencing.holder_of(away.api.get(LEASE, cluster) or {})
+    happens(away, pod)
+
+    def adopted() -> bool:
+        lease = away.api.get(LEASE, cluster)
+        return lease is not None and fencing.holder_of(lease) not in ("", before)
+
+    wait_until(adopted, 60, "the flow that came back holds the Lease")
+    assert driver(away, "tough") == uid
+    wait_until(lambda: found(away, "tough").over, 90, "the run ends")
+    assert found(away, "tough").phase is Phase.SUCCEEDED
+    numbers = elsewhere(away, "logs", "tough").split("\n")[1:21]
+    assert numbers == [str(number) for number in range(20)]
+    assert away.left("tough") == []
+
+
+def driver(team: Team, name: str) -> str:
+    """The uid of its program's pod; empty before it is there."""
+    pod = team.api.get(POD, f"{name}-1-driver")
+    return str(pod["metadata"]["uid"]) if pod is not None else ""
