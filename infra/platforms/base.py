@@ -38,15 +38,15 @@ _REGISTRY = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HeldResource:
-    """One thing that is alive on the platform, found by its mark and not by records."""
+    """One thing that is alive on the platform, found by its mark, at ``where``."""
 
     cluster: ClusterId
     role: str
-    """head, worker, driver, supervisor, guard, folder."""
+    """head, worker, driver, supervisor, guard, folder; flow."""
     name: str
     where: str
-    """Process id or path."""
     age_s: float
+    until: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,17 +13,19 @@ from ebbtide.infra.models.records import Run
 from ebbtide.infra.platforms.kubernetes.clusters import fencing
 from ebbtide.infra.platforms.kubernetes.detached.job import CONTAINER, flow_labels, job_name
 from ebbtide.infra.platforms.kubernetes.kinds import JOB, LEASE, POD, SECRET, Object
+from ebbtide.infra.platforms.kubernetes.naming import driver_name
 from tests.helpers import wait_until
 from tests.kubernetes.conftest import Image
 from tests.kubernetes.lab import deployed
 from tests.kubernetes.team import LEASE_S, Team
 
 PROGRAM = """
-import os, sys, time, helper
+import os, pathlib, sys, time, helper
 print("token", len(os.environ["TOKEN"]), helper.WORD, flush=True)
 for number in range(int(sys.argv[1])):
     print(number, flush=True)
     time.sleep(1)
+pathlib.Path(os.environ["EBB_OUTPUT_DIR"], "kept.txt").write_text("kept")
 """
 SECRET_VALUE = "correct horse battery"
 _KILLED = ("/bin/sh", "-c", "kill -9 $(cat /proc/1/task/1/children)")
@@ -58,9 +60,9 @@ def found(team: Team, name: str) -> Run:
     return run
 
 
-def elsewhere(team: Team, *words: str) -> str:
-    """What ``ebb`` prints in another installation."""
-    team.variables["EBB_HOME"] = str(team.folder / "second")
+def ebb(team: Team, home: str, *words: str) -> str:
+    """What ``ebb`` prints in an installation: ``home`` has begun the run, others have not."""
+    team.variables["EBB_HOME"] = str(team.folder / home)
     (team.folder / "out").write_text("")
     team.start("ebbtide", *words).wait(60)
     return (team.folder / "out").read_text()
@@ -76,12 +78,13 @@ def test_a_detached_run_needs_its_launcher_no_more(away: Team) -> None:
     wait_until(lambda: found(away, "far").over, 90, "the run ends")
     assert found(away, "far").phase is Phase.SUCCEEDED
     assert away.left("far") == []
-    said = elsewhere(away, "logs", "far")
+    assert "with files; ebb logs far fetches them" in ebb(away, "second", "held")
+    said = ebb(away, "second", "logs", "far")
     assert said.split("\n")[:2] == [f"token {len(SECRET_VALUE)} sent", "0"]
-    assert "Succeeded" in elsewhere(away, "ps", "-a")
+    assert "Succeeded" in ebb(away, "second", "ps", "-a")
+    assert ebb(away, "home", "logs", "far", "--from", "output/kept.txt") == "kept"
     job = job_name(RunName("far"))
-    assert away.api.get(JOB, job) is not None, "for its log"
-    wait_until(lambda: away.api.get(JOB, job) is None, 120, "the Job goes")
+    wait_until(lambda: away.api.get(JOB, job) is None, 60, "the Job goes: all has been fetched")
     wait_until(lambda: away.api.get(SECRET, job) is None, 20, "its Secret goes")
 
 
@@ -102,7 +105,7 @@ def test_a_flow_comes_back_and_the_program_runs_once(
     detached(away, "tough", 20)
     pod = flow_pod(away, "tough")["metadata"]["name"]
     cluster = ClusterId("tough-1")
-    wait_until(lambda: driver(away, "tough") != "", 60, "the program's pod is there")
+    wait_until(lambda: is_ready(away.api.get(POD, driver_name(cluster))), 60, "the program runs")
     uid, before = driver(away, "tough"), fencing.holder_of(away.api.get(LEASE, cluster) or {})
     happens(away, pod)
 
@@ -114,12 +117,18 @@ def test_a_flow_comes_back_and_the_program_runs_once(
     assert driver(away, "tough") == uid
     wait_until(lambda: found(away, "tough").over, 90, "the run ends")
     assert found(away, "tough").phase is Phase.SUCCEEDED
-    numbers = elsewhere(away, "logs", "tough").split("\n")[1:21]
+    numbers = ebb(away, "second", "logs", "tough").split("\n")[1:21]
     assert numbers == [str(number) for number in range(20)]
     assert away.left("tough") == []
 
 
+def is_ready(pod: Object | None) -> bool:
+    conditions = ((pod or {}).get("status") or {}).get("conditions") or ()
+    return any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
+
+
 def driver(team: Team, name: str) -> str:
-    """The uid of its program's pod; empty before it is there."""
-    pod = team.api.get(POD, f"{name}-1-driver")
-    return str(pod["metadata"]["uid"]) if pod is not None else ""
+    """The uid of its program's pod."""
+    pod = team.api.get(POD, driver_name(ClusterId(f"{name}-1")))
+    assert pod is not None
+    return str(pod["metadata"]["uid"])

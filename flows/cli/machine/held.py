@@ -76,7 +76,9 @@ def _fact(store: RunStore, held: HeldResource, orphans: set[ClusterId]) -> dict[
         "name": held.name,
         "where": held.where,
         "age_s": round(held.age_s, 1),
-        "until": "orphan: ebb held --release" if orphan else _until(store, held.cluster),
+        "until": "orphan: ebb held --release"
+        if orphan
+        else held.until or _until(store, held.cluster),
         "orphan": orphan,
     }
 

@@ -18,7 +18,7 @@ from ebbtide.infra.lifecycle.attempts import carry_out
 from ebbtide.infra.lifecycle.stop import stop_run
 from ebbtide.infra.models.ids import RunName
 from ebbtide.infra.models.phases import Reason
-from ebbtide.infra.platforms.kubernetes.detached import arriving
+from ebbtide.infra.platforms.kubernetes.detached import arriving, keeping
 from ebbtide.infra.processes.identity import this_process
 from ebbtide.infra.records import runs
 from ebbtide.infra.records.opening import open_store
@@ -46,7 +46,8 @@ def main(run: RunName, digest: str) -> int:
     with contextlib.closing(open_store(settings)) as store:
         found = store.run(run)
         if found is None or found.over:
-            _say(f"{run}: there is nothing to do")
+            _say(f"{run}: it is over")
+            keeping.keep(settings, store, run)
             return 0
         if not arriving.take_code(settings, store, run, digest, timeout_s=_ARRIVES_WITHIN_S):
             return _without_code(settings, store, run)
@@ -60,9 +61,11 @@ def main(run: RunName, digest: str) -> int:
         with contextlib.suppress(EbbError):  # recorded where it was raised
             carry_out(settings, store, found.spec, steps)
         ended = store.run(run)
-        over = ended is None or ended.over
         _say(f"{run}: {ended.phase if ended is not None else 'gone'}")
-        return 0 if over else 1
+        if ended is not None and not ended.over:
+            return 1
+        keeping.keep(settings, store, run)
+        return 0
 
 
 def _without_code(settings: Settings, store: RunStore, run: RunName) -> int:

@@ -42,6 +42,7 @@ from ebbtide.infra.platforms.kubernetes.clusters.packaging import packed, packed
 from ebbtide.infra.platforms.kubernetes.clusters.sightings import remembered
 from ebbtide.infra.platforms.kubernetes.clusters.tearing_down import TearDown, tear_down
 from ebbtide.infra.platforms.kubernetes.connections import connected
+from ebbtide.infra.platforms.kubernetes.detached.keeping import fetched, held_flows
 from ebbtide.infra.platforms.kubernetes.elsewhere.sources import (
     is_elsewhere,
     kept_elsewhere,
@@ -268,7 +269,8 @@ class KubernetesPlatform:
         known = self.store.cluster(cluster) if cluster is not None else None
         released = known is not None and known.released
         with translated("list what is held"):
-            return holdings.held(self.api, cluster, wall_s(), released=released)
+            flows = held_flows(self.api, wall_s()) if cluster is None else []
+            return [*holdings.held(self.api, cluster, wall_s(), released=released), *flows]
 
     def orphans(self) -> tuple[ClusterId, ...]:
         """Those whose Lease is gone, or as commands of this machine have seen it has expired."""
@@ -338,9 +340,11 @@ class KubernetesPlatform:
             return nodes_of(self.api, pool)
 
     def _elsewhere(self, run: RunName) -> Run | None:
-        """The run, when what it leaves is brought to another machine."""
+        """The run, when what it leaves is brought to another machine; what is kept comes here."""
         known = self.store.run(run)
-        return known if known is not None and is_elsewhere(self.settings, known) else None
+        if known is None or not is_elsewhere(self.settings, known):
+            return None
+        return None if fetched(self.api, self.settings, known) else known
 
     def _blueprint(self, cluster: ClusterId) -> Blueprint | None:
         spec = self._looking.spec(cluster)

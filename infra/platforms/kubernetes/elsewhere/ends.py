@@ -18,6 +18,7 @@ from pathlib import Path
 from ebbtide.infra.files.kept import KeptFile, KeptKind
 from ebbtide.infra.files.tails import last_bytes
 from ebbtide.infra.models.ids import RunName
+from ebbtide.infra.platforms.kubernetes import layout
 from ebbtide.infra.platforms.kubernetes.api import Api
 from ebbtide.infra.platforms.kubernetes.kinds import CONFIG_MAP, Object
 from ebbtide.infra.platforms.kubernetes.naming import RUN
@@ -48,6 +49,8 @@ class Ends:
     @property
     def where(self) -> str:
         """Where all of it is, in words."""
+        if Path(self.folder).is_relative_to(layout.RUN_FOLDER):
+            return f"in pod {self.host}, for an hour from the end of the run"
         return f"on {self.host}, in {self.folder}"
 
 

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+import pytest
 import yaml
 
 from ebbtide.infra.models.ids import RunName
 from ebbtide.infra.platforms.kubernetes.administration.rights import rules
-from ebbtide.infra.platforms.kubernetes.detached import arriving
+from ebbtide.infra.platforms.kubernetes.api import Api, Listed
+from ebbtide.infra.platforms.kubernetes.api_error import ApiError
+from ebbtide.infra.platforms.kubernetes.detached import arriving, keeping
 from ebbtide.infra.platforms.kubernetes.detached.job import flow_labels, job_of, secret_of
-from ebbtide.infra.platforms.kubernetes.kinds import Object
-from ebbtide.infra.platforms.kubernetes.naming import CLUSTER
+from ebbtide.infra.platforms.kubernetes.elsewhere.ends import Ends
+from ebbtide.infra.platforms.kubernetes.kinds import JOB, Kind, Object
+from ebbtide.infra.platforms.kubernetes.naming import CLUSTER, ROLE
+from ebbtide.infra.platforms.kubernetes.naming import RUN as RUN_LABEL
 from tests.clusters import cluster_spec, run_spec
 
 DEPLOY = Path(__file__).parents[4] / "infra/platforms/kubernetes/deploy"
@@ -71,3 +77,65 @@ def test_the_pod_has_them_as_variables(tmp_path: Path) -> None:
     environ: dict[str, str] = {}
     arriving.take_secrets(environ, tmp_path)
     assert environ == {"TOKEN": "hush\n"}
+
+
+class Jobs:
+    """The Jobs of a namespace."""
+
+    namespace = "team"
+
+    def __init__(self, *jobs: Object, refused: int = 0):
+        self._jobs, self._refused = jobs, refused
+
+    def list(self, kind: Kind, labels: Mapping[str, str]) -> Listed:
+        assert (kind, labels[ROLE]) == (JOB, "flow")
+        if self._refused:
+            raise ApiError(self._refused, "Forbidden", "no")
+        return Listed(list(self._jobs), "1")
+
+
+def flow_of(run: str, kept_until: float | None = None, **status: int) -> Object:
+    told = json.dumps({"until": kept_until, "folder": "/run/ebb/flow/runs/x"})
+    return {
+        "metadata": {
+            "name": f"{run}-flow",
+            "labels": {RUN_LABEL: run, ROLE: "flow"},
+            "creationTimestamp": "2026-01-01T00:00:00Z",
+            "annotations": {keeping.KEPT: told} if kept_until else {},
+        },
+        "status": status,
+    }
+
+
+def held(*jobs: Object, refused: int = 0) -> list[tuple[str, str]]:
+    api = cast(Api, Jobs(*jobs, refused=refused))
+    return [(each.cluster, each.until) for each in keeping.held_flows(api, 1.0)]
+
+
+def test_a_flow_is_held_until_its_run_has_ended() -> None:
+    assert held(flow_of("heron", active=1)) == [("heron", "until its run has ended")]
+
+
+def test_one_that_keeps_files_says_until_when_and_how_to_get_them() -> None:
+    assert held(flow_of("heron", 3600.0, active=1)) == [
+        ("heron", "until 01:00 UTC, with files; ebb logs heron fetches them")
+    ]
+
+
+def test_a_job_that_has_ended_holds_nothing() -> None:
+    assert held(flow_of("heron", 3600.0, succeeded=1)) == []
+
+
+def test_who_may_not_see_jobs_sees_none() -> None:
+    assert held(refused=403) == []
+
+
+@pytest.mark.parametrize(
+    ("folder", "where"),
+    [
+        ("/run/ebb/flow/runs/x", "in pod heron-flow-7x, for an hour from the end of the run"),
+        ("/srv/ebb/runs/x", "on heron-flow-7x, in /srv/ebb/runs/x"),
+    ],
+)
+def test_the_records_say_where_all_of_it_is(folder: str, where: str) -> None:
+    assert Ends("heron-flow-7x", folder, (), {}).where == where
