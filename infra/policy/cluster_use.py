@@ -5,14 +5,17 @@ Pure. Does not belong here: asking the head, reading what the program's hook has
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from ebbtide.infra.models.records import Event
 
 UNUSED = "unused"
 """Key in an event's data: what to do about a cluster that ran no task; empty when it is used."""
 
+_LONGEST = 200
+"""Characters of what the program may have written."""
 PATIENCE_S = 60.0
 """A program that has run for so long is told that its cluster has had nothing to do."""
 
@@ -37,6 +40,24 @@ class Notes:
     """Tasks of it that had not ended when it ended."""
     wait: str = ""
     """How a program waits for its tasks; RUN stands for the run's name."""
+
+
+def notes_from(found: Mapping[str, Any]) -> Notes:
+    """Take plain values out of notes, whatever is in them: the program could write them as well.
+
+    Args:
+        found: the last note of each kind.
+
+    Returns:
+        The notes.
+    """
+    unfinished, own = _object(found, "unfinished"), _object(found, "own-cluster")
+    count = unfinished.get("count", 0)
+    return Notes(
+        own_cluster=_text(own.get("what")),
+        unfinished=count if isinstance(count, int) else 0,
+        wait=_text(unfinished.get("wait")),
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,3 +166,12 @@ def unused_advice(events: Iterable[Event]) -> str:
     if not told or not told[-1].data[UNUSED]:
         return ""
     return f"{told[-1].message}: {told[-1].data[UNUSED]}"
+
+
+def _object(found: Mapping[str, Any], kind: str) -> Mapping[str, Any]:
+    value = found.get(kind)
+    return value if isinstance(value, Mapping) else {}
+
+
+def _text(value: object) -> str:
+    return value[:_LONGEST] if isinstance(value, str) else ""

@@ -95,6 +95,12 @@ SEES_IN_TASK = {
 }
 
 
+def sees(framework: str) -> str:
+    """A program that prints what it and a task see of their surroundings."""
+    parts = (SEES, SEES_IN_TASK[framework], "print(json.dumps([seen(), task]))\n")
+    return "".join(map(textwrap.dedent, parts))
+
+
 WORKS = {
     "dask": """
         from distributed import Client
@@ -187,24 +193,28 @@ def test_program_and_tasks_see_the_same_of_what_the_user_sets(
     stand: Stand, framework: Framework, tmp_path: Path
 ) -> None:
     """Stronger than our defaults, and no member of the cluster has died of it."""
-    text = textwrap.dedent(SEES) + textwrap.dedent(SEES_IN_TASK[framework.name])
-    program = script(tmp_path, text + "print(json.dumps([seen(), task]))\n")
+    program = script(tmp_path, sees(framework.name))
     job = JobSpec(argv=(sys.executable, str(program)), workdir=str(tmp_path), env=WANTED)
     stand.attempt.platform.start_program(stand.attempt.cluster, "sees", job)
     views = lambda: [view for view in stand.observe().programs.values() if view.ended_at]  # noqa: E731
     (ended,) = wait_until(views, 240, "the program has ended")
     folder = Settings(stand.home).run_folder(stand.attempt.spec.name) / "programs" / "sees"
     assert ended.exit_code == 0, (folder / "stderr.log").read_text()
-    printed = (folder / "stdout.log").read_text().splitlines()  # Ray prints there as well
-    driver, task = json.loads(next(line for line in printed if line.startswith("[[")))
-    special = ("PYTHONPATH", SETS_ITSELF.get(framework.name))
+    assert_same_as_wanted((folder / "stdout.log").read_text(), framework.name)
+    assert stand.observe().workers_joined == 1
+    assert stand.messages("warning") == []
+
+
+def assert_same_as_wanted(printed: str, framework: str) -> None:
+    """Of what ``SEES`` has printed, whatever else was: Ray prints there as well."""
+    lines = printed.splitlines()
+    driver, task = json.loads(next(line for line in lines if line.startswith("[[")))
+    special = ("PYTHONPATH", SETS_ITSELF.get(framework))
     compared = {name: value for name, value in WANTED.items() if name not in special}
     for environment, module, _ in (driver, task):
         assert {name: environment.get(name) for name in compared} == compared
         assert module == "imported by PYTHONPATH"
     assert task[2], "PYTHONWARNINGS holds in tasks"
-    assert stand.observe().workers_joined == 1
-    assert stand.messages("warning") == []
 
 
 @pytest.fixture(scope="module")
@@ -245,10 +255,11 @@ def test_program_that_does_not_wait_for_its_tasks_is_told(beside: Outcome) -> No
 
 
 def test_tasks_do_not_get_the_drivers_hook(beside: Outcome) -> None:
-    """They get the user's PYTHONPATH."""
-    path = (beside.folder / "output" / "path").read_text()
-    assert "bootstrap" not in path
-    assert os.environ["PYTHONPATH"] in path
+    assert "bootstrap" not in (beside.folder / "output" / "path").read_text()
+
+
+def test_tasks_get_the_users_python_path(beside: Outcome) -> None:
+    assert os.environ["PYTHONPATH"] in (beside.folder / "output" / "path").read_text()
 
 
 def test_everything_listens_on_loopback_only(stand: Stand) -> None:

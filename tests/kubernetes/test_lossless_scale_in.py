@@ -128,7 +128,7 @@ class Stand:
                 if snapshot is not None and snapshot.lease is not None:
                     version = snapshot.version
                     view = view_of(snapshot, self.spec, reporter.view)
-                    reporter.view = care.told(view)
+                    reporter.view = care.told(snapshot, view)
                     care.tick(snapshot, reporter.view)
             care.close()
 

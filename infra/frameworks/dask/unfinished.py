@@ -26,22 +26,26 @@ def unfinished() -> int:
     """
     from distributed.client import Client
 
-    for client in tuple(Client._instances):
-        if client.status == "running" and not client.asynchronous and _is_the_runs(client):
-            known = client.sync(
-                client._run_on_scheduler,
-                count_unfinished,
-                client.id,
-                callback_timeout=_ANSWER_TIMEOUT_S,
-            )
-            pending = [each for each in client.futures.values() if each.status == "pending"]
-            return max(int(known), len(pending))
-    return 0
+    mine = [
+        client
+        for client in tuple(Client._instances)
+        if client.status == "running" and not client.asynchronous and _is_the_runs(client)
+    ]
+    if not mine:
+        return 0
+    known = mine[0].sync(
+        mine[0]._run_on_scheduler,
+        count_unfinished,
+        [client.id for client in mine],
+        callback_timeout=_ANSWER_TIMEOUT_S,
+    )
+    futures = {key: each for client in mine for key, each in client.futures.items()}
+    return max(int(known), sum(each.status == "pending" for each in futures.values()))
 
 
-def count_unfinished(client: str, dask_scheduler: Any) -> int:
-    """In the scheduler: count what this client, or nobody in particular, still waits for."""
-    askers = (dask_scheduler.clients.get(name) for name in (client, "fire-and-forget"))
+def count_unfinished(clients: list[str], dask_scheduler: Any) -> int:
+    """In the scheduler: count what these clients, or nobody in particular, still wait for."""
+    askers = (dask_scheduler.clients.get(name) for name in (*clients, "fire-and-forget"))
     wanted = {task for asker in askers if asker is not None for task in asker.wants_what}
     return sum(task.state in _STATES for task in wanted)
 

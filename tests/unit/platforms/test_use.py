@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from ebbtide.infra.frameworks.base import FrameworkStatus
-from ebbtide.infra.models.cluster import JobView
-from ebbtide.infra.models.ids import ClusterId, RunName
 from ebbtide.infra.models.records import EventKind
-from ebbtide.infra.platforms.local.processes import ProcessContext
-from ebbtide.infra.platforms.local.supervisor.driver.use import ClusterUse
-from ebbtide.infra.platforms.local.supervisor.program import Driver
-from ebbtide.infra.policy.cluster_use import UNUSED
+from ebbtide.infra.platforms.upkeep.status import StatusReporter
+from ebbtide.infra.platforms.upkeep.use import ClusterUse
+from ebbtide.infra.policy.cluster_use import UNUSED, Notes
 from tests.clusters import cluster_spec, run_spec, script
 
 
@@ -31,12 +28,9 @@ class Told:
 def told(folder: Path, framework: str, answers: list[int | None]) -> Told:
     """What is told of a program that ended well while its head knew of so many ended tasks."""
     spec = run_spec("run", cluster_spec(framework), script(folder, ""))
-    assert spec.job is not None
-    place = ProcessContext(home=folder, run=RunName("run"), cluster=ClusterId("run-1"), logs=folder)
-    driver, found = Driver(spec.job, place), Told()
-    driver.view = JobView(exit_code=0)
-    use = ClusterUse(spec, driver, found)  # type: ignore[arg-type]
-    use.at_the_end(lambda: FrameworkStatus(workers={}, finished=answers.pop(0)))
+    found = Told()
+    use = ClusterUse(spec, cast(StatusReporter, found))
+    use.at_the_end(lambda: FrameworkStatus(workers={}, finished=answers.pop(0)), Notes(), well=True)
     return found
 
 

@@ -31,6 +31,7 @@ from ebbtide.infra.platforms.kubernetes.reading.snapshot import (
     ready_at,
     state,
 )
+from ebbtide.infra.policy.cluster_use import Notes, notes_from
 from ebbtide.infra.policy.explain.diagnosis import fix_for
 
 LATER = ExitCode.TEMPORARY
@@ -80,6 +81,12 @@ def told(terminated: Mapping[str, Any]) -> dict[str, Any]:
     except ValueError:
         return {}
     return found if isinstance(found, dict) else {}
+
+
+def notes_of(pod: Object | None) -> Notes:
+    """What the hook in a program has noted; it comes with the program's end."""
+    terminated = state(pod, "terminated") if pod is not None else None
+    return notes_from(told(terminated).get("notes") or {}) if terminated else Notes()
 
 
 def ended_because(annotations: Mapping[str, str]) -> tuple[Reason, str] | None:

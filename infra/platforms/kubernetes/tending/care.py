@@ -9,9 +9,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ebbtide.infra.frameworks.base import FrameworkStatus, load_framework
-from ebbtide.infra.models.cluster import ClusterView
+from ebbtide.infra.models.cluster import ClusterView, JobView
 from ebbtide.infra.models.job import RunSpec
 from ebbtide.infra.platforms.kubernetes.api import Api
+from ebbtide.infra.platforms.kubernetes.reading.job import notes_of
 from ebbtide.infra.platforms.kubernetes.reading.snapshot import Snapshot, leaving
 from ebbtide.infra.platforms.kubernetes.tending.figures import PERIOD_S, Figures
 from ebbtide.infra.platforms.kubernetes.tending.head import Head, hosts_of
@@ -23,6 +24,8 @@ from ebbtide.infra.platforms.kubernetes.tending.scaling.leaving import Leaving
 from ebbtide.infra.platforms.upkeep.demand import DemandWatch
 from ebbtide.infra.platforms.upkeep.status import StatusReporter
 from ebbtide.infra.platforms.upkeep.usage import UsageRecorder
+from ebbtide.infra.platforms.upkeep.use import ClusterUse
+from ebbtide.infra.policy.cluster_use import Notes
 from ebbtide.infra.records.store import RunStore
 from ebbtide.infra.waiting import now_s
 
@@ -56,12 +59,25 @@ class Care:
         recorder = UsageRecorder(store, cluster, period_s=PERIOD_S, age_s=age_s)
         self.figures = Figures(api, spec, recorder, reporter)
         self._limits = Limits(api, spec, reporter)
+        self._reporter = reporter
         self._workers = _Workers(api, spec, reporter) if spec.cluster.has_workers else None
         self._looked_s = 0.0
 
-    def told(self, view: ClusterView) -> ClusterView:
-        """The view with the reason of ours where we have ended the program; before it is told."""
-        return replace(view, job=self._limits.told(view.job))
+    def told(self, snapshot: Snapshot, view: ClusterView) -> ClusterView:
+        """Prepare a view to be told: of a program that has just ended, its use of the cluster is.
+
+        Args:
+            snapshot: of the cluster.
+            view: of it.
+
+        Returns:
+            The view, with the reason of ours where we have ended the program.
+        """
+        view = replace(view, job=self._limits.told(view.job))
+        has_just_ended = view.job.ended_at and not self._reporter.view.job.ended_at
+        if has_just_ended and self._workers is not None and not snapshot.releasing:
+            self._workers.program_ended(snapshot, view.job)
+        return view
 
     def tick(self, snapshot: Snapshot, view: ClusterView) -> None:
         """Look at everything once, unless it has just been done.
@@ -102,6 +118,9 @@ class _Workers:
         self._costs = DeletionCosts(api)
         self._events = ScalingEvents(policy, reporter)
         self._leaving = Leaving(spec.name, reporter)
+        self._use = ClusterUse(spec, reporter)
+        self._began_s: float | None = None
+        """When the program was first seen to run."""
 
     def tick(self, snapshot: Snapshot, view: ClusterView) -> FrameworkStatus | None:
         """Ask the head, and pass on what it says; returns its answer."""
@@ -116,7 +135,16 @@ class _Workers:
         if status is not None:
             self.status = status
             self._pass_on(snapshot, view, status)
+        if view.job.started_at is not None:
+            self._began_s = self._began_s or now_s()
+            # Its hook's notes come with its end.
+            self._use.while_running(now_s() - self._began_s, status, Notes())
         return status
+
+    def program_ended(self, snapshot: Snapshot, job: JobView) -> None:
+        """Tell of a cluster that was not used, and of tasks that nobody waits for."""
+        hosts, well = hosts_of(snapshot.workers), job.exit_code == 0 and job.reason is None
+        self._use.at_the_end(lambda: self.head.ask(hosts), notes_of(snapshot.driver), well=well)
 
     def _pass_on(self, snapshot: Snapshot, view: ClusterView, status: FrameworkStatus) -> None:
         workers, names = snapshot.workers, view.worker_names

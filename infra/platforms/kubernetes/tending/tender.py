@@ -218,7 +218,7 @@ class _Work:
     def _drive(self, snapshot: Snapshot) -> None:
         care = self._care or self._taken_over()
         self._is_alone = self._is_alone or self._has_folder()
-        view = care.told(self._view(snapshot))
+        view = care.told(snapshot, self._view(snapshot))
         with self._reporter.together():
             self._teller.tell(view, len({node_of(pod) for pod in snapshot.pods if placed(pod)}))
         self._note((snapshot.version, self._reporter.view))

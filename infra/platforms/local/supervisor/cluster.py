@@ -16,9 +16,9 @@ from ebbtide.infra.models.resources import format_duration, format_memory
 from ebbtide.infra.platforms.local.layout import Layout
 from ebbtide.infra.platforms.local.metrics import TreeMeter
 from ebbtide.infra.platforms.local.processes import ProcessContext
-from ebbtide.infra.platforms.local.supervisor.driver.hook import hook_variables
+from ebbtide.infra.platforms.local.supervisor.driver.hook import hook_variables, notes_file
+from ebbtide.infra.platforms.local.supervisor.driver.notes import read_notes
 from ebbtide.infra.platforms.local.supervisor.driver.stdin import ProgramStdin
-from ebbtide.infra.platforms.local.supervisor.driver.use import ClusterUse
 from ebbtide.infra.platforms.local.supervisor.limits.bounds import Bounds
 from ebbtide.infra.platforms.local.supervisor.limits.output import OutputWatch
 from ebbtide.infra.platforms.local.supervisor.members import Exit, Members
@@ -28,6 +28,7 @@ from ebbtide.infra.platforms.local.supervisor.scaling.scaler import Scaler
 from ebbtide.infra.platforms.upkeep.demand import DemandWatch
 from ebbtide.infra.platforms.upkeep.status import StatusReporter
 from ebbtide.infra.platforms.upkeep.usage import HeldShare, Load, UsageRecorder
+from ebbtide.infra.platforms.upkeep.use import ClusterUse
 from ebbtide.infra.platforms.upkeep.work import WorkWatch
 from ebbtide.infra.policy.demand import Wanted
 from ebbtide.infra.policy.explain.diagnosis import fix_for
@@ -163,7 +164,7 @@ class ClusterController:
             cluster.policy, self.members, cluster.pool, context.ledger, context.reporter
         )
         if context.driver is not None:
-            self._use = ClusterUse(self.spec, context.driver, context.reporter)
+            self._use = ClusterUse(self.spec, context.reporter)
         self.demand = DemandWatch(cluster, self.members.framework, context.reporter)
 
     def _open(self) -> None:
@@ -212,7 +213,9 @@ class ClusterController:
                 self.reporter.job_ended(driver.view)
         elif driver.poll(self._out_of_memory):
             if self._use is not None and self.members is not None:
-                self._use.at_the_end(self.members.ask)
+                well = driver.view.exit_code == 0 and driver.view.reason is None
+                notes = read_notes(notes_file(driver.place))
+                self._use.at_the_end(self.members.ask, notes, well=well)
             self.reporter.job_ended(driver.view, self._stdin.hint(driver.view))
 
     def _collect_exited(self) -> None:
@@ -307,7 +310,8 @@ class ClusterController:
         if driver is not None and driver.running and driver.meter is not None:
             driver.meter.sample(now_s())
             if self._use is not None and self.members is not None:
-                self._use.while_running(self.members.status)
+                notes = read_notes(notes_file(driver.place))
+                self._use.while_running(now_s() - driver.started_s, self.members.status, notes)
             self._check_driver_memory(driver)
             self._work.judge_time(driver, self.members.status if self.members else None)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
@@ -11,7 +12,7 @@ from typing import Any, cast
 import pytest
 
 from ebbtide.infra.frameworks.door import SECRET_FILE
-from ebbtide.infra.models.cluster import ClusterView
+from ebbtide.infra.models.cluster import ClusterView, JobView
 from ebbtide.infra.models.ids import RunName
 from ebbtide.infra.models.records import Run
 from ebbtide.infra.platforms.kubernetes.api import Api
@@ -109,3 +110,23 @@ def test_floor_stays_while_the_head_is_silent(stage: Stage) -> None:
 def test_nothing_is_done_for_what_is_given_back(stage: Stage) -> None:
     stage.look(lease={"metadata": {"name": CLUSTER, "deletionTimestamp": "2026-11-27T03:00:00Z"}})
     assert (stage.api.ran, stage.api.asked) == ([], 0)
+
+
+@pytest.mark.parametrize("known", [JobView(), JobView(ended_at=5.0, exit_code=0)])
+def test_tasks_that_nobody_waits_for_are_told_when_the_program_ends(
+    stage: Stage, known: JobView
+) -> None:
+    """By the notes that its wrapper left; once, whoever tells of its end."""
+    notes = {"unfinished": {"count": 1, "wait": "ebb logs RUN"}}
+    terminated = {"exitCode": 0, "message": json.dumps({"exit_code": 0, "notes": notes})}
+    driver = pod("heron-1-driver", "driver")
+    driver["status"] = {
+        "containerStatuses": [{"name": "driver", "state": {"terminated": terminated}}]
+    }
+    ended = ClusterView(cluster=CLUSTER, job=JobView(started_at=1.0, ended_at=5.0, exit_code=0))
+    stage.reporter.view = ClusterView(cluster=CLUSTER, job=known)
+    snapshot = Snapshot(cluster=CLUSTER, now=9.0, lease={"metadata": {}}, pods=(driver,))
+    assert stage.care.told(snapshot, ended) == ended
+    told = [event.message for event in stage.ledger.events(RunName("heron"))]
+    lost = "the program ended while 1 task was pending or running: what it returns is lost"
+    assert told == ([] if known.ended_at else [lost])

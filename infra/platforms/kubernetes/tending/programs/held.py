@@ -20,11 +20,13 @@ from ebbtide.infra.platforms.kubernetes import layout
 from ebbtide.infra.platforms.kubernetes.api import Api
 from ebbtide.infra.platforms.kubernetes.kinds import Object
 from ebbtide.infra.platforms.kubernetes.naming import program_name
+from ebbtide.infra.platforms.kubernetes.reading.job import notes_of
 from ebbtide.infra.platforms.kubernetes.reading.snapshot import Snapshot, runs
 from ebbtide.infra.platforms.kubernetes.tending.programs.code import CodeSender
 from ebbtide.infra.platforms.kubernetes.tending.programs.program import ProgramPod
 from ebbtide.infra.platforms.run_folder import PROGRAMS
 from ebbtide.infra.platforms.upkeep.status import StatusReporter
+from ebbtide.infra.policy.cluster_use import Notes, what_is_lost
 from ebbtide.infra.policy.explain.exits import exit_sentence
 
 
@@ -70,7 +72,7 @@ class HeldPrograms:
             held.tick(pod)
             view = views.get(name, JobView())
             if view.ended_at is not None and held.end(view):
-                self._tell_end(name, view)
+                self._tell_end(name, view, notes_of(pod))
 
     def stop(self) -> None:
         """Follow none of them any more: another process does."""
@@ -88,11 +90,15 @@ class HeldPrograms:
         pod = program_name(cluster, name)
         return _Held(self._api, pod, folder, _end_file(folder, cluster), self._warn)
 
-    def _tell_end(self, name: str, view: JobView) -> None:
+    def _tell_end(self, name: str, view: JobView, notes: Notes) -> None:
         well = view.exit_code == 0 and view.reason is None
         ended = "ended well" if well else exit_sentence(view.exit_code)
         message = f"{ended}: {view.detail}" if view.detail else ended
         self._reporter.event(EventKind.NOTE, f"program {name} {message}")
+        if well and notes.unfinished:
+            lost = what_is_lost(notes)
+            hint = lost.hint.replace("RUN", self._folder.name)
+            self._reporter.event(EventKind.WARNING, f"program {name}: {lost.message}", hint=hint)
 
 
 class _Held:

@@ -7,10 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ebbtide.infra.policy.cluster_use import Notes
+from ebbtide.infra.policy.cluster_use import Notes, notes_from
 
 _MAX_BYTES = 2**16
-_LONGEST = 200
 
 
 def read_notes(file: Path) -> Notes:
@@ -18,13 +17,7 @@ def read_notes(file: Path) -> Notes:
     found: dict[str, dict[str, Any]] = {}
     for line in _lines(file):
         found[str(line.get("kind"))] = line
-    unfinished = found.get("unfinished", {})
-    count = unfinished.get("count", 0)
-    return Notes(
-        own_cluster=_text(found.get("own-cluster", {}).get("what")),
-        unfinished=count if isinstance(count, int) else 0,
-        wait=_text(unfinished.get("wait")),
-    )
+    return notes_from(found)
 
 
 def _lines(file: Path) -> Iterator[dict[str, Any]]:
@@ -40,7 +33,3 @@ def _lines(file: Path) -> Iterator[dict[str, Any]]:
             continue
         if isinstance(value, dict):
             yield value
-
-
-def _text(value: object) -> str:
-    return value[:_LONGEST] if isinstance(value, str) else ""

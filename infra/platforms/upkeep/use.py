@@ -8,36 +8,45 @@ from typing import Any
 from ebbtide.infra.frameworks.base import FrameworkStatus, load_framework
 from ebbtide.infra.models.job import RunSpec
 from ebbtide.infra.models.records import EventKind
-from ebbtide.infra.platforms.local.supervisor.driver.hook import notes_file
-from ebbtide.infra.platforms.local.supervisor.driver.notes import read_notes
-from ebbtide.infra.platforms.local.supervisor.program import Driver
 from ebbtide.infra.platforms.upkeep.status import StatusReporter
-from ebbtide.infra.policy.cluster_use import UNUSED, Remark, UseWatch, Work
-from ebbtide.infra.waiting import now_s, wait_until
+from ebbtide.infra.policy.cluster_use import UNUSED, Notes, Remark, UseWatch, Work
+from ebbtide.infra.waiting import wait_until
 
 
 class ClusterUse:
     """Of one run's own program."""
 
-    def __init__(self, spec: RunSpec, driver: Driver, reporter: StatusReporter):
+    def __init__(self, spec: RunSpec, reporter: StatusReporter):
         framework = load_framework(spec.cluster.framework)
         self._watch = UseWatch(connect=framework.connect, bridge=spec.bridge)
         self._late_s = framework.late_s
-        self._driver = driver
-        self._notes = notes_file(driver.place)
+        self._run = spec.name
         self._reporter = reporter
 
-    def while_running(self, status: FrameworkStatus | None) -> None:
-        """Judge by the head's latest answer."""
+    def while_running(self, seconds: float, status: FrameworkStatus | None, notes: Notes) -> None:
+        """Judge by the head's latest answer.
+
+        Args:
+            seconds: for how long the program has run.
+            status: what the head says; None: it is silent.
+            notes: what the program's hook has noted, as far as that is known.
+        """
         if status is None:
             return
-        seconds = now_s() - self._driver.started_s
-        remark = self._watch.while_running(seconds, _work(status), read_notes(self._notes))
+        remark = self._watch.while_running(seconds, _work(status), notes)
         if remark is not None:
             self._tell(remark)
 
-    def at_the_end(self, ask: Callable[[], FrameworkStatus | None]) -> None:
-        """Judge by what the head says once the program has ended, and has heard of all it did."""
+    def at_the_end(
+        self, ask: Callable[[], FrameworkStatus | None], notes: Notes, *, well: bool
+    ) -> None:
+        """Judge by what the head says once the program has ended, and has heard of all it did.
+
+        Args:
+            ask: asks the head.
+            notes: what the program's hook has noted.
+            well: whether the program exited with 0, and for no reason of ours.
+        """
         work: Work | None = None
 
         def told() -> bool:
@@ -47,15 +56,14 @@ class ClusterUse:
             return work is None or not self._watch.seems_unused(work)
 
         wait_until(told, timeout_s=self._late_s)
-        well = self._driver.view.exit_code == 0 and self._driver.view.reason is None
-        for remark in self._watch.at_the_end(work, read_notes(self._notes), well=well):
+        for remark in self._watch.at_the_end(work, notes, well=well):
             self._tell(remark)
 
     def _tell(self, remark: Remark) -> None:
         about = remark.unused is not None
         data: dict[str, Any] = {UNUSED: remark.hint if remark.unused else ""} if about else {}
         kind = EventKind.NOTE if remark.unused is False else EventKind.WARNING
-        hint = remark.hint.replace("RUN", self._driver.place.run)
+        hint = remark.hint.replace("RUN", self._run)
         self._reporter.event(kind, remark.message, hint=hint, **data)
 
 
