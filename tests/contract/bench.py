@@ -31,9 +31,9 @@ PROGRAM = """
     """
 
 
-def plain_run(folder: Path, platform: str) -> RunSpec:
+def waiting_run(folder: Path, platform: str, framework: str = "none") -> RunSpec:
     """Of a program that says ``x`` and then waits for so many seconds."""
-    spec = run_spec("contract", cluster_spec("none"), script(folder, PROGRAM), words=("60",))
+    spec = run_spec("contract", cluster_spec(framework), script(folder, PROGRAM), words=("60",))
     return replace(spec, platform=platform)
 
 

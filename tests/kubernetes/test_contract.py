@@ -16,7 +16,7 @@ from ebbtide.infra.models.hardware import NodePool
 from ebbtide.infra.platforms.kubernetes.clusters import fencing
 from ebbtide.infra.settings import Settings
 from tests.contract import test_platform_contract as contract
-from tests.contract.bench import Bench, at_work, plain_run
+from tests.contract.bench import Bench, at_work, waiting_run
 
 globals().update({name: test for name, test in vars(contract).items() if name.startswith("test_")})
 _ROUND_S = 0.5
@@ -47,9 +47,11 @@ class OnPods(Bench):
                 somebody.join()
 
 
-@pytest.fixture
-def bench(place: Settings, real_pool: NodePool, tmp_path: Path) -> Iterator[Bench]:
-    spec = plain_run(tmp_path, "kubernetes")
+@pytest.fixture(params=contract.EACH)
+def bench(
+    request: pytest.FixtureRequest, place: Settings, real_pool: NodePool, tmp_path: Path
+) -> Iterator[Bench]:
+    spec = waiting_run(tmp_path, "kubernetes", request.param)
     spec = replace(spec, cluster=replace(spec.cluster, pool=real_pool))
     with at_work(OnPods(place, spec)) as made:
         yield made
