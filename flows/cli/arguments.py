@@ -18,7 +18,8 @@ from ebbtide.infra.models.phases import Reason
 from ebbtide.infra.platforms.base import known_platforms
 from ebbtide.infra.request.catalog import place_of
 from ebbtide.infra.request.hints import did_you_mean, nearest
-from ebbtide.infra.request.options import OPTIONS, Option
+from ebbtide.infra.request.option import Option
+from ebbtide.infra.request.options import OPTIONS
 from ebbtide.infra.settings import load_settings
 
 PLACE = {

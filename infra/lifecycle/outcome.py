@@ -36,6 +36,8 @@ class RunResult:
     """What ``ebb run`` would have exited with."""
     output_dir: Path
     """The program's ``EBB_OUTPUT_DIR``; kept."""
+    outputs: str = ""
+    """The URL or volume where that went instead; empty: it is here."""
     remembered: Path | None = field(default=None, repr=False)
     """Where it is written down that the work is done; None: in the ledger."""
     home: Path | None = field(default=None, repr=False)
@@ -63,6 +65,8 @@ class RunResult:
         except OSError as error:
             detail = f"{self.run} wrote no {name}: {error.strerror}"
             hint = f"write it into $EBB_OUTPUT_DIR; there is: {self._written()}"
+            if self.outputs:
+                hint = f"what it wrote is at {self.outputs}: read it there, or take --outputs here"
         except ValidationError as error:
             detail = f"{path} is no {getattr(kind, '__name__', kind)}: {_as_text(error)}"
             hint = "write what the next step reads, or change what it expects"
@@ -105,6 +109,7 @@ def result_of(settings: Settings, run: Run) -> RunResult:
         detail=run.detail,
         exit_code=ExitCode.INFRASTRUCTURE if run.exit_code is None else run.exit_code,
         output_dir=load_platform(run.spec.platform, settings).fetch_output(run.name),
+        outputs=run.spec.outputs,
         home=settings.home,
     )
 

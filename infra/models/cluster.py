@@ -153,6 +153,8 @@ class JobView:
     detail: str = ""
     """Of a program that failed by itself: the line of its stderr that tells why."""
     hint: str = ""
+    stored: str = ""
+    """How much of what it wrote was brought to the URL that its run names."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,6 +7,10 @@ from dataclasses import dataclass, field
 from ebbtide.infra.models.cluster import ClusterSpec
 from ebbtide.infra.models.ids import RunName
 
+RUN_NAME = "{run}"
+"""In what a user writes for ``--outputs``: the run's name."""
+_VOLUME = "volume://"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobSpec:
@@ -82,8 +86,42 @@ class RunSpec:
     """Whether clusters that a program makes for itself are led to the run's cluster."""
     env: dict[str, str] = field(default_factory=dict)
     """Added to the environment of a session's workers; a program has its own."""
+    outputs: str = ""
+    """Where ``EBB_OUTPUT_DIR`` goes (see ``destination_of_run``); empty: where it was begun."""
 
     @property
     def added_env(self) -> dict[str, str]:
         """What the user adds to the environment of workers, and of the program if there is one."""
         return self.job.env if self.job else self.env
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClaimedVolume:
+    """A folder of a volume, by the name of the claim that has it (PersistentVolumeClaim)."""
+
+    claim: str
+    folder: str
+    """Relative, without ``..``."""
+
+
+def destination_of_run(written: str, run: str) -> str:
+    """Make what a user wrote the destination of one run: no two share a folder.
+
+    Args:
+        written: a URL, with ``{run}`` where the run's name belongs, or the folder above it.
+        run: the run's name.
+
+    Returns:
+        The URL of the run's own folder; empty when nothing was written.
+    """
+    if RUN_NAME in written or not written:
+        return written.replace(RUN_NAME, run)
+    return f"{written.rstrip('/')}/{run}"
+
+
+def volume_of(destination: str) -> ClaimedVolume | None:
+    """Return the volume that a destination names; None when it is a URL of something else."""
+    if not destination.startswith(_VOLUME):
+        return None
+    claim, _, folder = destination.removeprefix(_VOLUME).partition("/")
+    return ClaimedVolume(claim=claim, folder=folder.strip("/"))

@@ -116,6 +116,7 @@ class Reason(StrEnum):
     IDLE = "JOB:IDLE"
     CANNOT_RUN = "JOB:CANNOT_RUN"
     OUTPUT_INVALID = "JOB:OUTPUT_INVALID"
+    OUTPUTS_NOT_STORED = "JOB:OUTPUTS_NOT_STORED"
     OUTPUT_LIMIT = "JOB:OUTPUT_LIMIT"
     TOO_MANY_PROCESSES = "JOB:TOO_MANY_PROCESSES"
     READER_GONE = "JOB:READER_GONE"
@@ -225,6 +226,9 @@ REASONS: dict[Reason, ReasonInfo] = {
         Phase.FAILED, "it waited for what no worker of this run can ever take", ExitCode.TIMEOUT
     ),
     Reason.OUTPUT_INVALID: ReasonInfo(Phase.FAILED, "the output is not what was expected", 1),
+    Reason.OUTPUTS_NOT_STORED: ReasonInfo(
+        Phase.FAILED, "what it wrote could not be stored where it was to go", 1
+    ),
     Reason.OUTPUT_LIMIT: ReasonInfo(Phase.FAILED, "it printed more than may be kept", 1),
     Reason.TOO_MANY_PROCESSES: ReasonInfo(Phase.FAILED, "it had more processes than allowed", 1),
     Reason.READER_GONE: ReasonInfo(

@@ -12,8 +12,9 @@ from typing import Any
 
 from ebbtide.infra.files.kept import KeptFile, KeptKind
 from ebbtide.infra.frameworks.base import WITHOUT_CLUSTER, load_framework
-from ebbtide.infra.models.cluster import ClusterSpec
+from ebbtide.infra.models.cluster import ClusterSpec, ClusterView
 from ebbtide.infra.models.ids import RunName
+from ebbtide.infra.models.job import volume_of
 from ebbtide.infra.models.resources import format_memory
 from ebbtide.infra.presentation.tables import Row, Table
 
@@ -26,6 +27,23 @@ _FOLDED = 8
 def kept_line(run: RunName, files: Sequence[KeptFile]) -> str:
     """Say on one line how much a run has left and where to look."""
     return f"{kept_size(files)}; ebb logs {run} --list"
+
+
+def stored_line(destination: str, view: ClusterView | None) -> str:
+    """Say where a run's output went, other than to the machine it was begun on.
+
+    Args:
+        destination: as its spec names it; empty: nowhere else.
+        view: of its last cluster.
+
+    Returns:
+        The place and how much went there; empty when nothing did.
+    """
+    if volume_of(destination) is not None:
+        return destination
+    programs = [view.job, *view.programs.values()] if view is not None else []
+    stored = [job.stored for job in programs if job.stored]
+    return f"{destination} ({'; '.join(stored)})" if stored else ""
 
 
 def kept_size(files: Sequence[KeptFile]) -> str:

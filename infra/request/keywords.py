@@ -10,7 +10,8 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypedDict, TypeVar, get_type_hints
 
-from ebbtide.infra.request.options import OPTIONS, Option
+from ebbtide.infra.request.option import Option
+from ebbtide.infra.request.options import OPTIONS
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 _INDENT = " " * 8
@@ -42,6 +43,7 @@ class ClusterOptions(TypedDict, total=False):
     no_progress: str
     max_output: str
     max_processes: str | int
+    outputs: str
     retry: str | Sequence[str]
     attempts: int
     replacements: int

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 
+from ebbtide.infra.models.job import RUN_NAME
 from ebbtide.infra.models.resources import parse_duration_s, parse_memory
 from ebbtide.infra.request.hints import did_you_mean
 
@@ -148,6 +149,26 @@ def parse_retry(text: str) -> tuple[str, ...]:
     if text.strip() == "never":
         return ()
     return parse_choices(*RETRY_REASONS)(text)
+
+
+def parse_outputs(text: str) -> str:
+    """A URL, or ``volume://CLAIM/FOLDER``; empty for ``here``, where the run was begun."""
+    word = text.strip()
+    if word == "here":
+        return ""
+    scheme, _, rest = word.partition("://")
+    example = "write here, a URL like s3://bucket/folder, or volume://CLAIM/FOLDER"
+    if not re.fullmatch(r"[a-z][a-z0-9+.-]*", scheme) or not rest.strip("/"):
+        raise ValueError(f"{text!r} is not a place for outputs; {example}")
+    place = rest.partition("/")[0]
+    if ":" in place.partition("@")[0] and "@" in place:
+        raise ValueError("the URL has a password in it; give it by --secret and leave it out there")
+    folders = rest.replace(RUN_NAME, "run").split("/")
+    if ".." in folders or {"{", "}"} & set("".join(folders)):
+        raise ValueError(f"{text!r} has .. or another word than {RUN_NAME} in brackets; {example}")
+    if scheme == "volume" and not re.fullmatch(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?", place):
+        raise ValueError(f"{place!r} is not the name of a PersistentVolumeClaim; {example}")
+    return word
 
 
 def parse_run_name(text: str) -> str:

@@ -17,6 +17,7 @@ from ebbtide.infra.models.cluster import SCALE_ON
 from ebbtide.infra.models.phases import Reason
 from ebbtide.infra.models.resources import parse_duration_s, parse_worker_range
 from ebbtide.infra.request.hints import did_you_mean, problem_from
+from ebbtide.infra.request.option import Option
 from ebbtide.infra.request.option_values import (
     distinct,
     one_for_each_name,
@@ -27,6 +28,7 @@ from ebbtide.infra.request.option_values import (
     parse_duration_or_never_s,
     parse_lease_s,
     parse_output_bytes,
+    parse_outputs,
     parse_percent,
     parse_processes,
     parse_replacements,
@@ -37,41 +39,6 @@ from ebbtide.infra.request.option_values import (
     parse_word,
     parse_workers_or_none,
 )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Option:
-    """One option of ``ebb run``: its flag, variable and key, its default, and how it is read."""
-
-    name: str
-    """As in ``--name``, ``EBB_NAME`` and ``run: {name: …}``; dashes between words."""
-    parse: Callable[[str], Any]
-    """Value of one text; a ValueError ``what is wrong; what to write`` becomes a Problem."""
-    default: str | None
-    """As a user would type it; None: nothing."""
-    help: str
-    metavar: str
-    collect: Callable[[Iterable[Any]], Any] | None = None
-    """For an option that may be repeated: what its values together become."""
-    separator: str = ""
-    """What stands between the parts when they are given as a list in ebb.yaml or Python."""
-    switch: bool = False
-    """Whether the flag alone means yes; a value then needs an equals sign."""
-
-    @property
-    def repeatable(self) -> bool:
-        """Whether every source adds to it, instead of the strongest replacing the others."""
-        return self.collect is not None
-
-    @property
-    def flag(self) -> str:
-        """The option on the command line."""
-        return f"--{self.name}"
-
-    @property
-    def variable(self) -> str:
-        """The option as an environment variable."""
-        return "EBB_" + self.name.upper().replace("-", "_")
 
 
 def merge(
@@ -360,6 +327,13 @@ _TABLE = (
         "auto",
         "COUNT",
         "end a run with more processes; auto: 1000, or 32 per worker if more; none: no limit",
+    ),
+    _option(
+        "outputs",
+        parse_outputs,
+        "here",
+        "WHERE",
+        "where EBB_OUTPUT_DIR goes: here, URL, volume://CLAIM",
     ),
     Option(
         name="retry",

@@ -17,7 +17,7 @@ from ebbtide.infra.errors import ConfigurationError, Problem
 from ebbtide.infra.models.cluster import AutoscalePolicy, ClusterSpec
 from ebbtide.infra.models.hardware import HardwareTier, NodePool
 from ebbtide.infra.models.ids import RunName
-from ebbtide.infra.models.job import JobSpec, Limits, RetryPolicy, RunSpec
+from ebbtide.infra.models.job import JobSpec, Limits, RetryPolicy, RunSpec, destination_of_run
 from ebbtide.infra.models.phases import Reason
 from ebbtide.infra.models.resources import Resources, format_cpu, format_memory
 from ebbtide.infra.request.catalog import Catalog
@@ -68,13 +68,15 @@ def build_run_spec(ask: RequestContext) -> RunSpec:
     problems += _check_framework(ask, options)
     tiers = _choose_tiers(ask, options, problems)
     job = _job(ask, options, problems)
+    problems += _check_outputs(options)
     cluster = _cluster(ask.catalog, options, *tiers) if tiers else None
     if cluster:
         problems += _check_room(ask.catalog, cluster)
     if problems or not cluster:
         raise ConfigurationError(problems)
+    name = RunName(options["name"] or generate(ask.random))
     return RunSpec(
-        name=RunName(options["name"] or generate(ask.random)),
+        name=name,
         platform=options["platform"],
         cluster=cluster,
         job=job,
@@ -88,6 +90,7 @@ def build_run_spec(ask: RequestContext) -> RunSpec:
             attempts=options["attempts"],
             replacements=options["replacements"],
         ),
+        outputs=destination_of_run(options["outputs"], name),
         lease_s=options["lease"],
         tags=options["tag"],
         owner=options["owner"] or ask.environ.get("USER") or ask.environ.get("LOGNAME") or "",
@@ -101,6 +104,13 @@ def _check_framework(ask: RequestContext, options: Mapping[str, Any]) -> list[Pr
     listed = f"frameworks: {', '.join(ask.frameworks)}"
     hint = did_you_mean(framework, ask.frameworks, otherwise=listed)
     return [Problem(Reason.FRAMEWORK_UNKNOWN, f"no framework is named {framework}", hint)]
+
+
+def _check_outputs(options: Mapping[str, Any]) -> list[Problem]:
+    if not options["outputs"] or options["platform"] != LOCAL:
+        return []
+    summary = "what a program on platform local writes to EBB_OUTPUT_DIR stays on this machine"
+    return [Problem(Reason.OPTION_INVALID, summary, "--outputs here, or --platform kubernetes")]
 
 
 def _choose_tiers(

@@ -104,6 +104,7 @@ def test_evicted_program_is_an_infrastructure_failure(
     assert ended.attempts == [Reason.EVICTED for _ in attempts]
     assert ended.reason is (None if attempts else Reason.EVICTED)
     assert "begun" in ended.stdout
+    assert ended.files == {"kept.txt": "kept"}
     assert stage.left() == []
 
 

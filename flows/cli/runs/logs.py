@@ -9,11 +9,18 @@ from ebbtide.flows.cli.arguments import add_place
 from ebbtide.flows.cli.output import Parser, known_run, print_json, print_table, say, show
 from ebbtide.flows.cli.streams import ByteWriter
 from ebbtide.infra.errors import ConfigurationError, Problem
+from ebbtide.infra.lifecycle.inventory import last_view
 from ebbtide.infra.lifecycle.reaper import is_lost
 from ebbtide.infra.models.phases import ExitCode, Reason
 from ebbtide.infra.models.records import Run
 from ebbtide.infra.platforms.base import LogStream, Platform, load_platform
-from ebbtide.infra.presentation.kept_text import below, kept_data, kept_size, kept_table
+from ebbtide.infra.presentation.kept_text import (
+    below,
+    kept_data,
+    kept_size,
+    kept_table,
+    stored_line,
+)
 from ebbtide.infra.records.opening import open_to_look
 from ebbtide.infra.request.hints import did_you_mean
 from ebbtide.infra.settings import load_settings
@@ -21,7 +28,8 @@ from ebbtide.infra.waiting import pause
 
 _DESCRIPTION = """Prints the program's stdout to stdout and its stderr to stderr, byte for byte; or,
 with --from, another log of the run; --list says what there is. JSON: an object with the keys run,
-source, and stdout/stderr or text; of --list: run, files (a list of name, kind, bytes, changed (Unix
+source, and stdout/stderr or text; of --list: run, outputs (where EBB_OUTPUT_DIR went, when
+elsewhere), files (a list of name, kind, bytes, changed (Unix
 time), path, host, see)."""
 _LOOK_EVERY_S = 0.1
 
@@ -53,7 +61,9 @@ def main(args: list[str]) -> int:
     run = known_run(store, options.run)
     platform = load_platform(run.spec.platform, settings, store)
     if options.list:
-        return _list(run, platform, options.source or program, as_json=options.json)
+        stored = stored_line(run.spec.outputs, last_view(store, run.name))
+        folder = options.source or program
+        return _list(run, platform, folder, stored, as_json=options.json)
     options.source = program or options.source or "job"
     logs = platform.logs(run.name, options.source)
     if options.json:
@@ -73,13 +83,14 @@ def main(args: list[str]) -> int:
     return ExitCode.OK
 
 
-def _list(run: Run, platform: Platform, folder: str, *, as_json: bool) -> int:
+def _list(run: Run, platform: Platform, folder: str, stored: str, *, as_json: bool) -> int:
     """Print what a run has kept.
 
     Args:
         run: which.
         platform: its.
         folder: only what is below it, such as ``worker-0``; empty: all.
+        stored: where its output is, when elsewhere; empty: it is among what is kept.
         as_json: whether it is printed as JSON, every file of it.
 
     Returns:
@@ -97,9 +108,12 @@ def _list(run: Run, platform: Platform, folder: str, *, as_json: bool) -> int:
         raise ConfigurationError([Problem(Reason.OPTION_INVALID, summary, hint)])
     cluster = run.spec.cluster
     if as_json:
-        print_json({"run": run.name, "files": kept_data(run.name, cluster, files)})
+        listed = kept_data(run.name, cluster, files)
+        print_json({"run": run.name, "outputs": stored, "files": listed})
         return ExitCode.OK
     table = kept_table(run.name, cluster, everything, folder)
+    if stored:
+        show(f"Output: {stored}")
     if not table.rows:
         say(table.empty)
         return ExitCode.OK

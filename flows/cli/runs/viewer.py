@@ -16,13 +16,14 @@ from ebbtide.flows.prefect_server import server
 from ebbtide.flows.service import stack
 from ebbtide.infra.accounting.receipts import receipt_of
 from ebbtide.infra.lifecycle import reaper
+from ebbtide.infra.lifecycle.inventory import last_view
 from ebbtide.infra.lifecycle.stop import stop_run
 from ebbtide.infra.models.job import RunSpec
 from ebbtide.infra.models.phases import ExitCode, Reason, Step
 from ebbtide.infra.models.records import Event, EventKind
 from ebbtide.infra.models.resources import format_duration
 from ebbtide.infra.platforms.base import HeldResource, load_platform
-from ebbtide.infra.presentation.kept_text import kept_line
+from ebbtide.infra.presentation.kept_text import kept_line, stored_line
 from ebbtide.infra.presentation.receipt_text import short_line
 from ebbtide.infra.records.store import RunStore
 from ebbtide.infra.settings import Settings
@@ -220,8 +221,12 @@ class Viewer:
             first = f"{facts['phase']}: {facts['reason']} · {facts['detail']}"
         more = f"Logs   ebb logs {self._spec.name}      Why   ebb why {self._spec.name}"
         kept = f"Kept   {kept_line(self._spec.name, self._platform.kept(self._spec.name))}"
-        lines = [first, *self._receipt_lines(), more, kept, *self._server_lines()]
+        lines = [first, *self._receipt_lines(), more, *self._stored(), kept, *self._server_lines()]
         return [*lines, f"Held now: {held}"]
+
+    def _stored(self) -> list[str]:
+        line = stored_line(self._spec.outputs, last_view(self._store, self._spec.name))
+        return [f"Output {line}"] if line else []
 
     def _receipt_lines(self) -> list[str]:
         receipt = receipt_of(self._store, self._spec.name)

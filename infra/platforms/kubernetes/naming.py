@@ -20,6 +20,8 @@ BEGIN = f"{DOMAIN}/begin"
 attached to the run, else ``plain``."""
 PROGRAM = f"{DOMAIN}/program"
 """An annotation: the name of one more program on a held cluster, whose pod it is."""
+OUTPUTS = f"{DOMAIN}/outputs"
+"""An annotation of a driver's pod: where its program's ``EBB_OUTPUT_DIR`` goes."""
 RELEASING = f"{DOMAIN}/releasing"
 """An annotation of the Lease: why it is being given back; ``ok`` when all went well. What ends from
 then on ends by that."""

@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from ebbtide.infra.errors import ConfigurationError, EbbError, Problem
-from ebbtide.infra.models.job import RunSpec
+from ebbtide.infra.models.job import ClaimedVolume, RunSpec, volume_of
 from ebbtide.infra.models.phases import Reason
-from ebbtide.infra.platforms.kubernetes.api_error import translated
+from ebbtide.infra.platforms.kubernetes.api_error import ApiError, translated
 from ebbtide.infra.platforms.kubernetes.client import Request
 from ebbtide.infra.platforms.kubernetes.clusters.packaging import is_in_image
 from ebbtide.infra.platforms.kubernetes.connections import connected
+from ebbtide.infra.platforms.kubernetes.kinds import VOLUME_CLAIM
 from ebbtide.infra.platforms.kubernetes.shipping.program import translate
 from ebbtide.infra.settings import Settings
 
@@ -25,7 +26,12 @@ def problems_of(settings: Settings, spec: RunSpec | None) -> list[Problem]:
     Returns:
         All that is wrong.
     """
-    return [*_server_problems(settings), *(_program_problems(spec) if spec is not None else [])]
+    problems = _server_problems(settings)
+    if spec is None:
+        return problems
+    if not problems and (volume := volume_of(spec.outputs)) is not None:
+        problems += _volume_problems(settings, volume)
+    return [*problems, *_program_problems(spec)]
 
 
 def _server_problems(settings: Settings) -> list[Problem]:
@@ -37,6 +43,21 @@ def _server_problems(settings: Settings) -> list[Problem]:
     except EbbError as error:
         return [Problem(Reason.PLATFORM_UNUSABLE, f"{error.summary}: {error.detail}", error.hint)]
     return []
+
+
+def _volume_problems(settings: Settings, volume: ClaimedVolume) -> list[Problem]:
+    api = connected(settings)
+    try:
+        found = api.get(VOLUME_CLAIM, volume.claim)
+    except ApiError:  # who may not look finds out when its pod waits for it
+        return []
+    phase = found.get("status", {}).get("phase") if found is not None else "missing"
+    if phase not in ("missing", "Lost"):
+        return []
+    what = "is not there" if found is None else "has lost its volume"
+    summary = f"the volume claim {volume.claim} of --outputs {what} (namespace {api.namespace})"
+    hint = "kubectl get persistentvolumeclaims lists those there are; or --outputs here"
+    return [Problem(Reason.OPTION_INVALID, summary, hint)]
 
 
 def _program_problems(spec: RunSpec) -> list[Problem]:

@@ -47,6 +47,7 @@ _FIXES: dict[Reason, str] = {
     Reason.CANNOT_RUN: "choose a --tier (ebb tiers) or --workers that holds it, or ask for less",
     Reason.OUTPUT_LIMIT: "print less, or set a larger --max-output",
     Reason.TOO_MANY_PROCESSES: "start fewer processes, or set a larger --max-processes",
+    Reason.OUTPUTS_NOT_STORED: "take the files from ebb logs RUN --list, and mend --outputs",
     Reason.OUTPUT_INVALID: "make the program write what its caller expects, then run it again",
     Reason.READER_GONE: "nothing to do if it was meant (| head); --detach lets a run go on unread",
     Reason.CANCELLED: "nothing to do: somebody stopped it",

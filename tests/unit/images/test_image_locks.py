@@ -26,7 +26,7 @@ def names(path: Path) -> set[str]:
     return {re.split(r"[\[=]", pin[0])[0] for pin in pins(path)}
 
 
-@pytest.mark.parametrize("framework", ["dask", "ray", "spark", "flow"])
+@pytest.mark.parametrize("framework", ["dask", "ray", "spark", "none", "flow"])
 def test_lock_of_an_image_pins_what_requirements_lock_pins(framework: str) -> None:
     everything = {(pin[0], *hashes(pin)) for pin in pins(ROOT / "requirements.lock")}
     part = {(pin[0], *hashes(pin)) for pin in pins(LOCKS / f"{framework}.lock")}

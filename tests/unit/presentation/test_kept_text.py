@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from ebbtide.infra.files.kept import KeptFile, KeptKind, is_log
-from ebbtide.infra.models.ids import RunName
-from ebbtide.infra.presentation.kept_text import kept_line, kept_table
+from ebbtide.infra.models.cluster import ClusterView, JobView
+from ebbtide.infra.models.ids import ClusterId, RunName
+from ebbtide.infra.presentation.kept_text import kept_line, kept_table, stored_line
 from tests.clusters import cluster_spec
 
 RUN = RunName("copper-heron")
@@ -80,6 +81,20 @@ def test_a_folder_of_which_another_is_the_beginning_is_not_listed_with_it() -> N
     files = [kept("worker-1/a.out"), kept("worker-10/b.out")]
     rows = kept_table(RUN, cluster_spec(), files, "worker-1").rows
     assert [row[0] for row in rows] == ["worker-1/a.out"]
+
+
+@pytest.mark.parametrize(
+    ("destination", "stored", "line"),
+    [
+        ("", "", ""),
+        ("volume://claim/heron", "", "volume://claim/heron"),
+        ("s3://b/heron", "2 files, 2 KiB", "s3://b/heron (2 files, 2 KiB)"),
+        ("s3://b/heron", "", ""),
+    ],
+)
+def test_it_is_said_where_the_output_went(destination: str, stored: str, line: str) -> None:
+    view = ClusterView(cluster=ClusterId("heron-1"), job=JobView(stored=stored))
+    assert stored_line(destination, view) == line
 
 
 def test_the_last_line_says_how_much_and_where_to_look() -> None:

@@ -37,7 +37,7 @@ def test_defaults_are_the_documented_ones() -> None:
         "idle-action": "release", "retry": ("capacity", "infra"), "attempts": 3, "replacements": 2,
         "platform": "local", "lease": 30.0, "tag": (), "owner": None,
         "scale-on": ("cpu", "memory", "demand"), "target-backlog": 30.0, "no-progress": 600.0,
-        "max-output": 2**30, "max-processes": "auto", "bridge": False,
+        "max-output": 2**30, "max-processes": "auto", "bridge": False, "outputs": "",
     }  # fmt: skip
 
 
@@ -97,6 +97,9 @@ def test_the_strongest_source_wins(given: dict[str, Any], workers: tuple[int, in
         ("env", "A=two words", {"A": "two words"}),
         ("secret", ["KEY", "TOKEN", "KEY"], ("KEY", "TOKEN")),
         ("secret", "KEY,TOKEN", ("KEY", "TOKEN")),
+        ("outputs", "here", ""),
+        ("outputs", "s3://bucket/{run}/out", "s3://bucket/{run}/out"),
+        ("outputs", "volume://claim", "volume://claim"),
     ],
 )
 def test_values(name: str, given: Any, value: Any) -> None:
@@ -118,6 +121,9 @@ def test_values(name: str, given: Any, value: Any) -> None:
         ("tier", ["a", "b"]), ("env", "A"), ("env", "1A=2"), ("env", ["EBB_CLUSTER=mine"]),
         ("secret", "not-a-name"), ("max-output", "1GB"), ("max-output", "5Ki"),
         ("max-processes", "9"), ("max-processes", "many"), ("bridge", "maybe"),
+        ("outputs", "/srv/out"), ("outputs", "s3://"), ("outputs", "volume://Claim/x"),
+        ("outputs", "volume://claim/../x"), ("outputs", "s3://bucket/{name}"),
+        ("outputs", "ftp://me:word@host/x"),
     ],
 )  # fmt: skip
 def test_a_bad_value_is_a_problem_with_a_hint(name: str, bad: Any) -> None:

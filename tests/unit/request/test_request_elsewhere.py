@@ -177,3 +177,18 @@ def test_on_this_machine_there_are_no_secrets_of_a_namespace(build: Build, workd
     with pytest.raises(ConfigurationError) as caught:
         build("true", platform="local", framework="none", secret=["KEY=a/b"])
     assert any("which are on Kubernetes" in found.summary for found in caught.value.problems)
+
+
+@pytest.mark.parametrize(
+    ("written", "destination"),
+    [
+        ("s3://bucket/out", "s3://bucket/out/heron"),
+        ("volume://claim/", "volume://claim/heron"),
+        ("s3://bucket/{run}/out", "s3://bucket/heron/out"),
+        ("here", ""),
+    ],
+)
+def test_outputs_of_each_run_have_a_folder_of_their_own(
+    build: Build, written: str, destination: str
+) -> None:
+    assert build(outputs=written, name="heron").outputs == destination

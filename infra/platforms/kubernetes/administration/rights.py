@@ -24,6 +24,7 @@ from ebbtide.infra.platforms.kubernetes.kinds import (
     SECRET,
     SERVICE,
     SERVICE_ACCOUNT,
+    VOLUME_CLAIM,
     Kind,
     Object,
 )
@@ -79,6 +80,11 @@ RIGHTS = (
     Right(kind=SERVICE_ACCOUNT, verbs=("get",), without=_NOT_DETACHED),
     Right(kind=EVENT, verbs=_LOOK, without="ebb why cannot say why a pod waits"),
     Right(kind=RESOURCE_QUOTA, verbs=("get", "list"), without="a quota is named without its limit"),
+    Right(
+        kind=VOLUME_CLAIM,
+        verbs=("get",),
+        without="a claim that --outputs names is not known to be missing before a run begins",
+    ),
     Right(
         kind=POD_METRICS,
         verbs=("get", "list"),

@@ -52,7 +52,7 @@ class Blueprint:
         Returns:
             The blueprint. Of its Secrets each has other keys: only the first is used.
         """
-        shipment = _shipment(spec.job, digest, environ)
+        shipment = replace(_shipment(spec.job, digest, environ), outputs=spec.outputs)
         pool, asked = spec.cluster.pool, spec.cluster
         machine = Machine(
             image=pool.image(asked.framework),
@@ -108,7 +108,8 @@ class Blueprint:
         Returns:
             The pod.
         """
-        shipment = replace(_shipment(job, digest, os.environ), own_store=True)
+        outputs = f"{self.spec.outputs}/{name}" if self.spec.outputs else ""
+        shipment = replace(_shipment(job, digest, os.environ), own_store=True, outputs=outputs)
         pod = manifests.driver(self.spec, self.plan, self.framework, self.place, shipment)
         pod["metadata"]["name"] = program_name(self.plan.cluster, name)
         pod["metadata"]["annotations"][PROGRAM] = name

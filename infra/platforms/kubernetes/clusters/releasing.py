@@ -10,19 +10,21 @@ from __future__ import annotations
 import json
 
 from ebbtide.infra.models.ids import ClusterId
+from ebbtide.infra.models.job import volume_of
 from ebbtide.infra.models.phases import Reason
 from ebbtide.infra.platforms.kubernetes.api import Api
 from ebbtide.infra.platforms.kubernetes.api_error import ApiError
 from ebbtide.infra.platforms.kubernetes.clusters.awaiting import until
 from ebbtide.infra.platforms.kubernetes.clusters.holdings import OWNED, found
-from ebbtide.infra.platforms.kubernetes.kinds import DEPLOYMENT, LEASE, POD, REPLICA_SET
-from ebbtide.infra.platforms.kubernetes.naming import ENDED_BECAUSE, RELEASING, selector
+from ebbtide.infra.platforms.kubernetes.kinds import DEPLOYMENT, LEASE, POD, REPLICA_SET, Object
+from ebbtide.infra.platforms.kubernetes.naming import ENDED_BECAUSE, OUTPUTS, RELEASING, selector
 from ebbtide.infra.platforms.kubernetes.reading.snapshot import DRIVER, runs
 from ebbtide.infra.waiting import wait_until
 
 ENDED_WELL = "ok"
 PROGRAM_GRACE_S = 4
-"""What a program that still runs has to end by itself: three seconds, and one to say so."""
+"""What a program that still runs has to end by itself: three seconds, and one to say so. Its
+pod's grace where what it wrote is then brought to a URL."""
 _POD_GRACE_S = 1
 _GONE_S = 10.0
 _TELL_IT = ("/bin/sh", "-c", "kill -TERM 1")
@@ -102,21 +104,29 @@ def end_program(
     Raises:
         ApiError: the API server refused, or was away for too long.
     """
-    running = runs(api.get(POD, pod), DRIVER)
+    found = api.get(POD, pod)
+    running = found is not None and runs(found, DRIVER)
     if running:
         because = json.dumps({"reason": reason.value, "detail": detail})
         api.merge(POD, pod, {"metadata": {"annotations": {ENDED_BECAUSE: because}}})
-    if running and not at_once:
+    if found is not None and running and not at_once:
         try:
             with api.run(pod, DRIVER, _TELL_IT) as command:
                 while command.read(1.0) is not None:
                     pass
         except ApiError:  # it has just ended, or its node does not answer
             pass
-        ended = until(api, POD, pod, lambda now: not runs(now, DRIVER), timeout_s=PROGRAM_GRACE_S)
-        running = not ended
+        grace_s = _grace_s(found)
+        running = not until(api, POD, pod, lambda now: not runs(now, DRIVER), timeout_s=grace_s)
     if running:
         api.delete(POD, pod, grace_s=_POD_GRACE_S)
+
+
+def _grace_s(pod: Object) -> float:
+    outputs = (pod.get("metadata", {}).get("annotations") or {}).get(OUTPUTS, "")
+    if not outputs or volume_of(outputs) is not None:
+        return PROGRAM_GRACE_S
+    return float(pod["spec"]["terminationGracePeriodSeconds"]) - 1
 
 
 def delete_failed(api: Api, cluster: ClusterId) -> None:

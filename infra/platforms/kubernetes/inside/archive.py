@@ -1,7 +1,8 @@
 """Sends a folder as frames of a tar archive: run by exec in a container that has it.
 
 Regular files and folders as they are at that moment; a file that shrinks meanwhile is filled up
-with zeros, one that grows is cut where it was.
+with zeros, one that grows is cut where it was. With the log's folder as second argument it notes in
+it that all of the program has been taken.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import tarfile
 from pathlib import Path
 from typing import BinaryIO
 
+from ebbtide.infra.platforms.kubernetes.inside import ending
 from ebbtide.infra.platforms.kubernetes.inside.frames import (
     LARGEST_BYTES,
     SILENCE_S,
@@ -92,3 +94,5 @@ def _add(tar: tarfile.TarFile, path: Path, name: str) -> int:
 if __name__ == "__main__":
     send(Path(sys.argv[1]), sys.stdout.fileno())
     wait_for_reader()
+    for log in sys.argv[2:]:
+        ending.write_collected(Path(log))

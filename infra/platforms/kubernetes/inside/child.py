@@ -43,6 +43,8 @@ class Child:
         Raises:
             OSError: it cannot be started.
         """
+        self.told_to_end_s: float | None = None
+        """When it was passed a signal to end, on the clock of ``waiting``; None: it was not."""
         self._told: list[int] = []
         for number in _PASSED_ON:
             signal.signal(number, lambda number, _: self._told.append(number))
@@ -82,6 +84,7 @@ class Child:
 
         def pass_on(number: int, _: object) -> None:
             self._signal(number)
+            self._note()
             timer = threading.Timer(grace_s, self._signal, (signal.SIGKILL,))
             timer.daemon = True
             # Of a thread: the handler runs between two lines of the main thread, which may just
@@ -94,12 +97,15 @@ class Child:
             pass_on(self._told[0], None)
         code = self._process.wait()
         for number in _PASSED_ON:
-            signal.signal(number, signal.SIG_IGN)
+            signal.signal(number, self._note)
         until_s = now_s() + _LAST_OUTPUT_S
         for thread in self._copying:
             thread.join(max(0.0, until_s - now_s()))
         self._signal(signal.SIGKILL)
         return code
+
+    def _note(self, *_: object) -> None:
+        self.told_to_end_s = self.told_to_end_s or now_s()
 
     def _signal(self, number: int) -> None:
         with contextlib.suppress(ProcessLookupError, PermissionError):

@@ -14,7 +14,7 @@ from typing import Any
 
 MESSAGE_BYTES = 4096
 """The kubelet keeps no more of a termination message."""
-_END, _LOCK = "end.json", "lock"
+_END, _LOCK, _COLLECTED = "end.json", "lock", "collected"
 _OPTIONAL = ("notes", "hint", "telling", "not_started")
 """Left out of a message that is too long, in this order."""
 
@@ -67,6 +67,21 @@ def read_end(folder: Path) -> dict[str, Any] | None:
     finally:
         os.close(file)
     return _read(folder) or {}
+
+
+def has_begun(folder: Path) -> bool:
+    """Whether a wrapper has written to this folder."""
+    return (folder / _LOCK).exists()
+
+
+def write_collected(folder: Path) -> None:
+    """Say that whoever drives the run has all that the program left."""
+    (folder / _COLLECTED).touch()
+
+
+def is_collected(folder: Path) -> bool:
+    """Whether nobody needs anything of the program any more."""
+    return (folder / _COLLECTED).exists()
 
 
 def _read(folder: Path) -> dict[str, Any] | None:

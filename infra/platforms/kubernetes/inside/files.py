@@ -1,7 +1,8 @@
 """The container ``files``: the package store of a cluster, and what stays when a program has ended.
 
 It serves packages to whoever knows the cluster's secret. Everything else is run in it by exec:
-``receive``, ``stream``, ``archive``.
+``receive``, ``stream``, ``archive``. In a pod that is told to end it stays until what the program
+has left is taken.
 """
 
 from __future__ import annotations
@@ -11,17 +12,22 @@ import contextlib
 import hmac
 import os
 import re
+import signal
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import NoReturn
 
 from ebbtide.infra.frameworks.door import basic, read_secret
+from ebbtide.infra.platforms.kubernetes.inside import ending
 from ebbtide.infra.platforms.kubernetes.inside.packages import PATH, copy
 from ebbtide.infra.waiting import wait_until
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _SLOW_S = 60.0
 WAIT_S = 5.0
+TAKEN_WITHIN_S = 15.0
+"""After a program's end, in a pod that goes. Somebody may take it, or nobody is there."""
 _LONGEST_PAUSE_S = 0.05
 
 
@@ -79,6 +85,23 @@ class _Handler(BaseHTTPRequestHandler):
         """Nothing: each worker asks until the package has come."""
 
 
+def stay(log: Path, *, taken_within_s: float = TAKEN_WITHIN_S) -> None:
+    """Wait until a program has ended and what it has left was taken, or nobody takes it.
+
+    Args:
+        log: the folder of its wrapper.
+        taken_within_s: how long that may take after its end, in seconds.
+    """
+    if ending.has_begun(log):
+        wait_until(lambda: ending.read_end(log) is not None, timeout_s=_SLOW_S)
+        wait_until(lambda: ending.is_collected(log), timeout_s=taken_within_s)
+
+
+def _leave(log: Path) -> NoReturn:
+    stay(log)
+    os._exit(0)
+
+
 def main() -> None:
     """Serve until the pod ends."""
     parser = argparse.ArgumentParser(prog="files")
@@ -86,7 +109,10 @@ def main() -> None:
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--packages", type=Path, required=True)
     parser.add_argument("--secrets", type=Path, required=True)
+    parser.add_argument("--log", type=Path, help="of the program beside it")
     told = parser.parse_args()
+    if told.log is not None:
+        signal.signal(signal.SIGTERM, lambda *_: _leave(told.log))
     store = Store(told.bind, told.port, told.packages, told.secrets)
     print(f"listens on {told.bind}:{store.server_port}", flush=True)
     store.serve_forever()

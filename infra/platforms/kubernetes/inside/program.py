@@ -28,6 +28,7 @@ from ebbtide.infra.platforms.kubernetes.inside.begin.entrance import Entrance
 from ebbtide.infra.platforms.kubernetes.inside.child import Child
 from ebbtide.infra.platforms.kubernetes.inside.packages import PackageError, fetch
 from ebbtide.infra.platforms.kubernetes.inside.spool import Spool, SpoolReader
+from ebbtide.infra.platforms.kubernetes.inside.storage.storing import Stored, Storing
 from ebbtide.infra.platforms.kubernetes.inside.told import ProgramSettings, program_settings
 from ebbtide.infra.policy.explain.exits import closed_stdin_hint
 from ebbtide.infra.policy.explain.known import hint_for
@@ -35,8 +36,9 @@ from ebbtide.infra.policy.explain.telling import error_line
 from ebbtide.infra.processes.environment import user_environment
 from ebbtide.infra.waiting import wait_until
 
-NOT_FOUND, NOT_EXECUTABLE, NOT_READY = 127, 126, 75
-"""Exit codes when the program did not start: a shell's, and that of sysexits.h for "later"."""
+NOT_FOUND, NOT_EXECUTABLE, NOT_READY, NOT_STORED = 127, 126, 75, 74
+"""Exit codes when the program did not start: a shell's, and that of sysexits.h for "later"; and, of
+sysexits.h too, when it ended well and its output could not be stored."""
 _ANSWER_S = 2.0
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.1, 0.5
 _TAIL_BYTES = 2**16
@@ -70,7 +72,10 @@ class Wrapper:
         """Run the program to its end. Returns the exit code of this process."""
         told = self._told
         serve_ready(told.ready_bind, told.ready_port, lambda: self._started_at is not None)
+        storing = Storing(told.outputs, told.output, self._users) if told.outputs else None
         try:
+            if storing is not None and (why := storing.cannot()):
+                raise NotStarted(NOT_EXECUTABLE, why)
             fetch(told.code)
             wait_for_workers(told)
             if self._entrance is not None:
@@ -82,8 +87,14 @@ class Wrapper:
             return self._not_started(error.code, str(error))
         self._started_at = time.time()
         code = child.wait(told.grace_s)
-        self._end(code, "")
-        return ending.exit_status(code)
+        if storing is None:
+            self._end(code, "")
+            return ending.exit_status(code)
+        stored = storing.store(child.told_to_end_s, told.store_within_s)
+        if stored.lost:
+            print(f"ebb: {stored.lost}", file=sys.stderr, flush=True)
+        self._end(code, "", stored)
+        return NOT_STORED if stored.lost and code == 0 else ending.exit_status(code)
 
     def _start(self) -> Child:
         try:
@@ -98,8 +109,12 @@ class Wrapper:
             missing = isinstance(error, FileNotFoundError)
             raise NotStarted(NOT_FOUND if missing else NOT_EXECUTABLE, why) from error
 
+    @property
+    def _users(self) -> dict[str, str]:
+        return {"PYTHONUNBUFFERED": "1", **user_environment(os.environ)}
+
     def _environment(self) -> dict[str, str]:
-        environ = {"PYTHONUNBUFFERED": "1", **user_environment(os.environ)}
+        environ = self._users
         if self._told.framework == _NO_CLUSTER:
             return environ
         folder = Path(bootstrap.__file__).parent
@@ -116,7 +131,7 @@ class Wrapper:
         self._end(code if code < 0 else None, why)
         return ending.exit_status(code)
 
-    def _end(self, code: int | None, not_started: str) -> None:
+    def _end(self, code: int | None, not_started: str, stored: Stored | None = None) -> None:
         for spool in self._spools.values():
             spool.close()
         said = "" if code == 0 else self._end_of_stderr()
@@ -128,6 +143,7 @@ class Wrapper:
             "hint": (hint_for(said, self._told.run) or self._stdin_hint(said)) if said else "",
             "not_started": not_started,
             "notes": read_notes(self._notes),
+            **({"stored": stored.data()} if stored is not None else {}),
             "bytes": {name: spool.size for name, spool in self._spools.items()},
         }
         for write in (self._tell_followers, self._tell_kubelet):

@@ -51,6 +51,12 @@ class ProgramSettings:
     """Whether it waits until somebody tells it to begin (see ``begin.entrance``)."""
     grace_s: float = 3.0
     """From SIGTERM to SIGKILL."""
+    outputs: str = ""
+    """The URL to which its output folder is brought; empty: it stays where it is."""
+    output: str = ""
+    """That folder."""
+    store_within_s: float = 25.0
+    """From SIGTERM until what has not been brought there is left."""
     limit_bytes: int = 64 * 2**20
     """Kept of each of its two outputs."""
 

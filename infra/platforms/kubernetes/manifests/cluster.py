@@ -35,6 +35,7 @@ from ebbtide.infra.platforms.kubernetes.manifests.shipment import (
     worker_command,
 )
 from ebbtide.infra.platforms.kubernetes.naming import (
+    OUTPUTS,
     PACKAGE,
     TAGS,
     driver_name,
@@ -261,9 +262,13 @@ class _Maker:
             argv=program_command(self.spec, self.cluster, shipped, job.argv),
             env=program_variables(self.spec, self.cluster, job.env, env),
             secrets=tuple(secret_variables(self.cluster, shipped)),
+            output=shipped.volume,
         )
         body = pod_spec(self.cluster, "driver", tier, self.place.machine, process)
-        return self._staying_pod(driver_name(self.cluster), "driver", body)
+        made = self._staying_pod(driver_name(self.cluster), "driver", body)
+        if shipped.outputs:
+            made["metadata"]["annotations"][OUTPUTS] = shipped.outputs
+        return made
 
     def workers(self, framework: Framework, plan: ClusterPlan) -> Object:
         """A Deployment, because only a ReplicaSet lets the idlest go first (pod-deletion-cost)."""

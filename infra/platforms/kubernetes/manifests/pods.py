@@ -10,6 +10,7 @@ from ebbtide.infra.frameworks import ready
 from ebbtide.infra.frameworks.door import SECRET_FILE
 from ebbtide.infra.models.hardware import HardwareTier
 from ebbtide.infra.models.ids import ClusterId
+from ebbtide.infra.models.job import ClaimedVolume
 from ebbtide.infra.platforms.kubernetes import layout
 from ebbtide.infra.platforms.kubernetes.kinds import Object
 from ebbtide.infra.platforms.kubernetes.naming import head_name
@@ -22,7 +23,9 @@ STAYS = {
 MOVES = {"cluster-autoscaler.kubernetes.io/safe-to-evict": "true"}
 """On workers: they drain."""
 QUICK_GRACE_S = 5
-"""Of head and driver: they have nothing to move."""
+"""Of the head: it has nothing to move."""
+DRIVER_GRACE_S = 30
+"""What a program wrote is brought away meanwhile; a spot node may leave no more."""
 DRAIN_SPARE_S = 35
 """Beyond the drain budget: with it used up and a task still running, a worker takes so long."""
 _USER = 10001
@@ -54,6 +57,8 @@ class Process:
     """Values as a pod spells them: they may name ``$(POD_IP)``."""
     secrets: tuple[Object, ...] = ()
     """Variables whose values are in Secrets."""
+    output: ClaimedVolume | None = None
+    """Where ``EBB_OUTPUT_DIR`` lies; None: in the pod itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,12 +105,12 @@ def pod_spec(
     Returns:
         The specification, without a name.
     """
-    drains = role == "worker"
-    grace_s = int(tier.drain_budget_s) + DRAIN_SPARE_S if drains else QUICK_GRACE_S
-    beside = [_files(role, machine)] if role in _WITH_FILES else []
+    graces = {"head": QUICK_GRACE_S, "driver": DRIVER_GRACE_S}
+    grace_s = graces.get(role, int(tier.drain_budget_s) + DRAIN_SPARE_S)
+    beside = [_files(role, machine, process.output)] if role in _WITH_FILES else []
     return {
         "containers": [_container(role, tier, machine, process), *beside],
-        "volumes": _volumes(cluster, role),
+        "volumes": _volumes(cluster, role, process.output),
         "nodeSelector": dict(machine.selector),
         "tolerations": [*map(dict, machine.tolerations), *_give_up_lost_nodes()],
         "terminationGracePeriodSeconds": grace_s,
@@ -116,6 +121,8 @@ def pod_spec(
             "runAsUser": _USER,
             "runAsGroup": _USER,
             "fsGroup": _USER,
+            # A volume may hold the files of years: they need not be looked at each time.
+            **({"fsGroupChangePolicy": "OnRootMismatch"} if process.output else {}),
             "seccompProfile": {"type": "RuntimeDefault"},
         },
     }
@@ -146,16 +153,22 @@ def _container(role: str, tier: HardwareTier, machine: Machine, process: Process
             "timeoutSeconds": 5,
         },
         "volumeMounts": [
-            _mount(volume, read_only=volume.name == "secrets" or _is_read_only_head(volume, role))
+            _mount(
+                volume,
+                process.output,
+                read_only=volume.name == "secrets" or _is_read_only_head(volume, role),
+            )
             for volume in _VOLUMES
             if role in volume.of
         ],
     }
 
 
-def _files(role: str, machine: Machine) -> Object:
+def _files(role: str, machine: Machine, output: ClaimedVolume | None) -> Object:
     """Beside head and driver: it serves the code, and is there when the program has ended."""
-    places = ("--packages", str(layout.PACKAGES), "--secrets", str(layout.DOOR))
+    places = ["--packages", str(layout.PACKAGES), "--secrets", str(layout.DOOR)]
+    if role == "driver":
+        places += ["--log", str(layout.LOG)]
     return {
         "name": layout.FILES,
         **_from(machine),
@@ -166,7 +179,7 @@ def _files(role: str, machine: Machine) -> Object:
             "limits": {"memory": _FILES_MAX_MEMORY},
         },
         "volumeMounts": [
-            _mount(volume, read_only=volume.name in ("door", "output", "artifacts"))
+            _mount(volume, output, read_only=volume.name in ("door", "output", "artifacts"))
             for volume in _VOLUMES
             if role in volume.files
         ],
@@ -189,8 +202,10 @@ def _is_read_only_head(volume: _Volume, role: str) -> bool:
     return volume.name == "head" and role != "head"
 
 
-def _mount(volume: _Volume, *, read_only: bool) -> Object:
-    more = {"readOnly": True} if read_only else {}
+def _mount(volume: _Volume, output: ClaimedVolume | None, *, read_only: bool) -> Object:
+    more: Object = {"readOnly": True} if read_only else {}
+    if volume.name == "output" and output is not None:
+        more["subPath"] = output.folder
     return {"name": volume.name, "mountPath": str(volume.path), **more}
 
 
@@ -203,7 +218,7 @@ def _downward() -> list[Object]:
     ]
 
 
-def _volumes(cluster: ClusterId, role: str) -> list[Object]:
+def _volumes(cluster: ClusterId, role: str, output: ClaimedVolume | None) -> list[Object]:
     """The head says where it answers in a folder of its own; the others read what was planned."""
     secret = {"secretName": cluster, "defaultMode": 0o440}
     # A plain program has no head.
@@ -213,6 +228,8 @@ def _volumes(cluster: ClusterId, role: str) -> list[Object]:
         "door": {"secret": {**secret, "items": [{"key": SECRET_FILE, "path": SECRET_FILE}]}},
         "head": {"emptyDir": {}} if role == "head" else planned,
     }
+    if output is not None:
+        sources["output"] = {"persistentVolumeClaim": {"claimName": output.claim}}
     return [
         {"name": volume.name, **sources.get(volume.name, {"emptyDir": {}})}
         for volume in _VOLUMES

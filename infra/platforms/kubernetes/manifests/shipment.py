@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from ebbtide.infra.models.ids import ClusterId
-from ebbtide.infra.models.job import JobSpec, RunSpec
+from ebbtide.infra.models.job import ClaimedVolume, JobSpec, RunSpec, volume_of
 from ebbtide.infra.platforms.kubernetes import layout
 from ebbtide.infra.platforms.kubernetes.inside.told import (
     CodeSettings,
@@ -55,8 +55,21 @@ class Shipment:
 
     told_to_begin: bool = False
     """Whether the program waits until it is told to: its pod is there before its time."""
+    outputs: str = ""
+    """Where ``EBB_OUTPUT_DIR`` goes (see ``models.job``); empty: whoever drives the run
+    brings it to its machine."""
     own_store: bool = False
     """Whether the code is sent to the program's own pod, whatever its cluster has."""
+
+    @property
+    def volume(self) -> ClaimedVolume | None:
+        """The volume that ``EBB_OUTPUT_DIR`` lies on."""
+        return volume_of(self.outputs)
+
+    @property
+    def outputs_url(self) -> str:
+        """The URL that the program's wrapper brings it to; empty: none."""
+        return "" if self.volume is not None else self.outputs
 
     @property
     def workdir(self) -> str:
@@ -198,6 +211,8 @@ def program_command(
         ready_bind="0.0.0.0",
         ready_port=layout.READY_PORT,
         told_to_begin=shipment.told_to_begin,
+        outputs=shipment.outputs_url,
+        output=str(layout.OUTPUT),
     )
     return layout.module("program", layout.literal(to_text(settings)), *map(layout.literal, argv))
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from ebbtide.infra.models.cluster import JobView
 from ebbtide.infra.models.phases import ExitCode, Reason
+from ebbtide.infra.models.resources import format_memory
 from ebbtide.infra.platforms.kubernetes.kinds import Object
 from ebbtide.infra.platforms.kubernetes.naming import ENDED_BECAUSE
 from ebbtide.infra.platforms.kubernetes.reading.failures import (
@@ -104,23 +105,39 @@ def _ended(pod: Object, terminated: Object, last: JobView, around: Around) -> Jo
     started_at = said.get("started_at") or last.started_at
     if not said:
         started_at = started_at or moment(terminated.get("startedAt"))
+    stored, lost = _stored(said)
     view = JobView(
         started_at=started_at,
         ended_at=said.get("ended_at") or moment(terminated.get("finishedAt")) or last.started_at,
         exit_code=code,
         detail=str(said.get("telling") or ""),
         hint=str(said.get("hint") or ""),
+        stored=stored,
     )
     if end.never_ran:
         detail = f"the program's container {end.sentence}"
         return replace(view, exit_code=None, reason=Reason.IMAGE_UNUSABLE, detail=detail)
-    if code == 0:
+    if code == 0 and not lost:
         return view
+    if code == 0:
+        return replace(view, reason=Reason.OUTPUTS_NOT_STORED, detail=lost)
     reason, detail = _why(pod, said, replace(end, exit_code=code), around)
     hint = view.hint or (fix_for(reason) if reason is Reason.OUT_OF_MEMORY else "")
     started = not said or started_at is not None or code < 0
     shown = code if started else None
-    return replace(view, exit_code=shown, reason=reason, detail=detail or view.detail, hint=hint)
+    detail = "; ".join(filter(None, (detail or view.detail, lost)))
+    return replace(view, exit_code=shown, reason=reason, detail=detail, hint=hint)
+
+
+def _stored(said: Mapping[str, Any]) -> tuple[str, str]:
+    """How much of its output was stored, and why it was not; one of them empty, or both."""
+    found = said.get("stored")
+    if not isinstance(found, dict):
+        return "", ""
+    if "lost" in found:
+        return "", str(found["lost"])
+    files = int(found["files"])
+    return f"{files} file{'s' * (files != 1)}, {format_memory(int(found['bytes']))}", ""
 
 
 def _why(pod: Object, said: Mapping[str, Any], end: Ending, around: Around) -> tuple[Reason, str]:

@@ -131,7 +131,7 @@ def fetch_folder(
     folder: str,
     target: Path,
     *,
-    patience_s: float = _PATIENCE_S,
+    log: str = "",
 ) -> int:
     """Bring a folder of a pod here: files that are here and not there stay.
 
@@ -142,7 +142,7 @@ def fetch_folder(
             worker.
         folder: in the container, such as ``layout.OUTPUT``.
         target: where it is put; made when there is something to put.
-        patience_s: for how long it is tried again when the connection fails, in seconds.
+        log: where it is noted that with this folder all has been taken; empty: it is not.
 
     Returns:
         How many files came.
@@ -151,13 +151,14 @@ def fetch_folder(
         ApiError: the connection was lost; what came until then is there.
         OSError: it cannot be written here.
     """
-    return patiently(lambda: _fetched(run, (pod, container), folder, target), patience_s)
+    arguments = (folder, log) if log else (folder,)
+    return patiently(lambda: _fetched(run, (pod, container), arguments, target), _PATIENCE_S)
 
 
-def _fetched(run: Run, where: tuple[str, str], folder: str, target: Path) -> int:
+def _fetched(run: Run, where: tuple[str, str], arguments: tuple[str, ...], target: Path) -> int:
     """Bring all of a folder, once. Returns how many files came."""
     pod, container = where
-    with run(pod, container, layout.module("archive", folder)) as archive:
+    with run(pod, container, layout.module("archive", *arguments)) as archive:
         source = _Archive(archive, f"exec in {pod}")
         count = 0
         with tarfile.open(fileobj=source, mode="r|") as tar:

@@ -8,8 +8,9 @@ from __future__ import annotations
 import contextlib
 import json
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from ebbtide.infra.files.cuts import Cut, cut_of, make_cut
 from ebbtide.infra.files.private import private_opener, write_private
@@ -59,9 +60,18 @@ class OutputCopy:
         return self._seen.end is not None
 
     @property
+    def end(self) -> Mapping[str, Any]:
+        """How the program ended, as its wrapper said; empty while it runs, or when it did not."""
+        return self._seen.end or {}
+
+    @property
     def settled(self) -> bool:
         """Whether all that there was has come at some time, or cannot be read for now."""
         return self._seen.quiet or self._broken_s is not None or self._ended.is_set()
+
+    def ends_within(self, timeout_s: float) -> bool:
+        """Wait for the end of the output. Returns whether all of it is there."""
+        return self._ended.wait(timeout_s) and self.complete
 
     def finish(self, timeout_s: float) -> bool:
         """Wait for the end of the output, and stop.

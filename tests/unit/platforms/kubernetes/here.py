@@ -37,6 +37,9 @@ class Exec:
         return self
 
     def __exit__(self, *_: object) -> None:
+        """Its input ends; there nobody kills it."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.communicate(timeout=1)
         self._process.kill()
         self._process.communicate()
 

@@ -165,6 +165,26 @@ def test_worker_without_memory_is_why_a_program_failed() -> None:
     assert job.detail == "worker-0 was killed: out of memory (it has 1 GiB)"
 
 
+LOST = {"stored": {"url": "s3://b/heron", "lost": "it cannot be stored at s3://b/heron: denied"}}
+
+
+def test_program_whose_output_could_not_be_stored_fails_with_that() -> None:
+    job = ends(ended("driver", 74, message=told(0, **LOST))).job
+    assert (job.exit_code, job.reason) == (0, Reason.OUTPUTS_NOT_STORED)
+    assert job.detail.endswith("denied")
+
+
+def test_program_that_failed_itself_keeps_its_reason_when_its_output_was_not_stored() -> None:
+    job = ends(ended("driver", 3, message=told(3, telling="ValueError: no", **LOST))).job
+    assert (job.exit_code, job.reason) == (3, Reason.EXIT_CODE)
+    assert job.detail == f"ValueError: no; {LOST['stored']['lost']}"
+
+
+def test_how_much_was_stored_is_known() -> None:
+    stored = {"url": "s3://b/heron", "files": 2, "bytes": 2048}
+    assert ends(ended("driver", 0, message=told(0, stored=stored))).job.stored == "2 files, 2 KiB"
+
+
 def test_end_of_a_program_stays_when_its_pod_goes() -> None:
     before = ends(ended("driver", 3, message=told(3)))
     assert view(snapshot(*STANDING), before).job == before.job

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
+from ebbtide.infra.models.job import volume_of
 from ebbtide.infra.platforms.kubernetes import layout
 from ebbtide.infra.platforms.kubernetes.api import Api
 from ebbtide.infra.platforms.kubernetes.api_error import ApiError
 from ebbtide.infra.platforms.kubernetes.kinds import Object
-from ebbtide.infra.platforms.kubernetes.naming import BEGIN
-from ebbtide.infra.platforms.kubernetes.reading.snapshot import runs, state
+from ebbtide.infra.platforms.kubernetes.naming import BEGIN, OUTPUTS
+from ebbtide.infra.platforms.kubernetes.reading.snapshot import leaving, runs, state
 from ebbtide.infra.platforms.kubernetes.shipping.collecting import fetch_folder
 from ebbtide.infra.platforms.kubernetes.tending.output import OutputCopy
 from ebbtide.infra.platforms.kubernetes.tending.programs.begin import Beginning
@@ -18,6 +21,8 @@ from ebbtide.infra.platforms.run_folder import ARTIFACTS, OUTPUT
 from ebbtide.infra.platforms.upkeep.stdin import NOT_ANSWERED, begin_anew, taken
 
 _OUTPUT_END_S = 10.0
+_LEAVING_S = 30.0
+"""A driver's grace: its program may have the most of it."""
 
 
 class ProgramPod:
@@ -35,6 +40,9 @@ class ProgramPod:
         self._api, self._pod, self._folder, self._warn = api, pod, folder, warn
         self._output: OutputCopy | None = None
         self._beginning: Beginning | None = None
+        self._outputs = ""
+        self._leaving: threading.Thread | None = None
+        self._lock, self._brought = threading.Lock(), False
 
     def tick(self, pod: Object | None) -> None:
         """Begin whatever can begin now. ``pod`` is None while there is none."""
@@ -42,12 +50,16 @@ class ProgramPod:
             return
         if self._output is None:
             self._output = OutputCopy(self._api, self._pod, self._folder, self._warn)
-        begin = (pod["metadata"].get("annotations") or {}).get(BEGIN)
+        told = pod["metadata"].get("annotations") or {}
+        self._outputs, begin = told.get(OUTPUTS, ""), told.get(BEGIN)
         if begin is not None and self._beginning is None:
             file = self._stdin() if begin == "stdin" else None
             self._beginning = Beginning(self._api.run, self._pod, file)
         if self._beginning is not None and state(pod, "terminated") is not None:
             self._beginning.stop()
+        if leaving(pod) and self._leaving is None:
+            self._leaving = threading.Thread(target=self._bring_in_time, daemon=True)
+            self._leaving.start()
 
     def stop(self) -> None:
         """Copy and pass on nothing more: another process does."""
@@ -60,23 +72,47 @@ class ProgramPod:
         """Bring back all that is there, when it has ended or is about to be deleted."""
         if self._beginning is not None:
             self._beginning.stop()
-        if self._output is None:
-            return
-        if not self._output.finish(_OUTPUT_END_S):
-            self._warn("the end of the program's output could not be read")
-        self.fetch(self._pod, layout.OUTPUT, self._folder / OUTPUT)
-        self.fetch(self._pod, layout.ARTIFACTS, self._folder / ARTIFACTS)
+        self._bring(_OUTPUT_END_S)
 
-    def fetch(self, pod: str, folder: object, into: Path) -> None:
+    def _bring_in_time(self) -> None:
+        """A pod that somebody else takes away stays until that is done, but not for long."""
+        if self._output is not None and self._output.ends_within(_LEAVING_S):
+            self._bring(0.0)
+
+    def _bring(self, end_within_s: float) -> None:
+        """Everything, once."""
+        with self._lock:
+            if self._output is None or self._brought:
+                return
+            self._brought = True
+            if not self._output.finish(end_within_s):
+                self._warn("the end of the program's output could not be read")
+            self._fetch_all()
+
+    def _fetch_all(self) -> None:
+        assert self._output is not None
+        if not self._is_stored(self._output.end):
+            self.fetch(self._pod, layout.OUTPUT, self._folder / OUTPUT)
+        self.fetch(self._pod, layout.ARTIFACTS, self._folder / ARTIFACTS, log=str(layout.LOG))
+
+    def _is_stored(self, end: Mapping[str, Any]) -> bool:
+        """Whether what it wrote is elsewhere: what could not be stored there comes here."""
+        if volume_of(self._outputs) is not None:
+            return True
+        stored = end.get("stored")
+        return isinstance(stored, dict) and "lost" not in stored
+
+    def fetch(self, pod: str, folder: object, into: Path, log: str = "") -> None:
         """Bring back a folder of a pod; where that fails, it is told.
 
         Args:
             pod: its name.
             folder: in its container ``files``.
             into: where it is put.
+            log: as for ``fetch_folder``.
         """
         try:
-            fetch_folder(self._api.run, pod, layout.FILES, str(folder), into)
+            fetch_folder(self._api.run, pod, layout.FILES, str(folder), into, log=log)
         except (ApiError, OSError) as error:
             self._warn(f"{folder} of {pod} could not be brought back: {error}")
 
