@@ -12,12 +12,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
-from ebbtide.infra.errors import ConfigurationError, EbbError
+from ebbtide.infra.errors import ConfigurationError, EbbError, Problem
 from ebbtide.infra.files.place import place_in_use
 from ebbtide.infra.loading import load
 from ebbtide.infra.models.hardware import NodePool
 from ebbtide.infra.models.ids import RunName
 from ebbtide.infra.models.job import RunSpec
+from ebbtide.infra.models.phases import Reason
 from ebbtide.infra.records.store import RunStore
 from ebbtide.infra.request.catalog import Catalog, Shared, catalog_for, settings_here
 from ebbtide.infra.settings import Settings
@@ -27,6 +28,11 @@ _CATALOGS = {"kubernetes": f"{_KUBERNETES}.administration.catalog:shared_catalog
 _PLANS = {"kubernetes": f"{_KUBERNETES}.clusters.planned:plan_objects"}
 _CHECKS = {"kubernetes": f"{_KUBERNETES}.administration.checks:checks"}
 _DEPARTURES = {"kubernetes": f"{_KUBERNETES}.detached.leaving:departure"}
+_MANIFESTS = {"kubernetes": f"{_KUBERNETES}.administration.manifests:manifests"}
+
+
+PARTS = ("reaper", "flow")
+"""What an administrator installs on a platform that has manifests."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +184,32 @@ def findings_on(platform: str, environ: Mapping[str, str], cwd: Path) -> list[Fi
     looked: list[Finding] = look(settings_here(environ, cwd), pools)
     said = {each.detail for each in looked}
     return [*looked, *(each for each in found if each.detail not in said)]
+
+
+def manifests_on(platform: str, part: str, environ: Mapping[str, str], cwd: Path) -> str:
+    """Return what installs a part of Ebb on a platform, in the words of its own tools.
+
+    Args:
+        platform: its name.
+        part: of ``PARTS``.
+        environ: of the person who asks.
+        cwd: where ebb.yaml is looked for.
+
+    Returns:
+        YAML.
+
+    Raises:
+        ConfigurationError: OPTION_INVALID, nothing is to be installed there; or the catalog, which
+            names the image, cannot be read.
+    """
+    write = _loaded(_MANIFESTS, platform)
+    if write is None:
+        summary = f"on platform {platform} nothing is to be installed"
+        hint = f"--platform {' or '.join(_MANIFESTS)}"
+        raise ConfigurationError([Problem(Reason.OPTION_INVALID, summary, hint)])
+    catalog, _ = catalog_on(environ, cwd, {"platform": platform})
+    found: str = write(part, catalog.pools)
+    return found
 
 
 def _shared_catalog(platform: str, *, settings: Settings) -> Shared | None:

@@ -181,7 +181,7 @@ def teams_pool(api: client.ApiClient) -> Iterator[None]:
 @pytest.fixture
 def team(here: Api, guarded: str, teams_pool: None, image: Image, tmp_path: Path) -> Iterator[Team]:
     """A namespace that refuses privileges, with a catalog."""
-    text = first_contact.catalog_text(TEAMS_POOL, {"none": image("none")})
+    text = first_contact.catalog_text(TEAMS_POOL, {name: image(name) for name in ("none", "flow")})
     head = {"apiVersion": CONFIG_MAP.api, "kind": CONFIG_MAP.name}
     here.create({**head, "metadata": {"name": catalog.NAME}, "data": {"ebb.yaml": text}})
     team = Team(here.access.kubeconfig, guarded, tmp_path)

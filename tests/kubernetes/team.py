@@ -70,11 +70,18 @@ class Team:
 
     def says(self, *words: str) -> str:
         """What one command of ours tells."""
-        argv = [sys.executable, "-m", "ebbtide", *words]
-        found = subprocess.run(
-            argv, check=False, cwd=self.folder, env=self.variables, stderr=subprocess.PIPE
+        return self.runs(*words).stderr
+
+    def runs(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """What one command of ours prints and tells."""
+        return subprocess.run(
+            [sys.executable, "-m", "ebbtide", *words],
+            cwd=self.folder,
+            env=self.variables,
+            capture_output=True,
+            text=True,
+            check=False,
         )
-        return found.stderr.decode()
 
     def printed(self, name: str) -> list[str]:
         """The lines that were copied to this machine."""

@@ -33,8 +33,9 @@ def gone(team: Team, name: str) -> Callable[[], bool]:
     return lambda: not team.left(name)
 
 
-def test_reaper_releases_what_lost_everybody_and_ends_its_run(team: Team, image: Image) -> None:
-    deployed.install_reaper(team.api, image("flow"))
+def test_reaper_releases_what_lost_everybody_and_ends_its_run(team: Team) -> None:
+    printed = team.runs("doctor", "--platform", "kubernetes", "--print", "reaper").stdout
+    deployed.install(team.api, printed)
     began = team.run("orphan", 600)
     wait_until(lambda: reaper_runs(team), 120, "the reaper runs")
     killed_s = now_s()
@@ -45,6 +46,14 @@ def test_reaper_releases_what_lost_everybody_and_ends_its_run(team: Team, image:
     last = team.store.last_cluster(RunName("orphan"))
     assert last is not None
     assert (last.released_by, last.release_reason) == ("reaper", Reason.LEASE_LAPSED)
+
+
+def test_doctor_names_the_images_that_the_pools_node_has_and_how_to_install_the_reaper(
+    team: Team, image: Image
+) -> None:
+    told = team.runs("doctor", "--platform", "kubernetes").stdout
+    assert f"{image('none')} on 1 of 1 nodes" in told
+    assert f"--print reaper | kubectl apply -n {team.api.namespace} -f -" in told
 
 
 def ended(team: Team, name: str) -> bool:

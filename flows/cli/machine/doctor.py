@@ -22,7 +22,7 @@ from ebbtide.infra.lifecycle.inventory import gather
 from ebbtide.infra.models.phases import ExitCode
 from ebbtide.infra.models.resources import format_memory
 from ebbtide.infra.platforms.base import known_platforms, load_platforms
-from ebbtide.infra.platforms.extras import Finding, findings_on
+from ebbtide.infra.platforms.extras import PARTS, Finding, findings_on, manifests_on
 from ebbtide.infra.records.opening import open_store
 from ebbtide.infra.records.sqlite.schema import VERSION
 from ebbtide.infra.request.catalog import catalog_for
@@ -43,7 +43,13 @@ def main(args: list[str]) -> int:
     add_place(parser)
     told = "check another platform than this machine"
     parser.add_argument("--platform", choices=known_platforms(), help=told)
+    told = "check nothing, and print what installs this part there, for kubectl apply -f -"
+    parser.add_argument("--print", choices=PARTS, help=told)
     options = parser.take(args)
+    if options.print:
+        platform = options.platform or _HERE
+        print(manifests_on(platform, options.print, os.environ, Path.cwd()), end="")
+        return ExitCode.OK
     if options.platform in (None, _HERE):
         findings = [finding for check in CHECKS for finding in check()]
     else:

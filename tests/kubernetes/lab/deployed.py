@@ -3,45 +3,45 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import yaml
 
+from ebbtide.infra.platforms.kubernetes.administration.manifests import manifests_with
 from ebbtide.infra.platforms.kubernetes.api import Api
 from ebbtide.infra.platforms.kubernetes.client import Request
 from ebbtide.infra.platforms.kubernetes.kinds import DEPLOYMENT, POD_TEMPLATE, Object, kind_of
 from tests.kubernetes.lab.place import NODE
 from tests.kubernetes.lab.pools.values import BESIDE
 
-_MANIFESTS = Path(__file__).parents[3] / "infra/platforms/kubernetes/deploy"
-
 
 def install_reaper(here: Api, image: str) -> None:
-    """Do what ``kubectl apply`` of the reaper's manifests does."""
-    _install(here, "reaper.yaml", image)
+    """Install the reaper."""
+    install(here, manifests_with("reaper", image))
 
 
 def install_flow(here: Api, image: str) -> None:
-    """Do what ``kubectl apply`` of the manifests for flows of detached runs does."""
-    _install(here, "flow.yaml", image)
+    """Install what flows of detached runs need."""
+    install(here, manifests_with("flow", image))
 
 
-def _install(here: Api, manifests: str, image: str) -> None:
-    """On a real cluster their node is of no pool that goes to zero; here there is only one."""
-    for thing in yaml.safe_load_all((_MANIFESTS / manifests).read_text()):
+def install(here: Api, printed: str) -> None:
+    """Do what ``kubectl apply`` of printed manifests does.
+
+    On a real cluster their node is of no pool that goes to zero; here there is only one.
+    """
+    for thing in yaml.safe_load_all(printed):
         if thing["kind"] == DEPLOYMENT.name:
-            _place(thing["spec"]["template"], image)
+            _place(thing["spec"]["template"])
         elif thing["kind"] == POD_TEMPLATE.name:
-            _place(thing["template"], image)
+            _place(thing["template"])
         path = kind_of(thing).path(here.namespace, thing["metadata"]["name"])
         query = {"fieldManager": "make-lab", "force": "true"}
         body, content = json.dumps(thing).encode(), "application/apply-patch+yaml"
         here.ask(Request(method="PATCH", path=path, query=query, body=body, content_type=content))
 
 
-def _place(template: Object, image: str) -> None:
+def _place(template: Object) -> None:
     template.setdefault("metadata", {})["annotations"] = {BESIDE: "true"}
     pod = template["spec"]
-    pod["containers"][0]["image"] = image
     pod["nodeSelector"] = {"kubernetes.io/hostname": NODE}
     pod["tolerations"] = [{"operator": "Exists"}]

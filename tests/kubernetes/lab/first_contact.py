@@ -30,7 +30,7 @@ from tests.kubernetes.lab.pools.values import Pool
 SPACE, CATALOG, POOL = "ebb", "ebb-catalog", "lab"
 TIMERS = replace(orders.QUICK, unneeded_s=10, after_growth_s=10)
 """A pool goes back to zero while somebody watches."""
-_FRAMEWORKS = ("dask", "none")
+_IMAGES = ("dask", "none", "flow")
 _TESTS = "tests-"
 _GI = 2**30
 _CONFLICT = 409
@@ -71,16 +71,15 @@ def prepare_for(lab: Lab, path: Path, say: Say) -> str:
         node.use_its_metrics(lab, api)  # else the HPA sees what simulated pods are told to use
         orders.set_timers(api, TIMERS)
         orders.make_pool(api, pool)
-        images = {name: product_images.provide(lab, name, say) for name in _FRAMEWORKS}
+        images = {name: product_images.provide(lab, name, say) for name in _IMAGES}
         catalog = {"metadata": {"name": CATALOG}, "data": {"ebb.yaml": catalog_text(pool, images)}}
         _made(
             lambda: core.create_namespaced_config_map(SPACE, catalog),
             lambda: core.patch_namespaced_config_map(CATALOG, SPACE, catalog),
         )
     with contextlib.closing(Api(Access(kubeconfig=str(lab.kubeconfig), namespace=SPACE))) as here:
-        flow = product_images.provide(lab, "flow", say)
-        deployed.install_reaper(here, flow)
-        deployed.install_flow(here, flow)
+        deployed.install_reaper(here, images["flow"])
+        deployed.install_flow(here, images["flow"])
     return add_context(path, context_of(lab), json.loads(lab.kubeconfig.read_text()))
 
 

@@ -7,11 +7,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+import yaml
 
 from ebbtide.infra.models.hardware import NodePool
 from ebbtide.infra.models.resources import Resources
 from ebbtide.infra.platforms.extras import Finding
-from ebbtide.infra.platforms.kubernetes.administration import checks
+from ebbtide.infra.platforms.kubernetes.administration import checks, images
+from ebbtide.infra.platforms.kubernetes.administration.manifests import manifests
 from ebbtide.infra.platforms.kubernetes.administration.rights import RIGHTS, Right, rules
 from ebbtide.infra.platforms.kubernetes.api_error import ApiError
 from ebbtide.infra.platforms.kubernetes.client import Request
@@ -156,9 +158,63 @@ def test_nodes_that_may_not_be_seen_are_said_so() -> None:
     assert checks.pool(Server({NODES: 403}), POOL, grows=True).state == "warning"
 
 
-def test_images_are_named() -> None:
-    (found,) = checks.images([POOL])
-    assert found.detail == "far: r.example/ebb-{framework}:1, mine"
+def with_images(*names: str) -> dict[str, Any]:
+    found = node()
+    found["status"]["images"] = [{"names": [name]} for name in names]
+    return found
+
+
+HAS_NOTHING = "r.example/ebb-dask:1, mine, r.example/ebb-spark:1, r.example/ebb-none:1"
+
+
+@pytest.mark.parametrize(
+    ("nodes", "state", "detail"),
+    [
+        ([], "warning", f"far: not seen on any node yet: {HAS_NOTHING}"),
+        ([with_images("other:1")], "warning", f"far: not seen on any node yet: {HAS_NOTHING}"),
+        (
+            [with_images("r.example/ebb-dask:1", "docker.io/library/mine:latest"), node()],
+            "ok",
+            "far: r.example/ebb-dask:1 on 1 of 2 nodes; mine on 1 of 2 nodes; "
+            "not seen on any node yet: r.example/ebb-spark:1, r.example/ebb-none:1",
+        ),
+    ],
+)
+def test_images_are_looked_for_on_the_pools_nodes(
+    nodes: list[Any], state: str, detail: str
+) -> None:
+    found = images.seen_images(Server({NODES: {"items": nodes}}), POOL)
+    assert (found.state, found.detail, bool(found.fix)) == (state, detail, state != "ok")
+
+
+def test_images_that_nobody_can_look_for_are_not_called_well() -> None:
+    assert images.seen_images(Server({NODES: 403}), POOL).state == "warning"
+
+
+@pytest.mark.parametrize(
+    ("image", "full"),
+    [
+        ("ebb", "docker.io/library/ebb:latest"),
+        ("team/ebb:1", "docker.io/team/ebb:1"),
+        ("localhost/ebb:1", "localhost/ebb:1"),
+        ("r.example:5000/ebb", "r.example:5000/ebb:latest"),
+        ("r.example/ebb@sha256:abc", "r.example/ebb@sha256:abc"),
+    ],
+)
+def test_an_image_is_compared_as_nodes_write_it(image: str, full: str) -> None:
+    assert images.full_name(image) == full
+
+
+def test_printed_reaper_is_the_file_with_the_catalogs_image() -> None:
+    printed = list(yaml.safe_load_all(manifests("reaper", [POOL])))
+    (deployment,) = (each for each in printed if each["kind"] == "Deployment")
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+    assert container["image"] == "r.example/ebb-flow:1"
+    assert len(printed) == 4
+
+
+def test_without_a_catalog_a_part_is_printed_as_its_file_has_it() -> None:
+    assert 'image: "ebb-flow"' in manifests("flow", [])
 
 
 @pytest.mark.parametrize(

@@ -6,12 +6,14 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from email.utils import parsedate_to_datetime
-from typing import Any, Protocol
+from typing import Any
 
 from ebbtide.infra.errors import EbbError
 from ebbtide.infra.models.hardware import NodePool
 from ebbtide.infra.platforms.extras import Finding
+from ebbtide.infra.platforms.kubernetes.administration.asking import Asks
 from ebbtide.infra.platforms.kubernetes.administration.catalog import NAME
+from ebbtide.infra.platforms.kubernetes.administration.images import seen_images
 from ebbtide.infra.platforms.kubernetes.administration.rights import RIGHTS, Right
 from ebbtide.infra.platforms.kubernetes.api import Api
 from ebbtide.infra.platforms.kubernetes.api_error import NOT_FOUND, ApiError, as_ebb_error
@@ -24,7 +26,6 @@ from ebbtide.infra.platforms.kubernetes.kinds import (
     NODE,
     POD_TEMPLATE,
     SERVICE_ACCOUNT,
-    Kind,
     Object,
 )
 from ebbtide.infra.platforms.kubernetes.nodes import allocatable, is_ready
@@ -38,6 +39,7 @@ REAPER = "ebb-reaper"
 FLOW = "ebb-flow"
 """The ServiceAccount of flows in the namespace, and the PodTemplate that they are made from."""
 POD_SECURITY = "pod-security.kubernetes.io/enforce"
+_PRINTED = "ebb doctor --platform kubernetes --print"
 _SKEW_S = 5.0
 _AT_ONCE = 8
 _UNAVAILABLE = 503
@@ -45,29 +47,6 @@ _UNAVAILABLE = 503
 _METRICS = "/apis/metrics.k8s.io/v1beta1"
 _STATUS = CONFIG_MAP.path("kube-system", "cluster-autoscaler-status")
 _KARPENTER = "/apis/karpenter.sh/v1/nodepools"
-
-
-class Asks(Protocol):
-    """What of ``Api`` is used here."""
-
-    namespace: str
-
-    def ask(self, request: Request) -> Any:
-        """Send one question."""
-        ...
-
-    def may(self, verb: str, kind: Kind, part: str = "") -> bool:
-        """Whether these credentials allow something.
-
-        Args:
-            verb: such as ``create``.
-            kind: of what.
-            part: such as ``exec``.
-
-        Returns:
-            What the server says of itself.
-        """
-        ...
 
 
 def checks(settings: Settings, pools: Iterable[NodePool]) -> list[Finding]:
@@ -224,15 +203,6 @@ def pool(api: Asks, asked: NodePool, *, grows: bool) -> Finding:
     return Finding(name, "missing", f"no node has the label {label}", fix)
 
 
-def images(pools: Iterable[NodePool]) -> list[Finding]:
-    """Name the images that pods of each pool would be made from."""
-    return [
-        Finding("images", "ok", f"{each.name}: {', '.join(dict.fromkeys(each.images.values()))}")
-        for each in pools
-        if each.images
-    ]
-
-
 def security(api: Asks) -> Finding:
     """Check what the namespace lets pods do."""
     name = api.namespace
@@ -256,7 +226,7 @@ def reaper(api: Asks) -> Finding:
     found = _found(api, DEPLOYMENT.path(api.namespace, REAPER))
     if found is None:
         detail = "what loses everybody who drives it stays until somebody's ebb releases it"
-        fix = f"kubectl apply -n {api.namespace} -f infra/platforms/kubernetes/deploy/reaper.yaml"
+        fix = f"{_PRINTED} reaper | kubectl apply -n {api.namespace} -f -"
         return Finding("reaper", "warning", detail, fix)
     if found.get("status", {}).get("readyReplicas"):
         return Finding("reaper", "ok", f"Deployment {REAPER} runs")
@@ -270,7 +240,7 @@ def flow(api: Asks) -> Finding:
     for kind in (SERVICE_ACCOUNT, POD_TEMPLATE):
         if _found(api, kind.path(here, FLOW)) is None:
             detail = "what ebb run --detach starts needs this machine: it must stay on"
-            fix = f"kubectl apply -n {here} -f infra/platforms/kubernetes/deploy/flow.yaml"
+            fix = f"{_PRINTED} flow | kubectl apply -n {here} -f -"
             return Finding("detached runs", "warning", f"no {kind.name} {FLOW}: {detail}", fix)
     return Finding("detached runs", "ok", f"their flows live in {here}")
 
@@ -291,7 +261,8 @@ def _of_namespace(api: Api, pools: list[NodePool]) -> list[Finding]:
         found.append(grows)
         here = [each for each in pools if each.platform == "kubernetes"]
         found += [pool(api, each, grows=grows.state == "ok") for each in here] or [_no_pool(api)]
-        return [*found, *images(here), reaper(api), flow(api)]
+        found += [seen_images(api, each) for each in here if each.images]
+        return [*found, reaper(api), flow(api)]
     except ApiError as error:
         told = as_ebb_error(error)
         return [*found, Finding("access", "missing", told.detail or told.summary, told.hint)]
