@@ -28,6 +28,9 @@ class AutoscalePolicy:
     scale_up_window_s: float = 0.0
     """Stabilisation: the smallest proposal of this window wins, so a peak adds nobody. Not of what
     waits (demand)."""
+    scale_up_step: int | None = None
+    """At most so many come in a minute for their use, not for what waits (demand); None: the HPA's
+    default, the larger of 4 and as many as there are in 15 seconds."""
     scale_down_step: int | None = None
     """At most so many leave in a minute; None: as many as there are too many."""
     tolerance: float = 0.1

@@ -26,7 +26,7 @@ _UP_MIN_STEP = 4
 _UP_FACTOR = 2.0
 """The HPA's default scale-up policy: the larger of +4 and +100 % in 15 seconds."""
 STEP_PERIOD_S = 60
-"""``scale_down_step`` is for so long."""
+"""``scale_up_step`` and ``scale_down_step`` are for so long."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,7 +103,7 @@ def decide(
         asked = demand.workers if "demand" in policy.scale_on else 0
         up = _recent(state, policy.scale_up_window_s, declared, now_s)
         steady = max(declared, min([proposed, *(count for _, count in up)]))
-        desired = max(asked, min(steady, _rate_limit(declared, state, now_s)))
+        desired = max(asked, min(steady, _rate_limit(policy, declared, state, now_s)))
     elif proposed < declared:
         lowest = max([proposed, *(count for _, count in down)])
         desired = min(declared, max(lowest, _step_limit(policy, declared, state, now_s)))
@@ -117,7 +117,7 @@ def decide(
         memory_percent=_average([worker.memory_percent for worker in workers if worker.ready]),
         state=ScalingState(
             recommendations=(*_kept(policy, state, declared, now_s), (now_s, proposed)),
-            additions=_changes(state.additions, desired - declared, now_s, _UP_PERIOD_S),
+            additions=_changes(state.additions, desired - declared, now_s, STEP_PERIOD_S),
             removals=_changes(state.removals, declared - desired, now_s, STEP_PERIOD_S),
         ),
     )
@@ -238,7 +238,11 @@ def _step_limit(policy: AutoscalePolicy, declared: int, state: ScalingState, now
     return declared - max(0, policy.scale_down_step - gone)
 
 
-def _rate_limit(declared: int, state: ScalingState, now_s: float) -> int:
+def _rate_limit(policy: AutoscalePolicy, declared: int, state: ScalingState, now_s: float) -> int:
+    """Return how many there may be now."""
+    if policy.scale_up_step is not None:
+        come = sum(count for _, count in _changes(state.additions, 0, now_s, STEP_PERIOD_S))
+        return declared + max(0, policy.scale_up_step - come)
     before = declared - sum(n for _, n in _changes(state.additions, 0, now_s, _UP_PERIOD_S))
     return max(declared, before + _UP_MIN_STEP, math.ceil(before * _UP_FACTOR))
 

@@ -29,6 +29,7 @@ class ClusterOptions(TypedDict, total=False):
     target_backlog: str
     scale_down_window: str
     scale_up_window: str
+    scale_up_step: int | str
     scale_down_step: int | str
     env: Mapping[str, str]
     secret: str | Sequence[str]

@@ -237,6 +237,13 @@ _TABLE = (
         "how long the load must be high before workers are added for it; none: at once",
     ),
     _option(
+        "scale-up-step",
+        parse_workers_or_none,
+        "none",
+        "N",
+        "add at most so many workers in a minute for their load; none: 4, or twice as many, in 15s",
+    ),
+    _option(
         "scale-down-step",
         parse_workers_or_none,
         "none",

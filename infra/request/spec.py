@@ -260,6 +260,7 @@ def _cluster(
             target_backlog_s=options["target-backlog"],
             scale_down_window_s=options["scale-down-window"],
             scale_up_window_s=options["scale-up-window"] or 0.0,
+            scale_up_step=options["scale-up-step"],
             scale_down_step=options["scale-down-step"],
         ),
         choice=tuple(

@@ -50,7 +50,8 @@ def planned(here: Api, folder: Path, pool: dict[str, Any], *words: str) -> list[
 def test_every_object_of_a_plan_is_taken_in_a_guarded_namespace(
     here: Api, guarded: str, framework: str, tmp_path: Path
 ) -> None:
-    for thing in planned(here, tmp_path, {}, "--framework", framework, "train.py"):
+    words = ("--framework", framework, "--scale-up-step", "2", "train.py")
+    for thing in planned(here, tmp_path, {}, *words):
         made = here.ask(
             Request(
                 method="PATCH",

@@ -48,6 +48,7 @@ def main(args: list[str]) -> int:
         last_lines=_last_lines(_stderr(platform, run)) if run.reason else (),
         view=None if run.over else view,
         now=wall_s(),
+        autoscaler=view.autoscaler,
         said=_said(platform, run, view),
     )
     found = diagnose(story)

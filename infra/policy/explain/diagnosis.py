@@ -76,6 +76,8 @@ class Story:
     """Its cluster, while the run goes on."""
     now: float = 0.0
     """Unix time, seconds."""
+    autoscaler: str = ""
+    """What the platform's autoscaler says of its cluster, or said last; empty: there is none."""
     said: Mapping[str, str] = field(default_factory=dict)
     """The telling line of the log of what the run waits for, or died of, by its name."""
 
@@ -102,8 +104,7 @@ def diagnose(story: Story) -> Diagnosis:
     messages = dict.fromkeys(event.message for event in trouble)
     fix = "; ".join(dict.fromkeys(hint for e in trouble if (hint := e.data.get("hint"))))
     said = [f"{name} says: {line}" for name, line in story.said.items() if line]
-    if story.view is not None and story.view.autoscaler:
-        said.append(f"the autoscaler says: {story.view.autoscaler}")
+    said += _autoscaler(story)
     return Diagnosis(cause, None, (*said, *messages, *_times(story)), fix)
 
 
@@ -130,11 +131,18 @@ def _failed(story: Story, reason: Reason) -> Diagnosis:
     evidence += [event.message for event in story.events if event.kind in _TROUBLE]
     evidence += [f"stderr: {line}" for line in story.last_lines]
     evidence += [f"{name} said: {line}" for name, line in story.said.items() if line]
+    evidence += _autoscaler(story)
     ended = _last(story, EventKind.RUN_ENDED)
     hints = [event.data.get("hint", "") for event in (failure, ended) if event is not None]
     unique = tuple(dict.fromkeys([*evidence, *_times(story)]))
     fix = next(filter(None, hints), "") or fix_for(reason)
     return Diagnosis(reason.info.sentence, reason, unique, fix)
+
+
+def _autoscaler(story: Story) -> list[str]:
+    """Its conditions and its last decision."""
+    says = "says" if story.view is not None else "said last"
+    return [f"the autoscaler {says}: {story.autoscaler}"] if story.autoscaler else []
 
 
 def _going_on(story: Story, view: ClusterView) -> str:

@@ -138,9 +138,15 @@ def test_what_a_run_waits_for_is_heard_first() -> None:
 
 def test_autoscaler_that_is_not_ours_is_heard() -> None:
     says = "3 of 1..8 workers, CPU 97 % of 80 %"
-    view = ClusterView(cluster=ClusterId("heron-1"), autoscaler=says, **ADMITTED)
-    found = told(phase=Phase.RUNNING, view=view)
+    view = ClusterView(cluster=ClusterId("heron-1"), **ADMITTED)
+    found = told(phase=Phase.RUNNING, view=view, autoscaler=says)
     assert found.evidence == (f"the autoscaler says: {says}",)
+
+
+@pytest.mark.parametrize("reason", [None, Reason.EXIT_CODE])
+def test_autoscalers_last_word_is_kept_after_the_end(reason: Reason | None) -> None:
+    found = told(reason=reason, autoscaler="1 of 1..8 workers, stabilising")
+    assert "the autoscaler said last: 1 of 1..8 workers, stabilising" in found.evidence
 
 
 # It failed ------------------------------------------------------------------------------------

@@ -140,6 +140,23 @@ def test_at_most_a_step_leaves_in_a_minute() -> None:
     assert seen.index(4) - seen.index(6) == seen.index(2) - seen.index(4) == 60 / 5
 
 
+def test_at_most_a_step_comes_in_a_minute_for_use() -> None:
+    policy = AutoscalePolicy(max_workers=9, scale_up_step=2)
+    state, declared, seen = ScalingState(), 1, []
+    for now_s in range(0, 140, 5):
+        decision = decide(policy, workers(*[200] * declared), declared, state, float(now_s))
+        state, declared = decision.state, decision.desired
+        seen.append(declared)
+    assert sorted(set(seen)) == [3, 5, 7]
+    assert seen.index(7) - seen.index(5) == 60 / 5
+
+
+def test_demand_is_not_bound_by_the_step() -> None:
+    policy = AutoscalePolicy(max_workers=9, scale_up_step=1)
+    asked = Wanted(workers=5, reason="demand: 5 tasks")
+    assert decide(policy, workers(10), 1, ScalingState(), 0.0, asked).desired == 5
+
+
 @pytest.mark.parametrize(("declared", "expected"), [(1, 2), (9, 5)])
 def test_bounds_are_reached_at_once(declared: int, expected: int) -> None:
     policy = AutoscalePolicy(min_workers=2, max_workers=5)

@@ -31,7 +31,7 @@ def test_defaults_are_the_documented_ones() -> None:
     assert values == {
         "framework": "dask", "tier": None, "head-tier": None, "workers": (1, 4),
         "target-cpu": 80.0, "target-memory": 80.0, "scale-down-window": 300.0,
-        "scale-up-window": None, "scale-down-step": None,
+        "scale-up-window": None, "scale-up-step": None, "scale-down-step": None,
         "env": {}, "secret": (), "name": None, "workdir": ".",
         "start-within": 900.0, "time-limit": None, "idle-release": 600.0,
         "idle-action": "release", "retry": ("capacity", "infra"), "attempts": 3, "replacements": 2,
@@ -74,6 +74,8 @@ def test_the_strongest_source_wins(given: dict[str, Any], workers: tuple[int, in
         ("scale-up-window", "1m", 60.0),
         ("scale-down-step", 2, 2),
         ("scale-down-step", "none", None),
+        ("scale-up-step", 3, 3),
+        ("scale-up-step", "none", None),
         ("time-limit", "2h", 7200.0),
         ("time-limit", "never", None),
         ("max-output", "64Mi", 64 * 2**20),
@@ -112,7 +114,7 @@ def test_values(name: str, given: Any, value: Any) -> None:
     [
         ("workers", "4..1"), ("workers", "many"), ("workers", 0), ("workers", {"min": 1}),
         ("target-cpu", "0"), ("target-cpu", "1001"), ("target-memory", "high"),
-        ("scale-down-window", "300"), ("scale-down-step", "0"),
+        ("scale-down-window", "300"), ("scale-down-step", "0"), ("scale-up-step", "0"),
         ("start-within", "soon"), ("time-limit", "-1h"),
         ("idle-release", "0s"), ("idle-action", "stop"), ("retry", "always"), ("retry", ""),
         ("attempts", "0"), ("attempts", "11"), ("attempts", "three"), ("lease", "1s"),

@@ -98,12 +98,12 @@ def test_the_defaults_make_a_whole_run(build: Build, tmp_path: Path) -> None:
 def test_every_option_arrives_in_the_policy(build: Build) -> None:
     policy = build(
         workers="2..3", target_cpu="70", target_memory="60", scale_down_window="9s",
-        scale_up_window="7s", scale_down_step=2,
+        scale_up_window="7s", scale_up_step=3, scale_down_step=2,
     ).cluster.policy  # fmt: skip
     assert (policy.min_workers, policy.max_workers) == (2, 3)
     assert (policy.target_cpu_percent, policy.target_memory_percent) == (70.0, 60.0)
     assert (policy.scale_down_window_s, policy.scale_up_window_s) == (9.0, 7.0)
-    assert policy.scale_down_step == 2
+    assert (policy.scale_up_step, policy.scale_down_step) == (3, 2)
 
 
 def test_every_option_arrives_in_limits_and_retry(build: Build) -> None:

@@ -335,10 +335,13 @@ def _behavior(policy: AutoscalePolicy) -> Object:
     if policy.scale_down_step is not None:
         step = {"type": "Pods", "value": policy.scale_down_step, "periodSeconds": STEP_PERIOD_S}
         down["policies"] = [step]
-    if not policy.scale_up_window_s:
-        return {"scaleDown": down}
-    up = {"stabilizationWindowSeconds": int(policy.scale_up_window_s)}
-    return {"scaleUp": up, "scaleDown": down}
+    up: Object = {}
+    if policy.scale_up_window_s:
+        up["stabilizationWindowSeconds"] = int(policy.scale_up_window_s)
+    if policy.scale_up_step is not None:
+        step = {"type": "Pods", "value": policy.scale_up_step, "periodSeconds": STEP_PERIOD_S}
+        up["policies"] = [step]
+    return {"scaleUp": up, "scaleDown": down} if up else {"scaleDown": down}
 
 
 def _resource(metric: str, percent: float) -> Object:

@@ -102,6 +102,15 @@ def test_hpa_without_figures_is_told_after_a_while_and_once(stage: Stage) -> Non
     assert "no metrics" in stage.told.messages[0]
 
 
+def test_hpa_that_cannot_scale_is_told_once_each_time(stage: Stage) -> None:
+    able = autoscaler(desiredReplicas=1)
+    stuck = autoscaler(conditions=[says("AbleToScale", "False", "FailedUpdateScale", "refused")])
+    for each in (stuck, able, stuck):
+        for _ in range(100):
+            stage.look(1, each)
+    assert stage.told.messages == ["the HPA cannot change the number of workers: refused"] * 2
+
+
 @pytest.mark.parametrize(
     ("status", "text"),
     [

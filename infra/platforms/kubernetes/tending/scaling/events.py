@@ -19,7 +19,18 @@ from ebbtide.infra.waiting import now_s
 _STATUS_S = 5.0
 """So long the HPA's status may come after what it did."""
 _BLIND_S = 90.0
-"""So long it may be without figures: of pods that have just come there are none yet."""
+"""So long it may be hindered: of pods that have just come there are no figures yet."""
+_HINDERED = {
+    "ScalingActive": (
+        "the HPA cannot decide by use",
+        "ebb doctor --platform kubernetes looks at the metrics API",
+    ),
+    "AbleToScale": (
+        "the HPA cannot change the number of workers",
+        "kubectl describe hpa says what it tries",
+    ),
+}
+"""Conditions that are to be true: what it means when one is not, and what to do."""
 _NAMES = {"cpu": "CPU", "memory": "memory"}
 _LIMITS = {
     "TooManyReplicas": "at the maximum",
@@ -37,8 +48,9 @@ class ScalingEvents:
         self._policy, self._reporter = policy, reporter
         self._replicas: int | None = None
         self._changed: tuple[int, float] | None = None
-        self._blind_since_s: float | None = None
-        self._told_blind = False
+        self._since_s: dict[str, float] = {}
+        """Since when conditions are not as they should be, by their names."""
+        self._told: set[str] = set()
 
     def tick(
         self, deployment: Object | None, autoscaler: Object | None, floor: tuple[int, str]
@@ -66,7 +78,7 @@ class ScalingEvents:
             raised = bool(floor[1]) and self._replicas < replicas <= floor[0]
             if decided or raised or now_s() - self._changed[1] > _STATUS_S:
                 self._tell(self._replicas, replicas, autoscaler, floor, decided=decided or raised)
-        self._look_for_figures(autoscaler)
+        self._look_at_conditions(autoscaler)
 
     def _tell(
         self,
@@ -100,18 +112,18 @@ class ScalingEvents:
             return f"{highest or 'no demand'} for {window}"
         return highest or "the HPA's decision"
 
-    def _look_for_figures(self, autoscaler: Object) -> None:
-        active = _condition(autoscaler, "ScalingActive")
-        if active is None or active.get("status") != "False":
-            self._blind_since_s, self._told_blind = None, False
-            return
-        if self._blind_since_s is None:
-            self._blind_since_s = now_s()
-        if not self._told_blind and now_s() - self._blind_since_s > _BLIND_S:
-            self._told_blind = True
-            message = f"the HPA cannot decide by use: {active.get('message', '')}"
-            hint = "ebb doctor --platform kubernetes looks at the metrics API"
-            self._reporter.event(EventKind.WARNING, message, hint=hint)
+    def _look_at_conditions(self, autoscaler: Object) -> None:
+        for name, (message, hint) in _HINDERED.items():
+            found = _condition(autoscaler, name)
+            if found is None or found.get("status") != "False":
+                self._since_s.pop(name, None)
+                self._told.discard(name)
+                continue
+            since_s = self._since_s.setdefault(name, now_s())
+            if name not in self._told and now_s() - since_s > _BLIND_S:
+                self._told.add(name)
+                said = f"{message}: {found.get('message', '')}"
+                self._reporter.event(EventKind.WARNING, said, hint=hint)
 
 
 def autoscaler_text(autoscaler: Object) -> str:
