@@ -94,6 +94,32 @@ def test_no_pod_may_do_anything_special(things: dict[str, dict[str, Any]]) -> No
             assert container["securityContext"]["readOnlyRootFilesystem"]
 
 
+def test_every_pod_gives_up_a_lost_node_after_half_a_minute(
+    things: dict[str, dict[str, Any]],
+) -> None:
+    for pod in (*pods(things), driver_of(spec_with(job=JOB))["spec"]):
+        assert {each["key"]: each["tolerationSeconds"] for each in pod["tolerations"]} == {
+            "node.kubernetes.io/unreachable": 30,
+            "node.kubernetes.io/not-ready": 30,
+        }
+        assert {each["effect"] for each in pod["tolerations"]} == {"NoExecute"}
+
+
+def test_no_autoscaler_of_nodes_takes_head_or_driver_and_each_may_take_workers(
+    things: dict[str, dict[str, Any]],
+) -> None:
+    ours, karpenters = (
+        "cluster-autoscaler.kubernetes.io/safe-to-evict",
+        "karpenter.sh/do-not-disrupt",
+    )
+    for pod in (things["Pod"], driver_of(spec_with(job=JOB))):
+        annotations = pod["metadata"]["annotations"]
+        assert (annotations[ours], annotations[karpenters]) == ("false", "true")
+    annotations = things["Deployment"]["spec"]["template"]["metadata"]["annotations"]
+    assert annotations[ours] == "true"
+    assert karpenters not in annotations
+
+
 def test_keys_are_in_the_secret_and_nowhere_else(things: dict[str, dict[str, Any]]) -> None:
     keys = things["Secret"]["stringData"]
     rest = json.dumps([thing for kind, thing in things.items() if kind != "Secret"])
@@ -238,11 +264,16 @@ def test_hpa_has_the_policys_words() -> None:
     assert [each["resource"]["name"] for each in found["metrics"]] == ["cpu", "memory"]
 
 
-def test_hpa_has_the_windows_and_the_step_of_the_policy() -> None:
-    policy = AutoscalePolicy(scale_down_window_s=60, scale_up_window_s=30, scale_down_step=2)
+def test_hpa_has_the_windows_and_the_steps_of_the_policy() -> None:
+    policy = AutoscalePolicy(
+        scale_down_window_s=60, scale_up_window_s=30, scale_down_step=2, scale_up_step=3
+    )
     spec = replace(spec_with(), cluster=cluster_spec(policy=policy))
     assert cluster.autoscaler(spec, CLUSTER, PLACE)["spec"]["behavior"] == {
-        "scaleUp": {"stabilizationWindowSeconds": 30},
+        "scaleUp": {
+            "stabilizationWindowSeconds": 30,
+            "policies": [{"type": "Pods", "value": 3, "periodSeconds": 60}],
+        },
         "scaleDown": {
             "stabilizationWindowSeconds": 60,
             "policies": [{"type": "Pods", "value": 2, "periodSeconds": 60}],

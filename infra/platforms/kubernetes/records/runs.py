@@ -39,6 +39,10 @@ _CLOSE = 32
 """With so many places left in a queue nobody takes turns: so many do not come at once."""
 _RESERVING_S = 60.0
 """A run that is not written down so long after its turn never will be."""
+_LEFT_S = 3600.0
+"""Where nobody has taken a turn for so long, nobody is about to: no clock is that wrong."""
+_TURNS = "turns"
+_TRIES = 3
 
 
 class RunRecords(Records):
@@ -159,6 +163,9 @@ class RunRecords(Records):
         over = self.objects.listed({KEPT: "run", OPEN: "no"}, metadata_only=True)
         for run in beyond(over, history_in(text), wall_s())[-_TIDIED:]:
             self.forget_run(run)
+        for turns in self.objects.listed({KEPT: _TURNS}):
+            if _is_left(turns):
+                self.objects.delete(turns["metadata"]["name"], _is_left)
 
     def runs_over(self) -> list[Run]:
         """Return the runs that have ended and hold nothing any more, the latest first."""
@@ -191,32 +198,48 @@ class RunRecords(Records):
         if max_waiting - self.runs_waiting(pool) > _CLOSE:
             return True
 
+        full = False
+
         def edited(turns: Object) -> Object | None:
+            nonlocal full
             now = wall_s()
             waiting = _waiting(self.records(GOES_ON), pool)
             found: dict[str, float] = json.loads(turns["data"]["reserving"])
             young = {name: at for name, at in found.items() if now - at < _RESERVING_S}
             reserving = {name: at for name, at in young.items() if name not in waiting}
-            if len(waiting) + len(reserving) >= max_waiting:
+            full = len(waiting) + len(reserving) >= max_waiting
+            if full:
                 return None
             data = {**turns["data"], "reserving": json.dumps({**reserving, run: now})}
             return {**turns, "data": data}
 
         name = f"ebb-turns-{digest(pool)}"
-        if self.objects.get(name) is None:
-            self.objects.create(_turns(name, pool))
-        return self.objects.change(name, edited)
+        for _ in range(_TRIES):  # somebody may tidy it away in between
+            if self.objects.get(name) is None:
+                self.objects.create(_turns(name, pool))
+            if self.objects.change(name, edited):
+                return True
+            if full:
+                break
+        return False
 
 
 def _turns(name: str, pool: str) -> Object:
     """The object by which reservations for a pool take turns."""
-    labels = {"app.kubernetes.io/part-of": "ebb", KEPT: "turns"}
+    labels = {"app.kubernetes.io/part-of": "ebb", KEPT: _TURNS}
     return {
         "apiVersion": CONFIG_MAP.api,
         "kind": CONFIG_MAP.name,
         "metadata": {"name": name, "labels": labels},
-        "data": {"pool": pool, "reserving": "{}"},
+        "data": {"pool": pool, "reserving": "{}", "made": str(wall_s())},
     }
+
+
+def _is_left(turns: Object) -> bool:
+    """Whether nobody has taken a turn for long."""
+    data = turns["data"]
+    times: list[float] = [float(data.get("made", 0)), *json.loads(data["reserving"]).values()]
+    return wall_s() > max(times) + _LEFT_S
 
 
 def _waiting(records: Iterable[Record], pool: str) -> set[RunName]:
