@@ -8,16 +8,11 @@ from kubernetes.client.exceptions import ApiException
 from tests.helpers import wait_until
 from tests.kubernetes import workloads
 from tests.kubernetes.lab import faults, images, node, parts
-from tests.kubernetes.lab.place import NODE, Lab
+from tests.kubernetes.lab.place import Lab
 from tests.kubernetes.workloads import pods, runs, state
 
 SLEEPS = "exec sleep 3600"
 LIMITED = {"requests": {"cpu": "50m", "memory": "32Mi"}, "limits": {"memory": "256Mi"}}
-
-
-def taints(api: client.ApiClient) -> list[str]:
-    found = client.CoreV1Api(api).read_node(NODE).spec.taints or ()
-    return [taint.key for taint in found]
 
 
 def test_lost_node_is_unreachable_and_runs_its_pods_again_when_it_is_back(
@@ -28,9 +23,7 @@ def test_lost_node_is_unreachable_and_runs_its_pods_again_when_it_is_back(
     with faults.lost(lab, api):
         assert not parts.pid_of(lab, "kubelet")
         assert not node.ready(api)
-        wait_until(
-            lambda: "node.kubernetes.io/unreachable" in taints(api), 30, "the controller sees it"
-        )
+        wait_until(lambda: node.unreachable(api), 30, "the controller sees it")
         wait_until(lambda: workloads.ready(api, space) == 0, 30, "its pod is not ready")
     wait_until(lambda: workloads.ready(api, space) == 1, 60, "it runs again")
     assert pods(api, space)[0].status.container_statuses[0].restart_count == 1

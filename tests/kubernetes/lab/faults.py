@@ -17,12 +17,12 @@ from kubernetes import client
 
 from tests.helpers import wait_until
 from tests.kubernetes.lab import control_plane, images, namespace, node, parts
-from tests.kubernetes.lab.place import NODE, Lab
+from tests.kubernetes.lab.place import FIRST, Lab, Machine
 
 _BACK_TIMEOUT_S = 120
 _KILLED_TIMEOUT_S = 30
 REGISTRY = "127.0.0.1:5055"
-_SERVER, _KUBELET, _REGISTRY = "kube-apiserver", "kubelet", "registry"
+_SERVER, _REGISTRY = "kube-apiserver", "registry"
 _SLACK_BYTES = 8 * 2**20
 _MEMORY = (
     ("memory.usage_in_bytes", "memory.limit_in_bytes"),
@@ -103,6 +103,19 @@ def cordon(api: client.ApiClient, node: str) -> None:
     client.CoreV1Api(api).patch_node(node, {"spec": {"unschedulable": True}})
 
 
+def uncordon(api: client.ApiClient, node: str) -> None:
+    """It is as before."""
+    client.CoreV1Api(api).patch_node(node, {"spec": {"unschedulable": None}})
+
+
+def bind(api: client.ApiClient, space: str, pod: str, machine: Machine) -> None:
+    """Put a pod that waits for a node on this one, in the scheduler's place."""
+    target = {"apiVersion": "v1", "kind": "Node", "name": machine.name}
+    body = {"metadata": {"name": pod}, "target": target}
+    # The answer is a status, which the client takes for a binding that lacks its target.
+    client.CoreV1Api(api).create_namespaced_pod_binding(pod, space, body, _preload_content=False)
+
+
 def drain(api: client.ApiClient, node: str) -> None:
     """Cordon a node and evict its pods, as ``kubectl drain`` does; budgets may refuse."""
     cordon(api, node)
@@ -120,25 +133,38 @@ def lose(api: client.ApiClient, node: str) -> None:
 
 
 @contextlib.contextmanager
-def lost(lab: Lab, api: client.ApiClient) -> Iterator[None]:
-    """The real node's machine is off: no kubelet, no container. Afterwards it boots again.
+def lost(
+    lab: Lab, api: client.ApiClient, machine: Machine = FIRST, *, running: bool = False
+) -> Iterator[None]:
+    """A real node's machine is off: no kubelet, no container. Afterwards it boots again.
 
     The API server is told at once what the node controller would say after its grace period.
+
+    Args:
+        lab: whose node it is.
+        api: the administrator's client.
+        machine: which node.
+        running: whether only its network is cut, so that its containers run on.
     """
-    parts.kill(lab, _KUBELET)
-    for pid in _pids(namespace.cgroups(lab)):
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
+    parts.kill(lab, machine.kubelet)
+    if not running:
+        for pid in _pids(_pods_cgroups(lab, machine)):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
     core = client.CoreV1Api(api)
     unknown = {"type": "Ready", "status": "Unknown", "reason": "NodeStatusUnknown"}
-    core.patch_node_status(NODE, {"status": {"conditions": [unknown]}})
+    core.patch_node_status(machine.name, {"status": {"conditions": [unknown]}})
     unready = {"status": {"conditions": [{"type": "Ready", "status": "False"}]}}
-    for pod in core.list_pod_for_all_namespaces(field_selector=f"spec.nodeName={NODE}").items:
+    on_it = {"field_selector": f"spec.nodeName={machine.name}"}
+    for pod in core.list_pod_for_all_namespaces(**on_it).items:
         core.patch_namespaced_pod_status(pod.metadata.name, pod.metadata.namespace, unready)
+    silence = ["INPUT", "-p", "tcp", "--dport", str(machine.port), "-j", "DROP"]
+    namespace.run_inside(lab, ["iptables", "-I", *silence])
     try:
         yield
     finally:
-        node.start(lab)
+        namespace.run_inside(lab, ["iptables", "-D", *silence])
+        node.boot(lab, api, machine)
 
 
 @contextlib.contextmanager
@@ -202,6 +228,11 @@ def token(api: client.ApiClient, space: str, name: str) -> str:
 def expire(api: client.ApiClient, space: str, name: str) -> None:
     """The token is refused, as an expired one: within the 10 s that the API server remembers it."""
     client.CoreV1Api(api).delete_namespaced_secret(name, space)
+
+
+def _pods_cgroups(lab: Lab, machine: Machine) -> list[Path]:
+    root = f"/ebb-lab-{lab.name}{machine.cgroup}/kubepods"
+    return [path for path in namespace.cgroups(lab) if root in str(path)]
 
 
 def _lower_limit(cgroup: Path) -> None:

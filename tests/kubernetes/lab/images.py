@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 import subprocess
 from collections.abc import Iterable
 from pathlib import Path
 
 from tests.kubernetes.lab import namespace
-from tests.kubernetes.lab.place import Lab, cache
+from tests.kubernetes.lab.place import FIRST, Lab, Machine, cache
 
 PAUSE, BUSYBOX = "docker.io/ebb-lab/pause:1", "docker.io/ebb-lab/busybox:1"
 _TIMEOUT_S = 300
@@ -23,17 +24,31 @@ def build_for_tests() -> list[Path]:
     return [_build(image) for image in _FILES]
 
 
-def import_into(lab: Lab, archives: Iterable[Path]) -> None:
-    """Make images known to the lab's containerd."""
+def import_into(lab: Lab, archives: Iterable[Path], machine: Machine = FIRST) -> None:
+    """Make images known to a node's containerd."""
     for archive in archives:
-        words = ["ctr", "--namespace", "k8s.io", "images", "import", str(archive)]
+        words = [*_ctr(machine), "images", "import", str(archive)]
         namespace.run_inside(lab, words, timeout_s=_TIMEOUT_S)
+
+
+def copy(lab: Lab, image: str, machine: Machine) -> None:
+    """Let another node have an image of the first."""
+    if image in namespace.run_inside(lab, [*_ctr(machine), "images", "ls", "-q"]).split():
+        return
+    export = shlex.join([*_ctr(FIRST), "images", "export", "-", image])
+    import_ = shlex.join([*_ctr(machine), "images", "import", "-"])
+    words = ["sh", "-c", f"{export} | {import_}"]
+    namespace.run_inside(lab, words, timeout_s=_TIMEOUT_S)
 
 
 def remove_from(lab: Lab, image: str) -> None:
     """Let the lab's containerd forget an image."""
-    words = ["ctr", "--namespace", "k8s.io", "images", "rm", "--sync", image]
+    words = [*_ctr(FIRST), "images", "rm", "--sync", image]
     namespace.run_inside(lab, words, timeout_s=_TIMEOUT_S)
+
+
+def _ctr(machine: Machine) -> list[str]:
+    return ["ctr", "--address", machine.socket, "--namespace", "k8s.io"]
 
 
 def _build(image: str) -> Path:

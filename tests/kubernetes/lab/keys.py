@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from tests.kubernetes.lab.place import KUBERNETES_ADDRESS, NODE, Lab
+from tests.kubernetes.lab.place import FIRST, KUBERNETES_ADDRESS, NODE, SECOND, Lab
 
 _VALID = datetime.timedelta(days=30)
 _SLACK = datetime.timedelta(hours=1)
@@ -23,7 +23,7 @@ CLIENTS = {
     "admin": ("admin", "system:masters"),
     "controller-manager": ("system:kube-controller-manager", ""),
     "scheduler": ("system:kube-scheduler", ""),
-    "kubelet": (f"system:node:{NODE}", "system:nodes"),
+    **{node.kubelet: (f"system:node:{node.name}", "system:nodes") for node in (FIRST, SECOND)},
     "proxy": ("system:kube-proxy", ""),
     "kubelet-client": ("apiserver", "system:masters"),
     "simulator": ("simulator", "system:masters"),

@@ -1,4 +1,4 @@
-"""The real node: containerd, kubelet and kube-proxy, cluster DNS and metrics-server.
+"""The real nodes: containerd, kubelet and kube-proxy, cluster DNS and metrics-server.
 
 DNS and metrics-server run beside it as plain processes; Services without selectors lead there.
 """
@@ -14,16 +14,25 @@ from kubernetes import client, config
 
 from tests.helpers import wait_until
 from tests.kubernetes.lab import binaries, control_plane, images, metrics_api, namespace, parts
-from tests.kubernetes.lab.place import DNS_ADDRESS, NODE, PODS, Lab
+from tests.kubernetes.lab.place import (
+    DNS_ADDRESS,
+    FIRST,
+    NODE,
+    PODS,
+    REAL,
+    SECOND,
+    Lab,
+    Machine,
+)
 
 _READY_TIMEOUT_S = 120
-_SOCKET = "/run/containerd/containerd.sock"
 _SPACE = "kube-system"
+_RESERVED = {"key": "ebb.lab/reserved", "value": "yes", "effect": "NoSchedule"}
 
 _CONTAINERD = """
 version = 2
-root = "{folder}/containerd"
-state = "/run/containerd"
+root = "{folder}/{containerd}"
+state = "/run/{containerd}"
 [grpc]
   address = "{socket}"
 [plugins."io.containerd.grpc.v1.cri"]
@@ -53,11 +62,9 @@ def start(lab: Lab) -> None:
     """Start what does not run, and wait until the node is ready."""
     began = time.monotonic()
     _write_settings(lab)
-    parts.start(lab, "containerd", ["containerd", "--config", f"{lab.folder}/containerd.toml"])
-    wait_until(lambda: _socket_exists(lab), _READY_TIMEOUT_S, "containerd answers")
+    _start_containerd(lab, FIRST)
     images.import_into(lab, images.build_for_tests())
-    _make_cgroups(lab)
-    parts.start(lab, "kubelet", _kubelet(lab))
+    parts.start(lab, FIRST.kubelet, _kubelet(lab, FIRST))
     parts.start(lab, "kube-proxy", _kube_proxy(lab))
     parts.start(lab, "coredns", [str(binaries.find("coredns")), "-conf", f"{lab.folder}/Corefile"])
     parts.start(lab, "metrics-server", _metrics_server(lab))
@@ -69,11 +76,33 @@ def start(lab: Lab) -> None:
     lab.times_s["real node"] = time.monotonic() - began
 
 
-def ready(api: client.ApiClient) -> bool:
-    """Whether the API server takes the node for ready."""
-    nodes = client.CoreV1Api(api).list_node(field_selector=f"metadata.name={NODE}").items
+def start_second(lab: Lab, api: client.ApiClient) -> None:
+    """The same of a second node, which has the first one's network; images are copied to it."""
+    _start_containerd(lab, SECOND)
+    for image in (images.PAUSE, images.BUSYBOX):
+        images.copy(lab, image, SECOND)
+    parts.start(lab, SECOND.kubelet, _kubelet(lab, SECOND))
+    why = f"the second node is ready: {lab.folder}/logs"
+    wait_until(lambda: ready(api, SECOND), _READY_TIMEOUT_S, why)
+
+
+def boot(lab: Lab, api: client.ApiClient, machine: Machine) -> None:
+    """Start the kubelet of a node that was lost."""
+    parts.start(lab, machine.kubelet, _kubelet(lab, machine))
+    wait_until(lambda: ready(api, machine), _READY_TIMEOUT_S, f"{machine.name} is ready again")
+
+
+def ready(api: client.ApiClient, machine: Machine = FIRST) -> bool:
+    """Whether the API server takes a node for ready."""
+    nodes = client.CoreV1Api(api).list_node(field_selector=f"metadata.name={machine.name}").items
     conditions = [each for node in nodes for each in node.status.conditions or ()]
     return any(each.type == "Ready" and each.status == "True" for each in conditions)
+
+
+def unreachable(api: client.ApiClient, machine: Machine = FIRST) -> bool:
+    """Whether the node controller has given a node up for now."""
+    taints = client.CoreV1Api(api).read_node(machine.name).spec.taints or ()
+    return any(taint.key == "node.kubernetes.io/unreachable" for taint in taints)
 
 
 def use_its_metrics(lab: Lab, api: client.ApiClient) -> None:
@@ -83,14 +112,21 @@ def use_its_metrics(lab: Lab, api: client.ApiClient) -> None:
     wait_until(lambda: NODE in control_plane.ask(lab, path), _READY_TIMEOUT_S, "it has figures")
 
 
+def _start_containerd(lab: Lab, machine: Machine) -> None:
+    settings = lab.folder / f"{machine.containerd}.toml"
+    where = {"folder": lab.folder, "containerd": machine.containerd, "socket": machine.socket}
+    settings.write_text(_CONTAINERD.format(**where, pause=images.PAUSE))
+    (lab.folder / f"{machine.kubelet}.json").write_text(json.dumps(_settings(lab, machine)))
+    _make_cgroups(lab, machine)
+    parts.start(lab, machine.containerd, ["containerd", "--config", str(settings)])
+    wait_until(lambda: _socket_exists(lab, machine), _READY_TIMEOUT_S, "containerd answers")
+
+
 def _write_settings(lab: Lab) -> None:
     folder = lab.folder
     (folder / "cni").mkdir(exist_ok=True)
     (folder / "cni" / "10-bridge.conflist").write_text(json.dumps(_network(lab)))
-    (folder / "kubelet.json").write_text(json.dumps(_kubelet_settings(lab)))
     (folder / "resolv.conf").write_text("")
-    settings = {"folder": folder, "socket": _SOCKET, "pause": images.PAUSE}
-    (folder / "containerd.toml").write_text(_CONTAINERD.format(**settings))
     kubeconfig = folder / "keys" / "simulator.kubeconfig"
     corefile = _COREFILE.format(address=lab.address, kubeconfig=kubeconfig)
     (folder / "Corefile").write_text(corefile)
@@ -109,7 +145,7 @@ def _network(lab: Lab) -> dict[str, Any]:
     return {"cniVersion": "1.0.0", "name": "lab", "plugins": [hairpin, ports]}
 
 
-def _kubelet_settings(lab: Lab) -> dict[str, Any]:
+def _settings(lab: Lab, machine: Machine) -> dict[str, Any]:
     keys = lab.folder / "keys"
     return {
         "apiVersion": "kubelet.config.k8s.io/v1beta1",
@@ -118,8 +154,11 @@ def _kubelet_settings(lab: Lab) -> dict[str, Any]:
         "tlsCertFile": str(keys / "node.crt"),
         "tlsPrivateKeyFile": str(keys / "node.key"),
         "cgroupDriver": "cgroupfs",
-        "cgroupRoot": f"/ebb-lab-{lab.name}",
-        "containerRuntimeEndpoint": f"unix://{_SOCKET}",
+        "cgroupRoot": f"/ebb-lab-{lab.name}{machine.cgroup}",
+        "containerRuntimeEndpoint": f"unix://{machine.socket}",
+        "port": machine.port,
+        "healthzPort": machine.port - 2,
+        "podLogsDir": f"/var/log/pods{machine.suffix}",
         "failSwapOn": False,
         "clusterDNS": [DNS_ADDRESS],
         "clusterDomain": "cluster.local",
@@ -128,17 +167,20 @@ def _kubelet_settings(lab: Lab) -> dict[str, Any]:
         "evictionHard": {"memory.available": "100Mi", "nodefs.available": "1%"},
         "imageGCHighThresholdPercent": 100,
         "imageGCLowThresholdPercent": 99,
+        # No test finds its pods there that does not ask for it.
+        "registerWithTaints": [] if machine == FIRST else [_RESERVED],
     }
 
 
-def _kubelet(lab: Lab) -> list[str]:
+def _kubelet(lab: Lab, machine: Machine) -> list[str]:
     return [
         str(binaries.find("kubelet")),
-        f"--config={lab.folder / 'kubelet.json'}",
-        f"--kubeconfig={lab.folder / 'keys' / 'kubelet.kubeconfig'}",
-        f"--hostname-override={NODE}",
+        f"--config={lab.folder}/{machine.kubelet}.json",
+        f"--kubeconfig={lab.folder}/keys/{machine.kubelet}.kubeconfig",
+        f"--hostname-override={machine.name}",
         f"--node-ip={lab.address}",
-        f"--root-dir={lab.folder / 'kubelet'}",
+        f"--node-labels={REAL}=yes",
+        f"--root-dir={lab.folder}/{machine.kubelet}",
     ]
 
 
@@ -165,6 +207,7 @@ def _metrics_server(lab: Lab) -> list[str]:
         f"--secure-port={metrics_api.PORTS['real']}",
         f"--cert-dir={lab.folder / 'metrics-server'}",
         "--kubelet-insecure-tls",
+        "--kubelet-use-node-status-port",
         "--kubelet-preferred-address-types=InternalIP",
         # It refuses a resolution that is not clearly above the timeout.
         "--metric-resolution=10s",
@@ -172,17 +215,18 @@ def _metrics_server(lab: Lab) -> list[str]:
     ]
 
 
-def _make_cgroups(lab: Lab) -> None:
+def _make_cgroups(lab: Lab, machine: Machine) -> None:
     """The kubelet wants its root to exist in every hierarchy."""
     for line in Path("/proc/self/mounts").read_text().splitlines():
         _, where, kind, *_ = line.split()
         if kind in ("cgroup", "cgroup2") and not where.endswith("unified"):
-            (Path(where) / f"ebb-lab-{lab.name}").mkdir(exist_ok=True)
+            root = Path(f"{where}/ebb-lab-{lab.name}{machine.cgroup}")
+            root.mkdir(parents=True, exist_ok=True)
 
 
-def _socket_exists(lab: Lab) -> bool:
-    found = namespace.run_inside(lab, ["sh", "-c", f"test -S {_SOCKET} && echo yes || true"])
-    return "yes" in found
+def _socket_exists(lab: Lab, machine: Machine) -> bool:
+    words = ["sh", "-c", f"test -S {machine.socket} && echo yes || true"]
+    return "yes" in namespace.run_inside(lab, words)
 
 
 def _serve_names(api: client.ApiClient, lab: Lab) -> None:

@@ -14,7 +14,48 @@ from pathlib import Path
 PODS, SERVICES = "10.244.0.0/16", "10.96.0.0/16"
 KUBERNETES_ADDRESS, DNS_ADDRESS = "10.96.0.1", "10.96.0.10"
 NODE = "lab-node"
-"""The one real node."""
+"""The real node that every lab has."""
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """What tells one real node of a lab from another: network, images' names and keys are shared.
+
+    Each has a kubelet and a containerd of its own: a kubelet ends every container that it did not
+    order.
+    """
+
+    name: str = NODE
+    suffix: str = ""
+    """Of its parts, and of its files."""
+    port: int = 10250
+    """Of its kubelet; the next but one below says whether it is healthy."""
+
+    @property
+    def kubelet(self) -> str:
+        """The part that is its kubelet; its user's key is called so too."""
+        return f"kubelet{self.suffix}"
+
+    @property
+    def containerd(self) -> str:
+        """The part that is its containerd."""
+        return f"containerd{self.suffix}"
+
+    @property
+    def socket(self) -> str:
+        """Of its containerd."""
+        return f"/run/{self.containerd}/containerd.sock"
+
+    @property
+    def cgroup(self) -> str:
+        """Below the lab's: what its kubelet takes for the root."""
+        return f"/machine{self.suffix}" if self.suffix else ""
+
+
+FIRST, SECOND = Machine(), Machine("lab-node-2", "-2", 10260)
+"""The second is brought up by the tests that lose it, and takes only what is bound to it."""
+REAL = "ebb.lab/real"
+"""Label of both."""
 
 
 def cache() -> Path:
