@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 
-from ebbtide.infra.errors import EbbError, JobError
+from ebbtide.infra.errors import EbbError, JobError, ProvisioningError
 from ebbtide.infra.lifecycle.provision import SevenSteps, provisioned
 from ebbtide.infra.lifecycle.steps import attempt_of
 from ebbtide.infra.lifecycle.stop import is_driven_elsewhere
@@ -17,11 +17,16 @@ from ebbtide.infra.models.ids import RunName
 from ebbtide.infra.models.job import RunSpec
 from ebbtide.infra.models.phases import Reason
 from ebbtide.infra.models.records import Event, EventKind
+from ebbtide.infra.platforms.base import HeldResource, load_platform
 from ebbtide.infra.policy.attempts import Failures, failed_alike, is_retried
 from ebbtide.infra.records import runs
 from ebbtide.infra.records.store import RunStore
 from ebbtide.infra.settings import Settings
 from ebbtide.infra.waiting import wait_until
+
+_PROGRAM = "driver"
+"""The role of what runs the user's program."""
+_LOOK_S = 5.0
 
 
 def carry_out(settings: Settings, store: RunStore, spec: RunSpec, seven: SevenSteps) -> None:
@@ -63,6 +68,7 @@ def _attempts(settings: Settings, store: RunStore, spec: RunSpec, seven: SevenSt
     number, failures = _so_far(store, spec)
     before: EbbError | None = None
     while True:
+        _let_earlier_programs_end(settings, store, spec, number, before)
         try:
             return _carry_out_one(settings, store, spec, number, seven)
         except EbbError as error:
@@ -75,6 +81,40 @@ def _attempts(settings: Settings, store: RunStore, spec: RunSpec, seven: SevenSt
                 raise
             number, before, failures = number + 1, error, failures.and_(error.reason)
             _wait_before_next(store, spec, number, failures, error)
+
+
+def _let_earlier_programs_end(
+    settings: Settings, store: RunStore, spec: RunSpec, number: int, before: EbbError | None
+) -> None:
+    """Begin no cluster while the program of an earlier one may still run: of each run one lives.
+
+    On a machine that does not answer it may, whatever else of its cluster has been released.
+    """
+    if number == 1:
+        return
+    platform = load_platform(spec.platform, settings, store)
+    now = platform.cluster_id(spec.name, number)
+    earlier = [cluster for cluster in platform.clusters(spec.name) if cluster != now]
+
+    def living() -> list[HeldResource]:
+        held = (one for cluster in earlier for one in platform.held(cluster))
+        return [one for one in held if one.role == _PROGRAM]
+
+    may_live = living()
+    if not may_live:
+        return
+    names = ", ".join(f"{one.name} ({one.where})" for one in may_live)
+    until = next((one.until for one in may_live if one.until), "until it has ended")
+    message = f"cluster {number} waits for an earlier program that may still run: {names}; {until}"
+    store.append(Event(run=spec.name, kind=EventKind.WARNING, message=message))
+    limit_s = spec.limits.start_within_s
+    wait_until(
+        lambda: not living() or _stopped(store, spec.name), timeout_s=limit_s, longest_s=_LOOK_S
+    )
+    if _stopped(store, spec.name):
+        raise JobError(Reason.CANCELLED)
+    if living():
+        raise before or ProvisioningError(Reason.NODE_LOST, detail=message)
 
 
 def _say_no_more(store: RunStore, run: RunName, why: str, error: EbbError) -> None:

@@ -170,7 +170,7 @@ def run_program(attempt: Attempt, name: str, job: JobSpec) -> None:
 def tear_down(
     attempt: Attempt, reason: Reason | None, *, at_once: bool = False
 ) -> list[HeldResource]:
-    """Step 7: release everything, and wait until the list of what is left is empty.
+    """Step 7: release everything, and wait until nothing is left that could be ended.
 
     A cluster that another process drives is left to it; after a good end its release is waited for.
 
@@ -208,9 +208,14 @@ def _released(attempt: Attempt, reason: Reason | None, *, at_once: bool) -> list
     if not wait_until(claimed, timeout_s=patience_s, longest_s=_LOOK_AGAIN_S):
         return []
     platform.release(cluster, reason, at_once=at_once)
-    if wait_until(lambda: not platform.held(cluster), timeout_s=_RELEASE_TIMEOUT_S):
+    if wait_until(lambda: not _endable(platform, cluster), timeout_s=_RELEASE_TIMEOUT_S):
         return []
-    return platform.held(cluster) and platform.sweep(cluster)
+    return _endable(platform, cluster) and platform.sweep(cluster)
+
+
+def _endable(platform: Platform, cluster: ClusterId) -> list[HeldResource]:
+    """What is held but for what stays on machines that do not answer, which is told."""
+    return [held for held in platform.held(cluster) if not held.stays]
 
 
 def look(attempt: Attempt) -> ClusterView:

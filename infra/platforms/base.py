@@ -47,6 +47,8 @@ class HeldResource:
     where: str
     age_s: float
     until: str = ""
+    stays: bool = False
+    """Whether nobody can end it until then: its node does not answer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -287,11 +289,7 @@ class Platform(Protocol):
         ...
 
     def sweep(self, cluster: ClusterId) -> list[HeldResource]:
-        """End whatever still carries the cluster's mark, and record its release.
-
-        Returns:
-            What is left even so, after some seconds; then nothing is recorded.
-        """
+        """End whatever has its mark, and record that; returns what is left, if it resisted."""
         ...
 
     def logs(self, run: RunName, source: str) -> Mapping[str, LogStream]:

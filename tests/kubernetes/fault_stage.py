@@ -177,6 +177,10 @@ class Flow:
         wait_until(lambda: self._raised or what(), timeout_s, why)
         assert not self._raised, f"it ended: {self._raised}"
 
+    def told(self, word: str) -> list[str]:
+        """What the user has been warned of until now, with this word in it."""
+        return ended(self._stage, self.spec, None).warnings(word)
+
     def ended(self, timeout_s: float = _END_S) -> Ended:
         """Wait for its end."""
         self._thread.join(timeout_s)

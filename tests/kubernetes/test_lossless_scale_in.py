@@ -163,7 +163,7 @@ def stand(here: Api, guarded: str, image: Image, measured: None, tmp_path: Path)
     yield made
     stopped.set()
     thread.join()
-    assert release(here, CLUSTER)
+    assert release(here, CLUSTER).gone
 
 
 def ended(api: Api) -> Object | None:

@@ -85,7 +85,7 @@ def test_release_waits_for_no_drain_and_leaves_nothing(
     assert declare(here, [lease(), secret("a"), workers(2)])
     wait_until(lambda: running(here) == 2, 60, "both workers run")
     deleted = deletions(here, monkeypatch)
-    assert release(here, CLUSTER)
+    assert release(here, CLUSTER).gone
     assert held(here, CLUSTER, wall_s()) == []
     assert deleted == [
         ("deployments", "Orphan"),
@@ -105,7 +105,7 @@ def test_declared_again_it_is_adopted_with_its_size_and_its_keys(here: Api) -> N
     assert found["spec"]["replicas"] == 3
     assert before is not None
     assert here.get(SECRET, CLUSTER) == before
-    assert release(here, CLUSTER)
+    assert release(here, CLUSTER).gone
 
 
 def test_declared_again_the_autoscaler_keeps_its_floor(here: Api) -> None:
@@ -123,7 +123,7 @@ def test_declared_again_the_autoscaler_keeps_its_floor(here: Api) -> None:
         floors.append(found["spec"]["minReplicas"])
         here.merge(AUTOSCALER, "release-1-worker", {"spec": {"minReplicas": raised}})
     assert floors == [2, 3]
-    assert release(here, CLUSTER)
+    assert release(here, CLUSTER).gone
 
 
 def test_what_is_left_of_a_lost_lease_is_given_back_too(here: Api) -> None:
@@ -131,7 +131,7 @@ def test_what_is_left_of_a_lost_lease_is_given_back_too(here: Api) -> None:
     orphan = secret("a")
     here.create(orphan)
     here.delete(LEASE, CLUSTER)
-    assert release(here, CLUSTER)
+    assert release(here, CLUSTER).gone
     assert held(here, CLUSTER, wall_s()) == []
 
 
@@ -144,4 +144,4 @@ def test_what_was_applied_from_a_plan_goes_too_though_its_lease_owns_nothing(her
 
 @pytest.mark.parametrize("cluster", ["nobody-1"])
 def test_releasing_what_is_not_there_is_no_error(here: Api, cluster: str) -> None:
-    assert release(here, ClusterId(cluster))
+    assert release(here, ClusterId(cluster)).gone

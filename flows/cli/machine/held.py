@@ -24,9 +24,9 @@ from ebbtide.infra.settings import Settings, load_settings
 from ebbtide.infra.waiting import wait_until, wall_s
 
 _DESCRIPTION = """Lists all of Ebb that is alive on this machine, and until when. It looks at the
-machine, not at records. Exit 1 when something has no living owner (an orphan). JSON: an object with
-the keys held (a list of cluster, role, name, where, age_s, until, orphan), flows, prefect_server,
-stack (of ebb up), orphans."""
+machine, not at records. Exit 1 when something has no living owner: an orphan, or what stays on a
+node that does not answer. JSON: an object with the keys held (a list of cluster, role, name, where,
+age_s, until, orphan), flows, prefect_server, stack (of ebb up), orphans."""
 
 _WATCH_S = 180.0
 """A lease that lasts longer is left to whoever watches for longer."""
@@ -56,7 +56,7 @@ def main(args: list[str]) -> int:
         print_json(_document(settings, facts, flows, orphans))
     else:
         _show(settings, facts, flows)
-    return 1 if orphans else ExitCode.OK
+    return 1 if orphans or any(resource.stays for resource in held) else ExitCode.OK
 
 
 def _watched_to_their_end(platforms: Sequence[Platform]) -> Iterator[str]:

@@ -35,7 +35,7 @@ def main(args: list[str]) -> int:
     def released() -> bool:
         for cluster in clusters:
             platform.reap(cluster)  # a supervisor that hangs is not waited for
-        return not any(platform.held(cluster) for cluster in clusters)
+        return all(held.stays for cluster in clusters for held in platform.held(cluster))
 
     wait_until(released, timeout_s=_TIMEOUT_S)
     held = [f"{h.role} {h.name} {h.where}" for cluster in clusters for h in platform.held(cluster)]

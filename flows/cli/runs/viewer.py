@@ -190,7 +190,7 @@ class Viewer:
     def _finish(self) -> int:
         run = self._store.run(self._spec.name)
         assert run is not None
-        wait_until(lambda: self._flow.ended and not self._held(), timeout_s=_FLOW_END_TIMEOUT_S)
+        wait_until(self._all_over, timeout_s=_FLOW_END_TIMEOUT_S)
         self._flow.close()
         held = self._held_text()
         code = ExitCode.OK if run.exit_code is None else run.exit_code
@@ -239,6 +239,9 @@ class Viewer:
         up = stack.running(self._settings) is not None
         until = "until ebb down" if up else "ends itself when idle; ebb held"
         return [f"Prefect server of this machine: {info.ui_url} ({until})"]
+
+    def _all_over(self) -> bool:
+        return self._flow.ended and all(held.stays for held in self._held())
 
     def _held(self) -> list[HeldResource]:
         clusters = self._platform.clusters(self._spec.name)

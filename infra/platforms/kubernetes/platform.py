@@ -53,7 +53,6 @@ from ebbtide.infra.platforms.kubernetes.kinds import DEPLOYMENT, LEASE, POD, Obj
 from ebbtide.infra.platforms.kubernetes.looking import Looking
 from ebbtide.infra.platforms.kubernetes.naming import (
     BEGIN,
-    CLUSTER,
     driver_name,
     head_name,
     program_name,
@@ -276,10 +275,7 @@ class KubernetesPlatform:
         """Those whose Lease is gone, or as commands of this machine have seen it has expired."""
         with translated("look for orphans"):
             # The rest costs nothing, and goes by itself. What is made meanwhile has an older Lease.
-            present = {
-                ClusterId(thing["metadata"]["labels"][CLUSTER])
-                for thing in holdings.found(self.api, None, (POD, DEPLOYMENT))
-            }
+            present = holdings.present(self.api, (POD, DEPLOYMENT))
             leased = {
                 ClusterId(lease["metadata"]["name"]): lease
                 for lease in holdings.found(self.api, None, (LEASE,))

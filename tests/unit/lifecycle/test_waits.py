@@ -14,6 +14,7 @@ from ebbtide.infra.models.cluster import ClusterView, JobView, WaitingView
 from ebbtide.infra.models.ids import ClusterId
 from ebbtide.infra.models.job import RetryPolicy
 from ebbtide.infra.models.phases import Reason
+from ebbtide.infra.platforms.base import HeldResource
 from ebbtide.infra.policy.attempts import is_retried
 from ebbtide.infra.policy.limits import StartDeadline
 from ebbtide.infra.waiting import now_s
@@ -54,6 +55,15 @@ def test_release_that_cannot_be_asked_for_never_begins_a_run_anew(
     except ReleaseError as error:
         seen = error.reason
     assert seen is raised
+
+
+def test_what_stays_on_a_machine_that_does_not_answer_does_not_hold_up_a_release() -> None:
+    stays = HeldResource(cluster=CLUSTER, role="head", name="a", where="pod", age_s=1, stays=True)
+    stands = attempt(view())
+    platform: Any = stands.platform
+    platform.claim, platform.release = lambda _: True, lambda *_, **__: None
+    platform.held = lambda _: [stays]
+    assert steps.tear_down(stands, None) == []
 
 
 def view(**fields: Any) -> ClusterView:

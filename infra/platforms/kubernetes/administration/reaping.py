@@ -73,10 +73,7 @@ class Namespace:
         Lease.
         """
         with translated("look for what has no Lease"):
-            present = {
-                ClusterId(thing["metadata"]["labels"][CLUSTER])
-                for thing in holdings.found(self._api, None, holdings.OWNED)
-            }
+            present = holdings.present(self._api, holdings.OWNED)
             leases = holdings.found(self._api, None, (LEASE,))
         found = present - {ClusterId(lease["metadata"]["name"]) for lease in leases}
         seen_twice, self._suspects = found & self._suspects, found

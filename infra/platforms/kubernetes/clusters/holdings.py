@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from ebbtide.infra.models.ids import ClusterId
 from ebbtide.infra.platforms.base import HeldResource
 from ebbtide.infra.platforms.kubernetes.api import Api
+from ebbtide.infra.platforms.kubernetes.clusters.stranded import stranded
 from ebbtide.infra.platforms.kubernetes.kinds import (
     AUTOSCALER,
     BUDGET,
@@ -61,17 +64,51 @@ def held(
     """
     if released and not found(api, cluster, (POD, LEASE)):
         return []
-    return [_as_held(api, thing, now) for thing in found(api, cluster, (*OWNED, LEASE))]
+    things = found(api, cluster, (*OWNED, LEASE))
+    lost = stranded(api, _pods(things))
+    return [_as_held(api, thing, now, lost) for thing in things]
 
 
-def _as_held(api: Api, thing: Object, now: float) -> HeldResource:
+def present(api: Api, kinds: tuple[Kind, ...]) -> set[ClusterId]:
+    """List the clusters of which there is something that can be ended.
+
+    Args:
+        api: of the namespace.
+        kinds: to be looked for.
+
+    Returns:
+        Their ids.
+    """
+    things = found(api, None, kinds)
+    lost = stranded(api, _pods(things))
+    return {
+        ClusterId(thing["metadata"]["labels"][CLUSTER])
+        for thing in things
+        if thing["kind"] != POD.name or thing["metadata"]["name"] not in lost
+    }
+
+
+def until_it_goes(node: str) -> str:
+    """Until when a pod of a node that does not answer stays, in words."""
+    return f"until {node} is back, deleted, or tainted out-of-service"
+
+
+def _pods(things: list[Object]) -> list[Object]:
+    return [thing for thing in things if thing["kind"] == POD.name]
+
+
+def _as_held(api: Api, thing: Object, now: float, lost: Mapping[str, str]) -> HeldResource:
     metadata = thing["metadata"]
     labels, kind = metadata.get("labels", {}), thing["kind"]
     role = labels.get(ROLE, "") if thing["kind"] == POD.name else kind.lower()
+    node = lost.get(metadata["name"], "") if kind == POD.name else ""
+    where = f"{kind.lower()} in namespace {api.namespace}"
     return HeldResource(
         cluster=ClusterId(labels[CLUSTER]),
         role=role,
         name=metadata["name"],
-        where=f"{kind.lower()} in namespace {api.namespace}",
+        where=f"{where} on node {node}, which does not answer" if node else where,
         age_s=max(0.0, now - unix_time(metadata["creationTimestamp"])),
+        until=until_it_goes(node) if node else "",
+        stays=bool(node),
     )

@@ -8,6 +8,8 @@ are made again within 0.4 s; grace 0 removes the object while its process runs o
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from ebbtide.infra.models.ids import ClusterId
 from ebbtide.infra.models.job import volume_of
@@ -16,8 +18,17 @@ from ebbtide.infra.platforms.kubernetes.api import Api
 from ebbtide.infra.platforms.kubernetes.api_error import ApiError
 from ebbtide.infra.platforms.kubernetes.clusters.awaiting import until
 from ebbtide.infra.platforms.kubernetes.clusters.holdings import OWNED, found
-from ebbtide.infra.platforms.kubernetes.kinds import DEPLOYMENT, LEASE, POD, REPLICA_SET, Object
+from ebbtide.infra.platforms.kubernetes.clusters.stranded import stranded
+from ebbtide.infra.platforms.kubernetes.kinds import (
+    DEPLOYMENT,
+    LEASE,
+    POD,
+    REPLICA_SET,
+    Kind,
+    Object,
+)
 from ebbtide.infra.platforms.kubernetes.naming import ENDED_BECAUSE, OUTPUTS, RELEASING, selector
+from ebbtide.infra.platforms.kubernetes.reading.failures import out_of_reach
 from ebbtide.infra.platforms.kubernetes.reading.snapshot import DRIVER, runs
 from ebbtide.infra.waiting import wait_until
 
@@ -27,8 +38,20 @@ PROGRAM_GRACE_S = 4
 pod's grace where what it wrote is then brought to a URL."""
 _POD_GRACE_S = 1
 _GONE_S = 10.0
+_USUALLY_S = 5.0
+_LOOK_AGAIN_S = 1.0
 _TELL_IT = ("/bin/sh", "-c", "kill -TERM 1")
 """The first process of the container passes it on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """What a release has left."""
+
+    gone: bool
+    """Whether there is nothing any more that could be ended."""
+    stays: Mapping[str, str] = field(default_factory=dict)
+    """Pods that nobody can end for now, each with its node, which does not answer."""
 
 
 def mark(api: Api, cluster: ClusterId, reason: Reason | None) -> None:
@@ -46,7 +69,7 @@ def mark(api: Api, cluster: ClusterId, reason: Reason | None) -> None:
     api.merge(LEASE, cluster, why)
 
 
-def release(api: Api, cluster: ClusterId) -> bool:
+def release(api: Api, cluster: ClusterId) -> Left:
     """Delete everything of a cluster. Called again, it goes on.
 
     Args:
@@ -54,7 +77,7 @@ def release(api: Api, cluster: ClusterId) -> bool:
         cluster: its id.
 
     Returns:
-        Whether nothing of it is left; False when something resisted for twenty seconds.
+        What is left; not ``gone`` when something resisted for twenty seconds.
 
     Raises:
         ApiError: the API server refused, or was away for too long.
@@ -65,11 +88,29 @@ def release(api: Api, cluster: ClusterId) -> bool:
     api.delete(POD, labels=labels, grace_s=_POD_GRACE_S)
     if api.delete(LEASE, cluster, propagation="Foreground"):
         # In the foreground it goes last: with it, all that it owned has gone.
-        gone = until(api, LEASE, cluster, lambda lease: lease is None, timeout_s=2 * _GONE_S)
-        return gone and wait_until(lambda: not found(api, cluster, (POD,)), timeout_s=_GONE_S)
+        gone = until(api, LEASE, cluster, lambda lease: lease is None, timeout_s=_USUALLY_S)
+        return _left(api, cluster, (POD,) if gone else (POD, LEASE))
     for kind in OWNED:  # nobody owns the rest any more, or somebody made it by hand
         api.delete(kind, labels=labels)
-    return wait_until(lambda: not found(api, cluster, OWNED), timeout_s=2 * _GONE_S)
+    return _left(api, cluster, OWNED)
+
+
+def _left(api: Api, cluster: ClusterId, kinds: tuple[Kind, ...]) -> Left:
+    """Wait until nothing can be ended any more."""
+
+    def look() -> Left | None:
+        things = found(api, cluster, kinds)
+        stays = stranded(api, [thing for thing in things if thing["kind"] == POD.name])
+        others = [thing for thing in things if thing["metadata"]["name"] not in stays]
+        if not others:
+            return Left(gone=True, stays=stays)
+        if stays and all(thing["kind"] == LEASE.name for thing in others):
+            # It waits for them, and would keep the cluster as long as they stay.
+            api.merge(LEASE, cluster, {"metadata": {"finalizers": None}})
+        return None
+
+    timeout_s = 2 * _GONE_S - _USUALLY_S
+    return wait_until(look, timeout_s=timeout_s, longest_s=_LOOK_AGAIN_S) or Left(gone=False)
 
 
 def release_unowned(api: Api, cluster: ClusterId) -> bool:
@@ -80,13 +121,13 @@ def release_unowned(api: Api, cluster: ClusterId) -> bool:
         cluster: its id.
 
     Returns:
-        As for ``release``.
+        Whether nothing is left that could be ended.
 
     Raises:
         ApiError: as for ``release``.
     """
     # The second time there is no Lease, and everything goes by its labels.
-    return release(api, cluster) and release(api, cluster)
+    return release(api, cluster).gone and release(api, cluster).gone
 
 
 def end_program(
@@ -106,6 +147,8 @@ def end_program(
     """
     found = api.get(POD, pod)
     running = found is not None and runs(found, DRIVER)
+    # Where its node does not answer nobody hears of it.
+    at_once = at_once or (found is not None and out_of_reach(found))
     if running:
         because = json.dumps({"reason": reason.value, "detail": detail})
         api.merge(POD, pod, {"metadata": {"annotations": {ENDED_BECAUSE: because}}})

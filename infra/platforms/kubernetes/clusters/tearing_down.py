@@ -13,7 +13,7 @@ from ebbtide.infra.models.records import Cluster, Event, EventKind
 from ebbtide.infra.platforms.kubernetes.api import Api
 from ebbtide.infra.platforms.kubernetes.api_error import translated
 from ebbtide.infra.platforms.kubernetes.clusters import releasing
-from ebbtide.infra.platforms.kubernetes.clusters.holdings import found
+from ebbtide.infra.platforms.kubernetes.clusters.holdings import found, until_it_goes
 from ebbtide.infra.platforms.kubernetes.kinds import POD
 from ebbtide.infra.platforms.kubernetes.naming import ROLE, driver_name
 from ebbtide.infra.records.store import RunStore
@@ -47,7 +47,7 @@ def tear_down(api: Api, store: RunStore, known: Cluster, how: TearDown) -> bool:
         how: why, by whom, how quickly.
 
     Returns:
-        Whether nothing is left.
+        Whether nothing is left that could be ended.
 
     Raises:
         EbbError: the API server refused, or was away for too long.
@@ -69,8 +69,10 @@ def _tear_down(api: Api, store: RunStore, known: Cluster, how: TearDown) -> bool
         if how.collect is not None:
             how.collect()
         members = _members(api, cluster)
-        gone = releasing.release(api, cluster)
-    if gone and store.mark_released(cluster, by=how.by, reason=how.reason):
+        left = releasing.release(api, cluster)
+    for pod, node in left.stays.items():
+        store.append(_stays(known, pod, node))
+    if left.gone and store.mark_released(cluster, by=how.by, reason=how.reason):
         took_s = round(now_s() - began_s, 2)
         store.append(
             Event(
@@ -82,7 +84,14 @@ def _tear_down(api: Api, store: RunStore, known: Cluster, how: TearDown) -> bool
                 data={"took_s": took_s},
             )
         )
-    return gone
+    return left.gone
+
+
+def _stays(known: Cluster, pod: str, node: str) -> Event:
+    """What is left, and when it goes."""
+    message = f"{pod} stays on node {node}, which does not answer, {until_it_goes(node)}"
+    kind, reason = EventKind.WARNING, Reason.NODE_LOST
+    return Event(run=known.run, cluster=known.id, kind=kind, message=message, reason=reason)
 
 
 @contextlib.contextmanager

@@ -19,6 +19,7 @@ from ebbtide.infra.platforms.kubernetes.reading.snapshot import (
     main,
     moment,
     node_of,
+    node_silent,
     role,
     state,
 )
@@ -141,6 +142,12 @@ def disruption(pod: Object) -> Disruption | None:
     if leaving(pod):
         return Disruption(reason=Reason.POD_LOST, sentence="its pod was deleted by somebody else")
     return None
+
+
+def out_of_reach(pod: Object) -> bool:
+    """Whether its node does not answer: nothing can be asked of it, and it may run on there."""
+    taken = disruption(pod)
+    return node_silent(pod) or (taken is not None and taken.reason is Reason.NODE_LOST)
 
 
 def worker_ends(snapshot: Snapshot, names: Mapping[str, str]) -> tuple[WorkerEnd, ...]:

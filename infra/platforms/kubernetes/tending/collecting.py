@@ -14,6 +14,7 @@ from ebbtide.infra.platforms.kubernetes.api_error import ApiError
 from ebbtide.infra.platforms.kubernetes.elsewhere.ends import ends_of, write_ends
 from ebbtide.infra.platforms.kubernetes.kinds import Object
 from ebbtide.infra.platforms.kubernetes.naming import driver_name, head_name
+from ebbtide.infra.platforms.kubernetes.reading.failures import out_of_reach
 from ebbtide.infra.platforms.kubernetes.reading.snapshot import Snapshot, runs
 from ebbtide.infra.platforms.kubernetes.tending.logs.member_logs import MemberLogs
 from ebbtide.infra.platforms.kubernetes.tending.programs.code import CodeSender
@@ -75,7 +76,8 @@ class Collector:
             cluster, names = self._snapshot.cluster, self._reporter.view.worker_names
             self._program.collect()
             self._held.collect(self._reporter.view)
-            if runs(self._snapshot.head, layout.FILES):
+            head = self._snapshot.head
+            if head is not None and runs(head, layout.FILES) and not out_of_reach(head):
                 into = self._folder / ARTIFACTS
                 self._program.fetch(head_name(cluster), layout.ARTIFACTS, into)
             self._logs.collect(self._snapshot, names)

@@ -9,7 +9,7 @@ import pytest
 
 from ebbtide.infra.models.cluster import ClusterView
 from ebbtide.infra.models.phases import Reason, Step
-from ebbtide.infra.platforms.kubernetes.reading.failures import worker_ends
+from ebbtide.infra.platforms.kubernetes.reading.failures import out_of_reach, worker_ends
 from ebbtide.infra.platforms.kubernetes.reading.snapshot import Snapshot, worker_names
 from ebbtide.infra.platforms.kubernetes.reading.views import view_of
 from ebbtide.infra.records.runs import cluster_error, job_error
@@ -19,12 +19,14 @@ from tests.unit.platforms.reading.objects import (
     T0,
     Object,
     at,
+    condition,
     disrupted,
     ended,
     placed,
     ready,
     running,
     snapshot,
+    with_condition,
     with_state,
 )
 
@@ -212,6 +214,19 @@ def test_program_that_cannot_tell_its_end_fails_by_its_cluster(
     failure = view(snapshot(*STANDING, *([driver] if driver else [])), STOOD).failure
     assert failure is not None
     assert (failure.step, failure.reason, failure.detail) == (Step.RUN_USER_JOB, reason, detail)
+
+
+@pytest.mark.parametrize(
+    ("pod", "out"),
+    [
+        (disrupted(ready("driver", 15, **GONE), "DeletionByTaintManager"), True),
+        (with_condition(ready("driver", 15), condition("Ready", False, 40)), True),
+        (disrupted(ready("driver", 15, **GONE), "EvictionByEvictionAPI"), False),
+        (running("driver"), False),
+    ],
+)
+def test_pod_is_out_of_reach_when_its_node_does_not_answer(pod: Object, out: bool) -> None:
+    assert out_of_reach(pod) is out
 
 
 def test_program_that_is_being_evicted_is_waited_for() -> None:

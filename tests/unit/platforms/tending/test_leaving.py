@@ -71,3 +71,14 @@ def test_what_ends_because_all_is_given_back_is_not_told(stage: Stage) -> None:
     released = {"metadata": {"name": CLUSTER, "deletionTimestamp": "1970-01-01T00:02:00Z"}}
     stage.look(ended(pod("w-a"), 3), lease=released)
     assert stage.told.events == []
+
+
+def test_worker_on_a_lost_node_is_told_once_and_does_not_leave(stage: Stage) -> None:
+    lost = pod("w-b", **LEAVES)
+    lost["spec"]["nodeName"] = "node-a"
+    why = {"type": "DisruptionTarget", "status": "True", "reason": "DeletionByTaintManager"}
+    lost["status"]["conditions"] = [why]
+    for pods in ((pod("w-a"), lost), (pod("w-a"), lost), (pod("w-a"),)):
+        stage.look(*pods)
+    said = "worker-1 is lost and is replaced: its node node-a does not answer any more"
+    assert stage.told.events == [(EventKind.WARNING, said)]

@@ -24,7 +24,7 @@ from tests.unit.platforms.tending.fakes import CLUSTER, Clock, FakeApi, Told
 
 DRIVER = f"{CLUSTER}-driver"
 RUNS, ENDED = (
-    {"status": {"containerStatuses": [{"name": "driver", "state": {state: {}}}]}}
+    {"metadata": {}, "status": {"containerStatuses": [{"name": "driver", "state": {state: {}}}]}}
     for state in ("running", "terminated")
 )
 IDLE = FrameworkStatus(workers={}, finished=0)

@@ -61,6 +61,11 @@ class LogCopy:
         self._thread: threading.Thread | None = None
         self._began = self._whole = self._noted = False
 
+    @property
+    def name(self) -> str:
+        """Of the head or the worker, for people."""
+        return self._target.name
+
     def look(self, pod: Object) -> None:
         """Begin what the pod's state asks for, in a thread.
 

@@ -14,7 +14,14 @@ from pathlib import Path
 
 from ebbtide.infra.platforms.kubernetes.api import Api
 from ebbtide.infra.platforms.kubernetes.kinds import Object
-from ebbtide.infra.platforms.kubernetes.reading.snapshot import HEAD, WORKER, Snapshot, role
+from ebbtide.infra.platforms.kubernetes.reading.failures import out_of_reach
+from ebbtide.infra.platforms.kubernetes.reading.snapshot import (
+    HEAD,
+    WORKER,
+    Snapshot,
+    node_of,
+    role,
+)
 from ebbtide.infra.platforms.kubernetes.tending.logs.copy import LogCopy, Target
 from ebbtide.infra.waiting import now_s
 
@@ -69,10 +76,20 @@ class MemberLogs:
         with self._lock:
             self._over = True
             members = [(self._copy(pod, names), pod) for pod in _members(snapshot).values()]
+        members = [(copy, pod) for copy, pod in members if not self._out_of_reach(copy, pod)]
         until_s = now_s() + _PATIENCE_S
         with ThreadPoolExecutor(_SIDE_BY_SIDE) as pool:
             for copy, pod in members:
                 pool.submit(copy.finish, pod, until_s)
+
+    def _out_of_reach(self, copy: LogCopy, pod: Object) -> bool:
+        """Whether nothing can be read because its node does not answer, which is told then."""
+        lost = out_of_reach(pod)
+        if lost:
+            copy.stop()
+            why = f"its node {node_of(pod)} does not answer"
+            self._tell(f"the log of {copy.name} is not whole: {why}")
+        return lost
 
     def stop(self) -> None:
         """Read no more: another process does."""

@@ -13,7 +13,8 @@ from ebbtide.infra.platforms.kubernetes.api import Api
 from ebbtide.infra.platforms.kubernetes.api_error import ApiError
 from ebbtide.infra.platforms.kubernetes.kinds import Object
 from ebbtide.infra.platforms.kubernetes.naming import BEGIN, OUTPUTS
-from ebbtide.infra.platforms.kubernetes.reading.snapshot import leaving, runs, state
+from ebbtide.infra.platforms.kubernetes.reading.failures import out_of_reach
+from ebbtide.infra.platforms.kubernetes.reading.snapshot import leaving, node_of, runs, state
 from ebbtide.infra.platforms.kubernetes.shipping.collecting import fetch_folder
 from ebbtide.infra.platforms.kubernetes.tending.output import OutputCopy
 from ebbtide.infra.platforms.kubernetes.tending.programs.begin import Beginning
@@ -43,9 +44,12 @@ class ProgramPod:
         self._outputs = ""
         self._leaving: threading.Thread | None = None
         self._lock, self._brought = threading.Lock(), False
+        self._lost_with = ""
+        """Its node, when that does not answer."""
 
     def tick(self, pod: Object | None) -> None:
         """Begin whatever can begin now. ``pod`` is None while there is none."""
+        self._lost_with = node_of(pod) if pod is not None and out_of_reach(pod) else ""
         if pod is None or not runs(pod, layout.FILES):
             return
         if self._output is None:
@@ -85,6 +89,11 @@ class ProgramPod:
             if self._output is None or self._brought:
                 return
             self._brought = True
+            if self._lost_with:
+                self._output.finish(0.0)
+                what = "the end of the program's output and its files"
+                self._warn(f"{what} could not be read: node {self._lost_with} does not answer")
+                return
             if not self._output.finish(end_within_s):
                 self._warn("the end of the program's output could not be read")
             self._fetch_all()

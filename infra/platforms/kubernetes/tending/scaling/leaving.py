@@ -1,4 +1,4 @@
-"""Workers that have left, as they were asked to, and those that died: as events of the run."""
+"""Workers that have left, as they were asked to, that died or were lost: as events of the run."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from ebbtide.infra.models.phases import Reason
 from ebbtide.infra.models.records import EventKind
 from ebbtide.infra.models.resources import format_duration
 from ebbtide.infra.platforms.kubernetes.kinds import Object
-from ebbtide.infra.platforms.kubernetes.reading.failures import WorkerEnd, worker_ends
+from ebbtide.infra.platforms.kubernetes.reading.failures import WorkerEnd, disruption, worker_ends
 from ebbtide.infra.platforms.kubernetes.reading.snapshot import Snapshot, leaving, moment
 from ebbtide.infra.platforms.upkeep.status import StatusReporter
 from ebbtide.infra.policy.explain.diagnosis import fix_for
@@ -22,6 +22,8 @@ class Leaving:
         self._told: set[str] = set()
         self._since: dict[str, tuple[str, float]] = {}
         """Pods that leave: the worker's name, and since when on the server's clock."""
+        self._lost: set[str] = set()
+        """Pods that went down with their nodes."""
 
     def tick(self, snapshot: Snapshot, names: dict[str, str]) -> None:
         """Tell what is new; nothing of what ends because all is given back.
@@ -39,11 +41,22 @@ class Leaving:
         there = {pod["metadata"]["name"]: pod for pod in snapshot.workers}
         for name in self._since.keys() - there:
             worker, since = self._since.pop(name)
+            if name in self._lost:
+                continue
             seconds = format_duration(max(0.0, snapshot.now - since))
             self._reporter.event(EventKind.LEFT, f"{worker} left after {seconds}")
         for name, pod in there.items():
             if leaving(pod) and name not in self._since:
                 self._since[name] = (names.get(name, name), _leaves_since(pod, snapshot.now))
+            if name not in self._lost:
+                self._tell_loss(pod, names.get(name, name))
+
+    def _tell_loss(self, pod: Object, worker: str) -> None:
+        taken = disruption(pod)
+        if taken is not None and taken.reason is Reason.NODE_LOST:
+            self._lost.add(pod["metadata"]["name"])
+            message = f"{worker} is lost and is replaced: {taken.sentence}"
+            self._reporter.event(EventKind.WARNING, message, reason=taken.reason)
 
     def _tell_death(self, end: WorkerEnd) -> None:
         if end.out_of_memory:
