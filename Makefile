@@ -120,7 +120,7 @@ lock: ## Resolve pyproject.toml again: requirements.lock, and from it those of t
 	  | resolve - -c requirements.lock --no-annotate -o infra/images/$$each.lock || exit 1; \
 	done && \
 	echo fsspec | resolve - -c requirements.lock --no-annotate -o infra/images/none.lock && \
-	printf '%s\n' cryptography kubernetes pathspec psutil pydantic pyyaml \
+	printf '%s\n' cryptography dask-kubernetes kubernetes pathspec psutil pydantic pyyaml \
 	  | resolve - -c requirements.lock --no-annotate -o infra/images/flow.lock && \
 	$(PYTHON) -c "$$BOTH" requirements.lock infra/images/dask.lock infra/images/ray.lock
 

@@ -16,6 +16,7 @@ from ebbtide.infra.errors import Problem
 from ebbtide.infra.frameworks.plan import ClusterPlan, MemberAddress, MemberPaths, SecretFile
 from ebbtide.infra.models.cluster import ClusterSpec
 from ebbtide.infra.models.demand import Amounts, DemandFigures
+from ebbtide.infra.models.ids import ClusterId
 from ebbtide.infra.models.job import JobSpec
 
 _REGISTRY = {
@@ -53,6 +54,19 @@ class HeadInfo:
     """URL for ``Framework.status``."""
     secret: str = field(repr=False)
     """What both want to be told, see ``door``: never into a view, an event or a log."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PodTemplates:
+    """What pods of head and workers start from: specifications as the API server spells them.
+
+    Empty: from nothing. What a platform adds is stronger.
+    """
+
+    head: Mapping[str, Any] = field(default_factory=dict)
+    worker: Mapping[str, Any] = field(default_factory=dict)
+    service: Mapping[str, Any] = field(default_factory=dict)
+    """Of the head."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,6 +184,16 @@ class Framework(Protocol):
 
         Returns:
             The process, with nothing secret in it.
+        """
+        ...
+
+    def pod_templates(self, cluster: ClusterId, image: str) -> PodTemplates:
+        """What the framework's own tools for Kubernetes would make of a cluster.
+
+        Asked when pods are declared: it may cost a second.
+
+        Raises:
+            ConfigurationError: its tools are not installed.
         """
         ...
 

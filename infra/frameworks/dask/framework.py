@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import importlib
 import importlib.util
 import json
@@ -11,8 +12,8 @@ from importlib.metadata import version
 from typing import Any
 from urllib.parse import urlsplit
 
-from ebbtide.infra.errors import Problem
-from ebbtide.infra.frameworks.base import FrameworkStatus, HeadInfo, ProcessSpec
+from ebbtide.infra.errors import ConfigurationError, Problem
+from ebbtide.infra.frameworks.base import FrameworkStatus, HeadInfo, PodTemplates, ProcessSpec
 from ebbtide.infra.frameworks.certificates import CERTIFICATE, KEY, new_certificate
 from ebbtide.infra.frameworks.dask.configuration import (
     ADDRESS,
@@ -35,6 +36,7 @@ from ebbtide.infra.frameworks.plan import (
 )
 from ebbtide.infra.models.cluster import ClusterSpec
 from ebbtide.infra.models.demand import Amounts
+from ebbtide.infra.models.ids import ClusterId
 from ebbtide.infra.models.job import JobSpec
 from ebbtide.infra.models.phases import Reason
 
@@ -115,6 +117,24 @@ class Dask:
         }
         argv = _argv(plan.paths.python, "worker", json.dumps(settings))
         return ProcessSpec(argv=argv, env=env, defaults=defaults)
+
+    def pod_templates(self, cluster: ClusterId, image: str) -> PodTemplates:
+        """As Dask's own operator wants them. Its import costs half a second, so it is done here."""
+        try:
+            from dask_kubernetes.operator.kubecluster import kubecluster
+        except ImportError as error:
+            summary = f"Dask's templates of pods cannot be read: {error}"
+            hint = 'pip install "ebbtide[kubernetes]"'
+            problem = Problem(Reason.FRAMEWORK_MISSING, summary, hint)
+            raise ConfigurationError([problem]) from error
+        # It would look for clusters of its own when this process ends.
+        atexit.unregister(kubecluster.reap_clusters)
+        made = kubecluster.make_cluster_spec(name=cluster, image=image)["spec"]
+        return PodTemplates(
+            head=made["scheduler"]["spec"],
+            worker=made["worker"]["spec"],
+            service=made["scheduler"]["service"],
+        )
 
     def status(self, head: HeadInfo, hosts: Mapping[str, str]) -> FrameworkStatus | None:
         """Asked over HTTP; the scheduler knows its workers' names."""

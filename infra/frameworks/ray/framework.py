@@ -12,7 +12,7 @@ from importlib.metadata import version
 from typing import Any
 
 from ebbtide.infra.errors import Problem
-from ebbtide.infra.frameworks.base import FrameworkStatus, HeadInfo, ProcessSpec
+from ebbtide.infra.frameworks.base import FrameworkStatus, HeadInfo, PodTemplates, ProcessSpec
 from ebbtide.infra.frameworks.door import SECRET_FILE, new_secret
 from ebbtide.infra.frameworks.heads import ask_status
 from ebbtide.infra.frameworks.interpreters import mismatch
@@ -29,6 +29,7 @@ from ebbtide.infra.frameworks.ray.variables.foreign import foreign
 from ebbtide.infra.frameworks.ray.variables.unreadable import unreadable
 from ebbtide.infra.models.cluster import ClusterSpec
 from ebbtide.infra.models.demand import Amounts
+from ebbtide.infra.models.ids import ClusterId
 from ebbtide.infra.models.job import JobSpec
 from ebbtide.infra.models.phases import Reason
 
@@ -114,6 +115,11 @@ class Ray:
         env = {**_environment(plan, at), "RAY_CLOUD_INSTANCE_ID": name}
         argv = _argv(plan.paths.python, "worker", json.dumps(settings))
         return ProcessSpec(argv=argv, env=env, not_for_tasks=_scratch(plan))
+
+    def pod_templates(self, cluster: ClusterId, image: str) -> PodTemplates:
+        """None of its own."""
+        del cluster, image
+        return PodTemplates()
 
     def status(self, head: HeadInfo, hosts: Mapping[str, str]) -> FrameworkStatus | None:
         """Asked over HTTP; the GCS knows the workers' names."""

@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ebbtide.infra.errors import Problem
-from ebbtide.infra.frameworks.base import FrameworkStatus, HeadInfo, ProcessSpec
+from ebbtide.infra.frameworks.base import FrameworkStatus, HeadInfo, PodTemplates, ProcessSpec
 from ebbtide.infra.frameworks.door import SECRET_FILE, new_secret
 from ebbtide.infra.frameworks.heads import ask_status
 from ebbtide.infra.frameworks.interpreters import mismatch
@@ -32,6 +32,7 @@ from ebbtide.infra.frameworks.spark.config.java import GOVERN, OPTIONS, java_pro
 from ebbtide.infra.frameworks.spark.sizes import MIB, heap_bytes, too_small
 from ebbtide.infra.models.cluster import ClusterSpec
 from ebbtide.infra.models.demand import Amounts
+from ebbtide.infra.models.ids import ClusterId
 from ebbtide.infra.models.job import JobSpec
 from ebbtide.infra.models.phases import Reason
 
@@ -152,6 +153,11 @@ class Spark:
         }
         argv = _argv(plan.paths.python, "worker", json.dumps(settings))
         return ProcessSpec(argv=argv, env=_environment(plan.paths, at))
+
+    def pod_templates(self, cluster: ClusterId, image: str) -> PodTemplates:
+        """None of its own."""
+        del cluster, image
+        return PodTemplates()
 
     def status(self, head: HeadInfo, hosts: Mapping[str, str]) -> FrameworkStatus | None:
         """Asked over HTTP; the master knows workers by their hosts."""

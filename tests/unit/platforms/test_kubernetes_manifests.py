@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from dataclasses import replace
 from typing import Any
 
 import pytest
+from dask_kubernetes.operator import make_cluster_spec
 
+from ebbtide.infra.errors import ConfigurationError
 from ebbtide.infra.frameworks.base import load_framework
 from ebbtide.infra.frameworks.door import SECRET_FILE
 from ebbtide.infra.frameworks.plan import ClusterPlan
@@ -320,3 +324,52 @@ def test_wrapper_is_told_the_url_for_the_output() -> None:
     assert pod["metadata"]["annotations"][OUTPUTS] == "s3://bucket/copper-heron"
     grace_s = pod["spec"]["terminationGracePeriodSeconds"]
     assert told.grace_s + told.store_within_s <= grace_s
+
+
+def test_dasks_pods_and_service_start_from_its_own_templates(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def marked(name: str, image: str) -> Any:
+        spec = make_cluster_spec(name=name, image=image)
+        for part in ("scheduler", "worker"):
+            spec["spec"][part]["spec"]["schedulerName"] = f"its-{part}"
+            spec["spec"][part]["spec"]["containers"][0]["env"] = [{"name": "ITS", "value": part}]
+        spec["spec"]["scheduler"]["service"]["sessionAffinity"] = "ClientIP"
+        return spec
+
+    monkeypatch.setattr(f"{make_cluster_spec.__module__}.make_cluster_spec", marked)
+    things = made(spec_with(job=JOB))
+    for pod, part in zip(pods(things), ("scheduler", "worker"), strict=True):
+        container = main_of(pod)
+        assert (pod["schedulerName"], container["name"]) == (f"its-{part}", part)
+        assert value_of(container, "ITS") == part
+    assert things["Service"]["spec"]["sessionAffinity"] == "ClientIP"
+
+
+def test_what_is_ours_is_stronger_than_dasks_templates(things: dict[str, dict[str, Any]]) -> None:
+    head, worker = map(main_of, pods(things))
+    assert [port["name"] for port in head["ports"]] == ["tcp-comm", "http-dashboard", "ready"]
+    # Its worker has a dashboard at the port where ours says whether it has registered.
+    assert [port["name"] for port in worker["ports"]] == ["ready"]
+    assert not {"livenessProbe"} & head.keys()
+    assert head["readinessProbe"]["httpGet"]["port"] == "ready"
+    assert [port["name"] for port in things["Service"]["spec"]["ports"]] == [
+        "tcp-comm",
+        "http-dashboard",
+        "packages",
+    ]
+    assert things["Service"]["spec"]["selector"]["ebbtide.dev/role"] == "head"
+
+
+def test_without_dasks_templates_nothing_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "dask_kubernetes.operator.kubecluster", None)
+    with pytest.raises(ConfigurationError, match="templates of pods"):
+        made(spec_with(job=JOB))
+
+
+def test_reading_a_specification_does_not_import_dask() -> None:
+    code = "import sys, ebbtide.infra.platforms.kubernetes.platform as _; print(*sys.modules)"
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], check=True, capture_output=True, text=True
+    ).stdout.split()
+    assert not {"dask", "distributed", "dask_kubernetes", "kr8s"} & set(loaded)

@@ -20,12 +20,12 @@ from ebbtide.infra.platforms.kubernetes.elsewhere.ends import Ends, read_ends
 from ebbtide.infra.platforms.kubernetes.elsewhere.streams import Copies, Held, MemberLog
 from ebbtide.infra.platforms.kubernetes.kinds import POD
 from ebbtide.infra.platforms.kubernetes.naming import (
-    ROLE,
     driver_name,
     head_name,
     program_name,
     selector,
 )
+from ebbtide.infra.platforms.kubernetes.reading.snapshot import main_name
 from ebbtide.infra.platforms.run_folder import JOB, log_files
 from ebbtide.infra.records.opening import reserved_here
 from ebbtide.infra.records.store import RunStore
@@ -207,12 +207,12 @@ def _pods(api: Api, cluster: Cluster, *, staying: bool = False) -> dict[str, tup
     """Head and workers that are there: the name of each, its pod and the container in it."""
     found = api.list(POD, selector(cluster.id)).items
     found = [pod for pod in found if not (staying and "deletionTimestamp" in pod["metadata"])]
-    roles = {pod["metadata"]["name"]: pod["metadata"]["labels"].get(ROLE) for pod in found}
+    mains = {pod["metadata"]["name"]: main_name(pod) for pod in found}
     head = head_name(cluster.id)
-    pods = {_HEAD: (head, _HEAD)} if head in roles else {}
+    pods = {_HEAD: (head, mains[head])} if head in mains else {}
     names = cluster.last_view.worker_names
-    workers = sorted((names.get(pod, ""), pod) for pod in roles if roles[pod] == "worker")
-    return pods | {name: (pod, "worker") for name, pod in workers if name}
+    named = sorted((names[pod], pod) for pod in mains if names.get(pod))
+    return pods | {name: (pod, mains[pod]) for name, pod in named}
 
 
 def _programs(cluster: Cluster) -> tuple[str, ...]:

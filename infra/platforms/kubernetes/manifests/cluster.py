@@ -93,14 +93,15 @@ def objects(
     common = [made.lease(), made.secret(secrets)]
     if framework is None:
         return [*common, made.network_policy()]
+    start = framework.pod_templates(plan.cluster, place.machine.image)
     return [
         *common,
         made.head_file(framework, layout.PORT),
         made.network_policy(),
-        made.service(),
+        made.service(start.service),
         made.budget(),
-        made.head(framework, plan),
-        made.workers(framework, plan),
+        made.head(framework, plan, start.head),
+        made.workers(framework, plan, start.worker),
     ]
 
 
@@ -208,18 +209,22 @@ class _Maker:
             "networking.k8s.io/v1", "NetworkPolicy", self.cluster, "cluster", spec=rule
         )
 
-    def service(self) -> Object:
+    def service(self, start: Mapping[str, Any]) -> Object:
         """The head's name, also before it is ready: workers come early and try again."""
         ports = {
             "members": layout.PORT,
             "pages": layout.PAGE_PORT,
             "packages": layout.PACKAGE_PORT,
         }
+        given = start.get("ports", [])
+        known = {each["port"] for each in given}
+        added = [{"name": name, "port": ports[name]} for name in ports if ports[name] not in known]
         body = {
+            **start,
             "clusterIP": "None",
             "publishNotReadyAddresses": True,
             "selector": selector(self.cluster, "head"),
-            "ports": [{"name": name, "port": port} for name, port in ports.items()],
+            "ports": [*given, *added],
         }
         return self._object("v1", "Service", head_name(self.cluster), "head", spec=body)
 
@@ -233,11 +238,12 @@ class _Maker:
             "policy/v1", "PodDisruptionBudget", workers_name(self.cluster), "worker", spec=body
         )
 
-    def head(self, framework: Framework, plan: ClusterPlan) -> Object:
+    def head(self, framework: Framework, plan: ClusterPlan, start: Mapping[str, Any]) -> Object:
         """A pod of its own: a head that is made again is another head, with nothing in it."""
         name = head_name(self.cluster)
         what = framework.head(plan, layout.head(name))
-        process = Process(argv=what.argv, env=self._member_variables(what))
+        env = self._member_variables(what)
+        process = Process(argv=what.argv, env=env, start=start)
         tier, machine = plan.spec.head_tier, self.place.machine
         return self._staying_pod(
             name, "head", pod_spec(self.cluster, "head", tier, machine, process)
@@ -270,13 +276,14 @@ class _Maker:
             made["metadata"]["annotations"][OUTPUTS] = shipped.outputs
         return made
 
-    def workers(self, framework: Framework, plan: ClusterPlan) -> Object:
+    def workers(self, framework: Framework, plan: ClusterPlan, start: Mapping[str, Any]) -> Object:
         """A Deployment, because only a ReplicaSet lets the idlest go first (pod-deletion-cost)."""
         what = framework.worker(plan, f"$({layout.POD_NAME})", layout.worker())
         process = Process(
             argv=worker_command(self.spec, self.cluster, self.shipment, what.argv),
             env=self._member_variables(what),
             secrets=tuple(secret_variables(self.cluster, self.shipment)),
+            start=start,
         )
         machine = self.place.machine
         template = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePath
+from typing import Any
 
 from ebbtide.infra.frameworks import ready
 from ebbtide.infra.frameworks.door import SECRET_FILE
@@ -59,6 +60,8 @@ class Process:
     """Variables whose values are in Secrets."""
     output: ClaimedVolume | None = None
     """Where ``EBB_OUTPUT_DIR`` lies; None: in the pod itself."""
+    start: Mapping[str, Any] = field(default_factory=dict)
+    """The ``spec`` that its pod starts from, of one container; what follows here is stronger."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +112,7 @@ def pod_spec(
     grace_s = graces.get(role, int(tier.drain_budget_s) + DRAIN_SPARE_S)
     beside = [_files(role, machine, process.output)] if role in _WITH_FILES else []
     return {
+        **process.start,
         "containers": [_container(role, tier, machine, process), *beside],
         "volumes": _volumes(cluster, role, process.output),
         "nodeSelector": dict(machine.selector),
@@ -129,14 +133,19 @@ def pod_spec(
 
 
 def _container(role: str, tier: HardwareTier, machine: Machine, process: Process) -> Object:
-    memory = str(tier.resources.memory_bytes)
+    memory, ready_at = str(tier.resources.memory_bytes), layout.READY_PORT
+    given: Object = next(iter(process.start.get("containers", ())), {})
+    # A head that is started again is another one, with nothing in it: nobody shall ask it to.
+    kept = {name: value for name, value in given.items() if name != "livenessProbe"}
     return {
         "name": role,
+        **kept,
         **_from(machine),
         # ``args``, not ``command``: the image's init stays the first process.
         "args": list(process.argv),
         "env": [
             *_downward(),
+            *(given.get("env") or ()),
             *({"name": name, "value": value} for name, value in process.env.items()),
             *process.secrets,
         ],
@@ -145,7 +154,10 @@ def _container(role: str, tier: HardwareTier, machine: Machine, process: Process
             # No limit of CPU: what nobody uses is free, and the HPA counts by requests.
             "limits": {"memory": memory},
         },
-        "ports": [{"name": "ready", "containerPort": layout.READY_PORT}],
+        "ports": [
+            *(each for each in given.get("ports", ()) if each["containerPort"] != ready_at),
+            {"name": "ready", "containerPort": ready_at},
+        ],
         # Ready when it says so itself: a worker once it has registered with its head.
         "readinessProbe": {
             "httpGet": {"path": ready.PATH, "port": "ready"},

@@ -17,10 +17,10 @@ from ebbtide.infra.platforms.kubernetes.reading.snapshot import (
     condition,
     leaving,
     main,
+    main_name,
     moment,
     node_of,
     node_silent,
-    role,
     state,
 )
 from ebbtide.infra.policy.explain.exits import exit_sentence
@@ -167,7 +167,7 @@ def worker_ends(snapshot: Snapshot, names: Mapping[str, str]) -> tuple[WorkerEnd
 def memory_of(pod: Object) -> str:
     """The memory that a pod's main container may have, as people write it; empty: no limit."""
     containers = pod.get("spec", {}).get("containers") or ()
-    mine: Object = next((each for each in containers if each.get("name") == role(pod)), {})
+    mine: Object = next((each for each in containers if each["name"] == main_name(pod)), {})
     limit = ((mine.get("resources") or {}).get("limits") or {}).get("memory")
     try:
         return format_memory(parse_memory(str(limit))) if limit else ""

@@ -24,7 +24,7 @@ from ebbtide.infra.platforms.kubernetes.naming import (
 from ebbtide.infra.platforms.kubernetes.spelling import unix_time
 
 HEAD, WORKER, DRIVER = "head", "worker", "driver"
-"""Roles; a pod's main container is called as its role."""
+"""Roles of pods."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,10 +104,16 @@ def role(pod: Object) -> str:
     return str((pod["metadata"].get("labels") or {}).get(ROLE, ""))
 
 
+def main_name(pod: Object) -> str:
+    """What a pod's main container is called: it is its first."""
+    containers = pod.get("spec", {}).get("containers") or ()
+    return str(containers[0]["name"]) if containers else role(pod)
+
+
 def main(pod: Object) -> Object | None:
     """The status of a pod's main container; None before its node knows of it."""
     statuses = pod.get("status", {}).get("containerStatuses") or ()
-    return next((each for each in statuses if each.get("name") == role(pod)), None)
+    return next((each for each in statuses if each.get("name") == main_name(pod)), None)
 
 
 def state(pod: Object, which: str) -> Object | None:

@@ -15,7 +15,7 @@ from ebbtide.infra.platforms.kubernetes.api import Api
 from ebbtide.infra.platforms.kubernetes.api_error import NOT_FOUND, ApiError
 from ebbtide.infra.platforms.kubernetes.client import Hangup
 from ebbtide.infra.platforms.kubernetes.kinds import POD, Object
-from ebbtide.infra.platforms.kubernetes.reading.snapshot import main, role, state
+from ebbtide.infra.platforms.kubernetes.reading.snapshot import main, main_name, state
 from ebbtide.infra.platforms.kubernetes.tending.logs.position import Position
 from ebbtide.infra.waiting import now_s, pause
 
@@ -52,7 +52,7 @@ class LogCopy:
     def __init__(self, api: Api, target: Target):
         meta = target.pod["metadata"]
         self._api, self._target = api, target
-        self._pod, self._uid, self._container = meta["name"], meta["uid"], role(target.pod)
+        self._pod, self._uid, self._container = meta["name"], meta["uid"], main_name(target.pod)
         self._position, self._hangup = Position(), Hangup()
         self._note = target.path.with_name(f".{target.path.name}.json")
         self._kept, self._bytes = self._before()
