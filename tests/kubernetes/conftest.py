@@ -29,6 +29,7 @@ from tests.kubernetes.fault_stage import Stage
 from tests.kubernetes.lab import debian, first_contact, product_images, up
 from tests.kubernetes.lab.__main__ import say
 from tests.kubernetes.lab.place import NODE, Lab, cache, every
+from tests.kubernetes.lab.relay import Relay, relayed
 from tests.kubernetes.team import POOL as TEAMS_POOL
 from tests.kubernetes.team import Team
 from tests.kubernetes.workloads import OWN_CLUSTER, OWN_IMAGES
@@ -188,3 +189,10 @@ def team(here: Api, guarded: str, teams_pool: None, image: Image, tmp_path: Path
     yield team
     team.end()
     team.api.close()
+
+
+@pytest.fixture
+def relay(lab: Lab) -> Iterator[Relay]:
+    """Another way to the API server, which answers for it when it is told to."""
+    with relayed(lab) as found:
+        yield found

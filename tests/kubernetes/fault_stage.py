@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from kubernetes import client
@@ -17,11 +17,12 @@ from kubernetes import client
 from ebbtide.infra.errors import EbbError
 from ebbtide.infra.lifecycle import steps
 from ebbtide.infra.lifecycle.attempts import carry_out
+from ebbtide.infra.lifecycle.provision import SevenSteps
 from ebbtide.infra.models.codec import to_json
 from ebbtide.infra.models.hardware import HardwareTier, NodePool
 from ebbtide.infra.models.ids import ClusterId, RunName
-from ebbtide.infra.models.job import RunSpec
-from ebbtide.infra.models.phases import Reason
+from ebbtide.infra.models.job import RetryPolicy, RunSpec
+from ebbtide.infra.models.phases import Reason, Step
 from ebbtide.infra.models.records import Event, EventKind, Run
 from ebbtide.infra.models.resources import Resources
 from ebbtide.infra.platforms.kubernetes.api import Api
@@ -34,10 +35,8 @@ from ebbtide.infra.records.ledger import Ledger
 from ebbtide.infra.records.opening import open_store
 from ebbtide.infra.settings import Settings
 from ebbtide.infra.waiting import wall_s
-from tests.clusters import MIB, cluster_spec, run_spec, script
+from tests.clusters import MIB, QUICK, cluster_spec, run_spec, script
 from tests.helpers import wait_until
-from tests.kubernetes.lab import faults
-from tests.kubernetes.lab.place import Lab
 
 COUNTS = """
     import os, pathlib, sys, time
@@ -52,6 +51,8 @@ COUNTS = """
     """
 """Counts for so many seconds, and leaves a file."""
 _END_S = 150.0
+Hook = Callable[[], object]
+ONCE_MORE = RetryPolicy(reasons=("infra", "job"), attempts=1, replacements=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +70,11 @@ class Stage:
         return self.runs(name, COUNTS, framework, words=(str(seconds),), **more)
 
     def runs(self, name: str, program: str, framework: str = "none", **more: Any) -> RunSpec:
-        """A run of a program; ``more`` as for ``run_spec``, and ``cpu_millis``."""
+        """A run of a program; ``more`` as for ``run_spec``, ``cpu_millis``, ``policy``."""
         small = Resources(more.pop("cpu_millis", 100), (400 if framework == "dask" else 128) * MIB)
         tier = HardwareTier(name="tiny", pool=self.pool.name, resources=small, drain_budget_s=5)
-        cluster = cluster_spec(framework, pool=self.pool, tier=tier, head_tier=tier)
+        fixed = {"pool": self.pool, "tier": tier, "head_tier": tier}
+        cluster = cluster_spec(framework, **fixed, policy=more.pop("policy", QUICK))
         settled = {"lease_s": 6, **more}
         spec = run_spec(name, cluster, script(self.folder, program), **settled)
         return replace(spec, platform="kubernetes")
@@ -87,21 +89,18 @@ class Stage:
         body = {"metadata": {"name": pod, "namespace": space}}
         core.create_namespaced_pod_eviction(pod, space, body)
 
-    def bound_kubeconfig(self, lab: Lab, api: client.ApiClient, name: str) -> Path:
-        """With a token of the namespace's own account, which may do all there until it expires."""
-        space = self.api.namespace
-        role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole"}
-        body = {
-            "metadata": {"name": "all"},
-            "roleRef": {**role, "name": "cluster-admin"},
-            "subjects": [{"kind": "ServiceAccount", "name": "default", "namespace": space}],
-        }
-        client.RbacAuthorizationV1Api(api).create_namespaced_role_binding(space, body)
-        found = json.loads(lab.kubeconfig.read_text())
-        found["users"][0]["user"] = {"token": faults.token(api, space, name)}
-        path = self.folder / "bound.kubeconfig"
-        path.write_text(json.dumps(found))
-        return path
+    def with_kubeconfig(self, file: Path) -> Stage:
+        """The same, where runs reach the API server in another way."""
+        return replace(self, settings=replace(self.settings, kubeconfig=str(file)))
+
+    def in_namespace(self, there: Api) -> Stage:
+        """The same in another namespace."""
+        settings = replace(self.settings, namespace=there.namespace)
+        return replace(self, settings=settings, api=there)
+
+    def store(self) -> KubernetesStore:
+        """The records, as the administrator reads them."""
+        return KubernetesStore(self.api, Ledger(self.settings.home))
 
     def left(self) -> list[str]:
         """What is held in the namespace by any cluster."""
@@ -151,8 +150,9 @@ class Ended:
 class Flow:
     """A run that a thread of this process drives."""
 
-    def __init__(self, stage: Stage, spec: RunSpec):
-        self._stage, self.spec, self._error = stage, spec, None
+    def __init__(self, stage: Stage, spec: RunSpec, at: Mapping[Step, Hook] | None = None):
+        """``at``: what happens when it comes to a step, before that begins."""
+        self._stage, self.spec, self._at = stage, spec, at or {}
         self._raised: list[BaseException] = []
         self._thread = threading.Thread(target=self._drive, daemon=True)
         self._thread.start()
@@ -191,18 +191,33 @@ class Flow:
 
     def _drive(self) -> None:
         try:
-            drive(self._stage.settings, self.spec)
+            drive(self._stage.settings, self.spec, _arranged(self._at))
         except BaseException as error:
             self._raised.append(error)
 
 
-def drive(settings: Settings, spec: RunSpec) -> None:
+def _arranged(at: Mapping[Step, Hook]) -> SevenSteps:
+    """The seven steps, each with what happens when it begins."""
+
+    def step(name: Step) -> Callable[..., Any]:
+        def begun(attempt: steps.Attempt, *more: Any) -> Any:
+            at.get(name, lambda: None)()
+            return getattr(steps, name)(attempt, *more)
+
+        return begun
+
+    arranged: Any = SimpleNamespace(**{name.value: step(name) for name in Step})
+    found: SevenSteps = arranged
+    return found
+
+
+def drive(settings: Settings, spec: RunSpec, seven: SevenSteps = steps) -> None:
     """Begin a run, or take it over, and carry it out."""
     store = open_store(settings)
     if store.run(spec.name) is None:
         runs.begin(store, spec)
     store.register_flow_process(spec.name, this_process(), None)
-    carry_out(settings, store, spec, steps)
+    carry_out(settings, store, spec, seven)
 
 
 class KillableFlow:
@@ -240,7 +255,7 @@ def said(stage: Stage, spec: RunSpec) -> str:
 
 def ended(stage: Stage, spec: RunSpec, error: EbbError | None) -> Ended:
     """Everything that a run has left; read by the administrator."""
-    store = KubernetesStore(stage.api, Ledger(stage.settings.home))
+    store = stage.store()
     output = stage.settings.run_folder(spec.name) / "output"
     name = RunName(spec.name)
     return Ended(

@@ -5,11 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import socket
-import socketserver
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -62,40 +59,6 @@ def refused(lab: Lab) -> Iterator[None]:
         yield
     finally:
         namespace.run_inside(lab, ["iptables", "-D", *rule])
-
-
-@contextlib.contextmanager
-def delayed(lab: Lab, seconds: float) -> Iterator[str]:
-    """A second address of the API server, on loopback, whose every answer comes so much later.
-
-    A relay, because the kernels of small machines often lack the queue that delays packets.
-    """
-
-    class Relay(socketserver.BaseRequestHandler):
-        def handle(self) -> None:
-            with socket.create_connection((lab.address, 6443)) as server:
-                back = threading.Thread(target=_pump, args=(server, self.request, seconds))
-                back.start()
-                _pump(self.request, server, 0)
-                back.join()
-
-    with _Relays(("127.0.0.1", 0), Relay) as relays:
-        threading.Thread(target=relays.serve_forever, daemon=True).start()
-        yield f"https://127.0.0.1:{relays.server_address[1]}"
-        relays.shutdown()
-
-
-class _Relays(socketserver.ThreadingTCPServer):
-    daemon_threads = True
-
-
-def _pump(source: socket.socket, target: socket.socket, delay_s: float) -> None:
-    tick = threading.Event()
-    with contextlib.suppress(OSError):
-        while data := source.recv(65536):
-            tick.wait(delay_s)
-            target.sendall(data)
-        target.shutdown(socket.SHUT_WR)
 
 
 def cordon(api: client.ApiClient, node: str) -> None:
