@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ebbtide.infra.platforms.kubernetes.answers.bodies import content, lines, pieces
 from ebbtide.infra.platforms.kubernetes.api_error import GONE, NOT_FOUND, ApiError, from_answer
 from ebbtide.infra.platforms.kubernetes.client import (
     ANSWER_S,
@@ -19,9 +20,6 @@ from ebbtide.infra.platforms.kubernetes.client import (
     Connection,
     Hangup,
     Request,
-    content,
-    lines,
-    pieces,
 )
 from ebbtide.infra.platforms.kubernetes.kinds import (
     ACCESS_REVIEW,
@@ -70,7 +68,8 @@ class Api(Connection):
 
         Args:
             request: what is asked.
-            patience_s: for how long it is asked again, in seconds; None: as all others.
+            patience_s: for how long it is asked again, in seconds; None: as all others, which share
+                their patience with an outage that goes on.
 
         Returns:
             The answer; text when it is no JSON.
@@ -78,7 +77,10 @@ class Api(Connection):
         Raises:
             ApiError: it was refused, or there was no answer in time.
         """
-        patience_s = self.patience_s if patience_s is None else patience_s
+        if patience_s is None:
+            outage = self.silence.outage
+            waited_s = outage.seconds if outage is not None and not outage.over else 0.0
+            patience_s = max(0.0, self.patience_s - waited_s)
         until, wait_s = now_s() + patience_s, 0.0
         while True:
             try:
@@ -155,10 +157,26 @@ class Api(Connection):
         path = kind_of(thing).path(self.namespace, thing["metadata"]["name"])
         query = {"fieldManager": manager, "force": "true"}
         body, content = json.dumps(thing).encode(), "application/apply-patch+yaml"
-        made: Object = self.ask(
+        made: Object = self._changed(
             Request(method="PATCH", path=path, query=query, body=body, content_type=content)
         )
         return made
+
+    def _changed(self, request: Request) -> Any:
+        """Ask for a change that holds whatever was there before.
+
+        Where too many write an object at once, the server itself gives up after a few tries: it is
+        asked again, as the same change still holds.
+        """
+        until, wait_s = now_s() + self.patience_s, 0.0
+        while True:
+            try:
+                return self.ask(request)
+            except ApiError as error:
+                wait_s = min(_LONGEST_PAUSE_S, wait_s * 2 or _FIRST_PAUSE_S)
+                if not error.conflict or now_s() + wait_s > until:
+                    raise
+            pause(wait_s)
 
     def replace(self, thing: Object) -> Object:
         """Write an object back, if nobody has changed it since it was read.
@@ -189,8 +207,10 @@ class Api(Connection):
         """
         path = kind.path(self.namespace, name, part)
         query, content = {"fieldManager": manager}, "application/merge-patch+json"
+        guarded = "resourceVersion" in (change.get("metadata") or {})
+        send = self.ask if guarded else self._changed
         try:
-            made: Object = self.ask(
+            made: Object = send(
                 Request(method="PATCH", path=path, query=query, body=change, content_type=content)
             )
         except ApiError as error:

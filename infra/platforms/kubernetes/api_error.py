@@ -19,8 +19,9 @@ from ebbtide.infra.models.phases import Reason
 from ebbtide.infra.platforms.kubernetes.reading.refusals import refusal
 from ebbtide.infra.waiting import now_s
 
+UNAUTHORIZED = 401
 FORBIDDEN, NOT_FOUND, CONFLICT, GONE, UNPROCESSABLE = 403, 404, 409, 410, 422
-_REFUSED = (401, 403)
+_REFUSED = (UNAUTHORIZED, FORBIDDEN)
 OUTAGE_S = 10.0
 """A silence of so long is told; a shorter one concerns nobody."""
 _BUSY = (429, 500, 502, 503, 504)
@@ -28,13 +29,20 @@ _BUSY = (429, 500, 502, 503, 504)
 
 @dataclass(frozen=True, slots=True)
 class Outage:
-    """A time in which the API server has answered nothing."""
+    """A time in which the API server has answered nothing, or has refused our credentials."""
 
     began_s: float
     """On this process's monotonic clock: the first question without an answer."""
     seconds: float
     over: bool
     """Whether it has answered since."""
+    error: ApiError | None = None
+    """What came instead of the last answer."""
+
+    @property
+    def refused(self) -> bool:
+        """Whether it did not take the credentials that it had taken before."""
+        return self.error is not None and self.error.expired
 
 
 class Silence:
@@ -43,6 +51,7 @@ class Silence:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._since_s: float | None = None
+        self._error: ApiError | None = None
         self._last: Outage | None = None
 
     def asked(self) -> None:
@@ -51,20 +60,26 @@ class Silence:
             if self._since_s is None:
                 self._since_s = now_s()
 
+    def failed(self, error: ApiError) -> None:
+        """Nobody has answered, or only to say that credentials that were good are not any more."""
+        with self._lock:
+            self._error = error
+
     def answered(self) -> None:
-        """An answer has come, whatever it says."""
+        """An answer has come, whatever else it says."""
         with self._lock:
             since_s, self._since_s = self._since_s, None
+            error, self._error = self._error, None
             if since_s is not None and now_s() - since_s >= OUTAGE_S:
-                self._last = Outage(since_s, now_s() - since_s, over=True)
+                self._last = Outage(since_s, now_s() - since_s, over=True, error=error)
 
     @property
     def outage(self) -> Outage | None:
         """The one that goes on, or the last one; None: there was none."""
         with self._lock:
-            since_s, last = self._since_s, self._last
+            since_s, last, error = self._since_s, self._last, self._error
         if since_s is not None and now_s() - since_s >= OUTAGE_S:
-            return Outage(since_s, now_s() - since_s, over=False)
+            return Outage(since_s, now_s() - since_s, over=False, error=error)
         return last
 
 
@@ -95,6 +110,8 @@ class ApiError(Exception):
         self.causes = causes
         """More words of the server's, such as ``NamespaceTerminating``."""
         self.retry_after_s = retry_after_s
+        self.expired = False
+        """Whether the credentials that are refused have been taken before."""
         super().__init__(f"{asked}: {status} {reason}: {message}")
 
     @property
@@ -105,7 +122,7 @@ class ApiError(Exception):
     @property
     def passing(self) -> bool:
         """Whether the same question may well be answered a moment later."""
-        return self.unreachable or self.status in _BUSY
+        return self.unreachable or self.expired or self.status in _BUSY
 
     @property
     def conflict(self) -> bool:
@@ -178,11 +195,15 @@ def as_ebb_error(error: ApiError, *, doing: str = "") -> EbbError:
         refused = error_for(kept_away.reason, detail=detail, hint=kept_away.hint)
         refused.in_vain = kept_away.never
         return refused
+    if error.expired:
+        summary = f"the API server does not take these credentials any more: {error.message}"
+        hint = "log in again, or renew the token: a run that still goes on takes the new one"
+        return ConfigurationError([Problem(Reason.NO_RIGHTS, summary, hint)])
     if error.status in _REFUSED:
         summary = f"the API server refuses {wanted}{error.message}"
         hint = "ebb doctor --platform kubernetes lists the rights that are missing"
         return ConfigurationError([Problem(Reason.NO_RIGHTS, summary, hint)])
-    if error.status == UNPROCESSABLE:
+    if error.status in (CONFLICT, UNPROCESSABLE):
         return ProvisioningError(Reason.LAUNCH_FAILED, detail=f"{wanted}{error.message}")
     return ProvisioningError(Reason.API_UNREACHABLE, detail=f"{wanted}{error}")
 

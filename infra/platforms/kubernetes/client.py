@@ -12,7 +12,6 @@ import os
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -23,10 +22,16 @@ from kubernetes import client, config
 from kubernetes.stream import portforward, stream
 from kubernetes.stream.ws_client import PortForward, WSClient
 
-from ebbtide.infra.errors import ConfigurationError, Problem
+from ebbtide.infra.errors import ConfigurationError, EbbError, Problem
 from ebbtide.infra.models.phases import Reason
-from ebbtide.infra.platforms.kubernetes.api_error import ApiError, Silence, from_answer
-from ebbtide.infra.waiting import wall_s
+from ebbtide.infra.platforms.kubernetes.answers.bodies import CHUNK_BYTES, ahead_s, innermost
+from ebbtide.infra.platforms.kubernetes.api_error import (
+    UNAUTHORIZED,
+    ApiError,
+    Silence,
+    from_answer,
+)
+from ebbtide.infra.waiting import now_s, wall_s
 
 ANSWER_S = 30.0
 """How long an answer may take, in seconds."""
@@ -35,8 +40,8 @@ REQUESTS_FILE = "EBB_REQUESTS_FILE"
 """Names a file to which every process adds a line for each request, with the time and its own id.
 For tests and benchmarks that count them: a run has several processes."""
 _POOL_SIZE = 16
-_SAME_CLOCK_S = 2.0
-_CHUNK_BYTES = 2**16
+_READ_AGAIN_S = 2.0
+"""Credentials that are refused are read again, but not more often."""
 _DEFAULT_NAMESPACE = "default"
 _NAMESPACE_FILE = "/var/run/secrets/kubernetes.io/serviceaccount/namespace"
 
@@ -82,11 +87,9 @@ class Connection:
             ConfigurationError: PLATFORM_UNUSABLE, there are no credentials, or not of this context.
         """
         settings, self.access = _credentials(access)
-        settings.connection_pool_maxsize = _POOL_SIZE
-        settings.retries = urllib3.Retry(0)
-        self._settings = settings
-        self._client = client.ApiClient(settings)
-        self._http: urllib3.PoolManager = self._client.rest_client.pool_manager
+        self._reading, self._read_s = threading.Lock(), 0.0
+        self._accepted = False
+        self._use(settings)
         self.namespace = self.access.namespace
         self.asked = 0
         """How many requests have been sent, for tests and benchmarks that count them."""
@@ -108,7 +111,7 @@ class Connection:
     def send(
         self, request: Request, *, timeout_s: float = ANSWER_S, whole: bool = True
     ) -> urllib3.BaseHTTPResponse:
-        """Send one request, once.
+        """Send one request, once; again with new credentials, where there are any since.
 
         Args:
             request: what is asked.
@@ -121,6 +124,15 @@ class Connection:
         Raises:
             ApiError: it was refused, or there was none.
         """
+        used = self._identity
+        try:
+            return self._send(request, timeout_s, whole)
+        except ApiError as error:
+            if error.status != UNAUTHORIZED or not self._renewed(used):
+                raise
+        return self._send(request, timeout_s, whole)
+
+    def _send(self, request: Request, timeout_s: float, whole: bool) -> urllib3.BaseHTTPResponse:
         headers, body = {"Accept": request.accept}, request.body
         if body is not None:
             headers["Content-Type"] = request.content_type
@@ -142,14 +154,39 @@ class Connection:
                 retries=False,
             )
         except urllib3.exceptions.HTTPError as error:
-            raise ApiError(
-                0, type(error).__name__, _innermost(error), asked=str(request)
-            ) from error
+            raise ApiError(0, type(error).__name__, innermost(error), asked=str(request)) from error
+        self.ahead_s = ahead_s(answer.headers.get("Date"), self.ahead_s)
+        if answer.status == UNAUTHORIZED and self._accepted:
+            refusal = from_answer(str(request), answer.status, answer.data, answer.headers)
+            refusal.expired = True
+            self.silence.failed(refusal)
+            raise refusal
         self.silence.answered()
-        self.ahead_s = _ahead_s(answer.headers.get("Date"), self.ahead_s)
         if answer.status >= HTTPStatus.BAD_REQUEST:
             raise from_answer(str(request), answer.status, answer.data, answer.headers)
+        self._accepted = True
         return answer
+
+    def _use(self, settings: client.Configuration) -> None:
+        settings.connection_pool_maxsize = _POOL_SIZE
+        settings.retries = urllib3.Retry(0)
+        self._settings, self._identity = settings, _identity(settings)
+        self._client = client.ApiClient(settings)
+        self._http: urllib3.PoolManager = self._client.rest_client.pool_manager
+
+    def _renewed(self, used: object) -> bool:
+        """Whether there are other credentials now where those that were refused came from."""
+        with self._reading:
+            if self._identity != used:
+                return True
+            if now_s() - self._read_s < _READ_AGAIN_S:
+                return False
+            self._read_s = now_s()
+            with contextlib.suppress(EbbError, OSError):  # half written, or gone for a moment
+                settings, _ = _credentials(self.access)
+                if settings.host == self.server and _identity(settings) != used:
+                    self._use(settings)
+        return self._identity != used
 
     def run(self, pod: str, container: str, argv: Sequence[str]) -> Exec:
         """Start a command in a container that runs, with stdin, stdout and stderr.
@@ -279,8 +316,8 @@ class Exec:
     def write(self, data: bytes) -> None:
         """Send to its stdin. There is no end of it: say a length first."""
         with _translated(self._asked):
-            for start in range(0, len(data), _CHUNK_BYTES):
-                self._socket.write_stdin(data[start : start + _CHUNK_BYTES])
+            for start in range(0, len(data), CHUNK_BYTES):
+                self._socket.write_stdin(data[start : start + CHUNK_BYTES])
 
     def read(self, timeout_s: float) -> bytes | None:
         """Return what it has printed; empty when nothing has come in time, None when it ended.
@@ -330,53 +367,19 @@ def _credentials(access: Access) -> tuple[client.Configuration, Access]:
     return settings, Access(context=name, namespace=namespace, kubeconfig=file or "")
 
 
+def _identity(settings: client.Configuration) -> object:
+    """What tells credentials from others: never shown."""
+    files = (settings.cert_file, settings.key_file)
+    kept = tuple(Path(file).read_bytes() for file in files if file)
+    return dict(settings.api_key), settings.username, settings.password, kept
+
+
 def _context(file: str | None, context: str) -> tuple[str, str]:
     """The name and the namespace of a context, or of the current one."""
     contexts, current = config.list_kube_config_contexts(file)
     named = {each["name"]: each for each in contexts}
     found = named.get(context) or current or {}
     return str(found.get("name", "")), str(found.get("context", {}).get("namespace") or "")
-
-
-def pieces(answer: urllib3.BaseHTTPResponse, path: str) -> Iterator[bytes]:
-    """Yield an answer as it comes, and close it.
-
-    Raises:
-        ApiError: the connection was lost.
-    """
-    try:
-        while piece := answer.read1(_CHUNK_BYTES):
-            yield piece
-    except urllib3.exceptions.HTTPError as error:
-        raise ApiError(0, type(error).__name__, _innermost(error), asked=f"GET {path}") from error
-    finally:
-        answer.close()
-        answer.release_conn()
-
-
-def lines(answer: urllib3.BaseHTTPResponse, path: str) -> Iterator[bytes]:
-    """Yield the lines of an answer as they come, without empty ones; as ``pieces``."""
-    rest = b""
-    for piece in pieces(answer, path):
-        *whole, rest = (rest + piece).split(b"\n")
-        yield from filter(None, whole)
-
-
-def content(answer: urllib3.BaseHTTPResponse) -> Any:
-    """What a whole answer says: JSON, or text where it is none."""
-    try:
-        return json.loads(answer.data)
-    except ValueError:
-        return answer.data.decode(errors="replace")
-
-
-def _ahead_s(date: str | None, before: float) -> float:
-    """What an answer's ``Date``, which is cut to seconds, tells of its clock."""
-    try:
-        ahead_s = parsedate_to_datetime(date).timestamp() + 0.5 - wall_s() if date else before
-    except ValueError:
-        return before
-    return ahead_s if abs(ahead_s) > _SAME_CLOCK_S else 0.0
 
 
 @contextlib.contextmanager
@@ -389,10 +392,4 @@ def _translated(asked: str) -> Iterator[None]:
         body = body if isinstance(body, bytes) else str(body).encode()
         raise from_answer(asked, error.status or 0, body, {}) from error
     except Exception as error:  # of sockets, HTTP and web sockets, each with a tree of its own
-        raise ApiError(0, type(error).__name__, _innermost(error), asked=asked) from error
-
-
-def _innermost(error: BaseException) -> str:
-    """The innermost cause: the outer ones name our own objects."""
-    inner = getattr(error, "reason", None) or error
-    return str(inner).rpartition(": ")[2] or type(error).__name__
+        raise ApiError(0, type(error).__name__, innermost(error), asked=asked) from error

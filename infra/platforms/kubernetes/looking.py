@@ -51,11 +51,15 @@ class Looking:
         self._last: dict[ClusterId, ClusterView] = {}
 
     def now(self, cluster: ClusterId) -> ClusterView | None:
-        """Return a cluster as it is; None when it is not known.
+        """Return a cluster as it is, or was when it was last heard of; None when it is not known.
 
         Raises:
-            ApiError: the API server does not answer, and never has since this process looks.
+            ApiError: the API server has not answered for longer than this process has patience, or
+                never since it looks.
         """
+        outage = self._api.silence.outage  # a watch may still tell what its token could not ask
+        if outage is not None and not outage.over and outage.seconds > self._api.patience_s:
+            raise outage.error or ApiError(0, "", "no answer")
         return self._view(cluster, self._snapshot(cluster))
 
     def until_it_differs(

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from ebbtide.infra.models.cluster import ClusterView, Failure
 from ebbtide.infra.models.phases import Reason, Step
-from ebbtide.infra.platforms.kubernetes.reading.failures import disruption, ending
+from ebbtide.infra.platforms.kubernetes.naming import driver_name, head_name
+from ebbtide.infra.platforms.kubernetes.reading.failures import (
+    Disruption,
+    disruption,
+    ending,
+)
 from ebbtide.infra.platforms.kubernetes.reading.snapshot import (
     Snapshot,
     condition,
@@ -48,6 +53,9 @@ def _head(snapshot: Snapshot, view: ClusterView) -> Failure | None:
     if pod is None:
         if not begun or not view.head_address:
             return None
+        taken = _taken(snapshot, head_name(snapshot.cluster))
+        if taken is not None:
+            return Failure(step=step, reason=taken.reason, detail=f"the head: {taken.sentence}")
         return Failure(step=step, reason=Reason.HEAD_LOST, detail="its pod has gone")
     died = Reason.HEAD_LOST if begun else Reason.HEAD_NOT_READY
     taken = disruption(pod)
@@ -100,6 +108,9 @@ def _driver(snapshot: Snapshot, view: ClusterView) -> Failure | None:
     if pod is None:
         if view.job.started_at is None:
             return None
+        taken = _taken(snapshot, driver_name(snapshot.cluster))
+        if taken is not None:
+            return Failure(step=step, reason=taken.reason, detail=f"the program: {taken.sentence}")
         detail = "the program's pod has gone, with how the program ended"
         return Failure(step=step, reason=Reason.POD_LOST, detail=detail)
     taken = disruption(pod)
@@ -111,3 +122,10 @@ def _driver(snapshot: Snapshot, view: ClusterView) -> Failure | None:
     if taken.reason is Reason.EVICTED and target is not None and state(pod, "running"):
         return None
     return Failure(step=step, reason=taken.reason, detail=f"the program: {taken.sentence}")
+
+
+def _taken(snapshot: Snapshot, pod: str) -> Disruption | None:
+    """What was done to a pod that has gone between two looks; None: not known, or deleted only."""
+    gone = snapshot.gone.get(pod)
+    taken = disruption(gone) if gone is not None else None
+    return taken if taken is not None and taken.reason is not Reason.POD_LOST else None

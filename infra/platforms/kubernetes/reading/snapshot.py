@@ -44,6 +44,8 @@ class Snapshot:
     """Of this cluster's objects, oldest first; only read while something is pending."""
     pool_status: Mapping[str, Any] = field(default_factory=dict)
     """The pool in Cluster Autoscaler's status document; empty where it cannot be read."""
+    gone: Mapping[str, Object] = field(default_factory=dict)
+    """Pods that were deleted while they were watched, by name, as they were at their end."""
     version: int = 0
     """Grows with each change."""
 

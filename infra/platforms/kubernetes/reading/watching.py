@@ -32,12 +32,15 @@ from ebbtide.infra.platforms.kubernetes.kinds import (
 from ebbtide.infra.platforms.kubernetes.naming import RELEASING, selector
 from ebbtide.infra.platforms.kubernetes.reading.feed import Feed, Listener
 from ebbtide.infra.platforms.kubernetes.reading.snapshot import (
+    DRIVER,
+    HEAD,
     Snapshot,
     happened,
     holds,
     is_ready,
     leaving,
     of_cluster,
+    role,
     state,
 )
 from ebbtide.infra.waiting import now_s, wall_s
@@ -98,6 +101,7 @@ class Watched:
         self._api, self._kinds = api, tuple(kinds)
         self._news = threading.Condition()
         self._found: dict[Kind, dict[str, Object]] = {}
+        self._gone: dict[str, Object] = {}
         self._events: deque[Object] = deque(maxlen=_KEPT_EVENTS)
         self._pool_status: dict[str, Any] = {}
         self._asks_the_pool = False
@@ -187,7 +191,7 @@ class Watched:
         found = {kind: list(things.values()) for kind, things in self._found.items()}
         at = wall_s() + self._api.ahead_s
         made = _snapshot(self.cluster, found, at, self._events, self._pool_status)
-        return replace(made, version=self._version)
+        return replace(made, version=self._version, gone=dict(self._gone))
 
     def _feed(self, kind: Kind) -> Feed:
         def listed(things: list[Object]) -> None:
@@ -201,6 +205,8 @@ class Watched:
                 before = self._found[kind].pop(name, None)
                 if what != "DELETED":
                     self._found[kind][name] = thing
+                elif kind is POD and role(thing) in (HEAD, DRIVER):
+                    self._gone[name] = thing
                 if kind is not LEASE or what == "DELETED" or _differ(before, thing):
                     self._tell()
 

@@ -201,12 +201,15 @@ class _Work:
         if outage is None or self._care is None or outage.began_s <= self._outage_s:
             return
         self._outage_s = outage.began_s
-        has = "did not answer" if outage.over else "has not answered"
+        does = "take our credentials" if outage.refused else "answer"
+        taken = "taken our credentials" if outage.refused else "answered"
+        has = f"did not {does}" if outage.over else f"has not {taken}"
         goes = "went" if outage.over else "goes"
         message = f"the API server {has} for {outage.seconds:.0f} s; the program {goes} on"
         if self._reporter.view.job.started_at is None:
             message = message.replace("the program", "the cluster")
-        self._reporter.event(EventKind.WARNING, message, reason=Reason.API_UNREACHABLE)
+        reason = Reason.NO_RIGHTS if outage.refused else Reason.API_UNREACHABLE
+        self._reporter.event(EventKind.WARNING, message, reason=reason)
 
     def close(self) -> None:
         """End what is open, and let another process take the cluster over, if it goes on."""

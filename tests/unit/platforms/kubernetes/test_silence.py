@@ -5,7 +5,12 @@ from __future__ import annotations
 import pytest
 
 from ebbtide.infra.platforms.kubernetes import api_error
-from ebbtide.infra.platforms.kubernetes.api_error import OUTAGE_S, Outage, Silence
+from ebbtide.infra.platforms.kubernetes.api_error import (
+    OUTAGE_S,
+    ApiError,
+    Outage,
+    Silence,
+)
 
 
 @pytest.fixture
@@ -40,3 +45,18 @@ def test_outage_that_is_over_is_remembered(clock: list[float]) -> None:
     silence.answered()
     silence.answered()
     assert silence.outage == Outage(100.0, 60.0, over=True)
+
+
+def test_credentials_that_are_not_taken_are_an_outage_of_another_kind(
+    clock: list[float],
+) -> None:
+    silence = Silence()
+    silence.asked()
+    refusal = ApiError(401, "Unauthorized", "Unauthorized")
+    refusal.expired = True
+    silence.failed(refusal)
+    clock[0] += OUTAGE_S
+    silence.asked()
+    silence.answered()
+    assert silence.outage is not None
+    assert silence.outage.refused

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -290,6 +291,21 @@ def test_sidecar_does_not_keep_a_dead_head_alive() -> None:
     failure = view(snapshot(head, *STANDING[1:]), STOOD).failure
     assert failure is not None
     assert failure.reason is Reason.HEAD_LOST
+
+
+@pytest.mark.parametrize("role", ["head", "driver"])
+def test_pod_that_went_between_two_looks_went_because_of_what_was_done_to_it(role: str) -> None:
+    gone = disrupted(ended(role, 143, **GONE), "EvictionByEvictionAPI")
+    others = [pod for pod in (*STANDING, ready("driver", 15)) if not is_of(pod, role)]
+    seen = replace(snapshot(*others), gone={gone["metadata"]["name"]: gone})
+    failure = view(seen, STOOD).failure
+    assert failure is not None
+    assert failure.reason is Reason.EVICTED
+    assert "it was evicted from node node-a" in failure.detail
+
+
+def is_of(pod: Object, role: str) -> bool:
+    return bool(pod["metadata"]["labels"]["ebbtide.dev/role"] == role)
 
 
 # Workers ----------------------------------------------------------------------------------------

@@ -122,6 +122,13 @@ def test_changes_arrive(api: FakeApi, watch: Watched) -> None:
     until(watch, lambda found: found.driver is None)
 
 
+def test_last_words_of_a_deleted_head_are_kept(api: FakeApi, watch: Watched) -> None:
+    head = ready("head", 5)
+    api.say(POD, "ADDED", head)
+    api.say(POD, "DELETED", head)
+    assert head["metadata"]["name"] in until(watch, lambda seen: seen.gone).gone
+
+
 def test_wait_for_a_change_ends_in_time(watch: Watched) -> None:
     seen = watch.current()
     assert seen is not None

@@ -1,0 +1,104 @@
+"""A token that ends while a run goes on: renewed in time, too late, or never."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import threading
+from pathlib import Path
+
+import pytest
+from kubernetes import client
+
+from ebbtide.infra.platforms.kubernetes.api import Api
+from ebbtide.infra.platforms.kubernetes.api_error import ApiError
+from ebbtide.infra.platforms.kubernetes.client import Access, Request
+from tests.kubernetes.fault_stage import Flow, Stage
+from tests.kubernetes.lab import faults
+from tests.kubernetes.lab import relay as relays
+from tests.kubernetes.lab.place import Lab
+from tests.kubernetes.lab.relay import Relay
+
+VERSION = Request(path="/version")
+
+
+class Account:
+    """The namespace's own, which may do all there; its token is in a file, as a pod has it."""
+
+    def __init__(self, lab: Lab, api: client.ApiClient, space: str, folder: Path):
+        self._api, self._space, self.file = api, space, folder / "token"
+        self._number = 0
+        role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole"}
+        body = {
+            "metadata": {"name": "all"},
+            "roleRef": {**role, "name": "cluster-admin"},
+            "subjects": [{"kind": "ServiceAccount", "name": "default", "namespace": space}],
+        }
+        client.RbacAuthorizationV1Api(api).create_namespaced_role_binding(space, body)
+        self.renew()
+        found = json.loads(lab.kubeconfig.read_text())
+        found["users"][0]["user"] = {"tokenFile": str(self.file)}
+        self.kubeconfig = folder / "bound.kubeconfig"
+        self.kubeconfig.write_text(json.dumps(found))
+
+    def expire(self) -> None:
+        """From now on, or within the 10 s that the API server remembers it, it is refused."""
+        faults.expire(self._api, self._space, f"token-{self._number}")
+
+    def renew(self) -> None:
+        """Another token is in the file."""
+        self._number += 1
+        self.file.write_text(faults.token(self._api, self._space, f"token-{self._number}"))
+
+
+@pytest.fixture
+def account(lab: Lab, api: client.ApiClient, stage: Stage) -> Account:
+    return Account(lab, api, stage.api.namespace, stage.folder)
+
+
+def test_refused_token_is_read_again_from_its_file(
+    stage: Stage, relay: Relay, account: Account
+) -> None:
+    """Nobody says that there is another one."""
+    file = relay.kubeconfig(stage.folder, tokenFile=str(account.file))
+    with contextlib.closing(Api(Access(kubeconfig=str(file)))) as there:
+        there.send(VERSION)
+        relay.strike(relays.UNAUTHORIZED, times=1)
+        account.renew()
+        assert there.send(VERSION).status == 200
+        relay.strike(relays.UNAUTHORIZED, times=1)
+        with pytest.raises(ApiError) as refused:
+            there.send(VERSION)
+        assert refused.value.expired
+
+
+def test_run_goes_on_while_its_credentials_are_not_taken(stage: Stage, relay: Relay) -> None:
+    there = stage.with_kubeconfig(relay.kubeconfig(stage.folder))
+    flow = Flow(there, there.counts("refused", 14))
+    flow.says("begun")
+    relay.strike(relays.UNAUTHORIZED)
+    relay.cut()
+    threading.Event().wait(11)
+    relay.heal()
+    ended = flow.ended()
+    assert (ended.error, ended.attempts, ended.started) == (None, [], 1)
+    assert ended.counted_once()
+    assert ended.files == {"kept.txt": "kept"}
+    assert len(ended.warnings("credentials")) == 1
+    assert stage.left() == []
+
+
+@pytest.mark.long
+def test_run_goes_on_with_a_token_that_is_renewed_after_its_end(
+    stage: Stage, account: Account
+) -> None:
+    there = stage.with_kubeconfig(account.kubeconfig)
+    flow = Flow(there, there.counts("renewed", 45, lease_s=30))
+    flow.says("begun")
+    account.expire()
+    threading.Event().wait(25)
+    account.renew()
+    ended = flow.ended()
+    assert (ended.error, ended.attempts, ended.started) == (None, [], 1)
+    assert ended.counted_once()
+    assert stage.left() == []
