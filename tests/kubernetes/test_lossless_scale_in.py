@@ -1,7 +1,8 @@
-"""The HPA itself takes workers away while they work, and nothing is lost or done twice.
+"""Workers are taken away while they work, in every way there is: nothing is lost or done twice.
 
-The floor brings the workers, because the program waits for them; their tasks use no CPU, so that
-the HPA lets them go while there is work on them. One holds an actor, and is the one that stays.
+By the HPA: the floor brings the workers, because the program waits for them; their tasks use no
+CPU, so that it lets them go while there is work on them. In the other ways there is no HPA. One
+worker holds an actor, and is the one that stays.
 """
 
 from __future__ import annotations
@@ -9,13 +10,14 @@ from __future__ import annotations
 import contextlib
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from kubernetes import client
+from kubernetes.client.exceptions import ApiException
 
 from ebbtide.infra.frameworks.base import load_framework
 from ebbtide.infra.frameworks.plan import ClusterPlan
@@ -29,23 +31,25 @@ from ebbtide.infra.platforms.kubernetes import layout
 from ebbtide.infra.platforms.kubernetes.api import Api
 from ebbtide.infra.platforms.kubernetes.clusters.declaring import add, declare
 from ebbtide.infra.platforms.kubernetes.clusters.releasing import release
-from ebbtide.infra.platforms.kubernetes.kinds import AUTOSCALER, LEASE, POD, Object
+from ebbtide.infra.platforms.kubernetes.kinds import AUTOSCALER, DEPLOYMENT, LEASE, POD, Object
 from ebbtide.infra.platforms.kubernetes.manifests import cluster
 from ebbtide.infra.platforms.kubernetes.manifests.pods import Machine
 from ebbtide.infra.platforms.kubernetes.reading.views import view_of
 from ebbtide.infra.platforms.kubernetes.reading.watching import watched
 from ebbtide.infra.platforms.kubernetes.tending.care import Care
-from ebbtide.infra.platforms.kubernetes.tending.scaling.costs import COST, STAYS
+from ebbtide.infra.platforms.kubernetes.tending.scaling.costs import COST, RUNS, STAYS
 from ebbtide.infra.platforms.upkeep.status import StatusReporter
 from ebbtide.infra.records.ledger import Ledger
 from tests.clusters import MIB, QUICK, run_spec
 from tests.helpers import wait_until
 from tests.kubernetes.conftest import Image
-from tests.kubernetes.lab import metrics_api
-from tests.kubernetes.lab.place import NODE, Lab
+from tests.kubernetes.lab import faults, images, metrics_api, node
+from tests.kubernetes.lab.place import NODE, REAL, SECOND, Lab
 
 NAME, CLUSTER = "scale-in", ClusterId("scale-in-1")
 WORKERS = 3
+_TOO_MANY = 429
+"""What an eviction is refused with while the budget does not allow it."""
 PROGRAM = """
 import collections, json, sys, time
 from distributed import Client, get_worker, wait
@@ -63,8 +67,10 @@ def started(item):
 
 count = int(sys.argv[1])
 with Client() as client:
-    there = lambda: len(client.scheduler_info(n_workers=-1)["workers"])
+    workers = lambda: set(client.scheduler_info(n_workers=-1)["workers"])
     client.wait_for_workers(count, timeout=240)
+    first = workers()
+    there = lambda: len(first & workers())
     actor = client.submit(Total, actor=True).result()
     actor.add(5).result()
     scattered = client.scatter([bytes([i]) * 5000 for i in range(12)])
@@ -87,12 +93,18 @@ with Client() as client:
 """
 
 
-def spec_of() -> RunSpec:
+def spec_of(first_workers: int) -> RunSpec:
     tier = HardwareTier(
         name="tiny", pool="real", resources=Resources(200, 400 * MIB), drain_budget_s=30
     )
     pool = NodePool(name="real", platform="kubernetes", capacity=Resources(4000, 8192 * MIB))
-    policy = replace(QUICK, max_workers=WORKERS, scale_down_window_s=15, target_backlog_s=600.0)
+    policy = replace(
+        QUICK,
+        min_workers=first_workers,
+        max_workers=WORKERS,
+        scale_down_window_s=15,
+        target_backlog_s=600.0,
+    )
     asked = ClusterSpec(framework="dask", tier=tier, head_tier=tier, pool=pool, policy=policy)
     argv = (str(layout.paths().python), "-c", PROGRAM, str(WORKERS))
     return replace(run_spec(NAME, asked), job=JobSpec(argv=argv, workdir="/"))
@@ -133,6 +145,52 @@ class Stand:
             care.close()
 
 
+Taking = Callable[[Stand, client.ApiClient], None]
+
+
+def by_scale(stand: Stand, _: client.ApiClient) -> None:
+    """As ``kubectl scale`` does."""
+    stand.api.merge(DEPLOYMENT, f"{CLUSTER}-worker", {"spec": {"replicas": 1}})
+
+
+def by_eviction(stand: Stand, api: client.ApiClient) -> None:
+    """One after the other, as the disruption budget allows."""
+    core, space = client.CoreV1Api(api), stand.api.namespace
+    for name in busy(stand):
+
+        def taken(pod: str = name) -> bool:
+            body = {"metadata": {"name": pod, "namespace": space}}
+            try:
+                core.create_namespaced_pod_eviction(pod, space, body)
+            except ApiException as error:
+                if error.status != _TOO_MANY:
+                    raise
+                return False
+            return True
+
+        wait_until(taken, 120, "the budget allows it")
+
+
+def by_drain(stand: Stand, api: client.ApiClient) -> None:
+    """As ``kubectl drain`` does: others come on another node."""
+    faults.uncordon(api, SECOND.name)
+    faults.cordon(api, NODE)
+    try:
+        by_eviction(stand, api)
+    finally:
+        faults.uncordon(api, NODE)
+
+
+def busy(stand: Stand) -> list[str]:
+    """The pods of workers that have work and hold nothing that cannot move."""
+    pods = stand.api.list(POD, {"ebbtide.dev/role": "worker"}).items
+    costs = {
+        pod["metadata"]["name"]: int(pod["metadata"].get("annotations", {}).get(COST, 0))
+        for pod in pods
+    }
+    return [name for name, cost in costs.items() if RUNS <= cost < STAYS]
+
+
 @pytest.fixture
 def measured(lab: Lab, api: client.ApiClient) -> Iterator[None]:
     """The HPA sees what the pods really use."""
@@ -142,17 +200,43 @@ def measured(lab: Lab, api: client.ApiClient) -> Iterator[None]:
 
 
 @pytest.fixture
-def stand(here: Api, guarded: str, image: Image, measured: None, tmp_path: Path) -> Iterator[Stand]:
-    spec, framework = spec_of(), load_framework("dask")
+def on_one_node(image: Image) -> Machine:
+    where = {"kubernetes.io/hostname": NODE}
+    return Machine(image=image("dask"), selector=where, pull_policy="Never")
+
+
+@pytest.fixture
+def on_two_nodes(lab: Lab, api: client.ApiClient, on_one_node: Machine) -> Iterator[Machine]:
+    """The second takes nothing yet."""
+    node.start_second(lab, api)
+    images.copy(lab, on_one_node.image, SECOND)
+    faults.cordon(api, SECOND.name)
+    reserved = {"key": node.RESERVED["key"], "operator": "Exists", "effect": "NoSchedule"}
+    yield replace(on_one_node, selector={REAL: "yes"}, tolerations=(reserved,))
+    faults.uncordon(api, SECOND.name)
+
+
+@pytest.fixture
+def way(request: pytest.FixtureRequest) -> Taking | None:
+    """How workers are taken away; None: by the HPA, and nobody else does anything."""
+    found: Taking | None = getattr(request, "param", None)
+    return found
+
+
+@pytest.fixture
+def stand(
+    here: Api, guarded: str, way: Taking | None, request: pytest.FixtureRequest, tmp_path: Path
+) -> Iterator[Stand]:
+    request.getfixturevalue("measured")
+    spec, framework = spec_of(1 if way is None else WORKERS), load_framework("dask")
     plan = ClusterPlan(cluster=CLUSTER, spec=spec.cluster, paths=layout.paths())
-    machine = Machine(
-        image=image("dask"), selector={"kubernetes.io/hostname": NODE}, pull_policy="Never"
-    )
+    machine = request.getfixturevalue("on_two_nodes" if way is by_drain else "on_one_node")
     place = cluster.Place(namespace=guarded, machine=machine)
     declare(here, cluster.objects(spec, plan, framework, framework.prepare(plan), place))
     lease = here.get(LEASE, CLUSTER)
     assert lease is not None
-    add(here, lease, cluster.autoscaler(spec, CLUSTER, place))
+    if way is None:
+        add(here, lease, cluster.autoscaler(spec, CLUSTER, place))
     add(here, lease, cluster.driver(spec, plan, framework, place))
     with contextlib.closing(Ledger(tmp_path)) as ledger:
         ledger.reserve(Run(name=spec.name, spec_json="{}"))
@@ -174,7 +258,8 @@ def ended(api: Api) -> Object | None:
     return found
 
 
-def test_nothing_is_lost_when_the_hpa_lets_busy_workers_go(stand: Stand) -> None:
+def ends_with_all_it_had(stand: Stand) -> None:
+    """Wait for the program's end, when one of its first workers is left."""
     terminated: Any = wait_until(lambda: ended(stand.api), 480, "the program ends")
     printed = b"".join(stand.api.logs(f"{CLUSTER}-driver", "driver")).decode()
     print(*stand.events(), sep="\n")
@@ -187,6 +272,20 @@ def test_nothing_is_lost_when_the_hpa_lets_busy_workers_go(stand: Stand) -> None
         "scattered": True,
         "actor": 6,
     }
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("way", [by_scale, by_eviction, by_drain], indirect=True)
+def test_nothing_is_lost_when_others_take_busy_workers_away(
+    stand: Stand, way: Taking, api: client.ApiClient
+) -> None:
+    wait_until(lambda: len(busy(stand)) == WORKERS - 1, 240, "all work, and one has to stay")
+    way(stand, api)
+    ends_with_all_it_had(stand)
+
+
+def test_nothing_is_lost_when_the_hpa_lets_busy_workers_go(stand: Stand) -> None:
+    ends_with_all_it_had(stand)
     grown, *shrunk = stand.messages(EventKind.SCALED)
     assert grown.startswith("workers 1 → 3   demand:")
     assert shrunk[-1].partition("   ")[0].endswith("→ 1")

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 from kubernetes import client
 
+from ebbtide.flows.cli.machine.held import main as ebb_held
 from ebbtide.infra.lifecycle.stop import stop_run
 from ebbtide.infra.models.hardware import NodePool
 from ebbtide.infra.models.job import RetryPolicy
@@ -17,7 +18,7 @@ from ebbtide.infra.platforms.kubernetes.clusters.holdings import held
 from ebbtide.infra.platforms.kubernetes.kinds import POD
 from ebbtide.infra.platforms.kubernetes.naming import selector
 from ebbtide.infra.platforms.kubernetes.reading.snapshot import is_ready
-from ebbtide.infra.waiting import wall_s
+from ebbtide.infra.waiting import now_s, wall_s
 from tests.helpers import wait_until
 from tests.kubernetes.fault_stage import Flow, Stage
 from tests.kubernetes.lab import faults, images, node
@@ -61,20 +62,38 @@ def stays(pair: Stage) -> dict[str, str]:
     return {each.name: each.until for each in held(pair.api, None, wall_s())}
 
 
-def test_run_whose_node_is_lost_is_released_but_for_the_pod_that_stays_there(
-    lab: Lab, pair: Stage, api: client.ApiClient
+def listed(pair: Stage, patch: pytest.MonkeyPatch) -> int:
+    """What ``ebb held`` exits with."""
+    place = pair.settings
+    patch.setenv("EBB_HOME", str(place.home))
+    patch.setenv("EBB_NAMESPACE", place.namespace)
+    patch.setenv("KUBECONFIG", place.kubeconfig)
+    return ebb_held([])
+
+
+def test_run_whose_node_is_lost_is_released_at_once_but_for_the_pod_that_stays_there(
+    lab: Lab,
+    pair: Stage,
+    api: client.ApiClient,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     flow = Flow(pair, pair.counts("stopped", 600))
     driver = begun_apart(pair, api, flow, "driver")
     with faults.lost(lab, api, SECOND):
         wait_until(lambda: node.unreachable(api, SECOND), 30, "the node controller has seen it")
+        began_s = now_s()
         stop_run(pair.settings, flow.spec.name, Reason.CANCELLED)
         ended = flow.ended(60)
+        took_s = now_s() - began_s
         assert ended.reason is Reason.CANCELLED
         assert stays(pair) == {
             driver: f"until {SECOND.name} is back, deleted, or tainted out-of-service"
         }
         assert [message for message in ended.warnings("stays") if SECOND.name in message]
+        assert listed(pair, monkeypatch) == 1
+        assert f"{flow.driver}  " in capsys.readouterr().out
+    assert took_s < RELEASED_S
     wait_until(lambda: stays(pair) == {}, 60, "its node is back, and ends it")
 
 

@@ -27,7 +27,7 @@ from tests.kubernetes.lab.place import (
 
 _READY_TIMEOUT_S = 120
 _SPACE = "kube-system"
-_RESERVED = {"key": "ebb.lab/reserved", "value": "yes", "effect": "NoSchedule"}
+RESERVED = {"key": "ebb.lab/reserved", "value": "yes", "effect": "NoSchedule"}
 
 _CONTAINERD = """
 version = 2
@@ -168,7 +168,7 @@ def _settings(lab: Lab, machine: Machine) -> dict[str, Any]:
         "imageGCHighThresholdPercent": 100,
         "imageGCLowThresholdPercent": 99,
         # No test finds its pods there that does not ask for it.
-        "registerWithTaints": [] if machine == FIRST else [_RESERVED],
+        "registerWithTaints": [] if machine == FIRST else [RESERVED],
     }
 
 
