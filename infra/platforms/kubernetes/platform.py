@@ -29,7 +29,7 @@ from ebbtide.infra.platforms.kubernetes import layout
 from ebbtide.infra.platforms.kubernetes.administration.checks import reaper
 from ebbtide.infra.platforms.kubernetes.api import Api
 from ebbtide.infra.platforms.kubernetes.api_error import ApiError, as_ebb_error, translated
-from ebbtide.infra.platforms.kubernetes.clusters import declaring, holdings, releasing
+from ebbtide.infra.platforms.kubernetes.clusters import declaring, holdings, quotas, releasing
 from ebbtide.infra.platforms.kubernetes.clusters.blueprint import Blueprint
 from ebbtide.infra.platforms.kubernetes.clusters.fencing import (
     Standing,
@@ -120,7 +120,8 @@ class KubernetesPlatform:
         if known is not None and self._looking.has(cluster, POD, driver_name(cluster)):
             return cluster  # it was made after them
         try:
-            new = declaring.declare(self.api, things)
+            make = partial(declaring.declare, self.api, things)
+            new = quotas.in_turn(self.api, self.store, cluster, make)
         except ApiError as failure:
             if known is None:  # else it is one that runs
                 with contextlib.suppress(ApiError):
@@ -357,7 +358,8 @@ class KubernetesPlatform:
         with translated(f"make {thing['kind']} {thing['metadata']['name']}"):
             lease = self._looking.lease(cluster)
             if lease is not None and not held_by_another(lease):
-                declaring.add(self.api, lease, thing)
+                make = partial(declaring.add, self.api, lease, thing)
+                quotas.in_turn(self.api, self.store, cluster, make)
 
     def _obey_release(self, cluster: ClusterId) -> None:
         """Somebody may have stopped the run in the moment in which its cluster was made."""

@@ -79,7 +79,11 @@ RIGHTS = (
     Right(kind=POD_TEMPLATE, verbs=("get",), without=_NOT_DETACHED),
     Right(kind=SERVICE_ACCOUNT, verbs=("get",), without=_NOT_DETACHED),
     Right(kind=EVENT, verbs=_LOOK, without="ebb why cannot say why a pod waits"),
-    Right(kind=RESOURCE_QUOTA, verbs=("get", "list"), without="a quota is named without its limit"),
+    Right(
+        kind=RESOURCE_QUOTA,
+        verbs=("get", "watch"),
+        without="a run that waits for a quota knows a few seconds later that it has room",
+    ),
     Right(
         kind=VOLUME_CLAIM,
         verbs=("get",),

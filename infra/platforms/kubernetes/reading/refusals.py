@@ -33,6 +33,8 @@ class Refusal:
     hint: str = ""
     never: bool = False
     """Whether waiting cannot help."""
+    quota: str = ""
+    """The one that is used up; empty: none is."""
 
 
 def refusal(message: str) -> Refusal | None:
@@ -74,7 +76,7 @@ def _over(quota: re.Match[str]) -> Refusal:
     full = ", ".join(f"{used.get(what, '?')} of {limit[what]} {what}" for what in limit)
     sentence = f"quota {name} is used up: {full} in use, {quota['asked']} asked"
     hint = "kubectl describe quota shows who has it; stop what is not needed, or ask for less"
-    return Refusal(reason=Reason.QUOTA, sentence=sentence, hint=hint)
+    return Refusal(reason=Reason.QUOTA, sentence=sentence, hint=hint, quota=name)
 
 
 def _amounts(text: str) -> dict[str, str]:
