@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from ebbtide.infra.models.hardware import HardwareTier, NodePool
+from ebbtide.infra.models.hardware import BESIDE, HardwareTier, NodePool
 from ebbtide.infra.models.ids import ClusterId, RunName
 from ebbtide.infra.models.phases import Reason, Step
-from ebbtide.infra.models.resources import Resources
+from ebbtide.infra.models.resources import NOTHING, Resources
 
 SCALE_ON = ("cpu", "memory", "demand")
 """What workers may be added for."""
@@ -45,6 +45,28 @@ class AutoscalePolicy:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MemberAsk:
+    """What one member asks a node for."""
+
+    role: str
+    """``worker``, ``head`` (the program's pod asks for the same), or ``program`` where there is no
+    cluster."""
+    tier: HardwareTier
+    beside: Resources = NOTHING
+    """Beyond its tier."""
+
+    @property
+    def amount(self) -> Resources:
+        """All of it."""
+        return self.tier.resources + self.beside
+
+    @property
+    def flag(self) -> str:
+        """The option that chooses its tier."""
+        return "--head-tier" if self.role == "head" else "--tier"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ClusterSpec:
     """What one cluster of one framework, for one run, is to be."""
 
@@ -61,6 +83,18 @@ class ClusterSpec:
     def has_workers(self) -> bool:
         """Whether there is a cluster; ``framework: none`` runs a plain program on a tier."""
         return self.framework != "none"
+
+    @property
+    def member_asks(self) -> tuple[MemberAsk, ...]:
+        """What each sort of member asks one node for.
+
+        Nodes also hold daemons; what those take is not known here.
+        """
+        beside = BESIDE if self.pool.driver_apart else NOTHING
+        if not self.has_workers:
+            return (MemberAsk(role="program", tier=self.tier, beside=beside),)
+        workers = MemberAsk(role="worker", tier=self.tier)
+        return workers, MemberAsk(role="head", tier=self.head_tier, beside=beside)
 
     @property
     def first_ask(self) -> Resources:

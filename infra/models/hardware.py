@@ -37,8 +37,14 @@ class HardwareTier:
 
 POOL_LABEL = "dominodatalab.com/node-pool"
 """Of nodes: its value says which pool they are of, unless the catalog names another label."""
+NODE_WITHIN_S = 1200.0
 ANY_FRAMEWORK = "*"
 """The image of every framework that has none of its own."""
+
+
+BESIDE = Resources(50, 48 * 2**20)
+"""What a pod of head or program asks for beside its tier, where they are pods: for the container
+that serves code and files."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +82,9 @@ class NodePool:
     min_nodes: int = 0
     max_nodes: int | None = None
     """None: not known."""
+    node_within_s: float = NODE_WITHIN_S
+    """How long one of its nodes may take, in seconds, from its order until it takes pods. The
+    default is longer than the 15 minutes after which autoscalers give up, and say so."""
     label: str = POOL_LABEL
     """By which its nodes are known."""
     label_value: str = ""

@@ -309,23 +309,25 @@ def _check_room(catalog: Catalog, cluster: ClusterSpec) -> list[Problem]:
 
 def _check_node(catalog: Catalog, cluster: ClusterSpec, node: Resources) -> list[Problem]:
     """Check that each member fits a node: none is ever larger, however many there are."""
-    members = {"--tier": cluster.tier, "--head-tier": cluster.head_tier}
-    too_large = {f: tier for f, tier in members.items() if not tier.resources.fits_in(node)}
-    if not too_large:
+    ask = next((each for each in cluster.member_asks if not each.amount.fits_in(node)), None)
+    if ask is None:
         return []
-    flag, tier = next(iter(too_large.items()))
     fitting = [
         each
         for each in catalog.tiers
         if each.pool == cluster.pool.name
         and each.allows(cluster.framework)
-        and each.resources.fits_in(node)
+        and (each.resources + ask.beside).fits_in(node)
     ]
     best = max(fitting, key=lambda each: each.resources, default=None)
-    hint = f"{flag} {best.name} ({best.resources}) is the largest that fits" if best else ""
-    who = f"tier {tier.name} asks" if flag == "--tier" else f"head tier {tier.name} asks"
-    hint = hint or "the pool needs larger nodes"
-    return [_exceeds(who, tier.resources, cluster.pool, hint, a_node=node)]
+    hint = f"{ask.flag} {best.name} ({best.resources}) is the largest that fits" if best else ""
+    who = f"{'head tier' if ask.role == 'head' else 'tier'} {ask.tier.name}"
+    hint, asked = hint or "the pool needs larger nodes", ask.tier.resources
+    if not asked.fits_in(node):
+        return [_exceeds(f"{who} asks", asked, cluster.pool, hint, a_node=node)]
+    summary = f"{who} asks {asked}, and its pod {ask.beside} more; a node of pool"
+    summary += f" {cluster.pool.name} has {node}"
+    return [Problem(Reason.TIER_EXCEEDS_POOL, summary, hint)]
 
 
 def _exceeds(

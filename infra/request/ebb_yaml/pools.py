@@ -8,8 +8,14 @@ from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Any
 
-from ebbtide.infra.models.hardware import ANY_FRAMEWORK, POOL_LABEL, NodePool, Taint
-from ebbtide.infra.models.resources import Resources, parse_cpu, parse_memory
+from ebbtide.infra.models.hardware import (
+    ANY_FRAMEWORK,
+    NODE_WITHIN_S,
+    POOL_LABEL,
+    NodePool,
+    Taint,
+)
+from ebbtide.infra.models.resources import Resources, parse_cpu, parse_duration_s, parse_memory
 from ebbtide.infra.request.ebb_yaml.file import File
 from ebbtide.infra.request.hints import did_you_mean
 
@@ -22,7 +28,7 @@ _WAITING_BYTES, _MIN_WAITING = 256 * _MIB, 10
 """Of the machine's memory for each run that may wait: its processes are there while it does."""
 _KEYS = ("platform", "cpu", "memory", "runs-per-owner", "runs-waiting")
 _SHAPE_KEYS = ("nodes", "node-cpu", "node-memory")
-_NODES_KEYS = (*_SHAPE_KEYS, "label", "value", "taints", "image", "images")
+_NODES_KEYS = (*_SHAPE_KEYS, "node-within", "label", "value", "taints", "image", "images")
 _IMAGES = "docker.io/ebbtide/ebb-{{framework}}:{version}"
 """Of a release, for a pool that names none."""
 _LABEL = r"(?:[A-Za-z0-9.-]{1,253}/)?[A-Za-z0-9](?:[A-Za-z0-9._-]{0,61}[A-Za-z0-9])?"
@@ -127,6 +133,9 @@ def _nodes(file: File, where: str, keys: Mapping[str, Any]) -> dict[str, Any]:
     taints = [file.parsed(f"{where}.taints", text, parse_taint, None) for text in texts]
     return {
         **found,
+        "node_within_s": file.parsed(
+            f"{where}.node-within", keys.get("node-within"), parse_duration_s, NODE_WITHIN_S
+        ),
         "label": file.parsed(f"{where}.label", keys.get("label"), _label, POOL_LABEL),
         "label_value": file.parsed(f"{where}.value", keys.get("value"), _value, ""),
         "taints": tuple(filter(None, taints)),

@@ -18,6 +18,7 @@ from ebbtide.infra.frameworks.plan import ClusterPlan
 from ebbtide.infra.models.cluster import AutoscalePolicy
 from ebbtide.infra.models.ids import ClusterId
 from ebbtide.infra.models.job import JobSpec, RunSpec
+from ebbtide.infra.models.resources import NOTHING, Resources, parse_cpu, parse_memory
 from ebbtide.infra.platforms.kubernetes import layout
 from ebbtide.infra.platforms.kubernetes.inside.told import code_settings, program_settings
 from ebbtide.infra.platforms.kubernetes.manifests import cluster
@@ -150,6 +151,26 @@ def test_head_stays_where_it_is_and_workers_may_be_moved(things: dict[str, dict[
     template = things["Deployment"]["spec"]["template"]
     assert things["Pod"]["metadata"]["annotations"][mark] == "false"
     assert template["metadata"]["annotations"][mark] == "true"
+
+
+def asked_by(pod: dict[str, Any]) -> Resources:
+    """What the scheduler counts: the sum of its containers, or its largest init container."""
+
+    def sum_of(key: str) -> Resources:
+        requests = (each["resources"]["requests"] for each in pod.get(key, ()))
+        amounts = [Resources(parse_cpu(r["cpu"]), parse_memory(r["memory"])) for r in requests]
+        return sum(amounts, NOTHING)
+
+    before, beside = sum_of("initContainers"), sum_of("containers")
+    assert before.fits_in(beside)
+    return beside
+
+
+def test_pods_ask_for_what_is_counted_of_them(things: dict[str, dict[str, Any]]) -> None:
+    spec = cluster_spec()
+    workers, head = replace(spec, pool=replace(spec.pool, platform="kubernetes")).member_asks
+    assert asked_by(things["Pod"]["spec"]) == head.amount
+    assert asked_by(things["Deployment"]["spec"]["template"]["spec"]) == workers.amount
 
 
 def test_worker_has_the_time_to_drain(things: dict[str, dict[str, Any]]) -> None:

@@ -66,6 +66,11 @@ def test_nodes_are_known_by_the_usual_label_and_the_pools_name(pool: Load) -> No
     assert pool(SHAPE).selector == {POOL_LABEL: "far"}
 
 
+def test_how_long_a_node_may_take_is_the_pools_to_say(pool: Load) -> None:
+    assert pool(SHAPE).node_within_s == 1200
+    assert pool(f"{SHAPE}, node-within: 5m").node_within_s == 300
+
+
 def test_label_and_value_may_be_others(pool: Load) -> None:
     assert pool(f"{SHAPE}, label: eks/pool, value: a-1").selector == {"eks/pool": "a-1"}
 

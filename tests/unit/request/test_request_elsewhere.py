@@ -26,6 +26,7 @@ POOLS = (
 TIERS = (
     HardwareTier(name="pod", pool="far", resources=Resources(1000, 4 * GI)),
     HardwareTier(name="half", pool="far", resources=Resources(3000, 8 * GI)),
+    HardwareTier(name="full", pool="far", resources=NODE),
     HardwareTier(name="wide", pool="far", resources=Resources(6000, 8 * GI)),
     HardwareTier(name="mine", pool="here", resources=Resources(1000, 4 * GI)),
 )
@@ -142,11 +143,29 @@ def test_a_member_must_fit_one_node(problem: Callable[..., Problem]) -> None:
     found = problem(tier="wide")
     assert found.reason is Reason.TIER_EXCEEDS_POOL
     assert found.summary == "tier wide asks 6 CPU; a node of pool far has 4 CPU"
-    assert found.hint == "--tier half (3 CPU, 8 GiB) is the largest that fits"
+    assert found.hint == "--tier full (4 CPU, 16 GiB) is the largest that fits"
 
 
 def test_the_heads_tier_must_fit_one_node_too(problem: Callable[..., Problem]) -> None:
     assert problem(head_tier="wide").summary.startswith("head tier wide asks 6 CPU; a node of")
+
+
+def test_what_runs_beside_the_head_must_fit_its_node_too(problem: Callable[..., Problem]) -> None:
+    found = problem(head_tier="full")
+    assert found.reason is Reason.TIER_EXCEEDS_POOL
+    assert found.summary == (
+        "head tier full asks 4 CPU, 16 GiB, and its pod 0.05 CPU, 48 MiB more;"
+        " a node of pool far has 4 CPU, 16 GiB"
+    )
+    assert found.hint == "--head-tier half (3 CPU, 8 GiB) is the largest that fits"
+
+
+def test_workers_have_their_pods_for_themselves(build: Build) -> None:
+    assert build(tier="full", workers="1").cluster.tier.name == "full"
+
+
+def test_plain_program_must_fit_with_what_runs_beside_it(problem: Callable[..., Problem]) -> None:
+    assert problem(tier="full", framework="none").hint.startswith("--tier half (3 CPU, 8 GiB)")
 
 
 def test_the_program_has_a_pod_of_its_own_of_the_heads_size(build: Build) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from ebbtide.infra.frameworks import ready
 from ebbtide.infra.frameworks.door import SECRET_FILE
-from ebbtide.infra.models.hardware import HardwareTier
+from ebbtide.infra.models.hardware import BESIDE, HardwareTier
 from ebbtide.infra.models.ids import ClusterId
 from ebbtide.infra.models.job import ClaimedVolume
 from ebbtide.infra.platforms.kubernetes import layout
@@ -34,7 +34,7 @@ _USER = 10001
 _UNREACHABLE_S = 30
 """A lost node's pods are given up after this; Kubernetes' default is 300 s."""
 _READY_EVERY_S = 1
-_FILES_CPU, _FILES_MEMORY, _FILES_MAX_MEMORY = "50m", "48Mi", "128Mi"
+_FILES_MAX_MEMORY = "128Mi"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -187,7 +187,7 @@ def _files(role: str, machine: Machine, output: ClaimedVolume | None) -> Object:
         "args": list(layout.module("files", "--port", str(layout.PACKAGE_PORT), *places)),
         "ports": [{"name": "packages", "containerPort": layout.PACKAGE_PORT}],
         "resources": {
-            "requests": {"cpu": _FILES_CPU, "memory": _FILES_MEMORY},
+            "requests": {"cpu": f"{BESIDE.cpu_millis}m", "memory": str(BESIDE.memory_bytes)},
             "limits": {"memory": _FILES_MAX_MEMORY},
         },
         "volumeMounts": [

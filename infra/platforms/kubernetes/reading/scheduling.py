@@ -9,17 +9,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from ebbtide.infra.models.cluster import ClusterSpec
-from ebbtide.infra.models.hardware import HardwareTier
+from ebbtide.infra.models.hardware import HardwareTier, NodePool
 from ebbtide.infra.models.phases import Reason
 from ebbtide.infra.models.resources import Resources, format_duration
 from ebbtide.infra.platforms.kubernetes.kinds import Object
+from ebbtide.infra.platforms.kubernetes.reading.nodes.claims import Progress, progress
 from ebbtide.infra.platforms.kubernetes.reading.snapshot import (
     WORKER,
     Snapshot,
+    began,
     changed_at,
     condition,
     happened,
@@ -28,23 +29,32 @@ from ebbtide.infra.platforms.kubernetes.reading.snapshot import (
     role,
     source,
 )
-from ebbtide.infra.platforms.kubernetes.reading.waits import SCHEDULING, Wait
+from ebbtide.infra.platforms.kubernetes.reading.waits import DEADLINES, SCHEDULING, Wait
 
 NOBODY_ANSWERS_S = 60.0
 """So long after the scheduler's word what makes nodes has said something, where there is one."""
-NO_SUCH_POOL_S = 120.0
-"""So long after it a pool that no node is of, and for which nothing makes nodes, is none."""
 _TRIGGERED, _NOT_TRIGGERED = "TriggeredScaleUp", "NotTriggerScaleUp"
 _SIZES = re.compile(r"\{(?P<group>\S+) (?P<old>\d+)->(?P<new>\d+) \(max: (?P<max>\d+)\)\}")
 _LACKS = re.compile(r"Insufficient (\S+?)(?:[,.;]|$|\s)")
-_TOO_SMALL = re.compile(r"no instance type (?:which )?(?:has|had|satisfied)(?: enough)? resources")
+_TOO_SMALL = re.compile(r"no instance type (?:has|had|satisfied)(?: enough)? resources")
+_NOT_OFFERED = (
+    r"(?<!or )ha[sd] (?:a|the) required offering|required offering had the required resources"
+    r"|requirements/resources/offering tuple"
+)
+"""Karpenter, of machine types that are large enough, and that the cloud does not give now."""
 _AT_MAX = re.compile(r"max node group size reached|exceed limits for nodepool|max limit reached")
-_BACK_OFF = re.compile(r"in backoff after failed scale-up|insufficient capacity", re.IGNORECASE)
+_BACK_OFF = re.compile(
+    rf"in backoff after failed scale-up|insufficient capacity|{_NOT_OFFERED}", re.IGNORECASE
+)
 _ELSEWHERE = re.compile(r"node affinity|node selector|incompatible requirements|taint")
 _ASIDE = re.compile(r"(?: no new claims to deallocate,?)?(?: preemption: .*)?$")
 _CLAIM = re.compile(r"node(?:claim)?/(\S+?)(?:[,\s]|$)")
 _LONGEST = 200
 _LIKE_IT = "wait, or take a --tier of another pool (ebb tiers)"
+_NOBODY_HINT = (
+    "see whether an autoscaler runs and knows the pool, as nodes: in ebb.yaml says that it grows;"
+    " and whether node-cpu and node-memory there are without what daemons take of a node"
+)
 _LABEL_HINT = "see the pool's name, label and taints in ebb.yaml; kubectl get nodes --show-labels"
 
 
@@ -68,16 +78,16 @@ def unplaced_wait(
     nominated = pod.get("status", {}).get("nominatedNodeName")
     if nominated:
         return Wait(rank=SCHEDULING, message=f"node {nominated} makes room for it", grows=True)
-    answers = [event for event in snapshot.events_of(pod) if _is_answer(event)]
+    answers: Sequence[Object] = [e for e in snapshot.events_of(pod) if _is_answer(e)]
     if not answers:  # a node that grows for another pod of ours may have room for this one too
         made_at = moment(pod["metadata"].get("creationTimestamp")) or 0.0
         grew = (event for event in snapshot.events if _is_growth(event))
         answers = [event for event in grew if happened(event) >= made_at]
-    last = max(answers, key=happened, default=None)
-    if last is not None and _is_growth(last):
-        return _growing(snapshot, last, spec, usual_s)
-    if last is not None:
-        return _refused(snapshot, last, spec, _tier_of(pod, spec))
+    answers = sorted(answers, key=happened)
+    if answers and _is_growth(answers[-1]):
+        return _growing(snapshot, answers, spec, usual_s)
+    if answers:
+        return _refused(snapshot, answers, spec, pod)
     return _unanswered(snapshot, pod, spec)
 
 
@@ -91,12 +101,12 @@ def never_fits(spec: ClusterSpec, node: Resources | None) -> Wait | None:
     Returns:
         A wait that has failed already; None when all fit.
     """
-    tiers = (spec.tier, spec.head_tier) if spec.has_workers else (spec.tier,)
-    for tier in tiers:
-        if node is not None and not tier.resources.fits_in(node):
+    for ask in spec.member_asks:
+        if node is not None and not ask.amount.fits_in(node):
+            with_it = f", and its pod {ask.beside} more" if ask.tier.resources.fits_in(node) else ""
             offers = f"a node of pool {spec.pool.name} has {node}"
-            message = f"tier {tier.name} asks {tier.resources}; {offers}"
-            hint = _that_fits(spec, tier, _flag(tier, spec), node)
+            message = f"tier {ask.tier.name} asks {ask.tier.resources}{with_it}; {offers}"
+            hint = _that_fits(spec, ask.tier, ask.flag, node - ask.beside)
             return _never(Reason.TIER_EXCEEDS_POOL, message, hint)
     return None
 
@@ -122,36 +132,64 @@ def _is_answer(event: Object) -> bool:
     return reason == "FailedScheduling" and "karpenter" in source(event)
 
 
-def _growing(snapshot: Snapshot, event: Object, spec: ClusterSpec, usual_s: float | None) -> Wait:
-    text, pool = str(event.get("message") or ""), spec.pool.name
+def _growing(
+    snapshot: Snapshot, answers: Sequence[Object], spec: ClusterSpec, usual_s: float | None
+) -> Wait:
+    event, pool = answers[-1], spec.pool.name
+    text, since = str(event.get("message") or ""), happened(event)
     sizes, claim = _SIZES.search(text), _CLAIM.search(text)
+    how_far = ""
     if sizes:
         group = snapshot.pool_status.get(sizes["group"]) or {}
         if (group.get("scaleUp") or {}).get("status") == "Backoff":
-            return _out_of_stock(group, spec)
+            return _out_of_stock(group, spec, answers)
         grows = f"pool {pool} grows {sizes['old']} → {sizes['new']}"
     else:
         grows = f"pool {pool} grows by a node" + (f" ({claim[1]})" if claim else "")
+    if claim and claim[1] in snapshot.node_claims:
+        found = progress(snapshot.node_claims[claim[1]])
+        if found.reason is not None:
+            return _claim_fails(claim[1], found, spec, answers)
+        how_far = f": {found.sentence}"
     usually = f"; usually takes {format_duration(usual_s)} here" if usual_s else ""
-    late = 3 * (usual_s or NOBODY_ANSWERS_S)
-    if snapshot.now - happened(event) > late:
+    if snapshot.now - since > 3 * (usual_s or NOBODY_ANSWERS_S):
         usually += "; it takes longer than that" if usual_s else "; it takes its time"
-    return Wait(rank=SCHEDULING, message=f"{grows}{usually}", grows=True, since=happened(event))
+    return Wait(
+        rank=SCHEDULING,
+        message=f"{grows}{how_far}{usually}",
+        grows=True,
+        since=since,
+        allowed_s=spec.pool.node_within_s,
+        fails_as=Reason.NO_NODE,
+    )
 
 
-def _refused(snapshot: Snapshot, event: Object, spec: ClusterSpec, tier: HardwareTier) -> Wait:
-    text, pool = str(event.get("message") or ""), spec.pool.name
+def _claim_fails(name: str, found: Progress, spec: ClusterSpec, answers: Sequence[Object]) -> Wait:
+    """Karpenter makes a new claim each time, so that it counts from the first."""
+    return Wait(
+        rank=SCHEDULING,
+        message=f"pool {spec.pool.name} does not get node {name}: {found.sentence}",
+        reason=found.reason,
+        hint=_LIKE_IT,
+        since=min(map(began, answers)),
+        allowed_s=DEADLINES.back_off_s,
+    )
+
+
+def _refused(snapshot: Snapshot, answers: Sequence[Object], spec: ClusterSpec, pod: Object) -> Wait:
+    text, pool = str(answers[-1].get("message") or ""), spec.pool.name
     lacks = sorted(set(_LACKS.findall(text)))
     if lacks or _TOO_SMALL.search(text):
+        tier = _tier_of(pod, spec)
         what = " and ".join(lacks) or "CPU or memory"
         message = (
             f"no node of pool {pool} can ever hold tier {tier.name} ({tier.resources}):"
-            f" a fresh one has too little {what}"
+            f" a fresh one has too little {what} beside its daemons"
         )
-        hint = _that_fits(spec, tier, _flag(tier, spec), _less_than(tier, lacks))
+        hint = _that_fits(spec, tier, _flag(pod, spec), _less_than(tier, lacks))
         return _never(Reason.TIER_EXCEEDS_POOL, message, hint)
     group = snapshot.pool_status.get(pool) or {}
-    since = happened(event)
+    since = _refused_since(answers)
     left_alone = (group.get("scaleUp") or {}).get("status") == "Backoff"
     at_max, backs_off = bool(_AT_MAX.search(text)), bool(_BACK_OFF.search(text))
     full = _is_full(group)
@@ -159,14 +197,31 @@ def _refused(snapshot: Snapshot, event: Object, spec: ClusterSpec, tier: Hardwar
         maximum = (group.get("health") or {}).get("maxSize")
         nodes = f" of {maximum} nodes" if maximum else ""
         message = f"pool {pool} is at its maximum{nodes}, and they are full"
-        return Wait(rank=SCHEDULING, message=message, reason=Reason.POOL_AT_MAX, since=since)
+        reason, allowed_s = Reason.POOL_AT_MAX, DEADLINES.at_maximum_s
+        return Wait(
+            rank=SCHEDULING, message=message, reason=reason, since=since, allowed_s=allowed_s
+        )
     if left_alone or (backs_off and (full is False or not at_max)):
-        return replace(_out_of_stock(group, spec), since=since)
+        return _out_of_stock(group, spec, answers)
     if _ELSEWHERE.search(text) and not at_max and not backs_off:
+        if _LACKS.search(str((condition(pod, "PodScheduled") or {}).get("message") or "")):
+            return _unanswered(snapshot, pod, spec)  # its nodes are full, and others' is the word
         message = f"nothing makes nodes for pool {pool}: {_plain(text)}"
         return _never(Reason.POOL_UNKNOWN, message, _LABEL_HINT)
-    message = f"pool {pool} does not grow: {_plain(text)}"
-    return Wait(rank=SCHEDULING, message=message, reason=Reason.NO_NODE, since=since)
+    return Wait(
+        rank=SCHEDULING,
+        message=f"pool {pool} does not grow: {_plain(text)}",
+        reason=Reason.NO_NODE,
+        since=since,
+        allowed_s=DEADLINES.no_growth_s,
+    )
+
+
+def _refused_since(answers: Sequence[Object]) -> float:
+    """Since when no node has been ordered: the first refusal after the last order."""
+    ordered = max((happened(each) for each in answers if _is_growth(each)), default=0.0)
+    refusals = [each for each in answers if not _is_growth(each) and happened(each) >= ordered]
+    return max(ordered, min(map(began, refusals)))
 
 
 def _is_full(group: Mapping[str, Any]) -> bool | None:
@@ -176,7 +231,8 @@ def _is_full(group: Mapping[str, Any]) -> bool | None:
     return None if target is None or maximum is None else bool(target >= maximum)
 
 
-def _out_of_stock(group: Mapping[str, Any], spec: ClusterSpec) -> Wait:
+def _out_of_stock(group: Mapping[str, Any], spec: ClusterSpec, answers: Sequence[Object]) -> Wait:
+    """It counts from the first time: between its pauses an autoscaler orders again and again."""
     told = (group.get("scaleUp") or {}).get("backoffInfo") or {}
     code, said = told.get("errorCode"), told.get("errorMessage")
     why = ": ".join(filter(None, (code, said)))
@@ -186,7 +242,13 @@ def _out_of_stock(group: Mapping[str, Any], spec: ClusterSpec) -> Wait:
         message=(f"{message}: {why}" if why else message)[:_LONGEST],
         reason=Reason.OUT_OF_STOCK,
         hint=_LIKE_IT,
+        since=min(map(began, filter(_backs_off, answers)), default=began(answers[-1])),
+        allowed_s=DEADLINES.back_off_s,
     )
+
+
+def _backs_off(event: Object) -> bool:
+    return _BACK_OFF.search(str(event.get("message") or "")) is not None
 
 
 def _unanswered(snapshot: Snapshot, pod: Object, spec: ClusterSpec) -> Wait:
@@ -197,13 +259,17 @@ def _unanswered(snapshot: Snapshot, pod: Object, spec: ClusterSpec) -> Wait:
         waited_s = snapshot.now - (created or snapshot.now)
         late = "the scheduler has not looked at it yet" if waited_s > NOBODY_ANSWERS_S else ""
         return Wait(
-            rank=SCHEDULING, message=late or f"waits for a node of pool {pool}", since=created
+            rank=SCHEDULING,
+            message=late or f"waits for a node of pool {pool}",
+            since=created,
+            allowed_s=DEADLINES.scheduler_s,
+            fails_as=Reason.LAUNCH_FAILED,
         )
     since = moment(scheduled.get("lastTransitionTime")) or created
     waited_s = snapshot.now - (since or snapshot.now)
     sentence = _plain(str(scheduled.get("message") or ""))
     heard = any(event.get("reason") == "FailedScheduling" for event in snapshot.events_of(pod))
-    if waited_s < NOBODY_ANSWERS_S:
+    if waited_s < min(NOBODY_ANSWERS_S, spec.pool.node_within_s):
         message = f"no node of pool {pool} has room yet ({sentence})"
         return Wait(rank=SCHEDULING, message=message, reason=Reason.NO_NODE, since=since)
     if heard and sentence and not _LACKS.search(sentence) and _ELSEWHERE.search(sentence):
@@ -213,10 +279,22 @@ def _unanswered(snapshot: Snapshot, pod: Object, spec: ClusterSpec) -> Wait:
             reason=Reason.POOL_UNKNOWN,
             hint=_LABEL_HINT,
             since=since,
-            allowed_s=NO_SUCH_POOL_S,
+            allowed_s=DEADLINES.no_such_pool_s,
         )
-    message = f"no node of pool {pool} has room, and nobody says to make one ({sentence})"
-    return Wait(rank=SCHEDULING, message=message, reason=Reason.NO_NODE, since=since)
+    # Without their right to events nobody is heard, and pools of fixed size are queues.
+    silent = heard and _may_grow(spec.pool)
+    return Wait(
+        rank=SCHEDULING,
+        message=f"no node of pool {pool} has room, and nobody says to make one ({sentence})",
+        reason=Reason.NO_NODE,
+        hint=_NOBODY_HINT if silent else "",
+        since=since,
+        allowed_s=min(DEADLINES.no_answer_s, spec.pool.node_within_s) if silent else None,
+    )
+
+
+def _may_grow(pool: NodePool) -> bool:
+    return pool.max_nodes is not None and pool.max_nodes > pool.min_nodes
 
 
 def _never(reason: Reason, message: str, hint: str) -> Wait:
@@ -234,8 +312,8 @@ def _tier_of(pod: Object, spec: ClusterSpec) -> HardwareTier:
     return spec.tier if role(pod) == WORKER or not spec.has_workers else spec.head_tier
 
 
-def _flag(tier: HardwareTier, spec: ClusterSpec) -> str:
-    return "--tier" if tier == spec.tier else "--head-tier"
+def _flag(pod: Object, spec: ClusterSpec) -> str:
+    return "--tier" if role(pod) == WORKER or not spec.has_workers else "--head-tier"
 
 
 def _less_than(tier: HardwareTier, lacks: Sequence[str]) -> Resources:
@@ -262,7 +340,3 @@ def _that_fits(spec: ClusterSpec, tier: HardwareTier, flag: str, room: Resources
         if each is not None
     ]
     return " or ".join(told) or "choose a smaller tier (ebb tiers)"
-
-
-def _size(tier: HardwareTier) -> tuple[int, int]:
-    return tier.resources.memory_bytes, tier.resources.cpu_millis

@@ -46,6 +46,9 @@ class Snapshot:
     """The pool in Cluster Autoscaler's status document; empty where it cannot be read."""
     gone: Mapping[str, Object] = field(default_factory=dict)
     """Pods that were deleted while they were watched, by name, as they were at their end."""
+    node_claims: Mapping[str, Object | None] = field(default_factory=dict)
+    """Karpenter's, by name: those that its events promise to pods, as far as they have been looked
+    up; None: it has gone. Empty where they may not be read."""
     version: int = 0
     """Grows with each change."""
 

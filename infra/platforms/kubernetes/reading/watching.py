@@ -25,12 +25,14 @@ from ebbtide.infra.platforms.kubernetes.kinds import (
     DEPLOYMENT,
     EVENT,
     LEASE,
+    NODE_CLAIM,
     POD,
     Kind,
     Object,
 )
 from ebbtide.infra.platforms.kubernetes.naming import RELEASING, selector
 from ebbtide.infra.platforms.kubernetes.reading.feed import Feed, Listener
+from ebbtide.infra.platforms.kubernetes.reading.nodes.claims import named
 from ebbtide.infra.platforms.kubernetes.reading.snapshot import (
     DRIVER,
     HEAD,
@@ -50,8 +52,8 @@ OF_A_PROGRAM = (LEASE, POD)
 """A run without a framework has no more."""
 _KEPT_EVENTS = 500
 _STATUS_SPACE, _STATUS_NAME = "kube-system", "cluster-autoscaler-status"
-_STATUS_EVERY_S = 15.0
-"""It is written a moment after the events, and no event tells when it changes."""
+_ASK_AGAIN_S = 15.0
+"""Status and claims are written a moment after the events, and no event tells when they change."""
 _REFUSED_BY_THE_POOL = "NotTriggerScaleUp"
 
 
@@ -104,6 +106,7 @@ class Watched:
         self._gone: dict[str, Object] = {}
         self._events: deque[Object] = deque(maxlen=_KEPT_EVENTS)
         self._pool_status: dict[str, Any] = {}
+        self._claims: dict[str, Object | None] = {}
         self._asks_the_pool = False
         self._again: threading.Timer | None = None
         self._failing: dict[Kind, tuple[float, ApiError]] = {}
@@ -191,7 +194,8 @@ class Watched:
         found = {kind: list(things.values()) for kind, things in self._found.items()}
         at = wall_s() + self._api.ahead_s
         made = _snapshot(self.cluster, found, at, self._events, self._pool_status)
-        return replace(made, version=self._version, gone=dict(self._gone))
+        gone = dict(self._gone)
+        return replace(made, node_claims=self._claims, gone=gone, version=self._version)
 
     def _feed(self, kind: Kind) -> Feed:
         def listed(things: list[Object]) -> None:
@@ -251,9 +255,8 @@ class Watched:
         self._ask_the_pool([event])
 
     def _ask_the_pool(self, events: Sequence[Object]) -> None:
-        """What Cluster Autoscaler's status adds to its events; many may not read it."""
-        refused = any(event.get("reason") == _REFUSED_BY_THE_POOL for event in events)
-        if refused and not self._asks_the_pool:
+        """What autoscalers' own objects add to their events; many may not read them."""
+        if not self._asks_the_pool and (_is_refused(events) or named(events)):
             self._ask_the_pool_now()
 
     def _ask_the_pool_now(self) -> None:
@@ -261,26 +264,44 @@ class Watched:
         self._asks_the_pool = self._pending and self._users > 0
         if not self._asks_the_pool:
             return
+        with self._news:
+            events, groups, claims = list(self._events), self._pool_status, self._claims
         try:
-            question = Request(path=CONFIG_MAP.path(_STATUS_SPACE, _STATUS_NAME))
-            found = self._api.ask(question, patience_s=0.0)
-            groups = pool_status(str((found.get("data") or {}).get("status") or ""))
+            if _is_refused(events):
+                groups = self._ask_status()
+            if names := named(events):
+                claims = self._ask_claims(names)
         except ApiError:  # perhaps it may not be read: it would only explain
             return
         with self._news:
-            news, self._pool_status = _differs(groups, self._pool_status), groups
+            news = _differs(groups, self._pool_status) or claims != self._claims
+            self._pool_status, self._claims = groups, claims
             if news:
                 self._version += 1
                 self._news.notify_all()
-        self._again = threading.Timer(_STATUS_EVERY_S, self._ask_the_pool_now)
+        self._again = threading.Timer(_ASK_AGAIN_S, self._ask_the_pool_now)
         self._again.daemon = True
         self._again.start()
+
+    def _ask_status(self) -> dict[str, Any]:
+        question = Request(path=CONFIG_MAP.path(_STATUS_SPACE, _STATUS_NAME))
+        found = self._api.ask(question, patience_s=0.0)
+        return pool_status(str((found.get("data") or {}).get("status") or ""))
+
+    def _ask_claims(self, names: set[str]) -> dict[str, Object | None]:
+        found = self._api.list(NODE_CLAIM, patience_s=0.0).items
+        there: dict[str, Object | None] = {each["metadata"]["name"]: each for each in found}
+        return {name: there.get(name) for name in names}
 
     def _explains(self) -> bool:
         return self._pending
 
     def _ignore(self, error: ApiError | None) -> None:
         """Events only explain: without the right to read them, a run goes on."""
+
+
+def _is_refused(events: Sequence[Object]) -> bool:
+    return any(event.get("reason") == _REFUSED_BY_THE_POOL for event in events)
 
 
 def pool_status(text: str) -> dict[str, Any]:

@@ -233,9 +233,28 @@ def test_tier_larger_than_any_node_is_known_before_anybody_says_so() -> None:
     assert never_fits(SPEC.cluster, None) is None
 
 
+def test_node_must_also_hold_what_runs_beside_the_head() -> None:
+    heads = replace(SPEC.cluster, tier=objects.SMALL, head_tier=objects.HEAD_TIER)
+    wait = never_fits(heads, heads.head_tier.resources)
+    assert wait is not None
+    assert wait.message.startswith("tier medium asks 2 CPU, 8 GiB, and its pod 0.05 CPU, 48 MiB")
+    assert wait.hint.startswith("--head-tier small (1 CPU, 4 GiB)")
+
+
+NOT_OURS = "pod didn't trigger scale-up: 2 node(s) didn't match Pod's node affinity/selector"
+
+
 def test_pool_of_which_nothing_makes_nodes_fails() -> None:
-    text = "pod didn't trigger scale-up: 2 node(s) didn't match Pod's node affinity/selector"
-    assert fails(said("NotTriggerScaleUp", text)).reason is Reason.POOL_UNKNOWN
+    head = unschedulable("head", ELSEWHERE)
+    told = event(head, "NotTriggerScaleUp", NOT_OURS, 5)
+    assert fails(snapshot(head, events=(told,))).reason is Reason.POOL_UNKNOWN
+
+
+def test_pool_of_fixed_nodes_beside_an_autoscaler_of_others_is_waited_for() -> None:
+    found = view(said("NotTriggerScaleUp", NOT_OURS))
+    assert found.failure is None
+    assert found.waiting is not None
+    assert found.waiting.reason is Reason.NO_NODE
 
 
 def test_pool_without_any_node_and_without_an_autoscaler_fails_in_time() -> None:

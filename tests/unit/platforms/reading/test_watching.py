@@ -12,7 +12,7 @@ import pytest
 from ebbtide.infra.platforms.kubernetes.api import Api, Listed
 from ebbtide.infra.platforms.kubernetes.api_error import ApiError
 from ebbtide.infra.platforms.kubernetes.client import Hangup
-from ebbtide.infra.platforms.kubernetes.kinds import DEPLOYMENT, EVENT, LEASE, POD, Kind
+from ebbtide.infra.platforms.kubernetes.kinds import DEPLOYMENT, EVENT, LEASE, NODE_CLAIM, POD, Kind
 from ebbtide.infra.platforms.kubernetes.reading import feed
 from ebbtide.infra.platforms.kubernetes.reading.snapshot import Snapshot
 from ebbtide.infra.platforms.kubernetes.reading.watching import (
@@ -200,7 +200,7 @@ def test_events_are_watched_only_while_something_is_pending(api: FakeApi, watch:
     api.say(POD, "ADDED", pod("driver"))
     assert len(until(watch, lambda found: found.events).events) == 1
     api.say(POD, "MODIFIED", ready("driver"))
-    wait_until(lambda: not watch._pending, SHORT_S, "it is there")
+    wait_until(lambda: not watch._event_feed.version, SHORT_S, "events are watched no more")
     before = api.calls.count("list events"), api.calls.count("watch events")
     api.say(POD, "MODIFIED", pod("driver"))
     wait_until(lambda: api.calls.count("list events") == 2, SHORT_S, "they are looked at again")
@@ -268,3 +268,25 @@ def test_missing_worker_is_pending(api: FakeApi) -> None:
     look(api, CLUSTER)
     assert "list events" in api.calls
     assert snapshot(ready("head")).events == ()
+
+
+NOMINATED = "Pod should schedule on: nodeclaim/compute-x7k2p"
+
+
+def test_claims_are_listed_once_karpenter_has_promised_one(api: FakeApi, watch: Watched) -> None:
+    api.things[NODE_CLAIM] = {"compute-x7k2p": {"metadata": {"name": "compute-x7k2p"}}}
+    api.say(POD, "ADDED", pod("driver"))
+    wait_until(lambda: "watch events" in api.calls, SHORT_S, "events are watched")
+    assert "list nodeclaims" not in api.calls
+    api.say(EVENT, "ADDED", event(pod("driver"), "Nominated", NOMINATED, who="karpenter"))
+    seen = until(watch, lambda found: found.node_claims)
+    assert list(seen.node_claims) == ["compute-x7k2p"]
+
+
+def test_claims_that_may_not_be_listed_are_done_without(api: FakeApi, watch: Watched) -> None:
+    api.say(POD, "ADDED", pod("driver"))
+    wait_until(lambda: "watch events" in api.calls, SHORT_S, "events are watched")
+    api.broken = ApiError(403, "Forbidden", "nodeclaims is forbidden")
+    api.say(EVENT, "ADDED", event(pod("driver"), "Nominated", NOMINATED, who="karpenter"))
+    wait_until(lambda: "list nodeclaims" in api.calls, SHORT_S, "they were asked for")
+    assert until(watch, lambda found: found.events).node_claims == {}

@@ -1,0 +1,143 @@
+"""What a run says while it has no node, and that it ends by itself when none can come."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from kubernetes import client
+
+from ebbtide.infra.models.hardware import HardwareTier
+from ebbtide.infra.models.job import Limits, RetryPolicy, RunSpec
+from ebbtide.infra.models.phases import Reason
+from ebbtide.infra.models.resources import Resources
+from ebbtide.infra.platforms.kubernetes.api import Api
+from ebbtide.infra.platforms.kubernetes.kinds import LEASE, POD, RESOURCE_QUOTA
+from ebbtide.infra.platforms.kubernetes.naming import ROLE, selector
+from ebbtide.infra.platforms.kubernetes.reading.views import view_of
+from ebbtide.infra.platforms.kubernetes.reading.watching import watched
+from tests.clusters import MIB
+from tests.helpers import wait_until
+from tests.kubernetes.fault_stage import Ended, Flow, Stage
+from tests.kubernetes.fault_stage import ended as so_far
+from tests.kubernetes.lab import simulated
+from tests.kubernetes.lab.place import Lab
+from tests.kubernetes.lab.pools import orders, values
+from tests.kubernetes.lab.pools.values import NO_BOOT, Pool
+from tests.unit.platforms.reading import objects
+
+TWO_CORES = Pool("tight", cores=2, memory_gib=8, most=2, boot_s=1)
+GI = 2**30
+LIMITS = Limits(start_within_s=45)
+"""So long a test that fails may take."""
+
+
+@pytest.fixture
+def tight(lab: Lab, api: client.ApiClient, stage: Stage) -> Iterator[Stage]:
+    """A stage whose pool an autoscaler grows from zero, by nodes of two cores."""
+    orders.set_timers(api, orders.QUICK)
+    orders.make_pool(api, TWO_CORES)
+    label: dict[str, Any] = {"label": values.POOL_LABEL, "label_value": TWO_CORES.name}
+    yield replace(stage, pool=replace(stage.pool, min_nodes=0, max_nodes=2, **label))
+    orders.delete_pool(api, TWO_CORES.name)
+
+
+def asks(stage: Stage, cpu_millis: int) -> RunSpec:
+    """A plain program whose tier has so much CPU, with a smaller tier to choose."""
+    spec = stage.counts("asks", 1, cpu_millis=cpu_millis, retry=RetryPolicy(), limits=LIMITS)
+    small = HardwareTier(name="small", pool=stage.pool.name, resources=Resources(1000, 64 * MIB))
+    tier = replace(spec.cluster.tier, name="full")
+    return replace(spec, cluster=replace(spec.cluster, tier=tier, choice=(small, tier)))
+
+
+def can_never_fit(ended: Ended) -> None:
+    assert (ended.reason, ended.attempts) == (Reason.TIER_EXCEEDS_POOL, [])
+    assert "tier full" in str(ended.error)
+    assert ended.error is not None
+    assert ended.error.hint == "--tier small (1 CPU, 64 MiB)"
+
+
+def test_tier_that_fills_a_node_is_refused_by_the_size_that_the_catalog_has(stage: Stage) -> None:
+    """Nobody else knows: on this node its program would wait beside what it does not fit with."""
+    node = Resources(2000, 8 * GI)
+    known = replace(stage, pool=replace(stage.pool, node=node))
+    can_never_fit(Flow(known, asks(known, 2000)).ended())
+    assert stage.left() == []
+
+
+def test_tier_that_fills_a_node_is_refused_by_the_autoscaler(tight: Stage) -> None:
+    can_never_fit(Flow(tight, asks(tight, 2000)).ended())
+    assert tight.left() == []
+
+
+def test_node_that_does_not_come_is_given_up_after_the_pools_own_time(
+    api: client.ApiClient, tight: Stage
+) -> None:
+    there = replace(tight, pool=replace(tight.pool, node_within_s=6))
+    with orders.failing(api, TWO_CORES, NO_BOOT):
+        ended = Flow(there, asks(there, 100)).ended()
+    assert (ended.reason, ended.attempts) == (Reason.NO_NODE, [])
+    assert "pool test grows 0 → 1; given up after 6.0s" in str(ended.error)
+
+
+def test_program_waits_in_turn_for_a_quota_that_others_use_up(stage: Stage) -> None:
+    spec = {"containers": [{"name": "other", "image": "none"}], "nodeSelector": {"no": "node"}}
+    pod = {"apiVersion": POD.api, "kind": POD.name, "metadata": {"name": "other"}, "spec": spec}
+    stage.api.create(pod)
+    named = {"apiVersion": RESOURCE_QUOTA.api, "kind": RESOURCE_QUOTA.name}
+    hard = {"hard": {"pods": "1"}}
+    stage.api.create({**named, "metadata": {"name": "team"}, "spec": hard})
+
+    def used() -> object:
+        return (stage.api.get(RESOURCE_QUOTA, "team") or {}).get("status", {}).get("used")
+
+    wait_until(lambda: used() == {"pods": "1"}, 30, "the quota is used up")
+    flow = Flow(stage, stage.counts("queued", 1, retry=RetryPolicy()))
+
+    def told() -> list[str]:
+        return [
+            e.message for e in so_far(stage, flow.spec, None).events if e.reason is Reason.QUOTA
+        ]
+
+    flow.reaches(told, "it says that it waits")
+    assert told() == ["quota team is used up: 1 of 1 pods in use, pods=1 asked"]
+    stage.api.delete(POD, "other")
+    ended = flow.ended()
+    assert (ended.error, ended.attempts) == (None, [])
+    assert stage.left() == []
+
+
+@pytest.fixture
+def boots(lab: Lab, api: client.ApiClient) -> Iterator[str]:
+    """A pool of Karpenter's whose machines take longer to boot than the test."""
+    simulated.make_pool(api, "boots", cores=2, most_nodes=1, boot_s=60)
+    yield "boots"
+    simulated.delete_pool(api, "boots")
+
+
+def test_machine_that_karpenter_has_ordered_is_told_by_how_far_it_is(here: Api, boots: str) -> None:
+    metadata: dict[str, Any] = {"labels": {**selector(objects.CLUSTER), ROLE: "head"}}
+    lease = {"apiVersion": LEASE.api, "kind": LEASE.name, "spec": {"leaseDurationSeconds": 30}}
+    here.create({**lease, "metadata": {**metadata, "name": objects.CLUSTER}})
+    spec = {
+        "containers": [{"name": "head", "image": "none", "resources": {"requests": {"cpu": "1"}}}],
+        "nodeSelector": {simulated.POOL_LABEL: boots},
+        "tolerations": [{"key": simulated.POOL_LABEL, "operator": "Exists"}],
+    }
+    name = f"{objects.CLUSTER}-head"
+    pod = {"apiVersion": POD.api, "kind": POD.name, "spec": spec}
+    here.create({**pod, "metadata": {**metadata, "name": name}})
+    with watched(here, objects.CLUSTER) as watch:
+
+        def said() -> bool:
+            view = view_of(watch.current(30) or objects.snapshot(), objects.spec(), None)
+            waits = view.waiting.message if view.waiting else ""
+            return "head: pool compute grows by a node (boots-" in waits and (
+                "): the cloud has not given its machine yet" in waits
+                or "): its machine has not joined the cluster yet" in waits
+            )
+
+        wait_until(said, 60, "the claim is read")
+    here.delete(POD, name)
