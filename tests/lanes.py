@@ -1,8 +1,9 @@
 """All tests in two pytest processes side by side: ``python -m tests.lanes [OPTION OF PYTEST …]``.
 
 Ray and Spark start slowly where two of their suites share two cores, and then too slowly for the
-product's time-outs. So what starts clusters of frameworks goes one after another in one lane, and
-the other lane takes all the rest, which waits more than it computes: Prefect, the Kubernetes lab.
+product's time-outs. So what starts clusters of frameworks goes one after another in one lane, with
+the stack of Prefect, which computes as much; the other lane takes all the rest, of which the
+Kubernetes lab is the longest part: it is built there first.
 
 The first lane is shown while it runs, the other's output as a whole when both have ended.
 """
@@ -15,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 
-CLUSTERS = ("tests/local", "tests/security", "tests/contract", "tests/faults")
+CLUSTERS = ("tests/local", "tests/security", "tests/contract", "tests/faults", "tests/stack")
 """The folders of the first lane; the other takes what is in none of them."""
 LANES = (CLUSTERS, ("tests", *(f"--ignore={folder}" for folder in CLUSTERS)))
 
