@@ -10,7 +10,7 @@ STAMP := $(VENV)/.set-up
 OURS  := src/ebbtide
 
 .DEFAULT_GOAL := help
-.PHONY: help setup hello up down java chromium test test-quick test-all mutants lint lock resolve bench bench-prefect lab lab-down lab-status clean
+.PHONY: help setup hello up down java chromium test test-quick test-all mutants lint lock resolve bench bench-prefect bench-kubernetes lab lab-down lab-status clean
 
 help: ## List what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -79,6 +79,9 @@ bench: setup ## What the README claims, measured again
 
 bench-prefect: setup ## What Prefect costs a run (ARGS="--rounds 3 --paths")
 	$(BIN)/python -m benchmarks.prefect_overhead $(ARGS)
+
+bench-kubernetes: setup ## The start and the release of a run on the Kubernetes in use (after make lab)
+	$(BIN)/python -m benchmarks.kubernetes_start_up $(ARGS)
 
 # uv itself comes from the lock, by pip. It does not read pip's settings: where packages are is handed on.
 QUICKLY = awk '/^uv==/ {ours = 1} ours && /^[^ ]/ && !/^uv==/ {exit} ours' requirements.lock > $(VENV)/uv.lock \

@@ -9,8 +9,9 @@ has the images must be there),
   does, and the first line of the driver's log,
 * ebb: ``ebb run``, from the command on.
 
-It also tells how long a release takes, and how many requests a run asks of the API server. Ratios
-are what counts; absolute times are this cluster's. Nothing is left.
+It also tells how many requests a run asks of the API server, and how long a release takes, from
+the order to nothing left (of Dask with a worker that is busy, and deaf to SIGTERM while it is).
+Ratios are what counts; absolute times are this cluster's. Nothing is left.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from typing import Any
 
 import yaml
 
-from benchmarks.start_up import UNDER_EBB, conditions
+from benchmarks.start_up import conditions
 from ebbtide.infra.models.ids import ClusterId
 from ebbtide.infra.platforms.kubernetes.api import Api
 from ebbtide.infra.platforms.kubernetes.client import REQUESTS_FILE
@@ -45,7 +46,19 @@ from ebbtide.infra.platforms.kubernetes.shipping.sending import send
 from ebbtide.infra.settings import load_settings
 
 DEADLINE_S = 180.0
-PROGRAMS = {"dask": UNDER_EBB["dask"], "none": "print(3, flush=True)\n"}
+BUSY = """
+from distributed import Client
+def spins():
+    while True:
+        sum(range(10**6))
+client = Client()
+print(client.submit(sum, [1, 2]).result(), flush=True)
+busy = client.submit(spins)
+while not any(client.processing().values()):
+    pass
+"""
+"""Ends while a task keeps its worker busy: such a cluster is given back as quickly."""
+PROGRAMS = {"dask": BUSY, "none": "print(3, flush=True)\n"}
 _RELEASED = re.compile(r"release .*?(?:(\d+)m )?([0-9.]+)s$", re.MULTILINE)
 _FILES = "files"
 
