@@ -87,6 +87,8 @@ class OutputCopy:
     def _run(self) -> None:
         with contextlib.suppress(OSError):  # the disk is full: told by whoever writes to it next
             for piece in follow_to_end(self._api.run, self._pod, self._seen, self._gave_up):
+                if self._stop.is_set():  # another copies it by now
+                    break
                 if piece is not None:
                     self._broken_s = None
                     self._take(piece)

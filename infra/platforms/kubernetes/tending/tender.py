@@ -79,6 +79,7 @@ class Tender:
         self._stopped.set()
         self._thread.join()
         if self._work is not None and not self._work.over:
+            self._work.collector.stop()  # whoever comes next copies, perhaps in this process
             with contextlib.suppress(EbbError, ApiError):
                 resign(connected(self._settings), self._cluster)
 
@@ -131,6 +132,8 @@ class Tender:
             if known is None or known.released:
                 return
             with contextlib.closing(_Work(api, store, self._settings, known, self._note)) as work:
+                if self._work is not None:  # what it has begun would copy the same once more
+                    self._work.collector.stop()
                 self._work = work
                 version = -1
                 while not self._stopped.is_set() and not work.over:
