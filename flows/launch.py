@@ -66,22 +66,24 @@ def launch(settings: Settings, store: RunStore, spec: RunSpec, *, detach: bool) 
     return flow
 
 
-def leave(store: RunStore, away: Departure, run: RunName, stopped: Callable[[], bool]) -> None:
+def leave(store: RunStore, away: Departure, run: RunName, waits: Callable[[str], bool]) -> None:
     """Hand a run that has begun over to a flow that does not need this machine.
 
     Args:
         store: with the run.
         away: how it leaves.
         run: its name.
-        stopped: whether the person who waits for it has had enough.
+        waits: takes what is waited for; whether the person who waits still does.
 
     Raises:
-        EbbError: the flow did not come. The error names the run; nothing of it is left.
+        EbbError: the flow did not come. The error names the run, and says whether nothing is left.
     """
     try:
-        away.hand_over(store, run, stopped)
+        away.hand_over(store, run, waits)
     except EbbError as error:
-        error.run, error.released = run, True
+        error.run = run
+        with contextlib.suppress(EbbError):
+            error.released = not store.living_clusters(run)
         raise
 
 

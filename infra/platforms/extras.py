@@ -59,13 +59,13 @@ class Departure(Protocol):
         """As the flow there must have it."""
         ...
 
-    def hand_over(self, store: RunStore, run: RunName, stopped: Callable[[], bool]) -> None:
+    def hand_over(self, store: RunStore, run: RunName, waits: Callable[[str], bool]) -> None:
         """Start the flow, and wait until it has taken the run over.
 
         Args:
             store: with the run, which has begun with ``spec``.
             run: its name.
-            stopped: whether the person who waits has had enough.
+            waits: takes what is waited for; whether the person who waits still does.
 
         Raises:
             EbbError: it did not come; nothing of it is left.

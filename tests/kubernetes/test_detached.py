@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from collections.abc import Callable
 
 import pytest
 
 from ebbtide.infra.models.ids import ClusterId, RunName
-from ebbtide.infra.models.phases import Phase
+from ebbtide.infra.models.phases import Phase, Reason
 from ebbtide.infra.models.records import Run
 from ebbtide.infra.platforms.kubernetes.clusters import fencing
 from ebbtide.infra.platforms.kubernetes.detached.job import CONTAINER, flow_labels, job_name
@@ -42,11 +43,14 @@ def away(team: Team, image: Image, monkeypatch: pytest.MonkeyPatch) -> Team:
 
 
 def detached(team: Team, name: str, seconds: int) -> None:
-    """Begin a run; returns when its launcher has ended, and nothing is left of it here."""
+    """Begin a run; returns when its launcher has ended."""
+    assert start(team, name, seconds).wait(120) == 0, (team.folder / "out").read_text()
+
+
+def start(team: Team, name: str, seconds: int) -> subprocess.Popen[bytes]:
     options = ("--platform", "kubernetes", "--framework", "none", "--lease", f"{LEASE_S}s")
     words = ("--detach", "--secret", "TOKEN", "--name", name, "train.py", str(seconds))
-    began = team.start("ebbtide", "run", *options, *words)
-    assert began.wait(120) == 0, (team.folder / "out").read_text()
+    return team.start("ebbtide", "run", *options, *words)
 
 
 def flow_pod(team: Team, name: str) -> Object:
@@ -86,6 +90,18 @@ def test_a_detached_run_needs_its_launcher_no_more(away: Team) -> None:
     job = job_name(RunName("far"))
     wait_until(lambda: away.api.get(JOB, job) is None, 60, "the Job goes: all has been fetched")
     wait_until(lambda: away.api.get(SECRET, job) is None, 20, "its Secret goes")
+
+
+@pytest.mark.long
+def test_a_launcher_that_dies_before_the_flow_has_taken_over_leaves_nothing(away: Team) -> None:
+    began = start(away, "early", 60)
+    job = job_name(RunName("early"))
+    wait_until(lambda: away.api.get(JOB, job) is not None, 60, "its Job is there")
+    began.kill()
+    wait_until(lambda: found(away, "early").over, 120, "the pod ends a run whose code did not come")
+    assert found(away, "early").reason is Reason.LAUNCH_FAILED
+    assert away.left("early") == []
+    wait_until(lambda: away.api.get(JOB, job) is None, 120, "the Job goes")
 
 
 def killed(team: Team, pod: str) -> None:

@@ -118,7 +118,12 @@ def _leave(store: RunStore, spec: RunSpec, away: Departure, screen: Screen) -> i
             screen.plan(replace(spec, name=name))
             if api.named(os.environ) is not None:
                 say("  ! not recorded in Prefect: the flow runs in the namespace, without it")
-            leave(store, away, name, lambda: interrupts.pending() is not None)
+
+            def waits(why: str) -> bool:
+                screen.waiting(why)
+                return interrupts.pending() is None
+
+            leave(store, away, name, waits)
         screen.detached(name)
     return ExitCode.OK
 

@@ -25,8 +25,6 @@ from ebbtide.infra.records.opening import open_store
 from ebbtide.infra.records.store import RunStore
 from ebbtide.infra.settings import Settings, load_settings
 
-_ARRIVES_WITHIN_S = 60.0
-"""Whoever began the run sends its code as soon as this runs."""
 _TOLD_TO_GO = 128 + signal.SIGTERM
 
 
@@ -49,7 +47,7 @@ def main(run: RunName, digest: str) -> int:
             _say(f"{run}: it is over")
             keeping.keep(settings, store, run)
             return 0
-        if not arriving.take_code(settings, store, run, digest, timeout_s=_ARRIVES_WITHIN_S):
+        if not arriving.take_code(settings, store, run, digest):
             return _without_code(settings, store, run)
         store.register_flow_process(run, this_process(), None)
         arriving.stay(settings, run)

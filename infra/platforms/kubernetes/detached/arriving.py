@@ -22,8 +22,11 @@ from ebbtide.infra.platforms.kubernetes.reading.snapshot import runs
 from ebbtide.infra.platforms.kubernetes.shipping.collecting import fetch_folder
 from ebbtide.infra.records.store import RunStore
 from ebbtide.infra.settings import Settings
-from ebbtide.infra.waiting import wait_until
+from ebbtide.infra.waiting import now_s, wait_until
 
+SILENCE_S = 30.0
+"""Whoever began the run sends its code as soon as this pod runs."""
+_LONGEST_S = 3600.0
 _LONGEST_LOOK_S = 0.25
 
 
@@ -40,9 +43,7 @@ def take_secrets(environ: MutableMapping[str, str], folder: Path = Path(layout.S
                 environ[file.name] = file.read_text()
 
 
-def take_code(
-    settings: Settings, store: RunStore, run: RunName, digest: str, *, timeout_s: float
-) -> bool:
+def take_code(settings: Settings, store: RunStore, run: RunName, digest: str) -> bool:
     """Wait until the code has been sent, and unpack it where the pods of a cluster have it too.
 
     A pod that follows one that was lost with its node brings it back from the cluster.
@@ -52,7 +53,6 @@ def take_code(
         store: with the run.
         run: whose code it is.
         digest: of the package; ``NOTHING``: none comes.
-        timeout_s: for how long to wait for whoever sends it, in seconds.
 
     Returns:
         Whether it is there.
@@ -65,11 +65,11 @@ def take_code(
     packages, code = Path(layout.PACKAGES), Path(layout.CODE)
     package = packages / digest
     last = store.last_cluster(run)
-    if last is not None:
-        if not package.is_file():
-            _bring_back(connected(settings), last.id, packages)
-        timeout_s = 0.0  # who sent it has long gone
-    if not wait_until(package.is_file, timeout_s=timeout_s, longest_s=_LONGEST_LOOK_S):
+    if last is None:
+        _wait_while_it_comes(package)
+    elif not package.is_file():
+        _bring_back(connected(settings), last.id, packages)
+    if not package.is_file():
         return False
     code.mkdir(exist_ok=True)
     with package.open("rb") as file:
@@ -78,6 +78,20 @@ def take_code(
     if not link.is_symlink():
         link.symlink_to(packages)
     return True
+
+
+def _wait_while_it_comes(package: Path) -> None:
+    """Until it is there, or nothing of it has come for a while; a slow line takes its time."""
+    seen_bytes, since_s = -1, now_s()
+
+    def come_or_silent() -> bool:
+        nonlocal seen_bytes, since_s
+        there_bytes = sum(file.stat().st_size for file in package.parent.glob(f"{package.name}*"))
+        if there_bytes != seen_bytes:
+            seen_bytes, since_s = there_bytes, now_s()
+        return package.is_file() or now_s() - since_s > SILENCE_S
+
+    wait_until(come_or_silent, timeout_s=_LONGEST_S, longest_s=_LONGEST_LOOK_S)
 
 
 def _bring_back(api: Api, cluster: ClusterId, packages: Path) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from ebbtide.infra.errors import EbbError, JobError, ProvisioningError
+from ebbtide.infra.errors import JobError, ProvisioningError
 from ebbtide.infra.models.ids import RunName
 from ebbtide.infra.models.job import RunSpec
 from ebbtide.infra.models.phases import Reason
@@ -39,6 +39,8 @@ from ebbtide.infra.waiting import wait_until
 
 _LONGEST_S = 600.0
 """A flow that has not come by then is given up, whatever time the run has to start."""
+_MORE_S = 90.0
+"""The Job outlasts us, so that its pod ends a run that we have left in between."""
 _LOOK_S = 0.5
 _NEVER = ("ImagePullBackOff", "InvalidImageName", "CreateContainerConfigError")
 """What a pod waits for that will not come by waiting; a Secret that is a moment late is none."""
@@ -59,7 +61,7 @@ class Departure:
         """
         self._settings, self._here = settings, spec
         self._api = connected(settings)
-        self._run, self._pod = spec.name, ""
+        self._run, self._pod, self._why = spec.name, "", "its pod is made"
         with translated("look for what a flow in the namespace needs"):
             self.finding: Finding = flow(self._api)
 
@@ -71,13 +73,13 @@ class Departure:
             return self._here
         return replace(self._here, job=translate(job, Path(job.workdir)).job)
 
-    def hand_over(self, store: RunStore, run: RunName, stopped: Callable[[], bool]) -> None:
+    def hand_over(self, store: RunStore, run: RunName, waits: Callable[[str], bool]) -> None:
         """Start the flow there, and wait until it has taken the run over.
 
         Args:
             store: with the run, which has begun.
             run: its name.
-            stopped: whether the person who waits has had enough.
+            waits: takes what is waited for; whether the person who waits still does.
 
         Raises:
             EbbError: it did not come; nothing of it is left.
@@ -87,10 +89,10 @@ class Departure:
         try:
             with translated("start the flow in the namespace"):
                 self._make(here, package)
-                self._wait(lambda: self._runs() or self._taken_over(store, run), here, stopped)
+                self._wait(lambda: self._runs() or self._taken_over(store, run), here, waits)
                 if package is not None and not self._taken_over(store, run):
                     send(self._api.run, self._pod, package, container=CONTAINER)
-            self._wait(lambda: self._taken_over(store, run), here, stopped)
+            self._wait(lambda: self._taken_over(store, run), here, waits)
         except BaseException:
             with contextlib.suppress(ApiError):
                 self._api.delete(JOB, job_name(run), propagation="Background")
@@ -105,22 +107,23 @@ class Departure:
             raise ProvisioningError(Reason.LAUNCH_FAILED, detail=detail)
         values = secret_values(spec.job, os.environ) if spec.job is not None else {}
         digest = package.digest if package is not None else ""
-        until_s = _patience_s(spec)
+        until_s = _patience_s(spec) + _MORE_S
         job = self._api.create(
             job_of(template, spec, digest, secrets=bool(values), hand_over_s=until_s)
         )
         if values:
             self._api.create(secret_of(job, values))
 
-    def _wait(self, probe: Callable[[], bool], spec: RunSpec, stopped: Callable[[], bool]) -> None:
+    def _wait(self, probe: Callable[[], bool], spec: RunSpec, waits: Callable[[str], bool]) -> None:
+        where = f"the flow in namespace {self._api.namespace}"
+
         def come() -> bool:
-            if stopped():
+            if not waits(f"{where}: {self._why}"):
                 raise JobError(Reason.CANCELLED)
             return probe()
 
         if not wait_until(come, timeout_s=_patience_s(spec), longest_s=_LOOK_S):
-            why = self._waits_for() or "nothing is known of it"
-            detail = f"the flow in namespace {self._api.namespace} did not begin in time: {why}"
+            detail = f"{where} did not begin in time: {self._why}"
             raise ProvisioningError(Reason.LAUNCH_FAILED, detail=detail)
 
     def _runs(self) -> bool:
@@ -129,9 +132,10 @@ class Departure:
         if pod is None:
             return False
         self._pod = pod["metadata"]["name"]
-        waits, message = _waiting(pod)
-        if waits in _NEVER:
-            detail = f"the flow's pod {self._pod} cannot start: {waits}: {message}".rstrip(": ")
+        word, message = _waiting(pod)
+        self._why = f"{word}: {message}".strip(": ") or "it begins"
+        if word in _NEVER:
+            detail = f"the flow's pod {self._pod} cannot start: {self._why}"
             hint = f"kubectl describe pod {self._pod}; its image is PodTemplate {FLOW}'s"
             raise ProvisioningError(Reason.LAUNCH_FAILED, detail=detail, hint=hint)
         statuses = pod.get("status", {}).get("containerStatuses") or ()
@@ -149,12 +153,6 @@ class Departure:
         if found is None or found.over:
             return True
         return found.flow_process is not None and bool(found.flow_process.machine)
-
-    def _waits_for(self) -> str:
-        with contextlib.suppress(ApiError, EbbError):
-            pod = self._found()
-            return "its pod was not made" if pod is None else " ".join(_waiting(pod))
-        return ""
 
     def _found(self) -> Object | None:
         pods = self._api.list(POD, flow_labels(self._run)).items

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
@@ -11,15 +12,20 @@ import pytest
 import yaml
 
 from ebbtide.infra.models.ids import RunName
+from ebbtide.infra.platforms.kubernetes import layout
 from ebbtide.infra.platforms.kubernetes.administration.rights import rules
 from ebbtide.infra.platforms.kubernetes.api import Api, Listed
 from ebbtide.infra.platforms.kubernetes.api_error import ApiError
 from ebbtide.infra.platforms.kubernetes.detached import arriving, keeping
-from ebbtide.infra.platforms.kubernetes.detached.job import flow_labels, job_of, secret_of
+from ebbtide.infra.platforms.kubernetes.detached.job import NOTHING, flow_labels, job_of, secret_of
 from ebbtide.infra.platforms.kubernetes.elsewhere.ends import Ends
 from ebbtide.infra.platforms.kubernetes.kinds import JOB, Kind, Object
 from ebbtide.infra.platforms.kubernetes.naming import CLUSTER, ROLE
 from ebbtide.infra.platforms.kubernetes.naming import RUN as RUN_LABEL
+from ebbtide.infra.platforms.kubernetes.shipping.package import pack
+from ebbtide.infra.records.store import RunStore
+from ebbtide.infra.settings import Settings
+from ebbtide.infra.waiting import pause
 from tests.clusters import cluster_spec, run_spec
 
 DEPLOY = Path(__file__).parents[4] / "infra/platforms/kubernetes/deploy"
@@ -139,3 +145,53 @@ def test_who_may_not_see_jobs_sees_none() -> None:
 )
 def test_the_records_say_where_all_of_it_is(folder: str, where: str) -> None:
     assert Ends("heron-flow-7x", folder, (), {}).where == where
+
+
+class NoCluster:
+    """Records of a run that has none yet."""
+
+    def last_cluster(self, run: RunName) -> None:
+        assert run == RUN
+
+
+def take(tmp_path: Path, digest: str) -> bool:
+    store = cast(RunStore, NoCluster())
+    return arriving.take_code(Settings(home=tmp_path / "home"), store, RUN, digest)
+
+
+@pytest.fixture
+def packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(layout, "PACKAGES", tmp_path / "packages")
+    monkeypatch.setattr(layout, "CODE", tmp_path / "code")
+    monkeypatch.setattr(arriving, "SILENCE_S", 0.5)
+    (tmp_path / "packages").mkdir()
+    return tmp_path / "packages"
+
+
+def test_code_that_nobody_sends_is_waited_for_in_vain(tmp_path: Path, packages: Path) -> None:
+    assert not take(tmp_path, "abc")
+
+
+def test_code_that_comes_slowly_is_waited_for(tmp_path: Path, packages: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "train.py").write_text("pass")
+    package = pack(tmp_path / "mine", tmp_path)
+    content, draft = package.path.read_bytes(), packages / f"{package.digest}.7"
+
+    def send() -> None:
+        for number in range(len(content)):
+            with draft.open("ab") as file:
+                file.write(content[number : number + 1])
+            pause(1.5 / len(content))
+        draft.rename(packages / package.digest)
+
+    sender = threading.Thread(target=send)
+    sender.start()
+    came = take(tmp_path, package.digest)
+    sender.join()
+    assert came
+    assert (tmp_path / "code" / "train.py").read_text() == "pass"
+
+
+def test_a_program_of_the_image_waits_for_nothing(tmp_path: Path) -> None:
+    assert take(tmp_path, NOTHING)
