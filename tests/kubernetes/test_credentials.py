@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 from kubernetes import client
 
+from ebbtide.infra.models.phases import Reason
 from ebbtide.infra.platforms.kubernetes.api import Api
 from ebbtide.infra.platforms.kubernetes.api_error import ApiError
 from ebbtide.infra.platforms.kubernetes.client import Access, Request
+from ebbtide.infra.platforms.kubernetes.tending import tender
 from tests.kubernetes.fault_stage import Flow, Stage
 from tests.kubernetes.lab import faults
 from tests.kubernetes.lab import relay as relays
@@ -54,6 +56,12 @@ class Account:
 @pytest.fixture
 def account(lab: Lab, api: client.ApiClient, stage: Stage) -> Account:
     return Account(lab, api, stage.api.namespace, stage.folder)
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A flow gives its API server up after a quarter of a minute, not after two."""
+    monkeypatch.setattr(tender, "_PATIENCE_S", 15.0)
 
 
 def test_refused_token_is_read_again_from_its_file(
@@ -99,6 +107,22 @@ def test_run_goes_on_with_a_token_that_is_renewed_after_its_end(
     threading.Event().wait(25)
     account.renew()
     ended = flow.ended()
+    assert (ended.error, ended.attempts, ended.started) == (None, [], 1)
+    assert ended.counted_once()
+    assert stage.left() == []
+
+
+@pytest.mark.long
+def test_flow_with_a_new_token_adopts_the_program_of_one_whose_token_ended(
+    stage: Stage, account: Account, impatient: None
+) -> None:
+    there = stage.with_kubeconfig(account.kubeconfig)
+    spec = there.counts("succeeded", 60, lease_s=120)
+    flow = Flow(there, spec)
+    flow.says("begun")
+    account.expire()
+    assert flow.ended().reason is Reason.NO_RIGHTS
+    ended = Flow(stage, spec).ended()
     assert (ended.error, ended.attempts, ended.started) == (None, [], 1)
     assert ended.counted_once()
     assert stage.left() == []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from kubernetes import client
 
@@ -10,7 +12,10 @@ from ebbtide.infra.models.job import RetryPolicy
 from ebbtide.infra.models.phases import Reason, Step
 from ebbtide.infra.platforms.kubernetes.kinds import POD
 from ebbtide.infra.platforms.kubernetes.naming import selector
+from ebbtide.infra.waiting import now_s
 from tests.kubernetes.fault_stage import ONCE_MORE, Flow, Stage
+from tests.kubernetes.lab import faults
+from tests.kubernetes.lab.place import Lab
 
 USES_IT = """
     import time
@@ -34,6 +39,7 @@ def worker_of(stage: Stage, flow: Flow) -> str:
     ("step", "attempts"),
     [
         pytest.param(Step.START_WORKERS, 1, marks=pytest.mark.long),
+        pytest.param(Step.RUN_USER_JOB, 1, marks=pytest.mark.long),
         (Step.RUN_USER_JOB, 0),
     ],
 )
@@ -60,6 +66,21 @@ def test_evicted_worker_is_replaced_and_its_tasks_are_done(stage: Stage) -> None
     ended = flow.ended()
     assert (ended.error, ended.attempts, ended.started) == (None, [], 1)
     assert ended.stdout == f"begun\n{sum(range(30))}\n"
+    assert stage.left() == []
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("registry", [faults.REGISTRY, "127.0.0.1:1"])
+def test_image_of_a_cluster_that_cannot_be_pulled_ends_the_run_whatever_may_be_retried(
+    lab: Lab, stage: Stage, registry: str
+) -> None:
+    pool = replace(stage.pool, images={"dask": f"{registry}/nobody:1"})
+    there, began_s = replace(stage, pool=pool), now_s()
+    with faults.empty_registry(lab):
+        ended = Flow(there, there.counts("unpullable", 1, "dask", retry=RetryPolicy())).ended()
+    assert ended.reason in (Reason.IMAGE_UNUSABLE, Reason.REGISTRY_SILENT)
+    assert (ended.attempts, now_s() - began_s < 60) == ([], True)
+    assert f"{registry}/nobody:1" in str(ended.error)
     assert stage.left() == []
 
 
