@@ -115,7 +115,7 @@ class TextScreen:
         self._field("Platform", f"{spec.platform} · pool {pool.name} ({pool.capacity})")
         if spec.job:
             # In place, not in a copy: what it reads and writes is where its author expects it.
-            self._field("In", spec.job.workdir)
+            self._field("In", spec.job.code or spec.job.workdir)
         self._field("Limits", f"idle release {idle} · start within {start} · {until} time limit")
         self._print("")
 

@@ -10,6 +10,9 @@ from ebbtide.infra.models.ids import RunName
 RUN_NAME = "{run}"
 """In what a user writes for ``--outputs``: the run's name."""
 _VOLUME = "volume://"
+_GIT = "git+"
+CODE_LIMIT_BYTES = 100 * 2**20
+"""Of all files of a program's folder together, before they are compressed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +29,10 @@ class JobSpec:
     """Names only. The values stay in the environment of the process that started the run."""
     secret_keys: dict[str, str] = field(default_factory=dict)
     """Of variables whose value is in a Secret of the namespace: ``secret/key``."""
+    code: str = ""
+    """Where its code comes from (see ``code_source``); empty: from its workdir."""
+    code_limit_bytes: int = CODE_LIMIT_BYTES
+    """How much of that may be sent to pods."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,3 +132,45 @@ def volume_of(destination: str) -> ClaimedVolume | None:
         return None
     claim, _, folder = destination.removeprefix(_VOLUME).partition("/")
     return ClaimedVolume(claim=claim, folder=folder.strip("/"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CodeSource:
+    """Where a program's code comes from, when not from a folder here."""
+
+    url: str
+    """Of a Git repository or of an archive, without what is said below."""
+    is_git: bool
+    revision: str = ""
+    """Of a repository; empty: its head."""
+    sha256: str = ""
+    """Of an archive, in hex; empty: it is taken as it comes."""
+    subdirectory: str = ""
+    """The part of it that is the code; empty: all."""
+
+
+def code_source(written: str) -> CodeSource | None:
+    """Read what a user wrote, in pip's spelling.
+
+    Args:
+        written: ``git+URL@REVISION`` or the URL of an archive, with ``#subdirectory=…`` and of an
+            archive ``#sha256=…``, several with ``&`` between.
+
+    Returns:
+        The source; None when nothing was written.
+    """
+    if not written:
+        return None
+    url, _, fragment = written.partition("#")
+    more = dict(part.partition("=")[::2] for part in fragment.split("&") if part)
+    subdirectory, revision = more.get("subdirectory", "").strip("/"), ""
+    if not url.startswith(_GIT):
+        return CodeSource(
+            url=url, is_git=False, sha256=more.get("sha256", ""), subdirectory=subdirectory
+        )
+    host, slash, path = url.removeprefix(_GIT).partition("://")[2].partition("/")
+    scheme = url.removeprefix(_GIT).partition("://")[0]
+    if "@" in path:
+        path, _, revision = path.rpartition("@")
+    plain = f"{scheme}://{host}{slash}{path}"
+    return CodeSource(url=plain, is_git=True, revision=revision, subdirectory=subdirectory)

@@ -37,6 +37,8 @@ class ClusterOptions(TypedDict, total=False):
     tag: str | Sequence[str]
     owner: str
     workdir: str
+    code: str
+    code_limit: str
     start_within: str
     time_limit: str
     idle_release: str

@@ -34,6 +34,8 @@ _SWITCH = {
     **dict.fromkeys(("no", "false", "off", "0"), False),
 }
 
+_GIT_OVER = ("https", "http", "ssh", "git", "file")
+
 RETRY_REASONS = ("capacity", "infra", "job")
 
 
@@ -161,14 +163,51 @@ def parse_outputs(text: str) -> str:
     if not re.fullmatch(r"[a-z][a-z0-9+.-]*", scheme) or not rest.strip("/"):
         raise ValueError(f"{text!r} is not a place for outputs; {example}")
     place = rest.partition("/")[0]
-    if ":" in place.partition("@")[0] and "@" in place:
-        raise ValueError("the URL has a password in it; give it by --secret and leave it out there")
+    _refuse_password(place)
     folders = rest.replace(RUN_NAME, "run").split("/")
     if ".." in folders or {"{", "}"} & set("".join(folders)):
         raise ValueError(f"{text!r} has .. or another word than {RUN_NAME} in brackets; {example}")
     if scheme == "volume" and not re.fullmatch(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?", place):
         raise ValueError(f"{place!r} is not the name of a PersistentVolumeClaim; {example}")
     return word
+
+
+def parse_code(text: str) -> str:
+    """``git+URL@REVISION`` or the URL of an archive; empty for ``here``, the workdir."""
+    word = text.strip()
+    if word == "here":
+        return ""
+    example = (
+        "write here, git+https://host/repository@revision, or the URL of a .tar.gz or .zip,"
+        " with #subdirectory=… or #sha256=… behind it"
+    )
+    url, hashed, fragment = word.partition("#")
+    scheme, _, rest = url.removeprefix("git+").partition("://")
+    if not re.fullmatch(r"[a-z][a-z0-9+.-]*", scheme) or not rest.strip("/"):
+        raise ValueError(f"{text!r} is not a place for code; {example}")
+    if url.startswith("git+") and scheme not in _GIT_OVER:
+        raise ValueError(f"git is not asked over {scheme}; write one of {', '.join(_GIT_OVER)}")
+    _refuse_password(rest.partition("/")[0])
+    known = r"subdirectory=[^&]+" + r"|sha256=[0-9a-f]{64}" * (not url.startswith("git+"))
+    parts = fragment.split("&") if hashed else []
+    if not all(re.fullmatch(known, part) for part in parts) or ".." in re.split("[/=]", fragment):
+        raise ValueError(f"what follows # in {text!r} is not understood; {example}")
+    return word
+
+
+def parse_code_limit(text: str) -> int:
+    """A number of bytes, one MiB or more."""
+    amount = parse_output_bytes(text)
+    if amount is None:
+        raise ValueError("there is no way without a limit; write it like 500Mi")
+    return amount
+
+
+def _refuse_password(place: str) -> None:
+    """Of a URL's host, with what stands before it: specs are for everybody to read."""
+    user, at, _ = place.rpartition("@")
+    if at and ":" in user:
+        raise ValueError("the URL has a password in it; leave it out, and give it by --secret")
 
 
 def parse_run_name(text: str) -> str:

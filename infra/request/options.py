@@ -25,6 +25,8 @@ from ebbtide.infra.request.option_values import (
     parse_attempts,
     parse_choice,
     parse_choices,
+    parse_code,
+    parse_code_limit,
     parse_duration_or_never_s,
     parse_lease_s,
     parse_output_bytes,
@@ -290,6 +292,14 @@ _TABLE = (
         "owner", parse_word, None, "NAME", "who asks for the run; the current user when not given"
     ),
     _option("workdir", parse_word, ".", "FOLDER", "folder in which the program runs, in place"),
+    _option(
+        "code",
+        parse_code,
+        "here",
+        "WHERE",
+        "where its code is: here (the workdir), git+URL@REVISION, or the URL of an archive",
+    ),
+    _option("code-limit", parse_code_limit, "100Mi", "SIZE", "how much code is sent to pods"),
     _option(
         "start-within",
         parse_duration_s,

@@ -85,6 +85,18 @@ def check_shipped(argv: Sequence[str], workdir: Path) -> tuple[tuple[str, ...], 
     return tuple(argv), []
 
 
+def check_elsewhere(argv: Sequence[str]) -> tuple[str, ...]:
+    """Return the command line of a program whose code is not here, so that nothing can be checked.
+
+    Args:
+        argv: as for ``check_program``.
+
+    Returns:
+        The same, with Python's bare name before a script.
+    """
+    return ("python", *argv) if argv and argv[0].endswith(".py") else tuple(argv)
+
+
 def check_workdir(workdir: Path) -> list[Problem]:
     """Return what is wrong with the folder that a program is to run in."""
     if os.path.isdir(workdir):

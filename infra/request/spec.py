@@ -25,7 +25,12 @@ from ebbtide.infra.request.ebb_yaml.pools import LOCAL
 from ebbtide.infra.request.hints import did_you_mean
 from ebbtide.infra.request.names import generate
 from ebbtide.infra.request.options import merge
-from ebbtide.infra.request.program_check import check_program, check_shipped, check_workdir
+from ebbtide.infra.request.program_check import (
+    check_elsewhere,
+    check_program,
+    check_shipped,
+    check_workdir,
+)
 
 HELLO = ("hello",)
 """What a user writes as the program to run the built-in job."""
@@ -111,6 +116,13 @@ def _check_outputs(options: Mapping[str, Any]) -> list[Problem]:
         return []
     summary = "what a program on platform local writes to EBB_OUTPUT_DIR stays on this machine"
     return [Problem(Reason.OPTION_INVALID, summary, "--outputs here, or --platform kubernetes")]
+
+
+def _check_code(options: Mapping[str, Any]) -> list[Problem]:
+    if options["platform"] != LOCAL:
+        return []
+    summary = "a program on platform local runs in its workdir, and no code is fetched for it"
+    return [Problem(Reason.OPTION_INVALID, summary, "--code here, or --platform kubernetes")]
 
 
 def _choose_tiers(
@@ -213,6 +225,8 @@ def _job(
         return None
     if ask.argv == HELLO and ask.hello_argv:
         argv, wrong = ask.hello_argv, check_workdir(workdir)
+    elif options["code"]:
+        argv, wrong = check_elsewhere(ask.argv), _check_code(options)
     elif here:
         path = ask.environ.get("PATH", os.defpath)
         argv, wrong = check_program(ask.argv, workdir, search_path=path)
@@ -220,7 +234,13 @@ def _job(
         argv, wrong = check_shipped(ask.argv, workdir)
     problems += wrong
     return JobSpec(
-        argv=argv, workdir=str(workdir), env=options["env"], secrets=secrets, secret_keys=keys
+        argv=argv,
+        workdir=str(workdir),
+        env=options["env"],
+        secrets=secrets,
+        secret_keys=keys,
+        code=options["code"] if ask.argv != HELLO else "",
+        code_limit_bytes=options["code-limit"],
     )
 
 

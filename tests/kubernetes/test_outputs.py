@@ -1,7 +1,10 @@
-"""Where what a program wrote goes: a volume, a URL, and here also from a pod that is taken."""
+"""Where a program's output goes: a volume, a URL, here from a pod that is taken; and its code."""
 
 from __future__ import annotations
 
+import hashlib
+import subprocess
+import tarfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -9,7 +12,7 @@ from pathlib import Path
 import pytest
 from kubernetes import client
 
-from ebbtide.infra.models.job import RetryPolicy
+from ebbtide.infra.models.job import RetryPolicy, RunSpec
 from ebbtide.infra.models.phases import Reason
 from ebbtide.infra.platforms.kubernetes.problems import problems_of
 from tests.kubernetes.fault_stage import Flow, Stage
@@ -19,6 +22,12 @@ NEVER = RetryPolicy(reasons=())
 ON_THE_VOLUME = "volume://kept/outputs"
 IN_ARTIFACTS = "file:///run/ebb/artifacts/stored"
 """Which come here by themselves: the test needs no object store."""
+
+
+def with_code(spec: RunSpec, code: str) -> RunSpec:
+    """The same cluster for a program that is elsewhere."""
+    assert spec.job is not None
+    return replace(spec, job=replace(spec.job, argv=("python", "train.py"), code=code))
 
 
 @pytest.fixture
@@ -66,6 +75,32 @@ def test_evicted_program_has_its_files_on_the_volume(stage: Stage, volume: Path)
     ended = flow.ended()
     assert (ended.reason, ended.files) == (Reason.EVICTED, {})
     assert (volume / "outputs" / "kept-there" / "kept.txt").read_text() == "kept"
+
+
+def test_archive_is_fetched_by_the_pod_itself(stage: Stage, volume: Path) -> None:
+    """From the volume: the test needs no object store."""
+    folder = volume / "outputs"
+    folder.mkdir(mode=0o777)
+    (stage.folder / "train.py").write_text("import os; print('fetched', os.getcwd())")
+    with tarfile.open(folder / "code.tar.gz", "w:gz") as tar:
+        tar.add(stage.folder / "train.py", "top/train.py")
+    digest = hashlib.sha256((folder / "code.tar.gz").read_bytes()).hexdigest()
+    code = f"file:///run/ebb/output/code.tar.gz#subdirectory=top&sha256={digest}"
+    spec = with_code(stage.counts("fetches", 1), code)
+    ended = Flow(stage, replace(spec, outputs=ON_THE_VOLUME)).ended()
+    assert (ended.error, ended.stdout) == (None, "fetched /run/ebb/code\n")
+
+
+def test_git_revision_runs_without_git_in_its_pod(stage: Stage, tmp_path: Path) -> None:
+    repository = tmp_path / "repository"
+    repository.mkdir()
+    (repository / "train.py").write_text("import shutil; print(shutil.which('git'))")
+    git = ["git", "-C", str(repository), "-c", "user.name=a", "-c", "user.email=a@b"]
+    for words in (["init", "-q"], ["add", "."], ["commit", "-qm", "one"], ["tag", "v1"]):
+        subprocess.run([*git, *words], check=True)
+    ended = Flow(stage, with_code(stage.counts("tagged", 1), f"git+file://{repository}@v1")).ended()
+    assert (ended.error, ended.stdout) == (None, "None\n")
+    assert any("its code is commit" in event.message for event in ended.events)
 
 
 def test_files_are_at_the_url_when_the_run_has_ended(stage: Stage) -> None:

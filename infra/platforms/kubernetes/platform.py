@@ -29,7 +29,7 @@ from ebbtide.infra.platforms.kubernetes import layout
 from ebbtide.infra.platforms.kubernetes.administration.checks import reaper
 from ebbtide.infra.platforms.kubernetes.api import Api
 from ebbtide.infra.platforms.kubernetes.api_error import ApiError, as_ebb_error, translated
-from ebbtide.infra.platforms.kubernetes.clusters import declaring, holdings, quotas, releasing
+from ebbtide.infra.platforms.kubernetes.clusters import declaring, holdings, packaging, releasing
 from ebbtide.infra.platforms.kubernetes.clusters.blueprint import Blueprint
 from ebbtide.infra.platforms.kubernetes.clusters.fencing import (
     Standing,
@@ -38,7 +38,7 @@ from ebbtide.infra.platforms.kubernetes.clusters.fencing import (
     judged,
     looks_neglected,
 )
-from ebbtide.infra.platforms.kubernetes.clusters.packaging import packed, packed_program
+from ebbtide.infra.platforms.kubernetes.clusters.quotas import in_turn
 from ebbtide.infra.platforms.kubernetes.clusters.sightings import remembered
 from ebbtide.infra.platforms.kubernetes.clusters.tearing_down import TearDown, tear_down
 from ebbtide.infra.platforms.kubernetes.connections import connected
@@ -114,14 +114,14 @@ class KubernetesPlatform:
             limits=RunLimits.of(spec.cluster),
         )
         private_folder(self.settings.home, "runs", spec.name, OUTPUT)
-        package = packed(self.settings, spec)
+        package = packaging.packed(self.settings, spec)
         digest = package.digest if package is not None else ""
         things = Blueprint.of(spec, cluster, self.api.namespace, digest).declared()
         if known is not None and self._looking.has(cluster, POD, driver_name(cluster)):
             return cluster  # it was made after them
         try:
             make = partial(declaring.declare, self.api, things)
-            new = quotas.in_turn(self.api, self.store, cluster, make)
+            new = in_turn(self.api, self.store, cluster, make)
         except ApiError as failure:
             if known is None:  # else it is one that runs
                 with contextlib.suppress(ApiError):
@@ -173,7 +173,7 @@ class KubernetesPlatform:
         if blueprint is not None:
             run = blueprint.spec.name
             private_folder(self.settings.home, "runs", run, PROGRAMS, name, OUTPUT)
-            package = packed_program(self.settings, run, name, job)
+            package = packaging.packed_program(self.settings, run, name, job)
             digest = package.digest if package is not None else ""
             self._add(cluster, blueprint.program(name, job, digest))
 
@@ -347,7 +347,7 @@ class KubernetesPlatform:
         spec = self._looking.spec(cluster)
         if spec is None:
             return None
-        package = packed(self.settings, spec)
+        package = packaging.packed(self.settings, spec)
         digest = package.digest if package is not None else ""
         return Blueprint.of(spec, cluster, self.api.namespace, digest)
 
@@ -359,7 +359,7 @@ class KubernetesPlatform:
             lease = self._looking.lease(cluster)
             if lease is not None and not held_by_another(lease):
                 make = partial(declaring.add, self.api, lease, thing)
-                quotas.in_turn(self.api, self.store, cluster, make)
+                in_turn(self.api, self.store, cluster, make)
 
     def _obey_release(self, cluster: ClusterId) -> None:
         """Somebody may have stopped the run in the moment in which its cluster was made."""
@@ -384,7 +384,7 @@ class KubernetesPlatform:
         return spec is None or not spec.cluster.has_workers
 
     def _tell_requested(self, spec: RunSpec, cluster: ClusterId) -> None:
-        message = f"{spec.cluster.tier.name} fits pool {spec.cluster.pool.name}"
+        fits = f"{spec.cluster.tier.name} fits pool {spec.cluster.pool.name}"
         self.store.set_phase(spec.name, Phase.PROVISIONING)
         self.store.append(
             Event(
@@ -392,6 +392,6 @@ class KubernetesPlatform:
                 cluster=cluster,
                 kind=EventKind.STEP_DONE,
                 step=Step.REQUEST_HARDWARE_TIER,
-                message=message,
+                message=fits + packaging.commit_note(self.settings, spec.name),
             )
         )

@@ -24,7 +24,7 @@ from ebbtide.infra.platforms.kubernetes.inside.told import code_settings, progra
 from ebbtide.infra.platforms.kubernetes.manifests import cluster
 from ebbtide.infra.platforms.kubernetes.manifests.pods import Machine
 from ebbtide.infra.platforms.kubernetes.manifests.shipment import SecretKey, Shipment
-from ebbtide.infra.platforms.kubernetes.naming import OUTPUTS, PACKAGE, label_value
+from ebbtide.infra.platforms.kubernetes.naming import PACKAGE, label_value
 from tests.clusters import TIER, cluster_spec, run_spec
 
 CLUSTER = ClusterId("copper-heron-1")
@@ -326,25 +326,6 @@ def test_hpa_for_demand_alone_never_goes_by_use() -> None:
 )
 def test_any_word_becomes_a_valid_label(text: str, value: str) -> None:
     assert label_value(text) == value
-
-
-def test_output_of_the_program_lies_in_its_runs_folder_of_a_volume() -> None:
-    pod = driver_of(spec_with(job=JOB), outputs="volume://claim/out/copper-heron")
-    volumes = {each["name"]: each for each in pod["spec"]["volumes"]}
-    assert volumes["output"]["persistentVolumeClaim"] == {"claimName": "claim"}
-    for container in pod["spec"]["containers"]:
-        mounts = {each["name"]: each for each in container["volumeMounts"]}
-        assert mounts["output"]["subPath"] == "out/copper-heron"
-    assert program_settings(main_of(pod["spec"])["args"][4]).outputs == ""
-
-
-def test_wrapper_is_told_the_url_for_the_output() -> None:
-    pod = driver_of(spec_with(job=JOB), outputs="s3://bucket/copper-heron")
-    told = program_settings(main_of(pod["spec"])["args"][4])
-    assert (told.outputs, told.output) == ("s3://bucket/copper-heron", "/run/ebb/output")
-    assert pod["metadata"]["annotations"][OUTPUTS] == "s3://bucket/copper-heron"
-    grace_s = pod["spec"]["terminationGracePeriodSeconds"]
-    assert told.grace_s + told.store_within_s <= grace_s
 
 
 def test_dasks_pods_and_service_start_from_its_own_templates(

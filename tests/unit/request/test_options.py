@@ -38,6 +38,7 @@ def test_defaults_are_the_documented_ones() -> None:
         "platform": "local", "lease": 30.0, "tag": (), "owner": None,
         "scale-on": ("cpu", "memory", "demand"), "target-backlog": 30.0, "no-progress": 600.0,
         "max-output": 2**30, "max-processes": "auto", "bridge": False, "outputs": "",
+        "code": "", "code-limit": 100 * 2**20,
     }  # fmt: skip
 
 
@@ -99,6 +100,10 @@ def test_the_strongest_source_wins(given: dict[str, Any], workers: tuple[int, in
         ("env", "A=two words", {"A": "two words"}),
         ("secret", ["KEY", "TOKEN", "KEY"], ("KEY", "TOKEN")),
         ("secret", "KEY,TOKEN", ("KEY", "TOKEN")),
+        ("code", "here", ""),
+        ("code", "git+ssh://git@h/r@v1#subdirectory=src", "git+ssh://git@h/r@v1#subdirectory=src"),
+        ("code", f"s3://b/c.zip#sha256={'a' * 64}", f"s3://b/c.zip#sha256={'a' * 64}"),
+        ("code-limit", "500Mi", 500 * 2**20),
         ("outputs", "here", ""),
         ("outputs", "s3://bucket/{run}/out", "s3://bucket/{run}/out"),
         ("outputs", "volume://claim", "volume://claim"),
@@ -123,6 +128,9 @@ def test_values(name: str, given: Any, value: Any) -> None:
         ("tier", ["a", "b"]), ("env", "A"), ("env", "1A=2"), ("env", ["EBB_CLUSTER=mine"]),
         ("secret", "not-a-name"), ("max-output", "1GB"), ("max-output", "5Ki"),
         ("max-processes", "9"), ("max-processes", "many"), ("bridge", "maybe"),
+        ("code", "host/repo"), ("code", "git+ext://sh"), ("code", "git+https://me:word@host/repo"),
+        ("code", "git+https://host/repo#egg=x"), ("code", "s3://b/c.zip#subdirectory=../x"),
+        ("code", "s3://b/c.zip#sha256=abc"), ("code-limit", "none"), ("code-limit", "5Ki"),
         ("outputs", "/srv/out"), ("outputs", "s3://"), ("outputs", "volume://Claim/x"),
         ("outputs", "volume://claim/../x"), ("outputs", "s3://bucket/{name}"),
         ("outputs", "ftp://me:word@host/x"),

@@ -211,3 +211,17 @@ def test_outputs_of_each_run_have_a_folder_of_their_own(
     build: Build, written: str, destination: str
 ) -> None:
     assert build(outputs=written, name="heron").outputs == destination
+
+
+@pytest.mark.parametrize("option", [{"outputs": "s3://b/x"}, {"code": "git+https://h/r"}])
+def test_what_only_pods_do_is_refused_on_this_machine(build: Build, option: dict[str, str]) -> None:
+    (name,) = option
+    with pytest.raises(ConfigurationError) as caught:
+        build(platform="local", **option)
+    assert any(f"--{name} here" in found.hint for found in caught.value.problems)
+
+
+def test_program_from_elsewhere_need_not_be_here(build: Build) -> None:
+    job = build("gone.py", "1", code="git+https://h/r@v1").job
+    assert job is not None
+    assert (job.argv, job.code) == (("python", "gone.py", "1"), "git+https://h/r@v1")

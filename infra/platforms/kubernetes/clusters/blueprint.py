@@ -10,7 +10,7 @@ from pathlib import Path
 from ebbtide.infra.frameworks.base import Framework, load_framework
 from ebbtide.infra.frameworks.plan import ClusterPlan, Timeouts
 from ebbtide.infra.models.ids import ClusterId
-from ebbtide.infra.models.job import JobSpec, RunSpec
+from ebbtide.infra.models.job import JobSpec, RunSpec, code_source
 from ebbtide.infra.platforms.kubernetes import layout
 from ebbtide.infra.platforms.kubernetes.kinds import Object
 from ebbtide.infra.platforms.kubernetes.manifests import cluster as manifests
@@ -119,11 +119,14 @@ class Blueprint:
 def _shipment(job: JobSpec | None, digest: str, environ: Mapping[str, str]) -> Shipment:
     if job is None:
         return Shipment(digest=digest)
-    moved = translate(job, Path(job.workdir))
+    moved, source = translate(job, Path(job.workdir)), code_source(job.code)
+    url = job.code if source is not None and not source.is_git else ""
+    has_code = bool(digest or url)
     return Shipment(
         digest=digest,
-        job=moved.job if digest else replace(moved.job, workdir=str(layout.HOME)),
-        import_path=moved.import_path if digest else (),
+        code_url=url,
+        job=moved.job if has_code else replace(moved.job, workdir=str(layout.HOME)),
+        import_path=moved.import_path if has_code else (),
         secret_values=secret_values(job, environ),
         secret_keys={
             name: SecretKey(*where.split("/", 1)) for name, where in job.secret_keys.items()

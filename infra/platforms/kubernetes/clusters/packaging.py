@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import tempfile
 from pathlib import Path
 
 from ebbtide.infra.files.private import private_folder
 from ebbtide.infra.models.ids import RunName
-from ebbtide.infra.models.job import JobSpec, RunSpec
+from ebbtide.infra.models.job import JobSpec, RunSpec, code_source
+from ebbtide.infra.platforms.kubernetes.shipping.cloning import clone
 from ebbtide.infra.platforms.kubernetes.shipping.package import Package, pack
 from ebbtide.infra.platforms.kubernetes.shipping.program import translate
 from ebbtide.infra.platforms.run_folder import PROGRAMS
@@ -16,20 +17,22 @@ from ebbtide.infra.settings import Settings
 FOLDER = "package"
 """In the run's folder; hidden from what the run leaves."""
 _OURS = "ebbtide."
+_COMMIT, _SHOWN = "commit", 12
 
 
 def packed(settings: Settings, spec: RunSpec) -> Package | None:
-    """Pack the folder that a run's program is in, once for each run.
+    """Pack the folder that a run's program is in, or a Git revision, once for each run.
 
     Args:
         settings: of this installation.
         spec: of the run.
 
     Returns:
-        The package; None for a program that an image has.
+        The package; None for a program that an image has, or whose pods fetch an archive.
 
     Raises:
-        ConfigurationError: PROGRAM_INVALID, there is more in it than may be sent.
+        ConfigurationError: PROGRAM_INVALID, there is more in it than may be sent, or it cannot be
+            fetched.
     """
     return _packed(settings, spec.job, ("runs", spec.name))
 
@@ -56,10 +59,44 @@ def _packed(settings: Settings, job: JobSpec | None, folder: tuple[str, ...]) ->
     found = package_of(settings.home.joinpath(*folder))
     if found is not None or job is None or is_in_image(job):
         return found
-    root = Path(job.workdir)
+    source = code_source(job.code)
+    if source is not None and not source.is_git:
+        return None
+    with tempfile.TemporaryDirectory() as scratch:
+        root, into = Path(job.workdir), private_folder(settings.home, *folder, FOLDER)
+        if source is not None:
+            root, commit = clone(source, Path(scratch))
+            (into / _COMMIT).write_text(commit)
+        return pack_job(job, root, into, settings.home)
+
+
+def commit_note(settings: Settings, run: RunName) -> str:
+    """Say which commit a run's code is, behind another sentence; empty: it is of no repository."""
+    try:
+        commit = (settings.run_folder(run) / FOLDER / _COMMIT).read_text()
+    except OSError:
+        return ""
+    return f"; its code is commit {commit[:_SHOWN]}"
+
+
+def pack_job(job: JobSpec, root: Path, into: Path, home: Path) -> Package:
+    """Pack the folder of a program.
+
+    Args:
+        job: the program.
+        root: the folder: its workdir, or what was fetched for it.
+        into: where the package is put.
+        home: of this installation, which is never in it.
+
+    Returns:
+        The package.
+
+    Raises:
+        ConfigurationError: PROGRAM_INVALID, there is more in it than may be sent.
+    """
     script = translate(job, root).script
-    into = private_folder(settings.home, *folder, FOLDER)
-    return pack(root, into, never=(settings.home,), needed=_named(script))
+    needed = (script,) if script else ()
+    return pack(root, into, limit_bytes=job.code_limit_bytes, never=(home,), needed=needed)
 
 
 def package_of(folder: Path) -> Package | None:
@@ -77,7 +114,3 @@ def is_in_image(job: JobSpec) -> bool:
     """Whether a program is one of ours, such as the built-in job, so that nothing is sent."""
     rest = iter(job.argv)
     return any(part == "-m" and next(rest, "").startswith(_OURS) for part in rest)
-
-
-def _named(script: str) -> Iterable[str]:
-    return (script,) if script else ()

@@ -9,14 +9,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from ebbtide.infra.models.ids import ClusterId
-from ebbtide.infra.models.job import Limits, RunSpec
+from ebbtide.infra.models.job import Limits, RunSpec, code_source
 from ebbtide.infra.models.resources import format_duration
 from ebbtide.infra.platforms.kubernetes.clusters.blueprint import Blueprint
-from ebbtide.infra.platforms.kubernetes.clusters.packaging import is_in_image
+from ebbtide.infra.platforms.kubernetes.clusters.packaging import is_in_image, pack_job
 from ebbtide.infra.platforms.kubernetes.connections import connected
 from ebbtide.infra.platforms.kubernetes.kinds import Object
-from ebbtide.infra.platforms.kubernetes.shipping.package import pack
-from ebbtide.infra.platforms.kubernetes.shipping.program import translate
+from ebbtide.infra.platforms.kubernetes.shipping.cloning import clone
 from ebbtide.infra.policy.lease import LONGEST_S
 from ebbtide.infra.settings import Settings
 
@@ -26,6 +25,7 @@ Give all of it back with kubectl delete -f of this output: without its uid, the 
 The reaper of the namespace, where there is one, does so {lasts} after it was applied.
 The Secret holds keys made for this output, and the values of --secret: keep it private."""
 _WAITS = "The driver waits for its code, package {digest}, which only ebb run sends."
+_FETCHES = "The driver fetches its code, and runs its program as soon as the head answers."
 _RUNS = "The driver runs its program, which is in the image, as soon as the head answers."
 
 
@@ -57,7 +57,8 @@ def plan_objects(
         things.append(blueprint.driver(told_to_begin=False))
     told = [_APPLIED.format(run=spec.name, lasts=format_duration(lasts_s))]
     if spec.job is not None:
-        told.append(_WAITS.format(digest=digest[:12]) if digest else _RUNS)
+        otherwise = _FETCHES if spec.job.code else _RUNS
+        told.append(_WAITS.format(digest=digest[:12]) if digest else otherwise)
     return things, "\n".join(told)
 
 
@@ -72,8 +73,11 @@ def _digest(settings: Settings, spec: RunSpec) -> str:
     """Of the code that would be sent; empty when an image has all."""
     if spec.job is None or is_in_image(spec.job):
         return ""
-    root = Path(spec.job.workdir)
-    script = translate(spec.job, root).script
-    needed = (script,) if script else ()
+    source = code_source(spec.job.code)
+    if source is not None and not source.is_git:
+        return ""
     with tempfile.TemporaryDirectory() as folder:
-        return pack(root, Path(folder), never=(settings.home,), needed=needed).digest
+        root = Path(spec.job.workdir)
+        if source is not None:
+            root, _ = clone(source, Path(folder) / "clone")
+        return pack_job(spec.job, root, Path(folder), settings.home).digest

@@ -1,4 +1,4 @@
-"""Starts a worker that has the user's code: waits for the package, then becomes that worker.
+"""Starts a member of a cluster that has the user's code: waits for that, then becomes it.
 
 python -P -m ….inside.member SETTINGS COMMAND …
 """
@@ -19,7 +19,7 @@ def main(settings: str, argv: list[str]) -> NoReturn:
 
     Args:
         settings: ``CodeSettings`` as text.
-        argv: the command line of the worker.
+        argv: the command line of the head or worker.
     """
     signal.signal(signal.SIGTERM, lambda *_: os._exit(0))  # it has nothing to move yet
     code = code_settings(settings)
@@ -30,7 +30,7 @@ def main(settings: str, argv: list[str]) -> NoReturn:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         os.execvp(argv[0], argv)
     except (PackageError, OSError) as error:
-        sys.exit(f"the worker did not start: {error}")
+        sys.exit(f"it did not start: {error}")
 
 
 if __name__ == "__main__":

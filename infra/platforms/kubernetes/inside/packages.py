@@ -15,6 +15,7 @@ from typing import IO
 
 from ebbtide.infra.frameworks.direct import DIRECT
 from ebbtide.infra.frameworks.door import basic, read_secret
+from ebbtide.infra.platforms.kubernetes.inside.storage.fetching import fetch_archive
 from ebbtide.infra.platforms.kubernetes.inside.told import CodeSettings
 from ebbtide.infra.waiting import wait_until
 
@@ -28,13 +29,20 @@ _CHUNK_BYTES = 2**20
 class PackageError(Exception):
     """There is no package, or it is not what it should be; says so for people."""
 
+    def __init__(self, why: str, *, later: bool = True):
+        super().__init__(why)
+        self.later = later
+        """Whether another try may do."""
+
 
 def fetch(code: CodeSettings) -> None:
-    """Wait until the store has the package, verify it, and unpack it; nothing without a digest.
+    """Wait until the store has the package, verify it, and unpack it; or fetch an archive.
 
     Raises:
         PackageError: it did not come in time, or it is not what was sent.
     """
+    if code.url and (found := fetch_archive(code.url, code.folder, code.wait_s)):
+        raise PackageError(found.why, later=found.later)
     if not code.digest:
         return
     url = f"{code.store}{PATH}{code.digest}"
@@ -92,7 +100,7 @@ def unpack(package: IO[bytes], folder: Path) -> None:
         PackageError: it is none, or it would write elsewhere.
     """
     try:
-        with tarfile.open(fileobj=package, mode="r:gz") as tar:
+        with tarfile.open(fileobj=package, mode="r:*") as tar:
             tar.extraction_filter = _as_it_is
             tar.extractall(folder, members=_safe(tar))
     except tarfile.TarError as error:

@@ -82,7 +82,7 @@ class Wrapper:
                 self._entrance.wait()
             child = self._start()
         except PackageError as error:
-            return self._not_started(NOT_READY, str(error))
+            return self._not_started(NOT_READY if error.later else NOT_EXECUTABLE, str(error))
         except NotStarted as error:
             return self._not_started(error.code, str(error))
         self._started_at = time.time()

@@ -23,6 +23,8 @@ class CodeSettings:
     """Where processes then run."""
     wait_s: float
     """How long to wait for it, in seconds."""
+    url: str = ""
+    """Of an archive that is fetched instead (see ``models.job.code_source``); empty: none is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

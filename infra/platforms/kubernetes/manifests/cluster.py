@@ -27,12 +27,12 @@ from ebbtide.infra.platforms.kubernetes.manifests.pods import (
 )
 from ebbtide.infra.platforms.kubernetes.manifests.shipment import (
     Shipment,
+    member_command,
     member_variables,
     program_command,
     program_variables,
     secret_entries,
     secret_variables,
-    worker_command,
 )
 from ebbtide.infra.platforms.kubernetes.naming import (
     OUTPUTS,
@@ -244,6 +244,10 @@ class _Maker:
         what = framework.head(plan, layout.head(name))
         env = self._member_variables(what)
         process = Process(argv=what.argv, env=env, start=start)
+        if self.shipment.code_url:  # else the store beside it unpacks what it is sent
+            argv = member_command(self.spec, self.cluster, self.shipment, what.argv)
+            secrets = tuple(secret_variables(self.cluster, self.shipment))
+            process = replace(process, argv=argv, secrets=secrets)
         tier, machine = plan.spec.head_tier, self.place.machine
         return self._staying_pod(
             name, "head", pod_spec(self.cluster, "head", tier, machine, process)
@@ -280,7 +284,7 @@ class _Maker:
         """A Deployment, because only a ReplicaSet lets the idlest go first (pod-deletion-cost)."""
         what = framework.worker(plan, f"$({layout.POD_NAME})", layout.worker())
         process = Process(
-            argv=worker_command(self.spec, self.cluster, self.shipment, what.argv),
+            argv=member_command(self.spec, self.cluster, self.shipment, what.argv),
             env=self._member_variables(what),
             secrets=tuple(secret_variables(self.cluster, self.shipment)),
             start=start,

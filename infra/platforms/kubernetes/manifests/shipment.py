@@ -44,6 +44,8 @@ class Shipment:
 
     digest: str = ""
     """Of the package of code; empty: none is sent."""
+    code_url: str = ""
+    """Where each pod fetches the code itself (see ``models.job.code_source``); empty: nowhere."""
     job: JobSpec | None = None
     """The program as it runs in a pod (see ``shipping.program``); None for a session."""
     import_path: tuple[str, ...] = ()
@@ -155,6 +157,7 @@ def code_settings(spec: RunSpec, cluster: ClusterId, shipment: Shipment) -> Code
     host = "127.0.0.1" if own else head_name(cluster)
     return CodeSettings(
         digest=shipment.digest,
+        url=shipment.code_url,
         store=f"http://{host}:{layout.PACKAGE_PORT}",
         secrets=str(layout.SECRETS),
         folder=str(layout.CODE),
@@ -163,21 +166,21 @@ def code_settings(spec: RunSpec, cluster: ClusterId, shipment: Shipment) -> Code
     )
 
 
-def worker_command(
+def member_command(
     spec: RunSpec, cluster: ClusterId, shipment: Shipment, argv: Iterable[str]
 ) -> tuple[str, ...]:
-    """Return the command line of a worker that has the user's code.
+    """Return the command line of a head or worker that has the user's code before it starts.
 
     Args:
         spec: of the run.
         cluster: its id.
         shipment: what is sent.
-        argv: of the worker.
+        argv: its own.
 
     Returns:
         The same without code.
     """
-    if not shipment.digest:
+    if not shipment.digest and not shipment.code_url:
         return tuple(argv)
     settings = layout.literal(to_text(code_settings(spec, cluster, shipment)))
     return (*layout.module("member", settings), *argv)

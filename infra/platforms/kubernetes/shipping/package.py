@@ -18,12 +18,11 @@ from pathlib import Path
 from typing import IO
 
 from ebbtide.infra.errors import ConfigurationError, Problem
+from ebbtide.infra.models.job import CODE_LIMIT_BYTES
 from ebbtide.infra.models.phases import Reason
 from ebbtide.infra.models.resources import format_memory
 from ebbtide.infra.platforms.kubernetes.shipping.ignoring import EBBIGNORE, Ignored
 
-LIMIT_BYTES = 100 * 2**20
-"""Of all files together, before they are compressed."""
 _LARGEST_SHOWN = 4
 _LEVEL = 4
 _TIME = 315532800
@@ -32,9 +31,9 @@ _ATTEMPTS = 3
 MAX_FILES = 50_000
 """A folder with more is somebody's home, or has data in it."""
 _SMALLER = (
-    f"name what is not needed in {EBBIGNORE}; or put data into object storage and read it there"
-    " (fsspec: s3://, gs://, abfs://), and code into the image of the pool or a Git repository that"
-    " the program installs from"
+    f"name what is not needed in {EBBIGNORE}; or let more be sent (--code-limit 500Mi, also under"
+    " run in ebb.yaml); or put data into object storage and read it there (fsspec: s3://, gs://,"
+    " abfs://), and code into the image of the pool, or an archive that pods fetch (--code URL)"
 )
 
 
@@ -69,7 +68,7 @@ def pack(
     root: Path,
     into: Path,
     *,
-    limit_bytes: int = LIMIT_BYTES,
+    limit_bytes: int = CODE_LIMIT_BYTES,
     never: Iterable[Path] = (),
     needed: Iterable[str] = (),
 ) -> Package:

@@ -47,6 +47,8 @@ def translate(job: JobSpec, root: Path) -> Translated:
     Returns:
         The program in the pod; with problems it cannot run there.
     """
+    if job.code:
+        return _elsewhere(job)
     root, workdir = root.resolve(), Path(job.workdir).resolve()
     if not workdir.is_relative_to(root):
         problem = _outside(f"the workdir {workdir}", root)
@@ -68,6 +70,16 @@ def translate(job: JobSpec, root: Path) -> Translated:
         script=script,
         problems=tuple(paths.problems),
     )
+
+
+def _elsewhere(job: JobSpec) -> Translated:
+    """A program whose code is not here: its paths are those of that code already."""
+    python = _PYTHON.fullmatch(os.path.basename(job.argv[0]))
+    argv = (layout.paths().python if python else job.argv[0], *job.argv[1:])
+    script = _script(argv)
+    beside = str(layout.CODE / Path(script).parent) if script else str(layout.CODE)
+    moved = replace(job, argv=argv, workdir=str(layout.CODE))
+    return Translated(job=moved, import_path=tuple(dict.fromkeys((str(layout.CODE), beside))))
 
 
 def session_import_path(

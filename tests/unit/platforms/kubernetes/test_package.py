@@ -154,6 +154,7 @@ def test_too_large_a_folder_is_refused_with_what_is_large_and_what_to_do(root: P
     assert "data/ 5.86 KiB, model 3.91 KiB" in problem.summary
     assert ".ebbignore" in problem.hint
     assert "fsspec" in problem.hint
+    assert "--code-limit" in problem.hint
 
 
 def test_program_that_an_ignore_file_leaves_out_is_refused(root: Path) -> None:
