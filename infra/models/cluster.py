@@ -97,6 +97,11 @@ class ClusterSpec:
         return workers, MemberAsk(role="head", tier=self.head_tier, beside=beside)
 
     @property
+    def by_operator(self) -> bool:
+        """Whether the framework's own operator makes head and workers."""
+        return self.framework == "dask" and self.pool.dask_operator
+
+    @property
     def first_ask(self) -> Resources:
         """What is admitted together: head, driver (alone or with the head), the first workers."""
         if not self.has_workers:

@@ -97,6 +97,8 @@ class NodePool:
     """At most so many runs of one owner at once; None: as many as there is room for."""
     runs_waiting: int | None = None
     """At most so many runs wait for room, the next is refused; None: any number."""
+    dask_operator: bool = False
+    """Whether Dask's own operator makes the pods of Dask clusters there."""
 
     @property
     def selector(self) -> dict[str, str]:

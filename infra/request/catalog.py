@@ -17,7 +17,7 @@ from ebbtide.infra.models.keep import Keep, parse_keep
 from ebbtide.infra.models.phases import Reason
 from ebbtide.infra.models.resources import Resources
 from ebbtide.infra.request.ebb_yaml.file import File, read
-from ebbtide.infra.request.ebb_yaml.pools import LOCAL, read_pools
+from ebbtide.infra.request.ebb_yaml.pools import KUBERNETES, LOCAL, read_pools
 from ebbtide.infra.request.ebb_yaml.tiers import read_default, read_tiers
 from ebbtide.infra.request.hints import problem_from
 from ebbtide.infra.request.machine import this_machine
@@ -25,8 +25,9 @@ from ebbtide.infra.request.options import OPTIONS, merge
 from ebbtide.infra.settings import Settings, load_settings
 
 FILE_NAME = "ebb.yaml"
-_KEYS = ("pools", "tiers", "default-tier", "default-head-tier", "run", "keep", "kubernetes")
+_KEYS = ("pools", "tiers", "default-tier", "default-head-tier", "run", "keep", "kubernetes", "dask")
 _PLACE_KEYS = ("context", "namespace")
+_MODES = ("pods", "operator")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -211,6 +212,7 @@ def _understood(
     run = file.mapping("run", top.get("run"))
     file.problems += merge({}, {}, file=run)[1]
     pools = read_pools(file, top.get("pools"), machine, platform)
+    pools = _with_operator(file, top.get("dask"), pools)
     tiers = read_tiers(file, top.get("tiers"), pools)
     default_tier = read_default(file, top, "default-tier", tiers)
     default_head = read_default(file, top, "default-head-tier", tiers, otherwise=default_tier)
@@ -249,6 +251,20 @@ def _joined(here: Catalog, there: Catalog, platform: str) -> Catalog:
         default_head_tier=there.default_head_tier,
         source=f"{there.source} and {here.source}",
     )
+
+
+def _with_operator(file: File, value: Any, pools: tuple[NodePool, ...]) -> tuple[NodePool, ...]:
+    """The pools of Kubernetes as ``dask: {mode: operator}`` makes them."""
+    given = file.mapping("dask", value, ("mode",))
+    if not file.parsed("dask.mode", given.get("mode"), _is_operator, False):
+        return pools
+    return tuple(replace(pool, dask_operator=pool.platform == KUBERNETES) for pool in pools)
+
+
+def _is_operator(text: str) -> bool:
+    if text not in _MODES:
+        raise ValueError(f"{text!r} is no mode; write {' or '.join(_MODES)}")
+    return text == _MODES[1]
 
 
 def _keep(file: File, value: Any) -> Keep:

@@ -266,11 +266,14 @@ def _cluster(
     catalog: Catalog, options: Mapping[str, Any], tier: HardwareTier, head: HardwareTier
 ) -> ClusterSpec:
     min_workers, max_workers = options["workers"]
+    pool = catalog.pool(tier.pool)
+    if options["framework"] == "dask" and pool.dask_operator:
+        max_workers = min_workers  # nothing scales what the operator has made
     return ClusterSpec(
         framework=options["framework"],
         tier=tier,
         head_tier=head,
-        pool=catalog.pool(tier.pool),
+        pool=pool,
         policy=AutoscalePolicy(
             min_workers=min_workers,
             max_workers=max_workers,

@@ -63,6 +63,7 @@ NETWORK_POLICY = Kind("networking.k8s.io/v1", "NetworkPolicy", "networkpolicies"
 ROLE = Kind("rbac.authorization.k8s.io/v1", "Role", "roles")
 ROLE_BINDING = Kind("rbac.authorization.k8s.io/v1", "RoleBinding", "rolebindings")
 NODE_CLAIM = Kind("karpenter.sh/v1", "NodeClaim", "nodeclaims", namespaced=False)
+DASK_CLUSTER = Kind("kubernetes.dask.org/v1", "DaskCluster", "daskclusters")
 POD_METRICS = Kind("metrics.k8s.io/v1beta1", "PodMetrics", "pods")
 ACCESS_REVIEW = Kind(
     "authorization.k8s.io/v1",
@@ -85,7 +86,7 @@ _KINDS = (
         ROLE,
         ROLE_BINDING,
     ),
-    *(NODE_CLAIM, POD_METRICS, ACCESS_REVIEW),
+    *(NODE_CLAIM, DASK_CLUSTER, POD_METRICS, ACCESS_REVIEW),
 )
 
 

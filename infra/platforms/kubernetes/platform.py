@@ -26,7 +26,7 @@ from ebbtide.infra.models.phases import Phase, Reason, Step
 from ebbtide.infra.models.records import Event, EventKind, Run, RunLimits
 from ebbtide.infra.platforms.base import HeldResource, Login, LogStream
 from ebbtide.infra.platforms.kubernetes import layout
-from ebbtide.infra.platforms.kubernetes.administration.checks import reaper
+from ebbtide.infra.platforms.kubernetes.administration.weaknesses import weaknesses
 from ebbtide.infra.platforms.kubernetes.api import Api
 from ebbtide.infra.platforms.kubernetes.api_error import ApiError, as_ebb_error, translated
 from ebbtide.infra.platforms.kubernetes.clusters import declaring, holdings, packaging, releasing
@@ -54,7 +54,6 @@ from ebbtide.infra.platforms.kubernetes.looking import Looking
 from ebbtide.infra.platforms.kubernetes.naming import (
     BEGIN,
     driver_name,
-    head_name,
     program_name,
 )
 from ebbtide.infra.platforms.kubernetes.nodes import nodes_of
@@ -142,7 +141,7 @@ class KubernetesPlatform:
         """Make the HPA."""
         self.store.order(cluster, Autoscale())
         blueprint = self._blueprint(cluster)
-        if blueprint is not None and blueprint.framework is not None:
+        if blueprint is not None and blueprint.scales:
             self._add(cluster, blueprint.autoscaler())
 
     def attach_stdin(self, run: RunName, stdin: int) -> AbstractContextManager[None]:
@@ -247,7 +246,8 @@ class KubernetesPlatform:
         if view.head_ready_at is None or view.released_at is not None:
             yield ""
             return
-        forward = Forward(partial(self.api.connect, head_name(view.cluster), layout.PAGE_PORT))
+        pod = holdings.head_pod(self.api, view.cluster)
+        forward = Forward(partial(self.api.connect, pod, layout.PAGE_PORT))
         with contextlib.closing(forward):
             yield f"http://{LOOPBACK}:{forward.port}"
 
@@ -372,11 +372,9 @@ class KubernetesPlatform:
         return self._looking.has(cluster, kind_of(thing), thing["metadata"]["name"])
 
     def _tell_what_is_weaker(self, spec: RunSpec) -> None:
-        """In one line, where nobody reaps this namespace."""
+        """In one line each, such as where nobody reaps this namespace."""
         with contextlib.suppress(ApiError):
-            found = reaper(self.api)
-            if found.state != "ok":
-                message = f"no reaper in namespace {self.api.namespace}: {found.detail}"
+            for message in weaknesses(self.api, spec):
                 self.store.append(Event(run=spec.name, kind=EventKind.WARNING, message=message))
 
     def _plain(self, cluster: ClusterId) -> bool:

@@ -7,6 +7,7 @@ from pathlib import Path
 from ebbtide.infra.errors import ConfigurationError, EbbError, Problem
 from ebbtide.infra.models.job import ClaimedVolume, RunSpec, volume_of
 from ebbtide.infra.models.phases import Reason
+from ebbtide.infra.platforms.kubernetes.administration.checks import operator
 from ebbtide.infra.platforms.kubernetes.api_error import ApiError, translated
 from ebbtide.infra.platforms.kubernetes.client import Request
 from ebbtide.infra.platforms.kubernetes.clusters.packaging import is_in_image
@@ -14,6 +15,9 @@ from ebbtide.infra.platforms.kubernetes.connections import connected
 from ebbtide.infra.platforms.kubernetes.kinds import VOLUME_CLAIM
 from ebbtide.infra.platforms.kubernetes.shipping.program import translate
 from ebbtide.infra.settings import Settings
+
+_OPERATOR_NAME = 53
+"""Letters of a DaskCluster's name: what the operator makes of it has ten more."""
 
 
 def problems_of(settings: Settings, spec: RunSpec | None) -> list[Problem]:
@@ -29,8 +33,11 @@ def problems_of(settings: Settings, spec: RunSpec | None) -> list[Problem]:
     problems = _server_problems(settings)
     if spec is None:
         return problems
-    if not problems and (volume := volume_of(spec.outputs)) is not None:
+    reached = not problems
+    if reached and (volume := volume_of(spec.outputs)) is not None:
         problems += _volume_problems(settings, volume)
+    if reached and spec.cluster.by_operator:
+        problems += _operator_problems(settings, spec)
     return [*problems, *_program_problems(spec)]
 
 
@@ -58,6 +65,18 @@ def _volume_problems(settings: Settings, volume: ClaimedVolume) -> list[Problem]
     summary = f"the volume claim {volume.claim} of --outputs {what} (namespace {api.namespace})"
     hint = "kubectl get persistentvolumeclaims lists those there are; or --outputs here"
     return [Problem(Reason.OPTION_INVALID, summary, hint)]
+
+
+def _operator_problems(settings: Settings, spec: RunSpec) -> list[Problem]:
+    """Of what Dask's operator needs; whether it runs shows when it is asked for a cluster."""
+    longest = _OPERATOR_NAME - len("-9")
+    if len(spec.name) > longest:
+        summary = f"Dask's operator takes names of {longest} letters at most, not {spec.name}"
+        return [Problem(Reason.OPTION_INVALID, summary, "name the run by a shorter --name")]
+    found = operator(connected(settings))
+    if found.state == "ok":
+        return []
+    return [Problem(Reason.PLATFORM_UNUSABLE, f"{found.check}: {found.detail}", found.fix)]
 
 
 def _program_problems(spec: RunSpec) -> list[Problem]:

@@ -115,7 +115,8 @@ def _version() -> dict[str, Any]:
 
 def _resources() -> dict[str, Any]:
     def resource(name: str, kind: str, namespaced: bool) -> dict[str, Any]:
-        return {"name": name, "kind": kind, "namespaced": namespaced, "verbs": ["get", "list"]}
+        what = {"name": name, "singularName": "", "kind": kind, "namespaced": namespaced}
+        return {**what, "verbs": ["get", "list"]}
 
     pods, nodes = resource("pods", "PodMetrics", True), resource("nodes", "NodeMetrics", False)
     return {

@@ -285,3 +285,9 @@ def test_kinds_without_a_namespace_are_for_a_cluster_role() -> None:
     assert rules(namespaced=False, rights=asked) == [
         {"apiGroups": [""], "resources": ["nodes"], "verbs": ["get"]}
     ]
+
+
+@pytest.mark.parametrize(("answer", "state"), [({"resources": []}, "ok"), (404, "missing")])
+def test_dasks_operator_has_brought_its_kinds(answer: Any, state: str) -> None:
+    found = checks.operator(Server({"/apis/kubernetes.dask.org/v1": answer}))
+    assert (found.state, bool(found.fix)) == (state, state != "ok")

@@ -375,3 +375,22 @@ def test_reading_a_specification_does_not_import_dask() -> None:
         [sys.executable, "-c", code], check=True, capture_output=True, text=True
     ).stdout.split()
     assert not {"dask", "distributed", "dask_kubernetes", "kr8s"} & set(loaded)
+
+
+def test_dasks_operator_is_asked_for_the_same_pods() -> None:
+    spec = spec_with(job=JOB)
+    own = made(spec)
+    pool = replace(spec.cluster.pool, dask_operator=True)
+    asked = made(replace(spec, cluster=replace(spec.cluster, pool=pool)))
+    assert own.keys() - asked.keys() == {"Pod", "Deployment"}
+    found = asked["DaskCluster"]["spec"]
+    head, worker = pods(own)
+    del head["restartPolicy"]  # the operator's Deployment has its own
+    for part, pod in ((found["scheduler"], head), (found["worker"], worker)):
+        assert {each["name"] for each in part["spec"]["volumes"]} == {
+            each["name"] for each in pod["volumes"]
+        }
+        assert part["spec"] == pod
+    assert found["worker"]["replicas"] == 1
+    assert found["scheduler"]["metadata"]["labels"]["ebbtide.dev/role"] == "head"
+    assert found["worker"]["metadata"]["labels"]["ebbtide.dev/role"] == "worker"

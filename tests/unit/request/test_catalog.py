@@ -245,3 +245,18 @@ def test_find_file(
 @pytest.mark.parametrize("text", ["run: &x {env: {A: *x}}", "tiers: &x {a: *x}", "pools: &x [*x]"])
 def test_a_file_that_contains_itself_is_a_problem(problems: Any, text: str) -> None:
     assert problems(text)
+
+
+def test_dasks_operator_makes_the_pods_of_a_kubernetes_whose_catalog_says_so(load: Any) -> None:
+    catalog, _ = load(FULL + "dask: {mode: operator}\n")
+    assert [(pool.name, pool.dask_operator) for pool in catalog.pools] == [
+        ("here", False),
+        ("far", True),
+    ]
+    assert not any(pool.dask_operator for pool in load(FULL + "dask: {mode: pods}\n")[0].pools)
+
+
+def test_mode_that_is_none_is_named(problems: Any) -> None:
+    assert problems(FULL + "dask: {mode: maybe}\n") == [
+        "ebb.yaml: dask.mode: 'maybe' is no mode | write pods or operator"
+    ]

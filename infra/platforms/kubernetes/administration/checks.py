@@ -14,13 +14,14 @@ from ebbtide.infra.platforms.extras import Finding
 from ebbtide.infra.platforms.kubernetes.administration.asking import Asks
 from ebbtide.infra.platforms.kubernetes.administration.catalog import NAME
 from ebbtide.infra.platforms.kubernetes.administration.images import seen_images
-from ebbtide.infra.platforms.kubernetes.administration.rights import RIGHTS, Right
+from ebbtide.infra.platforms.kubernetes.administration.rights import OPERATOR_RIGHTS, RIGHTS, Right
 from ebbtide.infra.platforms.kubernetes.api import Api
 from ebbtide.infra.platforms.kubernetes.api_error import NOT_FOUND, ApiError, as_ebb_error
 from ebbtide.infra.platforms.kubernetes.client import Connection, Request
 from ebbtide.infra.platforms.kubernetes.connections import access_of, connected
 from ebbtide.infra.platforms.kubernetes.kinds import (
     CONFIG_MAP,
+    DASK_CLUSTER,
     DEPLOYMENT,
     NAMESPACE,
     NODE,
@@ -245,13 +246,26 @@ def flow(api: Asks) -> Finding:
     return Finding("detached runs", "ok", f"their flows live in {here}")
 
 
+def operator(api: Asks) -> Finding:
+    """Check that clusters can be asked of Dask's operator, where the catalog wants it.
+
+    Whether it runs cannot be seen: it lives in a namespace of its own.
+    """
+    if _found(api, f"/apis/{DASK_CLUSTER.api}") is not None:
+        return Finding("Dask's operator", "ok", f"{DASK_CLUSTER.api} is there; pods are its")
+    detail = f"it is not installed: there is no {DASK_CLUSTER.api}"
+    fix = "install its Helm chart dask-kubernetes-operator, or take dask: {mode: operator} away"
+    return Finding("Dask's operator", "missing", detail, fix)
+
+
 def _of_namespace(api: Api, pools: list[NodePool]) -> list[Finding]:
     """What needs an API server that answers; one that stops answering is said once."""
     grows = Finding("autoscaler", "warning", "")
     found: list[Finding] = []
+    by_operator = any(each.dask_operator for each in pools)
     steps: tuple[Callable[[], Iterable[Finding]], ...] = (
         lambda: [security(api)],
-        lambda: rights(api),
+        lambda: rights(api, (*RIGHTS, *(OPERATOR_RIGHTS if by_operator else ()))),
         lambda: [metrics(api)],
     )
     try:
@@ -262,7 +276,8 @@ def _of_namespace(api: Api, pools: list[NodePool]) -> list[Finding]:
         here = [each for each in pools if each.platform == "kubernetes"]
         found += [pool(api, each, grows=grows.state == "ok") for each in here] or [_no_pool(api)]
         found += [seen_images(api, each) for each in here if each.images]
-        return [*found, reaper(api), flow(api)]
+        asked = [operator(api)] if by_operator else []
+        return [*found, *asked, reaper(api), flow(api)]
     except ApiError as error:
         told = as_ebb_error(error)
         return [*found, Finding("access", "missing", told.detail or told.summary, told.hint)]

@@ -9,6 +9,7 @@ from ebbtide.infra.platforms.kubernetes.kinds import (
     AUTOSCALER,
     BUDGET,
     CONFIG_MAP,
+    DASK_CLUSTER,
     DEPLOYMENT,
     EVENT,
     JOB,
@@ -106,6 +107,9 @@ RIGHTS = (
     ),
 )
 """Every verb that this package uses. Those on kinds without a namespace are for a ClusterRole."""
+
+OPERATOR_RIGHTS = (Right(kind=DASK_CLUSTER, verbs=_APPLY),)
+"""And these, where the catalog says ``dask: {mode: operator}``."""
 
 _RELEASE = ("list", "deletecollection")
 REAPER_RIGHTS = (

@@ -76,6 +76,11 @@ class Blueprint:
             shipment=shipment,
         )
 
+    @property
+    def scales(self) -> bool:
+        """Whether an HPA is to scale its workers; nothing does what Dask's operator has made."""
+        return self.framework is not None and not self.plan.spec.by_operator
+
     def objects(self) -> list[Object]:
         """The Lease, and what steps 1 to 4 need of it."""
         secrets = manifests.cluster_secrets(self.framework, self.plan)

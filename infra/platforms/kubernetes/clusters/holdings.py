@@ -22,7 +22,7 @@ from ebbtide.infra.platforms.kubernetes.kinds import (
     Kind,
     Object,
 )
-from ebbtide.infra.platforms.kubernetes.naming import CLUSTER, ROLE
+from ebbtide.infra.platforms.kubernetes.naming import CLUSTER, ROLE, selector
 from ebbtide.infra.platforms.kubernetes.spelling import unix_time
 
 OWNED = (
@@ -45,6 +45,17 @@ def found(api: Api, cluster: ClusterId | None, kinds: tuple[Kind, ...]) -> list[
     """
     labels = {CLUSTER: cluster or "*"}
     return [thing for kind in kinds for thing in api.list(kind, labels).items]
+
+
+def head_pod(api: Api, cluster: ClusterId) -> str:
+    """The name of the head's pod; empty when there is none.
+
+    Raises:
+        ApiError: the API server refused, or was away for too long.
+    """
+    pods = api.list(POD, selector(cluster, "head")).items
+    staying = [pod for pod in pods if "deletionTimestamp" not in pod["metadata"]]
+    return next((str(pod["metadata"]["name"]) for pod in (*staying, *pods)), "")
 
 
 def held(

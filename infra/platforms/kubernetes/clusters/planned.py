@@ -51,7 +51,7 @@ def plan_objects(
     lasting = replace(spec, lease_s=lasts_s)
     blueprint = Blueprint.of(lasting, cluster, namespace, digest, environ)
     things = blueprint.objects()
-    if blueprint.framework is not None:
+    if blueprint.scales:
         things.append(blueprint.autoscaler())
     if spec.job is not None:
         things.append(blueprint.driver(told_to_begin=False))

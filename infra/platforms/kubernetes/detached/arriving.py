@@ -12,12 +12,13 @@ from ebbtide.infra.models.ids import ClusterId, RunName
 from ebbtide.infra.platforms.kubernetes import layout
 from ebbtide.infra.platforms.kubernetes.api import Api
 from ebbtide.infra.platforms.kubernetes.api_error import ApiError, translated
+from ebbtide.infra.platforms.kubernetes.clusters.holdings import head_pod
 from ebbtide.infra.platforms.kubernetes.clusters.packaging import FOLDER
 from ebbtide.infra.platforms.kubernetes.connections import connected
 from ebbtide.infra.platforms.kubernetes.detached.job import NOTHING, job_name
 from ebbtide.infra.platforms.kubernetes.inside.packages import unpack_verified
 from ebbtide.infra.platforms.kubernetes.kinds import JOB, POD
-from ebbtide.infra.platforms.kubernetes.naming import driver_name, head_name
+from ebbtide.infra.platforms.kubernetes.naming import driver_name
 from ebbtide.infra.platforms.kubernetes.reading.snapshot import runs
 from ebbtide.infra.platforms.kubernetes.shipping.collecting import fetch_folder
 from ebbtide.infra.records.store import RunStore
@@ -96,9 +97,10 @@ def _wait_while_it_comes(package: Path) -> None:
 
 def _bring_back(api: Api, cluster: ClusterId, packages: Path) -> None:
     """From the package store of a living cluster; the rest is said by who misses it."""
-    for pod in (head_name(cluster), driver_name(cluster)):
+    for of in (head_pod, lambda _, cluster: driver_name(cluster)):
         with contextlib.suppress(ApiError):
-            if runs(api.get(POD, pod), layout.FILES):
+            pod = of(api, cluster)
+            if pod and runs(api.get(POD, pod), layout.FILES):
                 fetch_folder(api.run, pod, layout.FILES, str(layout.PACKAGES), packages)
 
 

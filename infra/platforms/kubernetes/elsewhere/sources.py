@@ -21,11 +21,10 @@ from ebbtide.infra.platforms.kubernetes.elsewhere.streams import Copies, Held, M
 from ebbtide.infra.platforms.kubernetes.kinds import POD
 from ebbtide.infra.platforms.kubernetes.naming import (
     driver_name,
-    head_name,
     program_name,
     selector,
 )
-from ebbtide.infra.platforms.kubernetes.reading.snapshot import main_name
+from ebbtide.infra.platforms.kubernetes.reading.snapshot import main_name, role
 from ebbtide.infra.platforms.run_folder import JOB, log_files
 from ebbtide.infra.records.opening import reserved_here
 from ebbtide.infra.records.store import RunStore
@@ -208,8 +207,8 @@ def _pods(api: Api, cluster: Cluster, *, staying: bool = False) -> dict[str, tup
     found = api.list(POD, selector(cluster.id)).items
     found = [pod for pod in found if not (staying and "deletionTimestamp" in pod["metadata"])]
     mains = {pod["metadata"]["name"]: main_name(pod) for pod in found}
-    head = head_name(cluster.id)
-    pods = {_HEAD: (head, mains[head])} if head in mains else {}
+    heads = [pod["metadata"]["name"] for pod in found if role(pod) == _HEAD]
+    pods = {_HEAD: (heads[-1], mains[heads[-1]])} if heads else {}
     names = cluster.last_view.worker_names
     named = sorted((names[pod], pod) for pod in mains if names.get(pod))
     return pods | {name: (pod, mains[pod]) for name, pod in named}

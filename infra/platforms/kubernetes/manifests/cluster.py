@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ebbtide.infra.frameworks.base import Framework, HeadInfo, ProcessSpec
+from ebbtide.infra.frameworks.base import Framework, HeadInfo, PodTemplates, ProcessSpec
 from ebbtide.infra.frameworks.door import SECRET_FILE, new_secret
 from ebbtide.infra.frameworks.heads import head_file_text
 from ebbtide.infra.frameworks.plan import ClusterPlan, SecretFile
@@ -18,6 +18,7 @@ from ebbtide.infra.models.ids import ClusterId
 from ebbtide.infra.models.job import RunSpec
 from ebbtide.infra.platforms.kubernetes import layout
 from ebbtide.infra.platforms.kubernetes.kinds import Object
+from ebbtide.infra.platforms.kubernetes.manifests.operated import dask_cluster
 from ebbtide.infra.platforms.kubernetes.manifests.pods import (
     MOVES,
     STAYS,
@@ -100,8 +101,7 @@ def objects(
         made.network_policy(),
         made.service(start.service),
         made.budget(),
-        made.head(framework, plan, start.head),
-        made.workers(framework, plan, start.worker),
+        *made.members(framework, plan, start),
     ]
 
 
@@ -237,6 +237,17 @@ class _Maker:
         return self._object(
             "policy/v1", "PodDisruptionBudget", workers_name(self.cluster), "worker", spec=body
         )
+
+    def members(
+        self, framework: Framework, plan: ClusterPlan, start: PodTemplates
+    ) -> tuple[Object, ...]:
+        """Head and workers, or who is asked to make them."""
+        head = self.head(framework, plan, start.head)
+        workers = self.workers(framework, plan, start.worker)
+        if not plan.spec.by_operator:
+            return head, workers
+        common = labels(self.spec, self.cluster, "cluster")
+        return (dask_cluster(head, workers, start.service, common),)
 
     def head(self, framework: Framework, plan: ClusterPlan, start: Mapping[str, Any]) -> Object:
         """A pod of its own: a head that is made again is another head, with nothing in it."""

@@ -15,6 +15,7 @@ from ebbtide.infra.platforms.kubernetes.reading.snapshot import (
     condition,
     leaving,
     main,
+    moment,
     state,
 )
 from ebbtide.infra.policy.attempts import MAX_DEATHS
@@ -51,15 +52,15 @@ def _head(snapshot: Snapshot, view: ClusterView) -> Failure | None:
     begun = view.head_ready_at is not None
     step = Step.RUN_USER_JOB if begun else Step.START_HEAD
     if pod is None:
-        if not begun or not view.head_address:
-            return None
-        taken = _taken(snapshot, head_name(snapshot.cluster))
-        if taken is not None:
-            return Failure(step=step, reason=taken.reason, detail=f"the head: {taken.sentence}")
-        return Failure(step=step, reason=Reason.HEAD_LOST, detail="its pod has gone")
+        return _gone_head(snapshot, step) if begun and view.head_address else None
     died = Reason.HEAD_LOST if begun else Reason.HEAD_NOT_READY
     taken = disruption(pod)
-    terminated = state(pod, "terminated")
+    made_at = moment(pod["metadata"].get("creationTimestamp"))
+    if begun and made_at and view.head_ready_at and made_at > view.head_ready_at:
+        return Failure(step=step, reason=died, detail="its pod was lost, and made again, empty")
+    # Dask's operator has it started again.
+    before = (main(pod) or {}).get("lastState") or {}
+    terminated = state(pod, "terminated") or before.get("terminated")
     if terminated is not None:
         end = ending(pod, terminated)
         if end.never_ran:
@@ -73,6 +74,13 @@ def _head(snapshot: Snapshot, view: ClusterView) -> Failure | None:
     if taken is not None:
         return Failure(step=step, reason=taken.reason, detail=f"the head: {taken.sentence}")
     return None
+
+
+def _gone_head(snapshot: Snapshot, step: Step) -> Failure:
+    taken = _taken(snapshot, head_name(snapshot.cluster))
+    if taken is not None:
+        return Failure(step=step, reason=taken.reason, detail=f"the head: {taken.sentence}")
+    return Failure(step=step, reason=Reason.HEAD_LOST, detail="its pod has gone")
 
 
 def _crashed(snapshot: Snapshot, view: ClusterView) -> Failure | None:

@@ -107,6 +107,8 @@ class _Look:
         return list(self._refused())
 
     def _refused(self) -> Iterator[Wait]:
+        if self.spec.cluster.by_operator and self.snapshot.head is None:
+            yield self._operator()
         deployment = self.snapshot.deployment
         if deployment is None or not holds(deployment, "ReplicaFailure"):
             return
@@ -130,6 +132,18 @@ class _Look:
             hint=known.hint,
             since=since,
             allowed_s=0.0 if known.never else DEADLINES.quota_used_up_s,
+        )
+
+    def _operator(self) -> Wait:
+        """That it is there, nobody may ask: it lives in a namespace of its own."""
+        lease = self.snapshot.lease or {}
+        return Wait(
+            rank=STARTING,
+            message="Dask's operator has not made the head yet",
+            reason=Reason.PLATFORM_UNUSABLE,
+            hint="see that it runs and watches this namespace, or take dask: {mode: operator} away",
+            since=moment(lease.get("metadata", {}).get("creationTimestamp")),
+            allowed_s=DEADLINES.operator_s,
         )
 
     def at(self, pod: Object) -> Wait | None:

@@ -54,8 +54,15 @@ class Snapshot:
 
     @property
     def head(self) -> Object | None:
-        """The head's pod."""
-        return self._named(head_name(self.cluster))
+        """The head's pod: one that Dask's operator has made has a name of its own."""
+        heads = sorted((pod for pod in self.pods if role(pod) == HEAD), key=_age)
+        return next((pod for pod in heads if not leaving(pod)), next(iter(heads), None))
+
+    @property
+    def head_pod(self) -> str:
+        """The name of the head's pod, also before it is there."""
+        head = self.head
+        return str(head["metadata"]["name"]) if head is not None else head_name(self.cluster)
 
     @property
     def driver(self) -> Object | None:
@@ -101,7 +108,8 @@ def of_cluster(event: Object, cluster: ClusterId) -> bool:
     name = str((event.get("involvedObject") or {}).get("name", ""))
     workers = workers_name(cluster)
     mine = (head_name(cluster), driver_name(cluster), workers)
-    return name in mine or name.startswith((f"{workers}-", program_name(cluster, "")))
+    operators = (f"{cluster}-scheduler-", f"{cluster}-default-worker-")
+    return name in mine or name.startswith((f"{workers}-", program_name(cluster, ""), *operators))
 
 
 def role(pod: Object) -> str:

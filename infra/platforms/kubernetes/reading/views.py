@@ -141,7 +141,7 @@ class _Reader:
         """
         if view.autoscaler_at is not None or view.workers_ready_at is None:
             return view
-        if not self.spec.cluster.has_workers:
+        if not self.spec.cluster.has_workers or self.spec.cluster.by_operator:
             return replace(view, autoscaler_at=view.workers_ready_at)
         made = self.snapshot.autoscaler
         if made is None:

@@ -44,6 +44,8 @@ class Deadlines:
     has then tried at 0 and 10 s, and the run has ended and been released before 30 s are over."""
     container_s: float = 30.0
     """A container that cannot be made: what is missing may be on its way, such as a Secret."""
+    operator_s: float = 20.0
+    """No pod of Dask's operator: it takes a cluster up within two seconds, or is not there."""
     command_s: float = 5.0
     """A command that cannot be started: a second try is over."""
     sandbox_s: float = 120.0

@@ -30,7 +30,7 @@ from ebbtide.infra.platforms.kubernetes.kinds import (
     Kind,
     Object,
 )
-from ebbtide.infra.platforms.kubernetes.naming import RELEASING, selector
+from ebbtide.infra.platforms.kubernetes.naming import RELEASING, selector, workers_name
 from ebbtide.infra.platforms.kubernetes.reading.feed import Feed, Listener
 from ebbtide.infra.platforms.kubernetes.reading.nodes.claims import named
 from ebbtide.infra.platforms.kubernetes.reading.snapshot import (
@@ -377,11 +377,16 @@ def _snapshot(
         now=now,
         lease=first(LEASE),
         pods=tuple(found.get(POD) or ()),
-        deployment=first(DEPLOYMENT),
+        deployment=next((d for d in found.get(DEPLOYMENT) or () if _is_ours(d, cluster)), None),
         autoscaler=first(AUTOSCALER),
         events=tuple(sorted(events, key=happened)),
         pool_status=status or {},
     )
+
+
+def _is_ours(deployment: Object, cluster: ClusterId) -> bool:
+    """Whether it is that of the workers: Dask's operator makes others."""
+    return str(deployment["metadata"]["name"]) == workers_name(cluster)
 
 
 def _differ(before: Object | None, lease: Object) -> bool:

@@ -131,7 +131,7 @@ class _Workers:
             self._reporter.update(autoscaler=autoscaler_text(snapshot.autoscaler))
         if view.head_ready_at is None or view.job.ended_at is not None:
             return None
-        status = self.head.ask(hosts_of(snapshot.workers))
+        status = self.head.ask(snapshot.head_pod, hosts_of(snapshot.workers))
         if status is not None:
             self.status = status
             self._pass_on(snapshot, view, status)
@@ -144,7 +144,9 @@ class _Workers:
     def program_ended(self, snapshot: Snapshot, job: JobView) -> None:
         """Tell of a cluster that was not used, and of tasks that nobody waits for."""
         hosts, well = hosts_of(snapshot.workers), job.exit_code == 0 and job.reason is None
-        self._use.at_the_end(lambda: self.head.ask(hosts), notes_of(snapshot.driver), well=well)
+        self._use.at_the_end(
+            lambda: self.head.ask(snapshot.head_pod, hosts), notes_of(snapshot.driver), well=well
+        )
 
     def _pass_on(self, snapshot: Snapshot, view: ClusterView, status: FrameworkStatus) -> None:
         workers, names = snapshot.workers, view.worker_names

@@ -13,7 +13,7 @@ from ebbtide.infra.platforms.kubernetes.api import Api
 from ebbtide.infra.platforms.kubernetes.api_error import ApiError
 from ebbtide.infra.platforms.kubernetes.elsewhere.ends import ends_of, write_ends
 from ebbtide.infra.platforms.kubernetes.kinds import Object
-from ebbtide.infra.platforms.kubernetes.naming import driver_name, head_name
+from ebbtide.infra.platforms.kubernetes.naming import driver_name
 from ebbtide.infra.platforms.kubernetes.reading.failures import out_of_reach
 from ebbtide.infra.platforms.kubernetes.reading.snapshot import Snapshot, runs
 from ebbtide.infra.platforms.kubernetes.tending.logs.member_logs import MemberLogs
@@ -73,13 +73,13 @@ class Collector:
             if self._collected or self._snapshot is None:
                 return
             self._collected = True
-            cluster, names = self._snapshot.cluster, self._reporter.view.worker_names
+            names = self._reporter.view.worker_names
             self._program.collect()
             self._held.collect(self._reporter.view)
             head = self._snapshot.head
             if head is not None and runs(head, layout.FILES) and not out_of_reach(head):
                 into = self._folder / ARTIFACTS
-                self._program.fetch(head_name(cluster), layout.ARTIFACTS, into)
+                self._program.fetch(head["metadata"]["name"], layout.ARTIFACTS, into)
             self._logs.collect(self._snapshot, names)
             self._write_ends()
 

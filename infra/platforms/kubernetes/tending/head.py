@@ -46,10 +46,10 @@ class Head:
         self._secret = ""
         self._relay: Relay | None = None
 
-    def ask(self, hosts: Mapping[str, str]) -> FrameworkStatus | None:
+    def ask(self, pod: str, hosts: Mapping[str, str]) -> FrameworkStatus | None:
         """What the head says now; None when it does not answer within a second.
 
-        ``hosts``: see ``hosts_of``.
+        ``pod`` is its name; ``hosts``: see ``hosts_of``.
         """
         try:
             secret = self._secret = self._secret or secret_of(self._api, self._cluster)
@@ -57,11 +57,10 @@ class Head:
             return None
         if not secret:
             return None
-        pod = head_name(self._cluster)
         if self._relay is None:
             self._relay = Relay(partial(self._api.connect, pod, layout.PAGE_PORT))
         url = f"http://{LOOPBACK}:{self._relay.port}{STATUS_PATH}"
-        address = self._framework.address(pod, layout.PORT)
+        address = self._framework.address(head_name(self._cluster), layout.PORT)
         head = HeadInfo(address=address, dashboard="", status_url=url, secret=secret)
         return self._framework.status(head, hosts)
 

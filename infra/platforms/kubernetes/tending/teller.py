@@ -58,8 +58,10 @@ class Teller:
             self._reporter.done(Step.START_WORKERS, "none needed" if alone else joined)
         if view.autoscaler_at is not None and before.autoscaler_at is None:
             bounds = f"{policy.min_workers}–{policy.max_workers} workers"
-            message = f"{targets_text(policy)} · {bounds}"
-            self._reporter.done(Step.ATTACH_AUTOSCALER, "none needed" if alone else message)
+            message = "none needed" if alone else f"{targets_text(policy)} · {bounds}"
+            if cluster.by_operator:
+                message = "none: Dask's operator has made the workers"
+            self._reporter.done(Step.ATTACH_AUTOSCALER, message)
 
     def _tell_job(self, before: ClusterView, view: ClusterView) -> None:
         if view.job.started_at is not None and before.job.started_at is None:

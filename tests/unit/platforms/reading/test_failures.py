@@ -276,6 +276,26 @@ def test_loss_of_the_head(head: Object, reason: Reason, detail: str) -> None:
     assert found.job.ended_at is None
 
 
+@pytest.mark.parametrize(
+    ("head", "detail"),
+    [
+        (
+            with_state(
+                ready("head", 5),
+                {"running": {"startedAt": at(41)}},
+                lastState={"terminated": {"exitCode": 1, "reason": "Error", "finishedAt": at(40)}},
+            ),
+            "the head exited with 1",
+        ),
+        (running("head", 50, created=45), "its pod was lost, and made again, empty"),
+    ],
+)
+def test_head_that_an_operator_starts_again_is_lost(head: Object, detail: str) -> None:
+    error = cluster_error(view(snapshot(head, *STANDING[1:], ready("driver", 15)), STOOD))
+    assert error is not None
+    assert (error.reason, error.detail) == (Reason.HEAD_LOST, detail)
+
+
 def test_head_that_dies_before_it_was_ready_never_was() -> None:
     failure = view(snapshot(ended("head", 1), *map(placed, ("worker-a", "worker-b")))).failure
     assert failure is not None

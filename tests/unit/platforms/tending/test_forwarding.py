@@ -134,21 +134,21 @@ def head(there: There) -> Iterator[Head]:
 
 
 def test_head_is_asked_over_one_connection(there: There, head: Head) -> None:
-    found = [head.ask({}) for _ in range(5)]
+    found = [head.ask("its-pod", {}) for _ in range(5)]
     assert [status and status.workers["w-a"].running for status in found] == [1] * 5
     assert len(there.open) == 1
 
 
 def test_connection_that_was_lost_is_made_again(there: There, head: Head) -> None:
-    assert head.ask({}) is not None
+    assert head.ask("its-pod", {}) is not None
     there.open[0].shutdown(socket.SHUT_RDWR)
-    assert head.ask({}) is not None
+    assert head.ask("its-pod", {}) is not None
     assert len(there.open) == 2
 
 
 def test_head_that_is_away_has_no_answer(there: There, head: Head) -> None:
     there.away = True
-    assert head.ask({}) is None
+    assert head.ask("its-pod", {}) is None
 
 
 def test_hosts_are_the_addresses_of_pods_that_have_one() -> None:
