@@ -10,11 +10,14 @@ from pathlib import Path
 import pytest
 from kubernetes import client
 
+from ebbtide.infra.lifecycle.reaper import reap
 from ebbtide.infra.models.phases import Reason
 from ebbtide.infra.platforms.kubernetes.api import Api
 from ebbtide.infra.platforms.kubernetes.api_error import ApiError
 from ebbtide.infra.platforms.kubernetes.client import Access, Request
+from ebbtide.infra.platforms.kubernetes.clusters import fencing
 from ebbtide.infra.platforms.kubernetes.tending import tender
+from tests.helpers import wait_until
 from tests.kubernetes.fault_stage import Flow, Stage
 from tests.kubernetes.lab import faults
 from tests.kubernetes.lab import relay as relays
@@ -126,3 +129,19 @@ def test_flow_with_a_new_token_adopts_the_program_of_one_whose_token_ended(
     assert (ended.error, ended.attempts, ended.started) == (None, [], 1)
     assert ended.counted_once()
     assert stage.left() == []
+
+
+@pytest.mark.long
+def test_run_whose_token_is_never_renewed_says_so_and_is_released_by_whoever_looks(
+    stage: Stage, account: Account, impatient: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = stage.with_kubeconfig(account.kubeconfig)
+    flow = Flow(there, there.counts("expired", 60))
+    flow.says("begun")
+    account.expire()
+    ended = flow.ended()
+    assert ended.reason is Reason.NO_RIGHTS
+    assert "does not take these credentials any more" in str(ended.error)
+    assert "begun" in ended.stdout
+    monkeypatch.setattr(fencing, "me", lambda: "another process")
+    wait_until(lambda: (reap(stage.settings), stage.left() == [])[1], 60, "the reaper releases it")
