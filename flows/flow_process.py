@@ -1,7 +1,8 @@
 """The process a run's flow lives in: ``python -m ebbtide.flows.flow_process RUN``.
 
-It renews the lease from its first moment, long before Prefect is imported, and stops the run when
-whoever started it goes away without a word. Its output goes to the run's ``flow.log``.
+It starts while the run's first cluster is declared, and begins when it is told to. It renews the
+lease from then on, long before Prefect is imported, and stops the run when whoever started it goes
+away without a word. Its output goes to the run's ``flow.log``.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import sys
 import threading
 import traceback
 
-from ebbtide.flows.launch import KEEP
+from ebbtide.flows.launch import BEGIN, KEEP
 from ebbtide.flows.prefect_server import api, server
 from ebbtide.infra.errors import ConfigurationError, EbbError
 from ebbtide.infra.lifecycle import steps
@@ -57,8 +58,13 @@ def main(run: RunName) -> int:
     spec = found.spec
     store.register_flow_process(run, this_process(), found.flow_run_id)
     signal.signal(signal.SIGTERM, lambda *_: stop_run(settings, run, Reason.CANCELLED))
-    threading.Thread(target=_watch_starter, args=(settings, run), daemon=True).start()
     first = load_platform(spec.platform, settings).cluster_id(run, 1)
+    if _said_by_starter(BEGIN):
+        threading.Thread(target=_watch_starter, args=(settings, run), daemon=True).start()
+    elif _is_over(store, run):  # it could not be launched, and whoever tried has said so
+        return _exit_code(store, run)
+    else:
+        stop_run(settings, run, Reason.STARTER_LOST)
     with Heartbeat(settings, spec.platform, first, spec.lease_s):
         _run_flow(settings, store, spec)
     return _exit_code(store, run)
@@ -78,8 +84,7 @@ def _run_flow(settings: Settings, store: RunStore, spec: RunSpec) -> None:
         flow.with_options(flow_run_name=spec.name)(run=spec.name)
     except BaseException as error:
         traceback.print_exc()
-        run = store.run(spec.name)
-        if run is None or run.over:
+        if _is_over(store, spec.name):
             return
         why = _why_not_recorded(error)
         message = f"not recorded in Prefect: {why}"
@@ -149,13 +154,23 @@ def _why_not_recorded(error: BaseException) -> str:
 
 def _watch_starter(settings: Settings, run: RunName) -> None:
     """Stop the run when our standard input ends without the message that it shall go on."""
+    if not _said_by_starter(KEEP):
+        stop_run(settings, run, Reason.STARTER_LOST)
+
+
+def _said_by_starter(word: bytes) -> bool:
+    """Whether whoever started this process says this next; False: it went away without."""
     said = b""
     with contextlib.suppress(OSError):
         # Below Python's buffer: a thread that waits in it makes the interpreter's end a crash.
-        while part := os.read(0, len(KEEP)):
+        while len(said) < len(word) and (part := os.read(0, len(word) - len(said))):
             said += part
-    if said != KEEP:
-        stop_run(settings, run, Reason.STARTER_LOST)
+    return said == word
+
+
+def _is_over(store: RunStore, run: RunName) -> bool:
+    found = store.run(run)
+    return found is None or found.over
 
 
 def _exit_code(store: RunStore, run: RunName) -> int:

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ebbtide.infra.errors import EbbError
+from ebbtide.infra.files.private import private_folder
 from ebbtide.infra.models.ids import RunName
 from ebbtide.infra.models.job import RunSpec
 from ebbtide.infra.platforms.base import load_platform
@@ -23,12 +24,14 @@ from ebbtide.infra.records import runs
 from ebbtide.infra.records.store import RunStore
 from ebbtide.infra.settings import Settings
 
+BEGIN = b"begin\n"
+"""Written to a flow's standard input when its first cluster is declared."""
 KEEP = b"keep\n"
-"""Written to a flow's standard input before letting go of it: the run goes on without us."""
+"""Written to it before letting go of it: the run goes on without us."""
 
 
 def launch(settings: Settings, store: RunStore, spec: RunSpec, *, detach: bool) -> Flow:
-    """Declare the first cluster of a run that has begun, and start its flow process.
+    """Declare the first cluster of a run that has begun, while its flow process starts.
 
     Args:
         settings: of this installation.
@@ -43,12 +46,13 @@ def launch(settings: Settings, store: RunStore, spec: RunSpec, *, detach: bool) 
         EbbError: the run cannot be started. The error names the run, and says whether the run has
             ended with it and all that was made is released.
     """
-    platform = load_platform(spec.platform, settings)
+    platform, flow = load_platform(spec.platform, settings), None
     try:
+        flow = Flow(settings, spec.name)  # it imports meanwhile, and waits to be told
         cluster = platform.declare(spec, 1)
         platform.attach_autoscaler(cluster)
         platform.start_job(cluster, then_release=True)
-        flow = Flow(settings, spec.name)
+        flow.begin()
         if detach:
             flow.let_go()
     except BaseException as failure:
@@ -60,6 +64,8 @@ def launch(settings: Settings, store: RunStore, spec: RunSpec, *, detach: bool) 
         with contextlib.suppress(EbbError):
             runs.end(store, spec.name, error, error.exit_code)
             error.released = not left
+        if flow is not None:
+            flow.close()  # it finds a run that is over
         if error is failure or not isinstance(failure, Exception):
             raise
         raise error from failure
@@ -95,7 +101,7 @@ class Flow:
             module="ebbtide.flows.flow_process",
             arguments=(run,),
             environment={**our_environment(os.environ), **settings.variables},
-            log=settings.run_folder(run) / "flow.log",
+            log=private_folder(settings.home, "runs", run) / "flow.log",
             cwd=Path.cwd(),
         )
         self._process = process.start(stdin=subprocess.PIPE)
@@ -110,12 +116,20 @@ class Flow:
         """Whether the flow process has ended."""
         return self._process.poll() is not None
 
+    def begin(self) -> None:
+        """Tell the flow process that its first cluster is declared."""
+        self._tell(BEGIN)
+
     def let_go(self) -> None:
         """Tell the flow process that the run goes on when this process ends, and close the pipe."""
+        self._tell(KEEP)
+        self.close()
+
+    def _tell(self, word: bytes) -> None:
         assert self._process.stdin is not None
         with contextlib.suppress(BrokenPipeError):
-            self._process.stdin.write(KEEP)
-        self.close()
+            self._process.stdin.write(word)
+            self._process.stdin.flush()
 
     def close(self) -> None:
         """Close the pipe to the flow process: a run that was not let go and goes on is stopped."""

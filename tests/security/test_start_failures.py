@@ -17,6 +17,7 @@ from ebbtide.infra.errors import EbbError, ProvisioningError
 from ebbtide.infra.lifecycle import steps
 from ebbtide.infra.lifecycle.once import run_once
 from ebbtide.infra.lifecycle.submission import RunRequest
+from ebbtide.infra.models.ids import RunName
 from ebbtide.infra.models.phases import Reason
 from ebbtide.infra.models.records import ProcessRef
 from ebbtide.infra.platforms.local.platform import LocalPlatform
@@ -193,10 +194,40 @@ def test_other_commands_do_not_speak_of_starting(
 def test_a_machine_that_starts_no_more_processes_is_the_reason(
     ebb_home: Path, program: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refused(*_: Any) -> None:
+    def refused(*_: Any, **__: Any) -> None:
         raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
 
     monkeypatch.setattr(Ours, "start", refused)
     with pytest.raises(ProvisioningError, match="Resource temporarily unavailable"):
         run(str(program), framework="none")
     assert last_run(ebb_home)["reason"] == Reason.LAUNCH_FAILED
+
+
+def test_flow_of_a_run_that_could_not_be_launched_ends(
+    ebb_home: Path, program: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[launching.Flow] = []
+
+    class Known(launching.Flow):
+        def __init__(self, settings: Settings, run: RunName) -> None:
+            super().__init__(settings, run)
+            started.append(self)
+
+    monkeypatch.setattr(launching, "Flow", Known)
+    monkeypatch.setattr(*STEPS["job"], fails)
+    with pytest.raises(ProvisioningError, match=Reason.LAUNCH_FAILED):
+        run(str(program), framework="none")
+    wait_until(lambda: started[0].ended, 30, "the flow process ends")
+    assert_ended_with_its_reason(ebb_home)
+
+
+def test_starter_that_dies_before_it_has_declared_a_cluster_leaves_no_run(
+    ebb_home: Path, program: Path
+) -> None:
+    settings, ledger = Settings(ebb_home, prefect_server=False), Ledger(ebb_home)
+    spec = runs.begin(ledger, run_spec("lost", cluster_spec("none"), program))
+    flow = launching.Flow(settings, spec.name)
+    flow.close()
+    wait_until(lambda: flow.ended, 30, "the flow process ends")
+    row = last_run(ebb_home)
+    assert (row["phase"], row["reason"]) == ("Failed", Reason.STARTER_LOST)
