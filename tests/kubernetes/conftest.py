@@ -35,6 +35,8 @@ from tests.kubernetes.team import Team
 from tests.kubernetes.workloads import OWN_CLUSTER, OWN_IMAGES
 
 Image = Callable[[str], str]
+RESTRICTED = {"pod-security.kubernetes.io/enforce": "restricted"}
+"""Labels of a namespace that refuses pods with privileges, whatever they ask for."""
 _PREFIX = "tests-"
 """A lab of tests has the process id of its run in its name: several checkouts, one machine."""
 
@@ -70,7 +72,7 @@ def api(kubeconfig: str) -> Iterator[client.ApiClient]:
 
 @pytest.fixture
 def space(api: client.ApiClient) -> Iterator[str]:
-    """A fresh namespace for one test."""
+    """A fresh namespace for one test, which refuses privileges as all of them do."""
     with namespace(api) as name:
         yield name
 
@@ -78,7 +80,7 @@ def space(api: client.ApiClient) -> Iterator[str]:
 @contextlib.contextmanager
 def namespace(api: client.ApiClient) -> Iterator[str]:
     core, name = client.CoreV1Api(api), f"test-{uuid.uuid4().hex[:8]}"
-    core.create_namespace({"metadata": {"name": name}})
+    core.create_namespace({"metadata": {"name": name, "labels": RESTRICTED}})
     accounts = partial(core.list_namespaced_service_account, name)
     wait_until(lambda: accounts().items, 30, "the namespace has the account that pods run as")
     yield name
@@ -99,9 +101,9 @@ def image(request: pytest.FixtureRequest) -> Image:
 
 @pytest.fixture
 def guarded(api: client.ApiClient, space: str) -> str:
-    """A namespace that refuses pods with privileges, whatever they ask for."""
-    labels = {"pod-security.kubernetes.io/enforce": "restricted"}
-    client.CoreV1Api(api).patch_namespace(space, {"metadata": {"labels": labels}})
+    """The namespace, for tests that are about what it refuses."""
+    found = client.CoreV1Api(api).read_namespace(space).metadata.labels
+    assert RESTRICTED.items() <= found.items()
     return space
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
 from ebbtide.infra.models.ids import ClusterId
 from ebbtide.infra.platforms.kubernetes.api import Api
 from ebbtide.infra.platforms.kubernetes.api_error import ApiError
@@ -19,9 +17,14 @@ from tests.kubernetes import workloads
 from tests.kubernetes.lab import faults
 from tests.kubernetes.lab.place import Lab
 
+MAY_GO = "/tmp/once/go"
 PRINTS = "say() { i=0; while [ $i -lt $2 ]; do echo $1 $i; i=$((i+1)); done; }"
 LEAVES = f"""{PRINTS}
-drain() {{ i=0; while [ $i -lt 24 ]; do echo drains $i; sleep 0.25; i=$((i+1)); done; exit 0; }}
+drain() {{
+  i=0
+  while [ ! -f {MAY_GO} ]; do echo drains $i; sleep 0.25; i=$((i+1)); done
+  echo gone; exit 0
+}}
 trap drain TERM
 say works 2000
 while :; do sleep 0.1; done
@@ -41,21 +44,14 @@ def worker(name: str, script: str) -> Object:
         "imagePullPolicy": "IfNotPresent",
         "command": ["/bin/sh", "-c", script],
         "volumeMounts": [{"name": "once", "mountPath": "/tmp/once"}],
-        "securityContext": {
-            "allowPrivilegeEscalation": False,
-            "capabilities": {"drop": ["ALL"]},
-            "runAsNonRoot": True,
-            "runAsUser": 10001,
-            "seccompProfile": {"type": "RuntimeDefault"},
-        },
     }
     spec = {
         "containers": [container],
         "volumes": [{"name": "once", "emptyDir": {}}],
-        "terminationGracePeriodSeconds": 30,
+        "terminationGracePeriodSeconds": 120,
         "automountServiceAccountToken": False,
     }
-    metadata = {"name": name, "labels": {ROLE: WORKER}}
+    metadata, spec = {"name": name, "labels": {ROLE: WORKER}}, workloads.harmless(spec)
     return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
 
 
@@ -95,7 +91,6 @@ def counted(word: str, count: int) -> list[str]:
     return [f"{word} {number}" for number in range(count)]
 
 
-@pytest.mark.usefixtures("guarded")
 def test_logs_of_workers_that_left_and_died_are_whole_also_over_an_outage(
     lab: Lab, here: Api, tmp_path: Path
 ) -> None:
@@ -107,8 +102,17 @@ def test_logs_of_workers_that_left_and_died_are_whole_also_over_an_outage(
     wait_until(lambda: looks.look() and "drains 4" in looks.log("leaves"), 60, "it is followed")
     with faults.refused(lab):
         wait_until(lambda: looks.look() == {"?": {}}, 30, "the API server is away")
+    before = len(looks.log("leaves"))
+    wait_until(lambda: len(looks.log("leaves")) > before, 60, "it is followed again")
+    with here.run("leaves", WORKER, ["touch", MAY_GO]) as command:
+        wait_until(lambda: command.read(1.0) is None, 30, "it may go")
     wait_until(lambda: "leaves" not in looks.look(), 60, "it has left")
     looks.collect()
-    assert looks.log("leaves") == [*counted("works", 2000), *counted("drains", 24)]
+    drained = looks.log("leaves")[2000:-1]
+    assert looks.log("leaves") == [
+        *counted("works", 2000),
+        *counted("drains", len(drained)),
+        "gone",
+    ]
     assert looks.log("dies") == [*counted("before", 2000), "died", *counted("after", 500)]
     assert looks.told == []

@@ -51,7 +51,7 @@ def pod(role: str, script: str, **more: object) -> Object:
         "terminationGracePeriodSeconds": 1,
         "automountServiceAccountToken": False,
     }
-    return thing(POD, f"{CLUSTER}-{role}", role, spec=spec)
+    return thing(POD, f"{CLUSTER}-{role}", role, spec=workloads.harmless(spec))
 
 
 @pytest.fixture
@@ -132,8 +132,8 @@ def test_quota_too_small_for_one_worker_fails_at_once(here: Api, watch: Watched)
     quota = {"hard": {"requests.cpu": "5m"}}
     here.create(thing(RESOURCE_QUOTA, "team", "cluster", spec=quota))
     wait_until(lambda: "hard" in (here.get(RESOURCE_QUOTA, "team") or {})["status"], 30, "it holds")
-    worker = {"metadata": {"labels": {**selector(CLUSTER), ROLE: "worker"}}}
-    worker["spec"] = {"containers": pod("worker", "sleep 9")["spec"]["containers"]}
+    worker: Object = {"metadata": {"labels": {**selector(CLUSTER), ROLE: "worker"}}}
+    worker["spec"] = {**pod("worker", "sleep 9")["spec"], "restartPolicy": "Always"}
     selected = {"matchLabels": {**selector(CLUSTER, "worker")}}
     body = {"replicas": 1, "selector": selected, "template": worker}
     workers = {"apiVersion": "apps/v1", "kind": "Deployment", "spec": body}

@@ -14,11 +14,11 @@ from kubernetes.stream import stream
 from tests.helpers import wait_until
 from tests.kubernetes import workloads
 from tests.kubernetes.lab import metrics_api, node
-from tests.kubernetes.workloads import OWN_CLUSTER, pods, runs, state
+from tests.kubernetes.workloads import OWN_CLUSTER, pods, runs, state, writes
 
 METRICS = ("metrics.k8s.io", "v1beta1")
-PAGE = "mkdir /www; echo hello > /www/index.html; echo serving; exec httpd -f -p 8080 -h /www"
-SPINS = "while [ ! -f /stop ]; do :; done; exec sleep 3600"
+PAGE = "echo hello > /work/index.html; echo serving; exec httpd -f -p 8080 -h /work"
+SPINS = "while [ ! -f /work/stop ]; do :; done; exec sleep 3600"
 GREEDY = "head -c 200m /dev/zero | tail"
 
 
@@ -64,16 +64,16 @@ def answers_hello(api: client.ApiClient, space: str, pod: str, words: tuple[str,
 
 
 def test_deployment_runs_and_its_logs_and_exec_work(api: client.ApiClient, space: str) -> None:
-    workloads.deploy(api, space, 1, "50m", runs(PAGE))
+    workloads.deploy(api, space, 1, "50m", writes(PAGE))
     wait_until(lambda: workloads.ready(api, space) == 1, 60, "it runs")
     (pod,) = pods(api, space)
     core = client.CoreV1Api(api)
     assert core.read_namespaced_pod_log(pod.metadata.name, space) == "serving\n"
-    assert inside(api, space, pod.metadata.name, "cat", "/www/index.html") == "hello\n"
+    assert inside(api, space, pod.metadata.name, "cat", "/work/index.html") == "hello\n"
 
 
 def test_service_is_reached_by_name_and_by_address(api: client.ApiClient, space: str) -> None:
-    workloads.deploy(api, space, 1, "50m", runs(PAGE))
+    workloads.deploy(api, space, 1, "50m", writes(PAGE))
     spec = {"selector": {"app": "work"}, "ports": [{"port": 80, "targetPort": 8080}]}
     body = {"metadata": {"name": "page"}, "spec": spec}
     service = client.CoreV1Api(api).create_namespaced_service(space, body)
@@ -89,12 +89,12 @@ def test_service_is_reached_by_name_and_by_address(api: client.ApiClient, space:
 def test_hpa_grows_and_shrinks_by_what_the_kubelet_measures(
     api: client.ApiClient, space: str
 ) -> None:
-    workloads.deploy(api, space, 1, "50m", runs(SPINS))
+    workloads.deploy(api, space, 1, "50m", writes(SPINS))
     wait_until(lambda: workloads.ready(api, space) == 1, 60, "it runs")
     workloads.autoscale(api, space, most=2)
     wait_until(lambda: workloads.ready(api, space) == 2, 120, "the HPA wants two")
     for pod in pods(api, space):
-        inside(api, space, pod.metadata.name, "touch", "/stop")
+        inside(api, space, pod.metadata.name, "touch", "/work/stop")
     wait_until(lambda: workloads.replicas(api, space) == 1, 120, "the HPA wants one")
 
 

@@ -46,10 +46,8 @@ def workers(replicas: int) -> Object:
         "imagePullPolicy": "IfNotPresent",
         "command": ["/bin/sh", "-c", DEAF],
     }
-    template = {
-        "metadata": {"labels": LABELS},
-        "spec": {"containers": [container], "terminationGracePeriodSeconds": 600},
-    }
+    pod = {"containers": [container], "terminationGracePeriodSeconds": 600}
+    template = {"metadata": {"labels": LABELS}, "spec": workloads.harmless(pod)}
     spec = {"replicas": replicas, "selector": {"matchLabels": LABELS}, "template": template}
     return thing("apps/v1", "Deployment", "release-1-worker", spec=spec)
 

@@ -17,6 +17,7 @@ from ebbtide.infra.platforms.kubernetes.client import Access
 from ebbtide.infra.platforms.kubernetes.kinds import EVENT, LEASE
 from ebbtide.infra.platforms.kubernetes.reading.snapshot import began
 from tests.helpers import wait_until
+from tests.kubernetes.conftest import RESTRICTED
 from tests.kubernetes.fault_stage import ONCE_MORE, Flow, KillableFlow, Stage, said
 from tests.kubernetes.lab import faults
 from tests.kubernetes.lab.place import Lab
@@ -119,7 +120,7 @@ def test_deleted_namespace_ends_the_run_with_its_own_reason(
     lab: Lab, stage: Stage, api: client.ApiClient
 ) -> None:
     name = f"{stage.api.namespace}-goes"
-    client.CoreV1Api(api).create_namespace({"metadata": {"name": name}})
+    client.CoreV1Api(api).create_namespace({"metadata": {"name": name, "labels": RESTRICTED}})
     there = Api(Access(kubeconfig=str(lab.kubeconfig), namespace=name))
     homeless = replace(stage, settings=replace(stage.settings, namespace=name), api=there)
     flow = Flow(homeless, homeless.counts("homeless", 60, retry=ONCE_MORE))

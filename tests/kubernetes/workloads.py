@@ -32,6 +32,21 @@ def runs(script: str, **more: Any) -> dict[str, Any]:
     return {"container": container}
 
 
+def writes(script: str) -> dict[str, Any]:
+    """The same with a folder in which the script may write: /work."""
+    mount = {"name": "work", "mountPath": "/work"}
+    return {**runs(script, volumeMounts=[mount]), "volumes": [{"name": "work", "emptyDir": {}}]}
+
+
+def harmless(spec: dict[str, Any]) -> dict[str, Any]:
+    """A pod's spec as Pod Security ``restricted`` wants it."""
+    none = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
+    profile = {"seccompProfile": {"type": "RuntimeDefault"}}
+    user = {"runAsNonRoot": True, "runAsUser": 10001, **profile}
+    containers = [{**each, "securityContext": none} for each in spec["containers"]]
+    return {**spec, "containers": containers, "securityContext": user}
+
+
 def pods(api: client.ApiClient, space: str) -> list[client.V1Pod]:
     """Those of a namespace."""
     found: list[client.V1Pod] = client.CoreV1Api(api).list_namespaced_pod(space).items
@@ -64,7 +79,7 @@ def deploy(api: client.ApiClient, space: str, replicas: int, cpu: str, pod: dict
     }
     labels = {"app": "work"}
     spec = {"containers": [container], "terminationGracePeriodSeconds": 1, **pod}
-    template = {"metadata": {"labels": labels}, "spec": spec}
+    template = {"metadata": {"labels": labels}, "spec": harmless(spec)}
     body = {
         "metadata": {"name": "work"},
         "spec": {"replicas": replicas, "selector": {"matchLabels": labels}, "template": template},
