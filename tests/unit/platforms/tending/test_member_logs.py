@@ -193,6 +193,15 @@ def test_pod_that_never_ran_has_no_log_to_miss(kept: Kept) -> None:
     assert kept.told == []
 
 
+@pytest.mark.parametrize("phase", ["Failed", "Pending"])
+def test_pod_that_goes_and_never_ran_is_not_asked_again_and_again(kept: Kept, phase: str) -> None:
+    kept.kubelet.breaks = [(0, ApiError(400, "BadRequest", "ContainerCreating"))] * 2
+    gone = leaves() | {"status": {"phase": phase}}
+    kept.kubelet.ends_after = 99
+    kept.tick(gone)
+    assert (len(kept.kubelet.asked), kept.told) == (2, [])
+
+
 def test_what_a_container_printed_before_it_was_started_again_comes_first(kept: Kept) -> None:
     kept.kubelet.log, kept.kubelet.previous = line(9, "again"), TEN
     kept.kubelet.ends_after = 9

@@ -25,6 +25,9 @@ _SPARE_BYTES = 2**20
 _QUIET_S = 3600.0
 """Between two lines of a worker that leaves: it drains for as long as its tier allows."""
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.2, 2.0
+_LONGEST_AWAY_S = 10.0
+"""Of a node that is lost the pods stay until the release: they are not asked for every second."""
+_OVER = ("Failed", "Succeeded")
 _STOP_S = 3.0
 _NOT_BEGUN = 400
 """What the API server answers while a container is made, and where there was none before it."""
@@ -92,7 +95,10 @@ class LogCopy:
             pod: as it was last seen.
             until_s: when to give up what cannot be read, on ``now_s``.
         """
-        if not self.stop() or self._whole:
+        if not self.stop():
+            self._miss("its end could not be read in time")
+            return
+        if self._whole:
             return
         self._hangup = Hangup()
         self._see(pod)
@@ -140,7 +146,7 @@ class LogCopy:
             if _has_ended(pod):
                 self._read_end(now_s() + self._api.patience_s)
                 return
-            wait_s = _FIRST_PAUSE_S if failure is None else min(2 * wait_s, _LONGEST_PAUSE_S)
+            wait_s = _FIRST_PAUSE_S if failure is None else min(2 * wait_s, _LONGEST_AWAY_S)
             pause(wait_s)
 
     def _read_end(self, until_s: float) -> None:
@@ -284,7 +290,7 @@ def restarts(pod: Object) -> int:
 def goes(pod: Object) -> bool:
     """Whether its log can soon be read no more: it is being deleted, or its node clears it away."""
     phase = pod.get("status", {}).get("phase")
-    return "deletionTimestamp" in pod["metadata"] or phase in ("Failed", "Succeeded")
+    return "deletionTimestamp" in pod["metadata"] or phase in _OVER
 
 
 def _has_begun(pod: Object) -> bool:
@@ -292,4 +298,5 @@ def _has_begun(pod: Object) -> bool:
 
 
 def _has_ended(pod: Object) -> bool:
-    return state(pod, "terminated") is not None and goes(pod)
+    over = state(pod, "terminated") is not None or main(pod) is None
+    return goes(pod) and (over or pod["status"]["phase"] in _OVER)
