@@ -51,9 +51,10 @@ def test_reaper_releases_what_lost_everybody_and_ends_its_run(team: Team) -> Non
 def test_doctor_names_the_images_that_the_pools_node_has_and_how_to_install_the_reaper(
     team: Team, image: Image
 ) -> None:
-    told = team.runs("doctor", "--platform", "kubernetes").stdout
-    assert f"{image('none')} on 1 of 1 nodes" in told
-    assert f"--print reaper | kubectl apply -n {team.api.namespace} -f -" in told
+    doctor, has = ("doctor", "--platform", "kubernetes"), f"{image('none')} on 1 of 1 nodes"
+    fix = f"--print reaper | kubectl apply -n {team.api.namespace} -f -"
+    assert fix in team.runs(*doctor).stdout
+    wait_until(lambda: has in team.runs(*doctor).stdout, 120, "the kubelet tells of its images")
 
 
 def ended(team: Team, name: str) -> bool:

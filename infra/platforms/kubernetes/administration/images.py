@@ -49,7 +49,7 @@ def seen_images(api: Asks, pool: NodePool) -> Finding:
 
 
 def _has(node: Object, image: str) -> bool:
-    """A node names at most fifty images, the largest first."""
+    """A node names at most fifty images, the largest first, and a new one after a minute or so."""
     listed = (node.get("status") or {}).get("images") or ()
     names: Iterable[str] = (name for each in listed for name in each.get("names") or ())
     return full_name(image) in map(full_name, names)
