@@ -17,8 +17,8 @@ from tests.kubernetes.lab import metrics_api, node
 from tests.kubernetes.workloads import OWN_CLUSTER, pods, runs, state, writes
 
 METRICS = ("metrics.k8s.io", "v1beta1")
-PAGE = "echo hello > /work/index.html; echo serving; exec httpd -f -p 8080 -h /work"
-SPINS = "while [ ! -f /work/stop ]; do :; done; exec sleep 3600"
+PAGE = "echo hello > /scratch/index.html; echo serving; exec httpd -f -p 8080 -h /scratch"
+SPINS = "while [ ! -f /scratch/stop ]; do :; done; exec sleep 3600"
 GREEDY = "head -c 200m /dev/zero | tail"
 
 
@@ -69,7 +69,7 @@ def test_deployment_runs_and_its_logs_and_exec_work(api: client.ApiClient, space
     (pod,) = pods(api, space)
     core = client.CoreV1Api(api)
     assert core.read_namespaced_pod_log(pod.metadata.name, space) == "serving\n"
-    assert inside(api, space, pod.metadata.name, "cat", "/work/index.html") == "hello\n"
+    assert inside(api, space, pod.metadata.name, "cat", "/scratch/index.html") == "hello\n"
 
 
 def test_service_is_reached_by_name_and_by_address(api: client.ApiClient, space: str) -> None:
@@ -94,7 +94,7 @@ def test_hpa_grows_and_shrinks_by_what_the_kubelet_measures(
     workloads.autoscale(api, space, most=2)
     wait_until(lambda: workloads.ready(api, space) == 2, 120, "the HPA wants two")
     for pod in pods(api, space):
-        inside(api, space, pod.metadata.name, "touch", "/work/stop")
+        inside(api, space, pod.metadata.name, "touch", "/scratch/stop")
     wait_until(lambda: workloads.replicas(api, space) == 1, 120, "the HPA wants one")
 
 

@@ -33,8 +33,8 @@ def runs(script: str, **more: Any) -> dict[str, Any]:
 
 
 def writes(script: str) -> dict[str, Any]:
-    """The same with a folder in which the script may write: /work."""
-    mount = {"name": "work", "mountPath": "/work"}
+    """The same with a folder in which the script may write: /scratch."""
+    mount = {"name": "work", "mountPath": "/scratch"}
     return {**runs(script, volumeMounts=[mount]), "volumes": [{"name": "work", "emptyDir": {}}]}
 
 
