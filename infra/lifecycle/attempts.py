@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 
-from ebbtide.infra.errors import EbbError, JobError, ProvisioningError
+from ebbtide.infra.errors import EbbError, JobError, ProvisioningError, error_for
 from ebbtide.infra.lifecycle.provision import SevenSteps, provisioned
 from ebbtide.infra.lifecycle.steps import attempt_of
 from ebbtide.infra.lifecycle.stop import is_driven_elsewhere
@@ -66,6 +66,7 @@ def _record_failure(settings: Settings, store: RunStore, run: RunName, error: Eb
 
 def _attempts(settings: Settings, store: RunStore, spec: RunSpec, seven: SevenSteps) -> None:
     number, failures = _so_far(store, spec)
+    _obey_stop(settings, store, spec, number)
     before: EbbError | None = None
     while True:
         _let_earlier_programs_end(settings, store, spec, number, before)
@@ -81,6 +82,16 @@ def _attempts(settings: Settings, store: RunStore, spec: RunSpec, seven: SevenSt
                 raise
             number, before, failures = number + 1, error, failures.and_(error.reason)
             _wait_before_next(store, spec, number, failures, error)
+
+
+def _obey_stop(settings: Settings, store: RunStore, spec: RunSpec, number: int) -> None:
+    """Declare nothing for a run that was stopped before it had this cluster."""
+    run = store.run(spec.name)
+    if run is None or run.stop_reason is None:
+        return
+    cluster = load_platform(spec.platform, settings, store).cluster_id(spec.name, number)
+    if cluster not in store.clusters_of(spec.name):
+        raise error_for(run.stop_reason)
 
 
 def _let_earlier_programs_end(

@@ -12,7 +12,7 @@ import os
 import signal
 import sys
 
-from ebbtide.infra.errors import EbbError, JobError, error_for
+from ebbtide.infra.errors import EbbError, error_for
 from ebbtide.infra.lifecycle import steps
 from ebbtide.infra.lifecycle.attempts import carry_out
 from ebbtide.infra.lifecycle.stop import stop_run
@@ -51,10 +51,6 @@ def main(run: RunName, digest: str) -> int:
             return _without_code(settings, store, run)
         store.register_flow_process(run, this_process(), None)
         arriving.stay(settings, run)
-        if found.stop_reason is not None and not store.clusters_of(run):
-            stopped = JobError(found.stop_reason)
-            runs.end(store, run, stopped, stopped.exit_code)
-            return 0
         _say(f"{run}: taken over by {arriving.here()}")
         with contextlib.suppress(EbbError):  # recorded where it was raised
             carry_out(settings, store, found.spec, steps)

@@ -100,3 +100,9 @@ def test_flow_process_that_follows_counts_on(stand: Stand) -> None:
     stand.spec = run_spec("heron", cluster_spec("none"), retry=TWICE)
     assert stand.carried_out(Reason.EVICTED) is Reason.EVICTED
     assert stand.tried == [4]
+
+
+def test_run_that_was_stopped_before_it_had_a_cluster_gets_none(stand: Stand) -> None:
+    stand.store.request_stop(stand.spec.name, Reason.STARTER_LOST)
+    assert stand.carried_out() is Reason.STARTER_LOST
+    assert stand.tried == []
