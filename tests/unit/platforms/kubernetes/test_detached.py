@@ -13,7 +13,11 @@ import yaml
 
 from ebbtide.infra.models.ids import RunName
 from ebbtide.infra.platforms.kubernetes import layout
-from ebbtide.infra.platforms.kubernetes.administration.rights import rules
+from ebbtide.infra.platforms.kubernetes.administration.rights import (
+    OPERATOR_RIGHTS,
+    RIGHTS,
+    rules,
+)
 from ebbtide.infra.platforms.kubernetes.api import Api, Listed
 from ebbtide.infra.platforms.kubernetes.api_error import ApiError
 from ebbtide.infra.platforms.kubernetes.detached import arriving, keeping
@@ -43,7 +47,8 @@ def job(**more: Any) -> Object:
 
 
 def test_the_role_grants_all_that_a_run_needs_in_the_namespace() -> None:
-    assert manifest("Role")["rules"] == rules(namespaced=True)
+    needed = (*RIGHTS, *OPERATOR_RIGHTS)  # the second where Dask's operator makes the pods
+    assert manifest("Role")["rules"] == rules(namespaced=True, rights=needed)
 
 
 def test_the_job_ends_by_itself_until_it_is_taken_over() -> None:
