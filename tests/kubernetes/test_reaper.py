@@ -7,6 +7,7 @@ import signal
 from collections.abc import Callable
 from typing import Any
 
+from ebbtide.flows.launch import BEGIN
 from ebbtide.infra.models.ids import ClusterId, RunName
 from ebbtide.infra.models.phases import Phase, Reason
 from ebbtide.infra.platforms.kubernetes.clusters import fencing
@@ -80,6 +81,9 @@ def test_of_two_flow_processes_one_drives_and_the_other_takes_over(team: Team) -
     driver = team.api.get(POD, driver_name(ClusterId("shared-1")))
     first = team.flow("shared")
     second = team.start("ebbtide.flows.flow_process", "shared")
+    assert second.stdin is not None
+    second.stdin.write(BEGIN)
+    second.stdin.flush()
 
     def lease() -> dict[str, Any]:
         return team.api.get(LEASE, "shared-1") or {}
