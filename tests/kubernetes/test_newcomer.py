@@ -14,7 +14,7 @@ from tests.helpers import wait_until
 from tests.kubernetes.command_line import Somebody
 from tests.kubernetes.lab import first_contact, metrics_api
 from tests.kubernetes.lab.__main__ import say
-from tests.kubernetes.lab.place import Lab
+from tests.kubernetes.lab.place import NODE, Lab
 from tests.kubernetes.lab.pools import orders
 
 
@@ -25,6 +25,15 @@ def nodes(newcomer: Somebody) -> int:
     return len(found["nodes"])
 
 
+def others(api: client.ApiClient) -> list[str]:
+    """Pods on the lab's node that are not its own: a namespace's last ones may take their grace."""
+    found = client.CoreV1Api(api).list_pod_for_all_namespaces(
+        field_selector=f"spec.nodeName={NODE}"
+    )
+    names = [(pod.metadata.namespace, pod.metadata.name) for pod in found.items]
+    return [name for space, name in names if space != "kube-system"]
+
+
 @pytest.fixture(scope="module")
 def newcomer(
     lab: Lab,
@@ -33,6 +42,7 @@ def newcomer(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Somebody]:
     folder = tmp_path_factory.mktemp("newcomer")
+    wait_until(lambda: not others(api), 150, "pods of other tests have left the node")
     first_contact.prepare_for(lab, folder / ".kube" / "config", say)
     yield Somebody(folder, home_of_module)
     server.stop(home_of_module)

@@ -20,6 +20,7 @@ from ebbtide.infra.platforms.kubernetes.reading.views import view_of
 from ebbtide.infra.platforms.kubernetes.reading.watching import watched
 from tests.clusters import MIB
 from tests.helpers import wait_until
+from tests.kubernetes import workloads
 from tests.kubernetes.fault_stage import Ended, Flow, Stage
 from tests.kubernetes.fault_stage import ended as so_far
 from tests.kubernetes.lab import simulated
@@ -84,8 +85,8 @@ def test_node_that_does_not_come_is_given_up_after_the_pools_own_time(
 
 def test_program_waits_in_turn_for_a_quota_that_others_use_up(stage: Stage) -> None:
     spec = {"containers": [{"name": "other", "image": "none"}], "nodeSelector": {"no": "node"}}
-    pod = {"apiVersion": POD.api, "kind": POD.name, "metadata": {"name": "other"}, "spec": spec}
-    stage.api.create(pod)
+    pod = {"apiVersion": POD.api, "kind": POD.name, "metadata": {"name": "other"}}
+    stage.api.create({**pod, "spec": workloads.harmless(spec)})
     named = {"apiVersion": RESOURCE_QUOTA.api, "kind": RESOURCE_QUOTA.name}
     hard = {"hard": {"pods": "1"}}
     stage.api.create({**named, "metadata": {"name": "team"}, "spec": hard})
@@ -127,7 +128,7 @@ def test_machine_that_karpenter_has_ordered_is_told_by_how_far_it_is(here: Api, 
         "tolerations": [{"key": simulated.POOL_LABEL, "operator": "Exists"}],
     }
     name = f"{objects.CLUSTER}-head"
-    pod = {"apiVersion": POD.api, "kind": POD.name, "spec": spec}
+    pod = {"apiVersion": POD.api, "kind": POD.name, "spec": workloads.harmless(spec)}
     here.create({**pod, "metadata": {**metadata, "name": name}})
     with watched(here, objects.CLUSTER) as watch:
 

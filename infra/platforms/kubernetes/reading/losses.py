@@ -99,11 +99,12 @@ def _crashed(snapshot: Snapshot, view: ClusterView) -> Failure | None:
             reason, detail = Reason.IMAGE_UNUSABLE, f"{name} {end.sentence}"
             return Failure(step=Step.START_WORKERS, reason=reason, detail=detail)
         if deaths >= MAX_DEATHS:
-            detail = f"{name} {end.sentence}, {deaths} times before it had registered"
-            hint = f"see ebb logs RUN --from {name}"
+            detail = f"{name} {end.sentence}, {deaths} times before it was seen to be ready"
+            reason, hint = Reason.WORKERS_NOT_JOINED, f"see ebb logs RUN --from {name}"
             if end.out_of_memory or end.child_out_of_memory:
                 hint = "use a larger --tier"
-            reason = Reason.WORKERS_NOT_JOINED
+                if view.job.started_at is not None:  # whose task it may have had, and died of
+                    reason = Reason.OUT_OF_MEMORY
             return Failure(step=Step.START_WORKERS, reason=reason, detail=detail, hint=hint)
     return None
 

@@ -345,7 +345,17 @@ def test_worker_that_dies_again_and_again_fails_the_start() -> None:
     failure = view(snapshot(*others, restarted(1, 3))).failure
     assert failure is not None
     assert failure.reason is Reason.WORKERS_NOT_JOINED
-    assert failure.detail == "worker-0 exited with 1, 3 times before it had registered"
+    assert failure.detail == "worker-0 exited with 1, 3 times before it was seen to be ready"
+
+
+def test_worker_that_dies_of_memory_with_a_program_there_is_the_programs_failure() -> None:
+    killed = restarted(137, 3, "OOMKilled")
+    started = view(snapshot(ready("head"), ready("driver"), restarted(137, 1, "OOMKilled")))
+    assert started.job.started_at is not None
+    failure = view(snapshot(ready("head"), ready("driver"), killed), started).failure
+    assert failure is not None
+    assert failure.reason is Reason.OUT_OF_MEMORY
+    assert failure.detail.startswith("worker-0 was killed: out of memory (it has 1 GiB), 3 times")
 
 
 def test_worker_whose_command_is_missing_fails_at_once() -> None:
