@@ -349,10 +349,8 @@ def test_worker_that_dies_again_and_again_fails_the_start() -> None:
 
 
 def test_worker_that_dies_of_memory_with_a_program_there_is_the_programs_failure() -> None:
-    killed = restarted(137, 3, "OOMKilled")
-    started = view(snapshot(ready("head"), ready("driver"), restarted(137, 1, "OOMKilled")))
-    assert started.job.started_at is not None
-    failure = view(snapshot(ready("head"), ready("driver"), killed), started).failure
+    there = (ready("head"), ready("driver"))
+    failure = view(snapshot(*there, restarted(137, 3, "OOMKilled")), view(snapshot(*there))).failure
     assert failure is not None
     assert failure.reason is Reason.OUT_OF_MEMORY
     assert failure.detail.startswith("worker-0 was killed: out of memory (it has 1 GiB), 3 times")
@@ -376,12 +374,7 @@ def test_worker_that_dies_later_is_replaced() -> None:
     [
         (restarted(137, 1, "OOMKilled"), False, True, "was killed: out of memory (it has 1 GiB)"),
         (restarted(1, 1), False, False, "exited with 1"),
-        (
-            ended("worker-a", 0, "Completed", **GONE),
-            True,
-            False,
-            "exited with 0",
-        ),
+        (ended("worker-a", 0, "Completed", **GONE), True, False, "exited with 0"),
         (
             ended("worker-a", 137, **GONE),
             True,
