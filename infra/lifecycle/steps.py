@@ -22,7 +22,6 @@ from ebbtide.infra.models.cluster import ClusterView
 from ebbtide.infra.models.ids import ClusterId
 from ebbtide.infra.models.job import JobSpec, RunSpec
 from ebbtide.infra.models.phases import Reason, Step
-from ebbtide.infra.models.resources import format_duration
 from ebbtide.infra.platforms.base import HeldResource, Platform, end_of_log, load_platform
 from ebbtide.infra.policy.explain.telling import error_line
 from ebbtide.infra.policy.limits import StartDeadline, has_started
@@ -276,8 +275,7 @@ def _too_late(attempt: Attempt, view: ClusterView) -> EbbError | None:
     """The platform judges the time to start; this is for where it has nobody who does."""
     if not attempt.deadline.passed(now_s() - _START_SLACK_S):
         return None
-    allowed = format_duration(attempt.deadline.allowed_s)
-    detail, waits = f"{allowed} allowed by --start-within", view.waiting
+    detail, waits = attempt.deadline.told, view.waiting
     if waits is None:
         return CapacityError(Reason.NOT_IN_TIME, detail=detail)
     return CapacityError(Reason.NOT_IN_TIME, detail=f"{detail}; {waits.message}", hint=waits.hint)

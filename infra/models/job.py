@@ -168,8 +168,8 @@ def code_source(written: str) -> CodeSource | None:
         return CodeSource(
             url=url, is_git=False, sha256=more.get("sha256", ""), subdirectory=subdirectory
         )
-    host, slash, path = url.removeprefix(_GIT).partition("://")[2].partition("/")
-    scheme = url.removeprefix(_GIT).partition("://")[0]
+    scheme, _, rest = url.removeprefix(_GIT).partition("://")
+    host, slash, path = rest.partition("/")
     if "@" in path:
         path, _, revision = path.rpartition("@")
     plain = f"{scheme}://{host}{slash}{path}"

@@ -8,6 +8,7 @@ from enum import StrEnum
 from ebbtide.infra.models.cluster import ClusterView
 from ebbtide.infra.models.job import Limits
 from ebbtide.infra.models.phases import Step
+from ebbtide.infra.models.resources import format_duration
 
 _IDLE_CORES = 0.05
 """A program that uses less than this of one core computes nothing."""
@@ -38,6 +39,11 @@ class StartDeadline:
             A deadline between now and ``allowed_s`` from now.
         """
         return cls(allowed_s, now_s + allowed_s - min(max(waited_s, 0.0), allowed_s))
+
+    @property
+    def told(self) -> str:
+        """What was allowed, in words."""
+        return f"{format_duration(self.allowed_s)} allowed by --start-within"
 
     def passed(self, now_s: float) -> bool:
         """Whether the time is up, ``now_s`` being on the judge's monotonic clock."""

@@ -78,8 +78,8 @@ class Api(Connection):
             ApiError: it was refused, or there was no answer in time.
         """
         if patience_s is None:
-            outage = self.silence.outage
-            waited_s = outage.seconds if outage is not None and not outage.over else 0.0
+            outage = self.silence.going_on
+            waited_s = outage.seconds if outage is not None else 0.0
             patience_s = max(0.0, self.patience_s - waited_s)
         until, wait_s = now_s() + patience_s, 0.0
         while True:

@@ -74,6 +74,12 @@ class Silence:
                 self._last = Outage(since_s, now_s() - since_s, over=True, error=error)
 
     @property
+    def going_on(self) -> Outage | None:
+        """The outage that has not ended; None: there is none."""
+        found = self.outage
+        return found if found is not None and not found.over else None
+
+    @property
     def outage(self) -> Outage | None:
         """The one that goes on, or the last one; None: there was none."""
         with self._lock:

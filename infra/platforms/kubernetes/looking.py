@@ -57,8 +57,8 @@ class Looking:
             ApiError: the API server has not answered for longer than this process has patience, or
                 never since it looks.
         """
-        outage = self._api.silence.outage  # a watch may still tell what its token could not ask
-        if outage is not None and not outage.over and outage.seconds > self._api.patience_s:
+        outage = self._api.silence.going_on  # a watch may still tell what its token could not ask
+        if outage is not None and outage.seconds > self._api.patience_s:
             raise outage.error or ApiError(0, "", "no answer")
         return self._view(cluster, self._snapshot(cluster))
 

@@ -4,8 +4,14 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
+from ebbtide.infra.models.hardware import NodePool
 from ebbtide.infra.platforms.kubernetes.client import Request
 from ebbtide.infra.platforms.kubernetes.kinds import Kind
+
+
+def label_of(pool: NodePool) -> str:
+    """The label of a pool's nodes, as a selector spells it."""
+    return ",".join(f"{key}={value}" for key, value in pool.selector.items())
 
 
 class Asks(Protocol):

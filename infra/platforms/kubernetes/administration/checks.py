@@ -11,7 +11,7 @@ from typing import Any
 from ebbtide.infra.errors import EbbError
 from ebbtide.infra.models.hardware import NodePool
 from ebbtide.infra.platforms.extras import Finding
-from ebbtide.infra.platforms.kubernetes.administration.asking import Asks
+from ebbtide.infra.platforms.kubernetes.administration.asking import Asks, label_of
 from ebbtide.infra.platforms.kubernetes.administration.catalog import NAME
 from ebbtide.infra.platforms.kubernetes.administration.images import seen_images
 from ebbtide.infra.platforms.kubernetes.administration.rights import OPERATOR_RIGHTS, RIGHTS, Right
@@ -188,7 +188,7 @@ def pool(api: Asks, asked: NodePool, *, grows: bool) -> Finding:
         The finding.
     """
     name = f"pool {asked.name}"
-    label = ",".join(f"{key}={value}" for key, value in asked.selector.items())
+    label = label_of(asked)
     try:
         query = {"labelSelector": label}
         nodes = api.ask(Request(path=NODE.path(""), query=query))["items"]

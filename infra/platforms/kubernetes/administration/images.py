@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from ebbtide.infra.frameworks.base import known_frameworks
 from ebbtide.infra.models.hardware import NodePool
 from ebbtide.infra.platforms.extras import Finding
-from ebbtide.infra.platforms.kubernetes.administration.asking import Asks
+from ebbtide.infra.platforms.kubernetes.administration.asking import Asks, label_of
 from ebbtide.infra.platforms.kubernetes.api_error import ApiError
 from ebbtide.infra.platforms.kubernetes.client import Request
 from ebbtide.infra.platforms.kubernetes.kinds import NODE, Object
@@ -32,9 +32,8 @@ def seen_images(api: Asks, pool: NodePool) -> Finding:
         The finding: well when one image at least was seen, so that nodes get them from there.
     """
     wanted = dict.fromkeys(filter(None, map(pool.image, known_frameworks())))
-    label = ",".join(f"{key}={value}" for key, value in pool.selector.items())
     try:
-        query = {"labelSelector": label, "limit": _NODES}
+        query = {"labelSelector": label_of(pool), "limit": _NODES}
         nodes = api.ask(Request(path=NODE.path(""), query=query))["items"]
     except ApiError:
         detail = f"{pool.name}: {', '.join(wanted)}: not looked for, its nodes cannot be seen"

@@ -23,6 +23,7 @@ from ebbtide.infra.platforms.kubernetes.kinds import (
     Object,
 )
 from ebbtide.infra.platforms.kubernetes.naming import CLUSTER, ROLE, selector
+from ebbtide.infra.platforms.kubernetes.reading.snapshot import HEAD, head_of
 from ebbtide.infra.platforms.kubernetes.spelling import unix_time
 
 OWNED = (
@@ -53,9 +54,8 @@ def head_pod(api: Api, cluster: ClusterId) -> str:
     Raises:
         ApiError: the API server refused, or was away for too long.
     """
-    pods = api.list(POD, selector(cluster, "head")).items
-    staying = [pod for pod in pods if "deletionTimestamp" not in pod["metadata"]]
-    return next((str(pod["metadata"]["name"]) for pod in (*staying, *pods)), "")
+    head = head_of(api.list(POD, selector(cluster, HEAD)).items)
+    return str(head["metadata"]["name"]) if head is not None else ""
 
 
 def held(
@@ -111,8 +111,9 @@ def _pods(things: list[Object]) -> list[Object]:
 def _as_held(api: Api, thing: Object, now: float, lost: Mapping[str, str]) -> HeldResource:
     metadata = thing["metadata"]
     labels, kind = metadata.get("labels", {}), thing["kind"]
-    role = labels.get(ROLE, "") if thing["kind"] == POD.name else kind.lower()
-    node = lost.get(metadata["name"], "") if kind == POD.name else ""
+    is_pod = kind == POD.name
+    role = labels.get(ROLE, "") if is_pod else kind.lower()
+    node = lost.get(metadata["name"], "") if is_pod else ""
     where = f"{kind.lower()} in namespace {api.namespace}"
     return HeldResource(
         cluster=ClusterId(labels[CLUSTER]),

@@ -57,17 +57,9 @@ def packed_program(settings: Settings, run: RunName, name: str, job: JobSpec) ->
 
 def _packed(settings: Settings, job: JobSpec | None, folder: tuple[str, ...]) -> Package | None:
     found = package_of(settings.home.joinpath(*folder))
-    if found is not None or job is None or is_in_image(job):
+    if found is not None or job is None or not is_sent(job):
         return found
-    source = code_source(job.code)
-    if source is not None and not source.is_git:
-        return None
-    with tempfile.TemporaryDirectory() as scratch:
-        root, into = Path(job.workdir), private_folder(settings.home, *folder, FOLDER)
-        if source is not None:
-            root, commit = clone(source, Path(scratch))
-            (into / _COMMIT).write_text(commit)
-        return pack_job(job, root, into, settings.home)
+    return pack_job(job, private_folder(settings.home, *folder, FOLDER), settings.home)
 
 
 def commit_note(settings: Settings, run: RunName) -> str:
@@ -79,12 +71,17 @@ def commit_note(settings: Settings, run: RunName) -> str:
     return f"; its code is commit {commit[:_SHOWN]}"
 
 
-def pack_job(job: JobSpec, root: Path, into: Path, home: Path) -> Package:
-    """Pack the folder of a program.
+def is_sent(job: JobSpec) -> bool:
+    """Whether a program's code is sent: an image has none, an archive is fetched by the pods."""
+    source = code_source(job.code)
+    return not is_in_image(job) and (source is None or source.is_git)
+
+
+def pack_job(job: JobSpec, into: Path, home: Path) -> Package:
+    """Pack the folder of a program that is sent, or a Git revision, whose commit is noted there.
 
     Args:
         job: the program.
-        root: the folder: its workdir, or what was fetched for it.
         into: where the package is put.
         home: of this installation, which is never in it.
 
@@ -92,11 +89,18 @@ def pack_job(job: JobSpec, root: Path, into: Path, home: Path) -> Package:
         The package.
 
     Raises:
-        ConfigurationError: PROGRAM_INVALID, there is more in it than may be sent.
+        ConfigurationError: PROGRAM_INVALID, there is more in it than may be sent, or it cannot be
+            fetched.
     """
-    script = translate(job, root).script
-    needed = (script,) if script else ()
-    return pack(root, into, limit_bytes=job.code_limit_bytes, never=(home,), needed=needed)
+    source = code_source(job.code)
+    with tempfile.TemporaryDirectory() as scratch:
+        root = Path(job.workdir)
+        if source is not None:
+            root, commit = clone(source, Path(scratch))
+            (into / _COMMIT).write_text(commit)
+        script = translate(job, root).script
+        needed = (script,) if script else ()
+        return pack(root, into, limit_bytes=job.code_limit_bytes, never=(home,), needed=needed)
 
 
 def package_of(folder: Path) -> Package | None:

@@ -9,13 +9,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from ebbtide.infra.models.ids import ClusterId
-from ebbtide.infra.models.job import Limits, RunSpec, code_source
+from ebbtide.infra.models.job import Limits, RunSpec
 from ebbtide.infra.models.resources import format_duration
 from ebbtide.infra.platforms.kubernetes.clusters.blueprint import Blueprint
-from ebbtide.infra.platforms.kubernetes.clusters.packaging import is_in_image, pack_job
+from ebbtide.infra.platforms.kubernetes.clusters.packaging import is_sent, pack_job
 from ebbtide.infra.platforms.kubernetes.connections import connected
 from ebbtide.infra.platforms.kubernetes.kinds import Object
-from ebbtide.infra.platforms.kubernetes.shipping.cloning import clone
 from ebbtide.infra.policy.lease import LONGEST_S
 from ebbtide.infra.settings import Settings
 
@@ -71,13 +70,7 @@ def _lasts_s(limits: Limits) -> float:
 
 def _digest(settings: Settings, spec: RunSpec) -> str:
     """Of the code that would be sent; empty when an image has all."""
-    if spec.job is None or is_in_image(spec.job):
-        return ""
-    source = code_source(spec.job.code)
-    if source is not None and not source.is_git:
+    if spec.job is None or not is_sent(spec.job):
         return ""
     with tempfile.TemporaryDirectory() as folder:
-        root = Path(spec.job.workdir)
-        if source is not None:
-            root, _ = clone(source, Path(folder) / "clone")
-        return pack_job(spec.job, root, Path(folder), settings.home).digest
+        return pack_job(spec.job, Path(folder), settings.home).digest

@@ -12,7 +12,6 @@ from ebbtide.infra.errors import CapacityError
 from ebbtide.infra.models.ids import ClusterId
 from ebbtide.infra.models.phases import Reason, Step
 from ebbtide.infra.models.records import Cluster, Event, EventKind
-from ebbtide.infra.models.resources import format_duration
 from ebbtide.infra.platforms.kubernetes.api import Api
 from ebbtide.infra.platforms.kubernetes.api_error import FORBIDDEN, ApiError
 from ebbtide.infra.platforms.kubernetes.clusters.awaiting import until
@@ -68,8 +67,8 @@ def in_turn(api: Api, store: RunStore, cluster: ClusterId, make: Callable[[], _M
 
 
 def _too_late(deadline: StartDeadline, full: Refusal) -> CapacityError:
-    allowed = f"{format_duration(deadline.allowed_s)} allowed by --start-within"
-    return CapacityError(Reason.NOT_IN_TIME, detail=f"{allowed}; {full.sentence}", hint=full.hint)
+    detail = f"{deadline.told}; {full.sentence}"
+    return CapacityError(Reason.NOT_IN_TIME, detail=detail, hint=full.hint)
 
 
 def _tell(store: RunStore, cluster: Cluster, full: Refusal) -> None:

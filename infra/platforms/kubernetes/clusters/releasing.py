@@ -29,7 +29,7 @@ from ebbtide.infra.platforms.kubernetes.kinds import (
 )
 from ebbtide.infra.platforms.kubernetes.naming import ENDED_BECAUSE, OUTPUTS, RELEASING, selector
 from ebbtide.infra.platforms.kubernetes.reading.failures import out_of_reach
-from ebbtide.infra.platforms.kubernetes.reading.snapshot import DRIVER, runs
+from ebbtide.infra.platforms.kubernetes.reading.snapshot import DRIVER, leaving, runs
 from ebbtide.infra.waiting import wait_until
 
 ENDED_WELL = "ok"
@@ -187,6 +187,6 @@ def delete_failed(api: Api, cluster: ClusterId) -> None:
         if any({"terminated", "waiting"} & status["state"].keys() for status in statuses):
             api.delete(POD, pod["metadata"]["name"], grace_s=_POD_GRACE_S)
     wait_until(
-        lambda: not any("deletionTimestamp" in p["metadata"] for p in found(api, cluster, (POD,))),
+        lambda: not any(map(leaving, found(api, cluster, (POD,)))),
         timeout_s=_GONE_S,
     )

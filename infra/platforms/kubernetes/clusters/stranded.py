@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from ebbtide.infra.platforms.kubernetes.api import Api
-from ebbtide.infra.platforms.kubernetes.api_error import ApiError
+from ebbtide.infra.platforms.kubernetes.api_error import FORBIDDEN, ApiError
 from ebbtide.infra.platforms.kubernetes.kinds import NODE, Object
 from ebbtide.infra.platforms.kubernetes.reading.failures import out_of_reach
 from ebbtide.infra.platforms.kubernetes.reading.snapshot import holds, leaving, moment, node_of
@@ -18,7 +18,6 @@ from ebbtide.infra.waiting import wall_s
 
 _OVERDUE_S = 3.0
 """So much later than a kubelet should have ended a pod its node is asked for."""
-_FORBIDDEN = 403
 
 
 def stranded(api: Api, pods: Iterable[Object]) -> dict[str, str]:
@@ -51,7 +50,7 @@ def _lost(api: Api, name: str) -> bool | None:
     try:
         node = api.get(NODE, name)
     except ApiError as error:
-        if error.status == _FORBIDDEN:
+        if error.status == FORBIDDEN:
             return None
         raise
     return node is None or not holds(node, "Ready")

@@ -30,6 +30,7 @@ from ebbtide.infra.platforms.kubernetes.detached.job import (
     secret_of,
 )
 from ebbtide.infra.platforms.kubernetes.kinds import JOB, POD, POD_TEMPLATE, Object
+from ebbtide.infra.platforms.kubernetes.reading.snapshot import condition, runs
 from ebbtide.infra.platforms.kubernetes.shipping.package import Package
 from ebbtide.infra.platforms.kubernetes.shipping.program import secret_values, translate
 from ebbtide.infra.platforms.kubernetes.shipping.sending import send
@@ -138,8 +139,7 @@ class Departure:
             detail = f"the flow's pod {self._pod} cannot start: {self._why}"
             hint = f"kubectl describe pod {self._pod}; its image is PodTemplate {FLOW}'s"
             raise ProvisioningError(Reason.LAUNCH_FAILED, detail=detail, hint=hint)
-        statuses = pod.get("status", {}).get("containerStatuses") or ()
-        return any("running" in status["state"] for status in statuses)
+        return runs(pod, CONTAINER)
 
     def _taken_over(self, store: RunStore, run: RunName) -> bool:
         """Whether the record names a process of another machine as the driver, or the run is over.
@@ -170,12 +170,11 @@ def _patience_s(spec: RunSpec) -> float:
 
 def _waiting(pod: Object) -> tuple[str, str]:
     """What a pod waits for: a word and a sentence of Kubernetes; empty when it does not."""
-    status = pod.get("status", {})
-    for each in status.get("containerStatuses") or ():
+    for each in pod.get("status", {}).get("containerStatuses") or ():
         waits = each["state"].get("waiting") or {}
         if waits:
             return str(waits.get("reason", "")), str(waits.get("message", ""))
-    for each in status.get("conditions") or ():
-        if each["type"] == "PodScheduled" and each["status"] != "True":
-            return str(each.get("reason", "")), str(each.get("message", ""))
-    return "", ""
+    placed = condition(pod, "PodScheduled")
+    if placed is None or placed["status"] == "True":
+        return "", ""
+    return str(placed.get("reason", "")), str(placed.get("message", ""))

@@ -24,7 +24,12 @@ from ebbtide.infra.platforms.kubernetes.naming import (
     program_name,
     selector,
 )
-from ebbtide.infra.platforms.kubernetes.reading.snapshot import main_name, role
+from ebbtide.infra.platforms.kubernetes.reading.snapshot import (
+    HEAD,
+    head_of,
+    leaving,
+    main_name,
+)
 from ebbtide.infra.platforms.run_folder import JOB, log_files
 from ebbtide.infra.records.opening import reserved_here
 from ebbtide.infra.records.store import RunStore
@@ -32,7 +37,6 @@ from ebbtide.infra.request.hints import did_you_mean
 from ebbtide.infra.settings import Settings
 from ebbtide.infra.waiting import wall_s
 
-_HEAD = "head"
 _STREAMS = ("stdout", "stderr")
 
 
@@ -199,16 +203,16 @@ def _nothing(source: str, there: tuple[str, ...]) -> Mapping[str, LogStream]:
 
 
 def _is_member(source: str) -> bool:
-    return source == _HEAD or source.startswith("worker-")
+    return source == HEAD or source.startswith("worker-")
 
 
 def _pods(api: Api, cluster: Cluster, *, staying: bool = False) -> dict[str, tuple[str, str]]:
     """Head and workers that are there: the name of each, its pod and the container in it."""
     found = api.list(POD, selector(cluster.id)).items
-    found = [pod for pod in found if not (staying and "deletionTimestamp" in pod["metadata"])]
+    found = [pod for pod in found if not (staying and leaving(pod))]
     mains = {pod["metadata"]["name"]: main_name(pod) for pod in found}
-    heads = [pod["metadata"]["name"] for pod in found if role(pod) == _HEAD]
-    pods = {_HEAD: (heads[-1], mains[heads[-1]])} if heads else {}
+    head = head_of(found)
+    pods = {} if head is None else {HEAD: (str(head["metadata"]["name"]), main_name(head))}
     names = cluster.last_view.worker_names
     named = sorted((names[pod], pod) for pod in mains if names.get(pod))
     return pods | {name: (pod, mains[pod]) for name, pod in named}

@@ -6,7 +6,7 @@ says little, and it lags behind the containers by a second.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -54,9 +54,8 @@ class Snapshot:
 
     @property
     def head(self) -> Object | None:
-        """The head's pod: one that Dask's operator has made has a name of its own."""
-        heads = sorted((pod for pod in self.pods if role(pod) == HEAD), key=_age)
-        return next((pod for pod in heads if not leaving(pod)), next(iter(heads), None))
+        """The head's pod."""
+        return head_of(self.pods)
 
     @property
     def head_pod(self) -> str:
@@ -86,8 +85,8 @@ class Snapshot:
         """Whether it is being given back."""
         if self.lease is None:
             return True
-        meta = self.lease["metadata"]
-        return "deletionTimestamp" in meta or RELEASING in (meta.get("annotations") or {})
+        marks = self.lease["metadata"].get("annotations") or {}
+        return leaving(self.lease) or RELEASING in marks
 
     def events_of(self, pod: Object) -> Iterator[Object]:
         """The events about a pod, oldest first; not about another pod that had its name."""
@@ -115,6 +114,15 @@ def of_cluster(event: Object, cluster: ClusterId) -> bool:
 def role(pod: Object) -> str:
     """``head``, ``worker`` or ``driver``."""
     return str((pod["metadata"].get("labels") or {}).get(ROLE, ""))
+
+
+def head_of(pods: Iterable[Object]) -> Object | None:
+    """The head's among pods of one cluster, and rather one that stays; None: it is not there.
+
+    One that Dask's operator has made has a name of its own.
+    """
+    heads = sorted((pod for pod in pods if role(pod) == HEAD), key=_age)
+    return next((pod for pod in heads if not leaving(pod)), next(iter(heads), None))
 
 
 def main_name(pod: Object) -> str:
@@ -163,9 +171,9 @@ def ready_at(pod: Object) -> float | None:
     return changed_at(pod, "Ready") if holds(pod, "Ready") else None
 
 
-def leaving(pod: Object) -> bool:
+def leaving(thing: Object) -> bool:
     """Whether it is being deleted."""
-    return "deletionTimestamp" in pod["metadata"]
+    return "deletionTimestamp" in thing["metadata"]
 
 
 def placed(pod: Object) -> bool:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from ebbtide.infra.models.phases import Reason
 from ebbtide.infra.platforms.kubernetes.kinds import Object
-from ebbtide.infra.platforms.kubernetes.reading.snapshot import condition
+from ebbtide.infra.platforms.kubernetes.reading.snapshot import condition, leaving
 
 _NAMED = re.compile(r"nodeclaim/(\S+?)(?:[,\s]|$)")
 _NO_MACHINE = re.compile(r"insufficient ?capacity|out of (?:stock|capacity)|quota", re.IGNORECASE)
@@ -46,7 +46,7 @@ def progress(claim: Object | None) -> Progress:
     Returns:
         Its first condition that is not true, in words; those of the cloud where it refuses.
     """
-    if claim is None or "deletionTimestamp" in claim["metadata"]:
+    if claim is None or leaving(claim):
         gone = "Karpenter has given it up: most often the cloud has no such machine now"
         return Progress(sentence=gone, reason=Reason.OUT_OF_STOCK)
     for kind, usual in (

@@ -15,7 +15,12 @@ from ebbtide.infra.platforms.kubernetes.api import Api
 from ebbtide.infra.platforms.kubernetes.api_error import NOT_FOUND, ApiError
 from ebbtide.infra.platforms.kubernetes.client import Hangup
 from ebbtide.infra.platforms.kubernetes.kinds import POD, Object
-from ebbtide.infra.platforms.kubernetes.reading.snapshot import main, main_name, state
+from ebbtide.infra.platforms.kubernetes.reading.snapshot import (
+    leaving,
+    main,
+    main_name,
+    state,
+)
 from ebbtide.infra.platforms.kubernetes.tending.logs.position import Position
 from ebbtide.infra.waiting import now_s, pause
 
@@ -290,7 +295,7 @@ def restarts(pod: Object) -> int:
 def goes(pod: Object) -> bool:
     """Whether its log can soon be read no more: it is being deleted, or its node clears it away."""
     phase = pod.get("status", {}).get("phase")
-    return "deletionTimestamp" in pod["metadata"] or phase in _OVER
+    return leaving(pod) or phase in _OVER
 
 
 def _has_begun(pod: Object) -> bool:
