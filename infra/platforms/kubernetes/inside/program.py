@@ -58,6 +58,8 @@ class Wrapper:
     """One program, once."""
 
     def __init__(self, told: ProgramSettings, argv: Sequence[str]):
+        # Held back until ``run`` can tell of it.
+        signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM,))
         signal.signal(signal.SIGTERM, _stop)
         self._told, self._argv = told, argv
         self._log = Path(told.log)
@@ -74,6 +76,7 @@ class Wrapper:
         serve_ready(told.ready_bind, told.ready_port, lambda: self._started_at is not None)
         storing = Storing(told.outputs, told.output, self._users) if told.outputs else None
         try:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGTERM,))
             if storing is not None and (why := storing.cannot()):
                 raise NotStarted(NOT_EXECUTABLE, why)
             fetch(told.code)

@@ -124,6 +124,18 @@ def test_sigterm_before_the_program_begins_starts_nothing(pod: Pod) -> None:
     assert not (pod.folder / "started").exists()
 
 
+def test_sigterm_in_the_moment_in_which_it_begins_is_told_too(pod: Pod) -> None:
+    signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM,))  # its own, until it takes it
+    try:
+        wrapper = pod.program("touch", str(pod.folder / "started"))
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGTERM,))
+    wrapper.terminate()
+    wrapper.communicate(timeout=20)
+    assert wrapper.returncode == 128 + signal.SIGTERM
+    assert told(pod)["started_at"] is None
+
+
 def test_what_a_program_leaves_running_does_not_hold_its_end(pod: Pod) -> None:
     wrapper = pod.program("sh", "-c", "sleep 60 & echo done")
     assert wrapper.communicate(timeout=20)[0] == b"done\n"
