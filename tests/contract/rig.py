@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,8 @@ class Rig:
     name: str = "local"
     pool: NodePool | None = None
     """None: that of the spec."""
+    image: Callable[[str], str] | None = None
+    """Gives the name of a framework's image, where the pool has none of it yet."""
 
     @property
     def platform(self) -> Platform:
@@ -35,8 +38,14 @@ class Rig:
     def run(self, name: str, cluster: ClusterSpec, program: Path | None, **more: Any) -> RunSpec:
         """As ``run_spec``, here."""
         if self.pool is not None:
-            cluster = replace(cluster, pool=self.pool)
+            cluster = replace(cluster, pool=self._pool_for(cluster.framework))
         return replace(run_spec(name, cluster, program, **more), platform=self.name)
+
+    def _pool_for(self, framework: str) -> NodePool:
+        assert self.pool is not None
+        if self.image is None or framework in self.pool.images:
+            return self.pool
+        return replace(self.pool, images={**self.pool.images, framework: self.image(framework)})
 
     def carried_out(self, spec: RunSpec) -> Outcome:
         """As ``tests.clusters.carried_out``."""

@@ -40,6 +40,26 @@ RESTRICTED = {"pod-security.kubernetes.io/enforce": "restricted"}
 _PREFIX = "tests-"
 """A lab of tests has the process id of its run in its name: several checkouts, one machine."""
 
+FIRST = "dask"
+"""Whose contract runs whole each time."""
+OFTEN = {
+    "test_workers_count_when_they_have_registered_with_the_head",
+    "test_program_on_a_held_cluster_has_its_own_modules_and_leaves_its_output",
+    "test_pod_of_another_run_finds_the_head_and_is_refused",
+}
+"""Of the other frameworks' contracts: one cluster of each. The rest takes minutes."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave what is not asked often to `make test-all`."""
+    for item in items:
+        called = getattr(item, "callspec", None)
+        framework = called.params.get("each_framework", FIRST) if called is not None else FIRST
+        here = item.path.is_relative_to(Path(__file__).parent)
+        if here and framework != FIRST and item.name.partition("[")[0] not in OFTEN:
+            item.add_marker(pytest.mark.long)
+
 
 @pytest.fixture(scope="session")
 def lab() -> Iterator[Lab]:
@@ -133,27 +153,27 @@ def each_framework(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def rig(place: Settings, real_pool: NodePool) -> Rig:
-    return Rig(place, "kubernetes", real_pool)
+def rig(place: Settings, real_pool: NodePool, image: Image) -> Rig:
+    return Rig(place, "kubernetes", real_pool, image)
 
 
 @pytest.fixture(scope="module")
 def rig_of_module(
-    api: client.ApiClient, kubeconfig: str, home_of_module: Path, real_pool: NodePool
+    api: client.ApiClient, kubeconfig: str, home_of_module: Path, real_pool: NodePool, image: Image
 ) -> Iterator[Rig]:
     with namespace(api) as name, _installation(home_of_module, name, kubeconfig) as place:
-        yield Rig(place, "kubernetes", real_pool)
+        yield Rig(place, "kubernetes", real_pool, image)
 
 
 @pytest.fixture(scope="session")
 def real_pool(request: pytest.FixtureRequest) -> NodePool:
-    """Nodes on which containers run: the lab's real one."""
+    """Nodes on which containers run: the lab's real one. Images of others: ``Rig.image``."""
     image: Image = request.getfixturevalue("image")
     if os.environ.get(OWN_CLUSTER):
         pool = replace(POOL, label="kubernetes.io/os", label_value="linux")
     else:
         pool = replace(POOL, label="kubernetes.io/hostname", label_value=NODE)
-    images = {name: image(name) for name in (WITHOUT_CLUSTER, *RUN_ON["kubernetes"])}
+    images = {name: image(name) for name in (WITHOUT_CLUSTER, FIRST)}
     return replace(pool, platform="kubernetes", images=images)
 
 

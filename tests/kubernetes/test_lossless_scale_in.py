@@ -22,7 +22,7 @@ from kubernetes.client.exceptions import ApiException
 from ebbtide.infra.frameworks.base import load_framework
 from ebbtide.infra.frameworks.plan import ClusterPlan
 from ebbtide.infra.models.cluster import ClusterSpec
-from ebbtide.infra.models.hardware import HardwareTier, NodePool
+from ebbtide.infra.models.hardware import NodePool
 from ebbtide.infra.models.ids import ClusterId
 from ebbtide.infra.models.job import JobSpec, RunSpec
 from ebbtide.infra.models.records import Event, EventKind, Run
@@ -40,7 +40,7 @@ from ebbtide.infra.platforms.kubernetes.tending.care import Care
 from ebbtide.infra.platforms.kubernetes.tending.scaling.costs import COST, RUNS, STAYS
 from ebbtide.infra.platforms.upkeep.status import StatusReporter
 from ebbtide.infra.records.ledger import Ledger
-from tests.clusters import MIB, QUICK, run_spec
+from tests.clusters import MIB, QUICK, TIER, run_spec
 from tests.helpers import wait_until
 from tests.kubernetes.conftest import Image
 from tests.kubernetes.lab import faults, images, metrics_api, node
@@ -50,53 +50,14 @@ NAME, CLUSTER = "scale-in", ClusterId("scale-in-1")
 WORKERS = 3
 _TOO_MANY = 429
 """What an eviction is refused with while the budget does not allow it."""
-PROGRAM = """
-import collections, json, sys, time
-from distributed import Client, get_worker, wait
-
-class Total:
-    value = 0
-    def add(self, amount):
-        self.value += amount
-        return self.value
-
-def started(item):
-    get_worker().log_event("starts", item)
-    time.sleep(3)
-    return bytes([item % 256]) * 1000
-
-count = int(sys.argv[1])
-with Client() as client:
-    workers = lambda: set(client.scheduler_info(n_workers=-1)["workers"])
-    client.wait_for_workers(count, timeout=240)
-    first = workers()
-    there = lambda: len(first & workers())
-    actor = client.submit(Total, actor=True).result()
-    actor.add(5).result()
-    scattered = client.scatter([bytes([i]) * 5000 for i in range(12)])
-    futures, until = [], time.monotonic() + 240
-    while there() > 1 and time.monotonic() < until:
-        if sum(not future.done() for future in futures) < 2 * count:
-            futures += client.map(started, [len(futures)], pure=False)
-        time.sleep(0.1)
-    left = there()
-    results = client.gather(futures)
-    starts = collections.Counter(item for _, item in client.get_events("starts"))
-    print(json.dumps({
-        "left": left,
-        "enough": len(futures) >= count,
-        "once": starts == collections.Counter(range(len(futures))),
-        "results": results == [bytes([i % 256]) * 1000 for i in range(len(futures))],
-        "scattered": client.gather(scattered) == [bytes([i]) * 5000 for i in range(12)],
-        "actor": actor.add(1).result(),
-    }))
-"""
+PROGRAMS = Path(__file__).parent / "programs"
+TIERS = {"dask": replace(TIER, resources=Resources(200, 400 * MIB))}
+"""Of each framework. Its program ``scale_in_FRAMEWORK.py`` is told how many workers shall come,
+works until one of them is left, and prints what it finds as JSON: all of it is to be true."""
 
 
-def spec_of(first_workers: int) -> RunSpec:
-    tier = HardwareTier(
-        name="tiny", pool="real", resources=Resources(200, 400 * MIB), drain_budget_s=30
-    )
+def spec_of(framework: str, first_workers: int) -> RunSpec:
+    tier = replace(TIERS[framework], name="tiny", pool="real", drain_budget_s=30)
     pool = NodePool(name="real", platform="kubernetes", capacity=Resources(4000, 8192 * MIB))
     policy = replace(
         QUICK,
@@ -105,8 +66,9 @@ def spec_of(first_workers: int) -> RunSpec:
         scale_down_window_s=15,
         target_backlog_s=600.0,
     )
-    asked = ClusterSpec(framework="dask", tier=tier, head_tier=tier, pool=pool, policy=policy)
-    argv = (str(layout.paths().python), "-c", PROGRAM, str(WORKERS))
+    asked = ClusterSpec(framework=framework, tier=tier, head_tier=tier, pool=pool, policy=policy)
+    program = (PROGRAMS / f"scale_in_{framework}.py").read_text()
+    argv = (str(layout.paths().python), "-c", program, str(WORKERS))
     return replace(run_spec(NAME, asked), job=JobSpec(argv=argv, workdir="/"))
 
 
@@ -199,10 +161,15 @@ def measured(lab: Lab, api: client.ApiClient) -> Iterator[None]:
     metrics_api.use(api, lab.address, "simulated")
 
 
+@pytest.fixture(params=TIERS)
+def framework(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
 @pytest.fixture
-def on_one_node(image: Image) -> Machine:
+def on_one_node(image: Image, framework: str) -> Machine:
     where = {"kubernetes.io/hostname": NODE}
-    return Machine(image=image("dask"), selector=where, pull_policy="Never")
+    return Machine(image=image(framework), selector=where, pull_policy="Never")
 
 
 @pytest.fixture
@@ -225,19 +192,20 @@ def way(request: pytest.FixtureRequest) -> Taking | None:
 
 @pytest.fixture
 def stand(
-    here: Api, guarded: str, way: Taking | None, request: pytest.FixtureRequest, tmp_path: Path
+    here: Api, framework: str, way: Taking | None, request: pytest.FixtureRequest, tmp_path: Path
 ) -> Iterator[Stand]:
     request.getfixturevalue("measured")
-    spec, framework = spec_of(1 if way is None else WORKERS), load_framework("dask")
+    guarded = request.getfixturevalue("guarded")
+    spec, kind = spec_of(framework, 1 if way is None else WORKERS), load_framework(framework)
     plan = ClusterPlan(cluster=CLUSTER, spec=spec.cluster, paths=layout.paths())
     machine = request.getfixturevalue("on_two_nodes" if way is by_drain else "on_one_node")
     place = cluster.Place(namespace=guarded, machine=machine)
-    declare(here, cluster.objects(spec, plan, framework, framework.prepare(plan), place))
+    declare(here, cluster.objects(spec, plan, kind, kind.prepare(plan), place))
     lease = here.get(LEASE, CLUSTER)
     assert lease is not None
     if way is None:
         add(here, lease, cluster.autoscaler(spec, CLUSTER, place))
-    add(here, lease, cluster.driver(spec, plan, framework, place))
+    add(here, lease, cluster.driver(spec, plan, kind, place))
     with contextlib.closing(Ledger(tmp_path)) as ledger:
         ledger.reserve(Run(name=spec.name, spec_json="{}"))
         ledger.add_cluster(CLUSTER, spec.name, attempt=1, pool="real", lease_s=30)
@@ -264,14 +232,9 @@ def ends_with_all_it_had(stand: Stand) -> None:
     printed = b"".join(stand.api.logs(f"{CLUSTER}-driver", "driver")).decode()
     print(*stand.events(), sep="\n")
     assert terminated["exitCode"] == 0, printed
-    assert json.loads(printed.splitlines()[-1]) == {
-        "left": 1,
-        "enough": True,
-        "once": True,
-        "results": True,
-        "scattered": True,
-        "actor": 6,
-    }
+    found = json.loads(printed.splitlines()[-1])
+    assert {"left", "enough", "once", "results"} <= found.keys()
+    assert [name for name in found if found[name] is not True] == []
 
 
 @pytest.mark.long

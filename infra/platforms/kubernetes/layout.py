@@ -64,14 +64,14 @@ def paths() -> MemberPaths:
 def head(service: str) -> MemberAddress:
     """Where the head listens: for its members by its pod's address, for a port-forward by loopback.
 
-    ``service`` is the name by which the others find it.
+    ``service`` is the name by which the others find it; Ray and Spark want an address of its own.
     """
     return MemberAddress(
         bind="0.0.0.0",
-        host=service,
+        host=f"$({POD_IP})",
         port=PORT,
         page_port=PAGE_PORT,
-        page_hosts=LOOPBACK_PAGE_HOSTS,
+        page_hosts=(service, *LOOPBACK_PAGE_HOSTS),
         ready_port=READY_PORT,
     )
 
