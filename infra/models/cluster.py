@@ -90,11 +90,10 @@ class ClusterSpec:
 
         Nodes also hold daemons; what those take is not known here.
         """
-        beside = BESIDE if self.pool.driver_apart else NOTHING
         if not self.has_workers:
-            return (MemberAsk(role="program", tier=self.tier, beside=beside),)
+            return (MemberAsk(role="program", tier=self.tier, beside=self._beside),)
         workers = MemberAsk(role="worker", tier=self.tier)
-        return workers, MemberAsk(role="head", tier=self.head_tier, beside=beside)
+        return workers, MemberAsk(role="head", tier=self.head_tier, beside=self._beside)
 
     @property
     def by_operator(self) -> bool:
@@ -105,10 +104,19 @@ class ClusterSpec:
     def first_ask(self) -> Resources:
         """What is admitted together: head, driver (alone or with the head), the first workers."""
         if not self.has_workers:
-            return self.tier.resources
-        workers = self.tier.resources.times(self.policy.min_workers)
-        heads = self.head_tier.resources.times(2 if self.pool.driver_apart else 1)
-        return heads + workers
+            return self.first_ask_beside_workers
+        return self.first_ask_beside_workers + self.tier.resources.times(self.policy.min_workers)
+
+    @property
+    def first_ask_beside_workers(self) -> Resources:
+        """Of these head and driver, with what their pods ask for beside their tiers."""
+        if not self.has_workers:
+            return self.tier.resources + self._beside
+        return (self.head_tier.resources + self._beside).times(2 if self.pool.driver_apart else 1)
+
+    @property
+    def _beside(self) -> Resources:
+        return BESIDE if self.pool.driver_apart else NOTHING
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

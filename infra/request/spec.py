@@ -8,18 +8,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 from typing import Any
 
 from ebbtide.infra.errors import ConfigurationError, Problem
 from ebbtide.infra.models.cluster import AutoscalePolicy, ClusterSpec
-from ebbtide.infra.models.hardware import HardwareTier, NodePool
+from ebbtide.infra.models.hardware import HardwareTier
 from ebbtide.infra.models.ids import RunName
 from ebbtide.infra.models.job import JobSpec, Limits, RetryPolicy, RunSpec, destination_of_run
 from ebbtide.infra.models.phases import Reason
-from ebbtide.infra.models.resources import Resources, format_cpu, format_memory
 from ebbtide.infra.request.catalog import Catalog
 from ebbtide.infra.request.ebb_yaml.pools import LOCAL
 from ebbtide.infra.request.hints import did_you_mean
@@ -31,6 +30,7 @@ from ebbtide.infra.request.program_check import (
     check_shipped,
     check_workdir,
 )
+from ebbtide.infra.request.room import check_room
 
 HELLO = ("hello",)
 """What a user writes as the program to run the built-in job."""
@@ -76,7 +76,7 @@ def build_run_spec(ask: RequestContext) -> RunSpec:
     problems += _check_outputs(options)
     cluster = _cluster(ask.catalog, options, *tiers) if tiers else None
     if cluster:
-        problems += _check_room(ask.catalog, cluster)
+        problems += check_room(ask.catalog, cluster)
     if problems or not cluster:
         raise ConfigurationError(problems)
     name = RunName(options["name"] or generate(ask.random))
@@ -308,89 +308,3 @@ def _limits(options: Mapping[str, Any], cluster: ClusterSpec) -> Limits:
         max_output_bytes=options["max-output"],
         max_processes=processes,
     )
-
-
-def _check_room(catalog: Catalog, cluster: ClusterSpec) -> list[Problem]:
-    """Check that the head and the minimum of workers fit the empty pool."""
-    pool = cluster.pool
-    if pool.node and (wrong := _check_node(catalog, cluster, pool.node)):
-        return wrong
-    if cluster.first_ask.fits_in(pool.capacity):
-        return []
-    tier, head, min_workers = cluster.tier, cluster.head_tier, cluster.policy.min_workers
-    if not tier.resources.fits_in(pool.capacity):
-        hint = _largest(catalog, cluster, flag="--tier")
-        return [_exceeds(f"{tier.name} asks", tier.resources, pool, hint)]
-    if not head.resources.fits_in(pool.capacity):
-        hint = _largest(catalog, cluster, flag="--head-tier")
-        return [_exceeds(f"head tier {head.name} asks", head.resources, pool, hint)]
-    workers = f"{min_workers} {tier.name} worker{'s' if min_workers > 1 else ''}"
-    hints = (_largest(catalog, cluster, flag="--tier"), _fewer(cluster))
-    hint = ", or ".join(filter(None, hints)) or "the pool needs more room"
-    return [_exceeds(f"a {head.name} head and {workers} ask", cluster.first_ask, pool, hint)]
-
-
-def _check_node(catalog: Catalog, cluster: ClusterSpec, node: Resources) -> list[Problem]:
-    """Check that each member fits a node: none is ever larger, however many there are."""
-    ask = next((each for each in cluster.member_asks if not each.amount.fits_in(node)), None)
-    if ask is None:
-        return []
-    fitting = [
-        each
-        for each in catalog.tiers
-        if each.pool == cluster.pool.name
-        and each.allows(cluster.framework)
-        and (each.resources + ask.beside).fits_in(node)
-    ]
-    best = max(fitting, key=lambda each: each.resources, default=None)
-    hint = f"{ask.flag} {best.name} ({best.resources}) is the largest that fits" if best else ""
-    who = f"{'head tier' if ask.role == 'head' else 'tier'} {ask.tier.name}"
-    hint, asked = hint or "the pool needs larger nodes", ask.tier.resources
-    if not asked.fits_in(node):
-        return [_exceeds(f"{who} asks", asked, cluster.pool, hint, a_node=node)]
-    summary = f"{who} asks {asked}, and its pod {ask.beside} more; a node of pool"
-    summary += f" {cluster.pool.name} has {node}"
-    return [Problem(Reason.TIER_EXCEEDS_POOL, summary, hint)]
-
-
-def _exceeds(
-    who: str, asked: Resources, pool: NodePool, hint: str, *, a_node: Resources | None = None
-) -> Problem:
-    """Make a problem that names only the amount that does not fit, or both."""
-    room = a_node or pool.capacity
-    need, has = str(asked), str(room)
-    if asked.cpu_millis <= room.cpu_millis:
-        need, has = format_memory(asked.memory_bytes), format_memory(room.memory_bytes)
-    elif asked.memory_bytes <= room.memory_bytes:
-        need, has = f"{format_cpu(asked.cpu_millis)} CPU", f"{format_cpu(room.cpu_millis)} CPU"
-    where = f"a node of pool {pool.name}" if a_node else f"pool {pool.name}"
-    summary = f"{who} {need}; {where} has {has}"
-    return Problem(Reason.TIER_EXCEEDS_POOL, summary, hint)
-
-
-def _largest(catalog: Catalog, cluster: ClusterSpec, *, flag: str) -> str:
-    """Name the largest tier that would fit for this flag, all else as asked."""
-
-    def with_(tier: HardwareTier) -> ClusterSpec:
-        if flag == "--tier":
-            return replace(cluster, tier=tier)
-        return replace(cluster, head_tier=tier)
-
-    fitting = [
-        tier
-        for tier in catalog.tiers
-        if tier.pool == cluster.pool.name
-        and tier.allows(cluster.framework)
-        and with_(tier).first_ask.fits_in(cluster.pool.capacity)
-    ]
-    if not fitting:
-        return ""
-    best = max(fitting, key=lambda tier: tier.resources)
-    return f"{flag} {best.name} ({best.resources}) is the largest that fits"
-
-
-def _fewer(cluster: ClusterSpec) -> str:
-    """Name how many workers of this tier would fit beside the head."""
-    room, one = cluster.pool.capacity - cluster.head_tier.resources, cluster.tier.resources
-    count = min(room.cpu_millis // one.cpu_millis, room.memory_bytes // one.memory_bytes)
-    return f"--workers {count} at most" if count > 0 else ""

@@ -17,10 +17,11 @@ from ebbtide.infra.models.resources import Resources
 from ebbtide.infra.request.catalog import Catalog
 from ebbtide.infra.request.spec import RequestContext, build_run_spec
 
-GI = 2**30
+GI, MI = 2**30, 2**20
 NODE = Resources(4000, 16 * GI)
 POOLS = (
     NodePool(name="far", platform="kubernetes", capacity=NODE.times(3), node=NODE, max_nodes=3),
+    NodePool(name="vague", platform="kubernetes", capacity=Resources(2000, 8 * GI)),
     NodePool(name="here", platform="local", capacity=NODE),
 )
 TIERS = (
@@ -28,6 +29,8 @@ TIERS = (
     HardwareTier(name="half", pool="far", resources=Resources(3000, 8 * GI)),
     HardwareTier(name="full", pool="far", resources=NODE),
     HardwareTier(name="wide", pool="far", resources=Resources(6000, 8 * GI)),
+    HardwareTier(name="all", pool="vague", resources=Resources(2000, 8 * GI)),
+    HardwareTier(name="some", pool="vague", resources=Resources(1000, 4 * GI)),
     HardwareTier(name="mine", pool="here", resources=Resources(1000, 4 * GI)),
 )
 CATALOG = Catalog(
@@ -169,7 +172,33 @@ def test_plain_program_must_fit_with_what_runs_beside_it(problem: Callable[..., 
 
 
 def test_the_program_has_a_pod_of_its_own_of_the_heads_size(build: Build) -> None:
-    assert build(workers="2").cluster.first_ask == Resources(4000, 16 * GI)
+    """Each of the two with a container beside it, of 0.05 CPU and 48 MiB."""
+    assert build(workers="2").cluster.first_ask == Resources(4100, 16 * GI + 96 * MI)
+    assert build(framework="none").cluster.first_ask == Resources(1050, 4 * GI + 48 * MI)
+
+
+def test_what_is_admitted_together_counts_what_runs_beside_head_and_program(
+    build: Build, problem: Callable[..., Problem]
+) -> None:
+    """Ten workers, head and program of 1 CPU fill three nodes of 4 CPU, but for those."""
+    assert build(workers="9").cluster.policy.min_workers == 9
+    found = problem(workers="10")
+    assert found.reason is Reason.TIER_EXCEEDS_POOL
+    assert found.summary == (
+        "a pod head, a program as large and 10 pod workers ask 12.1 CPU, 48.1 GiB;"
+        " pool far has 12 CPU, 48 GiB"
+    )
+    assert found.hint == "--workers 9 at most"
+
+
+def test_pool_that_says_no_nodes_must_hold_what_runs_beside_the_program(
+    problem: Callable[..., Problem],
+) -> None:
+    found = problem(tier="all", framework="none")
+    assert found.summary == (
+        "all asks 2 CPU, 8 GiB, and its pod 0.05 CPU, 48 MiB more; pool vague has 2 CPU, 8 GiB"
+    )
+    assert found.hint == "--tier some (1 CPU, 4 GiB) is the largest that fits"
 
 
 def test_secrets_of_the_shell_and_of_the_namespace_are_told_apart(build: Build) -> None:

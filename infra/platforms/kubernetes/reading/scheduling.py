@@ -11,10 +11,10 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ebbtide.infra.models.cluster import ClusterSpec
+from ebbtide.infra.models.cluster import ClusterSpec, MemberAsk
 from ebbtide.infra.models.hardware import HardwareTier, NodePool
 from ebbtide.infra.models.phases import Reason
-from ebbtide.infra.models.resources import Resources, format_duration
+from ebbtide.infra.models.resources import NOTHING, Resources, format_duration
 from ebbtide.infra.platforms.kubernetes.kinds import Object
 from ebbtide.infra.platforms.kubernetes.reading.nodes.claims import Progress, progress
 from ebbtide.infra.platforms.kubernetes.reading.snapshot import (
@@ -180,13 +180,14 @@ def _refused(snapshot: Snapshot, answers: Sequence[Object], spec: ClusterSpec, p
     text, pool = str(answers[-1].get("message") or ""), spec.pool.name
     lacks = sorted(set(_LACKS.findall(text)))
     if lacks or _TOO_SMALL.search(text):
-        tier = _tier_of(pod, spec)
+        ask = _ask_of(pod, spec)
+        tier, beside = ask.tier, f", and its pod {ask.beside} more" if ask.beside != NOTHING else ""
         what = " and ".join(lacks) or "CPU or memory"
         message = (
-            f"no node of pool {pool} can ever hold tier {tier.name} ({tier.resources}):"
+            f"no node of pool {pool} can ever hold tier {tier.name} ({tier.resources}{beside}):"
             f" a fresh one has too little {what} beside its daemons"
         )
-        hint = _that_fits(spec, tier, _flag(pod, spec), _less_than(tier, lacks))
+        hint = _that_fits(spec, tier, ask.flag, _less_than(tier, lacks))
         return _never(Reason.TIER_EXCEEDS_POOL, message, hint)
     group = snapshot.pool_status.get(pool) or {}
     since = _refused_since(answers)
@@ -308,12 +309,10 @@ def _plain(text: str) -> str:
     return text.strip(" .")[:_LONGEST]
 
 
-def _tier_of(pod: Object, spec: ClusterSpec) -> HardwareTier:
-    return spec.tier if role(pod) == WORKER or not spec.has_workers else spec.head_tier
-
-
-def _flag(pod: Object, spec: ClusterSpec) -> str:
-    return "--tier" if role(pod) == WORKER or not spec.has_workers else "--head-tier"
+def _ask_of(pod: Object, spec: ClusterSpec) -> MemberAsk:
+    """The first is that of workers or a plain program; the last that of head and program."""
+    asks = spec.member_asks
+    return asks[0] if role(pod) == WORKER else asks[-1]
 
 
 def _less_than(tier: HardwareTier, lacks: Sequence[str]) -> Resources:

@@ -215,7 +215,8 @@ def test_pod_that_can_never_fit_fails_at_once_and_names_what_would(
 ) -> None:
     failure = fails(said(reason, message, who=who))
     assert (failure.step, failure.reason) == (Step.WAIT_FOR_NODES, Reason.TIER_EXCEEDS_POOL)
-    assert "no node of pool compute can ever hold tier medium (2 CPU, 8 GiB)" in failure.detail
+    tier = "tier medium (2 CPU, 8 GiB, and its pod 0.05 CPU, 48 MiB more)"
+    assert f"no node of pool compute can ever hold {tier}" in failure.detail
     assert failure.hint == (
         "--head-tier small (1 CPU, 4 GiB) or --head-tier huge (16 CPU, 64 GiB of another pool)"
     )
