@@ -6,11 +6,12 @@ import contextlib
 import os
 import shutil
 import threading
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Generator, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
-from playwright.sync_api import BrowserContext, Page, sync_playwright
+from playwright.sync_api import BrowserContext, Error, Page, Request, sync_playwright
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or ""
 FLAGS: tuple[str, ...] = (
@@ -31,8 +32,63 @@ def chromium(*flags: str) -> Iterator[BrowserContext]:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=[*FLAGS, *flags])
         context = browser.new_context(viewport={"width": 1280, "height": 1100})
         context.set_default_timeout(PATIENCE_MS)
-        yield context
+        with _recorded(context):
+            yield context
         browser.close()
+
+
+class Recorder:
+    """What a browser asked for in vain: a page that stays empty says nothing else of its cause."""
+
+    def __init__(self, context: BrowserContext):
+        """Listen to all that is asked from now on."""
+        self._context = context
+        self._pending: set[Request] = set()
+        self._failed: deque[str] = deque(maxlen=30)
+        context.on("request", self._asked)
+        context.on("requestfinished", self._finished)
+        context.on("requestfailed", self._lost)
+
+    def _asked(self, request: Request) -> None:
+        self._pending.add(request)
+
+    def _finished(self, request: Request) -> None:
+        self._pending.discard(request)
+        answer = request.response()
+        if answer is not None and answer.status >= 400:
+            self._failed.append(f"{answer.status} {request.method} {request.url}")
+
+    def _lost(self, request: Request) -> None:
+        self._pending.discard(request)
+        self._failed.append(f"{request.failure} {request.method} {request.url}")
+
+    def lines(self) -> Iterator[str]:
+        """Requests without an answer and with a bad one, and what each tab shows."""
+        yield from (f"no answer yet: {request.method} {request.url}" for request in self._pending)
+        yield from self._failed
+        for page in self._context.pages:
+            with contextlib.suppress(Error):
+                yield f"{page.url} shows:\n{page.inner_text('body')[:2000]}"
+
+
+_OPEN: list[Recorder] = []
+
+
+@contextlib.contextmanager
+def _recorded(context: BrowserContext) -> Iterator[None]:
+    _OPEN.append(Recorder(context))
+    yield
+    _OPEN.pop()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Tell beside a failed test what the open browsers met; for a folder's ``conftest.py``."""
+    report = yield
+    if report.failed and report.when == "call":
+        lines = [line for recorder in _OPEN for line in recorder.lines()]
+        report.sections += [("what the browser met", "\n".join(lines))] if lines else []
+    return report
 
 
 @contextlib.contextmanager

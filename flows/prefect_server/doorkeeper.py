@@ -52,6 +52,7 @@ _OPEN_HEADERS = [
         b"connect-src 'self'; frame-ancestors 'none'",
     ),
 ]
+_CONFINED = [(b"x-frame-options", b"DENY"), (b"content-security-policy", b"connect-src 'self'")]
 
 
 class Doorkeeper:
@@ -78,7 +79,7 @@ class Doorkeeper:
         elif scope["type"] == "http" and scope["path"] == OPEN_PATH:
             await _answer(send, 200, _OPEN_HEADERS, _OPEN_PAGE)
         else:
-            await self._app(scope, receive, _unframed(send))
+            await self._app(scope, receive, _confined(send))
 
 
 def refusal(scope: _Scope, hosts: frozenset[str]) -> str:
@@ -129,13 +130,15 @@ def _origin(text: str) -> tuple[str, str, str]:
         return "", "", ""
 
 
-def _unframed(send: _Send) -> _Send:
-    """Forbid that a page of another origin shows the UI in a frame, and has its owner click."""
+def _confined(send: _Send) -> _Send:
+    """Forbid that a page of another origin shows the UI in a frame, and has its owner click.
+
+    The UI's own pages may ask nobody but this server (Prefect's ask an analytics service).
+    """
 
     async def sent(message: _Message) -> None:
         if message["type"] == "http.response.start":
-            headers = [*message.get("headers", ()), (b"x-frame-options", b"DENY")]
-            message = {**message, "headers": headers}
+            message = {**message, "headers": [*message.get("headers", ()), *_CONFINED]}
         await send(message)
 
     return sent

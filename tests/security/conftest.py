@@ -15,6 +15,8 @@ from typing import Any
 
 import pytest
 
+from tests.browser import pytest_runtest_makereport  # noqa: F401 (a hook, for pytest)
+
 _TIMEOUT_S = 60.0
 
 

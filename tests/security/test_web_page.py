@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import BrowserContext, Page
+from playwright.sync_api import BrowserContext, Error, Page
 
 from ebbtide.flows.cli.main import main
 from ebbtide.flows.prefect_server.api import auth_file
@@ -19,6 +19,12 @@ from tests.security.victim import Victim, victim
 REBOUND = "rebound.example"
 """A name of the attacker's that resolves to loopback (DNS rebinding)."""
 NEVER = "nothing came"
+DEPLOYMENTS = """async () => {
+    const secret = localStorage.getItem('prefect-password');
+    const answer = await fetch('/api/deployments/filter', {method: 'POST', body: '{}',
+        headers: {'content-type': 'application/json', authorization: `Basic ${secret}`}});
+    return answer.ok ? (await answer.json()).map(one => one.name) : [`${answer.status}`] }"""
+"""What Prefect's UI does for its owner: names of deployments, or the status of the refusal."""
 
 ATTACKS = {
     "simple request without a content type": """
@@ -125,7 +131,16 @@ def test_owner_is_signed_in_beside_it(browser: BrowserContext, target: Victim) -
     """What was refused above was so for its origin: the same browser works on the UI's own page."""
     tab = browser.new_page()
     tab.goto(f"{target.info.ui_url}/deployments")
-    tab.get_by_text("run-job").first.wait_for()
+    assert "run-job" in tab.evaluate(DEPLOYMENTS)
+
+
+def test_pages_of_the_ui_ask_nobody_else(browser: BrowserContext, target: Victim) -> None:
+    """Prefect's pages would ask an analytics service."""
+    tab = browser.new_page()
+    tab.goto(f"{target.info.ui_url}/v2/dashboard")
+    with other_origin() as elsewhere, pytest.raises(Error, match="Failed to fetch"):
+        tab.evaluate("url => fetch(url, {mode: 'no-cors'}).then(() => 'asked')", elsewhere)
+    assert "run-job" in tab.evaluate(DEPLOYMENTS)
 
 
 def test_browser_without_the_secret_is_asked_for_it(

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.browser import pytest_runtest_makereport  # noqa: F401 (a hook, for pytest)
 from tests.helpers import end_marked_processes, marked_processes, wait_until
 from tests.stack.prefect import EBB, ROOT, Stack
 
