@@ -123,9 +123,11 @@ lock: ## Resolve pyproject.toml again: requirements.lock, and from it those of t
 	  | resolve - -c requirements.lock --no-annotate -o infra/images/$$each.lock || exit 1; \
 	done && \
 	echo fsspec | resolve - -c requirements.lock --no-annotate -o infra/images/none.lock && \
-	printf '%s\n' cryptography dask-kubernetes kubernetes pathspec psutil pydantic pyyaml \
-	  | resolve - -c requirements.lock --no-annotate -o infra/images/flow.lock && \
-	$(PYTHON) -c "$$BOTH" requirements.lock infra/images/dask.lock infra/images/ray.lock
+	flow="cryptography dask-kubernetes kubernetes pathspec psutil pydantic pyyaml" && \
+	printf '%s\n' $$flow | resolve - -c requirements.lock --no-annotate -o infra/images/flow.lock && \
+	printf '%s\n' $$flow fastapi 'httpx[socks]' prefect 'sqlalchemy[asyncio]' \
+	  | resolve - -c requirements.lock --no-annotate -o infra/images/prefect.lock && \
+	$(PYTHON) -c "$$BOTH" requirements.lock infra/images/dask.lock infra/images/prefect.lock infra/images/ray.lock
 
 # pip's hash mode takes NAME and NAME[extra] for two packages, and the newest for the one that is not pinned.
 define BOTH

@@ -17,7 +17,7 @@ from ebbtide.infra.files.private import private_folder
 from ebbtide.infra.models.ids import RunName
 from ebbtide.infra.models.job import RunSpec
 from ebbtide.infra.platforms.base import load_platform
-from ebbtide.infra.platforms.extras import Departure
+from ebbtide.infra.platforms.extras import Departure, FlowMaker
 from ebbtide.infra.processes.environment import our_environment
 from ebbtide.infra.processes.starting import Ours
 from ebbtide.infra.records import runs
@@ -72,7 +72,13 @@ def launch(settings: Settings, store: RunStore, spec: RunSpec, *, detach: bool) 
     return flow
 
 
-def leave(store: RunStore, away: Departure, run: RunName, waits: Callable[[str], bool]) -> None:
+def leave(
+    store: RunStore,
+    away: Departure,
+    run: RunName,
+    waits: Callable[[str], bool],
+    maker: FlowMaker | None = None,
+) -> None:
     """Hand a run that has begun over to a flow that does not need this machine.
 
     Args:
@@ -80,12 +86,13 @@ def leave(store: RunStore, away: Departure, run: RunName, waits: Callable[[str],
         away: how it leaves.
         run: its name.
         waits: takes what is waited for; whether the person who waits still does.
+        maker: who makes the flow's Job; None: the platform does.
 
     Raises:
         EbbError: the flow did not come. The error names the run, and says whether nothing is left.
     """
     try:
-        away.hand_over(store, run, waits)
+        away.hand_over(store, run, waits, maker)
     except EbbError as error:
         error.run = run
         with contextlib.suppress(EbbError):

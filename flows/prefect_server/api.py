@@ -89,9 +89,14 @@ class Api:
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE
         handlers: list[urllib.request.BaseHandler] = [urllib.request.HTTPSHandler(context=context)]
-        if urllib.parse.urlsplit(self.url).hostname in _LOOPBACK:
+        if is_loopback(self.url):
             handlers.append(urllib.request.ProxyHandler({}))  # never through a proxy
         return urllib.request.build_opener(*handlers)
+
+
+def is_loopback(url: str) -> bool:
+    """Whether a URL names this machine's loopback."""
+    return urllib.parse.urlsplit(url).hostname in _LOOPBACK
 
 
 def named(environ: Mapping[str, str]) -> Api | None:

@@ -29,6 +29,7 @@ _PLANS = {"kubernetes": f"{_KUBERNETES}.clusters.planned:plan_objects"}
 _CHECKS = {"kubernetes": f"{_KUBERNETES}.administration.checks:checks"}
 _DEPARTURES = {"kubernetes": f"{_KUBERNETES}.detached.leaving:departure"}
 _MANIFESTS = {"kubernetes": f"{_KUBERNETES}.administration.manifests:manifests"}
+_FLOW_JOBS = {"kubernetes": f"{_KUBERNETES}.administration.manifests:flow_job"}
 
 
 PARTS = ("reaper", "flow")
@@ -46,8 +47,49 @@ class Finding:
     fix: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class FlowOrder:
+    """What is one flow's own in the Job that is made for it."""
+
+    run: str
+    """Its name."""
+    digest: str
+    """Of the code that is sent to it, or that none is."""
+    hand_over_s: Any
+    """The Job ends after so many seconds, unless its pod has taken the run over."""
+
+
+class FlowMaker(Protocol):
+    """Somebody else who makes the Job of a flow, in the place of the platform itself."""
+
+    def make(self, order: FlowOrder) -> None:
+        """Order the Job; it comes some time later.
+
+        Raises:
+            EbbError: it cannot be ordered.
+        """
+        ...
+
+    def look(self) -> str:
+        """Say what the order waits for; empty when that is not known.
+
+        Raises:
+            EbbError: the Job will not come any more.
+        """
+        ...
+
+    def give_up(self, why: str) -> None:
+        """Take the order back, as far as that is possible."""
+        ...
+
+
 class Departure(Protocol):
     """A run that is about to leave this machine: its flow will live where its cluster does."""
+
+    @property
+    def namespace(self) -> str:
+        """Where its flow will live, as the platform calls it."""
+        ...
 
     @property
     def finding(self) -> Finding:
@@ -59,13 +101,20 @@ class Departure(Protocol):
         """As the flow there must have it."""
         ...
 
-    def hand_over(self, store: RunStore, run: RunName, waits: Callable[[str], bool]) -> None:
+    def hand_over(
+        self,
+        store: RunStore,
+        run: RunName,
+        waits: Callable[[str], bool],
+        maker: FlowMaker | None = None,
+    ) -> None:
         """Start the flow, and wait until it has taken the run over.
 
         Args:
             store: with the run, which has begun with ``spec``.
             run: its name.
             waits: takes what is waited for; whether the person who waits still does.
+            maker: who makes the flow's Job; None: the platform does.
 
         Raises:
             EbbError: it did not come; nothing of it is left.
@@ -186,6 +235,36 @@ def findings_on(platform: str, environ: Mapping[str, str], cwd: Path) -> list[Fi
     return [*looked, *(each for each in found if each.detail not in said)]
 
 
+def flow_job_on(
+    platform: str,
+    order: FlowOrder,
+    module: str,
+    image: str,
+    environ: Mapping[str, str],
+    cwd: Path,
+) -> dict[str, Any]:
+    """Return the Job of a flow as somebody else than the platform is to make it.
+
+    Args:
+        platform: its name.
+        order: the words that are filled in for each run.
+        module: the program of the flow.
+        image: as the catalog names it among its images.
+        environ: of the person who asks.
+        cwd: where ebb.yaml is looked for.
+
+    Returns:
+        The object.
+
+    Raises:
+        ConfigurationError: OPTION_INVALID, no flow can live there; or the catalog cannot be read.
+    """
+    write = _needed(_FLOW_JOBS, platform)
+    catalog, _ = catalog_on(environ, cwd, {"platform": platform})
+    found: dict[str, Any] = write(order, module, image, catalog.pools)
+    return found
+
+
 def manifests_on(platform: str, part: str, environ: Mapping[str, str], cwd: Path) -> str:
     """Return what installs a part of Ebb on a platform, in the words of its own tools.
 
@@ -202,11 +281,7 @@ def manifests_on(platform: str, part: str, environ: Mapping[str, str], cwd: Path
         ConfigurationError: OPTION_INVALID, nothing is to be installed there; or the catalog, which
             names the image, cannot be read.
     """
-    write = _loaded(_MANIFESTS, platform)
-    if write is None:
-        summary = f"on platform {platform} nothing is to be installed"
-        hint = f"--platform {' or '.join(_MANIFESTS)}"
-        raise ConfigurationError([Problem(Reason.OPTION_INVALID, summary, hint)])
+    write = _needed(_MANIFESTS, platform)
     catalog, _ = catalog_on(environ, cwd, {"platform": platform})
     found: str = write(part, catalog.pools)
     return found
@@ -215,6 +290,15 @@ def manifests_on(platform: str, part: str, environ: Mapping[str, str], cwd: Path
 def _shared_catalog(platform: str, *, settings: Settings) -> Shared | None:
     read = _loaded(_CATALOGS, platform)
     found: Shared | None = read(settings) if read else None
+    return found
+
+
+def _needed(registry: Mapping[str, str], platform: str) -> Callable[..., Any]:
+    found = _loaded(registry, platform)
+    if found is None:
+        summary = f"on platform {platform} nothing is to be installed"
+        hint = f"--platform {' or '.join(registry)}"
+        raise ConfigurationError([Problem(Reason.OPTION_INVALID, summary, hint)])
     return found
 
 

@@ -27,6 +27,7 @@ _REGISTRIES = (
     "ebbtide.flows.sessions",  # Prefect's side, only inside a flow
     "ebbtide.flows.programs",  # run by their path like a user's; Dask only where there is a cluster
     "ebbtide.flows.flow_process",  # Prefect reads the environment when imported
+    "ebbtide.flows.detached.__main__",  # the same
 )
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from ebbtide.flows.cli.arguments import add_place
 from ebbtide.flows.cli.output import Parser, print_json, say, show
+from ebbtide.flows.detached.template import base_job_template
 from ebbtide.flows.events import outbox
 from ebbtide.flows.events.prefect_events import failed_actions
 from ebbtide.flows.prefect_server import api, server
@@ -33,6 +34,7 @@ something essential is missing. JSON: a list of objects with the keys check, sta
 missing), detail, fix."""
 _HERE = "local"
 _SERVER_TIMEOUT_S = 5.0
+WORK_POOL = "work-pool"
 _LITTLE_SPACE_BYTES = 200 * 2**20
 _OLDEST_PYTHON = (3, 11)
 
@@ -43,12 +45,16 @@ def main(args: list[str]) -> int:
     add_place(parser)
     told = "check another platform than this machine"
     parser.add_argument("--platform", choices=known_platforms(), help=told)
-    told = "check nothing, and print what installs this part there, for kubectl apply -f -"
-    parser.add_argument("--print", choices=PARTS, help=told)
+    told = "check nothing, and print what installs this part there, for kubectl apply -f -; "
+    told += f"{WORK_POOL}: the base job template of one, for prefect work-pool create"
+    parser.add_argument("--print", choices=(*PARTS, WORK_POOL), help=told)
     options = parser.take(args)
     if options.print:
-        platform = options.platform or _HERE
-        print(manifests_on(platform, options.print, os.environ, Path.cwd()), end="")
+        platform, here = options.platform or _HERE, (os.environ, Path.cwd())
+        if options.print == WORK_POOL:
+            print(base_job_template(platform, *here), end="")
+        else:
+            print(manifests_on(platform, options.print, *here), end="")
         return ExitCode.OK
     if options.platform in (None, _HERE):
         findings = [finding for check in CHECKS for finding in check()]

@@ -19,6 +19,8 @@ from ebbtide.flows.cli.output import say
 from ebbtide.flows.cli.runs.stdin import Stdin
 from ebbtide.flows.cli.runs.viewer import Viewer
 from ebbtide.flows.cli.screen import JsonScreen, Screen, TextScreen
+from ebbtide.flows.detached.ordering import WorkPoolFlow
+from ebbtide.flows.detached.pools import Choice, choose
 from ebbtide.flows.launch import launch, leave
 from ebbtide.flows.prefect_server import api
 from ebbtide.infra.errors import ConfigurationError, EbbError, Problem
@@ -28,7 +30,7 @@ from ebbtide.infra.models.codec import to_data
 from ebbtide.infra.models.job import RunSpec
 from ebbtide.infra.models.phases import ExitCode, Reason
 from ebbtide.infra.platforms.base import load_platform
-from ebbtide.infra.platforms.extras import Departure, departure_of, plan_objects
+from ebbtide.infra.platforms.extras import Departure, FlowMaker, departure_of, plan_objects
 from ebbtide.infra.processes.identity import this_process
 from ebbtide.infra.records import runs
 from ebbtide.infra.records.opening import open_store
@@ -112,20 +114,30 @@ def _departure(settings: Settings, spec: RunSpec) -> Departure | None:
 
 def _leave(store: RunStore, spec: RunSpec, away: Departure, screen: Screen) -> int:
     """Begin a run, and hand it over to a flow where its cluster will be."""
+    choice = choose(os.environ, away.namespace)
     with _Interrupts() as interrupts:
         name = runs.begin(store, away.spec, flow_process=this_process()).name
         with runs.ended_when_it_fails(store, name):
             screen.plan(replace(spec, name=name))
-            if api.named(os.environ) is not None:
-                say("  ! not recorded in Prefect: the flow runs in the namespace, without it")
+            maker = _maker_of(choice, away)
 
             def waits(why: str) -> bool:
                 screen.waiting(why)
                 return interrupts.pending() is None
 
-            leave(store, away, name, waits)
+            leave(store, away, name, waits, maker)
         screen.detached(name)
     return ExitCode.OK
+
+
+def _maker_of(choice: Choice, away: Departure) -> FlowMaker | None:
+    """Who makes the flow's Job, and says so; None: the platform, and why Prefect has no part."""
+    if choice.pool is None:
+        if choice.why:
+            say(f"  ! not recorded in Prefect: the flow runs without it; {choice.why}")
+        return None
+    say(f"  Flow     by work pool {choice.pool.name} of {choice.pool.api.url}")
+    return WorkPoolFlow(choice.pool, away.namespace)
 
 
 class _Interrupts:

@@ -7,21 +7,15 @@ cluster when the Lease's holder has been silent for its duration.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
 import sys
 
-from ebbtide.infra.errors import EbbError, error_for
 from ebbtide.infra.lifecycle import steps
 from ebbtide.infra.lifecycle.attempts import carry_out
-from ebbtide.infra.lifecycle.stop import stop_run
+from ebbtide.infra.lifecycle.detached.driving import live
 from ebbtide.infra.models.ids import RunName
-from ebbtide.infra.models.phases import Reason
-from ebbtide.infra.platforms.kubernetes.detached import arriving, keeping
-from ebbtide.infra.processes.identity import this_process
-from ebbtide.infra.records import runs
-from ebbtide.infra.records.opening import open_store
+from ebbtide.infra.models.records import Run
 from ebbtide.infra.records.store import RunStore
 from ebbtide.infra.settings import Settings, load_settings
 
@@ -39,44 +33,11 @@ def main(run: RunName, digest: str) -> int:
         What to exit with.
     """
     signal.signal(signal.SIGTERM, lambda *_: os._exit(_TOLD_TO_GO))
-    arriving.take_secrets(os.environ)
-    settings = load_settings()
-    with contextlib.closing(open_store(settings)) as store:
-        found = store.run(run)
-        if found is None or found.over:
-            _say(f"{run}: it is over")
-            keeping.keep(settings, store, run)
-            return 0
-        if not arriving.take_code(settings, store, run, digest):
-            return _without_code(settings, store, run)
-        store.register_flow_process(run, this_process(), None)
-        arriving.stay(settings, run)
-        _say(f"{run}: taken over by {arriving.here()}")
-        with contextlib.suppress(EbbError):  # recorded where it was raised
-            carry_out(settings, store, found.spec, steps)
-        ended = store.run(run)
-        _say(f"{run}: {ended.phase if ended is not None else 'gone'}")
-        if ended is not None and not ended.over:
-            return 1
-        keeping.keep(settings, store, run)
-        return 0
+    return live(load_settings(), run, digest, _drive)
 
 
-def _without_code(settings: Settings, store: RunStore, run: RunName) -> int:
-    """End a run that nobody can drive."""
-    detail = "whoever began it has not sent its code"
-    if store.clusters_of(run):
-        detail = "its flow was lost with its node, and no pod of its cluster has its code"
-    stop_run(settings, run, Reason.LAUNCH_FAILED)
-    error = error_for(Reason.LAUNCH_FAILED, detail=detail)
-    runs.end(store, run, error, error.exit_code)
-    _say(f"{run}: {detail}; ended")
-    return 0
-
-
-def _say(line: str) -> None:
-    """To the pod's log."""
-    print(line, flush=True)
+def _drive(settings: Settings, store: RunStore, run: Run) -> None:
+    carry_out(settings, store, run.spec, steps)
 
 
 if __name__ == "__main__":

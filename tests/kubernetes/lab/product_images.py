@@ -23,7 +23,9 @@ from tests.kubernetes.lab import bases, buildah, namespace
 from tests.kubernetes.lab.binaries import Say
 from tests.kubernetes.lab.place import Lab
 
-FRAMEWORKS = ("dask", "ray", "spark", "none", "flow")
+FRAMEWORKS = ("dask", "ray", "spark", "none", "flow", "prefect")
+_PREFECT = "prefect"
+"""The one with our flows in it, which is a target of its own."""
 SOURCE = Path(__file__).parents[3]
 """This checkout."""
 _RECIPE = Path("infra/images/Containerfile")
@@ -54,6 +56,7 @@ def build(framework: str, say: Say, source: Path = SOURCE) -> str:
     base = bases.provide(framework, say)
     with buildah.scratch() as folder:
         arguments = [f"--build-arg=BASE={base}", f"--build-arg=FRAMEWORK={framework}"]
+        arguments += [f"--target={_PREFECT}"] if framework == _PREFECT else []
         how = ["--layers", "--isolation", "chroot", "--network", "host", *_packages(folder)]
         what = ["--tag", name, "--file", str(source / _RECIPE), str(source)]
         buildah.run(buildah.words("bud", *how, *arguments, *what))
@@ -64,7 +67,9 @@ def build(framework: str, say: Say, source: Path = SOURCE) -> str:
 def name_of(framework: str, source: Path = SOURCE) -> str:
     """Its name, by the content of all that goes into it."""
     made_of = hashlib.sha256(bases.key(framework).encode())
-    for path in (source / "src/ebbtide/__init__.py", *sorted((source / "infra").rglob("*"))):
+    folders = ("infra", "flows", "tasks") if framework == _PREFECT else ("infra",)
+    files = (path for folder in folders for path in sorted((source / folder).rglob("*")))
+    for path in (source / "src/ebbtide/__init__.py", *files):
         if path.is_file() and "__pycache__" not in path.parts:
             made_of.update(f"{path.relative_to(source)}\n".encode())
             made_of.update(path.read_bytes())

@@ -15,7 +15,7 @@ from ebbtide.infra.models.ids import RunName
 from ebbtide.infra.models.job import RunSpec
 from ebbtide.infra.models.phases import Reason
 from ebbtide.infra.platforms import extras
-from ebbtide.infra.platforms.extras import Finding
+from ebbtide.infra.platforms.extras import Finding, FlowMaker
 from ebbtide.infra.records.ledger import Ledger
 from ebbtide.infra.records.store import RunStore
 from ebbtide.infra.settings import Settings
@@ -28,12 +28,19 @@ class Departure:
     """One as a test says."""
 
     spec = SPEC
+    namespace = "team"
 
     def __init__(self, state: str):
         self.finding = Finding("detached runs", state, "it needs this machine", "apply flow.yaml")
 
-    def hand_over(self, store: RunStore, run: RunName, waits: Callable[[str], bool]) -> None:
-        del store, waits
+    def hand_over(
+        self,
+        store: RunStore,
+        run: RunName,
+        waits: Callable[[str], bool],
+        maker: FlowMaker | None = None,
+    ) -> None:
+        del store, waits, maker
         raise error_for(Reason.LAUNCH_FAILED, detail=f"{run} did not begin")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import os
 from collections.abc import MutableMapping
@@ -9,6 +10,7 @@ from pathlib import Path
 
 from ebbtide.infra.files.private import private_folder
 from ebbtide.infra.models.ids import ClusterId, RunName
+from ebbtide.infra.models.job import RunSpec
 from ebbtide.infra.platforms.kubernetes import layout
 from ebbtide.infra.platforms.kubernetes.api import Api
 from ebbtide.infra.platforms.kubernetes.api_error import ApiError, translated
@@ -17,7 +19,7 @@ from ebbtide.infra.platforms.kubernetes.clusters.packaging import FOLDER
 from ebbtide.infra.platforms.kubernetes.connections import connected
 from ebbtide.infra.platforms.kubernetes.detached.job import NOTHING, job_name
 from ebbtide.infra.platforms.kubernetes.inside.packages import unpack_verified
-from ebbtide.infra.platforms.kubernetes.kinds import JOB, POD
+from ebbtide.infra.platforms.kubernetes.kinds import JOB, POD, SECRET
 from ebbtide.infra.platforms.kubernetes.naming import driver_name
 from ebbtide.infra.platforms.kubernetes.reading.snapshot import runs
 from ebbtide.infra.platforms.kubernetes.shipping.collecting import fetch_folder
@@ -26,22 +28,37 @@ from ebbtide.infra.settings import Settings
 from ebbtide.infra.waiting import now_s, wait_until
 
 SILENCE_S = 30.0
-"""Whoever began the run sends its code as soon as this pod runs."""
+"""Whoever began the run sends its secrets and its code as soon as this pod runs."""
 _LONGEST_S = 3600.0
 _LONGEST_LOOK_S = 0.25
 
 
-def take_secrets(environ: MutableMapping[str, str], folder: Path = Path(layout.SECRETS)) -> None:
+def take_secrets(settings: Settings, spec: RunSpec, environ: MutableMapping[str, str]) -> bool:
     """Set the variables whose values came from the shell that began the run.
 
     Args:
+        settings: of this pod.
+        spec: of the run; it has their names.
         environ: of this process.
-        folder: where its Secret is mounted; there need be none.
+
+    Returns:
+        Whether they are there.
+
+    Raises:
+        EbbError: the API server refused, or was away for too long.
     """
-    if folder.is_dir():
-        for file in folder.iterdir():
-            if file.is_file():  # a Secret's own folders begin with two dots
-                environ[file.name] = file.read_text()
+    if spec.job is None or not spec.job.secrets:
+        return True
+    api, name = connected(settings), job_name(spec.name)
+    with translated("take the run's secrets"):
+        found = wait_until(
+            lambda: api.get(SECRET, name), timeout_s=SILENCE_S, longest_s=_LONGEST_LOOK_S
+        )
+    if not found:
+        return False
+    for each, value in (found.get("data") or {}).items():
+        environ[each] = base64.b64decode(value).decode()
+    return True
 
 
 def take_code(settings: Settings, store: RunStore, run: RunName, digest: str) -> bool:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
+from typing import Any
 
 from ebbtide.infra.models.ids import RunName
 from ebbtide.infra.models.job import RunSpec
-from ebbtide.infra.platforms.kubernetes import layout
+from ebbtide.infra.platforms.extras import FlowOrder
 from ebbtide.infra.platforms.kubernetes.kinds import JOB, SECRET, Object
 from ebbtide.infra.platforms.kubernetes.manifests.pods import STAYS
 from ebbtide.infra.platforms.kubernetes.naming import OWNER, ROLE, RUN, label_value
 
 CONTAINER = "flow"
+"""In which the flow is, of a pod that is made from our PodTemplate; else in the first."""
 NOTHING = "-"
 """In the place of a digest: the image has the program, and no code is sent."""
 _MODULE = "ebbtide.infra.lifecycle.detached"
@@ -20,7 +22,6 @@ _RESTARTS = 5
 """A flow that dies more often is given up, and with it the Lease lapses."""
 _STAYS_S = 60
 """So long the API server keeps a Job that has ended, for its log."""
-_SECRETS = "secrets"
 
 
 def job_name(run: RunName) -> str:
@@ -33,30 +34,50 @@ def flow_labels(run: RunName) -> dict[str, str]:
     return {RUN: run, ROLE: "flow"}
 
 
-def job_of(
-    template: Object, spec: RunSpec, digest: str, *, secrets: bool, hand_over_s: float
-) -> Object:
+def container_of(pod: Object) -> str:
+    """The name of the container in which the flow is."""
+    names = [str(each["name"]) for each in pod["spec"]["containers"]]
+    return CONTAINER if CONTAINER in names else names[0]
+
+
+def job_of(template: Object, spec: RunSpec, digest: str, *, hand_over_s: float) -> Object:
     """The Job.
 
     Args:
         template: the PodTemplate, as the API server has it.
         spec: of the run.
         digest: of its package of code; empty: none is sent.
-        secrets: whether a Secret of this name has values for it.
         hand_over_s: the Job ends after so many seconds, unless its pod has taken the run over.
 
     Returns:
         The object.
     """
-    name, pod = job_name(spec.name), copy.deepcopy(template["template"])
-    labels = {
+    order = FlowOrder(spec.name, digest or NOTHING, round(hand_over_s))
+    job = ordered_job(template, order, _MODULE)
+    for metadata in (job["metadata"], job["spec"]["template"]["metadata"]):
+        metadata["labels"][OWNER] = label_value(spec.owner)
+    return job
+
+
+def ordered_job(template: Object, order: FlowOrder, module: str) -> Object:
+    """The Job of a flow.
+
+    Args:
+        template: a PodTemplate.
+        order: what is the flow's own; it may be in words that are filled in later.
+        module: the program of the flow.
+
+    Returns:
+        The object.
+    """
+    pod = copy.deepcopy(template["template"])
+    labels: dict[str, Any] = {
         "app.kubernetes.io/name": "ebb-flow",
-        "app.kubernetes.io/instance": spec.name,
+        "app.kubernetes.io/instance": order.run,
         "app.kubernetes.io/component": "flow",
         "app.kubernetes.io/part-of": "ebb",
         "app.kubernetes.io/managed-by": "ebb",
-        OWNER: label_value(spec.owner),
-        **flow_labels(spec.name),
+        **flow_labels(RunName(order.run)),
     }
     metadata = pod.get("metadata") or {}
     pod["metadata"] = {
@@ -64,19 +85,14 @@ def job_of(
         "annotations": {**STAYS, **(metadata.get("annotations") or {})},
     }
     container = next(each for each in pod["spec"]["containers"] if each["name"] == CONTAINER)
-    container["args"] = ["python", "-P", "-m", _MODULE, spec.name, digest or NOTHING]
-    if secrets:
-        source = {"secretName": name, "defaultMode": 0o440}
-        pod["spec"]["volumes"].append({"name": _SECRETS, "secret": source})
-        mount = {"name": _SECRETS, "mountPath": str(layout.SECRETS), "readOnly": True}
-        container["volumeMounts"].append(mount)
+    container["args"] = ["python", "-P", "-m", module, order.run, order.digest]
     return {
         "apiVersion": JOB.api,
         "kind": JOB.name,
-        "metadata": {"name": name, "labels": labels},
+        "metadata": {"name": job_name(RunName(order.run)), "labels": labels},
         "spec": {
             "backoffLimit": _RESTARTS,
-            "activeDeadlineSeconds": round(hand_over_s),
+            "activeDeadlineSeconds": order.hand_over_s,
             "ttlSecondsAfterFinished": _STAYS_S,
             "template": pod,
         },

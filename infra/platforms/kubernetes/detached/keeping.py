@@ -18,7 +18,11 @@ from ebbtide.infra.platforms.base import HeldResource
 from ebbtide.infra.platforms.kubernetes.api import Api
 from ebbtide.infra.platforms.kubernetes.api_error import FORBIDDEN, ApiError, translated
 from ebbtide.infra.platforms.kubernetes.connections import connected
-from ebbtide.infra.platforms.kubernetes.detached.job import CONTAINER, flow_labels, job_name
+from ebbtide.infra.platforms.kubernetes.detached.job import (
+    container_of,
+    flow_labels,
+    job_name,
+)
 from ebbtide.infra.platforms.kubernetes.elsewhere.ends import ends_of
 from ebbtide.infra.platforms.kubernetes.kinds import JOB, POD, Object
 from ebbtide.infra.platforms.kubernetes.naming import DOMAIN, ROLE, RUN
@@ -88,9 +92,9 @@ def _fetched(api: Api, settings: Settings, run: Run) -> bool:
     if told is None:
         return False
     for pod in api.list(POD, flow_labels(run.name)).items:
-        if runs(pod, CONTAINER):
+        if runs(pod, container := container_of(pod)):
             draft = private_folder(settings.home, "runs", f".{run.name}-{os.getpid()}")
-            fetch_folder(api.run, pod["metadata"]["name"], CONTAINER, told["folder"], draft)
+            fetch_folder(api.run, pod["metadata"]["name"], container, told["folder"], draft)
             shutil.rmtree(settings.run_folder(run.name), ignore_errors=True)
             draft.rename(settings.run_folder(run.name))
             if reserved_here(settings, run.name):

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import threading
+from base64 import b64encode
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -23,7 +25,7 @@ from ebbtide.infra.platforms.kubernetes.api_error import ApiError
 from ebbtide.infra.platforms.kubernetes.detached import arriving, keeping
 from ebbtide.infra.platforms.kubernetes.detached.job import NOTHING, flow_labels, job_of, secret_of
 from ebbtide.infra.platforms.kubernetes.elsewhere.ends import Ends
-from ebbtide.infra.platforms.kubernetes.kinds import JOB, Kind, Object
+from ebbtide.infra.platforms.kubernetes.kinds import JOB, SECRET, Kind, Object
 from ebbtide.infra.platforms.kubernetes.naming import CLUSTER, ROLE
 from ebbtide.infra.platforms.kubernetes.naming import RUN as RUN_LABEL
 from ebbtide.infra.platforms.kubernetes.shipping.package import pack
@@ -42,7 +44,7 @@ def manifest(kind: str) -> Object:
 
 
 def job(**more: Any) -> Object:
-    how = {"secrets": False, "hand_over_s": 600.0, **more}
+    how = {"hand_over_s": 600.0, **more}
     return job_of(manifest("PodTemplate"), run_spec(RUN, cluster_spec("none")), "abc", **how)
 
 
@@ -64,30 +66,60 @@ def test_its_pod_is_of_no_cluster_so_that_a_release_leaves_it_alone() -> None:
 def test_what_an_administrator_wrote_on_the_template_stays() -> None:
     template = manifest("PodTemplate")
     template["template"]["metadata"] = {"annotations": {"team.example/cost": "7"}}
-    made = job_of(template, run_spec(RUN, cluster_spec("none")), "", secrets=False, hand_over_s=1)
+    made = job_of(template, run_spec(RUN, cluster_spec("none")), "", hand_over_s=1)
     notes = made["spec"]["template"]["metadata"]["annotations"]
     assert notes["team.example/cost"] == "7"
     assert notes["cluster-autoscaler.kubernetes.io/safe-to-evict"] == "false"
 
 
 def test_values_of_secrets_are_in_a_secret_alone_which_goes_with_the_job() -> None:
-    made = job(secrets=True)
+    made = job()
     made["metadata"]["uid"] = "7"
     secret = secret_of(made, {"TOKEN": "hush"})
     assert "hush" not in json.dumps(made)
     (owner,) = secret["metadata"]["ownerReferences"]
     assert (owner["kind"], owner["name"], owner["uid"]) == ("Job", "copper-heron-flow", "7")
-    volumes = made["spec"]["template"]["spec"]["volumes"]
-    assert volumes[-1]["secret"]["secretName"] == secret["metadata"]["name"]
+    assert secret["metadata"]["name"] == made["metadata"]["name"]
 
 
-def test_the_pod_has_them_as_variables(tmp_path: Path) -> None:
-    (tmp_path / "..data").mkdir()
-    (tmp_path / "..data" / "TOKEN").write_text("hush\n")
-    (tmp_path / "TOKEN").symlink_to("..data/TOKEN")
+class Secrets:
+    """The one Secret of a namespace, which comes after so many looks."""
+
+    def __init__(self, values: Mapping[str, str] | None, after: int = 0):
+        self._values, self._after = values, after
+
+    def get(self, kind: Kind, name: str) -> Object | None:
+        assert (kind, name) == (SECRET, "copper-heron-flow")
+        self._after -= 1
+        if self._after >= 0 or self._values is None:
+            return None
+        encoded = {key: b64encode(text.encode()).decode() for key, text in self._values.items()}
+        return {"data": encoded}
+
+
+def taken(monkeypatch: pytest.MonkeyPatch, there: Secrets, *names: str) -> dict[str, str] | None:
+    """The variables that a pod has then; None: it has waited in vain."""
+    monkeypatch.setattr(arriving, "connected", lambda _: there)
+    monkeypatch.setattr(arriving, "SILENCE_S", 0.5)
+    spec = run_spec(RUN, cluster_spec("none"), Path("train.py"))
+    assert spec.job is not None
+    spec = replace(spec, job=replace(spec.job, secrets=names))
     environ: dict[str, str] = {}
-    arriving.take_secrets(environ, tmp_path)
-    assert environ == {"TOKEN": "hush\n"}
+    return environ if arriving.take_secrets(Settings(home=Path("/")), spec, environ) else None
+
+
+@pytest.mark.parametrize("after", [0, 2])
+def test_the_pod_has_them_as_variables(after: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    there = Secrets({"TOKEN": "hush\n"}, after)
+    assert taken(monkeypatch, there, "TOKEN") == {"TOKEN": "hush\n"}
+
+
+def test_secrets_that_nobody_sends_are_waited_for_in_vain(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert taken(monkeypatch, Secrets(None), "TOKEN") is None
+
+
+def test_a_run_without_secrets_asks_for_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert taken(monkeypatch, Secrets(None)) == {}
 
 
 class Jobs:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import pytest
 
@@ -14,10 +14,11 @@ from ebbtide.infra.models.ids import RunName
 from ebbtide.infra.models.job import RunSpec
 from ebbtide.infra.models.phases import Reason
 from ebbtide.infra.models.records import ProcessRef, Run
-from ebbtide.infra.platforms.extras import Finding
+from ebbtide.infra.platforms.extras import Finding, FlowMaker, FlowOrder
 from ebbtide.infra.platforms.kubernetes.api import Api, Listed
+from ebbtide.infra.platforms.kubernetes.client import Request
 from ebbtide.infra.platforms.kubernetes.detached import leaving
-from ebbtide.infra.platforms.kubernetes.kinds import POD_TEMPLATE, Kind, Object
+from ebbtide.infra.platforms.kubernetes.kinds import JOB, POD_TEMPLATE, Kind, Object
 from ebbtide.infra.records.store import RunStore
 from ebbtide.infra.settings import Settings
 from tests.clusters import cluster_spec, run_spec
@@ -33,22 +34,38 @@ class Server:
 
     namespace = "team"
 
-    def __init__(self, pod: Pod, status: Object):
+    def __init__(self, pod: Pod, status: Object, container: str = "flow"):
+        self._container = container
+        self.refusals: list[str] = []
         self.made: list[Object] = []
         self.deleted: list[str] = []
         self._pod, self._status = pod, status
 
-    def get(self, kind: Kind, name: str) -> Object:
+    def get(self, kind: Kind, name: str) -> Object | None:
+        if kind is JOB:
+            assert name == "heron-flow"
+            return next((each for each in self.made if each["kind"] == "Job"), None)
         assert (kind, name) == (POD_TEMPLATE, "ebb-flow")
         return TEMPLATE
 
     def create(self, thing: Object) -> Object:
+        thing["metadata"]["uid"] = "7"
         self.made.append(thing)
         return thing
 
     def list(self, kind: Kind, labels: Mapping[str, str]) -> Listed:
         del kind, labels
-        return Listed([{"metadata": {"name": "heron-flow-7x"}, "status": self._status}], "1")
+        spec = {"containers": [{"name": self._container}, {"name": "beside"}]}
+        pod = {"metadata": {"name": "heron-flow-7x"}, "spec": spec, "status": self._status}
+        return Listed([] if self.refusals else [pod], "1")
+
+    def ask(self, request: Request) -> Any:
+        assert "involvedObject.name=heron-flow" in request.query["fieldSelector"]
+        return {"items": [{"message": word} for word in self.refusals]}
+
+    def logs(self, pod: str, container: str, options: Mapping[str, str]) -> Iterator[bytes]:
+        assert (pod, container, "tailLines" in options) == ("heron-flow-7x", self._container, True)
+        yield from (b"Traceback\n", b"No module named ebbtide.flows\n\n")
 
     def delete(self, kind: Kind, name: str, propagation: str) -> bool:
         assert propagation == "Background"
@@ -56,7 +73,7 @@ class Server:
         return True
 
     def run(self, pod: str, container: str, argv: tuple[str, ...]) -> Exec:
-        assert (pod, container) == ("heron-flow-7x", "flow")
+        assert (pod, container) == ("heron-flow-7x", self._container)
         return self._pod.run(pod, container, argv)
 
 
@@ -74,23 +91,40 @@ class Records:
 class Leave:
     """Everything that is needed to hand one run over."""
 
-    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch, status: Object):
+    def __init__(
+        self,
+        folder: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        status: Object,
+        container: str = "flow",
+    ):
         (folder / "pod").mkdir()
         self.pod = Pod(folder / "pod")
-        self.server = Server(self.pod, status)
+        self.server = Server(self.pod, status, container)
         (folder / "mine").mkdir()
         program = folder / "mine" / "train.py"
         program.write_text("pass")
         monkeypatch.setattr(leaving, "connected", lambda _: cast(Api, self.server))
         monkeypatch.setattr(leaving, "flow", lambda _: Finding("detached runs", "ok", ""))
-        base = run_spec(RUN, cluster_spec("none"), program)
-        self.spec = replace(base, limits=replace(base.limits, start_within_s=5))
+        self.spec = run_spec(RUN, cluster_spec("none"), program)
         self.settings = Settings(home=folder / "home")
-        self.departure = leaving.departure(self.settings, self.spec)
+        self.start_within(5)
 
-    def hand_over(self, waits: Callable[[str], bool] = bool) -> None:
+    def start_within(self, seconds: float) -> None:
+        self._with(replace(self.spec, limits=replace(self.spec.limits, start_within_s=seconds)))
+
+    def with_secret(self, name: str) -> None:
+        assert self.spec.job is not None
+        self._with(replace(self.spec, job=replace(self.spec.job, secrets=(name,))))
+
+    def _with(self, spec: RunSpec) -> None:
+        self.spec, self.departure = spec, leaving.departure(self.settings, spec)
+
+    def hand_over(
+        self, waits: Callable[[str], bool] = bool, maker: FlowMaker | None = None
+    ) -> None:
         store = Records(self.spec, lambda: any((self.pod.folder / "packages").iterdir()))
-        self.departure.hand_over(cast(RunStore, store), RUN, waits)
+        self.departure.hand_over(cast(RunStore, store), RUN, waits, maker)
 
 
 @pytest.fixture
@@ -136,3 +170,85 @@ def test_an_image_that_cannot_be_pulled_ends_the_wait_with_its_words(
     with pytest.raises(EbbError, match="ImagePullBackOff: no such image"):
         leave.hand_over()
     assert leave.server.deleted == ["Job heron-flow"]
+
+
+def test_a_pod_that_could_not_do_its_work_ends_the_wait_with_the_last_line_of_its_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended = {"name": "flow", "state": {"terminated": {"exitCode": 1}}}
+    leave = Leave(tmp_path, monkeypatch, {"containerStatuses": [ended]})
+    with pytest.raises(EbbError, match="ended with code 1: No module named ebbtide"):
+        leave.hand_over()
+
+
+def test_a_job_without_a_pod_says_who_refuses_it(leave: Leave) -> None:
+    leave.start_within(1)
+    leave.server.refusals.append("serviceaccount ebb-flow not found")
+    with pytest.raises(EbbError, match="in time: serviceaccount ebb-flow not found"):
+        leave.hand_over()
+
+
+class Maker:
+    """Makes the Job after some looks, or never."""
+
+    def __init__(self, server: Server, after: int = 2):
+        self._server, self._after = server, after
+        self.ordered: list[FlowOrder] = []
+        self.given_up: list[str] = []
+
+    def make(self, order: FlowOrder) -> None:
+        self.ordered.append(order)
+
+    def look(self) -> str:
+        self._after -= 1
+        if self._after == 0:
+            self._server.made.append(
+                {"kind": "Job", "metadata": {"name": "heron-flow", "uid": "9", "labels": {}}}
+            )
+        return "work pool heron's is paused"
+
+    def give_up(self, why: str) -> None:
+        self.given_up.append(why)
+
+
+@pytest.fixture
+def by_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Leave:
+    status = {"containerStatuses": [{"name": "prefect-job", "state": {"running": {}}}]}
+    return Leave(tmp_path, monkeypatch, status, "prefect-job")
+
+
+def test_a_job_that_somebody_else_makes_gets_the_code_and_the_secrets_all_the_same(
+    by_another: Leave, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TOKEN", "hush")
+    by_another.with_secret("TOKEN")
+    maker, told = Maker(by_another.server), list[str]()
+
+    def waits(why: str) -> bool:
+        told.append(why)
+        return True
+
+    by_another.hand_over(waits, maker)
+    (order,) = maker.ordered
+    (package,) = (by_another.pod.folder / "packages").iterdir()
+    assert (order.run, order.digest) == (RUN, package.name)
+    assert told[0].endswith(": work pool heron's is paused; for 5.0s at most")
+    job, secret = by_another.server.made
+    assert secret["stringData"] == {"TOKEN": "hush"}
+    assert secret["metadata"]["ownerReferences"][0]["uid"] == job["metadata"]["uid"]
+    assert "hush" not in str(order)
+    assert (maker.given_up, by_another.server.deleted) == ([], [])
+
+
+def test_a_job_that_nobody_makes_is_waited_for_until_the_deadline_and_taken_back(
+    by_another: Leave,
+) -> None:
+    by_another.start_within(1)
+    maker = Maker(by_another.server, after=10**6)
+    with pytest.raises(
+        EbbError, match="did not begin in time: work pool heron's is paused"
+    ) as error:
+        by_another.hand_over(maker=maker)
+    assert error.value.reason is Reason.LAUNCH_FAILED
+    assert len(maker.given_up) == 1
+    assert by_another.server.deleted == ["Job heron-flow"]

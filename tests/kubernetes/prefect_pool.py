@@ -1,0 +1,134 @@
+"""A Prefect server that pods of the lab reach, and the real Prefect worker of a kubernetes pool."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from ebbtide.flows.prefect_server.api import Api, basic
+from ebbtide.flows.prefect_server.server import QUIET
+from tests.flows.flow_runs import call
+from tests.helpers import wait_until
+from tests.kubernetes.lab.place import NODE
+
+POOL = "lab"
+_AUTH = "tests:of the lab alone"
+_TIMEOUT_S = 240
+
+
+class Prefect:
+    """A server, the processes that belong to it, and what it knows."""
+
+    def __init__(self, address: str, folder: Path, kubeconfig: str):
+        with socket.socket() as free:
+            free.bind((address, 0))
+            self.port = free.getsockname()[1]
+        self._address, self._folder = address, folder
+        url = f"http://{address}:{self.port}/api"
+        self.api = Api(url, basic(_AUTH))
+        self.client = {"PREFECT_API_URL": url, "PREFECT_API_AUTH_STRING": _AUTH}
+        """The variables of whoever uses it."""
+        kept = {key: text for key, text in os.environ.items() if not key.startswith("PREFECT")}
+        self._variables = {
+            **kept,
+            **QUIET,
+            "PREFECT_HOME": str(folder),
+            "PREFECT_WORKER_QUERY_SECONDS": "1",
+            "PREFECT_WORKER_HEARTBEAT_SECONDS": "5",
+            "KUBECONFIG": kubeconfig,
+        }
+
+    @contextlib.contextmanager
+    def serving(self) -> Iterator[None]:
+        """The server, for as long as the block lasts."""
+        where = ["--host", self._address, "--port", str(self.port)]
+        secret = {"PREFECT_SERVER_API_AUTH_STRING": _AUTH}
+        with self._process("server", ["server", "start", *where], secret):
+            wait_until(self._answers, _TIMEOUT_S, "Prefect's server answers")
+            yield
+
+    @contextlib.contextmanager
+    def worker(self) -> Iterator[None]:
+        """A Prefect worker of the pool, beside the lab, with the administrator's rights."""
+        words = ["worker", "start", "--type", "kubernetes", "--pool", POOL]
+        with self._process("worker", words, self.client):
+            wait_until(lambda: self.pool()["status"] == "READY", _TIMEOUT_S, "it lives")
+            yield
+
+    @contextlib.contextmanager
+    def _process(self, name: str, words: list[str], more: dict[str, str]) -> Iterator[None]:
+        with (self._folder / f"{name}.log").open("ab") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "prefect", *words],
+                env={**self._variables, **more},
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+        try:
+            yield
+        finally:
+            process.terminate()
+            try:
+                process.wait(20)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+    def _answers(self) -> bool:
+        with contextlib.suppress(OSError):
+            self.api.call("health", timeout_s=2)
+            return True
+        return False
+
+    def create_pool(self) -> None:
+        """What ``prefect work-pool create`` does."""
+        call(self.api, "work_pools/", {"name": POOL, "type": "kubernetes", "base_job_template": {}})
+
+    def give_template(self, printed: str) -> None:
+        """What ``prefect work-pool update --base-job-template`` does with a template of ebb's.
+
+        On a real cluster its pods' node is of no pool that goes to zero; here there is only one.
+        """
+        jobs = json.loads(printed)
+        pod = jobs["job_configuration"]["job_manifest"]["spec"]["template"]["spec"]
+        pod["nodeSelector"] = {"kubernetes.io/hostname": NODE}
+        pod["tolerations"] = [{"operator": "Exists"}]
+        self.change_pool(base_job_template=jobs)
+
+    def change_pool(self, **changes: Any) -> None:
+        """As an administrator does."""
+        call(self.api, f"work_pools/{POOL}", changes, "PATCH")
+
+    def pool(self) -> dict[str, Any]:
+        """What it is now."""
+        return dict(call(self.api, f"work_pools/{POOL}", method="GET"))
+
+    def flow_run(self, name: str) -> dict[str, Any]:
+        """The one of a run."""
+        asked = {"flow_runs": {"name": {"any_": [name]}}}
+        (found,) = call(self.api, "flow_runs/filter", asked)
+        return dict(found)
+
+    def tasks(self, name: str) -> set[str]:
+        """The names of a run's tasks that are completed."""
+        asked = {"flow_runs": {"name": {"any_": [name]}}}
+        found = call(self.api, "task_runs/filter", asked)
+        return {task["name"] for task in found if task["state_name"] == "Completed"}
+
+    def logs(self, name: str) -> str:
+        """All that Prefect has of what a run said."""
+        asked = {"logs": {"flow_run_id": {"any_": [self.flow_run(name)["id"]]}}}
+        return "\n".join(log["message"] for log in call(self.api, "logs/filter", asked))
+
+    def cancel(self, name: str) -> None:
+        """As the UI's button does."""
+        state = {"type": "CANCELLING", "name": "Cancelling"}
+        path = f"flow_runs/{self.flow_run(name)['id']}/set_state"
+        call(self.api, path, {"state": state})
