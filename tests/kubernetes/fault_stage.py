@@ -12,8 +12,6 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from kubernetes import client
-
 from ebbtide.infra.errors import EbbError
 from ebbtide.infra.lifecycle import steps
 from ebbtide.infra.lifecycle.attempts import carry_out
@@ -26,6 +24,7 @@ from ebbtide.infra.models.phases import Reason, Step
 from ebbtide.infra.models.records import Event, EventKind, Run
 from ebbtide.infra.models.resources import Resources
 from ebbtide.infra.platforms.kubernetes.api import Api
+from ebbtide.infra.platforms.kubernetes.client import Request
 from ebbtide.infra.platforms.kubernetes.clusters.holdings import held
 from ebbtide.infra.platforms.kubernetes.kinds import POD, Kind, Object
 from ebbtide.infra.platforms.kubernetes.records.store import KubernetesStore
@@ -85,9 +84,13 @@ class Stage:
 
     def evict(self, pod: str) -> None:
         """As the drain of its node does."""
-        core, space = client.CoreV1Api(self.api._client), self.api.namespace
-        body = {"metadata": {"name": pod, "namespace": space}}
-        core.create_namespaced_pod_eviction(pod, space, body)
+        eviction = {
+            "apiVersion": "policy/v1",
+            "kind": "Eviction",
+            "metadata": {"name": pod, "namespace": self.api.namespace},
+        }
+        path = POD.path(self.api.namespace, pod, "eviction")
+        self.api.ask(Request(method="POST", path=path, body=eviction))
 
     def with_kubeconfig(self, file: Path) -> Stage:
         """The same, where runs reach the API server in another way."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from kubernetes import client
 
@@ -9,6 +11,7 @@ from ebbtide.infra.errors import ConfigurationError
 from ebbtide.infra.platforms.kubernetes.api import SIZES, Api
 from ebbtide.infra.platforms.kubernetes.api_error import ApiError, as_ebb_error
 from ebbtide.infra.platforms.kubernetes.client import Access, Request
+from ebbtide.infra.platforms.kubernetes.credentials.plain import Plain
 from ebbtide.infra.platforms.kubernetes.kinds import CONFIG_MAP, DEPLOYMENT, POD, SECRET, Object
 from tests.helpers import wait_until
 from tests.kubernetes import workloads
@@ -119,7 +122,8 @@ def test_a_refusal_says_which_rights_to_look_for(here: Api, api: client.ApiClien
 
 
 def test_a_server_that_is_not_there_is_unreachable_after_its_patience(here: Api) -> None:
-    here._settings.host = "https://127.0.0.1:1"
+    assert isinstance(here._credentials, Plain)
+    here._credentials = replace(here._credentials, server="https://127.0.0.1:1")
     with pytest.raises(ApiError) as refused:
         here.ask(Request(path="/version"), patience_s=0.5)
     assert refused.value.unreachable

@@ -1,7 +1,6 @@
-"""Requests to one API server: the one module that imports the official client.
+"""Requests to one API server, and the commands and ports of its pods.
 
-It is used for what it does well: kubeconfig and in-cluster credentials that renew themselves, TLS,
-exec and port-forward. Safe for several threads. Does not belong here: objects (``api``).
+Safe for several threads. Does not belong here: objects (``api``), and who asks (``credentials``).
 """
 
 from __future__ import annotations
@@ -18,12 +17,9 @@ from typing import Any
 from urllib.parse import urlencode
 
 import urllib3
-from kubernetes import client, config
-from kubernetes.stream import portforward, stream
-from kubernetes.stream.ws_client import PortForward, WSClient
 
-from ebbtide.infra.errors import ConfigurationError, EbbError, Problem
-from ebbtide.infra.models.phases import Reason
+from ebbtide.infra.errors import EbbError
+from ebbtide.infra.loading import load
 from ebbtide.infra.platforms.kubernetes.answers.bodies import CHUNK_BYTES, ahead_s, innermost
 from ebbtide.infra.platforms.kubernetes.api_error import (
     UNAUTHORIZED,
@@ -31,6 +27,8 @@ from ebbtide.infra.platforms.kubernetes.api_error import (
     Silence,
     from_answer,
 )
+from ebbtide.infra.platforms.kubernetes.credentials.base import Credentials, Sockets
+from ebbtide.infra.platforms.kubernetes.credentials.plain import plain
 from ebbtide.infra.waiting import now_s, wall_s
 
 ANSWER_S = 30.0
@@ -39,11 +37,10 @@ CONNECT_S = 5.0
 REQUESTS_FILE = "EBB_REQUESTS_FILE"
 """Names a file to which every process adds a line for each request, with the time and its own id.
 For tests and benchmarks that count them: a run has several processes."""
-_POOL_SIZE = 16
 _READ_AGAIN_S = 2.0
 """Credentials that are refused are read again, but not more often."""
 _DEFAULT_NAMESPACE = "default"
-_NAMESPACE_FILE = "/var/run/secrets/kubernetes.io/serviceaccount/namespace"
+_OFFICIAL = "ebbtide.infra.platforms.kubernetes.credentials.official:Official"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,11 +83,14 @@ class Connection:
         Raises:
             ConfigurationError: PLATFORM_UNUSABLE, there are no credentials, or not of this context.
         """
-        settings, self.access = _credentials(access)
         self._reading, self._read_s = threading.Lock(), 0.0
         self._accepted = False
-        self._use(settings)
-        self.namespace = self.access.namespace
+        self._preparing = threading.Lock()
+        file = access.kubeconfig or os.environ.get("KUBECONFIG", "")
+        self._credentials, self._ready = _read(file, access.context)
+        self.namespace = access.namespace or self._credentials.namespace or _DEFAULT_NAMESPACE
+        context = self._credentials.context
+        self.access = Access(context=context, namespace=self.namespace, kubeconfig=file)
         self.asked = 0
         """How many requests have been sent, for tests and benchmarks that count them."""
         self.silence = Silence()
@@ -102,11 +102,11 @@ class Connection:
     @property
     def server(self) -> str:
         """The server's URL."""
-        return str(self._settings.host)
+        return self._credentials.server
 
     def close(self) -> None:
         """Close all connections."""
-        self._http.clear()
+        self._credentials.http.clear()
 
     def send(
         self, request: Request, *, timeout_s: float = ANSWER_S, whole: bool = True
@@ -124,7 +124,7 @@ class Connection:
         Raises:
             ApiError: it was refused, or there was none.
         """
-        used = self._identity
+        used = self._credentials.identity
         try:
             return self._send(request, timeout_s, whole)
         except ApiError as error:
@@ -133,20 +133,19 @@ class Connection:
         return self._send(request, timeout_s, whole)
 
     def _send(self, request: Request, timeout_s: float, whole: bool) -> urllib3.BaseHTTPResponse:
-        headers, body = {"Accept": request.accept}, request.body
+        credentials, body = self._credentials, request.body
+        headers = {"Accept": request.accept, **credentials.headers(request.method, request.path)}
         if body is not None:
             headers["Content-Type"] = request.content_type
         data = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
-        auth = ["BearerToken"]
-        self._client.update_params_for_auth(headers, [], auth, request.path, request.method, None)
         query = f"?{urlencode(request.query)}" if request.query else ""
         self._count(f"{request}{query}")
         if whole:
             self.silence.asked()
         try:
-            answer = self._http.request(
+            answer = credentials.http.request(
                 request.method,
-                f"{self.server}{request.path}{query}",
+                f"{credentials.server}{request.path}{query}",
                 body=data,
                 headers=headers,
                 preload_content=whole,
@@ -167,26 +166,34 @@ class Connection:
         self._accepted = True
         return answer
 
-    def _use(self, settings: client.Configuration) -> None:
-        settings.connection_pool_maxsize = _POOL_SIZE
-        settings.retries = urllib3.Retry(0)
-        self._settings, self._identity = settings, _identity(settings)
-        self._client = client.ApiClient(settings)
-        self._http: urllib3.PoolManager = self._client.rest_client.pool_manager
+    def prepare(self) -> None:
+        """Get ready for commands and ports in pods, which takes long at first: while others wait.
+
+        Raises:
+            ConfigurationError: PLATFORM_UNUSABLE, the credentials are not there any more.
+        """
+        self._sockets()
+
+    def _sockets(self) -> Sockets:
+        with self._preparing:
+            if self._ready is None:
+                self._ready = _official(self.access.kubeconfig, self.access.context)
+            return self._ready
 
     def _renewed(self, used: object) -> bool:
         """Whether there are other credentials now where those that were refused came from."""
         with self._reading:
-            if self._identity != used:
+            if self._credentials.identity != used:
                 return True
             if now_s() - self._read_s < _READ_AGAIN_S:
                 return False
             self._read_s = now_s()
             with contextlib.suppress(EbbError, OSError):  # half written, or gone for a moment
-                settings, _ = _credentials(self.access)
-                if settings.host == self.server and _identity(settings) != used:
-                    self._use(settings)
-        return self._identity != used
+                found, ready = _read(self.access.kubeconfig, self.access.context)
+                if found.server == self.server and found.identity != used:
+                    with self._preparing:
+                        self._credentials, self._ready = found, ready
+        return self._credentials.identity != used
 
     def run(self, pod: str, container: str, argv: Sequence[str]) -> Exec:
         """Start a command in a container that runs, with stdin, stdout and stderr.
@@ -204,19 +211,7 @@ class Connection:
         """
         asked = f"exec in {pod}"
         with _translated(asked):
-            socket = stream(
-                client.CoreV1Api(client.ApiClient(self._settings)).connect_get_namespaced_pod_exec,
-                pod,
-                self.namespace,
-                container=container,
-                command=list(argv),
-                stdin=True,
-                stdout=True,
-                stderr=True,
-                tty=False,
-                binary=True,
-                _preload_content=False,
-            )
+            socket = self._sockets().run(self.namespace, pod, container, argv)
         self._count(asked)
         return Exec(socket, asked)
 
@@ -230,10 +225,7 @@ class Connection:
             ApiError: there is no such pod, or it does not run.
         """
         with _translated(f"port-forward to {pod}"):
-            core = client.CoreV1Api(client.ApiClient(self._settings))
-            forward = portforward(
-                core.connect_get_namespaced_pod_portforward, pod, self.namespace, ports=str(port)
-            )
+            forward = self._sockets().forward(self.namespace, pod, port)
         self._count(f"port-forward to {pod}")
         return Forwarded(forward, port)
 
@@ -282,7 +274,7 @@ class _Nothing:
 class Forwarded:
     """A socket whose end is that of its web socket, which the client else leaves open at times."""
 
-    def __init__(self, forward: PortForward, port: int):
+    def __init__(self, forward: Any, port: int):
         self._forward, self._socket = forward, forward.socket(port)
 
     def __getattr__(self, name: str) -> Any:
@@ -298,7 +290,7 @@ class Forwarded:
 class Exec:
     """A command that runs in a container; a context manager that ends the connection."""
 
-    def __init__(self, socket: WSClient, asked: str):
+    def __init__(self, socket: Any, asked: str):
         self._socket, self._asked = socket, asked
         # It keeps all that ever came, and takes all frames that are there at once by adding one to
         # the others: 28 MB took it 35 s, and the server cut off what it had not fetched by then.
@@ -345,51 +337,26 @@ class Exec:
         return ""
 
 
-def _credentials(access: Access) -> tuple[client.Configuration, Access]:
-    """The settings of a context, and what was chosen where the access left it open."""
-    settings = type.__call__(client.Configuration)
-    file = access.kubeconfig or os.environ.get("KUBECONFIG") or None
-    in_pod = "KUBERNETES_SERVICE_HOST" in os.environ and os.path.exists(_NAMESPACE_FILE)
-    try:
-        if in_pod and not (access.context or file):
-            config.load_incluster_config(settings)
-            name, own = "", Path(_NAMESPACE_FILE).read_text().strip()
-        else:
-            config.load_kube_config(
-                file, access.context or None, client_configuration=settings, persist_config=False
-            )
-            name, own = _context(file, access.context)
-    except config.ConfigException as error:
-        summary = f"there is no way to a Kubernetes cluster: {error}"
-        hint = "kubectl config get-contexts lists contexts; --context names one, KUBECONFIG a file"
-        raise ConfigurationError([Problem(Reason.PLATFORM_UNUSABLE, summary, hint)]) from error
-    namespace = access.namespace or own or _DEFAULT_NAMESPACE
-    return settings, Access(context=name, namespace=namespace, kubeconfig=file or "")
+def _read(file: str, context: str) -> tuple[Credentials, Sockets | None]:
+    """Credentials for requests; and for sockets, where they are the same."""
+    found = plain(file, context)
+    if found is not None:
+        return found, None
+    official = _official(file, context)
+    return official, official
 
 
-def _identity(settings: client.Configuration) -> object:
-    """What tells credentials from others: never shown."""
-    files = (settings.cert_file, settings.key_file)
-    kept = tuple(Path(file).read_bytes() for file in files if file)
-    return dict(settings.api_key), settings.username, settings.password, kept
-
-
-def _context(file: str | None, context: str) -> tuple[str, str]:
-    """The name and the namespace of a context, or of the current one."""
-    contexts, current = config.list_kube_config_contexts(file)
-    named = {each["name"]: each for each in contexts}
-    found = named.get(context) or current or {}
-    return str(found.get("name", "")), str(found.get("context", {}).get("namespace") or "")
+def _official(file: str, context: str) -> Sockets:
+    found: Sockets = load(_OFFICIAL, "kubernetes")(file, context)
+    return found
 
 
 @contextlib.contextmanager
 def _translated(asked: str) -> Iterator[None]:
-    """Errors of the official client as ours."""
+    """Errors of libraries as ours."""
     try:
         yield
-    except client.ApiException as error:
-        body = (error.body or str(error.reason)).encode() if not error.body else error.body
-        body = body if isinstance(body, bytes) else str(body).encode()
-        raise from_answer(asked, error.status or 0, body, {}) from error
+    except ApiError:
+        raise
     except Exception as error:  # of sockets, HTTP and web sockets, each with a tree of its own
         raise ApiError(0, type(error).__name__, innermost(error), asked=asked) from error
