@@ -109,6 +109,8 @@ class Framework(Protocol):
     name: str
     package: str
     """What an interpreter must be able to import."""
+    templates_from: str
+    """The distribution that ``pod_templates`` asks; empty: none."""
     connect: str
     """How a program connects to the cluster, in code: for a user whose program does not."""
     late_s: float
@@ -190,7 +192,8 @@ class Framework(Protocol):
     def pod_templates(self, cluster: ClusterId, image: str) -> PodTemplates:
         """What the framework's own tools for Kubernetes would make of a cluster.
 
-        Asked when pods are declared: it may cost a second.
+        It may cost a second, and may depend on nothing but these two and the version of
+        ``templates_from``.
 
         Raises:
             ConfigurationError: its tools are not installed.

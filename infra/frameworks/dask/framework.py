@@ -48,6 +48,7 @@ class Dask:
 
     name = "dask"
     package = "distributed"
+    templates_from = "dask-kubernetes"
     connect = "Client() without arguments"
     late_s = 0.0
     history = ""

@@ -49,6 +49,7 @@ class Ray:
 
     name = "ray"
     package = "ray"
+    templates_from = ""
     connect = "ray.init() without arguments"
     late_s = 3.0  # drivers and workers report once a second, and the head looks at that
     history = ""

@@ -78,6 +78,7 @@ class Spark:
 
     name = "spark"
     package = "pyspark"
+    templates_from = ""
     connect = "SparkSession.builder.getOrCreate() without a master"
     history = pages.EVENT_LOGS
     late_s = 0.0

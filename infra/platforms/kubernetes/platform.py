@@ -51,6 +51,7 @@ from ebbtide.infra.platforms.kubernetes.elsewhere.sources import (
 )
 from ebbtide.infra.platforms.kubernetes.kinds import DEPLOYMENT, LEASE, POD, Object, kind_of
 from ebbtide.infra.platforms.kubernetes.looking import Looking
+from ebbtide.infra.platforms.kubernetes.manifests.templates import kept_in
 from ebbtide.infra.platforms.kubernetes.naming import (
     BEGIN,
     driver_name,
@@ -115,7 +116,7 @@ class KubernetesPlatform:
         private_folder(self.settings.home, "runs", spec.name, OUTPUT)
         package = packaging.packed(self.settings, spec)
         digest = package.digest if package is not None else ""
-        things = Blueprint.of(spec, cluster, self.api.namespace, digest).declared()
+        things = self._drawn(spec, cluster, digest).declared()
         if known is not None and self._looking.has(cluster, POD, driver_name(cluster)):
             return cluster  # it was made after them
         try:
@@ -349,7 +350,11 @@ class KubernetesPlatform:
             return None
         package = packaging.packed(self.settings, spec)
         digest = package.digest if package is not None else ""
-        return Blueprint.of(spec, cluster, self.api.namespace, digest)
+        return self._drawn(spec, cluster, digest)
+
+    def _drawn(self, spec: RunSpec, cluster: ClusterId, digest: str) -> Blueprint:
+        templates = kept_in(self.settings.home)
+        return Blueprint.of(spec, cluster, self.api.namespace, digest, templates=templates)
 
     def _add(self, cluster: ClusterId, thing: Object) -> None:
         """Make one more object of a cluster; nothing of one that is gone, or another drives."""

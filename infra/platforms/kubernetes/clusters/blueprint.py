@@ -16,6 +16,7 @@ from ebbtide.infra.platforms.kubernetes.kinds import Object
 from ebbtide.infra.platforms.kubernetes.manifests import cluster as manifests
 from ebbtide.infra.platforms.kubernetes.manifests.pods import Machine
 from ebbtide.infra.platforms.kubernetes.manifests.shipment import SecretKey, Shipment
+from ebbtide.infra.platforms.kubernetes.manifests.templates import Ask, ask
 from ebbtide.infra.platforms.kubernetes.naming import PROGRAM, program_name
 from ebbtide.infra.platforms.kubernetes.shipping.program import secret_values, translate
 
@@ -39,6 +40,7 @@ class Blueprint:
         namespace: str,
         digest: str,
         environ: Mapping[str, str] = os.environ,
+        templates: Ask = ask,
     ) -> Blueprint:
         """Draw it.
 
@@ -48,6 +50,7 @@ class Blueprint:
             namespace: where its objects go.
             digest: of the package with its code; empty: its image has all.
             environ: where the values of its secrets are.
+            templates: draws what a framework's pods start from.
 
         Returns:
             The blueprint. Of its Secrets each has other keys: only the first is used.
@@ -72,7 +75,7 @@ class Blueprint:
             spec=spec,
             framework=load_framework(asked.framework) if asked.has_workers else None,
             plan=plan,
-            place=manifests.Place(namespace=namespace, machine=machine),
+            place=manifests.Place(namespace=namespace, machine=machine, templates=templates),
             shipment=shipment,
         )
 

@@ -35,6 +35,7 @@ from ebbtide.infra.platforms.kubernetes.manifests.shipment import (
     secret_entries,
     secret_variables,
 )
+from ebbtide.infra.platforms.kubernetes.manifests.templates import Ask, ask
 from ebbtide.infra.platforms.kubernetes.naming import (
     OUTPUTS,
     PACKAGE,
@@ -59,6 +60,8 @@ class Place:
 
     namespace: str
     machine: Machine
+    templates: Ask = ask
+    """Draws what the pods of a framework start from."""
 
 
 def cluster_secrets(framework: Framework | None, plan: ClusterPlan) -> tuple[SecretFile, ...]:
@@ -94,7 +97,7 @@ def objects(
     common = [made.lease(), made.secret(secrets)]
     if framework is None:
         return [*common, made.network_policy()]
-    start = framework.pod_templates(plan.cluster, place.machine.image)
+    start = place.templates(framework, plan.cluster, place.machine.image)
     return [
         *common,
         made.head_file(framework, layout.PORT),
