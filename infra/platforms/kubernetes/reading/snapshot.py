@@ -25,6 +25,8 @@ from ebbtide.infra.platforms.kubernetes.spelling import unix_time
 
 HEAD, WORKER, DRIVER = "head", "worker", "driver"
 """Roles of pods."""
+_STARTED = "Started"
+"""A kubelet's event."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,6 +100,22 @@ class Snapshot:
             if about.get("uid") in (None, "", meta.get("uid")):
                 yield event
 
+    def has_begun(self, pod: Object | None, container: str) -> bool:
+        """Whether a container of a pod runs, also when only an event has told of it until now.
+
+        A node looks at its containers once a second, and until then it does not count one that it
+        has started among those that run. Its event is there at once.
+        """
+        if pod is None or runs(pod, container):
+            return pod is not None
+        if not is_awaited(pod, container):
+            return False
+        where = f"spec.containers{{{container}}}"
+        return any(
+            event.get("reason") == _STARTED and event["involvedObject"].get("fieldPath") == where
+            for event in self.events_of(pod)
+        )
+
     def _named(self, name: str) -> Object | None:
         return next((pod for pod in self.pods if pod["metadata"]["name"] == name), None)
 
@@ -148,6 +166,15 @@ def runs(pod: Object | None, container: str) -> bool:
     """Whether a container of a pod runs; none does of a pod that is not there."""
     statuses = pod.get("status", {}).get("containerStatuses") or () if pod is not None else ()
     return any(s["name"] == container and "running" in s["state"] for s in statuses)
+
+
+def is_awaited(pod: Object, container: str) -> bool:
+    """Whether a container of a pod has not run yet, as far as its status says."""
+    statuses = pod.get("status", {}).get("containerStatuses") or ()
+    found = next((each for each in statuses if each["name"] == container), None)
+    if found is None:
+        return True
+    return "waiting" in found["state"] and not found.get("restartCount")
 
 
 def condition(thing: Object, name: str) -> Object | None:

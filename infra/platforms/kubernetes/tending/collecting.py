@@ -49,9 +49,10 @@ class Collector:
         self._snapshot = snapshot
         self.tell()
         store = self._store(snapshot)
-        if sends and store is not None and runs(store, layout.FILES):
+        if sends and store is not None and snapshot.has_begun(store, layout.FILES):
             self._code.send_to(store["metadata"]["name"])
-        self._program.tick(snapshot.driver)
+        driver = snapshot.driver
+        self._program.tick(driver, begun=snapshot.has_begun(driver, layout.FILES))
         self._held.tick(snapshot)
         self._logs.tick(snapshot, self._reporter.view.worker_names)
 

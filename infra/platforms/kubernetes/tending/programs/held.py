@@ -21,7 +21,7 @@ from ebbtide.infra.platforms.kubernetes.api import Api
 from ebbtide.infra.platforms.kubernetes.kinds import Object
 from ebbtide.infra.platforms.kubernetes.naming import program_name
 from ebbtide.infra.platforms.kubernetes.reading.job import notes_of
-from ebbtide.infra.platforms.kubernetes.reading.snapshot import Snapshot, runs
+from ebbtide.infra.platforms.kubernetes.reading.snapshot import Snapshot
 from ebbtide.infra.platforms.kubernetes.tending.programs.code import CodeSender
 from ebbtide.infra.platforms.kubernetes.tending.programs.program import ProgramPod
 from ebbtide.infra.platforms.run_folder import PROGRAMS
@@ -69,7 +69,7 @@ class HeldPrograms:
                 self._programs[name] = self._held(snapshot.cluster, name)
                 self._reporter.event(EventKind.NOTE, f"program {name} runs")
             held = self._programs[name]
-            held.tick(pod)
+            held.tick(pod, begun=snapshot.has_begun(pod, layout.FILES))
             view = views.get(name, JobView())
             if view.ended_at is not None and held.end(view):
                 self._tell_end(name, view, notes_of(pod))
@@ -113,13 +113,13 @@ class _Held:
         self._code = CodeSender(api, folder, warn)
         self._ending: threading.Thread | None = None
 
-    def tick(self, pod: Object) -> None:
+    def tick(self, pod: Object, *, begun: bool) -> None:
         """Send its code, and follow it."""
         if self._end_file.exists():  # before this process was
             return
-        if runs(pod, layout.FILES):
+        if begun:
             self._code.send_to(self._pod)
-        self._program.tick(pod)
+        self._program.tick(pod, begun=begun)
 
     def stop(self) -> None:
         """Follow it no more."""

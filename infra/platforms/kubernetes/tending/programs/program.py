@@ -14,7 +14,7 @@ from ebbtide.infra.platforms.kubernetes.api_error import ApiError
 from ebbtide.infra.platforms.kubernetes.kinds import Object
 from ebbtide.infra.platforms.kubernetes.naming import BEGIN, OUTPUTS
 from ebbtide.infra.platforms.kubernetes.reading.failures import out_of_reach
-from ebbtide.infra.platforms.kubernetes.reading.snapshot import leaving, node_of, runs, state
+from ebbtide.infra.platforms.kubernetes.reading.snapshot import leaving, node_of, state
 from ebbtide.infra.platforms.kubernetes.shipping.collecting import fetch_folder
 from ebbtide.infra.platforms.kubernetes.tending.output import OutputCopy
 from ebbtide.infra.platforms.kubernetes.tending.programs.begin import Beginning
@@ -47,10 +47,15 @@ class ProgramPod:
         self._lost_with = ""
         """Its node, when that does not answer."""
 
-    def tick(self, pod: Object | None) -> None:
-        """Begin whatever can begin now. ``pod`` is None while there is none."""
+    def tick(self, pod: Object | None, *, begun: bool) -> None:
+        """Begin whatever can begin now.
+
+        Args:
+            pod: None while there is none.
+            begun: whether its container ``files`` runs.
+        """
         self._lost_with = node_of(pod) if pod is not None and out_of_reach(pod) else ""
-        if pod is None or not runs(pod, layout.FILES):
+        if pod is None or not begun:
             return
         if self._output is None:
             self._output = OutputCopy(self._api, self._pod, self._folder, self._warn)
