@@ -31,6 +31,8 @@ from ebbtide.infra.waiting import pause, wait_until, wall_s
 
 _SHORTEST_LOOK_S = 0.02
 _LONGEST_LOOK_S = 0.2
+_OUTPUT_LOOK_S = 0.03
+"""What a program prints is looked for more often than all else: two files are asked for it."""
 _MAX_PIECES = 32
 _FLOW_END_TIMEOUT_S = 5.0
 _SETTLE_TIMEOUT_S = 30.0
@@ -88,7 +90,14 @@ class Viewer:
                 return ExitCode.OK
             look_s = _SHORTEST_LOOK_S if news else min(look_s * 1.3, _LONGEST_LOOK_S)
             self._show_waiting()
-            pause(look_s)
+            pause(_SHORTEST_LOOK_S)  # also for a program that never stops printing
+            if self._show_output_within(look_s - _SHORTEST_LOOK_S):
+                look_s = _SHORTEST_LOOK_S
+
+    def _show_output_within(self, timeout_s: float) -> bool:
+        """Wait for output, and show it. Returns whether there was any."""
+        pauses = {"first_s": _OUTPUT_LOOK_S, "longest_s": _OUTPUT_LOOK_S}
+        return wait_until(self._show_output, timeout_s=timeout_s, **pauses)
 
     def _over(self) -> bool:
         run = self._store.run(self._spec.name)

@@ -10,7 +10,8 @@ import signal
 import sys
 from typing import NoReturn
 
-from ebbtide.infra.platforms.kubernetes.inside.packages import PackageError, fetch
+from ebbtide.infra.platforms.kubernetes.inside.packages import fetch
+from ebbtide.infra.platforms.kubernetes.inside.storage.unpacking import PackageError
 from ebbtide.infra.platforms.kubernetes.inside.told import code_settings
 
 

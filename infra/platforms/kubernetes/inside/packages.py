@@ -1,21 +1,20 @@
-"""Packages of code inside a pod: taken from the store, verified, and unpacked."""
+"""Packages of code inside a pod: taken from the store, and verified."""
 
 from __future__ import annotations
 
 import hashlib
 import shutil
-import tarfile
 import tempfile
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
 from http import HTTPStatus
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import IO
 
 from ebbtide.infra.frameworks.direct import DIRECT
 from ebbtide.infra.frameworks.door import basic, read_secret
 from ebbtide.infra.platforms.kubernetes.inside.storage.fetching import fetch_archive
+from ebbtide.infra.platforms.kubernetes.inside.storage.unpacking import PackageError, unpack
 from ebbtide.infra.platforms.kubernetes.inside.told import CodeSettings
 from ebbtide.infra.waiting import wait_until
 
@@ -24,15 +23,6 @@ PATH = "/package/"
 _ANSWER_S = 10.0
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.05, 0.5
 _CHUNK_BYTES = 2**20
-
-
-class PackageError(Exception):
-    """There is no package, or it is not what it should be; says so for people."""
-
-    def __init__(self, why: str, *, later: bool = True):
-        super().__init__(why)
-        self.later = later
-        """Whether another try may do."""
 
 
 def fetch(code: CodeSettings) -> None:
@@ -91,46 +81,6 @@ def unpack_verified(source: IO[bytes], digest: str, folder: Path) -> None:
             raise PackageError(f"the package is not the one that was sent: {found.hexdigest()}")
         whole.seek(0)
         unpack(whole, folder)
-
-
-def unpack(package: IO[bytes], folder: Path) -> None:
-    """Unpack a package into a folder.
-
-    Raises:
-        PackageError: it is none, or it would write elsewhere.
-    """
-    try:
-        with tarfile.open(fileobj=package, mode="r:*") as tar:
-            tar.extraction_filter = _as_it_is
-            tar.extractall(folder, members=_safe(tar))
-    except tarfile.TarError as error:
-        raise PackageError(f"this is no package: {error}") from error
-
-
-def _as_it_is(member: tarfile.TarInfo, _: str) -> tarfile.TarInfo:
-    """Each was judged by ``_safe``, also where Python is too old to have filters (3.11.2)."""
-    return member
-
-
-def _safe(tar: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
-    for member in tar:
-        target = PurePosixPath(member.name)
-        if member.issym():
-            target = target.parent / member.linkname
-        elif not (member.isreg() or member.isdir()):
-            raise PackageError(f"{member.name} is neither a file nor a folder")
-        if PurePosixPath(member.name).is_absolute() or not _inside(target):
-            raise PackageError(f"{member.name} would be outside of the folder")
-        yield member
-
-
-def _inside(path: PurePosixPath) -> bool:
-    depth = 0
-    for part in path.parts:
-        depth += -1 if part == ".." else 1
-        if depth < 0 or part == "/":
-            return False
-    return True
 
 
 def copy(source: IO[bytes], target: IO[bytes]) -> None:

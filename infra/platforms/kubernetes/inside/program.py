@@ -26,9 +26,10 @@ from ebbtide.infra.frameworks.ready import serve_ready
 from ebbtide.infra.platforms.kubernetes.inside import ending
 from ebbtide.infra.platforms.kubernetes.inside.begin.entrance import Entrance
 from ebbtide.infra.platforms.kubernetes.inside.child import Child
-from ebbtide.infra.platforms.kubernetes.inside.packages import PackageError, fetch
+from ebbtide.infra.platforms.kubernetes.inside.packages import fetch
 from ebbtide.infra.platforms.kubernetes.inside.spool import Spool, SpoolReader
 from ebbtide.infra.platforms.kubernetes.inside.storage.storing import Stored, Storing
+from ebbtide.infra.platforms.kubernetes.inside.storage.unpacking import PackageError
 from ebbtide.infra.platforms.kubernetes.inside.told import ProgramSettings, program_settings
 from ebbtide.infra.policy.explain.exits import closed_stdin_hint
 from ebbtide.infra.policy.explain.known import hint_for

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ebbtide.infra.platforms.kubernetes.inside.frames import SILENCE_S, wait_for_reader
-from ebbtide.infra.platforms.kubernetes.inside.packages import PackageError, unpack
+from ebbtide.infra.platforms.kubernetes.inside.storage.unpacking import PackageError, unpack
 
 _CHUNK_BYTES = 2**16
 

@@ -28,7 +28,8 @@ from ebbtide.infra.waiting import wait_until
 
 STREAMS = ("stdout", "stderr")
 ALIVE_S = 5.0
-_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.02, 0.2
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.02, 0.05
+"""Somebody waits for the output; a look takes 0.03 ms."""
 
 
 class Follower:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from ebbtide.infra.errors import ConfigurationError
-from ebbtide.infra.platforms.kubernetes.inside.packages import PackageError, unpack
+from ebbtide.infra.platforms.kubernetes.inside.storage.unpacking import PackageError, unpack
 from ebbtide.infra.platforms.kubernetes.shipping import package
 from ebbtide.infra.platforms.kubernetes.shipping.package import Package, pack
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import IO
 
 from ebbtide.infra.models.job import CodeSource, code_source
-from ebbtide.infra.platforms.kubernetes.inside.packages import PackageError, unpack
+from ebbtide.infra.platforms.kubernetes.inside.storage.unpacking import PackageError, unpack
 
 try:
     import fsspec
