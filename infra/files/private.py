@@ -19,6 +19,7 @@ from pathlib import Path
 
 from ebbtide.infra.errors import ConfigurationError, Problem
 from ebbtide.infra.escaping import visible
+from ebbtide.infra.files.volumes import is_pods_own
 from ebbtide.infra.models.phases import Reason
 
 UMASK = 0o077
@@ -181,17 +182,12 @@ def _check_way(home: Path) -> None:
     for folder in _way(home):
         found = folder.lstat()
         above = folder.parent.stat()
-        shared = bool(above.st_mode & stat.S_IWOTH) and not _is_volume_of_pod(folder.parent)
+        shared = bool(above.st_mode & stat.S_IWOTH)
         strange = found.st_uid not in (0, os.geteuid())
-        if shared and not above.st_mode & stat.S_ISVTX:
-            raise _NotSafe(f"everybody can replace {folder}: {folder.parent} is open to all")
         if strange and (shared or stat.S_ISLNK(found.st_mode)):
             raise _NotSafe(f"{folder} belongs to {user_name(found.st_uid)}, who can replace it")
-
-
-def _is_volume_of_pod(folder: Path) -> bool:
-    """Whether only this pod sees a folder: a volume is open to all of its containers."""
-    return "KUBERNETES_SERVICE_HOST" in os.environ and folder.is_mount()
+        if shared and not above.st_mode & stat.S_ISVTX and not is_pods_own(folder.parent):
+            raise _NotSafe(f"everybody can replace {folder}: {folder.parent} is open to all")
 
 
 def _way(home: Path) -> Iterator[Path]:

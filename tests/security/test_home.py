@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 
 from ebbtide.infra.errors import ConfigurationError
+from ebbtide.infra.files import private
 from ebbtide.infra.files.private import private_folder, private_home
+from ebbtide.infra.files.volumes import has_one_user, is_empty_dir
 from ebbtide.infra.models.ids import RunName
 from ebbtide.infra.models.records import Event, EventKind
 from ebbtide.infra.records.ledger import Ledger
@@ -106,15 +108,66 @@ def test_a_folder_that_all_can_replace_is_refused(place: Path) -> None:
         private_home(place / "deep" / "home")
 
 
-def test_a_volume_of_a_pod_is_open_to_its_own_containers_alone(
+FIRST = "Name:\ttini\nUid:\t10001\t10001\t10001\t10001\nNoNewPrivs:\t1\n"
+VOLUMES = "/var/lib/kubelet/pods/5b1c/volumes"
+MOUNTS = (
+    "501 500 0:40 / / ro - overlay overlay ro\n"
+    f"502 501 8:1 {VOLUMES}/kubernetes.io~empty-dir/tmp /tmp rw - ext4 /dev/sda1 rw\n"
+    f"503 501 8:1 {VOLUMES}/kubernetes.io~empty-dir/old /over rw - ext4 /dev/sda1 rw\n"
+    f"504 501 0:51 /exports /over rw - nfs4 server:/exports rw\n"
+    f"505 501 0:52 / /memory rw - tmpfs tmpfs rw\n"
+    f"506 501 8:1 {VOLUMES}/kubernetes.io~empty-dir/my /my\\040files rw - ext4 /dev/sda1 rw\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("first", "user", "alone"),
+    [
+        (FIRST, 10001, True),
+        (FIRST, 10002, False),  # another user's container, in which we are a guest
+        (FIRST.replace("\t10001\t10001\n", "\t0\t0\n"), 10001, False),
+        (FIRST.replace("10001", "0"), 0, False),  # root becomes whom it likes
+        (FIRST.replace("NoNewPrivs:\t1", "NoNewPrivs:\t0"), 10001, False),
+        ("", 10001, False),
+    ],
+)
+def test_pod_has_one_user_where_nobody_can_become_another(
+    first: str, user: int, alone: bool
+) -> None:
+    assert has_one_user(first, user) is alone
+
+
+@pytest.mark.parametrize(
+    ("folder", "is_one"),
+    [
+        *(("/tmp", True), ("/my files", True), ("/tmp/below", False)),
+        *(("/", False), ("/gone", False), ("/over", False), ("/memory", False)),
+    ],
+)
+def test_only_an_empty_dir_is_known_to_be_one_pods(folder: str, is_one: bool) -> None:
+    assert is_empty_dir(MOUNTS, Path(folder)) is is_one
+
+
+def test_volume_that_other_pods_may_have_is_refused_in_a_pod_too(
     place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     place.chmod(0o777)
     monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
+    monkeypatch.setattr(Path, "is_mount", lambda path: path == place)
     with pytest.raises(ConfigurationError, match="everybody can replace"):
         private_home(place / "home")
-    monkeypatch.setattr(Path, "is_mount", lambda path: path == place)
+    monkeypatch.setattr(private, "is_pods_own", lambda path: path == place)
     assert private_home(place / "home").is_dir()
+
+
+def test_what_another_user_has_put_into_a_pods_own_volume_is_not_trusted(
+    place: Path, other_user: OtherUser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place.chmod(0o777)
+    monkeypatch.setattr(private, "is_pods_own", lambda path: path == place)
+    other_user.run("mkdir", "-m", "755", str(place / "theirs"), check=True)
+    with pytest.raises(ConfigurationError, match=f"{other_user.name}, who can replace it"):
+        private_home(place / "theirs" / "home")
 
 
 def test_a_link_of_ours_is_followed(place: Path) -> None:
