@@ -195,7 +195,8 @@ def tear_down(
         ) from error
     if left:
         names = ", ".join(f"{held.role} {held.name} ({held.where})" for held in left)
-        raise ReleaseError(Reason.RELEASE_INCOMPLETE, detail=names, hint=_TRIED_ON)
+        until = ", ".join(f"{held.name} stays {held.until}" for held in left if held.until)
+        raise ReleaseError(Reason.RELEASE_INCOMPLETE, detail=names, hint=until or _TRIED_ON)
     return []
 
 
@@ -206,8 +207,9 @@ def _released(attempt: Attempt, reason: Reason | None, *, at_once: bool) -> list
     claimed = partial(platform.claim, cluster)
     if not wait_until(claimed, timeout_s=patience_s, longest_s=_LOOK_AGAIN_S):
         return []
+    until_s = now_s() + _RELEASE_TIMEOUT_S
     platform.release(cluster, reason, at_once=at_once)
-    if wait_until(lambda: not _endable(platform, cluster), timeout_s=_RELEASE_TIMEOUT_S):
+    if wait_until(lambda: not _endable(platform, cluster), timeout_s=until_s - now_s()):
         return []
     return _endable(platform, cluster) and platform.sweep(cluster)
 

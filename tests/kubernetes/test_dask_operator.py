@@ -15,6 +15,7 @@ from kubernetes import client
 
 from ebbtide.infra.platforms.kubernetes.administration import catalog
 from ebbtide.infra.platforms.kubernetes.kinds import CONFIG_MAP, DASK_CLUSTER, LEASE, POD
+from ebbtide.infra.waiting import now_s
 from tests.helpers import wait_until
 from tests.kubernetes.conftest import Image
 from tests.kubernetes.lab.first_contact import catalog_text
@@ -36,6 +37,13 @@ while set(client.scheduler_info()["workers"]) & there == there:
 print("kept" if client.gather(once) == before else "computed again")
 open(os.environ["EBB_OUTPUT_DIR"] + "/result.txt", "w").write("mine")
 sys.exit(3)
+"""
+GOES_ON = """
+import time
+from distributed import Client
+
+print(Client().submit(sum, [1, 2]).result(), flush=True)
+time.sleep(6)
 """
 RUN = ("run", "--platform", "kubernetes", "--workers", "2", "--attempts", "1", "train.py")
 
@@ -139,3 +147,30 @@ def test_its_pods_run_a_job_lose_nothing_and_go(
     assert "Dask's operator makes the pods: 2 workers throughout" in told
     assert left(site) == []
     assert (site.folder / "home/runs/asked/output/result.txt").read_text() == "mine"
+
+
+def test_dask_cluster_that_a_dead_operator_keeps_is_named_with_what_to_do(
+    site: Team, operator: subprocess.Popen[bytes]
+) -> None:
+    (site.folder / "train.py").write_text(GOES_ON)
+    run = begun(site, *RUN, "--name", "kept")
+    try:
+        wait_until(lambda: site.printed("kept"), 120, "the program prints")
+        operator.kill()
+        operator.wait(10)
+        began_s = now_s()
+        out, told = run.communicate(timeout=120)
+    finally:
+        run.kill()
+    assert out == "3\n", told
+    finalizer, command = "kopf.zalando.org/KopfFinalizerMarker", "patch daskclusters kept-1"
+    assert "RELEASE:INCOMPLETE" in told
+    assert f"kept by finalizer {finalizer}" in told
+    assert command in told
+    assert [each for each in left(site) if "-" not in each.removeprefix("kept-")] == ["kept-1"] * 2
+    assert now_s() - began_s < 6 + 40, "its program, and the release's 20 s"
+    listed, _ = begun(site, "held").communicate(timeout=60)
+    assert "daskcluster" in listed
+    assert command in listed
+    site.api.merge(DASK_CLUSTER, "kept-1", {"metadata": {"finalizers": None}})
+    wait_until(lambda: left(site) == [], 90, "the Lease goes with it")

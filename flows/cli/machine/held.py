@@ -25,8 +25,9 @@ from ebbtide.infra.waiting import wait_until, wall_s
 
 _DESCRIPTION = """Lists all of Ebb that is alive on this machine, and until when. It looks at the
 machine, not at records. Exit 1 when something has no living owner: an orphan, or what stays on a
-node that does not answer. JSON: an object with the keys held (a list of cluster, role, name, where,
-age_s, until, orphan), flows, prefect_server, stack (of ebb up), orphans."""
+node that does not answer. What waits for a finalizer says how to end it. JSON: an object with the
+keys held (a list of cluster, role, name, where, age_s, until, orphan), flows, prefect_server, stack
+(of ebb up), orphans."""
 
 _WATCH_S = 180.0
 """A lease that lasts longer is left to whoever watches for longer."""
@@ -76,9 +77,8 @@ def _fact(store: RunStore, held: HeldResource, orphans: set[ClusterId]) -> dict[
         "name": held.name,
         "where": held.where,
         "age_s": round(held.age_s, 1),
-        "until": "orphan: ebb held --release"
-        if orphan
-        else held.until or _until(store, held.cluster),
+        "until": held.until
+        or ("orphan: ebb held --release" if orphan else _until(store, held.cluster)),
         "orphan": orphan,
     }
 

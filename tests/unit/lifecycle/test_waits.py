@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from types import SimpleNamespace
 from typing import Any
 
@@ -17,7 +18,7 @@ from ebbtide.infra.models.phases import Reason
 from ebbtide.infra.platforms.base import HeldResource
 from ebbtide.infra.policy.attempts import is_retried
 from ebbtide.infra.policy.limits import StartDeadline
-from ebbtide.infra.waiting import now_s
+from ebbtide.infra.waiting import now_s, pause
 from tests.clusters import cluster_spec, run_spec
 
 CLUSTER = ClusterId("heron-1")
@@ -64,6 +65,37 @@ def test_what_stays_on_a_machine_that_does_not_answer_does_not_hold_up_a_release
     platform.claim, platform.release = lambda _: True, lambda *_, **__: None
     platform.held = lambda _: [stays]
     assert steps.tear_down(stands, None) == []
+
+
+def test_release_that_something_resists_says_until_when_it_does(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(steps, "_RELEASE_TIMEOUT_S", 0.05)
+    kept = HeldResource(
+        cluster=CLUSTER, role="daskcluster", name="a", where="kept", age_s=1, until="until x"
+    )
+    stands = attempt(view())
+    platform: Any = stands.platform
+    platform.claim, platform.release = lambda _: True, lambda *_, **__: None
+    platform.held = platform.sweep = lambda _: [kept]
+    with pytest.raises(ReleaseError) as caught:
+        steps.tear_down(stands, None)
+    assert caught.value.reason is Reason.RELEASE_INCOMPLETE
+    assert (caught.value.detail, caught.value.hint) == ("daskcluster a (kept)", "a stays until x")
+
+
+def test_time_that_the_platform_takes_for_a_release_is_part_of_what_it_may_take(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(steps, "_RELEASE_TIMEOUT_S", 0.2)
+    kept = HeldResource(cluster=CLUSTER, role="head", name="a", where="pod", age_s=1)
+    stands, asked = attempt(view()), itertools.count()
+    platform: Any = stands.platform
+    platform.claim, platform.release = lambda _: True, lambda *_, **__: pause(0.25)
+    platform.held = lambda _: [kept] if next(asked) >= 0 else []
+    platform.sweep = lambda _: []
+    assert steps.tear_down(stands, None) == []
+    assert next(asked) == 2
 
 
 def view(**fields: Any) -> ClusterView:

@@ -108,7 +108,14 @@ RIGHTS = (
 )
 """Every verb that this package uses. Those on kinds without a namespace are for a ClusterRole."""
 
-OPERATOR_RIGHTS = (Right(kind=DASK_CLUSTER, verbs=_APPLY),)
+OPERATOR_RIGHTS = (
+    Right(kind=DASK_CLUSTER, verbs=_APPLY),
+    Right(
+        kind=DASK_CLUSTER,
+        verbs=("list", "delete"),
+        without="ebb held does not name all DaskClusters, and those of applied plans stay",
+    ),
+)
 """And these, where the catalog says ``dask: {mode: operator}``."""
 
 _RELEASE = ("list", "deletecollection")
@@ -123,6 +130,7 @@ REAPER_RIGHTS = (
         Right(kind=kind, verbs=_RELEASE)
         for kind in (SECRET, SERVICE, DEPLOYMENT, REPLICA_SET, AUTOSCALER, BUDGET, NETWORK_POLICY)
     ),
+    Right(kind=DASK_CLUSTER, verbs=("get", "delete")),
 )
 """What the reaper of a namespace uses; its Role in ``deploy/reaper.yaml`` grants just that."""
 

@@ -17,9 +17,15 @@ from ebbtide.infra.models.phases import Reason
 from ebbtide.infra.platforms.kubernetes.api import Api
 from ebbtide.infra.platforms.kubernetes.api_error import ApiError
 from ebbtide.infra.platforms.kubernetes.clusters.awaiting import until
-from ebbtide.infra.platforms.kubernetes.clusters.holdings import OWNED, found
+from ebbtide.infra.platforms.kubernetes.clusters.holdings import (
+    OWNED,
+    found,
+    kept_by,
+    operated,
+)
 from ebbtide.infra.platforms.kubernetes.clusters.stranded import stranded
 from ebbtide.infra.platforms.kubernetes.kinds import (
+    DASK_CLUSTER,
     DEPLOYMENT,
     LEASE,
     POD,
@@ -29,8 +35,8 @@ from ebbtide.infra.platforms.kubernetes.kinds import (
 )
 from ebbtide.infra.platforms.kubernetes.naming import ENDED_BECAUSE, OUTPUTS, RELEASING, selector
 from ebbtide.infra.platforms.kubernetes.reading.failures import out_of_reach
-from ebbtide.infra.platforms.kubernetes.reading.snapshot import DRIVER, leaving, runs
-from ebbtide.infra.waiting import wait_until
+from ebbtide.infra.platforms.kubernetes.reading.snapshot import DRIVER, leaving, moment, runs
+from ebbtide.infra.waiting import wait_until, wall_s
 
 ENDED_WELL = "ok"
 PROGRAM_GRACE_S = 4
@@ -92,6 +98,8 @@ def release(api: Api, cluster: ClusterId) -> Left:
         return _left(api, cluster, (POD,) if gone else (POD, LEASE))
     for kind in OWNED:  # nobody owns the rest any more, or somebody made it by hand
         api.delete(kind, labels=labels)
+    for thing in operated(api, cluster):
+        api.delete(DASK_CLUSTER, thing["metadata"]["name"], uid=thing["metadata"]["uid"])
     return _left(api, cluster, OWNED)
 
 
@@ -100,17 +108,27 @@ def _left(api: Api, cluster: ClusterId, kinds: tuple[Kind, ...]) -> Left:
 
     def look() -> Left | None:
         things = found(api, cluster, kinds)
+        if kinds == OWNED or any(thing["kind"] == LEASE.name for thing in things):
+            things += operated(api, cluster)
         stays = stranded(api, [thing for thing in things if thing["kind"] == POD.name])
         others = [thing for thing in things if thing["metadata"]["name"] not in stays]
         if not others:
             return Left(gone=True, stays=stays)
-        if stays and all(thing["kind"] == LEASE.name for thing in others):
+        rest = [thing for thing in others if thing["kind"] != LEASE.name]
+        if stays and not rest:
             # It waits for them, and would keep the cluster as long as they stay.
             api.merge(LEASE, cluster, {"metadata": {"finalizers": None}})
-        return None
+        in_vain = rest and all(_let_go_by_nobody(api, thing) for thing in rest)
+        return Left(gone=False) if in_vain else None
 
     timeout_s = 2 * _GONE_S - _USUALLY_S
     return wait_until(look, timeout_s=timeout_s, longest_s=_LOOK_AGAIN_S) or Left(gone=False)
+
+
+def _let_go_by_nobody(api: Api, thing: Object) -> bool:
+    """Whether it has waited for so long for a finalizer of others that nobody seems to be there."""
+    deleted_at = moment(thing["metadata"].get("deletionTimestamp")) if kept_by(thing) else None
+    return deleted_at is not None and wall_s() + api.ahead_s - deleted_at > _GONE_S
 
 
 def release_unowned(api: Api, cluster: ClusterId) -> bool:
