@@ -38,6 +38,8 @@ class HardwareTier:
 POOL_LABEL = "dominodatalab.com/node-pool"
 """Of nodes: its value says which pool they are of, unless the catalog names another label."""
 NODE_WITHIN_S = 1200.0
+PULL_WITHIN_S = 600.0
+"""Ten gigabytes at 17 MB/s: a registry beside the nodes gives more, one that says nothing less."""
 ANY_FRAMEWORK = "*"
 """The image of every framework that has none of its own."""
 
@@ -85,6 +87,9 @@ class NodePool:
     node_within_s: float = NODE_WITHIN_S
     """How long one of its nodes may take, in seconds, from its order until it takes pods. The
     default is longer than the 15 minutes after which autoscalers give up, and say so."""
+    pull_within_s: float = PULL_WITHIN_S
+    """How long one of its nodes may take, in seconds, to get an image that it does not have. It
+    says nothing meanwhile, so that a registry that never answers looks like a large image."""
     label: str = POOL_LABEL
     """By which its nodes are known."""
     label_value: str = ""

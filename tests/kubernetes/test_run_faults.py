@@ -117,6 +117,22 @@ def test_image_that_cannot_be_pulled_ends_the_run_and_no_fresh_cluster_asks_agai
     assert stage.left() == []
 
 
+def test_registry_that_never_answers_is_given_up_after_the_pools_own_time(
+    lab: Lab, stage: Stage
+) -> None:
+    images = {"none": f"{faults.REGISTRY}/large:1"}
+    there = replace(stage, pool=replace(stage.pool, images=images, pull_within_s=8))
+    with faults.silent_registry(lab):
+        flow = Flow(there, there.counts("unanswered", 1, retry=RetryPolicy()))
+        ended = flow.ended()
+        assert (ended.reason, ended.attempts) == (Reason.REGISTRY_SILENT, [])
+        assert f"is pulling {faults.REGISTRY}/large:1 for 8.0s, no answer" in str(ended.error)
+        assert stage.left() == []
+    pulled = [each for each in stage.api.list(EVENT).items if each.get("reason") == "Pulling"]
+    assert ended.run is not None
+    assert (ended.run.ended or 0) - min(map(began, pulled)) < 30
+
+
 @pytest.mark.long
 def test_deleted_namespace_ends_the_run_with_its_own_reason(
     lab: Lab, stage: Stage, api: client.ApiClient

@@ -12,6 +12,7 @@ from ebbtide.infra.models.hardware import (
     ANY_FRAMEWORK,
     NODE_WITHIN_S,
     POOL_LABEL,
+    PULL_WITHIN_S,
     NodePool,
     Taint,
 )
@@ -28,7 +29,8 @@ _WAITING_BYTES, _MIN_WAITING = 256 * _MIB, 10
 """Of the machine's memory for each run that may wait: its processes are there while it does."""
 _KEYS = ("platform", "cpu", "memory", "runs-per-owner", "runs-waiting")
 _SHAPE_KEYS = ("nodes", "node-cpu", "node-memory")
-_NODES_KEYS = (*_SHAPE_KEYS, "node-within", "label", "value", "taints", "image", "images")
+_WITHIN_KEYS = ("node-within", "pull-within")
+_NODES_KEYS = (*_SHAPE_KEYS, *_WITHIN_KEYS, "label", "value", "taints", "image", "images")
 _IMAGES = "docker.io/ebbtide/ebb-{{framework}}:{version}"
 """Of a release, for a pool that names none."""
 _LABEL = r"(?:[A-Za-z0-9.-]{1,253}/)?[A-Za-z0-9](?:[A-Za-z0-9._-]{0,61}[A-Za-z0-9])?"
@@ -135,6 +137,9 @@ def _nodes(file: File, where: str, keys: Mapping[str, Any]) -> dict[str, Any]:
         **found,
         "node_within_s": file.parsed(
             f"{where}.node-within", keys.get("node-within"), parse_duration_s, NODE_WITHIN_S
+        ),
+        "pull_within_s": file.parsed(
+            f"{where}.pull-within", keys.get("pull-within"), parse_duration_s, PULL_WITHIN_S
         ),
         "label": file.parsed(f"{where}.label", keys.get("label"), _label, POOL_LABEL),
         "label_value": file.parsed(f"{where}.value", keys.get("value"), _value, ""),

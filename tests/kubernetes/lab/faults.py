@@ -156,6 +156,14 @@ def empty_registry(lab: Lab) -> Iterator[None]:
         parts.kill(lab, _REGISTRY)
 
 
+@contextlib.contextmanager
+def silent_registry(lab: Lab) -> Iterator[None]:
+    """The same, which takes every connection and never answers."""
+    with empty_registry(lab):
+        parts.send(lab, _REGISTRY, signal.SIGSTOP)
+        yield
+
+
 def exhaust_memory(lab: Lab, pod: client.V1Pod) -> None:
     """A pod's first container dies for want of memory, whatever it was doing.
 

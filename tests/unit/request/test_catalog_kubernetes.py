@@ -71,6 +71,11 @@ def test_how_long_a_node_may_take_is_the_pools_to_say(pool: Load) -> None:
     assert pool(f"{SHAPE}, node-within: 5m").node_within_s == 300
 
 
+def test_how_long_an_image_may_take_is_the_pools_to_say(pool: Load) -> None:
+    assert pool(SHAPE).pull_within_s == 600
+    assert pool(f"{SHAPE}, pull-within: 1h").pull_within_s == 3600
+
+
 def test_label_and_value_may_be_others(pool: Load) -> None:
     assert pool(f"{SHAPE}, label: eks/pool, value: a-1").selector == {"eks/pool": "a-1"}
 

@@ -1,7 +1,8 @@
 """Why a container does not start on its node: its image, its volumes, its command. Pure.
 
-A registry that refuses will refuse again, and the run fails with its words. One that does not
-answer, or is busy, has a little less than half a minute from its first failure.
+A registry that refuses will refuse again, and the run fails with its words. One that is away or
+busy has a little less than half a minute from its first failure. Of one that takes a connection and
+never answers its node says nothing, as of a large image that comes: there the pool's time counts.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import re
 from collections.abc import Iterator
 
 from ebbtide.infra.models.phases import Reason
+from ebbtide.infra.models.resources import format_duration
 from ebbtide.infra.platforms.kubernetes.kinds import Object
 from ebbtide.infra.platforms.kubernetes.reading.snapshot import (
     Snapshot,
@@ -37,15 +39,22 @@ _SOCKETS = re.compile(r"(?:read|write|dial) (?:tcp|udp) \S+->\S+: ")
 """With a port that is another one each time."""
 _SANDBOX = ("FailedMount", "FailedCreatePodSandBox", "FailedAttachVolume")
 _LONGEST = 300
+_SILENT_S = (60.0, 120.0, 300.0, 600.0, 1200.0, 2400.0)
+"""How long a pull has lasted without a word when that is told again."""
+_SILENT_HINT = (
+    "see whether the registry answers that node; if the image is large, the pool's pull-within in"
+    " ebb.yaml allows it longer"
+)
 _HINT = "see the pool's image in ebb.yaml, whether it exists, and the namespace's imagePullSecrets"
 
 
-def container_wait(snapshot: Snapshot, pod: Object) -> Wait | None:
+def container_wait(snapshot: Snapshot, pod: Object, pull_within_s: float) -> Wait | None:
     """Say why no container of a pod that has a node runs yet.
 
     Args:
         snapshot: with the pod's events.
         pod: which.
+        pull_within_s: how long its node may take to get the image, in seconds.
 
     Returns:
         The first of its containers' obstacles; None when all of them run or have run.
@@ -57,7 +66,7 @@ def container_wait(snapshot: Snapshot, pod: Object) -> Wait | None:
             return wait
     if pod.get("status", {}).get("containerStatuses") and not waiting:
         return None
-    return _being_made(snapshot, pod)
+    return _being_made(snapshot, pod, pull_within_s)
 
 
 def pull_error(message: str) -> str:
@@ -108,7 +117,7 @@ def _is_pull_failure(event: Object) -> bool:
     return event.get("reason") in ("Failed", "InspectFailed") and "pull image" in message
 
 
-def _being_made(snapshot: Snapshot, pod: Object) -> Wait:
+def _being_made(snapshot: Snapshot, pod: Object, pull_within_s: float) -> Wait:
     """Between its node and its first process: what its node says it does."""
     said = {str(event.get("reason")): event for event in snapshot.events_of(pod)}
     node = node_of(pod)
@@ -124,9 +133,25 @@ def _being_made(snapshot: Snapshot, pod: Object) -> Wait:
             )
     pulling, pulled = said.get("Pulling"), said.get("Pulled")
     if pulling and (pulled is None or happened(pulled) < happened(pulling)):
-        sentence = str(pulling.get("message") or "").replace("Pulling", "pulls", 1)
-        return Wait(rank=IMAGE, message=f"node {node} {sentence}", since=began(pulling))
+        return _pulling(snapshot, pulling, node, pull_within_s)
     return Wait(rank=STARTING, message=f"node {node} makes its container")
+
+
+def _pulling(snapshot: Snapshot, pulling: Object, node: str, within_s: float) -> Wait:
+    """A pull of which nothing is known but that it began."""
+    sentence = str(pulling.get("message") or "").replace("Pulling", "pulls", 1)
+    waited_s = snapshot.now - began(pulling)
+    silent_s = max((step for step in (*_SILENT_S, within_s) if step <= waited_s), default=0.0)
+    image = sentence.partition('"')[2].rstrip('"') or "an image"
+    quiet = f"node {node} is pulling {image} for {format_duration(silent_s)}, no answer"
+    return Wait(
+        rank=IMAGE,
+        message=quiet if silent_s else f"node {node} {sentence}",
+        hint=_SILENT_HINT if silent_s else "",
+        since=began(pulling),
+        allowed_s=within_s,
+        fails_as=Reason.REGISTRY_SILENT,
+    )
 
 
 def _statuses(pod: Object) -> Iterator[Object]:

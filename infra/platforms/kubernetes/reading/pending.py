@@ -157,7 +157,8 @@ class _Look:
         if node_silent(pod):
             silent = f"node {node_of(pod)} does not answer"
             return Wait(rank=STARTING, message=silent, reason=Reason.NODE_LOST, who=(who,))
-        wait_or_none = container_wait(self.snapshot, pod) or self._unready(pod)
+        pull_within_s = self.spec.cluster.pool.pull_within_s
+        wait_or_none = container_wait(self.snapshot, pod, pull_within_s) or self._unready(pod)
         if wait_or_none is None:
             return None
         step = _STEPS.get(kind, Step.START_WORKERS)

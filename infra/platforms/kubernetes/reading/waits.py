@@ -53,7 +53,8 @@ class Deadlines:
 
 
 DEADLINES = Deadlines()
-"""Beside them a pool's own ``node-within`` counts for a node that was ordered, and
+"""Beside them a pool's own ``node-within`` counts for a node that was ordered, its ``pull-within``
+for an image that nothing is said of, and
 ``infra.frameworks.plan.Timeouts`` for what runs and does not answer."""
 
 

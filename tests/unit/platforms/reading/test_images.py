@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from ebbtide.infra.models.cluster import ClusterView, Failure
@@ -85,6 +87,38 @@ def test_pull_is_told_while_it_goes_on() -> None:
     found = view(snapshot(head, events=(pulling,))).waiting
     assert found is not None
     assert found.message == 'head: node node-a pulls image "reg/x:1"'
+
+
+def pulls(at_s: float, seconds: float, last: ClusterView | None = None) -> ClusterView:
+    """A pull that began at 20 s, as it is seen at ``at_s``, of a pool that allows it so long."""
+    head = waiting("head", "ContainerCreating")
+    pulling = event(head, "Pulling", 'Pulling image "reg/x:1"', 20, who="kubelet")
+    pool = replace(SPEC.cluster.pool, pull_within_s=seconds)
+    spec = replace(SPEC, cluster=replace(SPEC.cluster, pool=pool))
+    return view_of(snapshot(head, now=at_s, events=(pulling,)), spec, last)
+
+
+def test_pull_without_a_word_is_told_and_given_up_after_the_pools_own_time() -> None:
+    first = pulls(79, 600)
+    assert first.waiting is not None
+    assert (first.waiting.message, first.waiting.hint) == (
+        'head: node node-a pulls image "reg/x:1"',
+        "",
+    )
+    later = pulls(150, 600, first)
+    assert later.waiting is not None
+    assert later.waiting.message == "head: node node-a is pulling reg/x:1 for 2m, no answer"
+    assert "pull-within" in later.waiting.hint
+    assert pulls(619, 600, later).failure is None
+    failure = pulls(620, 600, later).failure
+    assert failure is not None
+    assert (failure.step, failure.reason) == (Step.START_HEAD, Reason.REGISTRY_SILENT)
+    assert failure.detail == "head: node node-a is pulling reg/x:1 for 10m, no answer"
+
+
+def test_large_image_has_as_long_as_its_pool_says() -> None:
+    assert pulls(3000, 3600).failure is None
+    assert pulls(28, 8).failure is not None
 
 
 def test_container_that_cannot_be_made_fails_its_step() -> None:
