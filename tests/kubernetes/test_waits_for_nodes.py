@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -81,6 +82,19 @@ def test_node_that_does_not_come_is_given_up_after_the_pools_own_time(
         ended = Flow(there, asks(there, 100)).ended()
     assert (ended.reason, ended.attempts) == (Reason.NO_NODE, [])
     assert "pool test grows 0 → 1; given up after 6.0s" in str(ended.error)
+
+
+def test_pool_that_nobody_grows_is_given_up_after_its_own_time(stage: Stage) -> None:
+    """It is said to grow, its node is too small, and no autoscaler says a word of it."""
+    more = 1000 * (os.cpu_count() or 1)
+    there = replace(stage, pool=replace(stage.pool, min_nodes=0, max_nodes=2, node_within_s=6))
+    ended = Flow(there, asks(there, more)).ended()
+    assert (ended.reason, ended.attempts) == (Reason.NO_NODE, [])
+    assert "no node of pool test has room, and nobody says to make one" in str(ended.error)
+    assert "given up after 6.0s" in str(ended.error)
+    assert ended.error is not None
+    assert "whether an autoscaler runs and knows the pool" in ended.error.hint
+    assert stage.left() == []
 
 
 def test_program_waits_in_turn_for_a_quota_that_others_use_up(stage: Stage) -> None:
