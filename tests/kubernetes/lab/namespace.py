@@ -20,6 +20,7 @@ from tests.kubernetes.lab.place import Lab, cache, every
 
 _MARK = "EBB_LAB"
 _TIMEOUT_S = 30
+_LINK_TRIES, _EXISTS = 20, "File exists"
 _LINKS = Path("/sys/class/net")
 _CGROUPS = Path("/sys/fs/cgroup")
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -68,8 +69,8 @@ def _take_number(lab: Lab) -> None:
     lab.init_pid = _child_of(outer.pid)
     lab.init_started_ticks = started_ticks(lab.init_pid)
     lab.save()
-    peer = ["type", "veth", "peer", "name", "lab0", "netns", str(lab.init_pid)]
-    _run(["ip", "link", "add", lab.link, *peer])
+    _add_link(lab)
+    lab.save()
     _run(["ip", "address", "add", f"{lab.outer_address}/30", "dev", lab.link])
     _run(["ip", "link", "set", lab.link, "up"])
 
@@ -154,6 +155,20 @@ def started_ticks(pid: int) -> int:
         return 0
     fields = text.rpartition(")")[2].split()
     return 0 if fields[0] == "Z" else int(fields[19])
+
+
+def _add_link(lab: Lab) -> None:
+    """Another lab that begins at the same moment may have taken the number: then the next one."""
+    peer = ["type", "veth", "peer", "name", "lab0", "netns", str(lab.init_pid)]
+    for _ in range(_LINK_TRIES):
+        try:
+            _run(["ip", "link", "add", lab.link, *peer])
+            return
+        except RuntimeError as error:
+            if _EXISTS not in str(error):
+                raise
+            lab.number = _free_number()
+    raise RuntimeError(f"no link is free after {_LINK_TRIES} tries")
 
 
 def _free_number() -> int:
