@@ -17,6 +17,7 @@ from ebbtide.infra.escaping import json_text, visible
 from ebbtide.infra.models.ids import RunName
 from ebbtide.infra.models.phases import Reason
 from ebbtide.infra.models.records import Run
+from ebbtide.infra.platforms.base import HeldResource
 from ebbtide.infra.records.store import RunStore
 from ebbtide.infra.request.hints import did_you_mean
 from ebbtide.infra.waiting import pause
@@ -126,3 +127,9 @@ def wait_for_change(store: RunStore) -> None:
     before = store.version()
     while store.version() == before:
         pause(_LOOK_EVERY_S)
+
+
+def held_text(held: HeldResource) -> str:
+    """What is held and where, and until when where that is known."""
+    said = f"{held.role} {held.name} {held.where}".replace("  ", " ")
+    return f"{said}, {held.until}" if held.until else said

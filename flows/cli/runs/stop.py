@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ebbtide.flows.cli.arguments import add_place
-from ebbtide.flows.cli.output import Parser, known_run, print_json, say
+from ebbtide.flows.cli.output import Parser, held_text, known_run, print_json, say
 from ebbtide.infra.lifecycle.stop import stop_run
 from ebbtide.infra.models.phases import ExitCode, Reason
 from ebbtide.infra.platforms.base import load_platform
@@ -38,7 +38,7 @@ def main(args: list[str]) -> int:
         return all(held.stays for cluster in clusters for held in platform.held(cluster))
 
     wait_until(released, timeout_s=_TIMEOUT_S)
-    held = [f"{h.role} {h.name} {h.where}" for cluster in clusters for h in platform.held(cluster)]
+    held = [held_text(each) for cluster in clusters for each in platform.held(cluster)]
     if options.json:
         print_json({"run": options.run, "stopped": stopped, "held": held})
     else:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from itertools import islice
 from typing import Any
 
+from ebbtide.flows.cli.output import held_text
 from ebbtide.flows.cli.runs.stdin import Stdin
 from ebbtide.flows.cli.screen import Screen, TextScreen
 from ebbtide.flows.cli.streams import silence_closed_pipes
@@ -261,6 +262,6 @@ class Viewer:
         left = self._held()
         shares = self._store.shares_of(self._spec.name)
         if left or shares:
-            names = [f"{held.role} {held.name} {held.where}".replace("  ", " ") for held in left]
+            names = [held_text(held) for held in left]
             return ", ".join([*names, *(f"share {owner}" for owner in shares)])
         return "nothing (0 processes, 0 folders, 0 shares)"

@@ -8,7 +8,7 @@ from ebbtide.infra.models.ids import ClusterId
 from ebbtide.infra.platforms.base import HeldResource
 from ebbtide.infra.platforms.kubernetes.api import Api
 from ebbtide.infra.platforms.kubernetes.api_error import FORBIDDEN, NOT_FOUND, ApiError
-from ebbtide.infra.platforms.kubernetes.clusters.stranded import stranded
+from ebbtide.infra.platforms.kubernetes.clusters.stranded import Stay, stranded
 from ebbtide.infra.platforms.kubernetes.kinds import (
     AUTOSCALER,
     BUDGET,
@@ -140,24 +140,19 @@ def present(api: Api, kinds: tuple[Kind, ...]) -> set[ClusterId]:
     }
 
 
-def until_it_goes(node: str) -> str:
-    """Until when a pod of a node that does not answer stays, in words."""
-    return f"until {node} is back, deleted, or tainted out-of-service"
-
-
 def _pods(things: list[Object]) -> list[Object]:
     return [thing for thing in things if thing["kind"] == POD.name]
 
 
-def _as_held(api: Api, thing: Object, now: float, lost: Mapping[str, str]) -> HeldResource:
+def _as_held(api: Api, thing: Object, now: float, lost: Mapping[str, Stay]) -> HeldResource:
     metadata = thing["metadata"]
     labels, kind = metadata.get("labels", {}), thing["kind"]
     is_pod = kind == POD.name
     role = labels.get(ROLE, "") if is_pod else kind.lower()
-    node = lost.get(metadata["name"], "") if is_pod else ""
+    stay = lost.get(metadata["name"]) if is_pod else None
     where, until = f"{kind.lower()} in namespace {api.namespace}", ""
-    if node:
-        where, until = f"{where} on node {node}, which does not answer", until_it_goes(node)
+    if stay is not None:
+        where, until = f"{where} {stay.where}", stay.until
     elif kept_by(thing):
         keeper = ", ".join(kept_by(thing))
         where, until = f"{where}, kept by finalizer {keeper}", _until_it_is_let_go(api, thing)
@@ -168,7 +163,7 @@ def _as_held(api: Api, thing: Object, now: float, lost: Mapping[str, str]) -> He
         where=where,
         age_s=max(0.0, now - unix_time(metadata["creationTimestamp"])),
         until=until,
-        stays=bool(node),
+        stays=stay is not None,
     )
 
 

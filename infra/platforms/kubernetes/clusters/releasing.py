@@ -23,7 +23,7 @@ from ebbtide.infra.platforms.kubernetes.clusters.holdings import (
     kept_by,
     operated,
 )
-from ebbtide.infra.platforms.kubernetes.clusters.stranded import stranded
+from ebbtide.infra.platforms.kubernetes.clusters.stranded import Stay, stranded
 from ebbtide.infra.platforms.kubernetes.kinds import (
     DASK_CLUSTER,
     DEPLOYMENT,
@@ -56,8 +56,8 @@ class Left:
 
     gone: bool
     """Whether there is nothing any more that could be ended."""
-    stays: Mapping[str, str] = field(default_factory=dict)
-    """Pods that nobody can end for now, each with its node, which does not answer."""
+    stays: Mapping[str, Stay] = field(default_factory=dict)
+    """Pods that nobody can end for now, and why."""
 
 
 def mark(api: Api, cluster: ClusterId, reason: Reason | None) -> None:

@@ -13,7 +13,8 @@ from ebbtide.infra.models.records import Cluster, Event, EventKind
 from ebbtide.infra.platforms.kubernetes.api import Api
 from ebbtide.infra.platforms.kubernetes.api_error import translated
 from ebbtide.infra.platforms.kubernetes.clusters import releasing
-from ebbtide.infra.platforms.kubernetes.clusters.holdings import found, until_it_goes
+from ebbtide.infra.platforms.kubernetes.clusters.holdings import found
+from ebbtide.infra.platforms.kubernetes.clusters.stranded import Stay
 from ebbtide.infra.platforms.kubernetes.kinds import POD
 from ebbtide.infra.platforms.kubernetes.naming import ROLE, driver_name
 from ebbtide.infra.records.store import RunStore
@@ -70,8 +71,8 @@ def _tear_down(api: Api, store: RunStore, known: Cluster, how: TearDown) -> bool
             how.collect()
         members = _members(api, cluster)
         left = releasing.release(api, cluster)
-    for pod, node in left.stays.items():
-        store.append(_stays(known, pod, node))
+    for pod, stay in left.stays.items():
+        store.append(_stays(known, pod, stay))
     if left.gone and store.mark_released(cluster, by=how.by, reason=how.reason):
         took_s = round(now_s() - began_s, 2)
         store.append(
@@ -87,11 +88,10 @@ def _tear_down(api: Api, store: RunStore, known: Cluster, how: TearDown) -> bool
     return left.gone
 
 
-def _stays(known: Cluster, pod: str, node: str) -> Event:
+def _stays(known: Cluster, pod: str, stay: Stay) -> Event:
     """What is left, and when it goes."""
-    message = f"{pod} stays on node {node}, which does not answer, {until_it_goes(node)}"
-    kind, reason = EventKind.WARNING, Reason.NODE_LOST
-    return Event(run=known.run, cluster=known.id, kind=kind, message=message, reason=reason)
+    message, kind = f"{pod} stays {stay.where}, {stay.until}", EventKind.WARNING
+    return Event(run=known.run, cluster=known.id, kind=kind, message=message, reason=stay.reason)
 
 
 @contextlib.contextmanager

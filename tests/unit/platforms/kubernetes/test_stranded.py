@@ -17,6 +17,7 @@ from tests.unit.platforms.reading.objects import (
     condition,
     disrupted,
     ready,
+    waiting,
     with_condition,
 )
 
@@ -92,3 +93,22 @@ def test_where_nodes_may_not_be_read_the_pods_tell(monkeypatch: pytest.MonkeyPat
 def test_api_server_that_does_not_answer_is_no_lost_node() -> None:
     with pytest.raises(ApiError):
         names(Nodes(None, refuses=500), LOST)
+
+
+def creating(deleted_s: float) -> Object:
+    """A worker that was told to go at ``deleted_s``, and of which nothing has begun."""
+    pod = waiting("worker-b", "ContainerCreating")
+    return {**pod, "metadata": {**pod["metadata"], "deletionTimestamp": at(deleted_s)}}
+
+
+def test_pod_whose_image_is_still_pulled_is_waited_for_by_nobody(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    nodes = Nodes(node("True"))
+    it_is(monkeypatch, DUE_S + 5)
+    assert names(nodes, creating(DUE_S)) == [], "a busy kubelet may only have made it"
+    it_is(monkeypatch, DUE_S + 7)
+    (stay,) = stranded(cast(Api, nodes), [creating(DUE_S)]).values()
+    assert stay.where == "on node node-a, which still pulls its image"
+    assert stay.until == "until node-a has it or has failed"
+    assert names(nodes, GOES) == [], "it has begun: it is ended"
