@@ -18,6 +18,7 @@ from ebbtide.infra.models.job import JobSpec, Limits, RunSpec
 from ebbtide.infra.models.resources import Resources, format_duration
 from ebbtide.infra.platforms import extras
 from ebbtide.infra.platforms.kubernetes.clusters.planned import plan_objects
+from ebbtide.infra.platforms.kubernetes.inside.told import program_settings
 from ebbtide.infra.settings import Settings
 from tests.clusters import MIB, QUICK, run_spec
 
@@ -71,6 +72,17 @@ def test_the_lease_comes_first_and_the_driver_last(settings: Settings, workdir: 
 def test_a_plain_program_has_neither_head_nor_workers(settings: Settings, workdir: Path) -> None:
     found = named(settings, spec_of(workdir, framework="none"))
     assert found == [LEASE, SECRET, ("NetworkPolicy", "heron-1"), DRIVER]
+
+
+@pytest.mark.parametrize(
+    ("framework", "folder"), [("spark", "/run/ebb/artifacts/driver/eventlog"), ("dask", "")]
+)
+def test_program_has_the_folder_for_what_its_framework_writes_of_it(
+    framework: str, folder: str, settings: Settings, workdir: Path
+) -> None:
+    things, _ = plan_objects(settings, spec_of(workdir, framework=framework), {"TOKEN": "s3cret"})
+    told = program_settings(things[-1]["spec"]["containers"][0]["args"][4])
+    assert told.history == folder
 
 
 def test_objects_are_of_the_namespace_in_use(settings: Settings, workdir: Path) -> None:

@@ -102,7 +102,8 @@ class Wrapper:
 
     def _start(self) -> Child:
         try:
-            os.makedirs(self._told.code.workdir, exist_ok=True)
+            for folder in filter(None, (self._told.history, self._told.code.workdir)):
+                os.makedirs(folder, exist_ok=True)
             os.chdir(self._told.code.workdir)
             entrance = self._entrance
             if entrance is not None and not entrance.has_stdin:

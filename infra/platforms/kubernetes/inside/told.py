@@ -61,6 +61,8 @@ class ProgramSettings:
     """From SIGTERM until what has not been brought there is left."""
     limit_bytes: int = 64 * 2**20
     """Kept of each of its two outputs."""
+    history: str = ""
+    """A folder that is there before it begins, for what its framework writes of it; empty: none."""
 
 
 def to_text(settings: CodeSettings | ProgramSettings) -> str:

@@ -276,14 +276,15 @@ class _Maker:
         job = self.shipment.job or self.spec.job
         assert job is not None
         shipped = replace(self.shipment, job=job)
-        env, tier = {}, plan.spec.tier
+        env, tier, history = {}, plan.spec.tier, ""
         if framework is not None:
             tier, address = plan.spec.head_tier, head_name(self.cluster)
             head = framework.address(address, layout.PORT)
             known = HeadInfo(address=head, dashboard="", status_url="", secret="")
             env = framework.driver_env(plan, layout.worker(), known)
+            history = framework.history
         process = Process(
-            argv=program_command(self.spec, self.cluster, shipped, job.argv),
+            argv=program_command(self.spec, self.cluster, shipped, job.argv, history),
             env=program_variables(self.spec, self.cluster, job.env, env),
             secrets=tuple(secret_variables(self.cluster, shipped)),
             output=shipped.volume,

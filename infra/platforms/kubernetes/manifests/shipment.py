@@ -187,7 +187,7 @@ def member_command(
 
 
 def program_command(
-    spec: RunSpec, cluster: ClusterId, shipment: Shipment, argv: Iterable[str]
+    spec: RunSpec, cluster: ClusterId, shipment: Shipment, argv: Iterable[str], history: str = ""
 ) -> tuple[str, ...]:
     """Return the command line of the program's wrapper.
 
@@ -196,6 +196,7 @@ def program_command(
         cluster: its id.
         shipment: what is sent.
         argv: of the program, as it was typed.
+        history: what its framework calls so, see ``Framework.history``.
 
     Returns:
         Words as a pod spells them.
@@ -216,6 +217,7 @@ def program_command(
         told_to_begin=shipment.told_to_begin,
         outputs=shipment.outputs_url,
         output=str(layout.OUTPUT),
+        history=str(layout.ARTIFACTS / history) if history else "",
     )
     return layout.module("program", layout.literal(to_text(settings)), *map(layout.literal, argv))
 

@@ -37,6 +37,7 @@ from ebbtide.infra.policy.explain.diagnosis import fix_for
 
 LATER = ExitCode.TEMPORARY
 """The wrapper's own exit code when what it had to wait for did not come."""
+_ENDS = (signal.SIGTERM, signal.SIGKILL, signal.SIGINT)
 _REASONS = {reason.value: reason for reason in Reason}
 
 
@@ -168,7 +169,8 @@ def _taken(pod: Object, end: Ending, around: Around) -> Disruption | None:
     found = disruption(pod)
     if found is None or around.releasing or end.out_of_memory:
         return None
-    by_signal = end.exit_code in (-signal.SIGTERM, -signal.SIGKILL, -signal.SIGINT)
+    # A JVM, and a shell whose command it is, say 128 and the number where others die of it.
+    by_signal = end.exit_code in (*(-number for number in _ENDS), *(128 + n for n in _ENDS))
     if found.reason is Reason.POD_LOST and not by_signal:
         return None
     return found

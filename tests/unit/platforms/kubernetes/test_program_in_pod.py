@@ -55,6 +55,12 @@ def test_both_outputs_come_whole_and_apart_with_the_exit_code(pod: Pod) -> None:
     assert seen.end["exit_code"] == told(pod)["exit_code"] == 3
 
 
+def test_folder_for_what_its_framework_writes_is_there_before_it_begins(pod: Pod) -> None:
+    folder = pod.folder / "artifacts" / "driver" / "eventlog"
+    wrapper = pod.python(f"import os; print(os.path.isdir({str(folder)!r}))", history=str(folder))
+    assert wrapper.communicate(timeout=20)[0] == b"True\n"
+
+
 def test_who_comes_back_after_a_lost_connection_goes_on_at_the_same_byte(pod: Pod) -> None:
     pod.python(WAITS_FOR_A_FILE)
     seen = Followed()

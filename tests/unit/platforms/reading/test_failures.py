@@ -33,6 +33,7 @@ from tests.unit.platforms.reading.objects import (
 
 SPEC = objects.spec()
 NO_SUCH_FILE = 'exec: "/nope": stat /nope: no such file or directory: unknown'
+DELETED = "the program: its pod was deleted by somebody else"
 GONE = {"deletionTimestamp": at(45)}
 
 
@@ -117,12 +118,10 @@ def test_program_that_ended_well_has_no_reason() -> None:
             Reason.EVICTED,
             "the program: it had to make room on node node-a for pods of higher priority",
         ),
-        (
-            ended("driver", 143, message=told(-15), **GONE),
-            -15,
-            Reason.POD_LOST,
-            "the program: its pod was deleted by somebody else",
-        ),
+        (ended("driver", 143, message=told(-15), **GONE), -15, Reason.POD_LOST, DELETED),
+        # A JVM says so when it was told to end.
+        (ended("driver", 143, message=told(143), **GONE), 143, Reason.POD_LOST, DELETED),
+        (ended("driver", 143, message=told(143)), 143, Reason.EXIT_CODE, ""),
         (ended("driver", 1, message=told(1), **GONE), 1, Reason.EXIT_CODE, ""),
         (
             ended("driver", 128, "StartError", NO_SUCH_FILE),
