@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from dataclasses import replace
 
@@ -11,8 +12,9 @@ from kubernetes import client
 from ebbtide.flows.cli.machine.held import main as ebb_held
 from ebbtide.infra.lifecycle.stop import stop_run
 from ebbtide.infra.models.hardware import NodePool
+from ebbtide.infra.models.ids import ClusterId
 from ebbtide.infra.models.job import RetryPolicy
-from ebbtide.infra.models.phases import ExitCode, Reason
+from ebbtide.infra.models.phases import ExitCode, Reason, Step
 from ebbtide.infra.models.records import EventKind
 from ebbtide.infra.platforms.kubernetes.clusters.holdings import held
 from ebbtide.infra.platforms.kubernetes.kinds import POD
@@ -46,14 +48,20 @@ def pair(stage: Stage, both_nodes: NodePool) -> Stage:
 
 def begun_apart(pair: Stage, api: client.ApiClient, flow: Flow, role: str) -> str:
     """Let the first pod of a role run on the second node, and all else on the first."""
+    name = apart(pair, api, flow, role)
+    flow.says("begun")
+    flow.reaches(lambda: is_ready(pair.pod(name) or {"metadata": {}}), f"the {role} is ready")
+    return name
+
+
+def apart(pair: Stage, api: client.ApiClient, flow: Flow, role: str) -> str:
+    """Send the first pod of a role to the second node, and all else to the first."""
     faults.cordon(api, NODE)
     labels = selector(flow.cluster, role)
     flow.reaches(lambda: pair.api.list(POD, labels).items, f"there is a {role}")
     name = str(pair.api.list(POD, labels).items[0]["metadata"]["name"])
     faults.bind(api, pair.api.namespace, name, SECOND)
     faults.uncordon(api, NODE)
-    flow.says("begun")
-    flow.reaches(lambda: is_ready(pair.pod(name) or {"metadata": {}}), f"the {role} is ready")
     return name
 
 
@@ -114,6 +122,41 @@ def test_lost_node_is_told_once_and_all_is_released_but_the_pod_that_stays_there
         assert list(stays(pair)) == [pod]
     assert "begun" in ended.stdout
     wait_until(lambda: stays(pair) == {}, 60, "its node is back, and ends it")
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    ("role", "framework", "step"),
+    [
+        ("driver", "none", Step.WAIT_FOR_NODES),
+        ("head", "dask", Step.START_HEAD),
+        ("head", "dask", Step.START_WORKERS),
+        ("head", "dask", Step.ATTACH_AUTOSCALER),
+    ],
+)
+def test_node_that_is_lost_while_the_cluster_starts_ends_the_run(
+    lab: Lab, pair: Stage, api: client.ApiClient, role: str, framework: str, step: Step
+) -> None:
+    spec = pair.counts("early", 600, framework)
+    with contextlib.ExitStack() as lost:
+
+        def lose() -> None:
+            wait_until(lambda: on_second(pair, spec.name, role), 30, "the pod is on that node")
+            lost.enter_context(faults.lost(lab, api, SECOND))
+
+        flow = Flow(pair, spec, {step: lose})
+        pod = apart(pair, api, flow, role)
+        ended = flow.ended(TOLD_S + RELEASED_S + 30)
+        assert ended.reason is Reason.NODE_LOST
+        assert SECOND.name in str(ended.error)
+        assert set(stays(pair)) <= {pod}
+    wait_until(lambda: stays(pair) == {}, 60, "its node is back, and ends it")
+
+
+def on_second(pair: Stage, run: str, role: str) -> bool:
+    """Whether a pod of this role is on the second node."""
+    found = pair.api.list(POD, selector(ClusterId(f"{run}-1"), role)).items
+    return any(pod["spec"].get("nodeName") == SECOND.name for pod in found)
 
 
 @pytest.mark.long

@@ -8,6 +8,7 @@ import pytest
 from kubernetes import client
 
 from ebbtide.infra.models.cluster import AutoscalePolicy
+from ebbtide.infra.models.ids import ClusterId
 from ebbtide.infra.models.job import RetryPolicy
 from ebbtide.infra.models.phases import Reason, Step
 from ebbtide.infra.platforms.kubernetes.kinds import POD
@@ -27,6 +28,7 @@ USES_IT = """
         return number
     print(sum(client.gather(client.map(slow, range(30)))), flush=True)
     """
+FROM_HEAD = (Step.START_HEAD, Step.START_WORKERS, Step.ATTACH_AUTOSCALER)
 GROWS = AutoscalePolicy(min_workers=1, max_workers=4, sync_period_s=0.5, scale_on=("demand",))
 
 
@@ -38,8 +40,10 @@ def worker_of(stage: Stage, flow: Flow) -> str:
 @pytest.mark.parametrize(
     ("step", "attempts"),
     [
-        pytest.param(Step.START_WORKERS, 1, marks=pytest.mark.long),
-        pytest.param(Step.RUN_USER_JOB, 1, marks=pytest.mark.long),
+        *(
+            pytest.param(step, 1, marks=pytest.mark.long)
+            for step in (*FROM_HEAD, Step.RUN_USER_JOB)
+        ),
         (Step.RUN_USER_JOB, 0),
     ],
 )
@@ -55,6 +59,24 @@ def test_evicted_head_is_an_infrastructure_failure(stage: Stage, step: Step, att
     ended = Flow(stage, spec, {step: evict}).ended()
     assert ended.attempts == [Reason.EVICTED] * attempts
     assert ended.reason is (None if attempts else Reason.EVICTED)
+    assert stage.left() == []
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("step", FROM_HEAD)
+def test_worker_that_is_evicted_while_the_cluster_starts_is_replaced(
+    stage: Stage, step: Step
+) -> None:
+    spec = stage.counts("early", 3, "dask")
+    labels = selector(ClusterId(f"{spec.name}-1"), "worker")
+
+    def evict() -> None:
+        (worker,) = stage.api.list(POD, labels).items
+        stage.evict(worker["metadata"]["name"])
+
+    ended = Flow(stage, spec, {step: evict}).ended()
+    assert (ended.error, ended.attempts, ended.started) == (None, [], 1)
+    assert ended.counted_once()
     assert stage.left() == []
 
 
