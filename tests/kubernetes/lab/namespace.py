@@ -8,7 +8,6 @@ it, whatever became of the program that brought the lab up. Only cgroups and fil
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import signal
 import subprocess
@@ -43,17 +42,6 @@ def create(lab: Lab) -> None:
     Raises:
         RuntimeError: when the kernel refuses, with what it said.
     """
-    with (cache() / "labs" / ".numbers").open("w") as turn:
-        fcntl.flock(turn, fcntl.LOCK_EX)  # of two that begin at once each has a link of its own
-        _take_number(lab)
-    run_inside(lab, ["sh", "-c", _PREPARE])
-    run_inside(lab, ["ip", "address", "add", f"{lab.address}/30", "dev", "lab0"])
-    run_inside(lab, ["ip", "link", "set", "lab0", "up"])
-    run_inside(lab, ["ip", "route", "add", "default", "via", lab.outer_address])
-
-
-def _take_number(lab: Lab) -> None:
-    """Begin the first process, and the link that nobody else then has."""
     lab.number = _free_number()
     flags = ["--net", "--mount", "--pid", "--ipc", "--uts", "--fork", "--mount-proc"]
     with (lab.folder / "init.log").open("ab") as log:
@@ -73,6 +61,10 @@ def _take_number(lab: Lab) -> None:
     lab.save()
     _run(["ip", "address", "add", f"{lab.outer_address}/30", "dev", lab.link])
     _run(["ip", "link", "set", lab.link, "up"])
+    run_inside(lab, ["sh", "-c", _PREPARE])
+    run_inside(lab, ["ip", "address", "add", f"{lab.address}/30", "dev", "lab0"])
+    run_inside(lab, ["ip", "link", "set", "lab0", "up"])
+    run_inside(lab, ["ip", "route", "add", "default", "via", lab.outer_address])
 
 
 def alive(lab: Lab) -> bool:
