@@ -66,6 +66,15 @@ METRICS = (
         "metrics-server", "metrics-server", "sigs.k8s.io/metrics-server/cmd/metrics-server", 90
     ),
 )
+NETWORK_POLICIES = (
+    Program(
+        "kube-router",
+        "kube-router",
+        "github.com/cloudnativelabs/kube-router/v2/cmd/kube-router",
+        240,
+    ),
+)
+"""No lab needs it to come up: it is built when a test asks for it."""
 
 
 def path_of(program: Program) -> Path:
@@ -79,7 +88,7 @@ def path_of(program: Program) -> Path:
 
 def find(name: str) -> Path:
     """A program's binary by its name."""
-    every = (*CONTROL_PLANE, *SIMULATED, *NODE, *METRICS)
+    every = (*CONTROL_PLANE, *SIMULATED, *NODE, *METRICS, *NETWORK_POLICIES)
     return next(path_of(program) for program in every if program.name == name)
 
 

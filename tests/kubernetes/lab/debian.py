@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from collections.abc import Mapping
 
 from tests.kubernetes.lab.binaries import Say
 
@@ -21,6 +22,8 @@ PACKAGES = {
     "unshare": "util-linux",
 }
 """Command: package. The CNI's plugins (containernetworking-plugins) are not on the PATH."""
+NETWORK_POLICIES = {"ipset": "ipset"}
+"""For what enforces NetworkPolicies, where a test asks for it."""
 _CNI = "/usr/lib/cni/bridge"
 _TIMEOUT_S = 900
 
@@ -36,19 +39,19 @@ def obstacle() -> str:
     return ""
 
 
-def missing() -> list[str]:
+def missing(packages: Mapping[str, str] = PACKAGES) -> list[str]:
     """Packages that are not here yet."""
-    wanted = [package for command, package in PACKAGES.items() if shutil.which(command) is None]
+    wanted = [package for command, package in packages.items() if shutil.which(command) is None]
     return wanted + ([] if os.path.exists(_CNI) else ["containernetworking-plugins"])
 
 
-def install(say: Say) -> None:
+def install(say: Say, packages: Mapping[str, str] = PACKAGES) -> None:
     """Install what is missing.
 
     Raises:
         RuntimeError: with apt's last lines.
     """
-    wanted = missing()
+    wanted = missing(packages)
     if not wanted:
         return
     say(f"install {' '.join(wanted)} (a minute)")
