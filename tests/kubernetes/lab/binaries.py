@@ -77,6 +77,11 @@ NETWORK_POLICIES = (
 """No lab needs it to come up: it is built when a test asks for it."""
 
 
+KUBECTL = Program("kubectl", "kubectl", "k8s.io/kubernetes/cmd/kubectl", 30, _KUBERNETES)
+"""No part of a lab: built when the benchmark of start-up asks for it. A module of its own, as what
+a lab needs is known by the sums of its modules."""
+
+
 def path_of(program: Program) -> Path:
     """Where its binary is, or will be."""
     folder = _MODULES / program.module
