@@ -146,6 +146,7 @@ def empty_registry(lab: Lab) -> Iterator[None]:
     host, port = REGISTRY.split(":")
     empty = lab.folder / _REGISTRY
     empty.mkdir(exist_ok=True)
+    parts.log_of(lab, _REGISTRY).unlink(missing_ok=True)  # an earlier one said the same
     words = ["-m", "http.server", port, "--bind", host, "--directory", str(empty)]
     parts.start(lab, _REGISTRY, [sys.executable, "-u", *words])
     serves = "the registry answers"
