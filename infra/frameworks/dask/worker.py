@@ -88,6 +88,25 @@ async def drain(worker: Worker, budget_s: float) -> None:
     await retire(worker, close=True)
 
 
+async def drain_unless_left(worker: Worker, finished: asyncio.Future[Any], budget_s: float) -> None:
+    """Drain and close, or stop at once when the head has gone: nobody is left to ask.
+
+    A question that is on its way to a head which goes would be waited for, and then the next.
+
+    Args:
+        worker: which serves.
+        finished: done when it has closed, as it does when the head's connection breaks.
+        budget_s: for the drain, in seconds.
+    """
+    draining = asyncio.ensure_future(drain(worker, budget_s))
+    await asyncio.wait([finished, draining], return_when=asyncio.FIRST_COMPLETED)
+    if not draining.done():
+        draining.cancel()
+        return
+    await draining
+    await worker.close(reason="drained")
+
+
 async def retire_quietly(worker: Worker) -> bool:
     """Step 1. False when it cannot be done now: a shuffle needs us, or nobody can take our data."""
     if await worker.scheduler.ebb_in_shuffle(address=worker.address):
@@ -178,8 +197,7 @@ async def main(settings: dict[str, Any]) -> None:
     stopping = asyncio.create_task(stop.wait())
     await asyncio.wait([finished, stopping], return_when=asyncio.FIRST_COMPLETED)
     if not finished.done():
-        await drain(worker, settings["drain_budget_s"])
-        await worker.close(reason="drained")
+        await drain_unless_left(worker, finished, settings["drain_budget_s"])
     stopping.cancel()
     await finished
 
