@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -78,13 +78,13 @@ class Kubectl:
             self._run(*words, stdin=file.fileno())
 
     @contextlib.contextmanager
-    def first_line(self, pod: str, container: str) -> Iterator[bytes]:
-        """Follow a container's log. Yields its first line when that is there."""
+    def lines(self, pod: str, container: str) -> Iterator[Iterable[bytes]]:
+        """Follow a container's log. Yields its lines, each when it is there."""
         words = self._words("logs", "--follow", pod, "--container", container)
         with subprocess.Popen(words, stdout=subprocess.PIPE) as following:
             assert following.stdout is not None
             try:
-                yield following.stdout.readline()
+                yield following.stdout
             finally:
                 following.kill()
 

@@ -16,7 +16,8 @@ has the images must be there),
 
 It also tells how many requests a run asks of the API server, and how long a release takes, from
 the order to nothing left (of Dask with a worker that is busy, and deaf to SIGTERM while it is); the
-objects of the first two are given back in the way of ours too. kubectl is the one that is on PATH
+objects of the first two are given back in the way of ours too. Ray and Spark want images that
+``make lab ARGS="--image ray --image spark"`` brings. kubectl is the one that is on PATH
 (``--kubectl`` names another, or ``lab`` that of the lab's version), else it is built once into the
 lab's cache. Ratios are what counts; absolute times are this cluster's. Nothing is left.
 """
@@ -34,7 +35,7 @@ import tempfile
 import threading
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -70,7 +71,20 @@ while not any(client.processing().values()):
     pass
 """
 """Ends while a task keeps its worker busy: such a cluster is given back as quickly."""
-PROGRAMS = {"dask": BUSY, "none": "print(3, flush=True)\n"}
+RAY = """
+import ray
+ray.init(log_to_driver=False)
+print(ray.get(ray.remote(lambda: 3).remote()), flush=True)
+"""
+SPARK = """
+from pyspark.sql import SparkSession
+context = SparkSession.builder.getOrCreate().sparkContext
+print(context.parallelize([1, 2], 1).sum(), flush=True)
+"""
+PROGRAMS = {"dask": BUSY, "none": "print(3, flush=True)\n", "ray": RAY, "spark": SPARK}
+LIBRARIES = {"dask": ["distributed"], "ray": ["ray"], "spark": ["pyspark"]}
+TIERS = {"ray": "medium", "spark": "medium"}
+"""Of head, worker and driver, where the smallest has too little memory for a framework."""
 _RELEASED = re.compile(r"release .*?(?:(\d+)m )?([0-9.]+)s$", re.MULTILINE)
 _FILES = "files"
 _LOOKS_EVERY_S = 1.0
@@ -136,6 +150,8 @@ def measure(folder: Path, rounds: int, framework: str, program: Path) -> dict[st
         for name, one in ways.items():
             at_any_moment()
             timing = one(work, environment, framework)
+            told = f"{framework} {number}/{rounds} {name}: {timing.first_line:.2f} s"
+            print(told, file=sys.stderr, flush=True)
             if number:
                 found[name].append(timing)
     return found
@@ -155,6 +171,8 @@ def command(framework: str, *more: str) -> list[str]:
     ebb = str(Path(sys.executable).with_name("ebb"))
     options = ["--platform", "kubernetes", "--framework", framework]
     options += ["--workers", "1"] if framework != "none" else []
+    if framework in TIERS:
+        options += ["--tier", TIERS[framework], "--head-tier", TIERS[framework]]
     return [ebb, "run", *options, *more, "program.py"]
 
 
@@ -187,11 +205,10 @@ def applied(apply: Apply, work: Path, environment: dict[str, str], framework: st
     api = Api(connected(load_settings()).access)
     try:
         first, asked = apply(api, things), api.asked
+    finally:
         ordered = time.monotonic()
         release(api, things.cluster)
         gone = time.monotonic() - ordered
-    finally:
-        release(api, things.cluster)
         for thing in things.things:  # what kubectl has applied has no owner
             api.delete(kind_of(thing), thing["metadata"]["name"])
         api.close()
@@ -226,10 +243,9 @@ def by_kubectl(client: kubectl.Kubectl, _: Api, drawn: Drawn) -> float:
     client.put(drawn.store, drawn.package, unpacked=drawn.store != drawn.driver)
     if drawn.store != drawn.driver:
         client.wait(drawn.driver)
-    with client.first_line(drawn.driver, "driver") as line:
-        first = time.monotonic() - started
-    checked(line)
-    return first
+    with client.lines(drawn.driver, "driver") as lines:
+        said_three(lines)
+        return time.monotonic() - started
 
 
 def in_process(api: Api, drawn: Drawn) -> float:
@@ -239,20 +255,22 @@ def in_process(api: Api, drawn: Drawn) -> float:
     until(api, POD, drawn.store, lambda pod: _runs(pod, _FILES), timeout_s=DEADLINE_S)
     send(api.run, drawn.store, drawn.package)
     until(api, POD, drawn.driver, lambda pod: _runs(pod, "driver"), timeout_s=DEADLINE_S)
-    line = next(iter(api.logs(drawn.driver, "driver", {"follow": "true"}, timeout_s=DEADLINE_S)))
-    first = time.monotonic() - started
-    checked(line)
-    return first
+    said_three(api.logs(drawn.driver, "driver", {"follow": "true"}, timeout_s=DEADLINE_S))
+    return time.monotonic() - started
 
 
-def checked(line: bytes) -> None:
-    """What each program says first.
+def said_three(lines: Iterable[bytes]) -> None:
+    """Read a driver's log until it has what each program says, past what frameworks tell.
 
     Raises:
-        SystemExit: it was something else.
+        SystemExit: it ends without.
     """
-    if line.strip() != b"3":
-        raise SystemExit(f"the driver said {line!r}")
+    others = []
+    for line in lines:
+        if line.strip() == b"3":
+            return
+        others.append(line.decode(errors="replace"))
+    raise SystemExit(f"the driver said {''.join(others)!r}")
 
 
 def _runs(pod: Object | None, container: str) -> bool:
@@ -264,7 +282,7 @@ def _runs(pod: Object | None, container: str) -> bool:
 
 def report(framework: str, timings: dict[str, list[Timing]], client: str) -> None:
     """What was measured and how, and a table for the docs."""
-    names = ["ebbtide", "kubernetes", *(["distributed"] if framework == "dask" else [])]
+    names = ["ebbtide", "kubernetes", *LIBRARIES.get(framework, ())]
     print(f"\n{framework}: {conditions(len(timings['ebb']), names)}, kubectl {client}")
     medians = {
         name: statistics.median(timing.first_line for timing in measured)

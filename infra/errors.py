@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ebbtide.infra.models.phases import Reason
+from ebbtide.infra.models.phases import Reason, exit_status
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +43,11 @@ class EbbError(Exception):
         self.released = False
         """Whether that run has ended with this error, and all that it held is given back."""
         super().__init__(f"{reason}: {self.summary}" + (f" ({detail})" if detail else ""))
+
+    @property
+    def message(self) -> str:
+        """What happened and what is known of it, without the reason's code."""
+        return f"{self.summary}: {self.detail}" if self.detail else self.summary
 
     @property
     def retryable(self) -> bool:
@@ -103,7 +108,7 @@ class JobError(EbbError):
         code = self.program_exit_code
         if self.reason not in (Reason.EXIT_CODE, Reason.OUT_OF_MEMORY) or not code:
             return self.reason.info.exit_code
-        return code if code > 0 else 128 - code
+        return exit_status(code)
 
 
 class ReleaseError(EbbError):

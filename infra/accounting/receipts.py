@@ -6,9 +6,11 @@ The terms, which every receipt and ``ebb cost`` share:
   are no workers). The head is no worker: it counts in the cost only.
 * used: core-seconds the worker's processes took, divided by the cores of its tier, and never more
   than it asked: a worker that bursts over its tier is not idle, but lends nothing to others either.
-* idle: asked minus used. A worker with four cores and one busy thread is three quarters idle;
-  starting, waiting for data and draining are idle as far as they take no CPU.
+* unknown: what a run asked for of whose workers there was no figure at all.
+* idle: asked minus used and unknown. A worker with four cores and one busy thread is three quarters
+  idle; starting, waiting for data and draining are idle as far as they take no CPU.
 * cost: price of the tier times the time each share was held, heads included.
+* GPUs: those of each share times the time it was held, heads included. Their use is not measured.
 * static: the head and the maximum of workers, held as long as the cluster was.
 
 Does not belong here: printing, drawing, deciding what to advise.
@@ -22,8 +24,9 @@ from datetime import datetime
 from itertools import pairwise
 from pathlib import PurePath
 
+from ebbtide.infra.accounting.use import NOTHING_USED, Use
 from ebbtide.infra.models.ids import RunName
-from ebbtide.infra.models.job import RunSpec
+from ebbtide.infra.models.job import PassedOver, RunSpec
 from ebbtide.infra.models.records import EventKind, Run
 from ebbtide.infra.models.usage import Sample, Span
 from ebbtide.infra.policy.cluster_use import unused_advice
@@ -37,30 +40,6 @@ BY = ("day", "tier", "job", "tag")
 _HOUR_S = 3600.0
 
 _STEP_ENDS = (EventKind.STEP_DONE, EventKind.STEP_FAILED)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Use:
-    """What was used in some time of a run; worker-seconds as this module's docstring says."""
-
-    seconds: float = 0.0
-    asked_s: float = 0.0
-    used_s: float = 0.0
-    cost: float = 0.0
-    """In the catalog's currency."""
-
-    @property
-    def idle_s(self) -> float:
-        """Worker-seconds that were asked for and not used."""
-        return max(0.0, self.asked_s - self.used_s)
-
-    def __add__(self, other: Use) -> Use:
-        return Use(
-            seconds=self.seconds + other.seconds,
-            asked_s=self.asked_s + other.asked_s,
-            used_s=self.used_s + other.used_s,
-            cost=self.cost + other.cost,
-        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,12 +60,18 @@ class Receipt:
     """The maximum number of workers that were held at the same time."""
     priced: bool
     """Whether the catalog had a price for any share."""
+    measured: bool = True
+    """Whether anything is known of what the workers used; else ``used_s`` says nothing."""
+    gpu_type: str = ""
+    """Of the tier's GPUs, where it names one."""
     total: Use
     """From the request to the end, or to now."""
     steps: tuple[tuple[str, Use], ...]
     """By step, in the order in which they were first done. Repeated steps are summed."""
     static: Use
     advice: str = ""
+    passed_over: tuple[PassedOver, ...] = ()
+    """Tiers that it asked for first and did not get."""
 
     @property
     def saved(self) -> float:
@@ -101,8 +86,8 @@ class Sum:
     key: str
     runs: int = 0
     priced: bool = False
-    total: Use = Use()
-    static: Use = Use()
+    total: Use = NOTHING_USED
+    static: Use = NOTHING_USED
 
     @property
     def saved(self) -> float:
@@ -158,7 +143,10 @@ def receipts_since(store: RunStore, at: float) -> list[Receipt]:
 def settle(record: Record) -> Receipt:
     """Add up all that a run asked for, used and cost."""
     spec, spans, cluster = record.spec, record.spans, record.spec.cluster
-    total = _use(record, record.created, record.ended)
+    total, steps = _use(record, record.created, record.ended), _steps(record)
+    measured = _is_measured(spans)
+    if not measured:
+        total, steps = total.as_unknown, tuple((step, use.as_unknown) for step, use in steps)
     return Receipt(
         run=spec.name,
         job=job_name(spec),
@@ -170,10 +158,13 @@ def settle(record: Record) -> Receipt:
         max_workers=cluster.policy.max_workers if cluster.has_workers else 1,
         peak_workers=_peak([span for span in spans if span.is_worker], record.ended),
         priced=any(span.price_per_hour for span in spans),
+        measured=measured,
+        gpu_type=cluster.tier.gpu_type,
         total=total,
-        steps=_steps(record),
+        steps=steps,
         static=_static(record),
         advice=record.unused or advise(_figures(record)),
+        passed_over=spec.passed_over,
     )
 
 
@@ -231,7 +222,18 @@ def _use(record: Record, start: float, end: float) -> Use:
         asked_s=sum(_held_s(span, start, end) for span in workers),
         used_s=used_s,
         cost=_cost(record.spans, start, end),
+        gpu_s=_gpu_s(record.spans, start, end),
     )
+
+
+def _gpu_s(spans: Iterable[Span], start: float, end: float) -> float:
+    return sum(span.gpus * _held_s(span, start, end) for span in spans)
+
+
+def _is_measured(spans: Iterable[Span]) -> bool:
+    """Whether there were figures of any worker: what lives has memory, if it does nothing else."""
+    workers = [span for span in spans if span.is_worker]
+    return not workers or any(span.cpu_s or span.peak_memory_bytes for span in workers)
 
 
 def _steps(record: Record) -> tuple[tuple[str, Use], ...]:
@@ -244,8 +246,13 @@ def _steps(record: Record) -> tuple[tuple[str, Use], ...]:
     for step, end in record.marks:
         asked_s = sum(_held_s(span, start, end) for span in workers)
         used_s = min(asked_s, max(0.0, _at(curve, end) - _at(curve, start)) / cores)
-        cost = _cost(record.spans, start, end)
-        use = Use(seconds=max(0.0, end - start), asked_s=asked_s, used_s=used_s, cost=cost)
+        use = Use(
+            seconds=max(0.0, end - start),
+            asked_s=asked_s,
+            used_s=used_s,
+            cost=_cost(record.spans, start, end),
+            gpu_s=_gpu_s(record.spans, start, end),
+        )
         found[step] = found.get(step, Use()) + use
         start = max(start, end)
     return tuple(found.items())
@@ -294,8 +301,15 @@ def _static(record: Record) -> Use:
     workers = spec.policy.max_workers if spec.has_workers else 1
     head_price = spec.head_tier.price_per_hour if spec.has_workers else 0.0
     price = head_price + workers * spec.tier.price_per_hour
+    gpus = workers * spec.tier.resources.gpus
+    gpus += spec.head_tier.resources.gpus if spec.has_workers else 0
     held_s = sum(_cluster_seconds(record))
-    return Use(seconds=held_s, asked_s=workers * held_s, cost=price * held_s / _HOUR_S)
+    return Use(
+        seconds=held_s,
+        asked_s=workers * held_s,
+        cost=price * held_s / _HOUR_S,
+        gpu_s=gpus * held_s,
+    )
 
 
 def _cluster_seconds(record: Record) -> list[float]:
@@ -321,7 +335,8 @@ def _figures(record: Record) -> Figures:
     min_s = sum(seconds for _, seconds in at_min)
     max_s = sum(seconds for s, seconds in timed if s.wanted >= spec.policy.max_workers)
     return Figures(
-        seconds=sum(_cluster_seconds(record)) if asked else 0.0,  # of no worker nothing is known
+        # Of no worker, and where there were no figures, nothing is known.
+        seconds=sum(_cluster_seconds(record)) if asked and _is_measured(workers) else 0.0,
         tier=spec.tier.name,
         scales=spec.has_workers,
         min_workers=spec.policy.min_workers,

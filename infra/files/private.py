@@ -19,6 +19,7 @@ from pathlib import Path
 
 from ebbtide.infra.errors import ConfigurationError, Problem
 from ebbtide.infra.escaping import visible
+from ebbtide.infra.files.room import disk_full, is_full
 from ebbtide.infra.files.volumes import is_pods_own
 from ebbtide.infra.models.phases import Reason
 
@@ -27,7 +28,16 @@ UMASK = 0o077
 _FOLDER, _FILE = 0o700, 0o600
 _OTHERS, _OTHERS_WRITE = 0o077, 0o022
 OURS = (
-    *("ledger.sqlite*", "ledger.corrupt-*", "runs", "clusters", "prefect", "stack", "outbox"),
+    *(
+        "ledger.sqlite*",
+        "ledger.corrupt-*",
+        "runs",
+        "clusters",
+        "doors",
+        "prefect",
+        "stack",
+        "outbox",
+    ),
     *("claims.lock", "prune.lock", "reaper.json", "reaper.json.draft", "crash-*.log"),
     *("kubernetes.json", "kubernetes.json.draft", "leases.json", "leases.json.draft"),
 )
@@ -39,6 +49,7 @@ def private_folder(home: Path, *parts: str) -> Path:
 
     Raises:
         ConfigurationError: NO_PERMISSION, it cannot be made; with what to do.
+        ProvisioningError: DISK_FULL.
     """
     folder = private_home(home)
     for part in parts:
@@ -49,6 +60,8 @@ def private_folder(home: Path, *parts: str) -> Path:
             if stat.S_ISDIR(found.st_mode) and found.st_mode & _OTHERS:
                 folder.chmod(_FOLDER)
         except OSError as error:
+            if is_full(error):
+                raise disk_full(error, folder) from error
             problem = Problem(
                 Reason.NO_PERMISSION,
                 f"cannot make {folder}: {error.strerror}",
@@ -71,10 +84,13 @@ def private_home(home: Path, *, setting: str = "EBB_HOME", names: Iterable[str] 
 
     Raises:
         ConfigurationError: NO_PERMISSION, it is not safe to keep anything there.
+        ProvisioningError: DISK_FULL, it cannot be made.
     """
     try:
         return _checked_home(home, names)
     except OSError as error:
+        if is_full(error):
+            raise disk_full(error, home, setting=setting) from error
         why = f"cannot keep anything in {home}: {error.strerror or error}"
     except _NotSafe as error:
         why = str(error)

@@ -78,6 +78,8 @@ class WorkerStatus:
     stored_bytes: int = 0
     leaving: bool = False
     stays_because: str = ""
+    stays_for_now: bool = False
+    """Whether that passes by itself, as a running task does: of two that stay, this one may go."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,7 +110,10 @@ class Framework(Protocol):
 
     name: str
     package: str
-    """What an interpreter must be able to import."""
+    """What an interpreter must be able to import, and the name of its distribution, whose version
+    must be equal in all parts of a cluster."""
+    python_parts: int
+    """How much of Python's version must be equal there: 2 is 3.11, 3 is 3.11.7."""
     templates_from: str
     """The distribution that ``pod_templates`` asks; empty: none."""
     connect: str
@@ -118,6 +123,12 @@ class Framework(Protocol):
     distinct_hosts: bool
     """Whether each worker must have a host of its own: its head tells workers apart by nothing
     else. Pods have; a platform that runs several on one machine gives each an address."""
+    on_pods: bool
+    """Whether its clusters run on Kubernetes: elsewhere than on this machine it is refused before
+    anything is made, and the contract's tests run there for those that do."""
+    no_distant_client: str
+    """Why its ``client`` works only where its cluster's members are, as a sentence; empty: one port
+    of its head is all that it needs."""
     history: str
     """The folder below ``MemberPaths.artifacts`` that ``history_server`` shows; empty when what is
     kept is pages and texts, which need no server."""
@@ -147,6 +158,13 @@ class Framework(Protocol):
 
         Returns:
             Every reason; empty when there is none.
+        """
+        ...
+
+    def too_small(self, spec: ClusterSpec) -> list[Problem]:
+        """Which of the cluster's tiers could not hold a member, wherever it runs; empty: none.
+
+        Part of ``refusals``; apart for platforms whose members run with another Python.
         """
         ...
 
@@ -197,6 +215,29 @@ class Framework(Protocol):
 
         Raises:
             ConfigurationError: its tools are not installed.
+        """
+        ...
+
+    def beside(self, plan: ClusterPlan, at: MemberAddress) -> ProcessSpec | None:
+        """What a program needs beside it where no member of its cluster is, as in a pod of its own.
+
+        It prints ``ready`` when the program may begin, and on the same line as JSON the variables
+        that the program gets on top of ``driver_env``. It leaves at once on SIGTERM, and may be
+        started again when it has ended before it was ready.
+
+        Args:
+            plan: of the cluster.
+            at: where it listens.
+
+        Returns:
+            The process; None for a framework whose programs connect from anywhere.
+        """
+        ...
+
+    def shared_memory_bytes(self, spec: ClusterSpec, role: str) -> int:
+        """How large /dev/shm must be for a ``head``, ``worker`` or ``driver``; 0: it is not used.
+
+        It is part of the memory that the member's tier has.
         """
         ...
 

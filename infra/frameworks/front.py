@@ -2,8 +2,9 @@
 
 Spark's and Ray's pages know tokens and no passwords, which no browser can be given by a link. So
 the head's own process takes what browsers speak (see ``door``), and tells the page behind the
-framework's token. One connection is one request; after its headers, bytes are passed on as they
-are, so that uploads, streams and websockets need no thought.
+framework's token. One connection is one request, unless it asks for figures, which somebody does
+all the time; after its headers, bytes are passed on as they are, so that uploads, streams and
+websockets need no thought.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ from ebbtide.infra.frameworks.door import CHALLENGE, OPEN_PATH, Door
 from ebbtide.infra.frameworks.heads import STATUS_PATH
 
 _HEAD_TIMEOUT_S = 10.0
+_NEXT_TIMEOUT_S = 60.0
+"""Who asks for figures may come back so long after the last time."""
 _LONGEST_HEAD_BYTES = 2**16
 _CHUNK_BYTES = 2**16
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -81,9 +84,12 @@ class Front:
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError, TimeoutError, EOFError, asyncio.LimitOverrunError):
-            async with asyncio.timeout(_HEAD_TIMEOUT_S):
-                raw = await reader.readuntil(b"\r\n\r\n")
-            await self._judge(_parsed(raw), reader, writer)
+            timeout_s, again = _HEAD_TIMEOUT_S, True
+            while again:
+                async with asyncio.timeout(timeout_s):
+                    raw = await reader.readuntil(b"\r\n\r\n")
+                again = await self._judge(_parsed(raw), reader, writer)
+                timeout_s = _NEXT_TIMEOUT_S
         writer.close()
 
     async def _judge(
@@ -91,21 +97,33 @@ class Front:
         request: _Request | None,
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
-    ) -> None:
+    ) -> bool:
+        """Answer. Returns whether another request may come on this connection."""
         if request is None:
             await _say(writer, HTTPStatus.BAD_REQUEST, b"not a request that is understood\n")
-            return
+            return False
         refusal = self._door.refusal(request.method, request.headers)
         if refusal is not None:
             await _say(writer, HTTPStatus(refusal.status), f"{refusal.message}\n".encode())
         elif request.target == STATUS_PATH:
-            await _say(writer, HTTPStatus.OK, json.dumps(self._answer()).encode())
+            again = _ends_with_its_headers(request)
+            await _say(writer, HTTPStatus.OK, json.dumps(self._answer()).encode(), again=again)
+            return again
         elif request.target == OPEN_PATH:
             start = self._page.start if self._page is not None else "/"
             there = f"Location: http://{request.headers['Host']}{start}"
             await _say(writer, HTTPStatus.SEE_OTHER, b"", there)
         elif self._page is not None:
             await _pass_on(request, self._page, reader, writer)
+        return False
+
+
+def _ends_with_its_headers(request: _Request) -> bool:
+    """Whether the next byte is that of another request, and there may be one."""
+    headers = request.headers
+    alone = not any(name in headers for name in ("Content-Length", "Transfer-Encoding", "Upgrade"))
+    closes = "close" in str(headers.get("Connection", "")).lower()
+    return request.method == "GET" and alone and not closes
 
 
 def _listen(bind: str, usual_port: int) -> socket.socket:
@@ -131,7 +149,11 @@ def _parsed(raw: bytes) -> _Request | None:
 
 
 async def _say(
-    writer: asyncio.StreamWriter, status: HTTPStatus, body: bytes, *headers: str
+    writer: asyncio.StreamWriter,
+    status: HTTPStatus,
+    body: bytes,
+    *headers: str,
+    again: bool = False,
 ) -> None:
     kind = "application/json" if status is HTTPStatus.OK else "text/plain; charset=utf-8"
     lines = [
@@ -140,7 +162,7 @@ async def _say(
         f"Content-Length: {len(body)}",
         "X-Content-Type-Options: nosniff",
         "Cache-Control: no-store",
-        "Connection: close",
+        f"Connection: {'keep-alive' if again else 'close'}",
         *headers,
     ]
     if status is HTTPStatus.UNAUTHORIZED:

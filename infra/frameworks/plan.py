@@ -63,6 +63,10 @@ class MemberPaths:
     head_file: PurePath
     """Where a head writes where it answers, and workers read it. The platform brings it from one to
     the others, or writes what workers read itself where it has fixed the head's ports."""
+    alone: bool = False
+    """Whether each member has these folders for itself, as pods have. Then nothing in them needs a
+    name of its own, and what a worker writes to ``artifacts`` goes with it: what people look for
+    there it also prints."""
 
     @property
     def sockets(self) -> PurePath:
@@ -131,6 +135,7 @@ def member_settings(plan: ClusterPlan, at: MemberAddress) -> dict[str, Any]:
         "bind": at.bind,
         "host": at.host,
         "ready_port": at.ready_port,
+        "alone": plan.paths.alone,
     }
 
 

@@ -5,14 +5,22 @@ Dask's worker does the same in its loop; see there.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import signal
+import socket
 import threading
 import time
 from pathlib import Path
 
 _FIRST_PAUSE_S = 0.05
 _LONGEST_PAUSE_S = 0.5
+_CONNECT_S = 1.0
+_OF_CONTAINER = (
+    Path("/sys/fs/cgroup/memory.events"),
+    Path("/sys/fs/cgroup/memory/memory.oom_control"),
+)
+"""Where the kernel counts what it has killed, in its two versions of cgroups."""
 
 
 class Backoff:
@@ -60,3 +68,47 @@ def wait_for_head(
             return None
     found: dict[str, str] = json.loads(head_file.read_text())
     return found
+
+
+def listens(address: str) -> str:
+    """Where somebody takes connections.
+
+    Args:
+        address: host or name, a colon, and the port.
+
+    Returns:
+        The same with the number of the host; empty when nobody does, or the name is not known.
+    """
+    host, _, port = address.rpartition(":")
+    try:
+        with socket.create_connection((host, int(port)), _CONNECT_S) as connection:
+            return f"{connection.getpeername()[0]}:{port}"
+    except OSError:
+        return ""
+
+
+def wait_until_it_listens(address: str, timeout_s: float, told: threading.Event) -> str:
+    """Wait for a head whose address was known before it was there.
+
+    Args:
+        address: host or name, a colon, and the port.
+        timeout_s: how long to wait, in seconds.
+        told: set when this process is told to leave.
+
+    Returns:
+        As ``listens``; empty when it did not come in time, or when told to leave before.
+    """
+    backoff = Backoff(timeout_s, told)
+    while not (found := listens(address)):
+        if not backoff.wait():
+            return ""
+    return found
+
+
+def killed_for_memory() -> int:
+    """How many processes of this container the kernel has killed: it was out of memory."""
+    for file in _OF_CONTAINER:
+        with contextlib.suppress(OSError):
+            pairs = dict(line.split() for line in file.read_text().splitlines())
+            return int(pairs.get("oom_kill", 0))
+    return 0

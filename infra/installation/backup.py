@@ -24,7 +24,8 @@ _MANIFEST = "ebb-backup.json"
 _FORMAT = 1
 _DATABASES = ("ledger.sqlite", "prefect/prefect.db")
 _LEFT_OUT = (
-    "clusters", "prefect/server.json", "prefect/keeper.json", "prefect/last-use", "prefect/failed",
+    "clusters", "doors",
+    "prefect/server.json", "prefect/keeper.json", "prefect/last-use", "prefect/failed",
     "prefect/server.log", "stack/stack.json", "stack/stack.log", "reaper.json",
 )  # fmt: skip
 _WENT_ON = "it was going on when the backup was made"

@@ -19,6 +19,7 @@ from ebbtide.infra.models.phases import Reason
 from ebbtide.infra.models.records import Event, EventKind
 from ebbtide.infra.platforms.base import HeldResource, load_platform
 from ebbtide.infra.policy.attempts import Failures, failed_alike, is_retried
+from ebbtide.infra.policy.tiers import next_of
 from ebbtide.infra.records import runs
 from ebbtide.infra.records.store import RunStore
 from ebbtide.infra.settings import Settings
@@ -73,7 +74,14 @@ def _attempts(settings: Settings, store: RunStore, spec: RunSpec, seven: SevenSt
         try:
             return _carry_out_one(settings, store, spec, number, seven)
         except EbbError as error:
-            if _stopped(store, spec.name) or not is_retried(error, spec.retry):
+            if _stopped(store, spec.name):
+                raise
+            on_the_next_tier = next_of(spec, error)
+            if on_the_next_tier is not None:
+                _take_next_tier(store, on_the_next_tier, number, error)
+                spec, number, before = on_the_next_tier, number + 1, None
+                continue
+            if not is_retried(error, spec.retry):
                 raise
             no_more = failures.spent(error, spec.retry) or failed_alike(before, error)
             if no_more:
@@ -136,9 +144,25 @@ def _say_no_more(store: RunStore, run: RunName, why: str, error: EbbError) -> No
 def _so_far(store: RunStore, spec: RunSpec) -> tuple[int, Failures]:
     """Which cluster an earlier flow process of the same run had got to, and why others failed."""
     run, events = store.run(spec.name), store.events(spec.name)
-    failed = [event.reason for event in events if event.kind is EventKind.ATTEMPT]
+    failed = [event for event in events if event.kind is EventKind.ATTEMPT]
+    reasons = (event.reason for event in failed if runs.NEXT_TIER not in event.data)
     reached = run.attempt if run is not None else 1
-    return max(reached, 1 + len(failed)), Failures(tuple(filter(None, failed)))
+    return max(reached, 1 + len(failed)), Failures(tuple(filter(None, reasons)))
+
+
+def _take_next_tier(store: RunStore, spec: RunSpec, number: int, error: EbbError) -> None:
+    """Write down that a run goes on with another tier; ``number``: of the cluster that failed."""
+    left, name = spec.passed_over[-1], spec.cluster.tier.name
+    store.append(
+        Event(
+            run=spec.name,
+            kind=EventKind.ATTEMPT,
+            message=f"tier {left.tier}: {left.why}; the next tier is {name}",
+            reason=error.reason,
+            data={runs.NEXT_TIER: name, "number": number},
+        )
+    )
+    store.set_attempt(spec.name, number + 1, spec)
 
 
 def _wait_before_next(

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from pathlib import Path
-from types import TracebackType
+from typing import Any
 
 from ebbtide.infra.errors import EbbError
 from ebbtide.infra.models.ids import ClusterId
@@ -49,18 +49,13 @@ class Heartbeat:
             self._thread.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: Any) -> None:
         self._over.set()
         if self._beats:
             self._thread.join()
             with _lock:
                 _beating.discard(self._whose)
-        self._tended.__exit__(kind, error, trace)
+        self._tended.__exit__(*error)
 
     def _beat(self) -> None:
         platform = load_platform(self._platform, self._settings)

@@ -22,7 +22,7 @@ from ebbtide.infra.models.ids import RunName
 from ebbtide.infra.models.job import JobSpec
 from ebbtide.infra.models.phases import ExitCode, Phase, Reason
 from ebbtide.infra.records.store import RunStore
-from ebbtide.infra.request.program_check import check_program
+from ebbtide.infra.request.program.check import check_program
 from ebbtide.infra.settings import Settings
 
 _FACTS = "program.json"

@@ -6,16 +6,26 @@ Does not belong here: how it is shown, and doing anything about it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
+from ebbtide.infra.errors import EbbError
 from ebbtide.infra.models.cluster import ClusterView
-from ebbtide.infra.models.hardware import HardwareTier, Neighbours, Node, NodePool
+from ebbtide.infra.models.hardware import (
+    HardwareTier,
+    Machines,
+    Neighbours,
+    Node,
+    NodePool,
+    OtherPods,
+    PlacedPod,
+)
 from ebbtide.infra.models.ids import ClusterId, RunName
 from ebbtide.infra.models.job import RunSpec
 from ebbtide.infra.models.phases import Phase
 from ebbtide.infra.models.records import Cluster, LeaseState, Run, Share
 from ebbtide.infra.models.resources import NOTHING, Resources, format_duration
+from ebbtide.infra.models.usage import PROGRAM
 from ebbtide.infra.platforms.base import known_platforms, load_platform
 from ebbtide.infra.processes.identity import may_live
 from ebbtide.infra.records.opening import open_store
@@ -31,6 +41,8 @@ class PoolState:
 
     pool: NodePool
     nodes: tuple[Node, ...]
+    listed: bool = True
+    """Whether these are all its nodes."""
 
     @property
     def used(self) -> Resources:
@@ -38,9 +50,18 @@ class PoolState:
         return sum((node.used for node in self.nodes), start=NOTHING)
 
     @property
+    def others(self) -> OtherPods:
+        """Pods on its nodes that are not ours, as far as they could be looked at."""
+        return sum((node.others for node in self.nodes if node.others), start=OtherPods())
+
+    @property
     def free(self) -> Resources:
-        """Of all there can ever be, what nobody holds; never below zero."""
-        return (self.pool.capacity - self.used).or_nothing
+        """Of all there can ever be, what nobody holds; never below zero.
+
+        What daemons ask for is not in a pool's capacity from the start.
+        """
+        others = self.others.requested - self.others.of_daemons
+        return (self.pool.capacity - self.used - others).or_nothing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,17 +75,20 @@ class TierState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Waiting:
-    """A cluster that waits for room in its pool."""
+    """A cluster that waits for room in its pool, or that has some and waits for more pods."""
 
     run: RunName
     cluster: ClusterId
     pool: str
-    position: int
-    """1 = next."""
+    position: int | None
+    """1 = next; None: it runs, and waits for more."""
     asked: Resources
-    """Taken together or not at all: the head and the first workers."""
+    """Taken together or not at all: the head and the first workers. Of one that runs, what its
+    pods without a node ask for."""
     since: float
     """Unix time, seconds."""
+    why: str = ""
+    """As whoever takes care of it has seen it last; empty: nothing is known yet."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,6 +144,8 @@ class Overview:
     clusters: tuple[ClusterState, ...]
     neighbours: Neighbours = field(default_factory=Neighbours)
     """What is held of this machine by others, who are no part of the queue."""
+    not_shown: tuple[str, ...] = ()
+    """What could not be looked at and why, a sentence each."""
 
 
 def gather(settings: Settings, catalog: Catalog) -> Overview:
@@ -128,19 +154,27 @@ def gather(settings: Settings, catalog: Catalog) -> Overview:
     try:
         living = ledger.living_with_runs()
         specs = {run.name: run.spec for _, run in living}
-        pools = _pools(settings, catalog, specs.values())
-        shares = tuple(_share(share, pools) for share in ledger.shares())
+        pools, seen = _pools(settings, catalog, specs.values())
+        held = ledger.shares()
+        unlisted = (ledger.unreachable,) if ledger.unreachable else ()
     finally:
         ledger.close()
+    pods = [pod for each in seen.values() for pod in each.pods or ()]
+    # What pods say is so now; what is written of them is some seconds old, and names no node.
+    told = {name for name, each in seen.items() if each.pods is not None}
+    by_pods = {state.pool.name for state in pools if state.pool.platform in told}
+    written = [_share(share, pools) for share in held if share.pool not in by_pods]
+    clusters = [cluster for cluster, _ in living]
     return Overview(
         at=wall_s(),
         source=catalog.source,
         pools=pools,
         tiers=tier_states(catalog, pools),
-        shares=shares,
-        queue=waiting_in((cluster for cluster, _ in living), specs),
+        shares=(*written, *_shares_of(pods, clusters, specs)),
+        queue=waiting_in(clusters, specs, [pod for pod in pods if not pod.node]),
         clusters=tuple(_cluster(cluster, run, specs[run.name]) for cluster, run in living),
         neighbours=_neighbours(pools),
+        not_shown=(*unlisted, *(why for each in seen.values() for why in each.not_shown)),
     )
 
 
@@ -158,23 +192,53 @@ def tier_states(catalog: Catalog, pools: Iterable[PoolState]) -> tuple[TierState
     )
 
 
-def waiting_in(clusters: Iterable[Cluster], specs: dict[RunName, RunSpec]) -> tuple[Waiting, ...]:
-    """The queues of all pools, from living clusters in their order."""
+def waiting_in(
+    clusters: Iterable[Cluster], specs: Mapping[RunName, RunSpec], pods: Iterable[PlacedPod] = ()
+) -> tuple[Waiting, ...]:
+    """The queues of all pools.
+
+    Args:
+        clusters: those that live, in their order.
+        specs: of their runs.
+        pods: of theirs, those without a node.
+
+    Returns:
+        Clusters that wait for room and, behind them, those that run and wait for more.
+    """
     last: dict[str, int] = {}
-    found = []
+    asked: dict[ClusterId, Resources] = {}
+    for pod in pods:
+        asked[pod.cluster] = asked.get(pod.cluster, NOTHING) + pod.amount
+    found: list[Waiting] = []
+    growing: list[Waiting] = []
     for cluster in clusters:
+        view = cluster.last_view
+        entry = Waiting(
+            run=cluster.run,
+            cluster=cluster.id,
+            pool=cluster.pool,
+            position=None,
+            asked=asked.get(cluster.id, NOTHING),
+            since=view.waiting.since if view.waiting is not None else cluster.created,
+            why=_why(view),
+        )
         if cluster.state is LeaseState.QUEUED:
-            last[cluster.pool] = last.get(cluster.pool, 0) + 1
-            entry = Waiting(
-                run=cluster.run,
-                cluster=cluster.id,
-                pool=cluster.pool,
-                position=last[cluster.pool],
-                asked=specs[cluster.run].cluster.first_ask,
-                since=cluster.created,
-            )
-            found.append(entry)
-    return tuple(found)
+            last[cluster.pool] = place = last.get(cluster.pool, 0) + 1
+            whole = specs[cluster.run].cluster.first_ask
+            found.append(replace(entry, position=place, asked=whole, since=cluster.created))
+        elif cluster.id in asked:
+            growing.append(entry)
+    return (*found, *growing)
+
+
+def _why(view: ClusterView) -> str:
+    """Why a cluster waits, for people."""
+    if view.waiting is not None:
+        return view.waiting.message
+    if view.queue is None:
+        return ""
+    ahead = f"behind {', '.join(view.queue.ahead)}" if view.queue.ahead else ""
+    return view.queue.limit or ahead or f"{view.queue.free.or_nothing} of {view.queue.pool} is free"
 
 
 def lease_of(ledger: RunStore, cluster: ClusterId) -> Lease | None:
@@ -190,18 +254,67 @@ def last_view(ledger: RunStore, run: RunName) -> ClusterView:
     return ClusterView(cluster=ClusterId("")) if found is None else found.last_view
 
 
-def _pools(settings: Settings, catalog: Catalog, specs: Iterable[RunSpec]) -> tuple[PoolState, ...]:
-    """The catalog's, and those of runs that were started with another catalog."""
+def _pools(
+    settings: Settings, catalog: Catalog, specs: Iterable[RunSpec]
+) -> tuple[tuple[PoolState, ...], dict[str, Machines]]:
+    """The catalog's, and those of runs of another one; what each platform has, by its name."""
     pools = {pool.name: pool for pool in catalog.pools}
     for spec in specs:
         pools.setdefault(spec.cluster.pool.name, spec.cluster.pool)
-    return tuple(_pool(settings, pool) for pool in pools.values())
+    seen = {
+        name: _machines(settings, name, [p for p in pools.values() if p.platform == name])
+        for name in dict.fromkeys(pool.platform for pool in pools.values())
+    }
+    states = []
+    for pool in pools.values():
+        there = seen[pool.platform]
+        nodes = there.nodes.get(pool.name, ())
+        states.append(PoolState(pool=pool, nodes=nodes, listed=there.listed))
+    return tuple(states), seen
 
 
-def _pool(settings: Settings, pool: NodePool) -> PoolState:
-    known = pool.platform in known_platforms()
-    nodes = load_platform(pool.platform, settings).nodes(pool) if known else ()
-    return PoolState(pool=pool, nodes=nodes)
+def _machines(settings: Settings, platform: str, pools: list[NodePool]) -> Machines:
+    """What a platform has for its pools; one that cannot be asked hides no other."""
+    if platform not in known_platforms():
+        return Machines()
+    try:
+        return load_platform(platform, settings).machines(pools)
+    except EbbError as error:
+        why = f"the nodes of platform {platform}: {error.message}"
+        return Machines(listed=False, not_shown=(why,))
+
+
+def _shares_of(
+    pods: Iterable[PlacedPod], clusters: Iterable[Cluster], specs: Mapping[RunName, RunSpec]
+) -> list[Share]:
+    """What pods on nodes hold: the oldest cluster first, its head first, worker-2 before 10."""
+    known = {cluster.id: (place, cluster) for place, cluster in enumerate(clusters)}
+    found = []
+    for pod in pods:
+        place, cluster = known.get(pod.cluster, (len(known), None))
+        if pod.node:
+            spec = specs.get(pod.run)
+            owner = _owner(pod, cluster, beside=spec is not None and spec.cluster.has_workers)
+            share = Share(
+                run=pod.run,
+                cluster=pod.cluster,
+                owner=owner,
+                pool=pod.pool,
+                amount=pod.amount,
+                node=pod.node,
+            )
+            found.append(((place, pod.role != "head", len(owner), owner), share))
+    return [share for _, share in sorted(found, key=lambda pair: pair[0])]
+
+
+def _owner(pod: PlacedPod, cluster: Cluster | None, *, beside: bool) -> str:
+    """What of a cluster a pod is, in the words of receipts; ``beside``: there is a head too."""
+    if pod.role == "worker":
+        names = cluster.last_view.worker_names if cluster is not None else {}
+        return names.get(pod.name, pod.name)
+    if pod.program:
+        return pod.program
+    return PROGRAM if beside and pod.role == "driver" else pod.role
 
 
 def _neighbours(states: Iterable[PoolState]) -> Neighbours:

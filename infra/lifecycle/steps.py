@@ -182,8 +182,9 @@ def tear_down(
         What is left: nothing.
 
     Raises:
-        ReleaseError: INCOMPLETE, something could not be released within 20 seconds, or the platform
-            could not be reached. Never an error that would begin the whole run anew.
+        ReleaseError: INCOMPLETE, something could not be released within 20 seconds, nor in the
+            time that the platform waits after an outage; or the platform could not be reached.
+            Never an error that would begin the whole run anew.
     """
     try:
         left = _released(attempt, reason, at_once=at_once)

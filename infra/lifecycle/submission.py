@@ -104,7 +104,9 @@ def spec_for(request: RunRequest, environ: Mapping[str, str], cwd: Path) -> RunS
         import_path=request.import_path,
     )
     spec = build_run_spec(ask)
-    problems = load_platform(spec.platform, settings_here(environ, cwd)).problems(spec, environ)
+    platform = load_platform(spec.platform, settings_here(environ, cwd))
+    found = (platform.problems(each, environ) for each in spec.tiers_in_turn)
+    problems = list(dict.fromkeys(problem for problems in found for problem in problems))
     if problems:
         raise ConfigurationError(problems)
     return spec

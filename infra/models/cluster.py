@@ -224,6 +224,9 @@ class ClusterView:
     workers_joined: int = 0
     workers_missing: tuple[str, ...] = ()
     """Started and not registered yet."""
+    workers_coming: int = 0
+    """How many of those that are wanted and not there are on their way: nothing is known that
+    keeps them away."""
     worker_names: dict[str, str] = field(default_factory=dict)
     """Where a worker's pod is called otherwise: the pod's name, and the name we know it by."""
     growth_s: float | None = None

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ebbtide.infra.models.cluster import ClusterSpec
 from ebbtide.infra.models.ids import RunName
+from ebbtide.infra.models.phases import Reason
 
 RUN_NAME = "{run}"
 """In what a user writes for ``--outputs``: the run's name."""
@@ -45,7 +46,8 @@ class Limits:
     """The program itself."""
     idle_release_s: float | None = 600.0
     """The cluster ran no task and the program used no CPU for this long. Tasks that only wait are
-    no work: what cannot start may wait for ever."""
+    no work: what cannot start may wait for ever. But while they wait for workers that are on their
+    way it does not count, for as long as the run had to start; nor while its head is silent."""
     idle_action: str = "release"
     """``release`` ends the run with JOB:IDLE; ``warn`` only says so."""
     no_progress_s: float | None = 600.0
@@ -70,6 +72,16 @@ class RetryPolicy:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PassedOver:
+    """A tier of a run's list that it did not get, and why."""
+
+    tier: str
+    reason: Reason
+    why: str
+    """In one sentence."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunSpec:
     """All that one run asks for. ``job`` is None where a Python session drives the cluster."""
 
@@ -77,6 +89,10 @@ class RunSpec:
     platform: str
     cluster: ClusterSpec
     job: JobSpec | None
+    next_tiers: tuple[ClusterSpec, ...] = ()
+    """What it takes instead, in this order, when ``cluster`` is not to be had."""
+    passed_over: tuple[PassedOver, ...] = ()
+    """What it would have taken before ``cluster``."""
     limits: Limits = Limits()
     retry: RetryPolicy = RetryPolicy()
     lease_s: float = 30.0
@@ -95,6 +111,12 @@ class RunSpec:
     """Added to the environment of a session's workers; a program has its own."""
     outputs: str = ""
     """Where ``EBB_OUTPUT_DIR`` goes (see ``destination_of_run``); empty: where it was begun."""
+
+    @property
+    def tiers_in_turn(self) -> tuple[RunSpec, ...]:
+        """The same run on each tier that it may still take, the present one first."""
+        others = (replace(self, cluster=each, next_tiers=()) for each in self.next_tiers)
+        return self, *others
 
     @property
     def added_env(self) -> dict[str, str]:

@@ -64,6 +64,18 @@ class ExitCode:
     """128 + SIGPIPE, as of a program that a closed pipe ends."""
 
 
+def exit_status(returncode: int) -> int:
+    """What a shell says of a process: 128 and the signal's number when a signal has ended it.
+
+    Args:
+        returncode: as ``subprocess`` has it: the negative number of a signal.
+
+    Returns:
+        0 to 255.
+    """
+    return returncode if returncode >= 0 else 128 - returncode
+
+
 class Reason(StrEnum):
     """Why a run waits or ended. The part before the colon is the family."""
 
@@ -81,6 +93,7 @@ class Reason(StrEnum):
     POOL_UNKNOWN = "MISCONFIGURATION:POOL_UNKNOWN"
     POD_REFUSED = "MISCONFIGURATION:POD_REFUSED"
     IMAGE_UNUSABLE = "MISCONFIGURATION:IMAGE_UNUSABLE"
+    VERSIONS_DIFFER = "MISCONFIGURATION:VERSIONS_DIFFER"
     LEDGER_NEWER = "MISCONFIGURATION:LEDGER_NEWER"
     RUN_UNKNOWN = "MISCONFIGURATION:RUN_UNKNOWN"
     PREFECT_REFUSES = "MISCONFIGURATION:PREFECT_REFUSES"
@@ -93,6 +106,7 @@ class Reason(StrEnum):
     QUOTA = "CAPACITY:QUOTA"
     NO_NODE = "CAPACITY:NO_NODE"
     OUT_OF_STOCK = "CAPACITY:OUT_OF_STOCK"
+    RECLAIMED = "CAPACITY:RECLAIMED"
     LAUNCH_FAILED = "INFRA:LAUNCH_FAILED"
     HEAD_NOT_READY = "INFRA:HEAD_NOT_READY"
     HEAD_LOST = "INFRA:HEAD_LOST"
@@ -102,6 +116,7 @@ class Reason(StrEnum):
     FLOW_LOST = "INFRA:FLOW_LOST"
     STARTER_LOST = "INFRA:STARTER_LOST"
     LEDGER_UNWRITABLE = "INFRA:LEDGER_UNWRITABLE"
+    DISK_FULL = "INFRA:DISK_FULL"
     API_UNREACHABLE = "INFRA:API_UNREACHABLE"
     NAMESPACE_GONE = "INFRA:NAMESPACE_GONE"
     CLUSTER_DELETED = "INFRA:CLUSTER_DELETED"
@@ -168,6 +183,9 @@ REASONS: dict[Reason, ReasonInfo] = {
     Reason.POOL_UNKNOWN: _fixable("no node or node group is of the pool as ebb.yaml has it"),
     Reason.POD_REFUSED: _fixable("the namespace does not allow the cluster's pods"),
     Reason.IMAGE_UNUSABLE: _fixable("the image cannot be pulled or started"),
+    Reason.VERSIONS_DIFFER: _fixable(
+        "not all parts of the cluster have the same Python and framework"
+    ),
     Reason.LEDGER_NEWER: _fixable("the ledger was written by a newer ebb"),
     Reason.RUN_UNKNOWN: _fixable("no run has this name"),
     Reason.PREFECT_REFUSES: _fixable("the Prefect server refused access"),
@@ -194,6 +212,9 @@ REASONS: dict[Reason, ReasonInfo] = {
     Reason.OUT_OF_STOCK: ReasonInfo(
         Phase.QUEUED, "the cloud gives no more nodes of this kind now", ExitCode.NO_CAPACITY, 30.0
     ),
+    Reason.RECLAIMED: ReasonInfo(
+        Phase.FAILED, "a spot node was taken away with what ran on it", ExitCode.NO_CAPACITY, 1.0
+    ),
     Reason.LAUNCH_FAILED: _infra("the run could not be started"),
     Reason.HEAD_NOT_READY: _infra("the head did not answer"),
     Reason.HEAD_LOST: _infra("the head died"),
@@ -203,6 +224,10 @@ REASONS: dict[Reason, ReasonInfo] = {
     Reason.FLOW_LOST: _infra("the flow process died"),
     Reason.STARTER_LOST: _infra("the process that had started it and followed it died"),
     Reason.LEDGER_UNWRITABLE: _infra("the ledger could not be written", ExitCode.TEMPORARY),
+    # No fresh cluster: the disk is that of the machine it is made from.
+    Reason.DISK_FULL: ReasonInfo(
+        Phase.FAILED, "a disk of this machine is full", ExitCode.TEMPORARY
+    ),
     Reason.API_UNREACHABLE: _infra("the Kubernetes API server did not answer", ExitCode.TEMPORARY),
     Reason.NAMESPACE_GONE: ReasonInfo(
         Phase.FAILED, "the namespace was deleted", ExitCode.INFRASTRUCTURE

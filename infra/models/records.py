@@ -233,6 +233,8 @@ class Share:
     amount: Resources
     node: str = ""
     """Empty when its pool has several and nobody has said which."""
+    devices: tuple[str, ...] = ()
+    """The GPUs of this machine that are its own, by their UUIDs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,6 +261,8 @@ class PoolUse:
     """Clusters that have room."""
     used: Resources
     """Held by all of them together."""
+    devices: tuple[str, ...] = ()
+    """The GPUs of this machine that somebody holds, in whichever pool."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""Amounts of CPU, memory and time, in the spelling that users type and the units the code keeps.
+"""Amounts of CPU, memory, GPUs and time, as users spell them and in the units the code keeps.
 
 CPU is kept in thousandths of a core, memory in bytes, time in seconds. The spelling is Kubernetes'
 (``500m``, ``2``, ``8Gi``), so that a tier reads the same here and on Kubernetes.
@@ -18,37 +18,49 @@ _DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 
 @dataclass(frozen=True, slots=True, order=True)
 class Resources:
-    """An amount of CPU, in thousandths of a core, and of memory, in bytes."""
+    """An amount of CPU, in thousandths of a core, of memory, in bytes, and of GPUs."""
 
     cpu_millis: int
     memory_bytes: int
+    gpus: int = 0
 
     def __add__(self, other: Resources) -> Resources:
-        return Resources(self.cpu_millis + other.cpu_millis, self.memory_bytes + other.memory_bytes)
+        return Resources(
+            self.cpu_millis + other.cpu_millis,
+            self.memory_bytes + other.memory_bytes,
+            self.gpus + other.gpus,
+        )
 
     def __sub__(self, other: Resources) -> Resources:
-        return Resources(self.cpu_millis - other.cpu_millis, self.memory_bytes - other.memory_bytes)
+        return self + other.times(-1)
 
     def times(self, count: int) -> Resources:
         """Return this amount ``count`` times."""
-        return Resources(self.cpu_millis * count, self.memory_bytes * count)
+        return Resources(self.cpu_millis * count, self.memory_bytes * count, self.gpus * count)
 
     def fits_in(self, room: Resources) -> bool:
-        """Whether this amount is available in ``room``."""
-        return self.cpu_millis <= room.cpu_millis and self.memory_bytes <= room.memory_bytes
+        """Whether this amount is available in ``room``; GPUs count only where some are asked."""
+        return (
+            self.cpu_millis <= room.cpu_millis
+            and self.memory_bytes <= room.memory_bytes
+            and self.gpus <= max(0, room.gpus)
+        )
 
     def how_often_in(self, room: Resources) -> int:
         """Return how many times this amount fits in ``room``."""
-        times = (room.cpu_millis // self.cpu_millis, room.memory_bytes // self.memory_bytes)
+        times = [room.cpu_millis // self.cpu_millis, room.memory_bytes // self.memory_bytes]
+        if self.gpus:
+            times.append(room.gpus // self.gpus)
         return max(0, min(times))
 
     @property
     def or_nothing(self) -> Resources:
         """The same amount, with zero for what is below zero."""
-        return Resources(max(0, self.cpu_millis), max(0, self.memory_bytes))
+        return Resources(max(0, self.cpu_millis), max(0, self.memory_bytes), max(0, self.gpus))
 
     def __str__(self) -> str:
-        return f"{format_cpu(self.cpu_millis)} CPU, {format_memory(self.memory_bytes)}"
+        parts = [f"{format_cpu(self.cpu_millis)} CPU", format_memory(self.memory_bytes)]
+        return ", ".join([*parts, format_gpus(self.gpus)] if self.gpus else parts)
 
 
 NOTHING = Resources(0, 0)
@@ -140,6 +152,11 @@ def format_memory(bytes_: float) -> str:
             amount = bytes_ / _BINARY[unit]
             return f"{amount:.3g} {unit}B" if amount < 999.5 else f"{amount:.0f} {unit}B"
     return f"{bytes_:.0f} B"
+
+
+def format_gpus(count: int) -> str:
+    """Write a number of GPUs: ``1 GPU``, ``4 GPUs``, ``no GPU``."""
+    return f"{count or 'no'} GPU{'s' * (count > 1)}"
 
 
 def format_duration(seconds: float) -> str:

@@ -21,6 +21,7 @@ class Span:
     tier: str
     cpu_millis: int
     memory_bytes: int
+    gpus: int = 0
     price_per_hour: float
     """The catalog's when the share was taken; 0 when nobody is billed."""
     began: float

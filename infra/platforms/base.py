@@ -6,7 +6,7 @@ All verbs converge: called twice, or after a crash, what is there is adopted.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +17,7 @@ from ebbtide.infra.files.kept import KeptFile
 from ebbtide.infra.files.place import place_in_use
 from ebbtide.infra.loading import load
 from ebbtide.infra.models.cluster import ClusterView
-from ebbtide.infra.models.hardware import Node, NodePool
+from ebbtide.infra.models.hardware import Machines, NodePool
 from ebbtide.infra.models.ids import ClusterId, RunName
 from ebbtide.infra.models.job import JobSpec, RunSpec
 from ebbtide.infra.models.phases import Reason, Step
@@ -328,11 +328,10 @@ class Platform(Protocol):
         """
         ...
 
-    def nodes(self, pool: NodePool) -> tuple[Node, ...]:
-        """List the machines that the pool has now.
+    def machines(self, pools: Sequence[NodePool]) -> Machines:
+        """List the nodes that pools have now, and where pods of ours are; what may not be is said.
 
-        Returns:
-            Each with how much of it runs hold (millicores and bytes), and what others hold of it.
+        Each node has how much of it runs hold (millicores and bytes), and what others hold of it.
         """
         ...
 

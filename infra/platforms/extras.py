@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Any, Protocol
 from ebbtide.infra.errors import ConfigurationError, EbbError, Problem
 from ebbtide.infra.files.place import place_in_use
 from ebbtide.infra.loading import load
+from ebbtide.infra.models.cluster import ClusterView
 from ebbtide.infra.models.hardware import NodePool
 from ebbtide.infra.models.ids import RunName
 from ebbtide.infra.models.job import RunSpec
@@ -27,12 +29,15 @@ _KUBERNETES = "ebbtide.infra.platforms.kubernetes"
 _CATALOGS = {"kubernetes": f"{_KUBERNETES}.administration.catalog:shared_catalog"}
 _PLANS = {"kubernetes": f"{_KUBERNETES}.clusters.planned:plan_objects"}
 _CHECKS = {"kubernetes": f"{_KUBERNETES}.administration.checks:checks"}
+_NAMESPACES = {"kubernetes": f"{_KUBERNETES}.connections:namespace_of"}
 _DEPARTURES = {"kubernetes": f"{_KUBERNETES}.detached.leaving:departure"}
 _MANIFESTS = {"kubernetes": f"{_KUBERNETES}.administration.manifests:manifests"}
+_CONNECTIONS = {"kubernetes": f"{_KUBERNETES}.sessions.connecting:connection"}
+_POOLS = {"kubernetes": f"{_KUBERNETES}.administration.seen_pools:seen_pools"}
 _FLOW_JOBS = {"kubernetes": f"{_KUBERNETES}.administration.manifests:flow_job"}
 
 
-PARTS = ("reaper", "flow")
+PARTS = ("reaper", "flow", "warm")
 """What an administrator installs on a platform that has manifests."""
 
 
@@ -45,6 +50,14 @@ class Finding:
     """``ok``, ``warning``, or ``missing`` for what is essential."""
     detail: str
     fix: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """What a framework's own client in this process needs (``Framework.client``)."""
+
+    address: str
+    environment: dict[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +147,30 @@ def departure_of(spec: RunSpec, settings: Settings) -> Departure | None:
     """
     prepare = _loaded(_DEPARTURES, spec.platform)
     found: Departure | None = prepare(settings, spec) if prepare is not None else None
+    return found
+
+
+def connection_to(
+    spec: RunSpec, settings: Settings, view: ClusterView
+) -> AbstractContextManager[Connection]:
+    """Let a framework's client in this process come to a cluster that stands.
+
+    Args:
+        spec: of its run.
+        settings: of this installation.
+        view: of the cluster, whose head has answered.
+
+    Returns:
+        A context manager; the client works while its block lasts.
+
+    Raises:
+        ConfigurationError: OPTION_INVALID, no client of this framework can from here.
+        ProvisioningError: the cluster cannot be reached, or is gone.
+    """
+    connect = _loaded(_CONNECTIONS, spec.platform)
+    if connect is None:  # the head listens on this machine
+        return contextlib.nullcontext(Connection(view.head_address, dict(view.driver_env)))
+    found: AbstractContextManager[Connection] = connect(spec, settings, view)
     return found
 
 
@@ -235,6 +272,24 @@ def findings_on(platform: str, environ: Mapping[str, str], cwd: Path) -> list[Fi
     return [*looked, *(each for each in found if each.detail not in said)]
 
 
+def namespace_on(platform: str, environ: Mapping[str, str], cwd: Path) -> str:
+    """Return where flows of detached runs would live, as the platform calls it; asks nobody.
+
+    Args:
+        platform: its name.
+        environ: of the person who asks.
+        cwd: where ebb.yaml is looked for.
+
+    Returns:
+        The name; empty where no flow lives there, or when it is not known.
+    """
+    found = ""
+    with contextlib.suppress(ConfigurationError):
+        tell = _loaded(_NAMESPACES, platform)
+        found = tell(settings_here(environ, cwd)) if tell is not None else ""
+    return found
+
+
 def flow_job_on(
     platform: str,
     order: FlowOrder,
@@ -279,11 +334,40 @@ def manifests_on(platform: str, part: str, environ: Mapping[str, str], cwd: Path
 
     Raises:
         ConfigurationError: OPTION_INVALID, nothing is to be installed there; or the catalog, which
-            names the image, cannot be read.
+            names the image, cannot be read, or asks for no such part.
     """
     write = _needed(_MANIFESTS, platform)
     catalog, _ = catalog_on(environ, cwd, {"platform": platform})
     found: str = write(part, catalog.pools)
+    return found
+
+
+def pools_on(
+    platform: str | None, environ: Mapping[str, str], cwd: Path, label: str
+) -> tuple[NodePool, ...]:
+    """Return the pools that the machines of a platform are of, as they say themselves.
+
+    Args:
+        platform: its name; None: that of this machine.
+        environ: of the person who asks.
+        cwd: where ebb.yaml is looked for.
+        label: of machines, whose value is the pool; empty: the usual ones are tried.
+
+    Returns:
+        The pools; none for a platform whose machines say nothing of it.
+
+    Raises:
+        EbbError: they cannot be asked.
+        ConfigurationError: CATALOG_INVALID, no machine there has such a label.
+    """
+    look = _loaded(_POOLS, platform or "")
+    if look is None:
+        return ()
+    found: tuple[NodePool, ...] = look(settings_here(environ, cwd), label)
+    if not found:
+        summary = "no node has a label that says of which pool it is"
+        hint = "kubectl get nodes --show-labels; then --label NAME"
+        raise ConfigurationError([Problem(Reason.CATALOG_INVALID, summary, hint)])
     return found
 
 

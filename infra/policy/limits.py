@@ -69,6 +69,44 @@ def awaited_step(view: ClusterView) -> Step:
     return Step.START_WORKERS if view.workers_ready_at is None else Step.RUN_USER_JOB
 
 
+@dataclass(slots=True)
+class WorkersAwaited:
+    """Judges whether a program may wait for workers that are on their way, so that it is not idle.
+
+    It can do nothing without them; but they must not be awaited for ever.
+    """
+
+    allowed_s: float
+    """As long as the run had to start (``--start-within``): until more of them have joined."""
+    _since_s: float | None = None
+    _joined: int = 0
+    """At most so many were there since something began to wait."""
+
+    def judge(self, now_s: float, *, work_waits: bool, coming: int, joined: int) -> bool:
+        """Judge one moment.
+
+        Args:
+            now_s: monotonic seconds.
+            work_waits: whether something waits in the cluster, and nothing runs.
+            coming: workers on their way.
+            joined: workers that are there.
+
+        Returns:
+            Whether what waits may still wait for them. Workers that never come, or come and go,
+            do not make it longer: it counts from when something began to wait, or one more joined.
+        """
+        if not work_waits:
+            self._since_s, self._joined = None, joined
+            return False
+        if joined > self._joined:
+            self._since_s, self._joined = None, joined
+        if not coming:
+            return False
+        if self._since_s is None:
+            self._since_s = now_s
+        return now_s - self._since_s < self.allowed_s
+
+
 class Verdict(StrEnum):
     """What the limits say at one moment."""
 
@@ -84,6 +122,7 @@ class LimitsWatch:
 
     limits: Limits
     _idle_since_s: float | None = None
+    _judged_s: float | None = None
     _warned: bool = False
     _acted: bool = False
 
@@ -91,7 +130,15 @@ class LimitsWatch:
         """Return for how many seconds there has been nothing to do."""
         return 0.0 if self._idle_since_s is None else now_s - self._idle_since_s
 
-    def judge(self, now_s: float, started_s: float, has_work: bool, driver_cores: float) -> Verdict:
+    def judge(
+        self,
+        now_s: float,
+        started_s: float,
+        has_work: bool,
+        driver_cores: float,
+        *,
+        known: bool = True,
+    ) -> Verdict:
         """Judge the program at one moment.
 
         Args:
@@ -99,13 +146,21 @@ class LimitsWatch:
             started_s: when the program started, on the same clock.
             has_work: whether the cluster runs tasks.
             driver_cores: cores that the program itself uses.
+            known: whether anything is known of either; time in which it is not does not count as
+                idle, and ends no idle time.
 
         Returns:
             What to do now. ``IDLE`` and ``WARN_IDLE`` come once for each idle time.
         """
         limit = self.limits.time_limit_s
+        passed_s = 0.0 if self._judged_s is None else now_s - self._judged_s
+        self._judged_s = now_s
         if limit is not None and now_s - started_s >= limit:
             return Verdict.TIME_LIMIT
+        if not known:
+            if self._idle_since_s is not None:
+                self._idle_since_s += passed_s
+            return Verdict.GO_ON
         if has_work or driver_cores > _IDLE_CORES:
             self._idle_since_s, self._warned, self._acted = None, False, False
             return Verdict.GO_ON

@@ -29,6 +29,17 @@ def open_to_look(settings: Settings) -> RoutedStore:
     return _routed(settings, LastKnown(settings.home), looking=True)
 
 
+def names_here(settings: Settings) -> list[RunName]:
+    """Return the names of runs that this installation knows, without asking anybody elsewhere.
+
+    Those of this machine come first, the latest before the others. Nothing is made.
+    """
+    if not settings.home.exists():
+        return []
+    elsewhere = sorted(path.name for path in (settings.home / _NAMES).glob("[!.]*"))
+    return [*LastKnown(settings.home).run_names(), *map(RunName, elsewhere)]
+
+
 def reserved_here(settings: Settings, run: RunName) -> bool:
     """Whether this installation has reserved the name of a run whose records are elsewhere."""
     return (settings.home / _NAMES / run).is_file()

@@ -23,6 +23,9 @@ from ebbtide.infra.policy.limits import StartDeadline
 from ebbtide.infra.records.store import RunStore
 from ebbtide.infra.waiting import now_s, wall_s
 
+NEXT_TIER = "next_tier"
+"""In the data of an event: the tier with which a run goes on; ``number`` is of the cluster left."""
+
 
 def begin(
     store: RunStore,
@@ -63,6 +66,7 @@ def begin(
         )
         match _reserved(store, run, pool):
             case Reserved.DONE:
+                _tell_passed_over(store, spec)
                 return spec
             case Reserved.NAME_TAKEN:
                 spec = replace(spec, name=free_name(store, wanted))
@@ -73,6 +77,15 @@ def begin(
                     hint="try again when some have run (ebb ps), stop some (ebb stop RUN), or set a"
                     " larger runs-waiting for the pool in ebb.yaml; a waiting run takes memory",
                 )
+
+
+def _tell_passed_over(store: RunStore, spec: RunSpec) -> None:
+    """Tiers that can never fit, of a list in which another does."""
+    for left in spec.passed_over:
+        message = f"tier {left.tier} is passed over: {left.why}"
+        store.append(
+            Event(run=spec.name, kind=EventKind.WARNING, message=message, reason=left.reason)
+        )
 
 
 def _reserved(store: RunStore, run: Run, pool: NodePool) -> Reserved:
@@ -89,7 +102,8 @@ def start_deadline(
     """Return by when an attempt's program must have started, on this process's monotonic clock.
 
     The first attempt counts from the request of its run. A fresh one, after a failure, was asked
-    for when its cluster was declared: the program may have run for hours before.
+    for when its cluster was declared: the program may have run for hours before. One on the next
+    tier has what the tier before has left of the time.
 
     Args:
         store: with the run.
@@ -100,14 +114,30 @@ def start_deadline(
     Returns:
         The one deadline that all who wait for this attempt to start keep to.
     """
-    run, declared = store.run(spec.name), store.cluster(cluster)
-    now = wall_s()
-    if attempt == 1:
+    run, now = store.run(spec.name), wall_s()
+    first, first_cluster = _first_asked(store, spec, cluster, attempt)
+    if first == 1:
         requested_at = run.created if run is not None else now
     else:
+        declared = store.cluster(first_cluster)
         requested_at = declared.created if declared is not None else now
     allowed_s = spec.limits.start_within_s
     return StartDeadline.after(allowed_s, waited_s=now - requested_at, now_s=now_s())
+
+
+def _first_asked(
+    store: RunStore, spec: RunSpec, cluster: ClusterId, attempt: int
+) -> tuple[int, ClusterId]:
+    """The attempt with which its search for a tier began, and its cluster."""
+    if attempt == 1 or not spec.passed_over:
+        return attempt, cluster
+    left = {event.data["number"] for event in store.events(spec.name) if NEXT_TIER in event.data}
+    first = attempt
+    while first - 1 in left:
+        first -= 1
+    asked = (store.cluster(each) for each in store.clusters_of(spec.name))
+    before = (each.id for each in asked if each is not None and each.attempt == first)
+    return first, next(before, cluster)
 
 
 def free_name(store: RunStore, wanted: RunName) -> RunName:
@@ -212,7 +242,7 @@ def job_error(view: ClusterView) -> EbbError | None:
         return None
     reason = job.reason or Reason.EXIT_CODE
     if reason.family != JobError.family:
-        return error_for(reason, detail=job.detail)
+        return error_for(reason, detail=job.detail, hint=job.hint)
     summary = f"the program {exit_sentence(job.exit_code)}" if reason is Reason.EXIT_CODE else ""
     return JobError(
         reason, summary, detail=job.detail, hint=job.hint, program_exit_code=job.exit_code
@@ -237,6 +267,4 @@ def cluster_error(view: ClusterView, *, expected_release: bool = False) -> EbbEr
 
 
 def _detail(error: EbbError | None) -> str:
-    if error is None:
-        return ""
-    return error.summary + (f": {error.detail}" if error.detail else "")
+    return error.message if error is not None else ""

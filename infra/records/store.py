@@ -15,6 +15,7 @@ from typing import Protocol
 
 from ebbtide.infra.models.cluster import ClusterView
 from ebbtide.infra.models.ids import ClusterId, RunName
+from ebbtide.infra.models.job import RunSpec
 from ebbtide.infra.models.orders import Order, Orders
 from ebbtide.infra.models.phases import Phase, Reason
 from ebbtide.infra.models.records import (
@@ -101,8 +102,14 @@ class Runs(Protocol):
         """Set the key that identifies the job of a run; None: it is not found by a key any more."""
         ...
 
-    def set_attempt(self, run: RunName, attempt: int) -> None:
-        """Record which attempt the run has got to; 1 = the first."""
+    def set_attempt(self, run: RunName, attempt: int, spec: RunSpec | None = None) -> None:
+        """Record which attempt the run has got to.
+
+        Args:
+            run: its name.
+            attempt: 1 = the first.
+            spec: what the run is from now on, on another tier; None: what it was.
+        """
         ...
 
     def set_prefect_url(self, run: RunName, url: str) -> None:

@@ -125,7 +125,8 @@ def test_nodes_of_its_pool_say_what_it_holds_until_it_is_released(bench: Bench) 
     pool, asked = bench.spec.cluster.pool, bench.spec.cluster.first_ask
 
     def used() -> Resources:
-        return sum((node.used for node in bench.platform.nodes(pool)), start=NOTHING)
+        nodes = bench.platform.machines([pool]).nodes[pool.name]
+        return sum((node.used for node in nodes), start=NOTHING)
 
     bench.stand()
     bench.platform.start_job(CLUSTER)

@@ -34,6 +34,7 @@ from ebbtide.infra.records.store import RunStore
 from ebbtide.infra.settings import Settings
 from ebbtide.infra.waiting import wall_s
 from tests.api_server import InMemoryApi, Server
+from tests.clusters import cluster_spec, run_spec
 
 EGRET = RunName("egret")
 HERON_1 = ClusterId("heron-1")
@@ -149,6 +150,15 @@ def test_the_latest_run_of_a_key_is_found_until_it_gives_up_the_key(store: RunSt
         assert found.name == latest
         store.set_key(found.name, None)
     assert store.run_of("flow/train") is None
+
+
+def test_run_is_what_it_was_set_to_with_its_attempt(store: RunStore) -> None:
+    other = replace(run_spec("heron", cluster_spec("none")), tags=("on another tier",))
+    for attempt, spec in ((2, other), (3, None)):
+        store.set_attempt(HERON_NAME, attempt, spec)
+        found = store.run(HERON_NAME)
+        assert found is not None
+        assert (found.attempt, found.spec) == (attempt, other)
 
 
 def test_runs_of_a_flow_are_its_own_and_those_of_its_jobs(store: RunStore) -> None:

@@ -191,6 +191,41 @@ def stage(place: Settings, real_pool: NodePool, here: Api, tmp_path: Path) -> St
     return Stage(place, real_pool, tmp_path, here)
 
 
+@pytest.fixture
+def volume(lab: Lab, space: str, api: client.ApiClient, tmp_path: Path) -> Iterator[Path]:
+    """The folder of a volume that the claim ``kept`` is bound to."""
+    del lab
+    folder = tmp_path / "volume"
+    folder.mkdir()
+    core, name = client.CoreV1Api(api), f"kept-{space}"
+    node = {"key": "kubernetes.io/hostname", "operator": "In", "values": [NODE]}
+    size, modes = {"storage": "1Gi"}, ["ReadWriteOnce"]
+    core.create_persistent_volume(
+        {
+            "metadata": {"name": name},
+            "spec": {
+                "capacity": size,
+                "accessModes": modes,
+                "storageClassName": "",
+                "local": {"path": str(folder)},
+                "nodeAffinity": {"required": {"nodeSelectorTerms": [{"matchExpressions": [node]}]}},
+            },
+        }
+    )
+    claim = {
+        "metadata": {"name": "kept"},
+        "spec": {
+            "accessModes": modes,
+            "resources": {"requests": size},
+            "storageClassName": "",
+            "volumeName": name,
+        },
+    }
+    core.create_namespaced_persistent_volume_claim(space, claim)
+    yield folder
+    core.delete_persistent_volume(name)
+
+
 @pytest.fixture(scope="module")
 def teams_pool(api: client.ApiClient) -> Iterator[None]:
     """The real node as the only one of a pool."""

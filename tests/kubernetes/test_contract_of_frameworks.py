@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import shutil
 import sys
 import textwrap
@@ -18,7 +19,7 @@ from ebbtide.infra.models.job import JobSpec, RetryPolicy
 from ebbtide.infra.models.phases import Reason
 from ebbtide.infra.platforms.kubernetes import layout
 from ebbtide.infra.platforms.kubernetes.connections import connected
-from ebbtide.infra.platforms.kubernetes.kinds import POD
+from ebbtide.infra.platforms.kubernetes.kinds import POD, SECRET
 from ebbtide.infra.platforms.kubernetes.reading.snapshot import is_ready
 from tests.clusters import Outcome, Stand, cluster_spec, script, standing_at
 from tests.contract.conftest import small
@@ -84,8 +85,49 @@ LOSES_A_WORKER = {
         while first in losing.scheduler_info()["workers"]:
             pass
         losing.close()
-        """
+        """,
+    "ray": """
+        import ray
+
+        def dies():
+            import os, pathlib, signal
+            for folder in pathlib.Path("/proc").glob("[0-9]*"):
+                words = (folder / "cmdline").read_bytes().split(bytes(1))
+                if b"ebbtide.infra.frameworks.ray.worker" in words and b"tini" not in words[0]:
+                    os.kill(int(folder.name), signal.SIGKILL)
+
+        ray.init(log_to_driver=False)
+        nodes = lambda: [node for node in ray.nodes() if node["Alive"]]
+        alive = lambda: {node["NodeID"] for node in nodes() if node["Resources"].get("CPU")}
+        (first,) = alive()
+        ray.wait([ray.remote(dies).options(max_retries=0).remote()])
+        while first in alive():
+            pass
+        ray.shutdown()
+        """,
+    "spark": """
+        from pyspark.sql import SparkSession
+
+        def dies(_):
+            import os, pathlib, signal
+            from pyspark import TaskContext
+            if TaskContext.get().attemptNumber():
+                return
+            for folder in pathlib.Path("/proc").glob("[0-9]*"):
+                words = (folder / "cmdline").read_bytes().split(bytes(1))
+                if b"ebbtide.infra.frameworks.spark.worker" in words and b"tini" not in words[0]:
+                    os.kill(int(folder.name), signal.SIGKILL)
+
+        losing = SparkSession.builder.getOrCreate()
+        executors = lambda: losing.sparkContext._jsc.sc().getExecutorMemoryStatus().size() - 1
+        while not executors():
+            pass
+        losing.sparkContext.parallelize([0], 1).foreach(dies)
+        losing.stop()
+        """,
 }
+AGAIN = {"ray": "ray.shutdown()\n"}
+"""Between two parts that connect each for itself."""
 STRANGER = {
     "dask": """
         import socket
@@ -102,7 +144,68 @@ STRANGER = {
         socket.create_connection(("HEAD", PORT), 5).close()
         own = Security(require_encryption=True, **{name: f"{name}.pem" for name in KEYS})
         print("open", tried("tls", security=own), tried("tcp"))
-        """
+        """,
+    "ray": """
+        import os, socket, subprocess, sys, textwrap
+
+        ASKS = '''
+        import os
+        from ray._raylet import GcsClient
+        GcsClient("WHERE:PORT").check_alive([], 5)
+        print("connected", flush=True)
+        os._exit(0)  # with no wait for threads of its own
+        '''
+
+        def tried(token):
+            auth = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": token} if token else {}
+            env = {**os.environ, **auth}
+            asks = textwrap.dedent(ASKS).replace("WHERE", socket.gethostbyname("HEAD"))
+            done = subprocess.run([sys.executable, "-c", asks], env=env, capture_output=True)
+            return done.stderr.decode()[:2000] if done.returncode else "connected"
+
+        socket.create_connection(("HEAD", PORT), 5).close()
+        said = tried("ITS-OWN")
+        assert said == "connected", said
+        both = [tried(token) for token in ("0" * 64, "")]
+        print("open", *("refused" if "oken" in said else said for said in both))
+        """,
+    "spark": """
+        import os, pathlib, socket, subprocess, sys
+
+        ASKS = (
+            "from pyspark.sql import SparkSession as s; s.builder.getOrCreate()"
+            ".sparkContext.parallelize([1], 1).count()"
+        )
+
+        def trying(*lines):
+            folder = pathlib.Path(os.environ["EBB_OUTPUT_DIR"], str(len(lines)))
+            folder.mkdir()
+            lines = ("spark.driver.memory 500m", *lines)
+            (folder / "spark-defaults.conf").write_text(chr(10).join(lines))
+            env = {
+                **os.environ,
+                "SPARK_CONF_DIR": str(folder),
+                "MASTER": "spark://HEAD:PORT",
+                "SPARK_LOCAL_HOSTNAME": socket.gethostbyname(socket.gethostname()),
+            }
+            errors = (folder / "errors").open("w")
+            return subprocess.Popen([sys.executable, "-c", ASKS], env=env, stderr=errors)
+
+        def found(each):
+            try:
+                return "refused" if each.wait(150) else "connected"
+            except subprocess.TimeoutExpired:
+                each.kill()
+                return "refused"
+
+        socket.create_connection(("HEAD", PORT), 5).close()
+        on = ("spark.authenticate true", "spark.network.crypto.enabled true")
+        # Spark tries for a minute before it gives up: both at once.
+        tries = [trying(*on, "spark.authenticate.secret " + 64 * "0"), trying()]
+        print("open", *map(found, tries))
+        for file in sorted(pathlib.Path(os.environ["EBB_OUTPUT_DIR"]).glob("*/errors")):
+            print(file, file.read_text()[-3000:], file=sys.stderr)
+        """,
 }
 """With the keys of another cluster, and with none."""
 KEYS = ("tls_ca_file", "tls_client_cert", "tls_client_key")
@@ -111,14 +214,26 @@ USES_ITS_MODULE = {
         from distributed import Client
         from mine import SAYS
         print(SAYS, Client().submit(sum, [1, 2]).result())
-        """
+        """,
+    "ray": """
+        import ray
+        from mine import SAYS
+        ray.init(log_to_driver=False)
+        print(SAYS, ray.get(ray.remote(lambda: 3).remote()))
+        """,
+    "spark": """
+        from pyspark.sql import SparkSession
+        from mine import SAYS
+        context = SparkSession.builder.getOrCreate().sparkContext
+        print(SAYS, context.parallelize([1, 2], 1).sum())
+        """,
 }
 """Prints what its module says, and what a task has added up."""
 
 
 @pytest.fixture(scope="module")
 def stand(each_framework: str, rig_of_module: Rig) -> Iterator[Stand]:
-    spec = rig_of_module.run("stand", small(each_framework), None)
+    spec = rig_of_module.run(f"stand-{each_framework}", small(each_framework), None)
     with standing_at(rig_of_module.settings, spec, autoscale=False) as found:
         yield found
 
@@ -129,17 +244,30 @@ def beside(
 ) -> Outcome:
     """A run that loses its head, on its second cluster a worker, sees, works, and forgets."""
     first = (WAITS_FOR_ITS_END, LOSES_A_WORKER[each_framework], sees(each_framework))
-    parts = (*first, WORKS[each_framework], TELLS, FORGETS[each_framework])
+    parts = (
+        *first,
+        AGAIN.get(each_framework, ""),
+        WORKS[each_framework],
+        TELLS,
+        FORGETS[each_framework],
+    )
     text = "".join(map(textwrap.dedent, parts))
     program = script(tmp_path_factory.mktemp("beside"), text)
     shutil.copytree(PROGRAMS / "modules", program.parent / "modules")
     env = {**WANTED, "PYTHONPATH": str(program.parent / "modules")}
-    spec = rig_of_module.run("beside", small(each_framework), program, env=env)
-    killer = threading.Thread(target=lose_head, args=(rig_of_module, "beside-1"))
+    name = f"beside-{each_framework}"
+    spec = rig_of_module.run(name, small(each_framework), program, env=env)
+    killer = threading.Thread(target=lose_head, args=(rig_of_module, f"{name}-1"))
     killer.start()
     found = rig_of_module.carried_out(replace(spec, retry=RetryPolicy(reasons=("infra",))))
     killer.join()
     return found
+
+
+def token_of(rig: Rig, cluster: str) -> str:
+    """Of a Ray cluster; empty of others."""
+    secret = connected(rig.settings).get(SECRET, cluster) or {"data": {}}
+    return base64.b64decode(secret["data"].get("ray.token", "")).decode()
 
 
 def lose_head(rig: Rig, cluster: str) -> None:
@@ -181,11 +309,14 @@ def test_pod_of_another_run_finds_the_head_and_is_refused(
         .replace("HEAD", head)
         .replace("PORT", port)
         .replace("KEYS", str(KEYS))
+        .replace("ITS-OWN", token_of(rig_of_module, stand.attempt.cluster))
     )
     others = Security.temporary()
     for name in KEYS:
         (tmp_path / f"{name}.pem").write_text(getattr(others, name))
-    spec = rig_of_module.run("stranger", cluster_spec("none"), script(tmp_path, text))
+    tier = small(each_framework).tier
+    alone = cluster_spec("none", tier=tier, head_tier=tier)
+    spec = rig_of_module.run(f"stranger-{each_framework}", alone, script(tmp_path, text))
     images = {"none": stand.attempt.spec.cluster.pool.image(each_framework)}
     pool = replace(spec.cluster.pool, images=images)
     outcome = rig_of_module.carried_out(replace(spec, cluster=replace(spec.cluster, pool=pool)))

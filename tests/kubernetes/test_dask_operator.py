@@ -114,6 +114,7 @@ def test_without_its_kinds_a_run_is_refused_before_anything_is_made(site: Team) 
     assert "Dask's operator" in looked
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("its_kinds")
 def test_without_an_operator_a_run_says_so(site: Team) -> None:
     run = begun(site, *RUN)
@@ -149,6 +150,7 @@ def test_its_pods_run_a_job_lose_nothing_and_go(
     assert (site.folder / "home/runs/asked/output/result.txt").read_text() == "mine"
 
 
+@pytest.mark.long
 def test_dask_cluster_that_a_dead_operator_keeps_is_named_with_what_to_do(
     site: Team, operator: subprocess.Popen[bytes]
 ) -> None:

@@ -5,20 +5,24 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 
 import pytest
 
 from ebbtide.infra.models.ids import ClusterId, RunName
 from ebbtide.infra.models.phases import Phase, Reason
 from ebbtide.infra.models.records import Run
+from ebbtide.infra.platforms.kubernetes.administration import catalog
 from ebbtide.infra.platforms.kubernetes.clusters import fencing
 from ebbtide.infra.platforms.kubernetes.detached.job import CONTAINER, flow_labels, job_name
-from ebbtide.infra.platforms.kubernetes.kinds import JOB, LEASE, POD, SECRET, Object
+from ebbtide.infra.platforms.kubernetes.kinds import CONFIG_MAP, JOB, LEASE, POD, SECRET, Object
 from ebbtide.infra.platforms.kubernetes.naming import driver_name
 from tests.helpers import wait_until
 from tests.kubernetes.conftest import Image
-from tests.kubernetes.lab import deployed
+from tests.kubernetes.lab import deployed, first_contact
 from tests.kubernetes.team import LEASE_S, Team
+from tests.kubernetes.team import POOL as TEAMS_POOL
 
 PROGRAM = """
 import os, pathlib, sys, time, helper
@@ -26,6 +30,15 @@ print("token", len(os.environ["TOKEN"]), helper.WORD, flush=True)
 for number in range(int(sys.argv[1])):
     print(number, flush=True)
     time.sleep(1)
+pathlib.Path(os.environ["EBB_OUTPUT_DIR"], "kept.txt").write_text("kept")
+"""
+OF_A_CLUSTER = """
+import os, pathlib
+from distributed import Client
+from helper import twice
+
+client = Client()
+print(len(client.scheduler_info()["workers"]), sum(client.gather(client.map(twice, range(10)))))
 pathlib.Path(os.environ["EBB_OUTPUT_DIR"], "kept.txt").write_text("kept")
 """
 SECRET_VALUE = "correct horse battery"
@@ -64,6 +77,14 @@ def found(team: Team, name: str) -> Run:
     return run
 
 
+def is_over(team: Team, name: str) -> bool:
+    return found(team, name).over
+
+
+def keeps_files(team: Team, name: str) -> bool:
+    return f"with files; ebb logs {name} fetches them" in ebb(team, "third", "held")
+
+
 def ebb(team: Team, home: str, *words: str) -> str:
     """What ``ebb`` prints in an installation: ``home`` has begun the run, others have not."""
     team.variables["EBB_HOME"] = str(team.folder / home)
@@ -82,7 +103,7 @@ def test_a_detached_run_needs_its_launcher_no_more(away: Team) -> None:
     wait_until(lambda: found(away, "far").over, 90, "the run ends")
     assert found(away, "far").phase is Phase.SUCCEEDED
     assert away.left("far") == []
-    assert "with files; ebb logs far fetches them" in ebb(away, "second", "held")
+    wait_until(lambda: keeps_files(away, "far"), 30, "its pod keeps what the records have not")
     said = ebb(away, "second", "logs", "far")
     assert said.split("\n")[:2] == [f"token {len(SECRET_VALUE)} sent", "0"]
     assert "Succeeded" in ebb(away, "second", "ps", "-a")
@@ -90,6 +111,28 @@ def test_a_detached_run_needs_its_launcher_no_more(away: Team) -> None:
     job = job_name(RunName("far"))
     wait_until(lambda: away.api.get(JOB, job) is None, 60, "the Job goes: all has been fetched")
     wait_until(lambda: away.api.get(SECRET, job) is None, 20, "its Secret goes")
+
+
+@pytest.mark.long
+def test_a_detached_run_with_a_cluster_leaves_its_files_where_it_was_told(
+    away: Team, image: Image, volume: Path
+) -> None:
+    images = {name: image(name) for name in ("none", "flow", "dask")}
+    text = first_contact.catalog_text(TEAMS_POOL, images)
+    away.api.merge(CONFIG_MAP, catalog.NAME, {"data": {"ebb.yaml": text}})
+    (away.folder / "train.py").write_text(OF_A_CLUSTER)
+    (away.folder / "helper.py").write_text("def twice(x):\n    return 2 * x\n")
+    words = ("--workers", "2", "--lease", f"{LEASE_S}s", "--outputs", "volume://kept/outputs")
+    began = away.start(
+        *("ebbtide", "run", "--platform", "kubernetes", *words),
+        *("--detach", "--name", "vast", "train.py"),
+    )
+    assert began.wait(180) == 0, (away.folder / "out").read_text()
+    wait_until(partial(is_over, away, "vast"), 180, "the run ends")
+    assert found(away, "vast").phase is Phase.SUCCEEDED
+    assert ebb(away, "second", "logs", "vast").split("\n")[0] == "2 90"
+    assert away.left("vast") == []
+    assert [file.read_text() for file in volume.glob("outputs/**/kept.txt")] == ["kept"]
 
 
 @pytest.mark.long
@@ -124,11 +167,7 @@ def test_a_flow_comes_back_and_the_program_runs_once(
     wait_until(lambda: is_ready(away.api.get(POD, driver_name(cluster))), 60, "the program runs")
     uid, before = driver(away, "tough"), fencing.holder_of(away.api.get(LEASE, cluster) or {})
     happens(away, pod)
-
-    def adopted() -> bool:
-        lease = away.api.get(LEASE, cluster)
-        return lease is not None and fencing.holder_of(lease) not in ("", before)
-
+    adopted = partial(adopted_since, away, cluster, before)
     wait_until(adopted, 60, "the flow that came back holds the Lease")
     assert driver(away, "tough") == uid
     wait_until(lambda: found(away, "tough").over, 90, "the run ends")
@@ -141,6 +180,12 @@ def test_a_flow_comes_back_and_the_program_runs_once(
 def is_ready(pod: Object | None) -> bool:
     conditions = ((pod or {}).get("status") or {}).get("conditions") or ()
     return any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
+
+
+def adopted_since(team: Team, cluster: ClusterId, before: str) -> bool:
+    """Whether another than that one holds the cluster's Lease now."""
+    lease = team.api.get(LEASE, cluster)
+    return lease is not None and fencing.holder_of(lease) not in ("", before)
 
 
 def driver(team: Team, name: str) -> str:

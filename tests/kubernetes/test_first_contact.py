@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from ebbtide.infra.models.resources import Resources
-from ebbtide.infra.request.catalog import load_catalog
+from ebbtide.infra.request.catalog import Machine, load_catalog
 from tests.kubernetes.lab import first_contact
 from tests.kubernetes.lab.place import NODE, Lab
 
@@ -116,7 +116,7 @@ def test_the_catalog_is_one_that_ebb_reads(tmp_path: Path) -> None:
     pool = first_contact.pool_of({"cpu": "2", "memory": "16393216Ki"})
     path = tmp_path / "ebb.yaml"
     path.write_text(first_contact.catalog_text(pool, {"dask": "ebb-dask:1"}))
-    catalog, _ = load_catalog(path, Resources(1000, 2**30))
+    catalog, _ = load_catalog(path, Machine(Resources(1000, 2**30)))
     (found,) = catalog.pools
     assert (found.min_nodes, found.max_nodes, found.node) == (0, 1, Resources(2000, 15 * 2**30))
     assert (found.image("dask"), catalog.default_tier) == ("ebb-dask:1", "small")

@@ -10,6 +10,7 @@ import json
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -17,6 +18,7 @@ from kubernetes import client
 
 from tests.kubernetes.command_line import Somebody
 from tests.kubernetes.conftest import Image, namespace
+from tests.kubernetes.lab import faults
 
 RUN = "far-heron"
 PROGRAM = """
@@ -28,6 +30,7 @@ threading.Event().wait(600)
 POOL = {"platform": "kubernetes", "nodes": "0..1", "node-cpu": 2, "node-memory": "8Gi"}
 TIERS = {"small": {"cpu": "100m", "memory": "128Mi", "price-per-hour": 3600}}
 CANCELLED = 130
+IN_RBAC = {"apiGroup": "rbac.authorization.k8s.io"}
 
 
 def settings(kubeconfig: str, space: str) -> dict[str, str]:
@@ -67,6 +70,23 @@ def other(kubeconfig: str, shared_space: str, tmp_path: Path) -> Somebody:
     return Somebody(tmp_path, tmp_path / "ebb", settings(kubeconfig, shared_space))
 
 
+@pytest.fixture
+def guest(api: client.ApiClient, kubeconfig: str, shared_space: str, tmp_path: Path) -> Somebody:
+    """Whose account may do everything in the namespace, and nothing beyond it."""
+    all_there = {
+        "metadata": {"name": "all-there"},
+        "roleRef": {**IN_RBAC, "kind": "ClusterRole", "name": "cluster-admin"},
+        "subjects": [{"kind": "ServiceAccount", "name": "default", "namespace": shared_space}],
+    }
+    client.RbacAuthorizationV1Api(api).create_namespaced_role_binding(shared_space, all_there)
+    found = yaml.safe_load(Path(kubeconfig).read_text())
+    account = {"token": faults.token(api, shared_space, "guest")}
+    found["users"] = [{**user, "user": account} for user in found["users"]]
+    path = tmp_path / "guest.kubeconfig"
+    path.write_text(json.dumps(found))
+    return Somebody(tmp_path, tmp_path / "guest", settings(str(path), shared_space))
+
+
 @pytest.mark.usefixtures("begun")
 def test_run_that_goes_on_is_told_of_elsewhere(other: Somebody) -> None:
     listed = other.types("ps", "--json")
@@ -76,7 +96,35 @@ def test_run_that_goes_on_is_told_of_elsewhere(other: Somebody) -> None:
     assert "Running" in other.types("why", RUN).stdout
     assert other.types("logs", RUN).stdout == "begun\n"
     assert f"{RUN}-1-driver" in other.types("held").stdout
-    assert RUN in other.types("nodes", "--platform", "kubernetes").stdout
+    told = other.types("nodes", "--platform", "kubernetes", "--json").stdout
+    (share,), node = share_and_node(told)
+    assert (share["run"], share["owner"], share["pool"]) == (RUN, "driver", "linux")
+    assert node["requested"]["cpu"] >= node["used"]["cpu"] >= share["cpu"] > 0
+    assert node["other_pods"]["count"] >= node["other_pods"]["daemons"]
+
+
+@pytest.mark.usefixtures("begun")
+def test_whoever_has_rights_in_the_namespace_only_is_shown_what_can_be(guest: Somebody) -> None:
+    told = guest.types("nodes", "--platform", "kubernetes", "--json")
+    (share,), node = share_and_node(told.stdout)
+    assert (share["run"], share["owner"]) == (RUN, "driver")
+    assert (node["ready"], node["load"], node["requested"]) == (None, None, None)
+    assert node["used"]["cpu"] == share["cpu"]
+    said = json.loads(told.stdout)["not_shown"]
+    assert [sentence.partition(" may not")[0] for sentence in said] == [
+        "nodes",
+        f"pods of other namespaces than {guest.variables['EBB_NAMESPACE']}",
+    ]
+    assert f"! not shown: {said[0]}" in guest.types("nodes", "--platform", "kubernetes").stderr
+
+
+def share_and_node(told: str) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """What of the catalog's pool runs, and the node on which the first of it is."""
+    found = json.loads(told)
+    shares = [share for share in found["shares"] if share["pool"] == "linux"]
+    (pool,) = [pool for pool in found["pools"] if pool["name"] == "linux"]
+    (node,) = [node for node in pool["nodes"] if node["name"] == shares[0]["node"]]
+    return shares, node
 
 
 def test_run_is_stopped_from_elsewhere(begun: subprocess.Popen[str], other: Somebody) -> None:

@@ -112,12 +112,14 @@ def test_dask_workers_find_the_head_by_its_services_name(
     assert told(api, guarded, name, "python", "-c", ASKS_DASK) == "2 3\n"
 
 
+@pytest.mark.long
 def test_ray_head_runs_a_task(api: client.ApiClient, guarded: str, image: Image) -> None:
     memory = [{"name": "memory", "mountPath": "/dev/shm"}]
     output = told(api, guarded, image("ray"), "python", "-c", ASKS_RAY, volumeMounts=memory)
     assert output.splitlines()[-1] == "3"
 
 
+@pytest.mark.long
 def test_spark_session_runs_a_job(api: client.ApiClient, guarded: str, image: Image) -> None:
     output = told(api, guarded, image("spark"), "python", "-c", ASKS_SPARK)
     assert output.splitlines()[-1] == "30"

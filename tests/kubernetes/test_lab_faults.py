@@ -36,7 +36,7 @@ def test_refused_requests_fail_at_once(lab: Lab) -> None:
     assert control_plane.ready(lab)
 
 
-@pytest.mark.parametrize("fault", [faults.drain, faults.lose])
+@pytest.mark.parametrize("fault", [faults.drain, pytest.param(faults.lose, marks=pytest.mark.long)])
 def test_pods_of_a_node_that_goes_run_on_another(
     lab: Lab, api: client.ApiClient, space: str, fault: object
 ) -> None:

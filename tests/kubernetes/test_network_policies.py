@@ -182,6 +182,9 @@ def test_detached_run_and_commands_from_elsewhere_work(site: Team, image: Image)
     assert "far" in site.runs("ps").stdout
     (flow,) = site.api.list(POD, flow_labels(RunName("far"))).items
     places = doors(site, "far")
+    inside = min(workers(site, "far"), key=lambda each: str(each["metadata"]["name"]))
+    let_in = tries(site, (inside["metadata"]["name"], main_name(inside)), places)
+    assert set(let_in.values()) == {"connected"}, "the same request from one of its own pods"
     refused = tries(site, (flow["metadata"]["name"], CONTAINER), places)
     assert set(refused.values()) <= REFUSED, "it asks by the API server alone"
     goes_on(site, "far")

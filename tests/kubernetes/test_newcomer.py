@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -52,23 +54,28 @@ def newcomer(
     metrics_api.use(api, lab.address, "simulated")
 
 
-def goes_from_zero_to_one_and_back(newcomer: Somebody, *words: str) -> str:
-    """The run's output."""
+def goes_from_zero_to_one_and_back(
+    newcomer: Somebody, *words: str
+) -> subprocess.CompletedProcess[str]:
+    """What the run has printed and told."""
     assert nodes(newcomer) == 0
     ran = newcomer.types("run", "--platform", "kubernetes", *words)
     assert "pool lab grows 0 → 1" in ran.stderr
     assert "Held now: nothing" in ran.stderr
     wait_until(lambda: nodes(newcomer) == 0, 90, "the pool is at zero again")
-    return ran.stdout
+    return ran
 
 
 def test_program_of_a_newcomer_brings_a_node_that_goes_again(newcomer: Somebody) -> None:
     (newcomer.folder / "train.py").write_text("print(3)")
-    said = goes_from_zero_to_one_and_back(newcomer, "--framework", "none", "train.py")
-    assert said == "3\n"
+    ran = goes_from_zero_to_one_and_back(newcomer, "--framework", "none", "train.py")
+    assert ran.stdout == "3\n"
 
 
 @pytest.mark.long
 def test_hello_of_a_newcomer_grows_a_pool_and_a_cluster_and_both_shrink(newcomer: Somebody) -> None:
-    said = goes_from_zero_to_one_and_back(newcomer, "hello")
-    assert "pi ≈ 3.1" in said
+    (newcomer.folder / "first.py").write_text("")
+    goes_from_zero_to_one_and_back(newcomer, "--framework", "none", "first.py")
+    ran = goes_from_zero_to_one_and_back(newcomer, "hello")
+    assert "pi ≈ 3.1" in ran.stdout
+    assert re.search(r"pool lab grows 0 → 1; usually takes \d\S* here", ran.stderr), ran.stderr

@@ -5,18 +5,13 @@ from __future__ import annotations
 import hashlib
 import subprocess
 import tarfile
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-
-import pytest
-from kubernetes import client
 
 from ebbtide.infra.models.job import RetryPolicy, RunSpec
 from ebbtide.infra.models.phases import Reason
 from ebbtide.infra.platforms.kubernetes.problems import problems_of
 from tests.kubernetes.fault_stage import Flow, Stage
-from tests.kubernetes.lab.place import NODE, Lab
 
 NEVER = RetryPolicy(reasons=())
 ON_THE_VOLUME = "volume://kept/outputs"
@@ -28,41 +23,6 @@ def with_code(spec: RunSpec, code: str) -> RunSpec:
     """The same cluster for a program that is elsewhere."""
     assert spec.job is not None
     return replace(spec, job=replace(spec.job, argv=("python", "train.py"), code=code))
-
-
-@pytest.fixture
-def volume(lab: Lab, stage: Stage, api: client.ApiClient, tmp_path: Path) -> Iterator[Path]:
-    """The folder of a volume that the claim ``kept`` is bound to."""
-    del lab
-    folder = tmp_path / "volume"
-    folder.mkdir()
-    core, name = client.CoreV1Api(api), f"kept-{stage.api.namespace}"
-    node = {"key": "kubernetes.io/hostname", "operator": "In", "values": [NODE]}
-    size, modes = {"storage": "1Gi"}, ["ReadWriteOnce"]
-    core.create_persistent_volume(
-        {
-            "metadata": {"name": name},
-            "spec": {
-                "capacity": size,
-                "accessModes": modes,
-                "storageClassName": "",
-                "local": {"path": str(folder)},
-                "nodeAffinity": {"required": {"nodeSelectorTerms": [{"matchExpressions": [node]}]}},
-            },
-        }
-    )
-    claim = {
-        "metadata": {"name": "kept"},
-        "spec": {
-            "accessModes": modes,
-            "resources": {"requests": size},
-            "storageClassName": "",
-            "volumeName": name,
-        },
-    }
-    core.create_namespaced_persistent_volume_claim(stage.api.namespace, claim)
-    yield folder
-    core.delete_persistent_volume(name)
 
 
 def test_evicted_program_has_its_files_on_the_volume(stage: Stage, volume: Path) -> None:

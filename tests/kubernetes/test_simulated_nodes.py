@@ -69,6 +69,7 @@ def test_hpa_grows_and_shrinks_by_what_pods_use(
     wait_until(lambda: idle_to(1), 120, "the HPA wants one")
 
 
+@pytest.mark.long
 def test_five_hundred_pods_run(api: client.ApiClient, space: str, pool: str) -> None:
     workloads.deploy(api, space, 500, "100m", workloads.on_pool(pool))
     wait_until(lambda: workloads.ready(api, space) == 500, 240, "500 pods run")

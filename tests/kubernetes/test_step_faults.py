@@ -8,6 +8,8 @@ import threading
 import pytest
 from kubernetes import client
 
+from ebbtide.infra.lifecycle.stop import stop_run
+from ebbtide.infra.models.ids import RunName
 from ebbtide.infra.models.phases import Reason, Step
 from ebbtide.infra.platforms.kubernetes.api import Api
 from ebbtide.infra.platforms.kubernetes.client import Access
@@ -114,6 +116,38 @@ def test_a_minute_without_the_api_server_in_the_middle_of_a_program(lab: Lab, st
     ended = flow.ended(240)
     ended_well(ended)
     assert len(ended.warnings("API server")) == 1
+    assert stage.left() == []
+
+
+@pytest.mark.long
+def test_what_is_stopped_right_after_a_minute_without_the_api_server_was_cancelled(
+    lab: Lab, stage: Stage
+) -> None:
+    """Its node has not said yet that its program runs, and it ends by a signal."""
+    spec = stage.counts("halted", 110)
+
+    def minute() -> None:
+        with faults.killed(lab):
+            threading.Event().wait(MINUTE_S)
+        stop_run(stage.settings, RunName(spec.name), Reason.CANCELLED)
+
+    ended = Flow(stage, spec, {Step.WAIT_FOR_NODES: minute}).ended(300)
+    assert (ended.reason, ended.attempts) == (Reason.CANCELLED, []), ended.error
+    assert stage.left() == []
+
+
+@pytest.mark.long
+def test_what_is_given_back_right_after_a_minute_without_the_api_server_goes(
+    lab: Lab, stage: Stage
+) -> None:
+    """Nodes and controllers notice later than we do that it is back: they are waited for."""
+
+    def minute() -> None:
+        with faults.killed(lab):
+            threading.Event().wait(MINUTE_S)
+
+    ended = Flow(stage, stage.counts("noticed", 1), {Step.WAIT_FOR_NODES: minute}).ended(300)
+    ended_well(ended)
     assert stage.left() == []
 
 

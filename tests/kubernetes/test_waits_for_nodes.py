@@ -10,9 +10,11 @@ from typing import Any
 import pytest
 from kubernetes import client
 
-from ebbtide.infra.models.hardware import HardwareTier
+from ebbtide.infra.models.hardware import HardwareTier, NodePool
+from ebbtide.infra.models.ids import RunName
 from ebbtide.infra.models.job import Limits, RetryPolicy, RunSpec
 from ebbtide.infra.models.phases import Reason
+from ebbtide.infra.models.records import EventKind
 from ebbtide.infra.models.resources import Resources
 from ebbtide.infra.platforms.kubernetes.api import Api
 from ebbtide.infra.platforms.kubernetes.kinds import LEASE, POD, RESOURCE_QUOTA
@@ -122,6 +124,36 @@ def test_program_waits_in_turn_for_a_quota_that_others_use_up(stage: Stage) -> N
     stage.api.delete(POD, "other")
     ended = flow.ended()
     assert (ended.error, ended.attempts) == (None, [])
+    assert stage.left() == []
+
+
+def on_each(tight: Stage, wide: NodePool, name: str) -> RunSpec:
+    """A plain program that asks for the tight pool first, and then for another."""
+    spec = asks(replace(tight, pool=replace(tight.pool, name=TWO_CORES.name)), 100)
+    tier = replace(spec.cluster.tier, name="wide", pool=wide.name)
+    other = replace(spec.cluster, tier=tier, head_tier=tier, pool=wide)
+    return replace(spec, name=RunName(name), next_tiers=(other,))
+
+
+def test_next_tier_is_taken_when_the_first_is_out_of_stock(
+    api: client.ApiClient, tight: Stage, stage: Stage
+) -> None:
+    """The second pool is the lab's real node, on which the program then runs."""
+    spec = on_each(tight, stage.pool, "listed")
+    with orders.failing(api, TWO_CORES, orders.OUT_OF_RESOURCES):
+        ended = Flow(tight, spec).ended()
+    assert ended.error is None, ended.error
+    assert ended.counted_once()
+    assert ended.attempts == [Reason.OUT_OF_STOCK]
+    assert ended.run is not None
+    run = ended.run.spec
+    assert (run.cluster.tier.name, run.next_tiers) == ("wide", ())
+    (left,) = run.passed_over
+    assert (left.tier, left.reason) == ("full", Reason.OUT_OF_STOCK)
+    # With the cloud's own code where the autoscaler's status names it in time.
+    assert "pool tight could not grow" in left.why
+    (told,) = [event for event in ended.events if event.kind is EventKind.ATTEMPT]
+    assert told.message == f"tier full: {left.why}; the next tier is wide"
     assert stage.left() == []
 
 

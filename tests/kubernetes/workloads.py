@@ -9,8 +9,10 @@ from typing import Any
 from kubernetes import client
 from kubernetes.client.exceptions import NotFoundException
 
+from ebbtide.infra.models.resources import parse_cpu
 from tests.kubernetes.lab import images
 from tests.kubernetes.lab.metrics_api import CPU
+from tests.kubernetes.lab.place import NODE
 from tests.kubernetes.lab.simulated import POOL_LABEL
 
 OWN_CLUSTER, OWN_IMAGE = "EBB_TEST_KUBECONFIG", "EBB_TEST_IMAGE"
@@ -137,3 +139,9 @@ def nodes_of(api: client.ApiClient, pool: str) -> list[client.V1Node]:
         client.CoreV1Api(api).list_node(label_selector=f"{POOL_LABEL}={pool}").items
     )
     return found
+
+
+def most_of_the_node(api: client.ApiClient) -> int:
+    """Two of them do not fit, one does; in thousandths of a core."""
+    node = client.CoreV1Api(api).read_node(NODE)
+    return parse_cpu(node.status.allocatable["cpu"]) * 6 // 10

@@ -48,10 +48,13 @@ class Dask:
 
     name = "dask"
     package = "distributed"
+    python_parts = 2
     templates_from = "dask-kubernetes"
     connect = "Client() without arguments"
     late_s = 0.0
     history = ""
+    on_pods = True
+    no_distant_client = ""
     distinct_hosts = False
 
     def problems(self, python: str) -> list[Problem]:
@@ -80,7 +83,12 @@ class Dask:
         del spec
         added, workdir = (job.env, job.workdir) if job is not None else ({}, "")
         configured = refused(environ, added, python, workdir)
-        return [*mismatch(job, "distributed", python, python_parts=2), *configured]
+        return [*mismatch(job, self.package, python, python_parts=self.python_parts), *configured]
+
+    def too_small(self, spec: ClusterSpec) -> list[Problem]:
+        """None: what a worker of its needs, every tier has."""
+        del spec
+        return []
 
     def foreign(self, environ: Iterable[str]) -> frozenset[str]:
         """None."""
@@ -108,6 +116,7 @@ class Dask:
             **worker_settings(plan, name, at),
             "nthreads": tier.threads,
             "memory_limit_bytes": tier.resources.memory_bytes,
+            "resources": tier.gpu_offer,
         }
         env = {**_tls(plan), **_scratch(plan), **_imports(plan), **_files(plan)}
         # As Dask's nanny does before a worker starts; the rest of it is in ``worker``. Memory is
@@ -137,15 +146,24 @@ class Dask:
             service=made["scheduler"]["service"],
         )
 
+    def beside(self, plan: ClusterPlan, at: MemberAddress) -> None:
+        """Nothing: a client connects from anywhere."""
+
+    def shared_memory_bytes(self, spec: ClusterSpec, role: str) -> int:
+        """None is used."""
+        del spec, role
+        return 0
+
     def status(self, head: HeadInfo, hosts: Mapping[str, str]) -> FrameworkStatus | None:
         """Asked over HTTP; the scheduler knows its workers' names."""
         del hosts
         return ask_status(head)
 
     def offer(self, spec: ClusterSpec) -> Amounts:
-        """One slot a thread; Dask's own resources have to be declared by a worker, and none are."""
+        """One slot a thread; of Dask's own resources, which a worker has to declare, its GPUs."""
         tier = spec.tier
-        return {"CPU": tier.threads, "memory": tier.resources.memory_bytes}
+        memory = tier.resources.memory_bytes
+        return {"CPU": tier.threads, "memory": memory, **tier.gpu_offer}
 
     def driver_env(self, plan: ClusterPlan, at: MemberAddress, head: HeadInfo) -> dict[str, str]:
         """``distributed.Client()`` without arguments reads the first of these."""

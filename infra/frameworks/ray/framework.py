@@ -24,22 +24,35 @@ from ebbtide.infra.frameworks.plan import (
     head_settings,
     worker_settings,
 )
-from ebbtide.infra.frameworks.ray.sizes import HEAD_STORE_BYTES, store_bytes, task_bytes, too_small
+from ebbtide.infra.frameworks.ray.sizes import (
+    HEAD_STORE_BYTES,
+    MIN_TASK_BYTES,
+    shared_bytes,
+    store_bytes,
+    task_bytes,
+    too_small,
+)
 from ebbtide.infra.frameworks.ray.variables.foreign import foreign
 from ebbtide.infra.frameworks.ray.variables.unreadable import unreadable
 from ebbtide.infra.models.cluster import ClusterSpec
 from ebbtide.infra.models.demand import Amounts
+from ebbtide.infra.models.hardware import HardwareTier
 from ebbtide.infra.models.ids import ClusterId
 from ebbtide.infra.models.job import JobSpec
 from ebbtide.infra.models.phases import Reason
 
 _TOKEN_FILE = "ray.token"
+_ALONE = "n"
+"""A temporary folder's name where the names of pods would be too long for sockets."""
 _NO_PORT = 99999
 """Ray goes on without a server that cannot listen; it has no word for not wanting one (2.60)."""
 _STAYS_ON_LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
 """Off, in spite of its name on Linux too: Ray then takes a loopback address as it is instead of
 replacing it by the machine's address, and every one of its servers stays on loopback."""
 
+_PATIENT = {"RAY_agent_register_timeout_ms": "90000"}
+"""A raylet ends when its agents are late (2.60): so they are where a head, a worker and a program's
+node start at once on two cores."""
 _KEEPS_REQUESTS = {"RAY_enable_autoscaler_v2": "1"}
 """The GCS then keeps what ``request_resources`` asks for where it tells what else waits."""
 
@@ -49,10 +62,13 @@ class Ray:
 
     name = "ray"
     package = "ray"
+    python_parts = 3
     templates_from = ""
     connect = "ray.init() without arguments"
     late_s = 3.0  # drivers and workers report once a second, and the head looks at that
     history = ""
+    on_pods = True
+    no_distant_client = "a Ray program is a node of its cluster, beside the others"
     distinct_hosts = False
 
     def problems(self, python: str) -> list[Problem]:
@@ -72,9 +88,13 @@ class Ray:
         """A tier that is too small, another Python than Ray wants, settings it cannot read."""
         return [
             *too_small(spec),
-            *mismatch(job, "ray", python, python_parts=3),
+            *mismatch(job, self.package, python, python_parts=self.python_parts),
             *unreadable(environ, python),
         ]
+
+    def too_small(self, spec: ClusterSpec) -> list[Problem]:
+        """Tiers that cannot hold a Ray node."""
+        return too_small(spec)
 
     def foreign(self, environ: Iterable[str]) -> frozenset[str]:
         """Of Ray's own."""
@@ -106,11 +126,10 @@ class Ray:
         """One node, sized by its tier."""
         tier = plan.spec.tier
         settings = {
-            **worker_settings(plan, name, at),
-            "temp_dir": _temporary_folder(plan, name),
+            **_node_settings(plan, name, at, tier),
             "num_cpus": tier.threads,
+            "num_gpus": tier.resources.gpus,
             "memory_bytes": task_bytes(tier),
-            "object_store_bytes": store_bytes(tier),
         }
         # The variable is that by which the head's answers name it.
         env = {**_environment(plan, at), "RAY_CLOUD_INSTANCE_ID": name}
@@ -122,6 +141,23 @@ class Ray:
         del cluster, image
         return PodTemplates()
 
+    def beside(self, plan: ClusterPlan, at: MemberAddress) -> ProcessSpec:
+        """A node without CPUs. It has no name, so that the head does not take it for a worker."""
+        settings = {
+            **_node_settings(plan, "driver", at, plan.spec.head_tier),
+            "num_cpus": 0,
+            "num_gpus": 0,
+            "memory_bytes": MIN_TASK_BYTES,
+        }
+        argv = _argv(plan.paths.python, "beside", json.dumps(settings))
+        return ProcessSpec(argv=argv, env=_environment(plan, at), not_for_tasks=_scratch(plan))
+
+    def shared_memory_bytes(self, spec: ClusterSpec, role: str) -> int:
+        """That of its objects."""
+        if role == "head":
+            return shared_bytes(HEAD_STORE_BYTES)
+        return shared_bytes(store_bytes(spec.tier if role == "worker" else spec.head_tier))
+
     def status(self, head: HeadInfo, hosts: Mapping[str, str]) -> FrameworkStatus | None:
         """Asked over HTTP; the GCS knows the workers' names."""
         del hosts
@@ -130,7 +166,7 @@ class Ray:
     def offer(self, spec: ClusterSpec) -> Amounts:
         """What a node declares to Ray's scheduler."""
         tier = spec.tier
-        return {"CPU": tier.threads, "memory": task_bytes(tier)}
+        return {"CPU": tier.threads, "memory": task_bytes(tier), **tier.gpu_offer}
 
     def driver_env(self, plan: ClusterPlan, at: MemberAddress, head: HeadInfo) -> dict[str, str]:
         """``ray.init()`` without arguments reads the first of these."""
@@ -160,9 +196,19 @@ def _argv(python: str, module: str, *arguments: str) -> tuple[str, ...]:
     return (python, "-P", "-m", f"{__package__}.{module}", *arguments)
 
 
+def _node_settings(
+    plan: ClusterPlan, name: str, at: MemberAddress, tier: HardwareTier
+) -> dict[str, Any]:
+    return {
+        **worker_settings(plan, name, at),
+        "temp_dir": _temporary_folder(plan, name),
+        "object_store_bytes": store_bytes(tier),
+    }
+
+
 def _temporary_folder(plan: ClusterPlan, name: str) -> str:
     """One each (two nodes in one collide), by a path short enough for sockets."""
-    return str(plan.paths.sockets / name)
+    return str(plan.paths.sockets / (_ALONE if plan.paths.alone else name))
 
 
 def _scratch(plan: ClusterPlan) -> dict[str, str]:
@@ -181,6 +227,7 @@ def _environment(plan: ClusterPlan, at: MemberAddress) -> dict[str, str]:
         # Ray's servers for Prometheus ask nobody for the token, and show the names of tasks.
         "RAY_enable_metrics_collection": "0",
         "DASHBOARD_METRIC_PORT": str(_NO_PORT),
+        **_PATIENT,
         **(_STAYS_ON_LOOPBACK if _is_loopback(at.host) else {}),
     }
 

@@ -21,6 +21,7 @@ from ebbtide.infra.frameworks.door import Door, read_secret
 from ebbtide.infra.frameworks.front import Front, Page
 from ebbtide.infra.frameworks.ray.demand.watcher import Watcher
 from ebbtide.infra.frameworks.ray.node import KeptLogsNode
+from ebbtide.infra.frameworks.ready import serve_ready
 
 _LOOK_EVERY_S = 0.5
 _MIN_MEMORY_BYTES = 200 * 2**20
@@ -52,7 +53,7 @@ def start_node(settings: dict[str, Any]) -> KeptLogsNode:
 def main(settings: dict[str, Any]) -> int:
     """Serve until ended."""
     os.environ["PYTHONPATH"] = settings["import_path"]  # tasks that need no CPU may run here
-    Path(settings["temp_dir"]).mkdir(exist_ok=True)
+    Path(settings["temp_dir"]).mkdir(parents=True, exist_ok=True)
     (Path(settings["scratch"]) / "spill").mkdir(exist_ok=True)
     node = start_node(settings)
     watcher = Watcher(node.gcs_address, settings["offer"])
@@ -65,6 +66,7 @@ def main(settings: dict[str, Any]) -> int:
     front.serve(lambda: watcher.answer, page)
     url = f"http://{host}:{front.port}"
     heads.publish(Path(settings["head_file"]), address=node.gcs_address, front=url)
+    serve_ready(settings["bind"], settings["ready_port"], lambda: True)  # it ends with a part of it
     tick = threading.Event()
     while not node.dead_processes():
         with contextlib.suppress(Exception):  # Ray's many kinds of "try again"

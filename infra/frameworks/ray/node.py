@@ -5,21 +5,50 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from ray._private import services
 from ray._private.node import Node
 from ray._private.parameter import RayParams
+
+from ebbtide.infra.waiting import wait_until
+
+_REGISTERS_S = 90.0
+"""Ray allows a raylet 30 s to register (2.60). Several at once on two cores take longer."""
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.1, 0.5
 
 
 class KeptLogsNode(Node):
     """Head or worker. Ray's processes write their logs to a folder of the session, as ever.
 
     That folder is a link to one that is kept, so that nothing needs to be saved when the node ends,
-    however it does.
+    however it does. A node that does not come up leaves no process behind.
     """
 
     def __init__(self, params: RayParams, logs: Path, **how: Any):
         """Start it; ``logs`` is the folder, which is made."""
         self._kept_logs = logs
-        super().__init__(params, spawn_reaper=False, **how)
+        try:
+            super().__init__(params, spawn_reaper=False, **how)
+        except Exception:
+            if hasattr(self, "removal_lock"):
+                self.kill_all_processes(check_alive=False, allow_graceful=False)
+            raise
+
+    def start_ray_processes(self) -> None:
+        """As Ray does, and give the node the time that it needs until it is known."""
+        super().start_ray_processes()
+        wait_until(
+            lambda: self._is_known() or bool(self.dead_processes()),
+            timeout_s=_REGISTERS_S,
+            first_s=_FIRST_PAUSE_S,
+            longest_s=_LONGEST_PAUSE_S,
+        )
+
+    def _is_known(self) -> bool:
+        try:
+            services.get_node(self.gcs_address, self.node_id)
+        except RuntimeError:
+            return False
+        return True
 
     def _init_temp(self, node_to_connect_info: Any) -> None:
         session = Path(self._ray_params.temp_dir, self._session_name)
@@ -27,3 +56,22 @@ class KeptLogsNode(Node):
         self._kept_logs.mkdir(parents=True, exist_ok=True)
         (session / "logs").symlink_to(self._kept_logs)
         super()._init_temp(node_to_connect_info)
+
+
+def new_folder(wanted: Path) -> Path:
+    """Make a folder of this name, or one like it where there is one of an earlier node.
+
+    Args:
+        wanted: the path.
+
+    Returns:
+        The path of the folder that was made.
+    """
+    path, number = wanted, 0
+    while True:
+        try:
+            path.mkdir(parents=True)
+            return path
+        except FileExistsError:
+            number += 1
+            path = wanted.with_name(f"{wanted.name}-{number}")

@@ -16,12 +16,19 @@ _MIN_STORE_BYTES = 80 * MIB
 _STORE_SHARE = 0.25
 _BESIDE_BYTES = 600 * MIB
 """A node's own processes (raylet, agents, launcher) before any task, measured with Ray 2.60."""
-_MIN_TASK_BYTES = 200 * MIB
+MIN_TASK_BYTES = 200 * MIB
+_BESIDE_STORE_BYTES = 32 * MIB
+"""Ray wants no less shared memory than its store has, and a little is used beside it."""
 
 
 def store_bytes(tier: HardwareTier) -> int:
     """Shared memory for objects."""
     return max(_MIN_STORE_BYTES, int(_STORE_SHARE * tier.resources.memory_bytes))
+
+
+def shared_bytes(store: int) -> int:
+    """How large /dev/shm must be for a store of this size."""
+    return store + _BESIDE_STORE_BYTES
 
 
 def task_bytes(tier: HardwareTier) -> int:
@@ -30,10 +37,21 @@ def task_bytes(tier: HardwareTier) -> int:
 
 
 def too_small(spec: ClusterSpec) -> list[Problem]:
-    """A workers' tier that cannot hold a Ray node."""
-    if task_bytes(spec.tier) >= _MIN_TASK_BYTES:
-        return []
-    has = format_memory(spec.tier.resources.memory_bytes)
-    needed = format_memory(int((_BESIDE_BYTES + _MIN_TASK_BYTES) / (1 - _STORE_SHARE)))
-    summary = f"tier {spec.tier.name} has {has}; a Ray worker needs {needed}"
-    return [Problem(Reason.TIER_EXCEEDS_POOL, summary, "choose a larger --tier; ebb tiers")]
+    """Tiers that cannot hold a Ray node.
+
+    Of the head's only where its memory is a limit of its own: a program's pod has a node too.
+    """
+    needed = format_memory(int((_BESIDE_BYTES + MIN_TASK_BYTES) / (1 - _STORE_SHARE)))
+    roles = [("a Ray worker", "--tier", spec.tier)]
+    if spec.pool.driver_apart:
+        roles.append(("Ray's head, or the node beside a program,", "--head-tier", spec.head_tier))
+    return [
+        Problem(
+            Reason.TIER_EXCEEDS_POOL,
+            f"tier {tier.name} has {format_memory(tier.resources.memory_bytes)}; {role} needs"
+            f" {needed}",
+            f"choose a larger {flag}; ebb tiers",
+        )
+        for role, flag, tier in roles
+        if task_bytes(tier) < MIN_TASK_BYTES
+    ]

@@ -27,7 +27,7 @@ from ebbtide.infra.frameworks.plan import (
     worker_settings,
 )
 from ebbtide.infra.frameworks.spark import pages
-from ebbtide.infra.frameworks.spark.config import users
+from ebbtide.infra.frameworks.spark.config import gpus, users
 from ebbtide.infra.frameworks.spark.config.java import GOVERN, OPTIONS, java_problem, java_version
 from ebbtide.infra.frameworks.spark.sizes import MIB, heap_bytes, too_small
 from ebbtide.infra.models.cluster import ClusterSpec
@@ -71,6 +71,10 @@ _DOORS = {
     "spark.ui.killEnabled": "false",
     "spark.master.ui.decommission.allow.mode": "DENY",
 }
+_ENCRYPTION = {
+    "spark.network.crypto.enabled": "true",
+    "spark.io.encryption.enabled": "true",
+}
 
 
 class Spark:
@@ -78,9 +82,12 @@ class Spark:
 
     name = "spark"
     package = "pyspark"
+    python_parts = 2
     templates_from = ""
     connect = "SparkSession.builder.getOrCreate() without a master"
     history = pages.EVENT_LOGS
+    on_pods = True
+    no_distant_client = "Spark's executors connect to their program, which must be where they are"
     late_s = 0.0
     distinct_hosts = True
 
@@ -107,10 +114,14 @@ class Spark:
         java = None if same else java_problem(environ)
         return [
             *too_small(spec),
-            *mismatch(job, "pyspark", python, python_parts=2),
+            *mismatch(job, self.package, python, python_parts=self.python_parts),
             *users.refusals(environ),
             *([java] if java else []),
         ]
+
+    def too_small(self, spec: ClusterSpec) -> list[Problem]:
+        """Tiers that cannot hold its heaps."""
+        return too_small(spec)
 
     def foreign(self, environ: Iterable[str]) -> frozenset[str]:
         """None."""
@@ -122,8 +133,10 @@ class Spark:
         ours = {
             **_DECOMMISSION,
             **_DOORS,
+            **(_ENCRYPTION if plan.paths.alone else {}),
             **_driver_settings(plan),
             **pages.settings(),
+            **gpus.settings(plan.spec.tier, plan.paths.secrets),
             "spark.authenticate.secret": secrets.token_hex(32),
         }
         theirs = users.settings(plan.environ)
@@ -132,6 +145,7 @@ class Spark:
             SecretFile(pages.CONFIGURATION, users.as_file(settings)),
             SecretFile("log4j2.properties", users.logging(plan.environ) or _LOGGING),
             SecretFile(SECRET_FILE, new_secret()),
+            *gpus.files(plan.spec.tier),
         )
 
     def head(self, plan: ClusterPlan, at: MemberAddress) -> ProcessSpec:
@@ -160,6 +174,14 @@ class Spark:
         del cluster, image
         return PodTemplates()
 
+    def beside(self, plan: ClusterPlan, at: MemberAddress) -> None:
+        """Nothing: a driver is reached where it listens."""
+
+    def shared_memory_bytes(self, spec: ClusterSpec, role: str) -> int:
+        """None is used."""
+        del spec, role
+        return 0
+
     def status(self, head: HeadInfo, hosts: Mapping[str, str]) -> FrameworkStatus | None:
         """Asked over HTTP; the master knows workers by their hosts."""
         found = ask_status(head)
@@ -170,7 +192,8 @@ class Spark:
 
     def offer(self, spec: ClusterSpec) -> Amounts:
         """One executor's slots and heap."""
-        return {"CPU": spec.tier.threads, "memory": heap_bytes(spec.tier)}
+        tier = spec.tier
+        return {"CPU": tier.threads, "memory": heap_bytes(tier), **tier.gpu_offer}
 
     def driver_env(self, plan: ClusterPlan, at: MemberAddress, head: HeadInfo) -> dict[str, str]:
         """``SparkSession.builder.getOrCreate()`` connects: spark-submit reads ``MASTER``."""
@@ -253,6 +276,8 @@ def _defaults(plan: ClusterPlan) -> dict[str, str]:
         # A barrier stage waits for a worker: ours come after seconds, a node after minutes.
         "spark.scheduler.barrier.maxConcurrentTasksCheck.interval": "5s",
         "spark.scheduler.barrier.maxConcurrentTasksCheck.maxFailures": "720",
+        # When the program is a JVM's (spark-submit), threads that it has left do not keep it.
+        "spark.submit.callSystemExitOnMainExit": "true",
     }
 
 

@@ -21,12 +21,14 @@ from typing import Any
 from ebbtide.infra.frameworks import heads
 from ebbtide.infra.frameworks.door import Door, read_secret
 from ebbtide.infra.frameworks.front import Front, Page
+from ebbtide.infra.frameworks.ready import serve_ready
 from ebbtide.infra.frameworks.spark import jvm, pages
 from ebbtide.infra.frameworks.spark.demand.applications import Application, Seen
 from ebbtide.infra.frameworks.spark.pages import EVENT_LOGS
 from ebbtide.infra.frameworks.spark.sizes import MIB
 from ebbtide.infra.models.codec import to_data
 from ebbtide.infra.models.demand import DemandFigures
+from ebbtide.infra.models.phases import exit_status
 
 _LOOK_EVERY_S = 0.5
 
@@ -183,10 +185,11 @@ def main(settings: dict[str, Any]) -> int:
     front.serve(lambda: watcher.answer, page)
     url = f"http://{host}:{front.port}"
     heads.publish(Path(settings["head_file"]), address=address, front=url)
+    serve_ready(bind, settings["ready_port"], lambda: not ended.is_set())
     while not ended.wait(_LOOK_EVERY_S):
         with contextlib.suppress(KeyError, TypeError):  # an answer that is half way to another
             watcher.look()
-    return process.wait()
+    return exit_status(process.wait())
 
 
 if __name__ == "__main__":

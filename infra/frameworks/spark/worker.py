@@ -16,16 +16,30 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from ebbtide.infra.frameworks import door
+from ebbtide.infra.frameworks.ready import serve_ready
+from ebbtide.infra.frameworks.shown import Shown
 from ebbtide.infra.frameworks.spark import jvm, pages
-from ebbtide.infra.frameworks.workers import Backoff, told_to_leave, wait_for_head
+from ebbtide.infra.frameworks.spark.printed import Kept, passed_on
+from ebbtide.infra.frameworks.workers import (
+    Backoff,
+    killed_for_memory,
+    told_to_leave,
+    wait_for_head,
+    wait_until_it_listens,
+)
+from ebbtide.infra.models.phases import exit_status
 from ebbtide.infra.processes.environment import give_back_to_tasks
 
 _END_TIMEOUT_S = 5.0
-_LOOK_EVERY_S = 0.5
+_LOOK_EVERY_S = 0.25
+_HEAD_GONE_S = 15.0
+"""A head that is silent for so long has gone, and the cluster with it: nobody wants the data."""
 _REMIND_AFTER_S = 5.0
 """By then the driver has told all executors that it knew."""
 
@@ -41,9 +55,14 @@ def own_page(head: dict[str, str], secrets: Path, host: str) -> str | None:
     Returns:
         A URL; None before this worker has registered.
     """
-    master = jvm.ask(f"{head['dashboard']}/json/", door.basic(door.read_secret(secrets)))
-    pages = [w["webuiaddress"] for w in (master or {"workers": ()})["workers"] if w["host"] == host]
-    return str(pages[0]) if pages else None
+    workers = (_ask_head(head, secrets) or {"workers": ()})["workers"]
+    # One that was here before, at the same address, is not this one.
+    here = [each for each in workers if each["host"] == host and each["state"] == "ALIVE"]
+    return str(here[0]["webuiaddress"]) if here else None
+
+
+def _ask_head(head: dict[str, str], secrets: Path) -> Any:
+    return jvm.ask(f"{head['dashboard']}/json/", door.basic(door.read_secret(secrets)))
 
 
 def drain(
@@ -85,21 +104,69 @@ def _remind(worker_pid: int, reminded: set[int]) -> None:
             os.kill(executor, signal.SIGPWR)
 
 
-def keep_logs(work: Path, kept: Path) -> None:
-    """Give what executors print, and have printed, a second place that outlives the cluster.
+@dataclass(slots=True)
+class Worker:
+    """A worker's JVM, and what is known of it."""
 
-    The same file, so that it is there to its end however the executor or this worker ends. Jars and
-    data of users lie beside it, which are nobody's to keep.
+    settings: dict[str, Any]
+    head: dict[str, str]
+    process: subprocess.Popen[bytes]
+    printed: Kept | Shown
+    page: str | None = None
+    """Where it tells of its executors; known once it has registered."""
 
-    Args:
-        work: the worker's folder, with one for each application and in it one for each executor.
-        kept: below which the same folders are made; on the same file system.
-    """
-    for log in work.glob("app-*/*/std*"):
-        place = kept / log.relative_to(work)
-        place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with contextlib.suppress(FileExistsError, FileNotFoundError):
-            os.link(log, place)
+    @property
+    def registered(self) -> bool:
+        """Whether its head knows it, and it runs."""
+        return self.page is not None and self.process.poll() is None
+
+    def serve(self, stop: threading.Event, ended: threading.Event) -> int:
+        """Until it is told to leave and has left, or has ended. Returns the exit status."""
+        settings = self.settings
+        serve_ready(settings["bind"], settings["ready_port"], lambda: self.registered)
+        killed = killed_for_memory()
+        while not stop.wait(_LOOK_EVERY_S):
+            self.printed.look()
+            if self.page is None:
+                self.look_for_page()
+            # What is left of it would fail its tasks one after the other; a new one is clean.
+            if settings["alone"] and killed_for_memory() > killed:
+                self.printed.look(last=True)
+                return exit_status(-signal.SIGKILL)
+        self.printed.look()
+        if ended.is_set():
+            self.printed.look(last=True)
+            return exit_status(self.process.returncode) or 1
+        self.leave(ended)
+        self.printed.look(last=True)
+        return 0
+
+    def look_for_page(self) -> None:
+        """Ask the head whether it knows this worker."""
+        self.page = own_page(self.head, Path(self.settings["secrets"]), self.settings["host"])
+
+    def leave(self, ended: threading.Event) -> None:
+        """Drain, then end."""
+        secrets = Path(self.settings["secrets"])
+        if self.page is None:
+            self.look_for_page()
+        if self.page is not None:
+            key, url, heard_s = pages.bearer(secrets), f"{self.page}/json/", time.monotonic()
+
+            def tell() -> Any:
+                nonlocal heard_s
+                self.printed.look()
+                now_s = time.monotonic()
+                if _ask_head(self.head, secrets) is not None:
+                    heard_s = now_s
+                elif now_s - heard_s > _HEAD_GONE_S:
+                    return {"executors": []}
+                return jvm.ask(url, key)
+
+            drain(self.process, tell, self.settings["drain_budget_s"], ended)
+        self.process.terminate()
+        if not ended.wait(_END_TIMEOUT_S):
+            self.process.kill()
 
 
 def main(settings: dict[str, Any]) -> int:
@@ -107,7 +174,8 @@ def main(settings: dict[str, Any]) -> int:
     scratch, host = Path(settings["scratch"]), settings["host"]
     stop, ended = told_to_leave(), threading.Event()
     head = wait_for_head(Path(settings["head_file"]), settings["head_wait_s"], stop)
-    if head is None:
+    wait_s = settings["head_wait_s"]
+    if head is None or not wait_until_it_listens(urlsplit(head["address"]).netloc, wait_s, stop):
         return 0 if stop.is_set() else 1
     os.environ["PYTHONPATH"] = settings["import_path"]  # for executors: users' modules
     give_back_to_tasks(os.environ)
@@ -115,37 +183,16 @@ def main(settings: dict[str, Any]) -> int:
     size = ("--cores", str(settings["cores"]), "--memory", f"{settings['memory_mib']}m")
     work, kept = scratch / "work" / settings["name"], Path(settings["artifacts"]) / settings["name"]
     where = ("--work-dir", str(work), head["address"])
-    worker = jvm.start(scratch, "org.apache.spark.deploy.worker.Worker", *arguments, *size, *where)
+    process = jvm.start(scratch, "org.apache.spark.deploy.worker.Worker", *arguments, *size, *where)
 
     def watch() -> None:
-        worker.wait()
+        process.wait()
         ended.set()
         stop.set()
 
     threading.Thread(target=watch, daemon=True).start()
-    while not stop.wait(_LOOK_EVERY_S):
-        keep_logs(work, kept)
-    died = ended.is_set()
-    if not died:
-        _leave(worker, settings, head, ended)
-    keep_logs(work, kept)
-    return 1 if died else 0
-
-
-def _leave(
-    worker: subprocess.Popen[bytes],
-    settings: dict[str, Any],
-    head: dict[str, str],
-    ended: threading.Event,
-) -> None:
-    secrets = Path(settings["secrets"])
-    page = own_page(head, secrets, settings["host"])
-    if page is not None:
-        key = pages.bearer(secrets)
-        drain(worker, lambda: jvm.ask(f"{page}/json/", key), settings["drain_budget_s"], ended)
-    worker.terminate()
-    if not ended.wait(_END_TIMEOUT_S):
-        worker.kill()
+    printed = passed_on(work) if settings["alone"] else Kept(work, kept)
+    return Worker(settings, head, process, printed).serve(stop, ended)
 
 
 if __name__ == "__main__":

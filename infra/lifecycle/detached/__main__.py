@@ -13,13 +13,11 @@ import sys
 
 from ebbtide.infra.lifecycle import steps
 from ebbtide.infra.lifecycle.attempts import carry_out
-from ebbtide.infra.lifecycle.detached.driving import live
+from ebbtide.infra.lifecycle.detached.driving import TOLD_TO_GO, live
 from ebbtide.infra.models.ids import RunName
 from ebbtide.infra.models.records import Run
 from ebbtide.infra.records.store import RunStore
 from ebbtide.infra.settings import Settings, load_settings
-
-_TOLD_TO_GO = 128 + signal.SIGTERM
 
 
 def main(run: RunName, digest: str) -> int:
@@ -32,7 +30,7 @@ def main(run: RunName, digest: str) -> int:
     Returns:
         What to exit with.
     """
-    signal.signal(signal.SIGTERM, lambda *_: os._exit(_TOLD_TO_GO))
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(TOLD_TO_GO))
     return live(load_settings(), run, digest, _drive)
 
 

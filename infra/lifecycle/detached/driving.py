@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 from collections.abc import Callable
 
 from ebbtide.infra.errors import EbbError, error_for
@@ -21,6 +22,8 @@ from ebbtide.infra.records.opening import open_store
 from ebbtide.infra.records.store import RunStore
 from ebbtide.infra.settings import Settings
 
+TOLD_TO_GO = 128 + signal.SIGTERM
+"""What a flow exits with that goes because it is told to: the next one adopts the cluster."""
 Drive = Callable[[Settings, RunStore, Run], None]
 """Carries a run out that this process has taken over; raises what it failed with."""
 

@@ -23,7 +23,7 @@ def main() -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: over.set())
     with Namespace(load_settings()) as namespace:
-        say(f"reaper of namespace {namespace.name}")
+        say(f"reaper of namespace {namespace.name}; what fails is tried again as long as it runs")
         sweep, tidy = namespace.platform.sweep, namespace.store.tidy
         rounds = Rounds(namespace, namespace.store, sweep, tidy, say)
         while not over.wait(LOOK_S):

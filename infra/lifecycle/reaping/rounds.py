@@ -11,13 +11,22 @@ from ebbtide.infra.errors import EbbError
 from ebbtide.infra.lifecycle.reaper import lost_runs, settle
 from ebbtide.infra.models.ids import ClusterId, RunName
 from ebbtide.infra.models.records import Cluster
+from ebbtide.infra.models.resources import format_duration
 from ebbtide.infra.platforms.base import HeldResource
 from ebbtide.infra.records.store import RunStore
 
 LOOK_S = 1.0
 """Between two looks at the Leases, which are watched."""
-_AGAIN_S = 5.0
-"""What resisted is tried again so often."""
+_AGAIN_S, _LONGEST_AGAIN_S = 5.0, 60.0
+"""What resisted is tried again after so long, then after twice as long each time, up to that: for
+as long as the reaper runs, as nobody comes after it."""
+_LONGEST_TEXT = 300
+_GOES_ON = {
+    "runs": "runs are looked at again",
+    "rest": "what has no Lease is looked for again",
+    "tidy": "old records are looked through again",
+}
+"""What is said when a round that had failed is done again."""
 _RUNS_EVERY_S, _REST_EVERY_S, _TIDY_EVERY_S = 10.0, 60.0, 600.0
 
 
@@ -47,6 +56,8 @@ class Rounds:
     tidy: Callable[[], None]
     say: Callable[[str], None]
     _due: dict[str, float] = field(default_factory=dict)
+    _pauses: dict[str, float] = field(default_factory=dict)
+    """Of what has failed last time: how long until the next one, in seconds."""
     _open_since: dict[RunName, float] = field(default_factory=dict)
 
     def look(self, now_s: float) -> None:
@@ -64,13 +75,15 @@ class Rounds:
         """Each by itself: one that resists keeps nobody from the others, and is tried again."""
         for cluster in clusters:
             self._every(_AGAIN_S, cluster, now_s, partial(self._release_one, cluster, why))
+            if cluster not in self._pauses:
+                self._due.pop(cluster, None)
 
     def _release_one(self, cluster: ClusterId, why: str) -> None:
         left = self.sweep(cluster)
-        names = ", ".join(f"{held.role} {held.name}" for held in left)
-        self.say(f"{cluster}: {why}; " + (f"left: {names}" if left else "released"))
-        if not left:
-            self._due.pop(cluster, None)
+        if left:
+            names = ", ".join(f"{held.role} {held.name}" for held in left)
+            raise _Resists(f"{cluster}: {why}; left: {names}")
+        self.say(f"{cluster}: {why}; released")
 
     def _release_the_rest(self, now_s: float) -> None:
         self._release(self.namespace.without_lease(), "its Lease is gone", now_s)
@@ -90,13 +103,31 @@ class Rounds:
             self.say(f"{run}: its flow is lost; ended")
 
     def _every(self, period_s: float, what: str, now_s: float, do: Callable[[], None]) -> None:
-        if now_s >= self._due.get(what, now_s):
+        if now_s < self._due.get(what, now_s):
+            return
+        failed = self._try(do)
+        if not failed:
             self._due[what] = now_s + period_s
-            self._try(do)
+            if self._pauses.pop(what, None) and what in _GOES_ON:
+                self.say(_GOES_ON[what])
+            return
+        before_s = self._pauses.get(what)
+        pause_s = _AGAIN_S if before_s is None else min(_LONGEST_AGAIN_S, 2 * before_s)
+        self._pauses[what], self._due[what] = pause_s, now_s + pause_s
+        self.say(f"{failed}; tried again in {format_duration(pause_s)}")
 
-    def _try(self, do: Callable[[], None]) -> None:
-        """What fails now is tried again at the next round."""
+    def _try(self, do: Callable[[], None]) -> str:
+        """Say why it failed; empty: it did not."""
         try:
             do()
+        except _Resists as resists:
+            return str(resists)
         except EbbError as error:
-            self.say(f"{error.summary}: {error.detail}".rstrip(": "))
+            return f"{error.summary}: {error.detail}".rstrip(": ")
+        except Exception as error:  # whatever it is: a namespace that nobody looks after is worse
+            return repr(error)[:_LONGEST_TEXT]
+        return ""
+
+
+class _Resists(Exception):
+    """Something of a cluster is left."""

@@ -24,6 +24,9 @@ FORBIDDEN, NOT_FOUND, CONFLICT, GONE, UNPROCESSABLE = 403, 404, 409, 410, 422
 _REFUSED = (UNAUTHORIZED, FORBIDDEN)
 OUTAGE_S = 10.0
 """A silence of so long is told; a shorter one concerns nobody."""
+UNAWARE_S = 70.0
+"""After an outage Kubernetes' own controllers and kubelets are not back at once: each asks again
+after a pause that grows to 30 to 60 s (client-go's reflectors), and then does what has waited."""
 _BUSY = (429, 500, 502, 503, 504)
 
 
@@ -53,6 +56,11 @@ class Silence:
         self._since_s: float | None = None
         self._error: ApiError | None = None
         self._last: Outage | None = None
+
+    def presume(self) -> None:
+        """One may just have ended: this process has not been there to notice it."""
+        with self._lock:
+            self._last = Outage(now_s(), 0.0, over=True)
 
     def asked(self) -> None:
         """A question is sent."""
@@ -87,6 +95,14 @@ class Silence:
         if since_s is not None and now_s() - since_s >= OUTAGE_S:
             return Outage(since_s, now_s() - since_s, over=False, error=error)
         return last
+
+    @property
+    def unaware_s(self) -> float:
+        """For how long yet Kubernetes' own parts may not know that the last outage is over."""
+        last = self.outage
+        if last is None or not last.over:
+            return 0.0
+        return max(0.0, last.began_s + last.seconds + UNAWARE_S - now_s())
 
 
 class ApiError(Exception):

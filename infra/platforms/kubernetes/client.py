@@ -8,8 +8,9 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import socket
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from pathlib import Path
@@ -20,15 +21,18 @@ import urllib3
 
 from ebbtide.infra.errors import EbbError
 from ebbtide.infra.loading import load
-from ebbtide.infra.platforms.kubernetes.answers.bodies import CHUNK_BYTES, ahead_s, innermost
+from ebbtide.infra.platforms.kubernetes.answers.bodies import ahead_s, innermost
 from ebbtide.infra.platforms.kubernetes.api_error import (
     UNAUTHORIZED,
     ApiError,
     Silence,
     from_answer,
 )
-from ebbtide.infra.platforms.kubernetes.credentials.base import Credentials, Sockets
+from ebbtide.infra.platforms.kubernetes.credentials.base import Channels, Credentials
 from ebbtide.infra.platforms.kubernetes.credentials.plain import plain
+from ebbtide.infra.platforms.kubernetes.kinds import POD
+from ebbtide.infra.platforms.kubernetes.sockets.command import Exec, as_api_errors
+from ebbtide.infra.platforms.kubernetes.sockets.port import lead
 from ebbtide.infra.waiting import now_s, wall_s
 
 ANSWER_S = 30.0
@@ -85,9 +89,8 @@ class Connection:
         """
         self._reading, self._read_s = threading.Lock(), 0.0
         self._accepted = False
-        self._preparing = threading.Lock()
         file = access.kubeconfig or os.environ.get("KUBECONFIG", "")
-        self._credentials, self._ready = _read(file, access.context)
+        self._credentials = _read(file, access.context)
         self.namespace = access.namespace or self._credentials.namespace or _DEFAULT_NAMESPACE
         context = self._credentials.context
         self.access = Access(context=context, namespace=self.namespace, kubeconfig=file)
@@ -166,20 +169,6 @@ class Connection:
         self._accepted = True
         return answer
 
-    def prepare(self) -> None:
-        """Get ready for commands and ports in pods, which takes long at first: while others wait.
-
-        Raises:
-            ConfigurationError: PLATFORM_UNUSABLE, the credentials are not there any more.
-        """
-        self._sockets()
-
-    def _sockets(self) -> Sockets:
-        with self._preparing:
-            if self._ready is None:
-                self._ready = _official(self.access.kubeconfig, self.access.context)
-            return self._ready
-
     def _renewed(self, used: object) -> bool:
         """Whether there are other credentials now where those that were refused came from."""
         with self._reading:
@@ -189,10 +178,9 @@ class Connection:
                 return False
             self._read_s = now_s()
             with contextlib.suppress(EbbError, OSError):  # half written, or gone for a moment
-                found, ready = _read(self.access.kubeconfig, self.access.context)
+                found = _read(self.access.kubeconfig, self.access.context)
                 if found.server == self.server and found.identity != used:
-                    with self._preparing:
-                        self._credentials, self._ready = found, ready
+                    self._credentials = found
         return self._credentials.identity != used
 
     def run(self, pod: str, container: str, argv: Sequence[str]) -> Exec:
@@ -209,13 +197,12 @@ class Connection:
         Raises:
             ApiError: it cannot be started.
         """
+        streams = [(name, "true") for name in ("stdin", "stdout", "stderr")]
+        query = [("container", container), *(("command", word) for word in argv), *streams]
         asked = f"exec in {pod}"
-        with _translated(asked):
-            socket = self._sockets().run(self.namespace, pod, container, argv)
-        self._count(asked)
-        return Exec(socket, asked)
+        return Exec(self._channels(pod, "exec", query, asked), asked)
 
-    def connect(self, pod: str, port: int) -> Any:
+    def connect(self, pod: str, port: int) -> socket.socket:
         """Open a connection to a port of a pod, through the API server.
 
         Returns:
@@ -224,10 +211,17 @@ class Connection:
         Raises:
             ApiError: there is no such pod, or it does not run.
         """
-        with _translated(f"port-forward to {pod}"):
-            forward = self._sockets().forward(self.namespace, pod, port)
-        self._count(f"port-forward to {pod}")
-        return Forwarded(forward, port)
+        asked = f"port-forward to {pod}"
+        return lead(self._channels(pod, "portforward", [("ports", str(port))], asked), asked)
+
+    def _channels(
+        self, pod: str, what: str, query: Sequence[tuple[str, str]], asked: str
+    ) -> Channels:
+        path = f"{POD.path(self.namespace, pod, what)}?{urlencode(query)}"
+        with as_api_errors(asked):
+            found = self._credentials.channels(path, asked)
+        self._count(asked)
+        return found
 
     def _count(self, asked: str) -> None:
         self.asked += 1
@@ -263,100 +257,11 @@ class Hangup:
                 answer.shutdown()
 
 
-class _Nothing:
-    """A file that keeps nothing."""
-
-    def write(self, data: bytes) -> int:
-        """Take what is written."""
-        return len(data)
-
-
-class Forwarded:
-    """A socket whose end is that of its web socket, which the client else leaves open at times."""
-
-    def __init__(self, forward: Any, port: int):
-        self._forward, self._socket = forward, forward.socket(port)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._socket, name)
-
-    def close(self) -> None:
-        """End it."""
-        self._socket.close()
-        with contextlib.suppress(Exception):  # as for ``Exec``
-            self._forward.websocket.shutdown()
-
-
-class Exec:
-    """A command that runs in a container; a context manager that ends the connection."""
-
-    def __init__(self, socket: Any, asked: str):
-        self._socket, self._asked = socket, asked
-        # It keeps all that ever came, and takes all frames that are there at once by adding one to
-        # the others: 28 MB took it 35 s, and the server cut off what it had not fetched by then.
-        socket._all = _Nothing()
-        socket._frames_immediately_available = lambda: False
-
-    def __enter__(self) -> Exec:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        with contextlib.suppress(Exception):  # as for what it was used for: the connection is lost
-            self._socket.close()
-            self._socket.sock.shutdown()  # it stays open when the other end was quicker
-
-    def write(self, data: bytes) -> None:
-        """Send to its stdin. There is no end of it: say a length first."""
-        with _translated(self._asked):
-            for start in range(0, len(data), CHUNK_BYTES):
-                self._socket.write_stdin(data[start : start + CHUNK_BYTES])
-
-    def read(self, timeout_s: float) -> bytes | None:
-        """Return what it has printed; empty when nothing has come in time, None when it ended.
-
-        Raises:
-            ApiError: the connection was lost.
-        """
-        with _translated(self._asked):
-            found: bytes = self._socket.read_stdout(timeout=timeout_s)
-            if not found and not self._socket.is_open():
-                return None
-            return found or b""
-
-    @property
-    def code(self) -> int | None:
-        """Its exit code; None when it is not known: it runs, or the connection was lost."""
-        code: int | None = self._socket.returncode
-        return code
-
-    @property
-    def errors(self) -> str:
-        """What it has printed to stderr since this was last asked."""
-        with contextlib.suppress(Exception):  # the connection is lost, and what was on its way
-            return bytes(self._socket.read_stderr(timeout=0) or b"").decode(errors="replace")
-        return ""
-
-
-def _read(file: str, context: str) -> tuple[Credentials, Sockets | None]:
-    """Credentials for requests; and for sockets, where they are the same."""
+def _read(file: str, context: str) -> Credentials:
     found = plain(file, context)
-    if found is not None:
-        return found, None
-    official = _official(file, context)
-    return official, official
+    return found if found is not None else _official(file, context)
 
 
-def _official(file: str, context: str) -> Sockets:
-    found: Sockets = load(_OFFICIAL, "kubernetes")(file, context)
+def _official(file: str, context: str) -> Credentials:
+    found: Credentials = load(_OFFICIAL, "kubernetes")(file, context)
     return found
-
-
-@contextlib.contextmanager
-def _translated(asked: str) -> Iterator[None]:
-    """Errors of libraries as ours."""
-    try:
-        yield
-    except ApiError:
-        raise
-    except Exception as error:  # of sockets, HTTP and web sockets, each with a tree of its own
-        raise ApiError(0, type(error).__name__, innermost(error), asked=asked) from error

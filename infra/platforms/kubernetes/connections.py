@@ -38,3 +38,12 @@ def connected(settings: Settings) -> Api:
         if key not in _apis:
             _apis[key] = Api(access)
         return _apis[key]
+
+
+def namespace_of(settings: Settings) -> str:
+    """Return the namespace that is in use; asks nobody.
+
+    Raises:
+        ConfigurationError: PLATFORM_UNUSABLE, there are no credentials.
+    """
+    return connected(settings).namespace

@@ -52,6 +52,9 @@ SERVICE_ACCOUNT = Kind("v1", "ServiceAccount", "serviceaccounts")
 VOLUME_CLAIM = Kind("v1", "PersistentVolumeClaim", "persistentvolumeclaims")
 RESOURCE_QUOTA = Kind("v1", "ResourceQuota", "resourcequotas")
 NODE = Kind("v1", "Node", "nodes", namespaced=False)
+PRIORITY_CLASS = Kind("scheduling.k8s.io/v1", "PriorityClass", "priorityclasses", namespaced=False)
+EVERY_POD = Kind("v1", "Pod", "pods", namespaced=False)
+"""Those of all namespaces, to be listed."""
 NAMESPACE = Kind("v1", "Namespace", "namespaces", namespaced=False)
 LEASE = Kind("coordination.k8s.io/v1", "Lease", "leases")
 DEPLOYMENT = Kind("apps/v1", "Deployment", "deployments")
@@ -65,6 +68,7 @@ ROLE_BINDING = Kind("rbac.authorization.k8s.io/v1", "RoleBinding", "rolebindings
 NODE_CLAIM = Kind("karpenter.sh/v1", "NodeClaim", "nodeclaims", namespaced=False)
 DASK_CLUSTER = Kind("kubernetes.dask.org/v1", "DaskCluster", "daskclusters")
 POD_METRICS = Kind("metrics.k8s.io/v1beta1", "PodMetrics", "pods")
+NODE_METRICS = Kind("metrics.k8s.io/v1beta1", "NodeMetrics", "nodes", namespaced=False)
 ACCESS_REVIEW = Kind(
     "authorization.k8s.io/v1",
     "SelfSubjectAccessReview",
@@ -75,7 +79,7 @@ ACCESS_REVIEW = Kind(
 _KINDS = (
     *(POD, SERVICE, SECRET, CONFIG_MAP, EVENT, SERVICE_ACCOUNT, RESOURCE_QUOTA, NODE, NAMESPACE),
     *(LEASE, JOB, POD_TEMPLATE, DEPLOYMENT, REPLICA_SET, AUTOSCALER, BUDGET, NETWORK_POLICY),
-    *(ROLE, ROLE_BINDING),
+    *(ROLE, ROLE_BINDING, PRIORITY_CLASS),
     *(NODE_CLAIM, DASK_CLUSTER, POD_METRICS, ACCESS_REVIEW),
 )
 

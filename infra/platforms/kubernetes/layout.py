@@ -32,6 +32,7 @@ DOOR = RUN_FOLDER / "door"
 """Of the cluster's secrets only that of its pages, for the container ``FILES``."""
 PACKAGES = RUN_FOLDER / "packages"
 """Of the package store."""
+SHARED_MEMORY = PurePath("/dev/shm")
 TERMINATION = PurePath("/dev/termination-log")
 
 PORT, PAGE_PORT, READY_PORT = 8786, 8787, 8788
@@ -39,6 +40,8 @@ PORT, PAGE_PORT, READY_PORT = 8786, 8787, 8788
 ready, and the driver whether the program runs."""
 PACKAGE_PORT = 8789
 """Of the package store."""
+TUNNEL_PORT = 8790
+"""Of the far end of tunnels, on the loopback of a head's pod (``inside.tunnel``)."""
 FILES = "files"
 """The container beside head and driver."""
 
@@ -58,6 +61,7 @@ def paths() -> MemberPaths:
         scratch=SCRATCH,
         artifacts=ARTIFACTS,
         head_file=HEAD_FOLDER / "head.json",
+        alone=True,
     )
 
 

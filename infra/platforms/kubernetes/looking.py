@@ -37,6 +37,8 @@ from ebbtide.infra.waiting import now_s, wall_s
 
 _TOLD_S = 2.0
 """So long the tender of this process may take to tell what we have just heard."""
+_FIRST_ANSWERS_S = 2.0
+"""A watch that has just begun is waited for: asking beside it would be the same questions again."""
 _DELETED = (Reason.POD_LOST, Reason.HEAD_LOST)
 _IT_GOES = "it is being deleted, with all that is in it"
 
@@ -148,16 +150,17 @@ class Looking:
         return self._specs[cluster]
 
     def _snapshot(self, cluster: ClusterId) -> Snapshot:
-        return self._watching(cluster) or look(self._api, cluster, self._kinds(cluster))
+        heard = self._watching(cluster, _FIRST_ANSWERS_S)
+        return heard or look(self._api, cluster, self._kinds(cluster))
 
     def _kinds(self, cluster: ClusterId) -> tuple[Kind, ...]:
         spec = self.spec(cluster)
         return OF_A_CLUSTER if spec is None else kinds_of(spec)
 
-    def _watching(self, cluster: ClusterId) -> Snapshot | None:
+    def _watching(self, cluster: ClusterId, timeout_s: float = 0.0) -> Snapshot | None:
         """As this process has heard of it; None when it does not watch it, or not yet."""
         feed = self._feed(cluster)
-        return feed.current() if feed is not None else None
+        return feed.current(timeout_s) if feed is not None else None
 
     def _feed(self, cluster: ClusterId) -> Watched | None:
         return self._watched.get(cluster) or being_watched(self._api, cluster)

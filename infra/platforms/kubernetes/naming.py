@@ -27,6 +27,8 @@ RELEASING = f"{DOMAIN}/releasing"
 then on ends by that."""
 AWAITED = f"{DOMAIN}/awaited-by"
 """An annotation of the Lease: who would drive the cluster if its holder died, and since when."""
+SPOT = f"{DOMAIN}/spot"
+"""An annotation of a pod that is for nodes that may be taken away at any time."""
 PACKAGE = f"{DOMAIN}/package"
 """An annotation of the Lease: the digest of the code that was sent for its cluster."""
 

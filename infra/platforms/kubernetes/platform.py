@@ -8,24 +8,22 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import cached_property, partial
 from pathlib import Path
 
 from ebbtide.infra.errors import Problem
 from ebbtide.infra.files.kept import KeptFile
-from ebbtide.infra.files.private import private_folder, write_private
-from ebbtide.infra.frameworks import door
+from ebbtide.infra.files.private import private_folder
 from ebbtide.infra.models.cluster import ClusterView
-from ebbtide.infra.models.hardware import Node, NodePool
+from ebbtide.infra.models.hardware import Machines, NodePool
 from ebbtide.infra.models.ids import ClusterId, RunName
 from ebbtide.infra.models.job import JobSpec, RunSpec
 from ebbtide.infra.models.orders import Autoscale, Release, StartJob, StartProgram, StopProgram
 from ebbtide.infra.models.phases import Phase, Reason, Step
 from ebbtide.infra.models.records import Event, EventKind, Run, RunLimits
 from ebbtide.infra.platforms.base import HeldResource, Login, LogStream
-from ebbtide.infra.platforms.kubernetes import layout
 from ebbtide.infra.platforms.kubernetes.administration.weaknesses import weaknesses
 from ebbtide.infra.platforms.kubernetes.api import Api
 from ebbtide.infra.platforms.kubernetes.api_error import ApiError, as_ebb_error, translated
@@ -57,10 +55,9 @@ from ebbtide.infra.platforms.kubernetes.naming import (
     driver_name,
     program_name,
 )
-from ebbtide.infra.platforms.kubernetes.nodes import nodes_of
+from ebbtide.infra.platforms.kubernetes.nodes import machines_of
 from ebbtide.infra.platforms.kubernetes.problems import problems_of
-from ebbtide.infra.platforms.kubernetes.tending.forwarding import LOOPBACK, Forward
-from ebbtide.infra.platforms.kubernetes.tending.head import secret_of
+from ebbtide.infra.platforms.kubernetes.sessions import pages
 from ebbtide.infra.platforms.kubernetes.tending.tenders import tended, tender_of
 from ebbtide.infra.platforms.run_folder import ARTIFACTS, OUTPUT, PROGRAMS, kept_files
 from ebbtide.infra.platforms.upkeep.stdin import handed_over, is_offered
@@ -203,6 +200,7 @@ class KubernetesPlatform:
         collect = tender.collect if tender is not None else None
         how = TearDown(reason=reason, by="flow", at_once=at_once, collect=collect)
         tear_down(self.api, self.store, known, how)
+        pages.forget(self.settings, cluster)
         self._looking.let_go(cluster)
 
     def observe(self, cluster: ClusterId) -> ClusterView | None:
@@ -232,25 +230,13 @@ class KubernetesPlatform:
 
     def login(self, cluster: ClusterId) -> Login | None:
         """From the cluster's Secret; a copy for the browser is kept in a private folder here."""
-        with translated("read the cluster's secret"):
-            password = secret_of(self.api, cluster)
-        if not password or self._plain(cluster):
+        if self._plain(cluster):
             return None
-        folder = private_folder(self.settings.home, "clusters", cluster)
-        file = folder / door.SECRET_FILE
-        write_private(file, password)
-        return Login(user=door.USER, password=password, password_file=file)
+        return pages.login(self.settings, self.api, cluster)
 
-    @contextlib.contextmanager
-    def page(self, view: ClusterView) -> Iterator[str]:
+    def page(self, view: ClusterView) -> AbstractContextManager[str]:
         """By a port of loopback, through the API server."""
-        if view.head_ready_at is None or view.released_at is not None:
-            yield ""
-            return
-        pod = holdings.head_pod(self.api, view.cluster)
-        forward = Forward(partial(self.api.connect, pod, layout.PAGE_PORT))
-        with contextlib.closing(forward):
-            yield f"http://{LOOPBACK}:{forward.port}"
+        return pages.page(self.api, view)
 
     def renew(self, cluster: ClusterId, lease_s: float | None = None) -> bool:
         """Write to the Lease that somebody still wants it."""
@@ -332,10 +318,10 @@ class KubernetesPlatform:
                 return kept_elsewhere(self.api, self.store, known)
         return tuple(kept_files(self.settings.run_folder(run)))
 
-    def nodes(self, pool: NodePool) -> tuple[Node, ...]:
-        """Those with the pool's label."""
-        with translated("list nodes"):
-            return nodes_of(self.api, pool)
+    def machines(self, pools: Sequence[NodePool]) -> Machines:
+        """Nodes with the pools' labels, and pods; as far as these credentials may list them."""
+        with translated("list nodes and pods"):
+            return machines_of(self.api, pools)
 
     def _elsewhere(self, run: RunName) -> Run | None:
         """The run, when what it leaves is brought to another machine; what is kept comes here."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 from ebbtide.infra.errors import ConfigurationError, EbbError, Problem
+from ebbtide.infra.frameworks.base import WITHOUT_CLUSTER, known_frameworks, load_framework
 from ebbtide.infra.models.job import ClaimedVolume, RunSpec, volume_of
 from ebbtide.infra.models.phases import Reason
 from ebbtide.infra.platforms.kubernetes.administration.checks import operator
@@ -12,8 +14,9 @@ from ebbtide.infra.platforms.kubernetes.api_error import ApiError, translated
 from ebbtide.infra.platforms.kubernetes.client import Request
 from ebbtide.infra.platforms.kubernetes.clusters.packaging import is_in_image
 from ebbtide.infra.platforms.kubernetes.connections import connected
-from ebbtide.infra.platforms.kubernetes.kinds import VOLUME_CLAIM
+from ebbtide.infra.platforms.kubernetes.kinds import PRIORITY_CLASS, VOLUME_CLAIM
 from ebbtide.infra.platforms.kubernetes.shipping.program import translate
+from ebbtide.infra.request.hints import did_you_mean
 from ebbtide.infra.settings import Settings
 
 _OPERATOR_NAME = 53
@@ -36,6 +39,8 @@ def problems_of(settings: Settings, spec: RunSpec | None) -> list[Problem]:
     reached = not problems
     if reached and (volume := volume_of(spec.outputs)) is not None:
         problems += _volume_problems(settings, volume)
+    if reached:
+        problems += _priority_problems(settings, spec)
     if reached and spec.cluster.by_operator:
         problems += _operator_problems(settings, spec)
     return [*problems, *_program_problems(spec)]
@@ -67,6 +72,32 @@ def _volume_problems(settings: Settings, volume: ClaimedVolume) -> list[Problem]
     return [Problem(Reason.OPTION_INVALID, summary, hint)]
 
 
+def _priority_problems(settings: Settings, spec: RunSpec) -> list[Problem]:
+    """Of PriorityClasses that are not there; who may not look learns it from a pod's refusal."""
+    tiers = (spec.cluster.tier, spec.cluster.head_tier)
+    named = dict.fromkeys(filter(None, (tier.priority for tier in tiers)))
+    if not named:
+        return []
+    api = connected(settings)
+    try:
+        wrong = [name for name in named if api.get(PRIORITY_CLASS, name) is None]
+    except ApiError:
+        return []
+    there: list[str] = []
+    with contextlib.suppress(ApiError):
+        listed = api.list(PRIORITY_CLASS).items if wrong else []
+        there = sorted(each["metadata"]["name"] for each in listed)
+    known = f"there are: {', '.join(there)}" if there else "kubectl get priorityclasses lists them"
+    return [
+        Problem(
+            Reason.OPTION_INVALID,
+            f"no PriorityClass is named {name} (--priority, or priority of the tier in ebb.yaml)",
+            f"{did_you_mean(name, there)} {known}".strip(),
+        )
+        for name in wrong
+    ]
+
+
 def _operator_problems(settings: Settings, spec: RunSpec) -> list[Problem]:
     """Of what Dask's operator needs; whether it runs shows when it is asked for a cluster."""
     longest = _OPERATOR_NAME - len("-9")
@@ -79,15 +110,32 @@ def _operator_problems(settings: Settings, spec: RunSpec) -> list[Problem]:
     return [Problem(Reason.PLATFORM_UNUSABLE, f"{found.check}: {found.detail}", found.fix)]
 
 
-def _program_problems(spec: RunSpec) -> list[Problem]:
+def _framework_problems(spec: RunSpec) -> list[Problem]:
+    """Of a framework that does not run there, has no image, or whose members do not fit.
+
+    What is installed beside us does not matter: pods have their image's.
+    """
+    name, pool = spec.cluster.framework, spec.cluster.pool
     problems = []
-    if not spec.cluster.pool.image(spec.cluster.framework):
-        summary = f"pool {spec.cluster.pool.name} has no image for {spec.cluster.framework}"
-        hint = "name one in the catalog: pools: {NAME: {images: {dask: registry/image:tag}}}"
+    if not pool.image(name):
+        summary = f"pool {pool.name} has no image for {name}"
+        image = f"{pool.name}: {{images: {{{name}: registry/image:tag}}}}"
+        hint = f"name one in the catalog: pools: {{{image}}}"
         problems.append(Problem(Reason.CATALOG_INVALID, summary, hint))
-    if spec.job is None:
-        summary = "a Python session drives no cluster on Kubernetes yet"
-        problems.append(Problem(Reason.OPTION_INVALID, summary, "run a program: ebb run train.py"))
-    elif not is_in_image(spec.job):
+    if name == WITHOUT_CLUSTER:
+        return problems
+    framework = load_framework(name)
+    if framework.on_pods:
+        return [*problems, *framework.too_small(spec.cluster)]
+    others = (each for each in known_frameworks() if each != WITHOUT_CLUSTER)
+    there = (f"--framework {each}, or " for each in others if load_framework(each).on_pods)
+    summary = f"{name} does not run on Kubernetes yet"
+    hint = f"{''.join(there)}--platform local"
+    return [Problem(Reason.OPTION_INVALID, summary, hint)]
+
+
+def _program_problems(spec: RunSpec) -> list[Problem]:
+    problems = _framework_problems(spec)
+    if spec.job is not None and not is_in_image(spec.job):
         problems += translate(spec.job, Path(spec.job.workdir)).problems
     return problems

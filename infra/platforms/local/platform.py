@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from ebbtide.infra.files.tails import Tail
 from ebbtide.infra.frameworks import door
 from ebbtide.infra.models.cluster import ClusterView
 from ebbtide.infra.models.codec import to_json
-from ebbtide.infra.models.hardware import Node, NodePool
+from ebbtide.infra.models.hardware import Machines, Node, NodePool
 from ebbtide.infra.models.ids import ClusterId, RunName
 from ebbtide.infra.models.job import JobSpec, RunSpec
 from ebbtide.infra.models.orders import (
@@ -289,15 +289,21 @@ class LocalPlatform:
         """From the run's folder."""
         return tuple(kept_files(self.settings.run_folder(run)))
 
-    def nodes(self, pool: NodePool) -> tuple[Node, ...]:
-        """This machine; what is held of it are the pool's shares."""
-        node = Node(
-            name=os.uname().nodename,
-            capacity=pool.capacity,
-            used=pool.capacity - free_room(self.ledger, pool),
-            neighbours=neighbours(self.settings.home),
-        )
-        return (node,)
+    def machines(self, pools: Sequence[NodePool]) -> Machines:
+        """This machine in each; what is held of it are the pool's shares."""
+        beside = neighbours(self.settings.home)
+        nodes = {
+            pool.name: (
+                Node(
+                    name=os.uname().nodename,
+                    capacity=pool.capacity,
+                    used=pool.capacity - free_room(self.ledger, pool),
+                    neighbours=beside,
+                ),
+            )
+            for pool in pools
+        }
+        return Machines(nodes=nodes)
 
     def _folders(self, cluster: ClusterId | None) -> list[HeldResource]:
         found = []

@@ -7,6 +7,7 @@ out the same room twice.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from ebbtide.infra.models.cluster import QueueView
 from ebbtide.infra.models.hardware import NodePool
@@ -39,9 +40,11 @@ def try_admit(
     def its_turn(use: PoolUse) -> bool:
         place = places(use.waiting, use.holding).get(cluster)
         first = place is not None and not place.ahead and not place.limit
-        return first and asked.fits_in(pool.capacity - use.used)
+        return first and asked.fits_in(_room(pool, use))
 
-    taken = ledger.take_shares(cluster, pool.name, shares, allowed=its_turn, admit=True)
+    taken = ledger.take_shares(
+        cluster, pool.name, shares, allowed=its_turn, admit=True, devices=pool.devices
+    )
     return None if taken else view
 
 
@@ -65,16 +68,28 @@ def try_grow(
     def fits(use: PoolUse) -> bool:
         nonlocal free
         wanted = any(not place.limit for place in places(use.waiting, use.holding).values())
-        free = NOTHING if wanted else pool.capacity - use.used
+        free = NOTHING if wanted else _room(pool, use)
         return amount.fits_in(free)
 
-    taken = ledger.take_shares(cluster, pool.name, {owner: amount}, allowed=fits)
+    taken = ledger.take_shares(
+        cluster, pool.name, {owner: amount}, allowed=fits, devices=pool.devices
+    )
     return None if taken else free
 
 
 def free_room(ledger: Ledger, pool: NodePool) -> Resources:
     """What nobody holds."""
-    return pool.capacity - ledger.used_of(pool.name)
+    return _room(pool, ledger.pool_use(pool.name))
+
+
+def _room(pool: NodePool, use: PoolUse) -> Resources:
+    """What nobody holds.
+
+    Of GPUs not the difference: one of the pool's may be held by a run of another pool, and a run of
+    this pool may hold one that this caller may not use.
+    """
+    unheld = len(set(pool.devices) - set(use.devices))
+    return replace(pool.capacity - use.used, gpus=unheld)
 
 
 def _look(
@@ -92,7 +107,7 @@ def _look(
         ahead=place.ahead,
         limit=place.limit,
         pool=pool.name,
-        free=pool.capacity - use.used,
+        free=_room(pool, use),
         asked=sum(shares.values(), start=NOTHING),
         held_by=holders,
     )

@@ -13,6 +13,7 @@ from ebbtide.infra.errors import Problem
 from ebbtide.infra.frameworks.base import HeadInfo, load_framework
 from ebbtide.infra.frameworks.plan import ClusterPlan, MemberPaths
 from ebbtide.infra.models.cluster import ClusterSpec
+from ebbtide.infra.models.hardware import VISIBLE_GPUS
 from ebbtide.infra.models.ids import ClusterId
 from ebbtide.infra.models.job import RunSpec
 from ebbtide.infra.models.phases import Reason
@@ -41,19 +42,19 @@ def framework_problems(spec: RunSpec, environ: Mapping[str, str]) -> list[Proble
 
     ``environ`` is that of the process that asks, with the user's in it.
     """
+    visible = {VISIBLE_GPUS} if spec.cluster.pool.devices else set()
     if not spec.cluster.has_workers:
-        return []
+        return _not_to_be_set(spec, visible)
     framework = load_framework(spec.cluster.framework)
     wanted = {**user_environment(environ), **spec.added_env}
     refused = framework.refusals(spec.cluster, spec.job, sys.executable, wanted)
-    return _not_to_be_set(spec) + refused
+    ours = _set_for_members(spec.cluster) | framework.foreign(spec.added_env) | visible
+    return _not_to_be_set(spec, ours) + refused
 
 
-def _not_to_be_set(spec: RunSpec) -> list[Problem]:
+def _not_to_be_set(spec: RunSpec, ours: set[str]) -> list[Problem]:
     """Variables of ``--env`` that would be lost: the cluster is found, and found again, by them."""
     problems = []
-    framework = load_framework(spec.cluster.framework)
-    ours = _set_for_members(spec.cluster) | framework.foreign(spec.added_env)
     for name in sorted(ours & set(spec.added_env)):
         summary = f"--env {name} would have no effect: the run sets it, for program and workers"
         hint = f"leave {name} out; where the cluster is and who belongs to it comes from ebb"

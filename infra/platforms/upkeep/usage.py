@@ -179,6 +179,7 @@ class UsageRecorder:
             tier=tier.name,
             cpu_millis=tier.resources.cpu_millis,
             memory_bytes=tier.resources.memory_bytes,
+            gpus=tier.resources.gpus,
             price_per_hour=tier.price_per_hour,
             began=now if holding.since is None else min(holding.since, now),
         )

@@ -170,5 +170,5 @@ class Routed:
 
     def _away(self, error: EbbError) -> None:
         self._away_until = now_s() + AWAY_S
-        why = error.summary + (f": {error.detail}" if error.detail else "")
-        self.unreachable = f"runs of platform {self._other.platform} are not shown: {why}"
+        platform = self._other.platform
+        self.unreachable = f"runs of platform {platform} are not shown: {error.message}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ebbtide.infra.errors import ProvisioningError
 from ebbtide.infra.models.ids import RunName
+from ebbtide.infra.models.job import RunSpec
 from ebbtide.infra.models.phases import Phase, Reason
 from ebbtide.infra.models.records import ProcessRef, Reserved, Run, RunCount
 from ebbtide.infra.records.routed.place import Routed
@@ -92,9 +93,9 @@ class RoutedRuns(Routed):
         """Set the key that identifies the job of a run; None: no key finds it any more."""
         self.of_run(run).set_key(run, key)
 
-    def set_attempt(self, run: RunName, attempt: int) -> None:
-        """Record which attempt the run has got to; 1 = the first."""
-        self.of_run(run).set_attempt(run, attempt)
+    def set_attempt(self, run: RunName, attempt: int, spec: RunSpec | None = None) -> None:
+        """Record which attempt the run has got to, and what it is from now on."""
+        self.of_run(run).set_attempt(run, attempt, spec)
 
     def set_prefect_url(self, run: RunName, url: str) -> None:
         """Record the URL of the user interface of the Prefect server that records the run."""

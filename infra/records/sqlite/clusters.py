@@ -12,7 +12,7 @@ from ebbtide.infra.models.orders import Order, Orders
 from ebbtide.infra.models.phases import Reason
 from ebbtide.infra.models.records import NO_LIMITS, Cluster, ProcessRef, Run, RunLimits, Share
 from ebbtide.infra.records.sqlite.database import Database
-from ebbtide.infra.records.sqlite.rows import CLAIMED, cluster_of, run_of
+from ebbtide.infra.records.sqlite.rows import CLAIMED, cluster_of, row_of_share, run_of
 from ebbtide.infra.waiting import wall_s
 
 
@@ -194,11 +194,8 @@ class ClusterTable(Database):
                     tuple(row.values()),
                 )
             connection.executemany(
-                "INSERT OR IGNORE INTO shares VALUES (?, ?, ?, ?, ?)",
-                [
-                    (s.cluster, s.owner, s.pool, s.amount.cpu_millis, s.amount.memory_bytes)
-                    for s in shares
-                ],
+                "INSERT OR IGNORE INTO shares VALUES (?, ?, ?, ?, ?, ?, ?)",
+                [row_of_share(s.cluster, s.owner, s.pool, s.amount, s.devices) for s in shares],
             )
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from collections.abc import Iterable
 
+from ebbtide.infra.models.ids import ClusterId
 from ebbtide.infra.models.phases import Phase, Reason, Step
 from ebbtide.infra.models.records import (
     Cluster,
@@ -96,12 +98,48 @@ def share_of(row: sqlite3.Row) -> Share:
         cluster=row["cluster"],
         owner=row["owner"],
         pool=row["pool"],
-        amount=Resources(row["cpu_millis"], row["memory_bytes"]),
+        amount=Resources(row["cpu_millis"], row["memory_bytes"], row["gpus"]),
+        devices=devices_of(row),
     )
 
 
-def pool_use_of(line: list[sqlite3.Row], used: sqlite3.Row) -> PoolUse:
-    """Make a pool of its living clusters in order and the sum of what they hold."""
+def row_of_share(
+    cluster: ClusterId, owner: str, pool: str, amount: Resources, devices: Iterable[str]
+) -> tuple[str | int, ...]:
+    """Make a row of the table of shares, its columns in the table's order.
+
+    Args:
+        cluster: who holds the share.
+        owner: what of it: ``head``, ``worker-0``, ….
+        pool: of which pool.
+        amount: how much.
+        devices: its GPUs, by their UUIDs.
+
+    Returns:
+        A value for each column.
+    """
+    sizes = (amount.cpu_millis, amount.memory_bytes, amount.gpus)
+    return (cluster, owner, pool, *sizes, json.dumps([*devices]))
+
+
+def devices_of(row: sqlite3.Row) -> tuple[str, ...]:
+    """Return the GPUs of a share, by their UUIDs, from its row."""
+    return tuple(json.loads(row["devices"]))
+
+
+def pool_use_of(
+    line: list[sqlite3.Row], used: sqlite3.Row, with_devices: list[sqlite3.Row]
+) -> PoolUse:
+    """Make a pool of its rows.
+
+    Args:
+        line: its living clusters in order.
+        used: the sums of what they hold.
+        with_devices: shares of whichever pool that have GPUs.
+
+    Returns:
+        The pool as it is used now.
+    """
     waiting: list[Entry] = []
     holding: list[Entry] = []
     for row in line:
@@ -114,7 +152,12 @@ def pool_use_of(line: list[sqlite3.Row], used: sqlite3.Row) -> PoolUse:
             max_owner_runs=row["owner_most"],
         )
         (waiting if row["state"] == LeaseState.QUEUED else holding).append(entry)
-    return PoolUse(waiting=tuple(waiting), holding=tuple(holding), used=Resources(used[0], used[1]))
+    return PoolUse(
+        waiting=tuple(waiting),
+        holding=tuple(holding),
+        used=Resources(*used),
+        devices=tuple(device for row in with_devices for device in devices_of(row)),
+    )
 
 
 def registration_of(row: sqlite3.Row) -> Registration:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from ebbtide.infra.models.codec import to_json
 from ebbtide.infra.models.ids import RunName
+from ebbtide.infra.models.job import RunSpec
 from ebbtide.infra.models.phases import Phase, Reason
 from ebbtide.infra.models.records import ProcessRef, Reserved, Run, RunCount
 from ebbtide.infra.records.sqlite.database import Database
@@ -132,9 +134,10 @@ class RunTable(Database):
         """Set the key that identifies the job of a run; None: no key finds it any more."""
         self.update_run(run, job_key=key)
 
-    def set_attempt(self, run: RunName, attempt: int) -> None:
-        """Record which attempt the run has got to; 1 = the first."""
-        self.update_run(run, attempt=attempt)
+    def set_attempt(self, run: RunName, attempt: int, spec: RunSpec | None = None) -> None:
+        """Record which attempt the run has got to, and what it is from now on."""
+        changed = {} if spec is None else {"spec": to_json(spec)}
+        self.update_run(run, attempt=attempt, **changed)
 
     def set_prefect_url(self, run: RunName, url: str) -> None:
         """Record the URL of the user interface of the Prefect server that records the run."""

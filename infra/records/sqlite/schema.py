@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 
-VERSION = 3
+VERSION = 5
 """Of the schema below. A ledger with a higher one is refused, never guessed at."""
 
 SCHEMA = """
@@ -60,6 +60,11 @@ UPDATE clusters SET release_reason = substr(released_by, instr(released_by, ' ')
 UPDATE clusters SET orders = json_set(orders, '$.release.reason', NULL)
     WHERE json_extract(orders, '$.release.reason') = ''
 """,
+    3: """
+ALTER TABLE shares ADD COLUMN gpus INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE shares ADD COLUMN devices TEXT NOT NULL DEFAULT '[]'
+""",
+    4: "ALTER TABLE spans ADD COLUMN gpus INTEGER NOT NULL DEFAULT 0",
 }
 """What makes a ledger of this version one of the next; a new file takes the same way."""
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from collections.abc import Sequence
 
-from tests.kubernetes.lab import first_contact, namespace, resources, up
+from tests.kubernetes.lab import first_contact, namespace, product_images, resources, up
 from tests.kubernetes.lab.place import every, find
 
 
@@ -16,26 +17,37 @@ def main(words: list[str]) -> int:
     parser.add_argument("verb", choices=("up", "down", "status"))
     parser.add_argument("--name", default="lab", help="several labs stand side by side")
     parser.add_argument("--level", action="append", choices=up.LEVELS, help="default: both")
+    parser.add_argument(
+        "--image",
+        action="append",
+        choices=product_images.FRAMEWORKS,
+        default=[],
+        help="up: in the catalog beside those that are there anyway",
+    )
     parser.add_argument("--seconds", type=float, default=3, help="status: measure for so long")
     asked = parser.parse_args(words)
     try:
         if asked.verb == "status":
             return _tell(asked.name, asked.seconds)
-        return _carry_out(asked.verb, asked.name, tuple(asked.level or up.LEVELS))
+        if asked.verb == "down":
+            return _down(asked.name)
+        return _up(asked.name, tuple(asked.level or up.LEVELS), asked.image)
     except (RuntimeError, AssertionError) as error:
         print(f"lab: {error}", file=sys.stderr)
         return 1
 
 
-def _carry_out(verb: str, name: str, levels: tuple[str, ...]) -> int:
+def _up(name: str, levels: tuple[str, ...], images: Sequence[str]) -> int:
     began = time.monotonic()
-    if verb == "up":
-        lab = up.up(name, levels, say)
-        if "node" in levels:
-            first_contact.prepare(lab, say)
-        print("\n".join(up.status(lab)))
-        say(f"up after {time.monotonic() - began:.0f} s")
-        return 0
+    lab = up.up(name, levels, say)
+    if "node" in levels:
+        first_contact.prepare(lab, say, images)
+    print("\n".join(up.status(lab)))
+    say(f"up after {time.monotonic() - began:.0f} s")
+    return 0
+
+
+def _down(name: str) -> int:
     first_contact.forget(find(name))
     left = up.down(name)
     print("\n".join(left or [f"lab {name}: nothing is left"]))

@@ -34,10 +34,15 @@ def install(here: Api, printed: str) -> None:
             _place(thing["spec"]["template"])
         elif thing["kind"] == POD_TEMPLATE.name:
             _place(thing["template"])
-        path = kind_of(thing).path(here.namespace, thing["metadata"]["name"])
-        query = {"fieldManager": "make-lab", "force": "true"}
-        body, content = json.dumps(thing).encode(), "application/apply-patch+yaml"
-        here.ask(Request(method="PATCH", path=path, query=query, body=body, content_type=content))
+        apply(here, thing)
+
+
+def apply(here: Api, thing: Object) -> None:
+    """Do what ``kubectl apply --server-side`` does of one object."""
+    path = kind_of(thing).path(here.namespace, thing["metadata"]["name"])
+    query = {"fieldManager": "make-lab", "force": "true"}
+    body, content = json.dumps(thing).encode(), "application/apply-patch+yaml"
+    here.ask(Request(method="PATCH", path=path, query=query, body=body, content_type=content))
 
 
 def _place(template: Object) -> None:

@@ -10,7 +10,7 @@ import contextlib
 import fcntl
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -37,27 +37,34 @@ _CONFLICT = 409
 _LISTS = ("clusters", "users", "contexts")
 _TIERS = {
     "small": {"cpu": "250m", "memory": "512Mi", "price-per-hour": 0.02},
-    "medium": {"cpu": "500m", "memory": "1Gi", "price-per-hour": 0.04},
+    "medium": {"cpu": "500m", "memory": "1536Mi", "price-per-hour": 0.04},
     "large": {"cpu": "1", "memory": "2Gi", "price-per-hour": 0.08},
 }
 
 
-def prepare(lab: Lab, say: Say) -> None:
-    """Do all of it for this user."""
+def prepare(lab: Lab, say: Say, images: Sequence[str] = ()) -> None:
+    """Do all of it for this user.
+
+    Args:
+        lab: that is up.
+        say: progress.
+        images: frameworks, beside those whose images are there anyway.
+    """
     if _wanted(lab):
         path = kubeconfig_path(os.environ)
-        current = prepare_for(lab, path, say)
+        current = prepare_for(lab, path, say, images)
         more = "" if current == context_of(lab) else f" --context {context_of(lab)}"
         say(f"context {context_of(lab)} in {path}; try: ebb run hello --platform kubernetes{more}")
 
 
-def prepare_for(lab: Lab, path: Path, say: Say) -> str:
+def prepare_for(lab: Lab, path: Path, say: Say, images: Sequence[str] = ()) -> str:
     """Do all of it; what is there already is made what it should be.
 
     Args:
         lab: that is up.
         path: the user's kubeconfig, which need not be there.
         say: progress.
+        images: frameworks, beside those whose images are there anyway.
 
     Returns:
         The current context of the kubeconfig.
@@ -71,15 +78,16 @@ def prepare_for(lab: Lab, path: Path, say: Say) -> str:
         node.use_its_metrics(lab, api)  # else the HPA sees what simulated pods are told to use
         orders.set_timers(api, TIMERS)
         orders.make_pool(api, pool)
-        images = {name: product_images.provide(lab, name, say) for name in _IMAGES}
-        catalog = {"metadata": {"name": CATALOG}, "data": {"ebb.yaml": catalog_text(pool, images)}}
+        wanted = dict.fromkeys([*_IMAGES, *images])
+        there = {name: product_images.provide(lab, name, say) for name in wanted}
+        catalog = {"metadata": {"name": CATALOG}, "data": {"ebb.yaml": catalog_text(pool, there)}}
         _made(
             lambda: core.create_namespaced_config_map(SPACE, catalog),
             lambda: core.patch_namespaced_config_map(CATALOG, SPACE, catalog),
         )
     with contextlib.closing(Api(Access(kubeconfig=str(lab.kubeconfig), namespace=SPACE))) as here:
-        deployed.install_reaper(here, images["flow"])
-        deployed.install_flow(here, images["flow"])
+        deployed.install_reaper(here, there["flow"])
+        deployed.install_flow(here, there["flow"])
     return add_context(path, context_of(lab), json.loads(lab.kubeconfig.read_text()))
 
 

@@ -124,9 +124,12 @@ def processes(lab: Lab) -> dict[int, str]:
 
 
 def cgroups(lab: Lab) -> list[Path]:
-    """Its cgroups, in every hierarchy: the kubelet makes them."""
-    roots = [path for path in _CGROUPS.glob(f"**/ebb-lab-{lab.name}") if path.is_dir()]
-    return [path for root in roots for path in (root, *root.rglob("*")) if path.is_dir()]
+    """Its cgroups, in every hierarchy: the kubelet makes them.
+
+    Those of another lab may go while they are looked through, which ``os.walk`` passes over.
+    """
+    found = [Path(where) for where, _, _ in os.walk(_CGROUPS)]
+    return [path for path in found if f"ebb-lab-{lab.name}" in path.parts]
 
 
 def leftovers(lab: Lab) -> list[str]:

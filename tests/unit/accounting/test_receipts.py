@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from ebbtide.infra.accounting import receipts
-from ebbtide.infra.accounting.receipts import Receipt, Record, Use
+from ebbtide.infra.accounting.receipts import Receipt, Record
+from ebbtide.infra.accounting.use import Use
 from ebbtide.infra.models.cluster import AutoscalePolicy
 from ebbtide.infra.models.job import JobSpec
 from ebbtide.infra.models.usage import Sample, Span
@@ -67,6 +68,35 @@ def test_used_is_core_seconds_by_cores_and_a_burst_counts_up_to_what_was_asked()
 
 def test_idle_is_the_rest() -> None:
     assert settled().total.idle_s == 50
+
+
+GPU_SPANS = [replace(each, gpus=0 if each.owner == "head" else 2) for each in RECORD.spans]
+WITH_GPUS = replace(TWO_CORES, resources=replace(TWO_CORES.resources, gpus=2), gpu_type="T4")
+
+
+def test_gpus_are_those_of_each_share_by_the_time_it_was_held() -> None:
+    spec = replace(SPEC, cluster=replace(SPEC.cluster, tier=WITH_GPUS, head_tier=WITH_GPUS))
+    made = settled(spec=spec, spans=GPU_SPANS)
+    assert (made.total.gpu_s, made.gpu_type) == (2 * (100 + 50), "T4")
+    assert dict(made.steps)["run_user_job"].gpu_s == 2 * (70 + 50)
+    assert made.static.gpu_s == (4 * 2 + 2) * 100  # four workers and a head, all the time
+    assert (made.total + made.total).gpu_s == 600
+    assert (settled().total.gpu_s, settled().static.gpu_s) == (0, 0)
+
+
+def test_a_head_that_holds_gpus_counts_too() -> None:
+    assert settled(spans=[span("head", 10, 110, gpus=1)]).total.gpu_s == 100
+
+
+def test_workers_without_any_figure_are_not_idle_and_give_no_advice() -> None:
+    known = [span("worker-0", 0, 110, peak_memory_bytes=1), span("worker-1", 0, 110)]
+    unknown = [span("head", 0, 110, 5), span("worker-1", 0, 110)]
+    assert (settled(spans=known).measured, settled(spans=unknown).measured) == (True, False)
+    assert "smaller --tier would do" in settled(spans=known).advice
+    made = settled(spans=unknown)
+    assert (made.advice, made.total.unknown_s, made.total.idle_s) == ("", 110, 0)
+    assert (made.total + settled(spans=known).total).unknown_s == 110
+    assert {use.idle_s for _, use in made.steps} == {0}
 
 
 def test_cost_is_price_by_time_with_the_head() -> None:

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from ebbtide.infra.accounting import receipts
-from ebbtide.infra.accounting.receipts import Receipt, Record, Sum, Use
+from ebbtide.infra.accounting.receipts import Receipt, Record, Sum
+from ebbtide.infra.accounting.use import Use
 from ebbtide.infra.models.cluster import AutoscalePolicy
 from ebbtide.infra.models.codec import to_json
 from ebbtide.infra.models.ids import ClusterId, RunName

@@ -39,8 +39,8 @@ def test_what_is_asked(client: kubectl.Kubectl, tmp_path: Path) -> None:
     assert kubectl.version(client.program) == "v1.2.3"
     client.apply(Path("plan.yaml"))
     client.wait("one-driver")
-    with client.first_line("one-driver", "driver") as line:
-        assert line == b"first\n"
+    with client.lines("one-driver", "driver") as lines:
+        assert next(iter(lines)) == b"first\n"
     running = "--for=jsonpath={.status.phase}=Running --timeout=10s"
     assert asked(tmp_path) == [
         f"{WHERE} apply --server-side --force-conflicts --filename plan.yaml",

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
+import textwrap
 from types import SimpleNamespace
 from typing import Any
 
@@ -44,3 +47,33 @@ def test_drain_that_cannot_be_done_is_an_error_of_the_worker() -> None:
 
     with pytest.raises(OSError, match="nobody answers"):
         asyncio.run(fails())
+
+
+LOSES_ITS_HEAD = """
+    import asyncio
+    from ebbtide.infra.frameworks.dask import worker
+
+    async def stubborn():
+        while True:
+            try:
+                await asyncio.sleep(3600)
+            except asyncio.CancelledError:
+                pass
+
+    async def main(_):
+        worker.kept = asyncio.create_task(stubborn())
+        await asyncio.sleep(0)
+        raise OSError("nobody answers")
+
+    worker.main = main
+    asyncio.run(worker.serve({}))
+    """
+
+
+def test_worker_that_lost_its_head_ends_whatever_is_left_in_its_loop() -> None:
+    """As Dask's own end of a worker is, when the head goes while it is asked."""
+    code = textwrap.dedent(LOSES_ITS_HEAD)
+    argv = [sys.executable, "-c", code]
+    ended = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode == 1
+    assert "nobody answers" in ended.stderr

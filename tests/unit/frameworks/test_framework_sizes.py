@@ -12,6 +12,7 @@ from ebbtide.infra.frameworks import interpreters
 from ebbtide.infra.frameworks.base import load_framework
 from ebbtide.infra.frameworks.ray import sizes as ray
 from ebbtide.infra.frameworks.spark import sizes as spark
+from ebbtide.infra.frameworks.versions import Versions, own_versions, versions_of
 from ebbtide.infra.models.hardware import HardwareTier
 from ebbtide.infra.models.job import JobSpec
 from ebbtide.infra.models.resources import Resources
@@ -47,6 +48,14 @@ def test_ray_refuses_a_tier_in_which_no_task_fits() -> None:
     assert ray.too_small(cluster_spec("ray", tier=tier(900)))
 
 
+def test_ray_refuses_a_small_tier_of_the_head_where_it_is_a_pod_of_its_own() -> None:
+    spec = cluster_spec("ray", tier=tier(1100), head_tier=tier(900))
+    assert ray.too_small(spec) == []
+    on_pods = replace(spec, pool=replace(spec.pool, platform="kubernetes"))
+    (problem,) = ray.too_small(on_pods)
+    assert "--head-tier" in problem.hint
+
+
 def test_program_with_our_python_or_with_none_is_not_asked() -> None:
     for word in (sys.executable, "./train.sh"):
         job = JobSpec(argv=(word,), workdir="/")
@@ -59,7 +68,7 @@ def test_python_without_the_framework_is_refused_by_name(tmp_path: Path) -> None
     other.chmod(0o755)
     job = JobSpec(argv=(str(other), "x.py"), workdir="/")
     (problem,) = interpreters.mismatch(job, "pytest", sys.executable, python_parts=2)
-    assert "is 3.9.2 with pytest 1.0" in problem.summary
+    assert "is Python 3.9.2 with pytest 1.0" in problem.summary
 
 
 @pytest.mark.parametrize("framework", ["dask", "ray", "spark"])
@@ -67,9 +76,39 @@ def test_program_with_a_python_that_lacks_the_framework_is_refused(
     tmp_path: Path, framework: str
 ) -> None:
     bare = tmp_path / "python3"
-    bare.write_text("#!/bin/sh\nexit 1\n")
+    bare.write_text("#!/bin/sh\necho 3.11.7\n")
     bare.chmod(0o755)
     job = JobSpec(argv=(str(bare), "x.py"), workdir="/")
     large = cluster_spec(framework, tier=tier(4000), head_tier=tier(4000))
     (problem,) = load_framework(framework).refusals(large, job, sys.executable, {})
-    assert problem.summary.startswith(f"{bare} has no ")
+    assert problem.summary.startswith(f"{bare} is Python 3.11.7 without ")
+
+
+def test_python_that_does_not_run_is_refused(tmp_path: Path) -> None:
+    broken = tmp_path / "python3"
+    broken.write_text("#!/bin/sh\nexit 1\n")
+    broken.chmod(0o755)
+    job = JobSpec(argv=(str(broken), "x.py"), workdir="/")
+    (problem,) = interpreters.mismatch(job, "pytest", sys.executable, python_parts=2)
+    assert problem.summary.startswith(f"{broken} does not run; the cluster has Python ")
+
+
+@pytest.mark.parametrize(
+    ("mine", "others", "parts", "fits"),
+    [
+        (("3.11.2", "2.0"), ("3.11.9", "2.0"), 2, True),
+        (("3.11.2", "2.0"), ("3.11.9", "2.0"), 3, False),
+        (("3.11.2", "2.0"), ("3.12.2", "2.0"), 2, False),
+        (("3.11.2", "2.0"), ("3.11.2", "2.0.1"), 2, False),
+        (("3.11.2", "2.0"), ("3.11.2", ""), 2, False),
+    ],
+)
+def test_python_counts_as_far_as_the_framework_says_and_its_own_version_as_a_whole(
+    mine: tuple[str, str], others: tuple[str, str], parts: int, fits: bool
+) -> None:
+    assert Versions(*mine).fits(Versions(*others), parts) is fits
+
+
+@pytest.mark.parametrize("package", ["distributed", "ray", "pyspark", "pytest", "nowhere"])
+def test_an_interpreter_says_of_itself_what_a_process_of_it_says(package: str) -> None:
+    assert own_versions(package) == versions_of(sys.executable, package)

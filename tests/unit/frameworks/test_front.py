@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 import json
 import socket
 import threading
@@ -99,7 +100,7 @@ def test_upgraded_connection_goes_both_ways(front: Front) -> None:
 
 
 def test_figures_want_the_secret_too(front: Front) -> None:
-    assert ask(front, "GET /ebb/status").endswith(b'\r\n\r\n{"running": 3}')
+    assert ask(front, "GET /ebb/status", "Connection: close").endswith(b'\r\n\r\n{"running": 3}')
     answer = say(front, b"GET /ebb/status HTTP/1.1\r\nHost: localhost\r\n\r\n")
     assert answer.startswith(b"HTTP/1.1 401")
     assert b"WWW-Authenticate: Basic" in answer
@@ -133,3 +134,25 @@ def test_usual_port_that_is_taken_is_not_waited_for() -> None:
         front = Front(closed_door(), HOST, taken)
         assert front.port != taken
         front.close()
+
+
+def test_who_asks_for_figures_again_and_again_keeps_the_connection(front: Front) -> None:
+    connection = http.client.HTTPConnection("localhost", front.port)
+    with contextlib.closing(connection):
+        for _ in range(3):
+            connection.request("GET", "/ebb/status", headers={"Authorization": basic(SECRET)})
+            answer = connection.getresponse()
+            assert json.load(answer) == {"running": 3}
+            assert connection.sock is not None
+
+
+@pytest.mark.parametrize("more", [{"Content-Length": "5"}, {"Connection": "close"}])
+def test_what_could_be_read_in_two_ways_ends_the_connection(
+    front: Front, more: dict[str, str]
+) -> None:
+    connection = http.client.HTTPConnection("localhost", front.port)
+    with contextlib.closing(connection):
+        headers = {"Authorization": basic(SECRET), **more}
+        connection.request("GET", "/ebb/status", headers=headers)
+        connection.getresponse().read()
+        assert connection.sock is None

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from ebbtide.infra.errors import EbbError, error_for
 from ebbtide.infra.lifecycle import attempts, steps
-from ebbtide.infra.models.job import RetryPolicy, RunSpec
+from ebbtide.infra.models.ids import RunName
+from ebbtide.infra.models.job import PassedOver, RetryPolicy, RunSpec
 from ebbtide.infra.models.phases import Reason
 from ebbtide.infra.models.records import EventKind
 from ebbtide.infra.records import runs
 from ebbtide.infra.records.ledger import Ledger
 from ebbtide.infra.settings import Settings
-from tests.clusters import cluster_spec, run_spec
+from tests.clusters import TIER, cluster_spec, run_spec
 
 TWICE = RetryPolicy(reasons=("infra", "job"), attempts=2, replacements=2)
 
@@ -27,6 +29,7 @@ class Stand:
         self.settings, self.store = settings, Ledger(settings.home)
         self.spec = run_spec("heron", cluster_spec("none"), retry=TWICE)
         self.tried: list[int] = []
+        self.tiers: list[str] = []
         self.failures: list[Reason | None] = []
         runs.begin(self.store, self.spec)
         monkeypatch.setattr(attempts, "_carry_out_one", self._one)
@@ -47,9 +50,10 @@ class Stand:
         return [event.message for event in events if event.kind is kind]
 
     def _one(
-        self, _settings: Settings, _store: Ledger, _spec: RunSpec, number: int, _: object
+        self, _settings: Settings, _store: Ledger, spec: RunSpec, number: int, _: object
     ) -> None:
         self.tried.append(number)
+        self.tiers.append(spec.cluster.tier.name)
         reason = self.failures[len(self.tried) - 1]
         if reason is not None:
             raise error_for(reason, detail="on node a")
@@ -106,3 +110,76 @@ def test_run_that_was_stopped_before_it_had_a_cluster_gets_none(stand: Stand) ->
     stand.store.request_stop(stand.spec.name, Reason.STARTER_LOST)
     assert stand.carried_out() is Reason.STARTER_LOST
     assert stand.tried == []
+
+
+def with_tiers(stand: Stand, *names: str, retry: RetryPolicy = TWICE) -> None:
+    """Give the run a list of tiers."""
+    first, *others = (cluster_spec("none", tier=replace(TIER, name=name)) for name in names)
+    listed = run_spec("egret", first, retry=retry)
+    stand.spec = runs.begin(stand.store, replace(listed, next_tiers=tuple(others)))
+
+
+def test_next_tier_uses_up_neither_an_attempt_nor_a_replacement(stand: Stand) -> None:
+    with_tiers(stand, "a", "b", "c")
+    ends = (Reason.OUT_OF_STOCK, Reason.QUOTA, Reason.NODE_LOST, Reason.EXIT_CODE, Reason.EVICTED)
+    assert stand.carried_out(*ends, None) is None
+    assert stand.tried == [1, 2, 3, 4, 5, 6]
+    assert stand.tiers == ["a", "b", "c", "c", "c", "c"]
+    assert stand.told(EventKind.ATTEMPT) == [
+        "tier a: on node a; the next tier is b",
+        "tier b: on node a; the next tier is c",
+        "a node was lost with what ran on it; in 1s attempt 1 of 2; not counted: 1 node lost"
+        " (replacement 1 of 2)",
+        "the program failed; in 1s attempt 2 of 2; not counted: 1 node lost (replacement 1 of 2)",
+        "a pod was evicted from its node; in 1s attempt 2 of 2; not counted: 1 node lost,"
+        " 1 evicted (replacement 2 of 2)",
+    ]
+
+
+def test_run_is_recorded_with_the_tier_that_it_got_and_why_not_another(stand: Stand) -> None:
+    with_tiers(stand, "a", "b", "c")
+    assert stand.carried_out(Reason.OUT_OF_STOCK, None) is None
+    run = stand.store.run(stand.spec.name)
+    assert run is not None
+    assert (run.attempt, run.spec.cluster.tier.name) == (2, "b")
+    assert [each.tier.name for each in run.spec.next_tiers] == ["c"]
+    (left,) = run.spec.passed_over
+    assert (left.tier, left.reason, left.why) == ("a", Reason.OUT_OF_STOCK, "on node a")
+
+
+def test_next_tier_is_taken_though_nothing_is_tried_again(stand: Stand) -> None:
+    with_tiers(stand, "a", "b", retry=RetryPolicy(reasons=(), replacements=0))
+    assert stand.carried_out(Reason.NO_NODE, Reason.OUT_OF_STOCK) is Reason.OUT_OF_STOCK
+    assert stand.tiers == ["a", "b"]
+
+
+def test_flow_process_that_follows_goes_on_with_the_tier_that_was_reached(stand: Stand) -> None:
+    with_tiers(stand, "a", "b", "c")
+    assert stand.carried_out(Reason.OUT_OF_STOCK, None) is None
+    run = stand.store.run(stand.spec.name)
+    assert run is not None
+    number, failures = attempts._so_far(stand.store, run.spec)
+    assert (number, failures.reasons) == (2, ())
+
+
+def test_run_that_was_stopped_gets_no_other_tier(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_tiers(stand, "a", "b")
+
+    def stopped(*_: object) -> None:
+        stand.tried.append(1)
+        stand.store.request_stop(stand.spec.name, Reason.CANCELLED)
+        raise error_for(Reason.OUT_OF_STOCK)
+
+    monkeypatch.setattr(attempts, "_carry_out_one", stopped)
+    assert stand.carried_out() is Reason.OUT_OF_STOCK
+    assert stand.tried == [1]
+
+
+def test_tier_that_can_never_fit_is_told_when_the_run_begins(stand: Stand) -> None:
+    left = PassedOver(tier="huge", reason=Reason.TIER_EXCEEDS_POOL, why="huge asks 1 TiB")
+    runs.begin(stand.store, replace(run_spec("owl", cluster_spec("none")), passed_over=(left,)))
+    (event,) = stand.store.events(RunName("owl"))
+    assert (event.kind, event.reason) == (EventKind.WARNING, Reason.TIER_EXCEEDS_POOL)
+    assert event.message == "tier huge is passed over: huge asks 1 TiB"

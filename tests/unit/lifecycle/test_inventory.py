@@ -3,20 +3,33 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
+from ebbtide.infra.errors import EbbError, ProvisioningError
+from ebbtide.infra.lifecycle import inventory
 from ebbtide.infra.lifecycle.inventory import Overview, gather, last_view, lease_of
-from ebbtide.infra.models.cluster import AutoscalePolicy, ClusterView
+from ebbtide.infra.models.cluster import AutoscalePolicy, ClusterView, QueueView, WaitingView
 from ebbtide.infra.models.codec import to_json
-from ebbtide.infra.models.hardware import Claim, Neighbours
+from ebbtide.infra.models.hardware import (
+    Claim,
+    Machines,
+    Neighbours,
+    Node,
+    NodePool,
+    OtherPods,
+    PlacedPod,
+)
 from ebbtide.infra.models.ids import ClusterId, RunName
+from ebbtide.infra.models.phases import Reason
 from ebbtide.infra.models.resources import NOTHING, Resources
+from ebbtide.infra.platforms.base import Platform, load_platform
 from ebbtide.infra.platforms.local.pool import try_admit
-from ebbtide.infra.presentation.tables import tables
+from ebbtide.infra.presentation import tables
 from ebbtide.infra.processes.identity import started_ticks
 from ebbtide.infra.records import runs
 from ebbtide.infra.records.ledger import Ledger
@@ -104,6 +117,127 @@ def test_queue_is_in_order_and_says_what_is_asked(ledger: Ledger) -> None:
     assert queue[0].since == found.created
 
 
+FAR = replace(POOL, name="far", platform="kubernetes", capacity=Resources(8000, 2**33), max_nodes=2)
+ON_PODS = replace(CATALOG, pools=(POOL, FAR), tiers=(TIER, replace(TIER, name="pod", pool="far")))
+
+
+class Elsewhere:
+    """A platform that has what it is given, or does not answer."""
+
+    def __init__(self, there: Machines | EbbError):
+        self._there = there
+
+    def machines(self, pools: Sequence[NodePool]) -> Machines:
+        assert [pool.name for pool in pools] == ["far"]
+        if isinstance(self._there, EbbError):
+            raise self._there
+        return self._there
+
+
+@pytest.fixture
+def there(monkeypatch: pytest.MonkeyPatch) -> Callable[[Machines | EbbError], None]:
+    """Says what the other platform has."""
+
+    def has(found: Machines | EbbError) -> None:
+        def loaded(name: str, settings: Settings) -> Platform:
+            if name == "kubernetes":
+                return cast(Platform, Elsewhere(found))
+            return load_platform(name, settings)
+
+        monkeypatch.setattr(inventory, "load_platform", loaded)
+
+    return has
+
+
+Has = Callable[[Machines | EbbError], None]
+
+
+def pod(name: str, role: str, **more: Any) -> PlacedPod:
+    known: dict[str, Any] = {"run": HERON, "cluster": ClusterId("heron-2"), "pool": "far"}
+    return PlacedPod(
+        **{**known, "name": name, "role": role, "node": "n1", "amount": TIER.resources, **more}
+    )
+
+
+def waits(ledger: Ledger, name: str, *, why: str, admitted: bool) -> None:
+    cluster = ClusterId(f"{name}-2")
+    ledger.add_cluster(cluster, RunName(name), attempt=2, pool="far", lease_s=20)
+    waiting = WaitingView(message=why, since=5.0)
+    names = {"pod-a": "worker-10", "pod-b": "worker-2"}
+    view = ClusterView(cluster=cluster, waiting=waiting, worker_names=names)
+    state = "admitted" if admitted else "queued"
+    ledger.update_cluster(cluster, view=to_json(view), state=state)
+
+
+def test_what_runs_where_is_what_pods_say_in_the_words_of_receipts(
+    ledger: Ledger, there: Has
+) -> None:
+    waits(ledger, "heron", why="", admitted=True)
+    flow = pod("heron-flow", "flow", cluster=ClusterId(""), pool="", node="n5")
+    pods = (
+        *(flow, pod("heron-2-driver", "driver"), pod("pod-a", "worker"), pod("pod-b", "worker")),
+        *(pod("new", "worker"), pod("heron-2-program-x", "driver", program="x")),
+        *(pod("pod-c", "worker", node=""), pod("heron-2-head", "head")),
+    )
+    there(Machines(nodes={"far": ()}, pods=pods))
+    shares = [share for share in look(ledger, ON_PODS).shares if share.pool != POOL.name]
+    assert [(share.owner, share.node) for share in shares] == [
+        *(("head", "n1"), ("x", "n1"), ("new", "n1"), ("program", "n1")),
+        *(("worker-2", "n1"), ("worker-10", "n1"), ("flow", "n5")),
+    ]
+
+
+def test_queue_says_why_and_names_clusters_that_run_and_wait_for_more_behind(
+    ledger: Ledger, there: Has
+) -> None:
+    waits(ledger, "heron", why="worker-2: pool far is full", admitted=True)
+    waits(ledger, "egret", why="head: pool far grows 0 → 1", admitted=False)
+    more = (pod("pod-a", "worker", node=""), pod("pod-b", "worker", node=""))
+    there(Machines(nodes={"far": ()}, pods=more))
+    queue = [entry for entry in look(ledger, ON_PODS).queue if entry.pool == "far"]
+    assert [(entry.position, entry.run, entry.why) for entry in queue] == [
+        (1, "egret", "head: pool far grows 0 → 1"),
+        (None, "heron", "worker-2: pool far is full"),
+    ]
+    assert (queue[1].asked, queue[1].since) == (TIER.resources.times(2), 5.0)
+    row = next(row for row in tables.queue(queue, 65.0).rows if row[1] == "heron")
+    assert (row[0], row[-2:]) == ("", ("1m", "worker-2: pool far is full"))
+
+
+def test_queue_of_this_machine_says_who_comes_first_or_which_limit_holds(ledger: Ledger) -> None:
+    place = QueueView(position=1, ahead=(), pool="test", free=Resources(1000, 2**30), asked=NOTHING)
+    for view, why in (
+        (replace(place, ahead=(HERON, RunName("ibis"))), "behind heron, ibis"),
+        (replace(place, limit="ada has one run at once"), "ada has one run at once"),
+        (place, "1 CPU, 1 GiB of test is free"),
+    ):
+        seen = ClusterView(cluster=ClusterId("egret-1"), queue=view)
+        ledger.update_cluster(ClusterId("egret-1"), view=to_json(seen))
+        assert look(ledger).queue[0].why == why
+
+
+def test_other_pods_are_not_free_but_daemons_are_in_no_pools_capacity(
+    ledger: Ledger, there: Has
+) -> None:
+    others = OtherPods(
+        count=3, requested=Resources(1500, 2**30), daemons=2, of_daemons=Resources(500, 0)
+    )
+    node = Node(name="n1", capacity=Resources(4000, 2**32), used=Resources(2000, 0), others=others)
+    there(Machines(nodes={"far": (node,)}, pods=()))
+    state = look(ledger, ON_PODS).pools[1]
+    assert state.free == Resources(8000 - 2000 - 1000, 2**33 - 2**30)
+    assert look(ledger, ON_PODS).tiers[1].fit_now == 11  # of 7 GiB; 13 where nobody else had any
+
+
+def test_platform_that_does_not_answer_hides_nothing_else(ledger: Ledger, there: Has) -> None:
+    there(ProvisioningError(Reason.API_UNREACHABLE, detail="no route"))
+    seen = look(ledger, ON_PODS)
+    assert (seen.pools[0].used, seen.pools[1].listed) == (TIER.resources.times(3), False)
+    (said,) = seen.not_shown
+    assert said.startswith("the nodes of platform kubernetes: ")
+    assert said.endswith(": no route")
+
+
 def test_released_cluster_is_not_there(ledger: Ledger) -> None:
     ledger.update_cluster(ClusterId("egret-1"), released_at=1.0, state="released")
     seen = look(ledger)
@@ -142,6 +276,6 @@ def test_cluster_that_was_never_seen_has_an_empty_view_and_no_lease(ledger: Ledg
 
 def test_each_table_has_a_cell_for_each_header(ledger: Ledger) -> None:
     beside = Neighbours((Claim("bob", 1, Resources(250, 2**30)),))
-    for table in tables(replace(look(ledger), neighbours=beside)):
+    for table in tables.tables(replace(look(ledger), neighbours=beside)):
         assert table.rows, table.title
         assert {len(row) for row in table.rows} == {len(table.headers)}, table.title

@@ -14,6 +14,7 @@ from ebbtide.infra.lifecycle.reaping.rounds import Rounds
 from ebbtide.infra.models.ids import ClusterId, RunName
 from ebbtide.infra.models.phases import Reason
 from ebbtide.infra.models.records import Cluster, LeaseState
+from ebbtide.infra.platforms.base import HeldResource
 from ebbtide.infra.platforms.kubernetes.administration.rights import REAPER_RIGHTS, rules
 
 DEPLOY = Path(__file__).parents[3] / "infra/platforms/kubernetes/deploy"
@@ -41,6 +42,9 @@ class Namespace:
         self.swept: list[ClusterId] = []
         self.said: list[str] = []
         self.refused = False
+        self.left: list[HeldResource] = []
+        self.fails: Exception | None = None
+        self.looked = 0
 
     def expired(self) -> list[ClusterId]:
         return self.expired_now
@@ -49,13 +53,16 @@ class Namespace:
         return self.leaseless_now
 
     def left_open(self) -> list[tuple[RunName, Cluster]]:
+        self.looked += 1
+        if self.fails is not None:
+            raise self.fails
         return self.open_now
 
     def sweep(self, cluster: ClusterId) -> list[Any]:
         self.swept.append(cluster)
         if self.refused:
             raise ProvisioningError(Reason.API_UNREACHABLE, detail="away")
-        return []
+        return self.left
 
 
 @pytest.fixture
@@ -95,6 +102,56 @@ def test_what_resists_is_tried_again_and_not_at_every_look(
     for now_s in range(8):
         reaper.look(now_s)
     assert namespace.swept == [HERON_1, HERON_1]
+    assert namespace.said == [
+        f"the Kubernetes API server did not answer: away; tried again in {pause}"
+        for pause in ("5.0s", "10s")
+    ]
+
+
+def test_pauses_grow_to_a_minute_and_it_never_gives_up(
+    reaper: Rounds, namespace: Namespace
+) -> None:
+    namespace.expired_now, namespace.refused = [HERON_1], True
+    tried = []
+    for now_s in range(400):
+        before = len(namespace.swept)
+        reaper.look(now_s)
+        tried += [now_s] * (len(namespace.swept) - before)
+    assert tried == [0, 5, 15, 35, 75, 135, 195, 255, 315, 375]
+    namespace.refused = False
+    reaper.look(435)
+    assert namespace.said[-1] == "heron-1: nobody renews its Lease; released"
+    namespace.refused = True
+    reaper.look(436)
+    assert namespace.said[-1].endswith("tried again in 5.0s"), "it begins anew"
+
+
+def test_what_is_left_is_named_and_tried_again(reaper: Rounds, namespace: Namespace) -> None:
+    namespace.expired_now = [HERON_1]
+    left = HeldResource(cluster=HERON_1, role="worker", name="w-a", where="node-a", age_s=9.0)
+    namespace.left = [left]
+    for now_s in range(20):
+        reaper.look(now_s)
+    said = "heron-1: nobody renews its Lease; left: worker w-a; tried again in"
+    assert namespace.said == [f"{said} {pause}" for pause in ("5.0s", "10s", "20s")]
+
+
+@pytest.mark.parametrize("failure", [KeyError("spec"), ProvisioningError(Reason.API_UNREACHABLE)])
+def test_whatever_goes_wrong_in_a_round_the_next_one_comes(
+    reaper: Rounds, namespace: Namespace, failure: Exception
+) -> None:
+    namespace.fails = failure
+    looked = []
+    for now_s in range(100):
+        before = namespace.looked
+        reaper.look(now_s)
+        looked += [now_s] * (namespace.looked - before)
+    assert looked == [0, 5, 15, 35, 75]
+    namespace.fails = None
+    for now_s in range(135, 156):
+        reaper.look(now_s)
+    assert namespace.said[-1] == "runs are looked at again"
+    assert namespace.looked == 8, "every ten seconds again"
 
 
 def test_run_whose_cluster_was_taken_away_has_a_lease_to_come_back(

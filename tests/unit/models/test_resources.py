@@ -132,3 +132,18 @@ def test_fits_in(asked: Resources, fits: bool) -> None:
 )
 def test_shown_to_a_person(shown: str, text: str) -> None:
     assert shown == text
+
+
+def test_gpus_are_added_multiplied_and_fit_like_the_rest() -> None:
+    one, room = Resources(1000, GI, 1), Resources(8000, 8 * GI, 3)
+    assert (room - one.times(2)).gpus == 1
+    assert (one + one).fits_in(room)
+    assert not one.times(4).fits_in(room)
+    assert one.how_often_in(room) == 3
+    assert Resources(1000, GI).how_often_in(room) == 8
+    assert (str(one), str(Resources(1000, GI))) == ("1 CPU, 1 GiB, 1 GPU", "1 CPU, 1 GiB")
+
+
+def test_what_asks_for_no_gpu_fits_where_more_are_held_than_there_are() -> None:
+    assert Resources(1000, GI).fits_in(Resources(1000, GI, -1))
+    assert Resources(0, 0, -1).or_nothing == Resources(0, 0)

@@ -47,7 +47,8 @@ class Server:
         return found
 
     def may(self, verb: str, kind: Kind, part: str = "") -> bool:
-        return (verb, f"{kind.plural}/{part}" if part else kind.plural) not in self.refused
+        name = f"{kind.plural}.{kind.group}" if kind.group == "metrics.k8s.io" else kind.plural
+        return (verb, f"{name}/{part}" if part else name) not in self.refused
 
 
 def node(cpu: str = "8", memory: str = "33554432Ki", ready: str = "True") -> dict[str, Any]:
@@ -103,6 +104,12 @@ def test_another_right_is_a_warning_that_says_what_is_weaker() -> None:
     assert found.state == "warning"
     assert found.detail.startswith("may not list, watch nodes in the whole cluster: ebb nodes")
     assert found.fix.startswith("grant it by a ClusterRole")
+
+
+def test_figures_of_nodes_are_told_apart_from_nodes() -> None:
+    (found,) = checks.rights(Server(refused=(("list", "nodes.metrics.k8s.io"),)))
+    assert found.detail.startswith("may not list nodes.metrics.k8s.io in the whole cluster: ebb")
+    assert "resources [nodes], apiGroups ['metrics.k8s.io']" in found.fix
 
 
 @pytest.mark.parametrize(("answer", "state"), [({}, "ok"), (404, "warning"), (503, "warning")])

@@ -81,6 +81,11 @@ def test_spans_that_are_added_up_keep_their_sums_and_the_others_stay() -> None:
     assert (merged.cpu_s, merged.peak_memory_bytes, merged.is_worker) == (10.0, 4, True)
 
 
+def test_spans_with_and_without_gpus_are_no_sum() -> None:
+    plain, with_gpus = span("worker-0", 0, 10), replace(span("worker-1", 0, 10), gpus=2)
+    assert {merged.gpus for merged in bounds.merged_spans([plain, with_gpus])} == {0, 2}
+
+
 def test_spans_that_were_added_up_can_be_added_up_again() -> None:
     merged = bounds.merged_spans([span("worker-0", 0, 10), span("worker-1", 5, 10)])
     (again,) = bounds.merged_spans([*merged, span("worker-2", 20, 30)])

@@ -315,6 +315,7 @@ def test_shares_are_the_spans_that_go_on(store: KubernetesStore) -> None:
             tier="small",
             cpu_millis=1000,
             memory_bytes=1,
+            gpus=2 if owner == "worker-2" else 0,
             price_per_hour=0,
             began=1,
             ended=ended,
@@ -323,7 +324,9 @@ def test_shares_are_the_spans_that_go_on(store: KubernetesStore) -> None:
     ]
     store.write_usage(HERON_1, spans, [])
     assert store.shares_of(NAME) == ["head", "worker-2", "worker-10"]
-    assert [share.pool for share in store.shares()] == ["pool"] * 3
+    assert [(share.pool, share.amount.gpus) for share in store.shares()] == [
+        *(("pool", 0), ("pool", 2), ("pool", 0)),
+    ]
     store.mark_released(HERON_1, by="test")
     assert store.shares() == []
 

@@ -16,6 +16,7 @@ from ebbtide.infra.models.phases import Reason
 from ebbtide.infra.platforms.local import layout
 from ebbtide.infra.platforms.local.processes import ProcessContext
 from ebbtide.infra.platforms.local.supervisor import members as module
+from ebbtide.infra.platforms.local.supervisor.gpus import HeldGpus
 from ebbtide.infra.platforms.local.supervisor.members import Members
 from ebbtide.infra.platforms.upkeep.status import StatusReporter
 from ebbtide.infra.records.ledger import Ledger
@@ -49,8 +50,10 @@ def members(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Members:
     place = ProcessContext(
         home=tmp_path, run=RunName("heron"), cluster=ClusterId("heron-1"), logs=tmp_path
     )
-    reporter = StatusReporter(Ledger(tmp_path), place.run, place.cluster)
-    return Members(plan, folders, place, {}, reporter)
+    ledger = Ledger(tmp_path)
+    reporter = StatusReporter(ledger, place.run, place.cluster)
+    gpus = HeldGpus(plan.spec.pool, ledger, place.cluster)
+    return Members(plan, folders, place, {}, reporter, gpus)
 
 
 def ended(members: Members) -> str:

@@ -8,8 +8,11 @@ from dataclasses import replace
 from typing import Any
 
 from ebbtide.infra.accounting.receipts import settle
+from ebbtide.infra.models.job import PassedOver
+from ebbtide.infra.models.phases import Reason
 from ebbtide.infra.presentation.plot import HEIGHT, WIDTH, svg_plot
 from ebbtide.infra.presentation.receipt_text import (
+    format_gpu_hours,
     receipt_data,
     receipt_lines,
     receipt_markdown,
@@ -31,6 +34,27 @@ def test_without_prices_it_says_so() -> None:
 
 def test_the_short_line_has_the_cost_first() -> None:
     assert short_line(settled()).startswith("0.1600 (0.4100 if static) · 150 worker-seconds")
+
+
+def test_gpu_hours_are_there_where_something_held_gpus() -> None:
+    made = settle(replace(RECORD, spans=[replace(s, gpus=24) for s in RECORD.spans]))
+    line = next(line for line in receipt_lines(replace(made, gpu_type="T4")) if "GPU" in line)
+    assert line == "gpus     1.67 GPU-hours of T4 asked · static 0.00; their use is not measured"
+    assert "1.67 GPU-hours" in short_line(made)
+    assert "- **gpus** 1.67 GPU-hours asked" in receipt_markdown(made)
+    assert (receipt_data(made)["gpu_s"], receipt_data(made)["gpu_type"]) == (6000, None)
+    assert not any("GPU" in line for line in receipt_lines(settled()))
+    assert format_gpu_hours(30) == "0.00833"
+
+
+def test_use_that_nobody_measured_is_not_called_idle() -> None:
+    silent = [replace(s, cpu_s=0.0) for s in RECORD.spans]
+    made = settle(replace(RECORD, spans=silent, samples=()))
+    text = "\n".join(receipt_lines(made))
+    assert "150 worker-seconds asked · what was used is not known" in text
+    assert re.search(r"^job +1m10s +120 +– +– +0\.1270$", text, re.MULTILINE)
+    assert "150 worker-seconds, use not known" in short_line(made)
+    assert (receipt_data(made)["measured"], receipt_data(settled())["measured"]) == (False, True)
 
 
 def test_every_step_is_a_row() -> None:
@@ -80,3 +104,14 @@ def test_one_sample_is_no_plot() -> None:
 
 def test_peak_of_a_run_without_workers_yet() -> None:
     assert "peak 0 workers" in "\n".join(receipt_lines(settled(spans=[span("head", 0, 10)])))
+
+
+def test_receipt_says_which_tiers_were_not_had_and_why() -> None:
+    left = PassedOver(tier="a100", reason=Reason.OUT_OF_STOCK, why="pool a100 could not grow")
+    receipt = settle(replace(RECORD, spec=replace(RECORD.spec, passed_over=(left,))))
+    line = "not had  tier a100: pool a100 could not grow (CAPACITY:OUT_OF_STOCK)"
+    assert line in receipt_lines(receipt)
+    assert receipt_data(receipt)["passed_over"] == [
+        {"tier": "a100", "reason": "CAPACITY:OUT_OF_STOCK", "why": "pool a100 could not grow"}
+    ]
+    assert receipt_data(settled())["passed_over"] == []

@@ -163,6 +163,7 @@ def test_ledger_of_the_version_before_is_brought_up_to_date(tmp_path: Path) -> N
     run = Ledger(tmp_path).run(RunName("egret"))
     assert run is not None
     assert (run.flow_run_id, run.owner) == (None, "")
+    assert "gpus" in {row["name"] for row in Ledger(tmp_path).rows("PRAGMA table_info(spans)")}
     assert [tuple(row) for row in Ledger(tmp_path).rows("SELECT tags FROM runs")] == [("[]",)]
 
 

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from ebbtide.infra.models.ids import ClusterId
-from ebbtide.infra.models.job import Limits, RunSpec
+from ebbtide.infra.models.job import Limits, PassedOver, RunSpec
+from ebbtide.infra.models.phases import Reason
+from ebbtide.infra.models.records import Event, EventKind
 from ebbtide.infra.records import runs
 from ebbtide.infra.records.ledger import Ledger
 from ebbtide.infra.waiting import now_s, wall_s
 from tests.clusters import cluster_spec, run_spec
 
 ALLOWED_S, WAITED_S = 1000.0, 400.0
+LEFT = PassedOver(tier="a", reason=Reason.OUT_OF_STOCK, why="none")
 
 
 @pytest.fixture
@@ -58,3 +62,25 @@ def test_a_run_that_is_not_written_down_counts_from_now(store: Ledger) -> None:
 def declare(store: Ledger, spec: RunSpec, attempt: int) -> None:
     cluster = ClusterId(f"{spec.name}-{attempt}")
     store.add_cluster(cluster, spec.name, attempt=attempt, pool="test", lease_s=30)
+
+
+def test_next_tier_has_what_the_one_before_has_left_of_the_time(
+    store: Ledger, spec: RunSpec
+) -> None:
+    declare(store, spec, 1)
+    left_for_another(store, spec, 1)
+    spec = replace(spec, passed_over=(LEFT,))
+    declare(store, spec, 2)
+    assert left_s(store, spec, 2) == pytest.approx(ALLOWED_S - WAITED_S, abs=5)
+    # The third follows a failure of another kind, and the fourth goes on from there.
+    declare(store, spec, 3)
+    assert left_s(store, spec, 3) == pytest.approx(ALLOWED_S, abs=5)
+    store.write("UPDATE clusters SET created = created - ? WHERE attempt = 3", 100.0)
+    left_for_another(store, spec, 3)
+    declare(store, spec, 4)
+    assert left_s(store, spec, 4) == pytest.approx(ALLOWED_S - 100, abs=5)
+
+
+def left_for_another(store: Ledger, spec: RunSpec, attempt: int) -> None:
+    data = {runs.NEXT_TIER: "b", "number": attempt}
+    store.append(Event(run=spec.name, kind=EventKind.ATTEMPT, message="", data=data))

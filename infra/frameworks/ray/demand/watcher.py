@@ -116,6 +116,7 @@ def _worker(node: Any, has_actor: bool) -> dict[str, Any]:
         "stored_bytes": int(total.get(_STORE, 0) - available.get(_STORE, 0)),
         "leaving": _leaves(node),
         "stays_because": _why_it_stays(has_actor, _STORE in activity, running),
+        "stays_for_now": not has_actor and _STORE not in activity,
     }
 
 

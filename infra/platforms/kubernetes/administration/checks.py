@@ -136,7 +136,7 @@ def rights(api: Asks, asked: Iterable[Right] = RIGHTS) -> list[Finding]:
     for right in dict.fromkeys(right for right, _ in refused):
         verbs = [verb for each, verb in refused if each == right]
         where = f"in {api.namespace}" if right.kind.namespaced else "in the whole cluster"
-        detail = f"may not {', '.join(verbs)} {right.resource} {where}"
+        detail = f"may not {', '.join(verbs)} {right.shown} {where}"
         group = f", apiGroups [{right.kind.group!r}]"
         role = "Role" if right.kind.namespaced else "ClusterRole"
         fix = f"grant it by a {role}: resources [{right.resource}]{group}, verbs {verbs}"
@@ -292,7 +292,7 @@ def _no_pool(api: Asks) -> Finding:
 def _of_nodes(name: str, asked: NodePool, nodes: list[Object]) -> Finding:
     ready = sum(is_ready(node) for node in nodes)
     detail = f"{len(nodes)} nodes, {ready} ready"
-    offers = [allocatable(node) for node in nodes]
+    offers = [allocatable(node, asked.gpu_resource) for node in nodes]
     if asked.node and not any(asked.node.fits_in(offer) for offer in offers):
         largest = max(offers, key=lambda offer: (offer.cpu_millis, offer.memory_bytes))
         detail += f"; none offers {asked.node}, as the catalog says: the largest has {largest}"

@@ -11,6 +11,7 @@ import yaml
 from ebbtide.infra.models.hardware import NodePool
 from ebbtide.infra.platforms.extras import FlowOrder
 from ebbtide.infra.platforms.kubernetes import kinds
+from ebbtide.infra.platforms.kubernetes.administration.warm import WARM, placeholders
 from ebbtide.infra.platforms.kubernetes.detached.job import ordered_job
 
 _FOLDER = Path(kinds.__file__).parent / "deploy"
@@ -23,12 +24,17 @@ def manifests(part: str, pools: Iterable[NodePool]) -> str:
     """Write down a part of Ebb for a namespace, with the image that the catalog names.
 
     Args:
-        part: the name of its file: reaper, flow.
+        part: the name of its file: reaper, flow; or warm, for the pools' warm nodes.
         pools: of the catalog.
 
     Returns:
         YAML, with what to know about it.
+
+    Raises:
+        ConfigurationError: CATALOG_INVALID, no pool is to have warm nodes.
     """
+    if part == WARM:
+        return placeholders(pools)
     return manifests_with(part, _image(_FLOW, pools))
 
 

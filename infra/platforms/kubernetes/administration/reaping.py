@@ -31,6 +31,8 @@ class Namespace:
 
     def __init__(self, settings: Settings):
         self._api = connected(settings)
+        # A reaper is often started by what has ended an outage, such as a node that is back.
+        self._api.silence.presume()
         # A pod has no runs of its own machine: that half of the records is never opened.
         self.store = cast(KubernetesStore, open_store(settings).elsewhere())
         self.platform = KubernetesPlatform(settings, self.store)

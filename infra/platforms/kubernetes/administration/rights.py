@@ -12,14 +12,17 @@ from ebbtide.infra.platforms.kubernetes.kinds import (
     DASK_CLUSTER,
     DEPLOYMENT,
     EVENT,
+    EVERY_POD,
     JOB,
     LEASE,
     NETWORK_POLICY,
     NODE,
     NODE_CLAIM,
+    NODE_METRICS,
     POD,
     POD_METRICS,
     POD_TEMPLATE,
+    PRIORITY_CLASS,
     REPLICA_SET,
     RESOURCE_QUOTA,
     SECRET,
@@ -46,6 +49,12 @@ class Right:
     """Such as ``exec``; empty: the object itself."""
     without: str = ""
     """What is weaker without it; empty: nothing runs."""
+
+    @property
+    def shown(self) -> str:
+        """For people: figures of pods and nodes have the same names as these."""
+        of_metrics = self.kind.group == POD_METRICS.group
+        return f"{self.resource}.{self.kind.group}" if of_metrics else self.resource
 
     @property
     def resource(self) -> str:
@@ -99,6 +108,21 @@ RIGHTS = (
         kind=NODE,
         verbs=_LOOK,
         without="ebb nodes shows no machines, and a node that is lost is known later",
+    ),
+    Right(
+        kind=PRIORITY_CLASS,
+        verbs=("get", "list"),
+        without="a PriorityClass that is not there is told when a pod is refused, not before",
+    ),
+    Right(
+        kind=NODE_METRICS,
+        verbs=("list",),
+        without="ebb nodes shows no load of machines",
+    ),
+    Right(
+        kind=EVERY_POD,
+        verbs=("list",),
+        without="ebb nodes does not count what pods of other namespaces ask of machines",
     ),
     Right(
         kind=NODE_CLAIM,

@@ -61,6 +61,10 @@ class Blueprint:
             image=pool.image(asked.framework),
             selector=pool.selector,
             tolerations=pool.tolerations,
+            gpu_resource=pool.gpu_resource,
+            gpu_label=pool.gpu_label,
+            spot_label=pool.spot_label,
+            spot_tolerations=pool.spot_tolerations,
         )
         plan = ClusterPlan(
             cluster=cluster,

@@ -91,6 +91,7 @@ def pack_job(job: JobSpec, into: Path, home: Path) -> Package:
     Raises:
         ConfigurationError: PROGRAM_INVALID, there is more in it than may be sent, or it cannot be
             fetched.
+        ProvisioningError: DISK_FULL.
     """
     source = code_source(job.code)
     with tempfile.TemporaryDirectory() as scratch:
@@ -100,7 +101,9 @@ def pack_job(job: JobSpec, into: Path, home: Path) -> Package:
             (into / _COMMIT).write_text(commit)
         script = translate(job, root).script
         needed = (script,) if script else ()
-        return pack(root, into, limit_bytes=job.code_limit_bytes, never=(home,), needed=needed)
+        setting = "EBB_HOME" if into.is_relative_to(home) else "TMPDIR"
+        limit = job.code_limit_bytes
+        return pack(root, into, limit_bytes=limit, never=(home,), needed=needed, setting=setting)
 
 
 def package_of(folder: Path) -> Package | None:

@@ -41,7 +41,8 @@ def in_turn(api: Api, store: RunStore, cluster: ClusterId, make: Callable[[], _M
 
     Raises:
         ApiError: it was refused for another cause, or the run has been stopped.
-        CapacityError: NOT_IN_TIME, there was no room within the run's time to start.
+        CapacityError: NOT_IN_TIME, there was no room within the run's time to start; QUOTA, there
+            is none now, and the run has another tier.
     """
     told = False
     while True:
@@ -55,6 +56,8 @@ def in_turn(api: Api, store: RunStore, cluster: ClusterId, make: Callable[[], _M
                 raise
             if run.over or run.stop_reason is not None or known.orders.release is not None:
                 raise
+            if run.spec.next_tiers:
+                raise CapacityError(Reason.QUOTA, detail=full.sentence, hint=full.hint) from error
             deadline = runs.start_deadline(store, run.spec, cluster, known.attempt)
             if deadline.passed(now_s()):
                 if not told:  # a program more on a cluster that has long been there

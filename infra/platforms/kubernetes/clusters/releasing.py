@@ -8,14 +8,15 @@ are made again within 0.4 s; grace 0 removes the object while its process runs o
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from ebbtide.infra.models.ids import ClusterId
 from ebbtide.infra.models.job import volume_of
 from ebbtide.infra.models.phases import Reason
+from ebbtide.infra.models.resources import format_duration
 from ebbtide.infra.platforms.kubernetes.api import Api
-from ebbtide.infra.platforms.kubernetes.api_error import ApiError
+from ebbtide.infra.platforms.kubernetes.api_error import UNAWARE_S, ApiError
 from ebbtide.infra.platforms.kubernetes.clusters.awaiting import until
 from ebbtide.infra.platforms.kubernetes.clusters.holdings import (
     OWNED,
@@ -35,7 +36,7 @@ from ebbtide.infra.platforms.kubernetes.kinds import (
 )
 from ebbtide.infra.platforms.kubernetes.naming import ENDED_BECAUSE, OUTPUTS, RELEASING, selector
 from ebbtide.infra.platforms.kubernetes.reading.failures import out_of_reach
-from ebbtide.infra.platforms.kubernetes.reading.snapshot import DRIVER, leaving, moment, runs
+from ebbtide.infra.platforms.kubernetes.reading.snapshot import DRIVER, leaving, moment, runs, state
 from ebbtide.infra.waiting import wait_until, wall_s
 
 ENDED_WELL = "ok"
@@ -75,15 +76,21 @@ def mark(api: Api, cluster: ClusterId, reason: Reason | None) -> None:
     api.merge(LEASE, cluster, why)
 
 
-def release(api: Api, cluster: ClusterId) -> Left:
+def _nobody_waits(_why: str) -> None:
+    """For whoever shows nobody what is waited for."""
+
+
+def release(api: Api, cluster: ClusterId, waits: Callable[[str], None] = _nobody_waits) -> Left:
     """Delete everything of a cluster. Called again, it goes on.
 
     Args:
         api: of its namespace.
         cluster: its id.
+        waits: takes what is waited for, when that takes longer than twenty seconds.
 
     Returns:
-        What is left; not ``gone`` when something resisted for twenty seconds.
+        What is left; not ``gone`` when something resisted for twenty seconds, and after an outage
+        of the API server for as long as Kubernetes' own parts may not know that it is over.
 
     Raises:
         ApiError: the API server refused, or was away for too long.
@@ -95,34 +102,57 @@ def release(api: Api, cluster: ClusterId) -> Left:
     if api.delete(LEASE, cluster, propagation="Foreground"):
         # In the foreground it goes last: with it, all that it owned has gone.
         gone = until(api, LEASE, cluster, lambda lease: lease is None, timeout_s=_USUALLY_S)
-        return _left(api, cluster, (POD,) if gone else (POD, LEASE))
+        return _Rest(api, cluster, (POD,) if gone else (POD, LEASE)).awaited(waits)
     for kind in OWNED:  # nobody owns the rest any more, or somebody made it by hand
         api.delete(kind, labels=labels)
     for thing in operated(api, cluster):
         api.delete(DASK_CLUSTER, thing["metadata"]["name"], uid=thing["metadata"]["uid"])
-    return _left(api, cluster, OWNED)
+    return _Rest(api, cluster, OWNED).awaited(waits)
 
 
-def _left(api: Api, cluster: ClusterId, kinds: tuple[Kind, ...]) -> Left:
-    """Wait until nothing can be ended any more."""
+class _Rest:
+    """What has been deleted of a cluster, and has perhaps not gone yet."""
 
-    def look() -> Left | None:
-        things = found(api, cluster, kinds)
-        if kinds == OWNED or any(thing["kind"] == LEASE.name for thing in things):
-            things += operated(api, cluster)
-        stays = stranded(api, [thing for thing in things if thing["kind"] == POD.name])
-        others = [thing for thing in things if thing["metadata"]["name"] not in stays]
-        if not others:
+    def __init__(self, api: Api, cluster: ClusterId, kinds: tuple[Kind, ...]):
+        self._api, self._cluster, self._kinds = api, cluster, kinds
+        self._by_operator = kinds == OWNED or LEASE in kinds
+        """Whether something may be left that was asked of Dask's operator."""
+        self._others: list[Object] = []
+
+    def awaited(self, waits: Callable[[str], None]) -> Left:
+        """Wait until nothing can be ended any more."""
+        patience_s = 2 * _GONE_S - _USUALLY_S
+        while True:
+            left = wait_until(self._look, timeout_s=patience_s, longest_s=_LOOK_AGAIN_S)
+            patience_s = self._api.silence.unaware_s
+            if left or not patience_s:
+                return left or Left(gone=False)
+            waits(self._why())
+
+    def _look(self) -> Left | None:
+        things = found(self._api, self._cluster, self._kinds)
+        if self._by_operator:
+            made = operated(self._api, self._cluster)
+            self._by_operator = bool(made)  # nobody makes one any more
+            things += made
+        stays = stranded(self._api, [thing for thing in things if thing["kind"] == POD.name])
+        self._others = [thing for thing in things if thing["metadata"]["name"] not in stays]
+        if not self._others:
             return Left(gone=True, stays=stays)
-        rest = [thing for thing in others if thing["kind"] != LEASE.name]
+        rest = [thing for thing in self._others if thing["kind"] != LEASE.name]
         if stays and not rest:
             # It waits for them, and would keep the cluster as long as they stay.
-            api.merge(LEASE, cluster, {"metadata": {"finalizers": None}})
-        in_vain = rest and all(_let_go_by_nobody(api, thing) for thing in rest)
+            self._api.merge(LEASE, self._cluster, {"metadata": {"finalizers": None}})
+        in_vain = rest and all(_let_go_by_nobody(self._api, thing) for thing in rest)
         return Left(gone=False) if in_vain else None
 
-    timeout_s = 2 * _GONE_S - _USUALLY_S
-    return wait_until(look, timeout_s=timeout_s, longest_s=_LOOK_AGAIN_S) or Left(gone=False)
+    def _why(self) -> str:
+        names = ", ".join(f"{each['kind']} {each['metadata']['name']}" for each in self._others)
+        outage = self._api.silence.outage
+        seconds = outage.seconds if outage is not None else 0.0
+        away = f"was away for {format_duration(seconds)}" if seconds else "may have been away"
+        unaware = f"its nodes and controllers notice within {format_duration(UNAWARE_S)}"
+        return f"the API server {away}, and {unaware} that it is back; left: {names}"
 
 
 def _let_go_by_nobody(api: Api, thing: Object) -> bool:
@@ -167,7 +197,8 @@ def end_program(
     running = found is not None and runs(found, DRIVER)
     # Where its node does not answer nobody hears of it.
     at_once = at_once or (found is not None and out_of_reach(found))
-    if running:
+    if found is not None and state(found, "terminated") is None:
+        # Also of one that does not run as far as is known: its node may be late to say so.
         because = json.dumps({"reason": reason.value, "detail": detail})
         api.merge(POD, pod, {"metadata": {"annotations": {ENDED_BECAUSE: because}}})
     if found is not None and running and not at_once:

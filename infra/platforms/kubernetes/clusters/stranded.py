@@ -4,7 +4,8 @@ Nobody on a node that is cut off hears of it; and a kubelet that still pulls a p
 pod when that is over (tried: a registry that never answers). To delete one by force (grace 0)
 removes the object alone: what runs or begins on its node does so unseen. So they stay until their
 node answers again, is deleted, or is said to be off by whoever may taint nodes; or until the pull
-has ended. Kubernetes then ends them by itself.
+has ended. Kubernetes then ends them by itself. After an outage of the API server a kubelet that has
+not ended a pod in time has perhaps not heard of it yet, and nothing is concluded from it.
 """
 
 from __future__ import annotations
@@ -56,6 +57,8 @@ def stranded(api: Api, pods: Iterable[Object]) -> dict[str, Stay]:
         still pulls its image.
     """
     now = wall_s() + api.ahead_s
+    if api.silence.unaware_s:
+        pods = [pod for pod in pods if out_of_reach(pod)]
     suspects = [pod for pod in pods if leaving(pod) and node_of(pod) and _suspect(pod, now)]
     lost = {node: _lost(api, node) for node in {node_of(pod) for pod in suspects}}
     found = {}

@@ -70,7 +70,7 @@ def _tear_down(api: Api, store: RunStore, known: Cluster, how: TearDown) -> bool
         if how.collect is not None:
             how.collect()
         members = _members(api, cluster)
-        left = releasing.release(api, cluster)
+        left = releasing.release(api, cluster, lambda why: store.append(_waits(known, why)))
     for pod, stay in left.stays.items():
         store.append(_stays(known, pod, stay))
     if left.gone and store.mark_released(cluster, by=how.by, reason=how.reason):
@@ -92,6 +92,11 @@ def _stays(known: Cluster, pod: str, stay: Stay) -> Event:
     """What is left, and when it goes."""
     message, kind = f"{pod} stays {stay.where}, {stay.until}", EventKind.WARNING
     return Event(run=known.run, cluster=known.id, kind=kind, message=message, reason=stay.reason)
+
+
+def _waits(known: Cluster, why: str) -> Event:
+    """What its release waits for."""
+    return Event(run=known.run, cluster=known.id, kind=EventKind.NOTE, message=why)
 
 
 @contextlib.contextmanager

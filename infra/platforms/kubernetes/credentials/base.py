@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Mapping
+from typing import Protocol
 
 import urllib3
 
@@ -46,41 +46,49 @@ class Credentials(Protocol):
         """Return what a request says of who asks; a token that has ended is renewed first."""
         ...
 
-
-class Sockets(Credentials, Protocol):
-    """Those with which commands and ports of pods can be reached too."""
-
-    def run(self, namespace: str, pod: str, container: str, argv: Sequence[str]) -> Any:
-        """Start a command in a container that runs.
+    def channels(self, path: str, asked: str) -> Channels:
+        """Open a web socket.
 
         Args:
-            namespace: of the pod.
-            pod: its name.
-            container: its name in the pod.
-            argv: the command and its arguments.
+            path: with its query, from the server's root.
+            asked: what is asked for, for errors.
 
         Returns:
-            The web socket, with a channel each for stdin, stdout and stderr.
+            The web socket.
 
         Raises:
             ApiError: it was refused. Errors of the connection are those of their libraries.
         """
         ...
 
-    def forward(self, namespace: str, pod: str, port: int) -> Any:
-        """Open a connection to a port of a pod.
 
-        Args:
-            namespace: of the pod.
-            pod: its name.
-            port: the port.
+class Channels(Protocol):
+    """A web socket whose frames begin with the channel that they belong to."""
 
-        Returns:
-            What has its socket.
+    @property
+    def is_open(self) -> bool:
+        """Whether more may come."""
+        ...
 
-        Raises:
-            ApiError: as for ``run``.
-        """
+    @property
+    def has_more(self) -> bool:
+        """Whether there is something to read that its file does not show."""
+        ...
+
+    def fileno(self) -> int:
+        """For whoever waits for several."""
+        ...
+
+    def send(self, channel: int, data: bytes) -> None:
+        """Send to a channel."""
+        ...
+
+    def receive(self, timeout_s: float) -> tuple[int, bytes]:
+        """Wait for a frame, in seconds; returns nothing of channel 0 when none has come."""
+        ...
+
+    def close(self) -> None:
+        """Say that it is over, and end the connection."""
         ...
 
 

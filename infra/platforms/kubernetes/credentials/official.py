@@ -1,33 +1,32 @@
 """The official client: the one module that imports it.
 
-It is used for what it does well: credentials of every kind, which renew themselves, and the web
-sockets of exec and port-forward. Loaded by name when it is needed: its import takes long.
+It is used for what it does well: credentials of every kind, which renew themselves, and reaching a
+server with them. Loaded by name when it is needed: its import takes long.
 """
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import urllib3
+import websocket
 from kubernetes import client, config
 from kubernetes.stream import ws_client
 
 from ebbtide.infra.errors import ConfigurationError, Problem
 from ebbtide.infra.models.phases import Reason
-from ebbtide.infra.platforms.kubernetes.api_error import from_answer
 from ebbtide.infra.platforms.kubernetes.credentials.base import (
     NAMESPACE_FILE,
     POOL_SIZE,
+    Channels,
     is_own_account,
 )
-from ebbtide.infra.platforms.kubernetes.kinds import POD
+from ebbtide.infra.platforms.kubernetes.sockets.channels import WebSocketChannels, refused
 
 
 class Official:
-    """See ``base.Credentials``; and commands and ports of pods."""
+    """See ``infra.platforms.kubernetes.credentials.base.Credentials``."""
 
     def __init__(self, file: str, context: str):
         """Read them.
@@ -57,60 +56,14 @@ class Official:
         self._client.update_params_for_auth(headers, [], ["BearerToken"], path, method, None)
         return headers
 
-    def run(self, namespace: str, pod: str, container: str, argv: Sequence[str]) -> Any:
-        """Start a command in a container that runs.
-
-        Args:
-            namespace: of the pod.
-            pod: its name.
-            container: its name in the pod.
-            argv: the command and its arguments.
-
-        Returns:
-            The web socket, with a channel each for stdin, stdout and stderr.
-
-        Raises:
-            ApiError: it was refused. Errors of the connection are those of their libraries.
-        """
-        streams = [(name, "true") for name in ("stdin", "stdout", "stderr")]
-        query = [("container", container), ("command", list(argv)), *streams]
-        with _translated(f"exec in {pod}"):
-            return ws_client.websocket_call(
-                self._settings,
-                "GET",
-                self._url(namespace, pod, "exec"),
-                query_params=query,
-                headers=self.headers("GET", pod),
-                _preload_content=False,
-                binary=True,
-            )
-
-    def forward(self, namespace: str, pod: str, port: int) -> Any:
-        """Open a connection to a port of a pod.
-
-        Args:
-            namespace: of the pod.
-            pod: its name.
-            port: the port.
-
-        Returns:
-            What has its socket.
-
-        Raises:
-            ApiError: as for ``run``.
-        """
-        with _translated(f"port-forward to {pod}"):
-            return ws_client.portforward_call(
-                self._settings,
-                "GET",
-                self._url(namespace, pod, "portforward"),
-                query_params=[("ports", str(port))],
-                headers=self.headers("GET", pod),
-            )
-
-    def _url(self, namespace: str, pod: str, what: str) -> str:
-        """Without the client's classes of objects: their import takes longer than all of its."""
-        return f"{self.server}{POD.path(namespace, pod, what)}"
+    def channels(self, path: str, asked: str) -> Channels:
+        """Opened by the official client, which knows its proxies and names of servers."""
+        headers = self.headers("GET", path)
+        url = ws_client.get_websocket_url(f"{self.server}{path}")
+        try:
+            return WebSocketChannels(ws_client.create_websocket(self._settings, url, headers))
+        except websocket.WebSocketBadStatusException as error:
+            raise refused(error, asked) from error
 
 
 def _read(file: str, context: str) -> tuple[client.Configuration, str, str]:
@@ -142,14 +95,3 @@ def _context(file: str | None, context: str) -> tuple[str, str]:
     named = {each["name"]: each for each in contexts}
     found = named.get(context) or current or {}
     return str(found.get("name", "")), str(found.get("context", {}).get("namespace") or "")
-
-
-@contextlib.contextmanager
-def _translated(asked: str) -> Iterator[None]:
-    """The official client's own errors as ours."""
-    try:
-        yield
-    except client.ApiException as error:
-        body = error.body or str(error.reason)
-        body = body if isinstance(body, bytes) else str(body).encode()
-        raise from_answer(asked, error.status or 0, body, {}) from error

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import importlib.util
+import ssl
 import tempfile
 import urllib.request
 from collections.abc import Mapping
@@ -20,8 +21,14 @@ import urllib3
 import yaml
 from urllib3.util.ssl_ import create_urllib3_context
 
-from ebbtide.infra.platforms.kubernetes.credentials.base import POOL_SIZE, is_own_account
+from ebbtide.infra.loading import load
+from ebbtide.infra.platforms.kubernetes.credentials.base import (
+    POOL_SIZE,
+    Channels,
+    is_own_account,
+)
 
+_CONNECT = "ebbtide.infra.platforms.kubernetes.sockets.channels:connect"
 _USUAL = "~/.kube/config"
 _HTTPS = "https://"
 _CLUSTER_KEYS = {"server", "certificate-authority", "certificate-authority-data", "extensions"}
@@ -43,11 +50,18 @@ class Plain:
     http: urllib3.PoolManager
     identity: object
     _token: str
+    _tls: ssl.SSLContext
 
     def headers(self, method: str, path: str) -> Mapping[str, str]:
         """The token, where there is one."""
         del method, path
         return {"authorization": f"Bearer {self._token}"} if self._token else {}
+
+    def channels(self, path: str, asked: str) -> Channels:
+        """Over a connection of its own, with the same settings of TLS."""
+        connect, headers = load(_CONNECT, "kubernetes"), self.headers("GET", path)
+        found: Channels = connect(f"{self.server}{path}", self._tls, headers, asked)
+        return found
 
 
 def plain(file: str, context: str) -> Plain | None:
@@ -112,17 +126,19 @@ def _of(config: _Config, name: str) -> Plain | None:
     if not token and "tokenFile" in user:
         token = config.file(user["tokenFile"]).decode().strip()
     shown = config.content(user, _CERTIFICATE), config.content(user, _KEY)
+    tls = _tls(trusted, *shown)
     return Plain(
         server=server,
         context=name,
         namespace=str(context.get("namespace") or ""),
-        http=_connections(trusted, *shown),
+        http=urllib3.PoolManager(ssl_context=tls, maxsize=POOL_SIZE, retries=urllib3.Retry(0)),
         identity=(token, *shown),
         _token=token,
+        _tls=tls,
     )
 
 
-def _connections(trusted: bytes, certificate: bytes, key: bytes) -> urllib3.PoolManager:
+def _tls(trusted: bytes, certificate: bytes, key: bytes) -> ssl.SSLContext:
     tls = create_urllib3_context()
     tls.load_verify_locations(cadata=trusted.decode())
     if certificate:
@@ -130,4 +146,4 @@ def _connections(trusted: bytes, certificate: bytes, key: bytes) -> urllib3.Pool
             file.write(certificate.rstrip() + b"\n" + key)
             file.flush()
             tls.load_cert_chain(file.name)
-    return urllib3.PoolManager(ssl_context=tls, maxsize=POOL_SIZE, retries=urllib3.Retry(0))
+    return tls

@@ -142,13 +142,17 @@ def _as_held(api: Api, job: Object, now: float) -> HeldResource:
 
 
 def _has_more_than_the_records(folder: Path) -> bool:
-    """Whether the program has left files, or printed more than is held beside the records."""
+    """Whether there are files of the program, reports or event logs, or more than is held of it.
+
+    A framework's own logs beside those of its members are not waited for: it has them in any run.
+    """
     files = kept_files(folder)
     texts = ends_of(folder, files).texts
     printed = (file for file in files if file.kind is KeptKind.PROGRAM)
-    return any(file.kind is KeptKind.OUTPUT for file in files) or any(
-        file.bytes_ > len(texts.get(file.name, b"")) for file in printed
-    )
+    return any(
+        file.kind is KeptKind.OUTPUT or (file.kind is KeptKind.ARTIFACT and not file.is_log)
+        for file in files
+    ) or any(file.bytes_ > len(texts.get(file.name, b"")) for file in printed)
 
 
 def _told(job: Object) -> dict[str, Any] | None:

@@ -64,6 +64,7 @@ class Departure:
         self._settings, self._here = settings, spec
         self._api = connected(settings)
         self._maker: FlowMaker | None = None
+        self._looked = waiting.FlowPod(self._api, spec.cluster.pool.pull_within_s)
         self._run, self._pod, self._container, self._why = spec.name, "", "", "its pod is made"
         with translated("look for what a flow in the namespace needs"):
             self.finding: Finding = flow(self._api)
@@ -167,7 +168,7 @@ class Departure:
             self._why = waiting.why_no_pod(self._api, job_name(self._run)) or self._why
             return False
         self._pod, self._container = pod["metadata"]["name"], container_of(pod)
-        told = waiting.told(self._api, pod, self._container)
+        told = self._looked.told(pod, self._container)
         self._why = told.why or "it begins"
         if told.never:
             detail = f"the flow's pod {self._pod} {told.how}: {self._why}"

@@ -19,11 +19,6 @@ _OPTIONAL = ("notes", "hint", "telling", "not_started")
 """Left out of a message that is too long, in this order."""
 
 
-def exit_status(code: int) -> int:
-    """Return what a shell says of a process: 128 and the signal's number when one ended it."""
-    return code if code >= 0 else 128 - code
-
-
 def message(end: dict[str, Any]) -> bytes:
     """Return the end as a termination message, short enough for the kubelet."""
     told = dict(end)

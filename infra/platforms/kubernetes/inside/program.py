@@ -15,16 +15,24 @@ import signal
 import sys
 import time
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NoReturn
 
 from ebbtide.infra.frameworks import bootstrap
 from ebbtide.infra.frameworks.direct import DIRECT
 from ebbtide.infra.frameworks.door import basic, read_secret
 from ebbtide.infra.frameworks.ready import serve_ready
+from ebbtide.infra.models.phases import exit_status
 from ebbtide.infra.platforms.kubernetes.inside import ending
+from ebbtide.infra.platforms.kubernetes.inside.begin.beside import Beside
 from ebbtide.infra.platforms.kubernetes.inside.begin.entrance import Entrance
+from ebbtide.infra.platforms.kubernetes.inside.begin.versions import (
+    Differs,
+    check_pod,
+    check_program,
+)
 from ebbtide.infra.platforms.kubernetes.inside.child import Child
 from ebbtide.infra.platforms.kubernetes.inside.packages import fetch
 from ebbtide.infra.platforms.kubernetes.inside.spool import Spool, SpoolReader
@@ -45,6 +53,7 @@ _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.1, 0.5
 _TAIL_BYTES = 2**16
 _NOTES_BYTES = 2**16
 _NO_CLUSTER = "none"
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 class NotStarted(Exception):
@@ -69,10 +78,18 @@ class Wrapper:
             name: Spool(self._log / name, told.limit_bytes) for name in ("stdout", "stderr")
         }
         self._entrance = Entrance(self._log) if told.told_to_begin else None
+        self._beside = Beside(told.beside, os.environ) if told.beside is not None else None
         self._started_at: float | None = None
 
     def run(self) -> int:
         """Run the program to its end. Returns the exit code of this process."""
+        try:
+            return self._run()
+        finally:
+            if self._beside is not None:
+                self._beside.end()
+
+    def _run(self) -> int:
         told = self._told
         serve_ready(told.ready_bind, told.ready_port, lambda: self._started_at is not None)
         storing = Storing(told.outputs, told.output, self._users) if told.outputs else None
@@ -80,31 +97,54 @@ class Wrapper:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGTERM,))
             if storing is not None and (why := storing.cannot()):
                 raise NotStarted(NOT_EXECUTABLE, why)
+            check_pod(told.code)
+            check_program(told.code, self._argv[0], self._users)
             fetch(told.code)
+            if self._beside is not None:
+                self._begin_beside(self._beside)
             wait_for_workers(told)
+            if self._beside is not None:
+                self._wait_for_beside(self._beside)
             if self._entrance is not None:
                 self._entrance.wait()
             child = self._start()
         except PackageError as error:
             return self._not_started(NOT_READY if error.later else NOT_EXECUTABLE, str(error))
+        except Differs as error:
+            return self._not_started(NOT_EXECUTABLE, error.telling, error.data)
         except NotStarted as error:
             return self._not_started(error.code, str(error))
         self._started_at = time.time()
         code = child.wait(told.grace_s)
         if storing is None:
-            self._end(code, "")
-            return ending.exit_status(code)
+            self._end(code)
+            return exit_status(code)
         stored = storing.store(child.told_to_end_s, told.store_within_s)
         if stored.lost:
             print(f"ebb: {stored.lost}", file=sys.stderr, flush=True)
-        self._end(code, "", stored)
-        return NOT_STORED if stored.lost and code == 0 else ending.exit_status(code)
+        self._end(code, stored=stored)
+        return NOT_STORED if stored.lost and code == 0 else exit_status(code)
+
+    def _go_to_work(self) -> None:
+        for folder in filter(None, (self._told.history, self._told.code.workdir)):
+            os.makedirs(folder, exist_ok=True)
+        os.chdir(self._told.code.workdir)
+
+    def _begin_beside(self, beside: Beside) -> None:
+        try:
+            self._go_to_work()
+            beside.start()
+        except OSError as error:
+            raise NotStarted(NOT_EXECUTABLE, f"what runs beside it: {error}") from error
+
+    def _wait_for_beside(self, beside: Beside) -> None:
+        if not beside.is_ready_within(self._told.wait_s):
+            why = f"what its framework runs beside it is not ready: {beside.last_line()}"
+            raise NotStarted(NOT_READY, why)
 
     def _start(self) -> Child:
         try:
-            for folder in filter(None, (self._told.history, self._told.code.workdir)):
-                os.makedirs(folder, exist_ok=True)
-            os.chdir(self._told.code.workdir)
+            self._go_to_work()
             entrance = self._entrance
             if entrance is not None and not entrance.has_stdin:
                 entrance = None
@@ -119,7 +159,7 @@ class Wrapper:
         return {"PYTHONUNBUFFERED": "1", **user_environment(os.environ)}
 
     def _environment(self) -> dict[str, str]:
-        environ = self._users
+        environ = {**self._users, **(self._beside.variables if self._beside is not None else {})}
         if self._told.framework == _NO_CLUSTER:
             return environ
         folder = Path(bootstrap.__file__).parent
@@ -131,12 +171,14 @@ class Wrapper:
     def _notes(self) -> Path:
         return self._log / "notes.jsonl"
 
-    def _not_started(self, code: int, why: str) -> int:
+    def _not_started(self, code: int, why: str, more: Mapping[str, Any] = _NOTHING) -> int:
         print(f"ebb: the program was not started: {why}", file=sys.stderr, flush=True)
-        self._end(code if code < 0 else None, why)
-        return ending.exit_status(code)
+        self._end(code if code < 0 else None, {**more, "not_started": why})
+        return exit_status(code)
 
-    def _end(self, code: int | None, not_started: str, stored: Stored | None = None) -> None:
+    def _end(
+        self, code: int | None, more: Mapping[str, Any] = _NOTHING, stored: Stored | None = None
+    ) -> None:
         for spool in self._spools.values():
             spool.close()
         said = "" if code == 0 else self._end_of_stderr()
@@ -146,10 +188,11 @@ class Wrapper:
             "exit_code": code,
             "telling": error_line(said),
             "hint": (hint_for(said, self._told.run) or self._stdin_hint(said)) if said else "",
-            "not_started": not_started,
+            "not_started": "",
             "notes": read_notes(self._notes),
             **({"stored": stored.data()} if stored is not None else {}),
             "bytes": {name: spool.size for name, spool in self._spools.items()},
+            **more,
         }
         for write in (self._tell_followers, self._tell_kubelet):
             try:

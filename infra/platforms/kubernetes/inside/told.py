@@ -25,6 +25,27 @@ class CodeSettings:
     """How long to wait for it, in seconds."""
     url: str = ""
     """Of an archive that is fetched instead (see ``models.job.code_source``); empty: none is."""
+    framework: str = ""
+    """The distribution whose version must be that of the head; empty: nothing is compared."""
+    python_parts: int = 0
+    """How much of Python's version must be (see ``frameworks.base.Framework``)."""
+    head: str = ""
+    """URL of the store beside the head, which says what that has."""
+    termination: str = ""
+    """The file for the kubelet, of a member."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BesideSettings:
+    """What a framework wants to run beside a program (see ``Framework.beside``)."""
+
+    argv: tuple[str, ...]
+    """With ``$(POD_IP)`` and ``$(POD_NAME)`` as they are."""
+    env: dict[str, str]
+    not_for_tasks: dict[str, str]
+    """See ``frameworks.base.ProcessSpec``."""
+    log: str
+    """The file for what it prints."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +84,8 @@ class ProgramSettings:
     """Kept of each of its two outputs."""
     history: str = ""
     """A folder that is there before it begins, for what its framework writes of it; empty: none."""
+    beside: BesideSettings | None = None
+    """What runs beside it, and is there before it begins; None: nothing."""
 
 
 def to_text(settings: CodeSettings | ProgramSettings) -> str:
@@ -78,4 +101,8 @@ def code_settings(text: str) -> CodeSettings:
 def program_settings(text: str) -> ProgramSettings:
     """Read what ``to_text`` wrote."""
     found: dict[str, Any] = json.loads(text)
-    return ProgramSettings(**{**found, "code": CodeSettings(**found["code"])})
+    beside = found.pop("beside", None)
+    return ProgramSettings(
+        **{**found, "code": CodeSettings(**found["code"])},
+        beside=BesideSettings(**beside) if beside else None,
+    )

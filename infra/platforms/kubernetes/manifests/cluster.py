@@ -14,6 +14,7 @@ from ebbtide.infra.frameworks.door import SECRET_FILE, new_secret
 from ebbtide.infra.frameworks.heads import head_file_text
 from ebbtide.infra.frameworks.plan import ClusterPlan, SecretFile
 from ebbtide.infra.models.cluster import AutoscalePolicy
+from ebbtide.infra.models.hardware import HardwareTier
 from ebbtide.infra.models.ids import ClusterId
 from ebbtide.infra.models.job import RunSpec
 from ebbtide.infra.platforms.kubernetes import layout
@@ -24,6 +25,7 @@ from ebbtide.infra.platforms.kubernetes.manifests.pods import (
     STAYS,
     Machine,
     Process,
+    marks_of,
     pod_spec,
 )
 from ebbtide.infra.platforms.kubernetes.manifests.shipment import (
@@ -170,10 +172,12 @@ class _Maker:
             metadata["annotations"] = {TAGS: " ".join(self.spec.tags)}
         return {"apiVersion": api, "kind": kind, "metadata": metadata, **body}
 
-    def _staying_pod(self, name: str, role: str, body: Object) -> Object:
+    def _staying_pod(self, name: str, role: str, tier: HardwareTier, process: Process) -> Object:
         """A pod that starts once, and that no node autoscaler moves: with it goes the run."""
+        body = pod_spec(self.cluster, role, tier, self.place.machine, process)
         made = self._object("v1", "Pod", name, role, spec={**body, "restartPolicy": "Never"})
-        made["metadata"]["annotations"] = {**made["metadata"].get("annotations", {}), **STAYS}
+        noted = made["metadata"].get("annotations", {})
+        made["metadata"]["annotations"] = {**noted, **STAYS, **marks_of(tier)}
         return made
 
     def lease(self) -> Object:
@@ -257,15 +261,13 @@ class _Maker:
         name = head_name(self.cluster)
         what = framework.head(plan, layout.head(name))
         env = self._member_variables(what)
-        process = Process(argv=what.argv, env=env, start=start)
+        shared = _shared(framework, plan, "head")
+        process = Process(argv=what.argv, env=env, start=start, shared_memory_bytes=shared)
         if self.shipment.code_url:  # else the store beside it unpacks what it is sent
             argv = member_command(self.spec, self.cluster, self.shipment, what.argv)
             secrets = tuple(secret_variables(self.cluster, self.shipment))
             process = replace(process, argv=argv, secrets=secrets)
-        tier, machine = plan.spec.head_tier, self.place.machine
-        return self._staying_pod(
-            name, "head", pod_spec(self.cluster, "head", tier, machine, process)
-        )
+        return self._staying_pod(name, "head", plan.spec.head_tier, process)
 
     def autoscaler(self, name: str, body: Object) -> Object:
         """The HPA with this specification."""
@@ -276,21 +278,22 @@ class _Maker:
         job = self.shipment.job or self.spec.job
         assert job is not None
         shipped = replace(self.shipment, job=job)
-        env, tier, history = {}, plan.spec.tier, ""
+        env, tier, history, beside = {}, plan.spec.tier, "", None
         if framework is not None:
             tier, address = plan.spec.head_tier, head_name(self.cluster)
             head = framework.address(address, layout.PORT)
             known = HeadInfo(address=head, dashboard="", status_url="", secret="")
             env = framework.driver_env(plan, layout.worker(), known)
-            history = framework.history
+            history, beside = framework.history, framework.beside(plan, layout.worker())
         process = Process(
-            argv=program_command(self.spec, self.cluster, shipped, job.argv, history),
+            argv=program_command(self.spec, self.cluster, shipped, job.argv, history, beside),
             env=program_variables(self.spec, self.cluster, job.env, env),
             secrets=tuple(secret_variables(self.cluster, shipped)),
             output=shipped.volume,
+            gone_when_collected=shipped.own_store,
+            shared_memory_bytes=_shared(framework, plan, "driver"),
         )
-        body = pod_spec(self.cluster, "driver", tier, self.place.machine, process)
-        made = self._staying_pod(driver_name(self.cluster), "driver", body)
+        made = self._staying_pod(driver_name(self.cluster), "driver", tier, process)
         if shipped.outputs:
             made["metadata"]["annotations"][OUTPUTS] = shipped.outputs
         return made
@@ -303,12 +306,13 @@ class _Maker:
             env=self._member_variables(what),
             secrets=tuple(secret_variables(self.cluster, self.shipment)),
             start=start,
+            shared_memory_bytes=_shared(framework, plan, "worker"),
         )
         machine = self.place.machine
         template = {
             "metadata": {
                 "labels": labels(self.spec, self.cluster, "worker"),
-                "annotations": dict(MOVES),
+                "annotations": {**MOVES, **marks_of(plan.spec.tier)},
             },
             "spec": pod_spec(self.cluster, "worker", plan.spec.tier, machine, process),
         }
@@ -328,6 +332,10 @@ class _Maker:
         added = job.env if job is not None else self.spec.added_env
         users = {"PYTHONUNBUFFERED": "1", **what.defaults, **added}
         return member_variables(self.spec, self.cluster, users, what.env, what.not_for_tasks)
+
+
+def _shared(framework: Framework | None, plan: ClusterPlan, role: str) -> int:
+    return framework.shared_memory_bytes(plan.spec, role) if framework is not None else 0
 
 
 def autoscaler(spec: RunSpec, cluster: ClusterId, place: Place) -> Object:

@@ -9,12 +9,12 @@ from typing import Any
 
 from ebbtide.infra.frameworks import ready
 from ebbtide.infra.frameworks.door import SECRET_FILE
-from ebbtide.infra.models.hardware import BESIDE, HardwareTier
+from ebbtide.infra.models.hardware import BESIDE, GPU_LABEL, GPU_RESOURCE, HardwareTier
 from ebbtide.infra.models.ids import ClusterId
 from ebbtide.infra.models.job import ClaimedVolume
 from ebbtide.infra.platforms.kubernetes import layout
 from ebbtide.infra.platforms.kubernetes.kinds import Object
-from ebbtide.infra.platforms.kubernetes.naming import head_name
+from ebbtide.infra.platforms.kubernetes.naming import SPOT, head_name
 
 STAYS = {
     "cluster-autoscaler.kubernetes.io/safe-to-evict": "false",
@@ -34,6 +34,7 @@ _USER = 10001
 _UNREACHABLE_S = 30
 """A lost node's pods are given up after this; Kubernetes' default is 300 s."""
 _READY_EVERY_S = 1
+_SHM = str(layout.SHARED_MEMORY)
 _FILES_MAX_MEMORY = "128Mi"
 
 
@@ -47,6 +48,14 @@ class Machine:
     pull_policy: str = "IfNotPresent"
     tolerations: tuple[Mapping[str, str], ...] = ()
     """Of the taints that the pool's nodes have, as a pod spells them."""
+    gpu_resource: str = GPU_RESOURCE
+    """By which its pods ask for GPUs."""
+    gpu_label: str = GPU_LABEL
+    """Of the pool's nodes: which GPUs they have."""
+    spot_label: Mapping[str, str] = field(default_factory=dict)
+    """Of those of its nodes that may be taken away, where only some may."""
+    spot_tolerations: tuple[Mapping[str, str], ...] = ()
+    """Of their taints."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +69,10 @@ class Process:
     """Variables whose values are in Secrets."""
     output: ClaimedVolume | None = None
     """Where ``EBB_OUTPUT_DIR`` lies; None: in the pod itself."""
+    shared_memory_bytes: int = 0
+    """Of /dev/shm, out of the memory of its tier; 0: what the container runtime gives."""
+    gone_when_collected: bool = False
+    """Whether its pod ends, and gives its room back, when all that it left has been collected."""
     start: Mapping[str, Any] = field(default_factory=dict)
     """The ``spec`` that its pod starts from, of one container; what follows here is stronger."""
 
@@ -110,30 +123,53 @@ def pod_spec(
     """
     graces = {"head": QUICK_GRACE_S, "driver": DRIVER_GRACE_S}
     grace_s = graces.get(role, int(tier.drain_budget_s) + DRAIN_SPARE_S)
-    beside = [_files(role, machine, process.output)] if role in _WITH_FILES else []
+    if tier.notice_s is not None:
+        grace_s = min(grace_s, int(tier.notice_s))
+    beside = [_files(role, machine, process)] if role in _WITH_FILES else []
     return {
         **process.start,
         "containers": [_container(role, tier, machine, process), *beside],
-        "volumes": _volumes(cluster, role, process.output),
-        "nodeSelector": dict(machine.selector),
-        "tolerations": [*map(dict, machine.tolerations), *_give_up_lost_nodes()],
+        "volumes": [*_volumes(cluster, role, process.output), *_shared_memory(process)],
+        "nodeSelector": {
+            **machine.selector,
+            **({machine.gpu_label: tier.gpu_type} if tier.gpu_type else {}),
+            **(machine.spot_label if tier.spot else {}),
+        },
+        **({} if tier.spot else _off_spot_nodes(machine)),
+        "tolerations": [
+            *map(dict, machine.tolerations),
+            *(map(dict, machine.spot_tolerations) if tier.spot else ()),
+            *_give_up_lost_nodes(),
+        ],
+        **({"priorityClassName": tier.priority} if tier.priority else {}),
         "terminationGracePeriodSeconds": grace_s,
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
         "securityContext": {
-            "runAsNonRoot": True,
-            "runAsUser": _USER,
+            **secure_pod(),
             "runAsGroup": _USER,
             "fsGroup": _USER,
             # A volume may hold the files of years: they need not be looked at each time.
             **({"fsGroupChangePolicy": "OnRootMismatch"} if process.output else {}),
-            "seccompProfile": {"type": "RuntimeDefault"},
         },
     }
 
 
+def secure_pod() -> Object:
+    """What Pod Security ``restricted`` wants of every pod: its ``securityContext``."""
+    profile = {"type": "RuntimeDefault"}
+    return {"runAsNonRoot": True, "runAsUser": _USER, "seccompProfile": profile}
+
+
+def secure_container() -> Object:
+    """The same of each of its containers."""
+    return {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
+
+
 def _container(role: str, tier: HardwareTier, machine: Machine, process: Process) -> Object:
     memory, ready_at = str(tier.resources.memory_bytes), layout.READY_PORT
+    # Of an extended resource the request must be its limit.
+    gpus = {machine.gpu_resource: str(tier.resources.gpus)} if tier.resources.gpus else {}
     given: Object = next(iter(process.start.get("containers", ())), {})
     # A head that is started again is another one, with nothing in it: nobody shall ask it to.
     kept = {name: value for name, value in given.items() if name != "livenessProbe"}
@@ -150,14 +186,16 @@ def _container(role: str, tier: HardwareTier, machine: Machine, process: Process
             *process.secrets,
         ],
         "resources": {
-            "requests": {"cpu": f"{tier.resources.cpu_millis}m", "memory": memory},
+            "requests": {"cpu": f"{tier.resources.cpu_millis}m", "memory": memory, **gpus},
             # No limit of CPU: what nobody uses is free, and the HPA counts by requests.
-            "limits": {"memory": memory},
+            "limits": {"memory": memory, **gpus},
         },
         "ports": [
             *(each for each in given.get("ports", ()) if each["containerPort"] != ready_at),
             {"name": "ready", "containerPort": ready_at},
         ],
+        # A head's last words say what its image lacks; the others write what is to be told.
+        **({"terminationMessagePolicy": "FallbackToLogsOnError"} if role == "head" else {}),
         # Ready when it says so itself: a worker once it has registered with its head.
         "readinessProbe": {
             "httpGet": {"path": ready.PATH, "port": "ready"},
@@ -165,22 +203,28 @@ def _container(role: str, tier: HardwareTier, machine: Machine, process: Process
             "timeoutSeconds": 5,
         },
         "volumeMounts": [
-            _mount(
-                volume,
-                process.output,
-                read_only=volume.name == "secrets" or _is_read_only_head(volume, role),
-            )
-            for volume in _VOLUMES
-            if role in volume.of
+            *(
+                _mount(
+                    volume,
+                    process.output,
+                    read_only=volume.name == "secrets" or _is_read_only_head(volume, role),
+                )
+                for volume in _VOLUMES
+                if role in volume.of
+            ),
+            *({"name": each["name"], "mountPath": _SHM} for each in _shared_memory(process)),
         ],
     }
 
 
-def _files(role: str, machine: Machine, output: ClaimedVolume | None) -> Object:
+def _files(role: str, machine: Machine, process: Process) -> Object:
     """Beside head and driver: it serves the code, and is there when the program has ended."""
     places = ["--packages", str(layout.PACKAGES), "--secrets", str(layout.DOOR)]
     if role == "driver":
         places += ["--log", str(layout.LOG)]
+        places += ["--leave"] if process.gone_when_collected else []
+    else:
+        places += ["--tunnel", str(layout.TUNNEL_PORT), "--head", str(layout.PORT)]
     return {
         "name": layout.FILES,
         **_from(machine),
@@ -191,7 +235,7 @@ def _files(role: str, machine: Machine, output: ClaimedVolume | None) -> Object:
             "limits": {"memory": _FILES_MAX_MEMORY},
         },
         "volumeMounts": [
-            _mount(volume, output, read_only=volume.name in ("door", "output", "artifacts"))
+            _mount(volume, process.output, read_only=volume.name in ("door", "output", "artifacts"))
             for volume in _VOLUMES
             if role in volume.files
         ],
@@ -202,11 +246,7 @@ def _from(machine: Machine) -> Object:
     return {
         "image": machine.image,
         "imagePullPolicy": machine.pull_policy,
-        "securityContext": {
-            "allowPrivilegeEscalation": False,
-            "readOnlyRootFilesystem": True,
-            "capabilities": {"drop": ["ALL"]},
-        },
+        "securityContext": {**secure_container(), "readOnlyRootFilesystem": True},
     }
 
 
@@ -247,6 +287,32 @@ def _volumes(cluster: ClusterId, role: str, output: ClaimedVolume | None) -> lis
         for volume in _VOLUMES
         if role in volume.of or role in volume.files
     ]
+
+
+def _shared_memory(process: Process) -> list[Object]:
+    """What is written there counts as the container's memory."""
+    if not process.shared_memory_bytes:
+        return []
+    source = {"medium": "Memory", "sizeLimit": str(process.shared_memory_bytes)}
+    return [{"name": "shared-memory", "emptyDir": source}]
+
+
+def _off_spot_nodes(machine: Machine) -> Object:
+    """Their taint would do it as well, where they have one."""
+    terms = [
+        {"key": label, "operator": "NotIn", "values": [value]}
+        for label, value in machine.spot_label.items()
+    ]
+    if not terms:
+        return {}
+    required = {"nodeSelectorTerms": [{"matchExpressions": terms}]}
+    kind = "requiredDuringSchedulingIgnoredDuringExecution"
+    return {"affinity": {"nodeAffinity": {kind: required}}}
+
+
+def marks_of(tier: HardwareTier) -> dict[str, str]:
+    """What a pod notes of its node, by which its loss is told."""
+    return {SPOT: "true"} if tier.spot else {}
 
 
 def _give_up_lost_nodes() -> list[Object]:

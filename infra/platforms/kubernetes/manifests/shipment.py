@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from ebbtide.infra.frameworks.base import ProcessSpec, load_framework
 from ebbtide.infra.models.ids import ClusterId
 from ebbtide.infra.models.job import ClaimedVolume, JobSpec, RunSpec, volume_of
 from ebbtide.infra.platforms.kubernetes import layout
 from ebbtide.infra.platforms.kubernetes.inside.told import (
+    BesideSettings,
     CodeSettings,
     ProgramSettings,
     to_text,
@@ -153,12 +155,17 @@ def code_settings(spec: RunSpec, cluster: ClusterId, shipment: Shipment) -> Code
     Returns:
         What is told to the programs in the pod.
     """
+    head = f"http://{head_name(cluster)}:{layout.PACKAGE_PORT}"
     own = shipment.own_store or not spec.cluster.has_workers
-    host = "127.0.0.1" if own else head_name(cluster)
+    like = load_framework(spec.cluster.framework) if spec.cluster.has_workers else None
     return CodeSettings(
         digest=shipment.digest,
         url=shipment.code_url,
-        store=f"http://{host}:{layout.PACKAGE_PORT}",
+        store=f"http://127.0.0.1:{layout.PACKAGE_PORT}" if own else head,
+        framework=like.package if like is not None else "",
+        python_parts=like.python_parts if like is not None else 0,
+        head=head if like is not None else "",
+        termination=str(layout.TERMINATION),
         secrets=str(layout.SECRETS),
         folder=str(layout.CODE),
         workdir=shipment.workdir,
@@ -187,7 +194,12 @@ def member_command(
 
 
 def program_command(
-    spec: RunSpec, cluster: ClusterId, shipment: Shipment, argv: Iterable[str], history: str = ""
+    spec: RunSpec,
+    cluster: ClusterId,
+    shipment: Shipment,
+    argv: Iterable[str],
+    history: str = "",
+    beside: ProcessSpec | None = None,
 ) -> tuple[str, ...]:
     """Return the command line of the program's wrapper.
 
@@ -197,6 +209,7 @@ def program_command(
         shipment: what is sent.
         argv: of the program, as it was typed.
         history: what its framework calls so, see ``Framework.history``.
+        beside: what its framework wants to run beside it.
 
     Returns:
         Words as a pod spells them.
@@ -218,8 +231,16 @@ def program_command(
         outputs=shipment.outputs_url,
         output=str(layout.OUTPUT),
         history=str(layout.ARTIFACTS / history) if history else "",
+        beside=_beside(beside) if beside is not None else None,
     )
     return layout.module("program", layout.literal(to_text(settings)), *map(layout.literal, argv))
+
+
+def _beside(what: ProcessSpec) -> BesideSettings:
+    log = layout.ARTIFACTS / "driver" / "beside.log"
+    return BesideSettings(
+        argv=what.argv, env=what.env, not_for_tasks=what.not_for_tasks, log=str(log)
+    )
 
 
 def _marks(spec: RunSpec, cluster: ClusterId) -> dict[str, str]:

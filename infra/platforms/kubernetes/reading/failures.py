@@ -6,12 +6,15 @@ exit code is 137, whatever the phase.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 from ebbtide.infra.models.phases import Reason
 from ebbtide.infra.models.resources import format_memory, parse_memory
 from ebbtide.infra.platforms.kubernetes.kinds import Object
+from ebbtide.infra.platforms.kubernetes.naming import SPOT
 from ebbtide.infra.platforms.kubernetes.reading.snapshot import (
     Snapshot,
     condition,
@@ -39,6 +42,7 @@ _DISRUPTIONS = {
     "TerminationByKubelet": Reason.EVICTED,
 }
 """Reasons of the condition DisruptionTarget."""
+_REASONS = {reason.value: reason for reason in Reason}
 _DISRUPTION_SENTENCES = {
     "DeletionByTaintManager": "its node {node} does not answer any more",
     "DeletionByPodGC": "its node {node} does not exist any more",
@@ -46,6 +50,15 @@ _DISRUPTION_SENTENCES = {
     "PreemptionByScheduler": "it had to make room on node {node} for pods of higher priority",
     "TerminationByKubelet": "node {node} ended it",
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Unfit:
+    """What a pod says that has found out before its start that it cannot be of the cluster."""
+
+    reason: Reason
+    telling: str
+    hint: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +84,13 @@ class Disruption:
     reason: Reason
     sentence: str
     """A clause such as ``it was evicted from node a``."""
+    reclaimed: bool = False
+    """Whether it goes with a spot node: what drains or stops one is most often its reclaim."""
+
+    @property
+    def told(self) -> Reason:
+        """The reason for people."""
+        return Reason.RECLAIMED if self.reclaimed else self.reason
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,6 +123,9 @@ def ending(pod: Object, terminated: Object) -> Ending:
         said = str(terminated.get("message") or reason)
         return Ending(exit_code=code, never_ran=True, sentence=f"could not be started: {said}")
     out_of_memory = reason == "OOMKilled"
+    refused = unfit(told(terminated))
+    if refused is not None:
+        return Ending(exit_code=_own_code(code), sentence=f"did not start: {refused.telling}")
     own = _own_code(code)
     how = exit_sentence(own)
     has = memory_of(pod)
@@ -118,8 +141,44 @@ def ending(pod: Object, terminated: Object) -> Ending:
     return Ending(exit_code=own, sentence=how)
 
 
+def told(terminated: Mapping[str, Any]) -> dict[str, Any]:
+    """What a process of ours has left as termination message; empty when it could not."""
+    try:
+        found = json.loads(terminated.get("message") or "")
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def unfit(said: Mapping[str, Any]) -> Unfit | None:
+    """Why a process of ours refused to start, by what it has left; None when it did not."""
+    reason = _REASONS.get(str(said.get("reason") or ""))
+    if reason is None:
+        return None
+    return Unfit(reason, str(said.get("telling") or ""), str(said.get("hint") or ""))
+
+
 def disruption(pod: Object) -> Disruption | None:
     """What was done to a pod from outside; None when nothing was."""
+    found = _disruption(pod)
+    if found is None or not _goes_with_spot_node(pod, found):
+        return found
+    sentence = f"its spot node is taken away: {found.sentence}"
+    return replace(found, reclaimed=True, sentence=sentence)
+
+
+def _goes_with_spot_node(pod: Object, found: Disruption) -> bool:
+    """Not one that was put out for its node's want of memory, or to make room for others."""
+    if SPOT not in (pod["metadata"].get("annotations") or {}):
+        return False
+    target = condition(pod, "DisruptionTarget") or {}
+    if target.get("reason") == "TerminationByKubelet":
+        return "shutdown" in str(target.get("message") or "")
+    drained = target.get("reason") == "EvictionByEvictionAPI"
+    return drained or found.reason is Reason.NODE_LOST
+
+
+def _disruption(pod: Object) -> Disruption | None:
     node = node_of(pod) or "?"
     target = condition(pod, "DisruptionTarget")
     if target is not None and target.get("status") == "True":

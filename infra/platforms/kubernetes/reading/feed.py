@@ -44,8 +44,27 @@ class Listener:
 class Feed:
     """Watches one kind of objects until it is stopped."""
 
-    def __init__(self, api: Api, kind: Kind, labels: Mapping[str, str] | None, listener: Listener):
+    def __init__(
+        self,
+        api: Api,
+        kind: Kind,
+        labels: Mapping[str, str] | None,
+        listener: Listener,
+        *,
+        listed_fields: str = "",
+    ):
+        """See the class.
+
+        Args:
+            api: of the namespace.
+            kind: of the objects.
+            labels: which of them; None: all.
+            listener: who is told.
+            listed_fields: a field selector for the list alone: other objects are told of when they
+                change.
+        """
         self._api, self._kind, self._labels, self._listener = api, kind, labels, listener
+        self._listed_fields = listed_fields
         self._hangup = Hangup()
         self._stopped = threading.Event()
         self._wake = threading.Event()
@@ -106,7 +125,8 @@ class Feed:
             self._hangup.hang_up()
             return
         if not self._version:
-            listed = self._api.list(self._kind, self._labels, patience_s=0.0)
+            fields = self._listed_fields
+            listed = self._api.list(self._kind, self._labels, fields, patience_s=0.0)
             self._version = listed.version
             self._listener.listed(listed.items)
             self._listener.failed(None)

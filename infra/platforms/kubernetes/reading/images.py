@@ -38,6 +38,10 @@ _WRAPPING = re.compile(
 _SOCKETS = re.compile(r"(?:read|write|dial) (?:tcp|udp) \S+->\S+: ")
 """With a port that is another one each time."""
 _SANDBOX = ("FailedMount", "FailedCreatePodSandBox", "FailedAttachVolume")
+_BEYOND = ("Pulling", "Pulled", "Created", "Started")
+"""What a node does next, once volumes and network are there."""
+_CONTAINER_S = (DEADLINES.container_passes_s, DEADLINES.container_s)
+_SANDBOX_S = (DEADLINES.sandbox_passes_s, DEADLINES.sandbox_s)
 _LONGEST = 300
 _SILENT_S = (60.0, 120.0, 300.0, 600.0, 1200.0, 2400.0)
 """How long a pull has lasted without a word when that is told again."""
@@ -79,21 +83,50 @@ def pull_error(message: str) -> str:
 
 def _obstacle(snapshot: Snapshot, pod: Object, status: Object, found: Object) -> Wait | None:
     why, said = str(found.get("reason") or ""), str(found.get("message") or "")
-    image, node = status.get("image", ""), node_of(pod)
+    image = status.get("image", "")
     if why in _PULL or why in _NEVER_PULL:
         return _no_image(snapshot, pod, str(image), (why, said))
     if why in _CANNOT_MAKE:
-        return Wait(
-            rank=STARTING,
-            message=f"node {node} cannot make the container: {said or why}",
-            reason=Reason.LAUNCH_FAILED,
-            allowed_s=DEADLINES.container_s,
-        )
+        failed = [e for e in snapshot.events_of(pod) if said and _is_of(e, said)]
+        what = f"the container: {said or why}"
+        since = min(map(began, failed), default=None)
+        return _not_made(snapshot, pod, what, since, _CONTAINER_S)
     if why == "RunContainerError":
         message = f"image {image} cannot be started: {said}"[:_LONGEST]
         reason, allowed_s = Reason.IMAGE_UNUSABLE, DEADLINES.command_s
         return Wait(rank=STARTING, message=message, reason=reason, hint=_HINT, allowed_s=allowed_s)
     return None
+
+
+def _is_of(event: Object, said: str) -> bool:
+    """Whether a node tells by it of what a container waits for."""
+    return event.get("reason") == "Failed" and said in str(event.get("message") or "")
+
+
+def _not_made(
+    snapshot: Snapshot, pod: Object, what: str, since: float | None, times: tuple[float, float]
+) -> Wait:
+    """What its node tries again and again; much of it passes by itself within seconds.
+
+    Args:
+        snapshot: with the time.
+        pod: which.
+        what: cannot be made, and why.
+        since: when it could not for the first time; None: not known, and it is told at once.
+        times: for how long nothing is wrong, and after how long it is given up; in seconds.
+
+    Returns:
+        The wait, with a reason once it has lasted.
+    """
+    passes_s, allowed_s = times
+    lasts = since is None or snapshot.now - since >= passes_s
+    return Wait(
+        rank=STARTING,
+        message=f"node {node_of(pod)} cannot make {what}"[:_LONGEST],
+        reason=Reason.LAUNCH_FAILED if lasts else None,
+        since=since,
+        allowed_s=allowed_s,
+    )
 
 
 def _no_image(snapshot: Snapshot, pod: Object, image: str, told: tuple[str, str]) -> Wait:
@@ -120,21 +153,22 @@ def _is_pull_failure(event: Object) -> bool:
 def _being_made(snapshot: Snapshot, pod: Object, pull_within_s: float) -> Wait:
     """Between its node and its first process: what its node says it does."""
     said = {str(event.get("reason")): event for event in snapshot.events_of(pod)}
-    node = node_of(pod)
-    for reason in _SANDBOX:
-        if reason in said and "Pulled" not in said and "Started" not in said:
-            event = said[reason]
-            return Wait(
-                rank=STARTING,
-                message=f"node {node} cannot make the pod: {event.get('message', '')}"[:_LONGEST],
-                reason=Reason.LAUNCH_FAILED,
-                since=began(event),
-                allowed_s=DEADLINES.sandbox_s,
-            )
+    node, failed = node_of(pod), _sandbox_failures(snapshot, pod)
+    if failed:
+        what = f"the pod: {failed[-1].get('message', '')}"
+        return _not_made(snapshot, pod, what, min(map(began, failed)), _SANDBOX_S)
     pulling, pulled = said.get("Pulling"), said.get("Pulled")
     if pulling and (pulled is None or happened(pulled) < happened(pulling)):
         return _pulling(snapshot, pulling, node, pull_within_s)
     return Wait(rank=STARTING, message=f"node {node} makes its container")
+
+
+def _sandbox_failures(snapshot: Snapshot, pod: Object) -> list[Object]:
+    """Why its volumes or its network are not there, oldest first; nothing once they are."""
+    events = list(snapshot.events_of(pod))
+    beyond = max((happened(e) for e in events if e.get("reason") in _BEYOND), default=0.0)
+    failed = [e for e in events if e.get("reason") in _SANDBOX and happened(e) > beyond]
+    return sorted(failed, key=happened)
 
 
 def _pulling(snapshot: Snapshot, pulling: Object, node: str, within_s: float) -> Wait:

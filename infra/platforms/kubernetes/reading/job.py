@@ -24,10 +24,13 @@ from ebbtide.infra.platforms.kubernetes.reading.failures import (
     disruption,
     ending,
     memory_of,
+    told,
+    unfit,
 )
 from ebbtide.infra.platforms.kubernetes.reading.snapshot import (
     main,
     moment,
+    node_of,
     node_silent,
     ready_at,
     state,
@@ -38,7 +41,6 @@ from ebbtide.infra.policy.explain.diagnosis import fix_for
 LATER = ExitCode.TEMPORARY
 """The wrapper's own exit code when what it had to wait for did not come."""
 _ENDS = (signal.SIGTERM, signal.SIGKILL, signal.SIGINT)
-_REASONS = {reason.value: reason for reason in Reason}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,15 +76,6 @@ def job_view(pod: Object, last: JobView, around: Around) -> JobView:
         running = state(pod, "running") or {}
         started_at = ready_at(pod) or moment(running.get("startedAt"))
     return replace(last, started_at=started_at)
-
-
-def told(terminated: Mapping[str, Any]) -> dict[str, Any]:
-    """What the wrapper has left; empty when it could not."""
-    try:
-        found = json.loads(terminated.get("message") or "")
-    except ValueError:
-        return {}
-    return found if isinstance(found, dict) else {}
 
 
 def notes_of(pod: Object | None) -> Notes:
@@ -148,12 +141,12 @@ def _why(pod: Object, said: Mapping[str, Any], end: Ending, around: Around) -> t
         return ours
     taken = _taken(pod, end, around)
     if taken is not None:
-        return taken.reason, f"the program: {taken.sentence}"
+        return taken.told, f"the program: {taken.sentence}"
     if around.head_lost is not None:
         return around.head_lost
-    own = _REASONS.get(str(said.get("reason") or ""))
+    own = unfit(said)
     if own is not None:
-        return own, str(said.get("telling") or "")
+        return own.reason, f"the program on node {node_of(pod)}: {own.telling}"
     memory = _memory(pod, end) or around.out_of_memory
     if memory:
         return Reason.OUT_OF_MEMORY, memory

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import re
+
 from ebbtide.infra.models.cluster import ClusterView, Failure
 from ebbtide.infra.models.phases import Reason, Step
+from ebbtide.infra.platforms.kubernetes.kinds import Object
 from ebbtide.infra.platforms.kubernetes.naming import driver_name, head_name
 from ebbtide.infra.platforms.kubernetes.reading.failures import (
     Disruption,
     disruption,
     ending,
+    told,
+    unfit,
 )
 from ebbtide.infra.platforms.kubernetes.reading.snapshot import (
     Snapshot,
@@ -16,13 +21,26 @@ from ebbtide.infra.platforms.kubernetes.reading.snapshot import (
     leaving,
     main,
     moment,
+    node_of,
     state,
 )
 from ebbtide.infra.policy.attempts import MAX_DEATHS
 
-OF_THE_CLUSTER = (Reason.HEAD_LOST, Reason.NODE_LOST, Reason.EVICTED, Reason.POD_LOST)
+OF_THE_CLUSTER = (
+    Reason.HEAD_LOST,
+    Reason.NODE_LOST,
+    Reason.EVICTED,
+    Reason.RECLAIMED,
+    Reason.POD_LOST,
+)
 """Failures after which a program fails whatever it does."""
 _LARGER = "set a larger --head-tier; ebb logs RUN --from head has its last words"
+
+_LACKS = re.compile(r"ModuleNotFoundError: No module named '([\w.]+)'")
+_IMAGE_HINT = (
+    "name an image of this framework in the catalog (images of the pool in ebb.yaml), built from"
+    " infra/images/Containerfile with --build-arg FRAMEWORK, or with all that it has"
+)
 
 
 def failure(snapshot: Snapshot, view: ClusterView) -> Failure | None:
@@ -66,20 +84,32 @@ def _head(snapshot: Snapshot, view: ClusterView) -> Failure | None:
         if end.never_ran:
             reason, detail = Reason.IMAGE_UNUSABLE, f"the head's container {end.sentence}"
             return Failure(step=step, reason=reason, detail=detail)
+        lacking = _LACKS.search(str(terminated.get("message") or "")) if not begun else None
+        if lacking is not None:
+            return _without(pod, lacking[1].partition(".")[0])
         memory = end.out_of_memory or end.child_out_of_memory
         if taken is not None and not memory:
-            return Failure(step=step, reason=taken.reason, detail=f"the head: {taken.sentence}")
+            return Failure(step=step, reason=taken.told, detail=f"the head: {taken.sentence}")
         hint = _LARGER if memory else ""
         return Failure(step=step, reason=died, detail=f"the head {end.sentence}", hint=hint)
     if taken is not None:
-        return Failure(step=step, reason=taken.reason, detail=f"the head: {taken.sentence}")
+        return Failure(step=step, reason=taken.told, detail=f"the head: {taken.sentence}")
     return None
+
+
+def _without(pod: Object, module: str) -> Failure:
+    """Its image has something else in it than the catalog says, as its last words tell."""
+    image = next(each["image"] for each in pod["spec"]["containers"])
+    detail = f"image {image} has no {module}, which the head needs"
+    return Failure(
+        step=Step.START_HEAD, reason=Reason.IMAGE_UNUSABLE, detail=detail, hint=_IMAGE_HINT
+    )
 
 
 def _gone_head(snapshot: Snapshot, step: Step) -> Failure:
     taken = _taken(snapshot, head_name(snapshot.cluster))
     if taken is not None:
-        return Failure(step=step, reason=taken.reason, detail=f"the head: {taken.sentence}")
+        return Failure(step=step, reason=taken.told, detail=f"the head: {taken.sentence}")
     return Failure(step=step, reason=Reason.HEAD_LOST, detail="its pod has gone")
 
 
@@ -98,6 +128,11 @@ def _crashed(snapshot: Snapshot, view: ClusterView) -> Failure | None:
         if end.never_ran:
             reason, detail = Reason.IMAGE_UNUSABLE, f"{name} {end.sentence}"
             return Failure(step=Step.START_WORKERS, reason=reason, detail=detail)
+        refused = unfit(told(last))
+        if refused is not None:
+            reason, hint = refused.reason, refused.hint
+            detail = f"{name} on node {node_of(pod)}: {refused.telling}"
+            return Failure(step=Step.START_WORKERS, reason=reason, detail=detail, hint=hint)
         if deaths >= MAX_DEATHS:
             detail = f"{name} {end.sentence}, {deaths} times before it was seen to be ready"
             reason, hint = Reason.WORKERS_NOT_JOINED, f"see ebb logs RUN --from {name}"
@@ -119,7 +154,7 @@ def _driver(snapshot: Snapshot, view: ClusterView) -> Failure | None:
             return None
         taken = _taken(snapshot, driver_name(snapshot.cluster))
         if taken is not None:
-            return Failure(step=step, reason=taken.reason, detail=f"the program: {taken.sentence}")
+            return Failure(step=step, reason=taken.told, detail=f"the program: {taken.sentence}")
         detail = "the program's pod has gone, with how the program ended"
         return Failure(step=step, reason=Reason.POD_LOST, detail=detail)
     taken = disruption(pod)
@@ -130,7 +165,7 @@ def _driver(snapshot: Snapshot, view: ClusterView) -> Failure | None:
         return None  # it is ending, and will say how
     if taken.reason is Reason.EVICTED and target is not None and state(pod, "running"):
         return None
-    return Failure(step=step, reason=taken.reason, detail=f"the program: {taken.sentence}")
+    return Failure(step=step, reason=taken.told, detail=f"the program: {taken.sentence}")
 
 
 def _taken(snapshot: Snapshot, pod: str) -> Disruption | None:

@@ -17,6 +17,7 @@ from ebbtide.infra.platforms.kubernetes.reading.scheduling import never_fits, un
 from ebbtide.infra.platforms.kubernetes.reading.snapshot import (
     DRIVER,
     HEAD,
+    WORKER,
     Snapshot,
     condition,
     holds,
@@ -37,6 +38,7 @@ from ebbtide.infra.platforms.kubernetes.reading.waits import (
     Wait,
     merged,
 )
+from ebbtide.infra.policy.tiers import patience_s
 
 _STEPS = {HEAD: Step.START_HEAD, DRIVER: Step.RUN_USER_JOB}
 _FAILS_AS = {HEAD: Reason.HEAD_NOT_READY, DRIVER: Reason.LAUNCH_FAILED}
@@ -50,6 +52,8 @@ class Found:
     """Without it the run cannot go on: it may fail by it."""
     more: tuple[Wait, ...] = ()
     """Further workers: the run does with fewer."""
+    coming: int = 0
+    """Workers that are on their way, also those whose pods are not made yet."""
 
 
 def waits(
@@ -69,6 +73,7 @@ def waits(
     look = _Look(snapshot, spec, view, usual_growth_s)
     essential = look.refused()
     more: list[Wait] = []
+    coming = 0 if essential else look.unmade
     if view.admitted_at is None:
         # ``node`` came with the catalog of Kubernetes pools: what one of its machines offers.
         node: Resources | None = getattr(spec.cluster.pool, "node", None)
@@ -76,6 +81,7 @@ def waits(
         essential += [never] if never else []
     for pod in snapshot.pods:
         wait = look.at(pod)
+        coming += look.comes(pod, wait)
         if wait is None:
             continue
         (essential if look.needed(pod) else more).append(wait)
@@ -83,7 +89,17 @@ def waits(
         refused = [wait for wait in essential if not wait.who]
         essential = [wait for wait in essential if wait.who]
         more += refused
-    return Found(essential=tuple(merged(essential)), more=tuple(merged(more)))
+    hurried = [_hurried(wait, spec) for wait in merged(essential)]
+    return Found(essential=tuple(hurried), more=tuple(merged(more)), coming=coming)
+
+
+def _hurried(wait: Wait, spec: RunSpec) -> Wait:
+    """Where the run has another tier, it waits less long for this one."""
+    patience = patience_s(spec, wait.reason, grows=wait.grows)
+    if patience is None:
+        return wait
+    allowed_s = patience if wait.allowed_s is None else min(wait.allowed_s, patience)
+    return replace(wait, allowed_s=allowed_s)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +115,21 @@ class _Look:
             return True
         if self.view.workers_ready_at is not None:
             return False
-        staying = [each for each in self.snapshot.workers if not leaving(each)]
-        return pod in staying[: self.spec.cluster.policy.min_workers]
+        return pod in self._staying[: self.spec.cluster.policy.min_workers]
+
+    @property
+    def unmade(self) -> int:
+        """How many workers are wanted for which there is no pod yet."""
+        return max(0, self.view.workers_wanted - len(self._staying))
+
+    def comes(self, pod: Object, wait: Wait | None) -> bool:
+        """Whether it is a worker on its way; ``wait``: what ``at`` says of it."""
+        staying = role(pod) == WORKER and not leaving(pod) and not is_ready(pod)
+        return staying and (wait is None or wait.reason is None)
+
+    @property
+    def _staying(self) -> list[Object]:
+        return [each for each in self.snapshot.workers if not leaving(each)]
 
     def refused(self) -> list[Wait]:
         """Workers that the namespace does not let be made."""

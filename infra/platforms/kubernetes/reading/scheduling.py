@@ -35,7 +35,7 @@ NOBODY_ANSWERS_S = 60.0
 """So long after the scheduler's word what makes nodes has said something, where there is one."""
 _TRIGGERED, _NOT_TRIGGERED = "TriggeredScaleUp", "NotTriggerScaleUp"
 _SIZES = re.compile(r"\{(?P<group>\S+) (?P<old>\d+)->(?P<new>\d+) \(max: (?P<max>\d+)\)\}")
-_LACKS = re.compile(r"Insufficient (\S+?)(?:[,.;]|$|\s)")
+_LACKS = re.compile(r"Insufficient (\S+?)[,.;]?(?:$|\s)")
 _TOO_SMALL = re.compile(r"no instance type (?:has|had|satisfied)(?: enough)? resources")
 _NOT_OFFERED = (
     r"(?<!or )ha[sd] (?:a|the) required offering|required offering had the required resources"
@@ -55,7 +55,10 @@ _NOBODY_HINT = (
     "see whether an autoscaler runs and knows the pool, as nodes: in ebb.yaml says that it grows;"
     " and whether node-cpu and node-memory there are without what daemons take of a node"
 )
-_LABEL_HINT = "see the pool's name, label and taints in ebb.yaml; kubectl get nodes --show-labels"
+_LABEL_HINT = (
+    "see the pool's name, label and taints, and the tier's gpu-type, in ebb.yaml;"
+    " kubectl get nodes --show-labels"
+)
 
 
 def unplaced_wait(
@@ -126,8 +129,11 @@ def _is_growth(event: Object) -> bool:
 
 
 def _is_answer(event: Object) -> bool:
+    """An autoscaler that knows no pool at all refuses without a reason: that says nothing."""
     reason = event.get("reason")
-    if _is_growth(event) or reason == _NOT_TRIGGERED:
+    if reason == _NOT_TRIGGERED:
+        return bool(_plain(str(event.get("message") or "")))
+    if _is_growth(event):
         return True
     return reason == "FailedScheduling" and "karpenter" in source(event)
 
@@ -182,12 +188,13 @@ def _refused(snapshot: Snapshot, answers: Sequence[Object], spec: ClusterSpec, p
     if lacks or _TOO_SMALL.search(text):
         ask = _ask_of(pod, spec)
         tier, beside = ask.tier, f", and its pod {ask.beside} more" if ask.beside != NOTHING else ""
-        what = " and ".join(lacks) or "CPU or memory"
+        either = "CPU, memory or GPUs" if tier.resources.gpus else "CPU or memory"
+        what = " and ".join(lacks) or either
         message = (
             f"no node of pool {pool} can ever hold tier {tier.name} ({tier.resources}{beside}):"
             f" a fresh one has too little {what} beside its daemons"
         )
-        hint = _that_fits(spec, tier, ask.flag, _less_than(tier, lacks))
+        hint = _that_fits(spec, tier, ask.flag, _less_than(tier, lacks, spec.pool))
         return _never(Reason.TIER_EXCEEDS_POOL, message, hint)
     group = snapshot.pool_status.get(pool) or {}
     since = _refused_since(answers)
@@ -304,7 +311,7 @@ def _never(reason: Reason, message: str, hint: str) -> Wait:
 
 def _plain(text: str) -> str:
     """The scheduler's words without the count of all nodes and what it thought of preemption."""
-    text = _ASIDE.sub("", text).removeprefix("pod didn't trigger scale-up: ")
+    text = _ASIDE.sub("", text).removeprefix("pod didn't trigger scale-up:").lstrip()
     text = re.sub(r"^0/\d+ nodes are available: ", "", text)
     return text.strip(" .")[:_LONGEST]
 
@@ -315,12 +322,12 @@ def _ask_of(pod: Object, spec: ClusterSpec) -> MemberAsk:
     return asks[0] if role(pod) == WORKER else asks[-1]
 
 
-def _less_than(tier: HardwareTier, lacks: Sequence[str]) -> Resources:
+def _less_than(tier: HardwareTier, lacks: Sequence[str], pool: NodePool) -> Resources:
     """What a tier that fits may have: less of what was too little, as far as that is known."""
     asked = tier.resources
     cpu = asked.cpu_millis - (not lacks or "cpu" in lacks)
     memory = asked.memory_bytes - (not lacks or "memory" in lacks)
-    return Resources(cpu, memory)
+    return Resources(cpu, memory, asked.gpus - (pool.gpu_resource in lacks))
 
 
 def _that_fits(spec: ClusterSpec, tier: HardwareTier, flag: str, room: Resources) -> str:

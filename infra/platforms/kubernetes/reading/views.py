@@ -55,7 +55,7 @@ def view_of(
         return before
     names = worker_names(snapshot.pods, before.worker_names)
     read = _Reader(snapshot, spec, before)
-    view = replace(before, worker_names=names, failure=None, waiting=None)
+    view = replace(before, worker_names=names, failure=None, waiting=None, workers_coming=0)
     view = read.started(read.admitted(view))
     if spec.cluster.has_workers:
         view = read.workers(view)
@@ -77,7 +77,7 @@ def _with_waits(
     failures = (wait.failure(before.waiting, now) for wait in found.essential)
     failure: Failure | None = next(filter(None, failures), None)
     waiting = shown[0].view(before.waiting, now) if shown else None
-    return replace(view, failure=failure, waiting=waiting)
+    return replace(view, failure=failure, waiting=waiting, workers_coming=found.coming)
 
 
 @dataclass(frozen=True, slots=True)

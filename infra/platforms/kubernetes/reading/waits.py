@@ -44,12 +44,17 @@ class Deadlines:
     has then tried at 0 and 10 s, and the run has ended and been released before 30 s are over."""
     container_s: float = 30.0
     """A container that cannot be made: what is missing may be on its way, such as a Secret."""
+    container_passes_s: float = 18.0
+    """Until then nothing is wrong: a node that has not heard of a Secret tries again after 10 to
+    15 seconds."""
     operator_s: float = 20.0
     """No pod of Dask's operator: it takes a cluster up within two seconds, or is not there."""
     command_s: float = 5.0
     """A command that cannot be started: a second try is over."""
     sandbox_s: float = 120.0
     """Volumes and network of a pod: on a node that has just booted they come late."""
+    sandbox_passes_s: float = 30.0
+    """Until then nothing is wrong: the node tries again after 0.5, 1, 2, 4, 8 and 16 seconds."""
 
 
 DEADLINES = Deadlines()

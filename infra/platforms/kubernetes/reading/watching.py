@@ -8,31 +8,32 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
-
-import yaml
 
 from ebbtide.infra.models.ids import ClusterId
 from ebbtide.infra.models.job import RunSpec
 from ebbtide.infra.platforms.kubernetes.api import Api
 from ebbtide.infra.platforms.kubernetes.api_error import ApiError
-from ebbtide.infra.platforms.kubernetes.client import Request
 from ebbtide.infra.platforms.kubernetes.kinds import (
     AUTOSCALER,
-    CONFIG_MAP,
     DEPLOYMENT,
     EVENT,
     LEASE,
-    NODE_CLAIM,
     POD,
     Kind,
     Object,
 )
-from ebbtide.infra.platforms.kubernetes.naming import RELEASING, selector, workers_name
+from ebbtide.infra.platforms.kubernetes.naming import (
+    RELEASING,
+    driver_name,
+    head_name,
+    selector,
+    workers_name,
+)
 from ebbtide.infra.platforms.kubernetes.reading.feed import Feed, Listener
-from ebbtide.infra.platforms.kubernetes.reading.nodes.claims import named
+from ebbtide.infra.platforms.kubernetes.reading.nodes import autoscalers
 from ebbtide.infra.platforms.kubernetes.reading.snapshot import (
     DRIVER,
     HEAD,
@@ -51,10 +52,10 @@ OF_A_CLUSTER = (LEASE, POD, DEPLOYMENT, AUTOSCALER)
 OF_A_PROGRAM = (LEASE, POD)
 """A run without a framework has no more."""
 _KEPT_EVENTS = 500
-_STATUS_SPACE, _STATUS_NAME = "kube-system", "cluster-autoscaler-status"
 _ASK_AGAIN_S = 15.0
 """Status and claims are written a moment after the events, and no event tells when they change."""
-_REFUSED_BY_THE_POOL = "NotTriggerScaleUp"
+_EARLIER_EVENTS_AFTER_S = 2.0
+"""Most starts need no explanation, and a namespace in use has thousands of events."""
 
 
 def look(api: Api, cluster: ClusterId, kinds: Sequence[Kind] = OF_A_CLUSTER) -> Snapshot:
@@ -105,17 +106,19 @@ class Watched:
         self._found: dict[Kind, dict[str, Object]] = {}
         self._gone: dict[str, Object] = {}
         self._events: deque[Object] = deque(maxlen=_KEPT_EVENTS)
-        self._pool_status: dict[str, Any] = {}
-        self._claims: dict[str, Object | None] = {}
+        self._written = autoscalers.Written()
         self._asks_the_pool = False
         self._again: threading.Timer | None = None
+        self._earlier: threading.Timer | None = None
         self._failing: dict[Kind, tuple[float, ApiError]] = {}
         self._version = 0
         self._pending = False
         self._users = 0
         self._feeds = [self._feed(kind) for kind in self._kinds]
         listener = Listener(self._events_listed, self._event, self._ignore, self._explains)
-        self._event_feed = Feed(api, EVENT, None, listener)
+        taker = head_name(cluster) if DEPLOYMENT in kinds else driver_name(cluster)
+        first = f"involvedObject.name={taker}"  # it is sent the code when its event says so
+        self._event_feed = Feed(api, EVENT, None, listener, listed_fields=first)
 
     def __enter__(self) -> Watched:
         return self
@@ -171,8 +174,9 @@ class Watched:
                 return
             for key in [key for key, each in _SHARED.items() if each is self]:
                 del _SHARED[key]
-        if self._again is not None:
-            self._again.cancel()
+        for timer in (self._again, self._earlier):
+            if timer is not None:
+                timer.cancel()
         feeds = [*self._feeds, self._event_feed]
         for feed in feeds:
             feed.ask_to_stop()
@@ -193,9 +197,9 @@ class Watched:
     def _now(self) -> Snapshot:
         found = {kind: list(things.values()) for kind, things in self._found.items()}
         at = wall_s() + self._api.ahead_s
-        made = _snapshot(self.cluster, found, at, self._events, self._pool_status)
+        made = _snapshot(self.cluster, found, at, self._events, self._written.groups)
         gone = dict(self._gone)
-        return replace(made, node_claims=self._claims, gone=gone, version=self._version)
+        return replace(made, node_claims=self._written.claims, gone=gone, version=self._version)
 
     def _feed(self, kind: Kind) -> Feed:
         def listed(things: list[Object]) -> None:
@@ -236,27 +240,37 @@ class Watched:
             self._event_feed.look_again()
 
     def _events_listed(self, events: list[Object]) -> None:
-        mine = sorted((e for e in events if of_cluster(e, self.cluster)), key=happened)
-        with self._news:
-            self._events = deque(mine, _KEPT_EVENTS)
-            self._version += 1
-            self._news.notify_all()
-        self._ask_the_pool(mine)
+        self._note_events(events)
+        self._earlier = _after(_EARLIER_EVENTS_AFTER_S, self._ask_for_earlier_events)
+
+    def _ask_for_earlier_events(self) -> None:
+        """Those from before the watch began, where something is pending still."""
+        if not self._pending or self._users <= 0:
+            return
+        try:
+            self._note_events(self._api.list(EVENT, patience_s=0.0).items)
+        except ApiError:  # they only explain
+            return
 
     def _event(self, what: str, event: Object) -> None:
-        if what == "DELETED" or not of_cluster(event, self.cluster):
+        if what != "DELETED":
+            self._note_events([event])
+
+    def _note_events(self, events: Sequence[Object]) -> None:
+        mine = {e["metadata"]["name"]: e for e in events if of_cluster(e, self.cluster)}
+        if not mine:
             return
-        name = event["metadata"]["name"]
         with self._news:
-            others = (each for each in self._events if each["metadata"]["name"] != name)
-            self._events = deque([*others, event], _KEPT_EVENTS)
+            others = [each for each in self._events if each["metadata"]["name"] not in mine]
+            known = sorted([*others, *mine.values()], key=happened)
+            self._events = deque(known, _KEPT_EVENTS)
             self._version += 1
             self._news.notify_all()
-        self._ask_the_pool([event])
+        self._ask_the_pool(list(mine.values()))
 
     def _ask_the_pool(self, events: Sequence[Object]) -> None:
         """What autoscalers' own objects add to their events; many may not read them."""
-        if not self._asks_the_pool and (_is_refused(events) or named(events)):
+        if not self._asks_the_pool and autoscalers.is_announced(events):
             self._ask_the_pool_now()
 
     def _ask_the_pool_now(self) -> None:
@@ -265,33 +279,17 @@ class Watched:
         if not self._asks_the_pool:
             return
         with self._news:
-            events, groups, claims = list(self._events), self._pool_status, self._claims
+            events, before = list(self._events), self._written
         try:
-            if _is_refused(events):
-                groups = self._ask_status()
-            if names := named(events):
-                claims = self._ask_claims(names)
+            found = autoscalers.ask(self._api, events, before)
         except ApiError:  # perhaps it may not be read: it would only explain
             return
         with self._news:
-            news = _differs(groups, self._pool_status) or claims != self._claims
-            self._pool_status, self._claims = groups, claims
-            if news:
+            self._written = found
+            if found.differs(before):
                 self._version += 1
                 self._news.notify_all()
-        self._again = threading.Timer(_ASK_AGAIN_S, self._ask_the_pool_now)
-        self._again.daemon = True
-        self._again.start()
-
-    def _ask_status(self) -> dict[str, Any]:
-        question = Request(path=CONFIG_MAP.path(_STATUS_SPACE, _STATUS_NAME))
-        found = self._api.ask(question, patience_s=0.0)
-        return pool_status(str((found.get("data") or {}).get("status") or ""))
-
-    def _ask_claims(self, names: set[str]) -> dict[str, Object | None]:
-        found = self._api.list(NODE_CLAIM, patience_s=0.0).items
-        there: dict[str, Object | None] = {each["metadata"]["name"]: each for each in found}
-        return {name: there.get(name) for name in names}
+        self._again = _after(_ASK_AGAIN_S, self._ask_the_pool_now)
 
     def _explains(self) -> bool:
         return self._pending
@@ -300,30 +298,11 @@ class Watched:
         """Events only explain: without the right to read them, a run goes on."""
 
 
-def _is_refused(events: Sequence[Object]) -> bool:
-    return any(event.get("reason") == _REFUSED_BY_THE_POOL for event in events)
-
-
-def pool_status(text: str) -> dict[str, Any]:
-    """The node groups of Cluster Autoscaler's status document by their names; its shape of 1.30."""
-    try:
-        document = yaml.safe_load(text)
-    except yaml.YAMLError:
-        return {}
-    groups = document.get("nodeGroups") if isinstance(document, dict) else None
-    return {str(group.get("name")): group for group in groups or () if isinstance(group, dict)}
-
-
-def _differs(groups: Mapping[str, Any], before: Mapping[str, Any]) -> bool:
-    """Whether a pool has begun or ceased to be left alone."""
-    return {name: _scale_up(group) for name, group in groups.items()} != {
-        name: _scale_up(group) for name, group in before.items()
-    }
-
-
-def _scale_up(group: Mapping[str, Any]) -> tuple[Any, Any]:
-    found = group.get("scaleUp") or {}
-    return found.get("status"), (found.get("backoffInfo") or {}).get("errorCode")
+def _after(seconds: float, do: Callable[[], None]) -> threading.Timer:
+    timer = threading.Timer(seconds, do)
+    timer.daemon = True
+    timer.start()
+    return timer
 
 
 _LOCK = threading.Lock()

@@ -111,7 +111,7 @@ def merged_spans(spans: Iterable[Span]) -> list[Span]:
     """
 
     def alike(span: Span) -> tuple[Any, ...]:
-        place = (span.cluster, span.tier, span.cpu_millis, span.memory_bytes)
+        place = (span.cluster, span.tier, span.cpu_millis, span.memory_bytes, span.gpus)
         return (*place, span.price_per_hour)
 
     stays = [span for span in spans if span.ended is None or not span.is_worker]

@@ -8,7 +8,9 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from ebbtide.infra.errors import EbbError
+from ebbtide.infra.models.codec import to_json
 from ebbtide.infra.models.ids import RunName
+from ebbtide.infra.models.job import RunSpec
 from ebbtide.infra.models.phases import Phase, Reason
 from ebbtide.infra.models.records import LeaseState, ProcessRef, Reserved, Run, RunCount
 from ebbtide.infra.platforms.kubernetes.administration.catalog import NAME as CATALOG
@@ -115,9 +117,14 @@ class RunRecords(Records):
         """Set the key that identifies the job of a run; None: no key finds it any more."""
         self.change_run(run, lambda known: replace(known, key=key))
 
-    def set_attempt(self, run: RunName, attempt: int) -> None:
-        """Record which attempt the run has got to; 1 = the first."""
-        self.change_run(run, lambda known: replace(known, attempt=attempt))
+    def set_attempt(self, run: RunName, attempt: int, spec: RunSpec | None = None) -> None:
+        """Record which attempt the run has got to, and what it is from now on."""
+
+        def edited(known: Run) -> Run:
+            written = known.spec_json if spec is None else to_json(spec)
+            return replace(known, attempt=attempt, spec_json=written)
+
+        self.change_run(run, edited)
 
     def set_prefect_url(self, run: RunName, url: str) -> None:
         """Record the URL of the user interface of the Prefect server that records the run."""

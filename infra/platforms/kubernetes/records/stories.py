@@ -207,7 +207,7 @@ def _shares(cluster: Cluster, spans: Iterable[Span]) -> list[Share]:
             cluster=cluster.id,
             owner=span.owner,
             pool=cluster.pool,
-            amount=Resources(span.cpu_millis, span.memory_bytes),
+            amount=Resources(span.cpu_millis, span.memory_bytes, span.gpus),
         )
         for span in held
     ]

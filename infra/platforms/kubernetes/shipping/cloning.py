@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ebbtide.infra.errors import ConfigurationError, Problem
+from ebbtide.infra.files.room import FULL, disk_full
 from ebbtide.infra.models.job import CodeSource
 from ebbtide.infra.models.phases import Reason
 
@@ -31,24 +32,25 @@ def clone(source: CodeSource, into: Path) -> tuple[Path, str]:
     Raises:
         ConfigurationError: PROGRAM_INVALID, git did not give it, with git's words; or it has no
             such subdirectory.
+        ProvisioningError: DISK_FULL, git had no room for it.
     """
-    _git(source, "init", "--quiet", str(into))
-    here = ("-C", str(into))
     revision = source.revision or "HEAD"
-    _git(source, *here, "fetch", "--quiet", "--depth=1", "--", source.url, revision)
-    _git(source, *here, "checkout", "--quiet", "FETCH_HEAD")
-    commit = _git(source, *here, "rev-parse", "HEAD").decode().strip()
+    into.mkdir(exist_ok=True)
+    _git(source, into, "init", "--quiet")
+    _git(source, into, "fetch", "--quiet", "--depth=1", "--", source.url, revision)
+    _git(source, into, "checkout", "--quiet", "FETCH_HEAD")
+    commit = _git(source, into, "rev-parse", "HEAD").decode().strip()
     folder = into / source.subdirectory
     if not folder.is_dir():
         raise _error(source, f"there is no folder {source.subdirectory} in it")
     return folder, commit
 
 
-def _git(source: CodeSource, *arguments: str) -> bytes:
+def _git(source: CodeSource, into: Path, *arguments: str) -> bytes:
     environ = {**os.environ, "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
     try:
         done = subprocess.run(
-            ["git", *arguments],
+            ["git", "-C", str(into), *arguments],
             env=environ,
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -60,6 +62,9 @@ def _git(source: CodeSource, *arguments: str) -> bytes:
     except subprocess.TimeoutExpired as error:
         raise _error(source, f"it did not come within {_TIMEOUT_S:.0f} s") from error
     if done.returncode:
+        full = next((code for code in FULL if os.strerror(code).encode() in done.stderr), None)
+        if full is not None:
+            raise disk_full(OSError(full, os.strerror(full)), into, setting="TMPDIR")
         raise _error(source, _last_line(done.stderr))
     return done.stdout
 

@@ -6,6 +6,7 @@ Does not belong here: sending it (``sending``), and what is left out (``ignoring
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import hashlib
 import os
@@ -17,7 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from ebbtide.infra.errors import ConfigurationError, Problem
+from ebbtide.infra.errors import ConfigurationError, Problem, ProvisioningError
+from ebbtide.infra.files.room import disk_full, is_full
 from ebbtide.infra.models.job import CODE_LIMIT_BYTES
 from ebbtide.infra.models.phases import Reason
 from ebbtide.infra.models.resources import format_memory
@@ -71,6 +73,7 @@ def pack(
     limit_bytes: int = CODE_LIMIT_BYTES,
     never: Iterable[Path] = (),
     needed: Iterable[str] = (),
+    setting: str = "EBB_HOME",
 ) -> Package:
     """Pack a folder.
 
@@ -80,6 +83,7 @@ def pack(
         limit_bytes: how much may be in it.
         never: folders that are left out wherever they lie, such as ``EBB_HOME``.
         needed: paths in the root, relative to it, without which the program cannot run.
+        setting: the variable that names where ``into`` is; for the hint of an error.
 
     Returns:
         The package; the file is the caller's to remove.
@@ -87,27 +91,27 @@ def pack(
     Raises:
         ConfigurationError: PROGRAM_INVALID, it is too large, cannot be read, or what is needed is
             left out; with what to do.
+        ProvisioningError: DISK_FULL, there is no room for the package; LAUNCH_FAILED, it cannot be
+            written there for another reason.
     """
     root = root.resolve()
     entries = _entries(root, never)
     problems = [*_too_large(root, entries, limit_bytes), *_left_out(root, entries, needed)]
     if problems:
         raise ConfigurationError(problems)
-    into.mkdir(parents=True, exist_ok=True)
-    draft = into / f"package.{os.getpid()}"
     for attempt in range(1, _ATTEMPTS + 1):
         try:
-            digest = _write(draft, entries)
+            path = _written(into, entries)
             break
-        except OSError as error:
-            draft.unlink(missing_ok=True)
-            if attempt == _ATTEMPTS or not _has_changed(error):
-                raise _unreadable(root, error) from error
+        except _UnreadableError as found:
+            if attempt == _ATTEMPTS or not _has_changed(found.error):
+                raise _unreadable(root, found.error) from found
             entries = _entries(root, never)
-    path = draft.rename(into / digest)
+        except OSError as error:
+            raise _unwritable(into, error, setting) from error
     return Package(
         path=path,
-        digest=digest,
+        digest=path.name,
         bytes_=path.stat().st_size,
         files=len(entries),
         content_bytes=sum(entry.size for entry in entries),
@@ -117,6 +121,22 @@ def pack(
 def _has_changed(error: OSError) -> bool:
     """Whether a file went or became shorter while it was packed: then it is looked at again."""
     return isinstance(error, FileNotFoundError) or "end of data" in str(error)
+
+
+class _UnreadableError(Exception):
+    """Something of the folder cannot be read; other errors are of writing the package."""
+
+    def __init__(self, error: OSError):
+        super().__init__(str(error))
+        self.error = error
+
+
+def _unwritable(into: Path, error: OSError, setting: str) -> ProvisioningError:
+    """It is no fault of the folder that is packed."""
+    if is_full(error):
+        return disk_full(error, into, setting=setting)
+    detail = f"its code cannot be kept in {into}: {error.strerror or error}"
+    return ProvisioningError(Reason.LAUNCH_FAILED, detail=detail)
 
 
 def _unreadable(root: Path, error: OSError) -> ConfigurationError:
@@ -201,6 +221,22 @@ def _file(name: str, path: Path) -> Iterator[_Entry]:
         yield _Entry(name, path, found.st_size, bool(found.st_mode & stat.S_IXUSR))
 
 
+def _written(into: Path, entries: Iterable[_Entry]) -> Path:
+    """Write the package; of one that cannot be written nothing is left.
+
+    Raises:
+        OSError: it cannot be written.
+        _UnreadableError: what is packed cannot be read.
+    """
+    into.mkdir(parents=True, exist_ok=True)
+    draft = into / f"package.{os.getpid()}"
+    try:
+        return draft.rename(into / _write(draft, entries))
+    except BaseException:
+        draft.unlink(missing_ok=True)
+        raise
+
+
 def _write(draft: Path, entries: Iterable[_Entry]) -> str:
     """Write the package. Returns its digest."""
     with draft.open("wb") as file:
@@ -222,9 +258,41 @@ def _add(tar: tarfile.TarFile, entry: _Entry) -> None:
         info.type, info.linkname = tarfile.SYMTYPE, entry.link
         tar.addfile(info)
         return
-    with entry.path.open("rb") as source:
-        info.size = os.fstat(source.fileno()).st_size
-        tar.addfile(info, source)
+    with _Source(entry.path) as source:
+        info.size = source.size
+        tar.addfile(info, source)  # type: ignore[arg-type]  # it reads, and does no more
+
+
+class _Source:
+    """A file that is packed: of what goes wrong, what goes wrong with it is told apart."""
+
+    def __init__(self, path: Path):
+        with self._reading():
+            self._file = path.open("rb")
+        with self._reading():
+            self.size = os.fstat(self._file.fileno()).st_size
+
+    def __enter__(self) -> _Source:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+    def read(self, size: int) -> bytes:
+        """Return the next bytes of it, as many as are asked for, as its size was promised."""
+        with self._reading():
+            data = self._file.read(size)
+            if len(data) < size:
+                raise OSError("unexpected end of data")
+        return data
+
+    @staticmethod
+    @contextlib.contextmanager
+    def _reading() -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise _UnreadableError(error) from error
 
 
 class _Hashed:

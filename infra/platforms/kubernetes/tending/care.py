@@ -151,11 +151,13 @@ class _Workers:
     def _pass_on(self, snapshot: Snapshot, view: ClusterView, status: FrameworkStatus) -> None:
         workers, names = snapshot.workers, view.worker_names
         staying = [pod for pod in workers if not leaving(pod)]
+        going = {pod["metadata"]["name"] for pod in workers if leaving(pod)}
         self._demand.look(status, len(staying), all_joined=view.workers_joined == len(staying))
         kept = {
             names.get(name, name): worker.stays_because
             for name, worker in status.workers.items()
-            if worker.stays_because and not worker.leaving
+            # One that was told to go may not have been able to yet.
+            if worker.stays_because and not worker.leaving and name not in going
         }
         # Who is idle must be known before the floor lets anybody go.
         self._costs.tick(workers, status)

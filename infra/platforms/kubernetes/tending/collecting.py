@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections import deque
+from dataclasses import replace
 from pathlib import Path
 
 from ebbtide.infra.models.job import RunSpec
@@ -12,8 +14,8 @@ from ebbtide.infra.platforms.kubernetes import layout
 from ebbtide.infra.platforms.kubernetes.api import Api
 from ebbtide.infra.platforms.kubernetes.api_error import ApiError
 from ebbtide.infra.platforms.kubernetes.elsewhere.ends import ends_of, write_ends
-from ebbtide.infra.platforms.kubernetes.kinds import Object
-from ebbtide.infra.platforms.kubernetes.naming import driver_name
+from ebbtide.infra.platforms.kubernetes.kinds import POD, Object
+from ebbtide.infra.platforms.kubernetes.naming import driver_name, selector
 from ebbtide.infra.platforms.kubernetes.reading.failures import out_of_reach
 from ebbtide.infra.platforms.kubernetes.reading.snapshot import Snapshot, runs
 from ebbtide.infra.platforms.kubernetes.tending.logs.member_logs import MemberLogs
@@ -77,12 +79,20 @@ class Collector:
             names = self._reporter.view.worker_names
             self._program.collect()
             self._held.collect(self._reporter.view)
-            head = self._snapshot.head
+            snapshot = self._as_it_is_now(self._snapshot)
+            head = snapshot.head
             if head is not None and runs(head, layout.FILES) and not out_of_reach(head):
                 into = self._folder / ARTIFACTS
                 self._program.fetch(head["metadata"]["name"], layout.ARTIFACTS, into)
-            self._logs.collect(self._snapshot, names)
+            self._logs.collect(snapshot, names)
             self._write_ends()
+
+    def _as_it_is_now(self, snapshot: Snapshot) -> Snapshot:
+        """With the pods of this moment: of a node that is lost since, nothing can be read."""
+        with contextlib.suppress(ApiError):
+            pods = self._api.list(POD, selector(snapshot.cluster)).items
+            return replace(snapshot, pods=tuple(pods))
+        return snapshot
 
     def _write_ends(self) -> None:
         """For machines that have only the records."""

@@ -52,6 +52,8 @@ class PodMeter:
     cpu_s: float = 0.0
     cores: float | None = None
     """None until there are figures."""
+    looked_s: float = 0.0
+    """When they were new the last time, in monotonic seconds."""
     _at: float = 0.0
 
     def look(self, metrics: Object) -> None:
@@ -66,7 +68,7 @@ class PodMeter:
         self.peak_memory_bytes = max(self.peak_memory_bytes, self.memory_bytes)
         window_s = _duration_s(str(metrics.get("window", "")))
         self.cpu_s += self.cores * (at - self._at if self._at else window_s)
-        self._at = at
+        self._at, self.looked_s = at, now_s()
 
 
 class Figures:
@@ -97,8 +99,10 @@ class Figures:
 
     @property
     def program_cores(self) -> float | None:
-        """What the program's pod uses; None while that is not known."""
-        return self._driver.cores if self._driver is not None else None
+        """What the program's pod uses; None while that is not known, or not any more."""
+        driver = self._driver
+        old = driver is None or now_s() - driver.looked_s >= _SILENT_S
+        return None if driver is None or old else driver.cores
 
     @property
     def cores(self) -> float:

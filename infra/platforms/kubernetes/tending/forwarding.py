@@ -13,11 +13,11 @@ from collections.abc import Callable
 from typing import Any
 
 from ebbtide.infra.platforms.kubernetes.api_error import ApiError
+from ebbtide.infra.platforms.kubernetes.inside.tunnel.channel import shut
 
 LOOPBACK = "127.0.0.1"
 OPEN_S = 10.0
-"""How long a connection to a pod may take: the client has no limit of its own (tried: an API server
-that stands still holds it for ever)."""
+"""How long a connection to a pod may take, though the API server tries a node for half a minute."""
 _CHUNK_BYTES = 2**16
 
 Connect = Callable[[], Any]
@@ -44,9 +44,9 @@ class Forward:
 
     def close(self) -> None:
         """Listen no more, and end all connections."""
-        _shut(self._listening)
+        shut(self._listening)
         for near in tuple(self._near):
-            _shut(near)
+            shut(near)
 
     def _accept(self) -> None:
         with contextlib.suppress(OSError):
@@ -66,12 +66,12 @@ class Forward:
             there.start()
             _pump(far, near)
             there.join()
-        _shut(near)
+        shut(near)
         self._near.discard(near)
 
 
 def opened(connect: Connect, timeout_s: float = OPEN_S) -> Any:
-    """Open a connection within a time, though opening it has no limit.
+    """Open a connection within a time.
 
     Args:
         connect: opens it.
@@ -119,12 +119,4 @@ def _pump(source: Any, target: Any) -> None:
         while data := source.recv(_CHUNK_BYTES):
             target.sendall(data)
     for each in (target, source):
-        _shut(each)
-
-
-def _shut(each: Any) -> None:
-    """End a connection, also for a thread that waits for it."""
-    with contextlib.suppress(OSError):
-        each.shutdown(socket.SHUT_RDWR)
-    with contextlib.suppress(OSError):
-        each.close()
+        shut(each)

@@ -35,7 +35,7 @@ class Limits:
             spec: of the run.
             reporter: has the cluster's id, and is told what is judged.
         """
-        self._work = WorkWatch(spec.limits, reporter)
+        self._work = WorkWatch(spec, reporter)
         self._program = DriverPod(api, reporter.view.cluster)
 
     def tick(

@@ -124,7 +124,6 @@ class Tender:
         """Until the cluster has been released or this process lets go of it."""
         api = connected(self._settings)
         api.patience_s = _PATIENCE_S
-        threading.Thread(target=_prepare, args=(api,), name="prepare", daemon=True).start()
         with (
             contextlib.closing(open_store(self._settings)) as store,
             watched(api, self._cluster, _kinds(store, self._cluster)) as seen,
@@ -154,12 +153,6 @@ class Tender:
             if snapshot is not None and snapshot.lease is not None:
                 return store.cluster(self._cluster)
         return None
-
-
-def _prepare(api: Api) -> None:
-    """While the pods start: the first command in one then need not wait for it."""
-    with contextlib.suppress(EbbError):  # raised again where it is needed
-        api.prepare()
 
 
 def _kinds(store: RunStore, cluster: ClusterId) -> tuple[Kind, ...]:

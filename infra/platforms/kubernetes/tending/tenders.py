@@ -5,10 +5,17 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
+from ebbtide.infra.loading import load
 from ebbtide.infra.models.ids import ClusterId
-from ebbtide.infra.platforms.kubernetes.tending.tender import Tender
 from ebbtide.infra.settings import Settings
+
+if TYPE_CHECKING:
+    from ebbtide.infra.platforms.kubernetes.tending.tender import Tender
+
+_TENDER = "ebbtide.infra.platforms.kubernetes.tending.tender:Tender"
+"""Loaded with the first: only flows have any, and commands begin without all that a tender does."""
 
 _lock = threading.Lock()
 _tenders: dict[ClusterId, tuple[Tender, int]] = {}
@@ -33,8 +40,9 @@ def tended(settings: Settings, cluster: ClusterId) -> Iterator[None]:
     Yields:
         Once; ``tender_of`` returns the tender.
     """
+    make: type[Tender] = load(_TENDER, "kubernetes")  # type: ignore[assignment]
     with _lock:
-        tender, users = _tenders.get(cluster) or (Tender(settings, cluster), 0)
+        tender, users = _tenders.get(cluster) or (make(settings, cluster), 0)
         _tenders[cluster] = (tender, users + 1)
         if users == 0:
             tender.start()

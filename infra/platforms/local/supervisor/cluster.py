@@ -19,6 +19,7 @@ from ebbtide.infra.platforms.local.processes import ProcessContext
 from ebbtide.infra.platforms.local.supervisor.driver.hook import hook_variables, notes_file
 from ebbtide.infra.platforms.local.supervisor.driver.notes import read_notes
 from ebbtide.infra.platforms.local.supervisor.driver.stdin import ProgramStdin
+from ebbtide.infra.platforms.local.supervisor.gpus import HeldGpus
 from ebbtide.infra.platforms.local.supervisor.limits.bounds import Bounds
 from ebbtide.infra.platforms.local.supervisor.limits.output import OutputWatch
 from ebbtide.infra.platforms.local.supervisor.members import Exit, Members
@@ -63,12 +64,13 @@ class ClusterController:
     def __init__(self, context: ClusterContext):
         self.context = context
         self.spec, self.reporter, self.driver = context.spec, context.reporter, context.driver
+        self._gpus = HeldGpus(context.spec.cluster.pool, context.ledger, context.place.cluster)
         self.members: Members | None = None
         self.scaler: Scaler | None = None
         self.demand: DemandWatch | None = None
         self.programs = Programs(context.place, context.reporter, self._environment)
         self.bounds = Bounds(self.spec.limits, context.output)
-        self._work = WorkWatch(self.spec.limits, self.reporter)
+        self._work = WorkWatch(self.spec, self.reporter)
         self._out_of_memory = ""
         self._killed_by_framework = 0
         self._measured_s = 0.0
@@ -141,6 +143,7 @@ class ClusterController:
                 owner=owner,
                 pool=pool,
                 amount=tier.resources,
+                devices=self._gpus.of(owner),
             )
             for owner, tier in self._owners().items()
         ]
@@ -159,7 +162,9 @@ class ClusterController:
     def _create_members(self, plan: ClusterPlan) -> None:
         context, cluster = self.context, self.spec.cluster
         environment = member_environment(os.environ, self.spec.added_env)
-        self.members = Members(plan, context.layout, context.place, environment, context.reporter)
+        self.members = Members(
+            plan, context.layout, context.place, environment, context.reporter, self._gpus
+        )
         self.scaler = Scaler(
             cluster.policy, self.members, cluster.pool, context.ledger, context.reporter
         )
@@ -186,8 +191,10 @@ class ClusterController:
         if self.reporter.view.workers_ready_at is None or self._due():
             members.look()
         wanted = self.spec.cluster.policy.min_workers
-        joined = members.joined
-        self.reporter.update(workers_joined=joined, workers_missing=members.missing)
+        joined, missing = members.joined, members.missing
+        self.reporter.update(
+            workers_joined=joined, workers_missing=missing, workers_coming=len(missing)
+        )
         if self.reporter.view.workers_ready_at is None and joined >= wanted:
             self.reporter.update(workers_ready_at=self.reporter.now())
             self.reporter.done(Step.START_WORKERS, f"{joined} of {wanted} joined")
@@ -383,6 +390,7 @@ class ClusterController:
         if self.members is not None:
             environment = self.members.without_foreign(environment)
         environment.update(self.reporter.view.driver_env)
+        environment.update(self._gpus.variables("head" if self.members else "driver"))
         environment["EBB_OUTPUT_DIR"] = str(place.logs / "output")
         environment.update(hook_variables(self.spec, place, environment))
         return environment

@@ -22,6 +22,7 @@ from ebbtide.infra.models.phases import Reason, Step
 from ebbtide.infra.models.resources import format_memory
 from ebbtide.infra.platforms.local import layout, processes
 from ebbtide.infra.platforms.local.metrics import TreeMeter
+from ebbtide.infra.platforms.local.supervisor.gpus import HeldGpus
 from ebbtide.infra.platforms.upkeep.status import StatusReporter
 from ebbtide.infra.policy.attempts import EarlyDeaths
 from ebbtide.infra.policy.explain.known import hint_for
@@ -70,6 +71,7 @@ class Members:
         place: processes.ProcessContext,
         environment: Mapping[str, str],
         reporter: StatusReporter,
+        gpus: HeldGpus,
     ):
         self.plan = plan
         self.framework = load_framework(plan.spec.framework)
@@ -81,6 +83,7 @@ class Members:
         self._place = place
         self._environment = environment
         self._reporter = reporter
+        self._gpus = gpus
         self._head: subprocess.Popen[bytes] | None = None
         self._head_started_s = 0.0
         self._next_number = 0
@@ -131,8 +134,8 @@ class Members:
         """Start one more worker; it waits for the head by itself."""
         name = self.next_name()
         at = layout.worker_address(self._next_number, distinct=self.framework.distinct_hosts)
-        self._next_number += 1
         process = self._start("worker", name, self.framework.worker(self.plan, name, at))
+        self._next_number += 1
         self.workers[name] = Worker(name, at.host, process, TreeMeter(process.pid), now_s())
 
     def ask_to_leave(self, name: str) -> None:
@@ -249,7 +252,8 @@ class Members:
         # What a task printed is in the log also when its worker is killed, as by every release.
         defaults = {"PYTHONUNBUFFERED": "1", **what.defaults}
         users = self.without_foreign({**defaults, **self._environment})
-        environment = {**instead_of_the_users(users, what.not_for_tasks), **what.env}
+        ours = {**what.env, **self._gpus.variables(name)}
+        environment = {**instead_of_the_users(users, what.not_for_tasks), **ours}
         # Relative paths in tasks mean what they mean in the program: see JobSpec.workdir.
         cwd = Path(self.plan.workdir) if role == "worker" else Path("/")
         return processes.start(self._place, role, name, what.argv, environment, cwd)

@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ebbtide.infra.files.private import write_whole
+from ebbtide.infra.files.room import disk_full, is_full
 from ebbtide.infra.files.tails import last_bytes
 from ebbtide.infra.models.cluster import JobView
 from ebbtide.infra.models.codec import from_data, to_data
@@ -65,7 +66,11 @@ class Driver:
                 self.place, self.job.argv, environment, Path(self.job.workdir), stdin
             )
         except OSError as error:
-            self._finish(None, (Reason.NOT_STARTED, f"{self.job.argv[0]}: {error.strerror}"))
+            because = (Reason.NOT_STARTED, f"{self.job.argv[0]}: {error.strerror}")
+            if is_full(error):  # there is no room for what it would print
+                full = disk_full(error, self.place.logs)
+                because = (full.reason, full.detail)
+            self._finish(None, because)
             return
         self.meter = TreeMeter(self._process.pid)
         self.view = JobView(started_at=wall_s())

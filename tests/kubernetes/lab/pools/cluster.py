@@ -18,6 +18,7 @@ from tests.kubernetes.lab.pools.values import (
     BOOTS,
     CANDIDATE,
     DELETION,
+    GPU,
     LABEL,
     MARK,
     READY_AT,
@@ -205,7 +206,7 @@ class Cluster:
         labels = {MARK: None, **({label: None} if label else {})}
         noted = {READY_AT: None, LABEL: None, _BOOTED: None}
         self._core.patch_node(name, {"metadata": {"labels": labels, "annotations": noted}})
-        marks = (DELETION, CANDIDATE, BOOTS, *filter(None, (label,)))
+        marks = (DELETION, CANDIDATE, BOOTS, GPU, *filter(None, (label,)))
         self._set_taints(name, lambda taints: _without(taints, *marks))
 
     def _set_taints(self, name: str, change: Any) -> None:

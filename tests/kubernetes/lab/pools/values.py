@@ -12,6 +12,8 @@ from kubernetes.utils.quantity import parse_quantity
 
 POOL_LABEL = "dominodatalab.com/node-pool"
 """Another one than Karpenter's pools have, so that each leaves the other's pods alone."""
+INSTANCE_TYPE = "node.kubernetes.io/instance-type"
+GPU = "nvidia.com/gpu"
 MARK = "lab.ebbtide.io/machine-of"
 """On every node that this controller made: its pool."""
 LABEL = "lab.ebbtide.io/pool-label"
@@ -49,6 +51,9 @@ class Pool:
     fault: str = ""
     """What happens to orders: nothing wrong, NO_BOOT, or refused with this error code."""
     gpus: int = 0
+    """Of one machine; its node then has the taint by which clouds keep other pods off it."""
+    gpu_type: str = ""
+    """As NVIDIA's feature discovery would label its nodes."""
     tainted: bool = False
     """Whether its nodes repel pods that do not tolerate the pool's label as a taint."""
     label: str = POOL_LABEL
@@ -59,16 +64,19 @@ class Pool:
         """What pods may use of one machine."""
         gib = Decimal(2**30)
         sizes = {"cpu": Decimal(self.cores), "memory": self.memory_gib * gib, "pods": Decimal(110)}
-        return {**sizes, "nvidia.com/gpu": Decimal(self.gpus)} if self.gpus else sizes
+        return {**sizes, GPU: Decimal(self.gpus)} if self.gpus else sizes
 
     def labels(self) -> dict[str, str]:
         """What its nodes are called by."""
-        return {self.label: self.name, MARK: self.name, "kubernetes.io/os": "linux"}
+        kind = {f"{GPU}.product": self.gpu_type} if self.gpu_type else {}
+        kind[INSTANCE_TYPE] = f"lab.{self.cores}x{self.memory_gib}"
+        return {self.label: self.name, MARK: self.name, "kubernetes.io/os": "linux", **kind}
 
     def taints(self) -> list[dict[str, str]]:
         """What its nodes repel pods by."""
         taint = {"key": self.label, "value": self.name, "effect": "NoSchedule"}
-        return [taint] if self.tainted else []
+        for_gpus = {"key": GPU, "value": "present", "effect": "NoSchedule"}
+        return [taint] * self.tainted + [for_gpus] * bool(self.gpus)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import subprocess
 import sys
 import tarfile
@@ -11,9 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from ebbtide.infra.errors import ConfigurationError
+from ebbtide.infra.errors import ConfigurationError, ProvisioningError
 from ebbtide.infra.models.ids import RunName
 from ebbtide.infra.models.job import CodeSource, JobSpec, code_source
+from ebbtide.infra.models.phases import Reason
 from ebbtide.infra.platforms.kubernetes.clusters.packaging import packed_program
 from ebbtide.infra.platforms.kubernetes.inside.told import to_text
 from ebbtide.infra.platforms.kubernetes.shipping.cloning import clone
@@ -84,6 +86,23 @@ def test_what_git_does_not_give_is_said_in_its_words(
     assert source is not None
     with pytest.raises(ConfigurationError, match=why):
         clone(source, tmp_path / "clone")
+
+
+def test_git_that_has_no_room_is_no_fault_of_the_revision(
+    repository: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    git = tmp_path / "bin" / "git"
+    git.parent.mkdir()
+    git.write_text("#!/bin/sh\necho 'fatal: write error: No space left on device' >&2\nexit 128\n")
+    git.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{git.parent}:{os.environ['PATH']}")
+    source = code_source(repository)
+    assert source is not None
+    with pytest.raises(ProvisioningError) as caught:
+        clone(source, tmp_path / "clone")
+    assert caught.value.reason is Reason.DISK_FULL
+    assert caught.value.detail.startswith(f"{tmp_path / 'clone'}: No space left on device; ")
+    assert "TMPDIR" in caught.value.hint
 
 
 def test_program_from_elsewhere_is_named_as_in_its_code() -> None:

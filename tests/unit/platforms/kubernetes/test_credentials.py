@@ -157,10 +157,9 @@ def test_connection_reads_others_through_the_official_client(config: Config) -> 
     there = Connection(Access(kubeconfig=file, context="other"))
     assert there.access == Access(kubeconfig=file, context="other", namespace="team")
     assert isinstance(there._credentials, Official)
-    assert there._sockets() is there._credentials
     plainly = Connection(Access(kubeconfig=str(config({"token": "said"}))))
     assert isinstance(plainly._credentials, Plain)
-    assert plainly._sockets().headers("GET", "/") == {"authorization": "Bearer said"}
+    assert plainly._credentials.headers("GET", "/") == {"authorization": "Bearer said"}
 
 
 def test_what_is_wrong_is_said_as_by_the_official_client(config: Config) -> None:

@@ -232,3 +232,22 @@ def test_code_that_comes_slowly_is_waited_for(tmp_path: Path, packages: Path) ->
 
 def test_a_program_of_the_image_waits_for_nothing(tmp_path: Path) -> None:
     assert take(tmp_path, NOTHING)
+
+
+@pytest.mark.parametrize(
+    ("files", "kept"),
+    [
+        ({}, False),
+        ({"stdout.log": "one"}, False),
+        ({"output/result.txt": "one"}, True),
+        ({"artifacts/events/history.zstd": "one"}, True),
+        ({"artifacts/worker-0/raylet.out": "one\n"}, False),
+    ],
+)
+def test_what_only_the_flows_pod_has_is_kept_there(
+    files: dict[str, str], kept: bool, tmp_path: Path
+) -> None:
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    assert keeping._has_more_than_the_records(tmp_path) is kept

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import pytest
 
-from ebbtide.flows.cli.runs.open_kept import kept_artifacts
+from ebbtide.flows.cli.runs.pages.kept import kept_artifacts
 from ebbtide.infra.errors import ConfigurationError
 from ebbtide.infra.models.cluster import ClusterView
 from ebbtide.infra.models.ids import ClusterId, RunName

@@ -9,7 +9,7 @@ import pytest
 
 from ebbtide.infra.models.ids import ClusterId
 from ebbtide.infra.platforms.kubernetes.api import Api
-from ebbtide.infra.platforms.kubernetes.api_error import ApiError
+from ebbtide.infra.platforms.kubernetes.api_error import ApiError, Silence
 from ebbtide.infra.platforms.kubernetes.clusters.holdings import held, operated, present
 from ebbtide.infra.platforms.kubernetes.kinds import DASK_CLUSTER, NODE, POD, Kind
 from tests.unit.platforms.reading.objects import CLUSTER, T0, Object, at, disrupted, ready
@@ -21,7 +21,7 @@ LOST = disrupted(ready("driver", **GOES), "DeletionByTaintManager")
 class OneLostNode:
     """Has these objects; its only node does not answer."""
 
-    ahead_s, namespace = 0.0, "team"
+    ahead_s, namespace, silence = 0.0, "team", Silence()
 
     def __init__(self, *things: Object):
         self._things = things

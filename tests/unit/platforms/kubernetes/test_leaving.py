@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +19,7 @@ from ebbtide.infra.platforms.extras import Finding, FlowMaker, FlowOrder
 from ebbtide.infra.platforms.kubernetes.api import Api, Listed
 from ebbtide.infra.platforms.kubernetes.client import Request
 from ebbtide.infra.platforms.kubernetes.detached import leaving
-from ebbtide.infra.platforms.kubernetes.kinds import JOB, POD_TEMPLATE, Kind, Object
+from ebbtide.infra.platforms.kubernetes.kinds import EVENT, JOB, POD_TEMPLATE, Kind, Object
 from ebbtide.infra.records.store import RunStore
 from ebbtide.infra.settings import Settings
 from tests.clusters import cluster_spec, run_spec
@@ -32,11 +33,12 @@ TEMPLATE = {"template": {"spec": {"containers": [{"name": "flow", "volumeMounts"
 class Server:
     """Makes what it is told to, with one pod of the flow; the exec ends up in a folder here."""
 
-    namespace = "team"
+    namespace, ahead_s = "team", 0.0
 
     def __init__(self, pod: Pod, status: Object, container: str = "flow"):
         self._container = container
         self.refusals: list[str] = []
+        self.events: list[Object] = []
         self.made: list[Object] = []
         self.deleted: list[str] = []
         self._pod, self._status = pod, status
@@ -53,9 +55,12 @@ class Server:
         self.made.append(thing)
         return thing
 
-    def list(self, kind: Kind, labels: Mapping[str, str]) -> Listed:
-        del kind, labels
-        spec = {"containers": [{"name": self._container}, {"name": "beside"}]}
+    def list(self, kind: Kind, labels: Mapping[str, str] | None, fields: str = "") -> Listed:
+        if kind is EVENT:
+            assert (labels, fields.endswith("involvedObject.name=heron-flow-7x")) == (None, True)
+            return Listed(self.events, "1")
+        containers = [{"name": self._container}, {"name": "beside"}]
+        spec = {"containers": containers, "nodeName": "node-1"}
         pod = {"metadata": {"name": "heron-flow-7x"}, "spec": spec, "status": self._status}
         return Listed([] if self.refusals else [pod], "1")
 
@@ -165,11 +170,54 @@ def test_who_waits_no_more_leaves_no_job(leave: Leave) -> None:
 def test_an_image_that_cannot_be_pulled_ends_the_wait_with_its_words(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    waiting = {"waiting": {"reason": "ImagePullBackOff", "message": "no such image"}}
-    leave = Leave(tmp_path, monkeypatch, {"containerStatuses": [{"state": waiting}]})
-    with pytest.raises(EbbError, match="ImagePullBackOff: no such image"):
+    leave = Leave(tmp_path, monkeypatch, unpulled("manifest unknown"))
+    with pytest.raises(EbbError, match="cannot start: image flow:1 cannot be pulled: manifest unk"):
         leave.hand_over()
     assert leave.server.deleted == ["Job heron-flow"]
+
+
+def unpulled(words: str) -> Object:
+    state = {"waiting": {"reason": "ImagePullBackOff", "message": words}}
+    return {"containerStatuses": [{"name": "flow", "image": "flow:1", "state": state}]}
+
+
+def test_a_registry_that_is_away_for_a_moment_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leave = Leave(tmp_path, monkeypatch, unpulled("connection refused"))
+    leave.start_within(1)
+    with pytest.raises(EbbError, match="in time: image flow:1 cannot be pulled: connection refus"):
+        leave.hand_over()
+
+
+def test_what_a_node_does_before_the_flow_begins_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leave, told = Leave(tmp_path, monkeypatch, {}), list[str]()
+    about = {"kind": "Pod", "name": "heron-flow-7x"}
+    at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    said = {"reason": "Pulling", "message": 'Pulling image "flow:1"', "involvedObject": about}
+    leave.server.events.append({**said, "firstTimestamp": at, "metadata": {}})
+    leave.start_within(1)
+
+    def waits(why: str) -> bool:
+        told.append(why)
+        return True
+
+    with pytest.raises(EbbError, match="in time"):
+        leave.hand_over(waits)
+    assert told[-1] == 'the flow in namespace team: node node-1 pulls image "flow:1"'
+
+
+def test_a_flow_that_is_to_be_started_again_has_failed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state = {"waiting": {"reason": "CrashLoopBackOff"}}
+    last = {"terminated": {"exitCode": 1}}
+    status = {"containerStatuses": [{"name": "flow", "state": state, "lastState": last}]}
+    leave = Leave(tmp_path, monkeypatch, status)
+    with pytest.raises(EbbError, match="ended with code 1: No module named ebbtide"):
+        leave.hand_over()
 
 
 def test_a_pod_that_could_not_do_its_work_ends_the_wait_with_the_last_line_of_its_log(

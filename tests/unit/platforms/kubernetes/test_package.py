@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from ebbtide.infra.errors import ConfigurationError
+from ebbtide.infra.errors import ConfigurationError, ProvisioningError
+from ebbtide.infra.models.phases import Reason
 from ebbtide.infra.platforms.kubernetes.inside.storage.unpacking import PackageError, unpack
 from ebbtide.infra.platforms.kubernetes.shipping import package
 from ebbtide.infra.platforms.kubernetes.shipping.package import Package, pack
@@ -126,6 +127,68 @@ def test_folder_that_cannot_be_read_is_told(root: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(os, "scandir", refuse)
     with pytest.raises(ConfigurationError, match="cannot be sent: Permission denied"):
         packed(root)
+
+
+def test_file_that_cannot_be_read_is_told(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(root, a_py="1")
+    opened = Path.open
+
+    def refuse(path: Path, *more: Any, **named: Any) -> Any:
+        if path == root / "a.py":
+            raise PermissionError(13, "Permission denied", str(path))
+        return opened(path, *more, **named)
+
+    monkeypatch.setattr(Path, "open", refuse)
+    with pytest.raises(ConfigurationError) as caught:
+        packed(root)
+    assert caught.value.reason is Reason.PROGRAM_INVALID
+    assert f"Permission denied: {root / 'a.py'}" in str(caught.value)
+    assert list((root.parent / "packages").iterdir()) == []
+
+
+def test_file_that_becomes_shorter_is_looked_at_again(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(root, a_py="12345", b_py="1")
+    sizes, real = iter([9]), os.fstat
+
+    def longer(descriptor: int) -> Any:
+        found = real(descriptor)
+        promised = next(sizes, found.st_size)
+        return os.stat_result((*found[:6], promised, *found[7:]))
+
+    monkeypatch.setattr(os, "fstat", longer)
+    assert names(root) == ["a.py", "b.py"]
+
+
+def full(root: Path) -> Path:
+    """The folder for packages, on which no byte more can be written."""
+    into = root.parent / "packages"
+    into.mkdir()
+    (into / f"package.{os.getpid()}").symlink_to("/dev/full")
+    return into
+
+
+def test_full_disk_is_no_fault_of_the_program(root: Path) -> None:
+    write(root, a_py="1", b_bin="x" * 100_000)
+    into = full(root)
+    with pytest.raises(ProvisioningError) as caught:
+        packed(root, setting="TMPDIR")
+    error = caught.value
+    assert (error.reason, error.retryable) == (Reason.DISK_FULL, False)
+    assert error.detail.startswith(f"{into}: No space left on device; ")
+    assert error.detail.endswith(" are free")
+    assert error.hint == "free some space there, or set TMPDIR to a folder on another disk"
+    assert list(into.iterdir()) == []
+
+
+def test_folder_for_packages_that_cannot_be_made_is_none_either(root: Path) -> None:
+    write(root, a_py="1")
+    (root.parent / "packages").write_text("in the way")
+    with pytest.raises(ProvisioningError) as caught:
+        packed(root)
+    assert caught.value.reason is Reason.LAUNCH_FAILED
+    assert "its code cannot be kept in" in caught.value.detail
 
 
 def test_folder_with_too_many_files_is_refused_before_all_are_counted(

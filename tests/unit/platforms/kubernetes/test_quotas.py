@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -101,3 +102,13 @@ def test_queue_lasts_as_long_as_the_run_may_take_to_start(
         in_turn(Quotas(), store, ClusterId("late-1"), Head(10**9).make)
     assert caught.value.reason is Reason.NOT_IN_TIME
     assert "by --start-within; quota team is used up: 3 of 3 pods" in caught.value.detail
+
+
+def test_run_with_another_tier_does_not_wait_for_a_quota(store: Ledger) -> None:
+    run = store.run(RUN)
+    assert run is not None
+    store.set_attempt(RUN, 1, replace(run.spec, next_tiers=(cluster_spec("none"),)))
+    with pytest.raises(CapacityError) as caught:
+        in_turn(Quotas(), store, CLUSTER, Head(1).make)
+    assert caught.value.reason is Reason.QUOTA
+    assert caught.value.detail == "quota team is used up: 3 of 3 pods in use, pods=1 asked"

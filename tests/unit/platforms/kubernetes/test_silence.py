@@ -7,6 +7,7 @@ import pytest
 from ebbtide.infra.platforms.kubernetes import api_error
 from ebbtide.infra.platforms.kubernetes.api_error import (
     OUTAGE_S,
+    UNAWARE_S,
     ApiError,
     Outage,
     Silence,
@@ -60,3 +61,37 @@ def test_credentials_that_are_not_taken_are_an_outage_of_another_kind(
     silence.answered()
     assert silence.outage is not None
     assert silence.outage.refused
+
+
+def test_kubernetes_parts_may_not_know_for_a_while_that_an_outage_is_over(
+    clock: list[float],
+) -> None:
+    silence, seen = Silence(), []
+    silence.asked()
+    for at_s in (160.0, 170.0, 170.0 + UNAWARE_S):
+        clock[0] = at_s
+        seen.append(silence.unaware_s)
+        if at_s == 160:
+            silence.answered()
+            seen.append(silence.unaware_s)
+    assert seen == [0.0, UNAWARE_S, UNAWARE_S - 10, 0.0]
+
+
+def test_who_was_not_there_presumes_that_an_outage_has_just_ended(clock: list[float]) -> None:
+    silence, seen = Silence(), []
+    silence.presume()
+    for at_s in (100.0, 110.0, 100.0 + UNAWARE_S):
+        clock[0] = at_s
+        seen.append(silence.unaware_s)
+    assert seen == [UNAWARE_S, UNAWARE_S - 10, 0.0]
+    assert silence.going_on is None
+
+
+def test_outage_that_goes_on_is_not_forgotten_for_the_presumed_one(clock: list[float]) -> None:
+    silence = Silence()
+    silence.presume()
+    silence.asked()
+    clock[0] += 60
+    assert silence.going_on is not None
+    silence.answered()
+    assert (silence.outage, silence.unaware_s) == (Outage(100.0, 60.0, over=True), UNAWARE_S)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
 from ebbtide.infra.platforms.kubernetes.api import Api
-from ebbtide.infra.platforms.kubernetes.api_error import ApiError
+from ebbtide.infra.platforms.kubernetes.api_error import ApiError, Silence
 from ebbtide.infra.platforms.kubernetes.clusters import stranded as module
 from ebbtide.infra.platforms.kubernetes.clusters.stranded import stranded
 from tests.unit.platforms.reading.objects import (
@@ -34,6 +35,7 @@ class Nodes:
     ahead_s = 0.0
 
     def __init__(self, node: Object | None, refuses: int = 0):
+        self.silence = Silence()
         self.node, self.refuses, self.asked = node, refuses, 0
 
     def get(self, _kind: object, _name: str) -> Object | None:
@@ -112,3 +114,12 @@ def test_pod_whose_image_is_still_pulled_is_waited_for_by_nobody(
     assert stay.where == "on node node-a, which still pulls its image"
     assert stay.until == "until node-a has it or has failed"
     assert names(nodes, GOES) == [], "it has begun: it is ended"
+
+
+def test_after_an_outage_a_node_that_is_late_is_not_judged(monkeypatch: pytest.MonkeyPatch) -> None:
+    it_is(monkeypatch, DUE_S + 60)
+    late = Nodes(node("Unknown"))
+    late.silence = cast(Silence, SimpleNamespace(unaware_s=5.0))
+    assert names(late, GOES, LOST) == [LOST["metadata"]["name"]]
+    late.silence = Silence()
+    assert len(names(late, GOES, LOST)) == 2

@@ -139,3 +139,29 @@ def test_stock_out_of_karpenter_is_told_from_a_tier_that_is_too_large(
     view = view_of(at(20, told), objects.spec(), None)
     assert view.waiting is not None
     assert view.waiting.reason is reason
+
+
+def hurried(seen: Snapshot) -> Failure | None:
+    """What fails where the run has another tier."""
+    spec = replace(objects.spec(), next_tiers=(objects.spec().cluster,))
+    return view_of(seen, replace(spec, cluster=replace(spec.cluster, pool=GROWS)), None).failure
+
+
+@pytest.mark.parametrize(
+    ("said", "late_s", "reason"),
+    [
+        ((refused(BACK_OFF, 10, 20),), 20, Reason.OUT_OF_STOCK),
+        ((refused(f"{NO}1 max node group size reached", 10, 20),), 20, Reason.POOL_AT_MAX),
+        ((refused(f"{NO}1 not ready for scale-up", 10, 70),), 70, Reason.NO_NODE),
+        ((), 61, Reason.NO_NODE),
+        ((GREW,), 460, Reason.NO_NODE),
+    ],
+)
+def test_run_with_another_tier_waits_less_long(
+    said: tuple[Object, ...], late_s: float, reason: Reason
+) -> None:
+    assert hurried(at(late_s - 2, *said)) is None
+    assert failure(at(late_s, *said)) is None
+    found = hurried(at(late_s, *said))
+    assert found is not None
+    assert found.reason is reason

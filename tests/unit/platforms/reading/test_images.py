@@ -133,3 +133,72 @@ def test_volume_that_cannot_be_mounted_is_told() -> None:
     failed = event(worker, "FailedMount", 'MountVolume.SetUp failed: secret "x" not found')
     seen = snapshot(ready("head"), worker, events=(failed,), now=130)
     assert fails(seen).reason is Reason.WORKERS_NOT_JOINED
+
+
+SYNC = "failed to sync secret cache: timed out waiting for the condition"
+NO_NETWORK = "network is not ready: cni plugin not initialized"
+
+
+def made(at_s: float, *events: tuple[str, str, float]) -> ClusterView:
+    """A head whose node makes it, seen at ``at_s``: reasons, messages and times of its events."""
+    head = waiting("head", "ContainerCreating")
+    told = [event(head, reason, message, when, "kubelet") for reason, message, when in events]
+    return view(snapshot(head, now=at_s, events=tuple(told)))
+
+
+def reasons(*found: ClusterView) -> list[Reason | None]:
+    return [each.waiting.reason for each in found if each.waiting is not None]
+
+
+@pytest.mark.parametrize(
+    ("why", "message"),
+    [
+        ("FailedMount", f'MountVolume.SetUp failed for volume "x": {SYNC}'),
+        ("FailedCreatePodSandBox", NO_NETWORK),
+        ("FailedAttachVolume", "Multi-Attach error"),
+    ],
+)
+def test_what_keeps_a_pod_from_being_made_is_wrong_only_when_it_lasts(
+    why: str, message: str
+) -> None:
+    failed = (why, message, 20.0)
+    early, late = made(49, failed), made(50, failed)
+    assert reasons(early, late) == [None, Reason.LAUNCH_FAILED]
+    for each in (early, late):
+        assert each.waiting is not None
+        assert each.waiting.message == f"head: node node-a cannot make the pod: {message}"
+    assert made(139, failed).failure is None
+    assert made(140, failed).failure is not None
+
+
+def test_failures_by_turns_count_from_the_first() -> None:
+    turns = [("FailedMount", SYNC, 20.0), ("FailedMount", SYNC.replace("secret", "cm"), 48.0)]
+    assert reasons(made(49, *turns), made(50, *turns)) == [None, Reason.LAUNCH_FAILED]
+
+
+@pytest.mark.parametrize("then", ["Pulling", "Pulled", "Created"])
+def test_failure_that_has_passed_is_told_no_more_and_ends_nothing(then: str) -> None:
+    passed = [("FailedMount", SYNC, 3.0), (then, 'Pulling image "reg/x:1"', 4.0)]
+    found = made(300, *passed)
+    assert (found.failure, reasons(found)) == (None, [None])
+    assert found.waiting is not None
+    assert "cannot make" not in found.waiting.message
+
+
+def test_failure_after_what_came_next_is_a_new_one() -> None:
+    again = [("Pulling", "", 4.0), ("FailedCreatePodSandBox", NO_NETWORK, 100.0)]
+    assert reasons(made(101, *again), made(130, *again)) == [None, Reason.LAUNCH_FAILED]
+
+
+def test_container_that_waits_for_a_secret_is_wrong_only_when_it_lasts() -> None:
+    head = waiting("head", "CreateContainerConfigError", SYNC)
+    failed = event(head, "Failed", f"Error: {SYNC}", 20, "kubelet")
+    seen = [view(snapshot(head, now=now, events=(failed,))) for now in (37, 38, 49, 50)]
+    assert reasons(*seen[:3]) == [None, Reason.LAUNCH_FAILED, Reason.LAUNCH_FAILED]
+    assert [found.failure is None for found in seen] == [True, True, True, False]
+
+
+def test_container_that_cannot_be_made_is_told_at_once_where_no_event_says_since_when() -> None:
+    assert reasons(view(snapshot(waiting("head", "CreateContainerError", "no such device")))) == [
+        Reason.LAUNCH_FAILED
+    ]

@@ -269,6 +269,17 @@ def test_pool_without_any_node_and_without_an_autoscaler_fails_in_time() -> None
     assert view(snapshot(head, now=130)).failure is None  # perhaps events may not be read
 
 
+@pytest.mark.parametrize(
+    "nothing", ["pod didn't trigger scale-up: ", "pod didn't trigger scale-up:"]
+)
+def test_autoscaler_that_knows_no_pool_has_not_answered(nothing: str) -> None:
+    head = unschedulable("head", ELSEWHERE)
+    heard = event(head, "FailedScheduling", ELSEWHERE, 1, "default-scheduler")
+    empty = event(head, "NotTriggerScaleUp", nothing, 5)
+    failure = fails(snapshot(head, now=130, events=(heard, empty)))
+    assert failure == fails(snapshot(head, now=130, events=(heard,)))
+
+
 def test_growth_is_measured() -> None:
     head, worker = placed("head", 64), placed("worker-a", 65)
     grew = event(head, "TriggeredScaleUp", GREW, 4)

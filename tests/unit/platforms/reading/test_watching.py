@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import queue
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import pytest
@@ -13,13 +13,13 @@ from ebbtide.infra.platforms.kubernetes.api import Api, Listed
 from ebbtide.infra.platforms.kubernetes.api_error import ApiError
 from ebbtide.infra.platforms.kubernetes.client import Hangup
 from ebbtide.infra.platforms.kubernetes.kinds import DEPLOYMENT, EVENT, LEASE, NODE_CLAIM, POD, Kind
-from ebbtide.infra.platforms.kubernetes.reading import feed
+from ebbtide.infra.platforms.kubernetes.reading import feed, watching
+from ebbtide.infra.platforms.kubernetes.reading.nodes.autoscalers import pool_status
 from ebbtide.infra.platforms.kubernetes.reading.snapshot import Snapshot
 from ebbtide.infra.platforms.kubernetes.reading.watching import (
     OF_A_PROGRAM,
     Watched,
     look,
-    pool_status,
     watched,
 )
 from tests.helpers import wait_until, watching_threads
@@ -56,11 +56,17 @@ class FakeApi(Api):
     def fail(self, kind: Kind, error: ApiError) -> None:
         self._of(kind).put(error)
 
-    def list(self, kind: Kind, *_: Any, **__: Any) -> Listed:
+    def list(
+        self, kind: Kind, labels: Mapping[str, str] | None = None, fields: str = "", **_: Any
+    ) -> Listed:
+        del labels
         self.calls.append(f"list {kind.plural}")
         if self.broken:
             raise self.broken
-        return Listed(list(self.things.get(kind, {}).values()), "1")
+        about = fields.removeprefix("involvedObject.name=")
+        found = self.things.get(kind, {}).values()
+        named = [each for each in found if not about or each["involvedObject"]["name"] == about]
+        return Listed(named, "1")
 
     def watch(
         self, kind: Kind, *_: Any, hangup: Hangup | None = None, **__: Any
@@ -205,6 +211,39 @@ def test_events_are_watched_only_while_something_is_pending(api: FakeApi, watch:
     api.say(POD, "MODIFIED", pod("driver"))
     wait_until(lambda: api.calls.count("list events") == 2, SHORT_S, "they are looked at again")
     assert before == (1, 1)
+
+
+def test_events_from_before_the_watch_are_asked_for_where_a_start_takes_long(
+    api: FakeApi, watch: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watching, "_EARLIER_EVENTS_AFTER_S", 0.05)
+    api.things[EVENT] = {"a": event(pod("worker-1"), "FailedScheduling", "0/1 nodes")}
+    api.say(POD, "ADDED", pod("worker-1"))
+    assert len(until(watch, lambda found: found.events).events) == 1
+
+
+def test_quick_start_does_not_read_all_events_of_the_namespace(
+    api: FakeApi, watch: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Callable[[], None]] = []
+    monkeypatch.setattr(watching, "_after", lambda _, do: asked.append(do))
+    api.things[EVENT] = {"a": event(pod("worker-1"), "FailedScheduling", "0/1 nodes")}
+    api.say(POD, "ADDED", pod("worker-1"))
+    wait_until(lambda: asked, SHORT_S, "the earlier ones are put off")
+    api.say(POD, "MODIFIED", ready("worker-1"))
+    wait_until(lambda: not watch._event_feed.version, SHORT_S, "events are watched no more")
+    asked[0]()
+    assert api.calls.count("list events") == 1
+    assert not until(watch, lambda found: found.pods).events
+
+
+def test_event_of_the_pod_that_takes_the_code_is_there_at_once(
+    api: FakeApi, watch: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watching, "_EARLIER_EVENTS_AFTER_S", 60.0)
+    api.things[EVENT] = {"a": event(pod("driver"), "Started", "Started container driver")}
+    api.say(POD, "ADDED", pod("driver"))
+    assert len(until(watch, lambda found: found.events).events) == 1
 
 
 def test_run_costs_one_list_and_one_watch_a_kind(api: FakeApi) -> None:

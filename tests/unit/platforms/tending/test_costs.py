@@ -20,10 +20,12 @@ from tests.unit.platforms.tending.fakes import Clock, FakeApi, pod
 IDLES, RUNS = WorkerStatus(), WorkerStatus(running=1)
 STORES, STORES_MORE = WorkerStatus(stored_bytes=10), WorkerStatus(stored_bytes=10**9)
 STAYS = WorkerStatus(stays_because="it has an actor")
+STAYS_FOR_NOW = WorkerStatus(stays_because="it runs tasks", stays_for_now=True, running=1)
 
 
 def test_order_is_that_of_the_local_platform() -> None:
-    order = [IDLES, STORES, STORES_MORE, WorkerStatus(running=1, stored_bytes=0), STAYS]
+    order = [IDLES, STORES, STORES_MORE, WorkerStatus(running=1, stored_bytes=0)]
+    order += [STAYS_FOR_NOW, STAYS]
     found = [cost_of(worker) for worker in order]
     assert found == sorted(set(found))
     assert found[0] == IDLE

@@ -136,3 +136,16 @@ def test_silent_metrics_api_is_told_once(clock: Clock) -> None:
         stage.look(PODS)
     (message,) = stage.told.messages
     assert "nobody answers" in message
+
+
+def test_what_the_program_used_is_not_known_any_more_without_new_figures(clock: Clock) -> None:
+    stage = Stage(clock)
+    driver = [pod("d", "driver")]
+    stage.look(driver, reading("d", 10, cpu="1m"))
+    assert stage.figures.program_cores == pytest.approx(0.001)
+    while stage.clock.now_s < 1000.0 + 90.0:
+        stage.look(driver, reading("d", 10, cpu="1m"))
+    assert stage.figures.program_cores is None
+    stage.clock.now_s += 15.0
+    stage.look(driver, reading("d", 40, cpu="2m"))
+    assert stage.figures.program_cores == pytest.approx(0.002)

@@ -9,6 +9,7 @@ import pytest
 from ebbtide.infra.models.ids import RunName
 from ebbtide.infra.models.records import EventKind
 from ebbtide.infra.platforms.kubernetes.kinds import Object
+from ebbtide.infra.platforms.kubernetes.naming import SPOT
 from ebbtide.infra.platforms.kubernetes.reading.snapshot import Snapshot
 from ebbtide.infra.platforms.kubernetes.tending.scaling.leaving import Leaving
 from ebbtide.infra.platforms.upkeep.status import StatusReporter
@@ -82,3 +83,22 @@ def test_worker_on_a_lost_node_is_told_once_and_does_not_leave(stage: Stage) -> 
         stage.look(*pods)
     said = "worker-1 is lost and is replaced: its node node-a does not answer any more"
     assert stage.told.events == [(EventKind.WARNING, said)]
+
+
+def test_worker_that_goes_with_a_spot_node_is_told_as_that_and_drains(stage: Stage) -> None:
+    evicted = pod("w-b", **LEAVES)
+    evicted["spec"]["nodeName"] = "node-a"
+    evicted["metadata"]["annotations"] = {SPOT: "true"}
+    why = {"type": "DisruptionTarget", "status": "True", "reason": "EvictionByEvictionAPI"}
+    evicted["status"]["conditions"] = [why]
+    for _ in range(2):
+        stage.look(pod("w-a"), evicted)
+    stage.look(pod("w-a"), now=72.0)
+    assert stage.told.events == [
+        (
+            EventKind.WARNING,
+            "worker-1 is reclaimed and is replaced: its spot node is taken away: it was evicted"
+            " from node node-a, as when a node is drained",
+        ),
+        (EventKind.LEFT, "worker-1 left after 12s"),
+    ]

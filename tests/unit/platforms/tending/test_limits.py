@@ -8,7 +8,8 @@ from typing import cast
 import pytest
 
 from ebbtide.infra.frameworks.base import FrameworkStatus
-from ebbtide.infra.models.cluster import ClusterView, JobView
+from ebbtide.infra.models.cluster import ClusterView, JobView, WaitingView
+from ebbtide.infra.models.demand import Demand, DemandFigures, Unit
 from ebbtide.infra.models.job import Limits as Allowed
 from ebbtide.infra.models.phases import Reason
 from ebbtide.infra.platforms.kubernetes.api import Api
@@ -52,10 +53,10 @@ class Stage:
         self.limits = Limits(cast(Api, self.api), spec, reporter)
         self.view = ClusterView(cluster=CLUSTER, job=JobView(started_at=5.0))
 
-    def look(self, runs_s: float) -> None:
+    def look(self, runs_s: float, status: FrameworkStatus | None = IDLE) -> None:
         self.clock.now_s = 1000.0 + runs_s
         figures = cast(Figures, self.used)
-        self.limits.tick(self.view, 5.0 + runs_s, IDLE, figures)
+        self.limits.tick(self.view, 5.0 + runs_s, status, figures)
 
 
 @pytest.fixture
@@ -113,6 +114,66 @@ def test_program_that_does_nothing_is_ended(clock: Clock) -> None:
         stage.look(second)
     assert len(stage.api.ran) == 1
     assert stage.told.messages == ["no work for 5.0s; idle limit is 10s"]
+
+
+BARRIER = Demand(kind="barrier stage", units=(Unit(needs={"CPU": 1.0}, count=2),), together=True)
+WAITS = replace(IDLE, demand=DemandFigures(waiting=(BARRIER,)))
+ASKS = replace(IDLE, demand=DemandFigures(floor=(BARRIER,)))
+COMES = ClusterView(cluster=CLUSTER, workers_wanted=2, workers_joined=1, workers_coming=1)
+
+
+@pytest.mark.parametrize("status", [WAITS, ASKS, replace(IDLE, queued=4)])
+def test_program_that_waits_for_a_worker_on_its_way_is_not_idle(
+    clock: Clock, status: FrameworkStatus
+) -> None:
+    stage = Stage(clock, idle_release_s=10.0, start_within_s=60.0)
+    stage.used.program_cores, stage.told.view = 0.001, COMES
+    for second in range(59):
+        stage.look(second, status)
+    assert (stage.api.ran, stage.told.messages) == ([], [])
+
+
+def test_worker_that_comes_for_nothing_that_waits_keeps_no_idle_program(clock: Clock) -> None:
+    stage = Stage(clock, idle_release_s=10.0, start_within_s=60.0)
+    stage.used.program_cores, stage.told.view = 0.001, COMES
+    for second in range(12):
+        stage.look(second)
+    assert len(stage.api.ran) == 1
+
+
+def test_worker_that_never_comes_is_told_and_then_the_program_is_idle(clock: Clock) -> None:
+    stage = Stage(clock, idle_release_s=10.0, start_within_s=60.0)
+    waiting = WaitingView(message="worker-1: pool compute grows 1 → 2")
+    stage.used.program_cores, stage.told.view = 0.001, replace(COMES, waiting=waiting)
+    for second in range(72):
+        stage.look(second, WAITS)
+    why = "no work for 5.0s (worker-1: pool compute grows 1 → 2); idle limit is 10s"
+    assert stage.told.messages == [why]
+    ((_, _, change),) = stage.api.merged
+    reason, detail = ended_because(change["metadata"]["annotations"]) or (None, "")
+    assert reason is Reason.IDLE
+    assert "(worker-1: pool compute grows 1 → 2)" in detail
+
+
+def test_time_in_which_the_head_is_silent_is_not_idle(clock: Clock) -> None:
+    stage = Stage(clock, idle_release_s=10.0)
+    stage.used.program_cores = 0.001
+    for second in range(60):
+        stage.look(second, None)
+    stage.look(61)
+    stage.look(65)
+    assert (stage.api.ran, stage.told.messages) == ([], [])
+
+
+def test_an_answer_that_is_missed_now_and_then_does_not_begin_idle_time_anew(clock: Clock) -> None:
+    stage = Stage(clock, idle_release_s=10.0)
+    stage.used.program_cores = 0.001
+    for second in range(13):
+        stage.look(second) if second % 5 else stage.look(second, None)
+    assert stage.api.ran == []
+    for second in range(13, 16):
+        stage.look(second)
+    assert len(stage.api.ran) > 0
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"reason": "JOB:NONE", "detail": ""}'])

@@ -1,4 +1,4 @@
-"""How a program in a pod is told to begin, and is given what it reads.
+"""How a program in a pod is told to begin, is given what it reads, and what is there before it.
 
 Standard library only, as all of ``inside``. Does not belong here: what it prints (``stream``).
 """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -11,7 +12,7 @@ from ebbtide.infra.models.job import volume_of
 from ebbtide.infra.platforms.kubernetes import layout
 from ebbtide.infra.platforms.kubernetes.api import Api
 from ebbtide.infra.platforms.kubernetes.api_error import ApiError
-from ebbtide.infra.platforms.kubernetes.kinds import Object
+from ebbtide.infra.platforms.kubernetes.kinds import POD, Object
 from ebbtide.infra.platforms.kubernetes.naming import BEGIN, OUTPUTS
 from ebbtide.infra.platforms.kubernetes.reading.failures import out_of_reach
 from ebbtide.infra.platforms.kubernetes.reading.snapshot import leaving, node_of, state
@@ -44,8 +45,7 @@ class ProgramPod:
         self._outputs = ""
         self._leaving: threading.Thread | None = None
         self._lock, self._brought = threading.Lock(), False
-        self._lost_with = ""
-        """Its node, when that does not answer."""
+        self._seen: Object | None = None
 
     def tick(self, pod: Object | None, *, begun: bool) -> None:
         """Begin whatever can begin now.
@@ -54,7 +54,7 @@ class ProgramPod:
             pod: None while there is none.
             begun: whether its container ``files`` runs.
         """
-        self._lost_with = node_of(pod) if pod is not None and out_of_reach(pod) else ""
+        self._seen = pod
         if pod is None or not begun:
             return
         if self._output is None:
@@ -94,20 +94,33 @@ class ProgramPod:
             if self._output is None or self._brought:
                 return
             self._brought = True
-            if self._lost_with:
+            lost_with = self._lost_with()
+            if lost_with:
                 self._output.finish(0.0)
                 what = "the end of the program's output and its files"
-                self._warn(f"{what} could not be read: node {self._lost_with} does not answer")
+                self._warn(f"{what} could not be read: node {lost_with} does not answer")
                 return
             if not self._output.finish(end_within_s):
                 self._warn("the end of the program's output could not be read")
             self._fetch_all()
 
+    def _lost_with(self) -> str:
+        """Its node, when that does not answer; else empty.
+
+        Looked up, because whoever ends the run may know of it before the next tick; and the API
+        server tries for half a minute to reach a node that does not answer, each time it is asked.
+        """
+        pod = self._seen
+        with contextlib.suppress(ApiError):
+            pod = self._api.get(POD, self._pod) or pod
+        return node_of(pod) if pod is not None and out_of_reach(pod) else ""
+
     def _fetch_all(self) -> None:
         assert self._output is not None
-        if not self._is_stored(self._output.end):
-            self.fetch(self._pod, layout.OUTPUT, self._folder / OUTPUT)
-        self.fetch(self._pod, layout.ARTIFACTS, self._folder / ARTIFACTS, log=str(layout.LOG))
+        stored = self._is_stored(self._output.end)
+        if stored or self.fetch(self._pod, layout.OUTPUT, self._folder / OUTPUT):
+            into = self._folder / ARTIFACTS
+            self.fetch(self._pod, layout.ARTIFACTS, into, log=str(layout.LOG))
 
     def _is_stored(self, end: Mapping[str, Any]) -> bool:
         """Whether what it wrote is elsewhere: what could not be stored there comes here."""
@@ -116,7 +129,7 @@ class ProgramPod:
         stored = end.get("stored")
         return isinstance(stored, dict) and "lost" not in stored
 
-    def fetch(self, pod: str, folder: object, into: Path, log: str = "") -> None:
+    def fetch(self, pod: str, folder: object, into: Path, log: str = "") -> bool:
         """Bring back a folder of a pod; where that fails, it is told.
 
         Args:
@@ -124,11 +137,16 @@ class ProgramPod:
             folder: in its container ``files``.
             into: where it is put.
             log: as for ``fetch_folder``.
+
+        Returns:
+            Whether it came.
         """
         try:
             fetch_folder(self._api.run, pod, layout.FILES, str(folder), into, log=log)
         except (ApiError, OSError) as error:
             self._warn(f"{folder} of {pod} could not be brought back: {error}")
+            return False
+        return True
 
     def _stdin(self) -> int | None:
         """What is attached to the run."""

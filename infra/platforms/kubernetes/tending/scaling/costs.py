@@ -23,6 +23,8 @@ STORES = 10
 RUNS = 1_000
 """Beside what it stores. Its drain lasts as long as its tasks, and no longer than its budget."""
 STAYS = 1_000_000
+STAYS_FOR_NOW = 100_000
+"""One whose reason passes by itself: where one of both must go, it loses less."""
 _CALM_S = 5.0
 """A worker costs less only after it has been so for a while: between two short tasks it is idle."""
 _MAGNITUDE_BITS = 4
@@ -32,7 +34,7 @@ _MAGNITUDE_BITS = 4
 def cost_of(worker: WorkerStatus) -> int:
     """What it costs to let a worker go, in no unit: only the order counts."""
     if worker.stays_because:
-        return STAYS
+        return STAYS_FOR_NOW if worker.stays_for_now else STAYS
     cost = IDLE
     if worker.stored_bytes:
         cost += STORES + min(9, worker.stored_bytes.bit_length() // _MAGNITUDE_BITS)

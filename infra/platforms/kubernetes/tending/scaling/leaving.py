@@ -24,6 +24,8 @@ class Leaving:
         """Pods that leave: the worker's name, and since when on the server's clock."""
         self._lost: set[str] = set()
         """Pods that went down with their nodes."""
+        self._losses_told: set[str] = set()
+        """Those, and pods that go with a spot node and still drain."""
 
     def tick(self, snapshot: Snapshot, names: dict[str, str]) -> None:
         """Tell what is new; nothing of what ends because all is given back.
@@ -53,10 +55,16 @@ class Leaving:
 
     def _tell_loss(self, pod: Object, worker: str) -> None:
         taken = disruption(pod)
-        if taken is not None and taken.reason is Reason.NODE_LOST:
-            self._lost.add(pod["metadata"]["name"])
-            message = f"{worker} is lost and is replaced: {taken.sentence}"
-            self._reporter.event(EventKind.WARNING, message, reason=taken.reason)
+        name = pod["metadata"]["name"]
+        if taken is None or (taken.reason is not Reason.NODE_LOST and not taken.reclaimed):
+            return
+        if taken.reason is Reason.NODE_LOST:
+            self._lost.add(name)
+        if name not in self._losses_told:
+            self._losses_told.add(name)
+            how = "reclaimed" if taken.reclaimed else "lost"
+            message = f"{worker} is {how} and is replaced: {taken.sentence}"
+            self._reporter.event(EventKind.WARNING, message, reason=taken.told)
 
     def _tell_death(self, end: WorkerEnd) -> None:
         if end.out_of_memory:
