@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,17 +18,16 @@ from ebbtide.infra.models.keep import Keep, parse_keep
 from ebbtide.infra.models.phases import Reason
 from ebbtide.infra.models.resources import Resources
 from ebbtide.infra.request.ebb_yaml.file import File, read
-from ebbtide.infra.request.ebb_yaml.pools import KUBERNETES, LOCAL, read_pools
+from ebbtide.infra.request.ebb_yaml.keys import DASK, MODES, PLACE, TOP
+from ebbtide.infra.request.ebb_yaml.pools import KUBERNETES, LOCAL, read_pools, with_devices
 from ebbtide.infra.request.ebb_yaml.tiers import read_default, read_tiers
+from ebbtide.infra.request.gpus import MachineGpus, this_machines_gpus
 from ebbtide.infra.request.hints import problem_from
 from ebbtide.infra.request.machine import this_machine
 from ebbtide.infra.request.options import OPTIONS, merge
 from ebbtide.infra.settings import Settings, load_settings
 
 FILE_NAME = "ebb.yaml"
-_KEYS = ("pools", "tiers", "default-tier", "default-head-tier", "run", "keep", "kubernetes", "dask")
-_PLACE_KEYS = ("context", "namespace")
-_MODES = ("pods", "operator")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +72,16 @@ def find_file(cwd: Path, environ: Mapping[str, str]) -> Path | None:
     return next((place for place in places if place.is_file()), None)
 
 
-def load_catalog(path: Path | None, machine: Resources) -> tuple[Catalog, dict[str, Any]]:
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """This machine, as a pool of shares."""
+
+    resources: Resources
+    gpus: Callable[[], MachineGpus] = MachineGpus
+    """Finds its GPUs, when a tier asks for some."""
+
+
+def load_catalog(path: Path | None, machine: Machine) -> tuple[Catalog, dict[str, Any]]:
     """Read the catalog, and the options that the file sets for every run.
 
     Raises:
@@ -103,7 +112,7 @@ def catalog_for(
     Raises:
         ConfigurationError: with all that is wrong in ebb.yaml.
     """
-    machine = this_machine()
+    machine = Machine(this_machine(), partial(this_machines_gpus, environ))
     catalog, options = load_catalog(find_file(cwd, environ), machine)
     platform = platform_in(asked or {}, environ, options)
     if shared is None or any(pool.platform == platform for pool in catalog.pools):
@@ -189,8 +198,8 @@ def settings_here(environ: Mapping[str, str], cwd: Path) -> Settings:
 
 
 def _place(file: File, value: Any) -> dict[str, str]:
-    given = file.mapping("kubernetes", value, _PLACE_KEYS)
-    found = {key: file.parsed(f"kubernetes.{key}", given.get(key), str, "") for key in _PLACE_KEYS}
+    given = file.mapping("kubernetes", value, PLACE)
+    found = {key: file.parsed(f"kubernetes.{key}", given.get(key), str, "") for key in PLACE}
     return {key: text for key, text in found.items() if text}
 
 
@@ -205,15 +214,17 @@ def _content(file: File, path: Path | None) -> Any:
 
 
 def _understood(
-    file: File, content: Any, machine: Resources, platform: str
+    file: File, content: Any, machine: Machine, platform: str
 ) -> tuple[Catalog, dict[str, Any]]:
     """What the content of a file says; ``platform`` is that of a pool which names none."""
-    top = file.mapping("", content, _KEYS)
+    top = file.mapping("", content, TOP)
     run = file.mapping("run", top.get("run"))
     file.problems += merge({}, {}, file=run)[1]
-    pools = read_pools(file, top.get("pools"), machine, platform)
+    pools = read_pools(file, top.get("pools"), machine.resources, platform)
     pools = _with_operator(file, top.get("dask"), pools)
     tiers = read_tiers(file, top.get("tiers"), pools)
+    asking = {tier.pool for tier in tiers if tier.resources.gpus}
+    pools = with_devices(pools, asking, machine.gpus)
     default_tier = read_default(file, top, "default-tier", tiers)
     default_head = read_default(file, top, "default-head-tier", tiers, otherwise=default_tier)
     keep = _keep(file, top.get("keep"))
@@ -255,16 +266,16 @@ def _joined(here: Catalog, there: Catalog, platform: str) -> Catalog:
 
 def _with_operator(file: File, value: Any, pools: tuple[NodePool, ...]) -> tuple[NodePool, ...]:
     """The pools of Kubernetes as ``dask: {mode: operator}`` makes them."""
-    given = file.mapping("dask", value, ("mode",))
+    given = file.mapping("dask", value, DASK)
     if not file.parsed("dask.mode", given.get("mode"), _is_operator, False):
         return pools
     return tuple(replace(pool, dask_operator=pool.platform == KUBERNETES) for pool in pools)
 
 
 def _is_operator(text: str) -> bool:
-    if text not in _MODES:
-        raise ValueError(f"{text!r} is no mode; write {' or '.join(_MODES)}")
-    return text == _MODES[1]
+    if text not in MODES:
+        raise ValueError(f"{text!r} is no mode; write {' or '.join(MODES)}")
+    return text == MODES[1]
 
 
 def _keep(file: File, value: Any) -> Keep:

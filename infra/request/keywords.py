@@ -20,8 +20,9 @@ _INDENT = " " * 8
 class ClusterOptions(TypedDict, total=False):
     """The options that every run may be given."""
 
-    tier: str
-    head_tier: str
+    tier: str | Sequence[str]
+    head_tier: str | Sequence[str]
+    priority: str
     workers: int | str | tuple[int, int]
     target_cpu: float | str
     target_memory: float | str

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import shlex
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
+
+from ebbtide.infra.request.option_values import as_typed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,3 +43,20 @@ class Option:
     def variable(self) -> str:
         """The option as an environment variable."""
         return "EBB_" + self.name.upper().replace("-", "_")
+
+    def texts(self, value: Any, *, shell: bool) -> list[str]:
+        """Return the parts of a value of a repeatable option.
+
+        ``shell``: whether quotes mean in it what they mean to a shell, as in variables; one that is
+        not closed is a ValueError.
+        """
+        if isinstance(value, Mapping):
+            return [f"{key}={as_typed(item, '')}" for key, item in value.items()]
+        if isinstance(value, (list, tuple)):
+            return [as_typed(item, "") for item in value]
+        if self.separator:
+            return str(value).replace(self.separator, " ").split()
+        try:
+            return shlex.split(value) if shell else [str(value)]
+        except ValueError:
+            raise ValueError("a quote is not closed; write it like A=1 B='two words'") from None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
+from typing import Any
 
 from ebbtide.infra.models.job import RUN_NAME
 from ebbtide.infra.models.resources import parse_duration_s, parse_memory
@@ -34,9 +35,26 @@ _SWITCH = {
     **dict.fromkeys(("no", "false", "off", "0"), False),
 }
 
+_PRIORITY = re.compile(r"[a-z0-9](?:[-a-z0-9.]{0,251}[a-z0-9])?")
+
 _GIT_OVER = ("https", "http", "ssh", "git", "file")
 
 RETRY_REASONS = ("capacity", "infra", "job")
+
+
+def as_typed(value: Any, separator: str) -> str:
+    """What a user would have typed for a value from ebb.yaml or from Python.
+
+    Raises:
+        ValueError: nothing can be typed for it.
+    """
+    if isinstance(value, (list, tuple)) and separator:
+        return separator.join(as_typed(part, "") for part in value)
+    if isinstance(value, (dict, list, tuple)):
+        raise ValueError("it holds several values; write a single one")
+    if value is None:
+        raise ValueError("a part of it has no value; write one, or two quotes for an empty one")
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def parse_word(text: str) -> str:
@@ -44,6 +62,22 @@ def parse_word(text: str) -> str:
     if not text.strip():
         raise ValueError("it is empty; leave it out or write a word")
     return text.strip()
+
+
+def parse_priority(text: str) -> str:
+    """The name of a PriorityClass.
+
+    Raises:
+        ValueError: none could have it.
+    """
+    if not _PRIORITY.fullmatch(text.strip()):
+        raise ValueError(f"{text!r} is no name of a PriorityClass; kubectl get priorityclasses")
+    return text.strip()
+
+
+def parse_names(text: str) -> tuple[str, ...]:
+    """Words with commas between, each once, in the order given here."""
+    return distinct(parse_word(word) for word in text.split(","))
 
 
 def parse_choice(*known: str) -> Callable[[str], str]:

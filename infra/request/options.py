@@ -7,7 +7,6 @@ that they can never differ. Does not belong here: what an option's value means t
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +18,7 @@ from ebbtide.infra.models.resources import parse_duration_s, parse_worker_range
 from ebbtide.infra.request.hints import did_you_mean, problem_from
 from ebbtide.infra.request.option import Option
 from ebbtide.infra.request.option_values import (
+    as_typed,
     distinct,
     one_for_each_name,
     parse_assignment,
@@ -29,9 +29,11 @@ from ebbtide.infra.request.option_values import (
     parse_code_limit,
     parse_duration_or_never_s,
     parse_lease_s,
+    parse_names,
     parse_output_bytes,
     parse_outputs,
     parse_percent,
+    parse_priority,
     parse_processes,
     parse_replacements,
     parse_retry,
@@ -119,7 +121,7 @@ def _strongest(option: Option, sources: Iterable[_Source], problems: list[Proble
     for source in sources:
         if option.name in source.values:
             try:
-                return option.parse(_text(source.values[option.name], option.separator))
+                return option.parse(as_typed(source.values[option.name], option.separator))
             except ValueError as error:
                 problems.append(source.problem(option, error))
                 break
@@ -132,7 +134,7 @@ def _added_up(option: Option, sources: tuple[_Source, ...], problems: list[Probl
     values = []
     for source in reversed(sources):
         try:
-            texts = _texts(option, source.values.get(option.name, ()), shell=source.shell)
+            texts = option.texts(source.values.get(option.name, ()), shell=source.shell)
         except ValueError as error:
             problems.append(source.problem(option, error))
             continue
@@ -142,31 +144,6 @@ def _added_up(option: Option, sources: tuple[_Source, ...], problems: list[Probl
             except ValueError as error:
                 problems.append(source.problem(option, error))
     return option.collect(values)
-
-
-def _text(value: Any, separator: str) -> str:
-    """Return what a user would have typed for a value from ebb.yaml or from Python."""
-    if isinstance(value, (list, tuple)) and separator:
-        return separator.join(_text(part, "") for part in value)
-    if isinstance(value, (dict, list, tuple)):
-        raise ValueError("it holds several values; write a single one")
-    if value is None:
-        raise ValueError("a part of it has no value; write one, or two quotes for an empty one")
-    return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def _texts(option: Option, value: Any, *, shell: bool) -> list[str]:
-    """Return the parts of a repeatable option."""
-    if isinstance(value, Mapping):
-        return [f"{key}={_text(item, '')}" for key, item in value.items()]
-    if isinstance(value, (list, tuple)):
-        return [_text(item, "") for item in value]
-    if option.separator:
-        return str(value).replace(option.separator, " ").split()
-    try:
-        return shlex.split(value) if shell else [str(value)]
-    except ValueError:
-        raise ValueError("a quote is not closed; write it like A=1 B='two words'") from None
 
 
 def _option(
@@ -183,10 +160,30 @@ _TABLE = (
         "NAME",
         "framework of the cluster; none: a plain program without a cluster",
     ),
-    _option(
-        "tier", parse_word, None, "NAME", "hardware tier of each worker; `ebb tiers` lists them"
+    Option(
+        name="tier",
+        parse=parse_names,
+        default=None,
+        metavar="NAME[,NAME]",
+        help="hardware tier of each worker (`ebb tiers` lists them); the next one is taken when "
+        "one cannot be had: out of stock, quota, no node",
+        separator=",",
     ),
-    _option("head-tier", parse_word, None, "NAME", "hardware tier of the head"),
+    Option(
+        name="head-tier",
+        parse=parse_names,
+        default=None,
+        metavar="NAME[,NAME]",
+        help="hardware tier of the head; of several, the first of the workers' pool",
+        separator=",",
+    ),
+    _option(
+        "priority",
+        parse_priority,
+        None,
+        "CLASS",
+        "PriorityClass of all pods of the run, for that of their tiers (Kubernetes)",
+    ),
     Option(
         name="workers",
         parse=parse_worker_range,

@@ -5,14 +5,16 @@ Does not belong here: whether there is room at the moment (admission).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from ebbtide.infra.errors import Problem
 from ebbtide.infra.models.cluster import ClusterSpec, MemberAsk
 from ebbtide.infra.models.hardware import HardwareTier, NodePool
 from ebbtide.infra.models.phases import Reason
-from ebbtide.infra.models.resources import Resources, format_cpu, format_memory
+from ebbtide.infra.models.resources import Resources, format_cpu, format_gpus, format_memory
 from ebbtide.infra.request.catalog import Catalog
+from ebbtide.infra.request.ebb_yaml.pools import LOCAL
 
 
 def check_room(catalog: Catalog, cluster: ClusterSpec) -> list[Problem]:
@@ -32,13 +34,13 @@ def check_room(catalog: Catalog, cluster: ClusterSpec) -> list[Problem]:
         return []
     for ask in cluster.member_asks:
         if not ask.amount.fits_in(pool.capacity):
-            hint = _largest(catalog, cluster, flag=ask.flag)
+            hint = _largest_beside(catalog, cluster, ask.flag)
             who = f"{'head tier ' if ask.role == 'head' else ''}{ask.tier.name}"
             return [_too_large(who, ask, pool, hint)]
     tier, head, min_workers = cluster.tier, cluster.head_tier, cluster.policy.min_workers
     program = ", a program as large" if pool.driver_apart else ""
     workers = f"{min_workers} {tier.name} worker{'s' if min_workers > 1 else ''}"
-    hints = (_largest(catalog, cluster, flag="--tier"), _fewer(cluster))
+    hints = (_largest_beside(catalog, cluster, "--tier"), _fewer(cluster))
     hint = ", or ".join(filter(None, hints)) or "the pool needs more room"
     who = f"a {head.name} head{program} and {workers} ask"
     return [_exceeds(who, cluster.first_ask, pool, hint)]
@@ -49,15 +51,11 @@ def _check_node(catalog: Catalog, cluster: ClusterSpec, node: Resources) -> list
     ask = next((each for each in cluster.member_asks if not each.amount.fits_in(node)), None)
     if ask is None:
         return []
-    fitting = [
-        each
-        for each in catalog.tiers
-        if each.pool == cluster.pool.name
-        and each.allows(cluster.framework)
-        and (each.resources + ask.beside).fits_in(node)
-    ]
-    best = max(fitting, key=lambda each: each.resources, default=None)
-    hint = f"{ask.flag} {best.name} ({best.resources}) is the largest that fits" if best else ""
+
+    def fits(tier: HardwareTier) -> bool:
+        return (tier.resources + ask.beside).fits_in(node)
+
+    hint = _largest(catalog, cluster, ask.flag, fits)
     who = f"{'head tier' if ask.role == 'head' else 'tier'} {ask.tier.name}"
     return [_too_large(who, ask, cluster.pool, hint or "the pool needs larger nodes", node)]
 
@@ -77,32 +75,59 @@ def _too_large(
 def _exceeds(
     who: str, asked: Resources, pool: NodePool, hint: str, *, a_node: Resources | None = None
 ) -> Problem:
-    """Make a problem that names only the amount that does not fit, or both."""
+    """Make a problem that names only the amounts that do not fit."""
     room = a_node or pool.capacity
-    need, has = str(asked), str(room)
-    if asked.cpu_millis <= room.cpu_millis:
-        need, has = format_memory(asked.memory_bytes), format_memory(room.memory_bytes)
-    elif asked.memory_bytes <= room.memory_bytes:
-        need, has = f"{format_cpu(asked.cpu_millis)} CPU", f"{format_cpu(room.cpu_millis)} CPU"
+    pairs = list(zip(_amounts(asked), _amounts(room), strict=True))
+    short = [(need[1], has[1]) for need, has in pairs if need[0] > has[0]]
+    need, has = (", ".join(texts) for texts in zip(*short, strict=True))
     where = f"a node of pool {pool.name}" if a_node else f"pool {pool.name}"
     summary = f"{who} {need}; {where} has {has}"
+    if asked.gpus and not room.gpus:
+        summary += f" ({pool.no_gpus})" if pool.no_gpus else ""
+        hint = _without_gpus(pool)
     return Problem(Reason.TIER_EXCEEDS_POOL, summary, hint)
 
 
-def _largest(catalog: Catalog, cluster: ClusterSpec, *, flag: str) -> str:
-    """Name the largest tier that would fit for this flag, all else as asked."""
+def _amounts(amount: Resources) -> list[tuple[int, str]]:
+    """Each of its amounts, as a number and in words."""
+    return [
+        (amount.cpu_millis, f"{format_cpu(amount.cpu_millis)} CPU"),
+        (amount.memory_bytes, format_memory(amount.memory_bytes)),
+        (amount.gpus, format_gpus(amount.gpus)),
+    ]
 
-    def with_(tier: HardwareTier) -> ClusterSpec:
+
+def _without_gpus(pool: NodePool) -> str:
+    """Tell what to do about a pool that has no GPU at all."""
+    if pool.platform == LOCAL:
+        return "take another tier (ebb tiers), or --platform kubernetes where its nodes have GPUs"
+    return (
+        f"write node-gpus: 1 (and nodes) for pool {pool.name} where its nodes have GPUs,"
+        " or take a tier of another pool (ebb tiers)"
+    )
+
+
+def _largest_beside(catalog: Catalog, cluster: ClusterSpec, flag: str) -> str:
+    """Name the largest tier with which all fits the pool, all else as asked."""
+
+    def fits(tier: HardwareTier) -> bool:
         if flag == "--tier":
-            return replace(cluster, tier=tier)
-        return replace(cluster, head_tier=tier)
+            changed = replace(cluster, tier=tier)
+        else:
+            changed = replace(cluster, head_tier=tier)
+        return changed.first_ask.fits_in(cluster.pool.capacity)
 
+    return _largest(catalog, cluster, flag, fits)
+
+
+def _largest(
+    catalog: Catalog, cluster: ClusterSpec, flag: str, fits: Callable[[HardwareTier], bool]
+) -> str:
+    """Name the largest of the tiers that this cluster could ask for; empty when none fits."""
     fitting = [
         tier
         for tier in catalog.tiers
-        if tier.pool == cluster.pool.name
-        and tier.allows(cluster.framework)
-        and with_(tier).first_ask.fits_in(cluster.pool.capacity)
+        if tier.pool == cluster.pool.name and tier.allows(cluster.framework) and fits(tier)
     ]
     if not fitting:
         return ""
@@ -113,5 +138,5 @@ def _largest(catalog: Catalog, cluster: ClusterSpec, *, flag: str) -> str:
 def _fewer(cluster: ClusterSpec) -> str:
     """Name how many workers of this tier would fit beside head and program."""
     room, one = cluster.pool.capacity - cluster.first_ask_beside_workers, cluster.tier.resources
-    count = min(room.cpu_millis // one.cpu_millis, room.memory_bytes // one.memory_bytes)
+    count = one.how_often_in(room)
     return f"--workers {count} at most" if count > 0 else ""

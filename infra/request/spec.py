@@ -7,8 +7,8 @@ not belong here: whether there is room at the moment (admission), making anythin
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -17,14 +17,21 @@ from ebbtide.infra.errors import ConfigurationError, Problem
 from ebbtide.infra.models.cluster import AutoscalePolicy, ClusterSpec
 from ebbtide.infra.models.hardware import HardwareTier
 from ebbtide.infra.models.ids import RunName
-from ebbtide.infra.models.job import JobSpec, Limits, RetryPolicy, RunSpec, destination_of_run
+from ebbtide.infra.models.job import (
+    JobSpec,
+    Limits,
+    PassedOver,
+    RetryPolicy,
+    RunSpec,
+    destination_of_run,
+)
 from ebbtide.infra.models.phases import Reason
 from ebbtide.infra.request.catalog import Catalog
 from ebbtide.infra.request.ebb_yaml.pools import LOCAL
 from ebbtide.infra.request.hints import did_you_mean
 from ebbtide.infra.request.names import generate
 from ebbtide.infra.request.options import merge
-from ebbtide.infra.request.program_check import (
+from ebbtide.infra.request.program.check import (
     check_elsewhere,
     check_program,
     check_shipped,
@@ -71,19 +78,23 @@ def build_run_spec(ask: RequestContext) -> RunSpec:
     hello = ask.hello_defaults if ask.argv == HELLO else {}
     options, problems = merge(ask.cli, ask.environ, file=ask.file_options, weaker=hello)
     problems += _check_framework(ask, options)
-    tiers = _choose_tiers(ask, options, problems)
+    asked = [
+        _cluster(ask.catalog, options, *pair) for pair in _choose_tiers(ask, options, problems)
+    ]
     job = _job(ask, options, problems)
-    problems += _check_outputs(options)
-    cluster = _cluster(ask.catalog, options, *tiers) if tiers else None
-    if cluster:
-        problems += check_room(ask.catalog, cluster)
-    if problems or not cluster:
+    problems += [*_check_outputs(options), *_check_priority(options)]
+    fitting, passed_over = _that_fit(ask.catalog, asked, problems)
+    if problems or not fitting:
         raise ConfigurationError(problems)
+    cluster, *others = fitting
     name = RunName(options["name"] or generate(ask.random))
     return RunSpec(
         name=name,
         platform=options["platform"],
         cluster=cluster,
+        # One cluster is all that a Python session has: it waits for its tier as for the only one.
+        next_tiers=tuple(others) if job else (),
+        passed_over=passed_over,
         job=job,
         workdir="" if job else _workdir(ask, options),
         import_path=ask.import_path,
@@ -118,6 +129,13 @@ def _check_outputs(options: Mapping[str, Any]) -> list[Problem]:
     return [Problem(Reason.OPTION_INVALID, summary, "--outputs here, or --platform kubernetes")]
 
 
+def _check_priority(options: Mapping[str, Any]) -> list[Problem]:
+    if not options["priority"] or options["platform"] != LOCAL:
+        return []
+    summary = "platform local has no PriorityClass: runs that wait for room go first come first"
+    return [Problem(Reason.OPTION_INVALID, summary, "without --priority, or --platform kubernetes")]
+
+
 def _check_code(options: Mapping[str, Any]) -> list[Problem]:
     if options["platform"] != LOCAL:
         return []
@@ -127,27 +145,73 @@ def _check_code(options: Mapping[str, Any]) -> list[Problem]:
 
 def _choose_tiers(
     ask: RequestContext, options: Mapping[str, Any], problems: list[Problem]
-) -> tuple[HardwareTier, HardwareTier] | None:
-    """Return the workers' and the head's tier; None when one of them has a problem."""
+) -> list[tuple[HardwareTier, HardwareTier]]:
+    """Return the workers' and the head's tiers, in order; none when one of them has a problem."""
     platform = options["platform"]
     here = [tier for tier in ask.catalog.tiers if ask.catalog.platform_of(tier) == platform]
     if wrong := _check_platform(ask, platform, here):
         problems += wrong
-        return None
-    tier = _named(options["tier"], here, ask.catalog, platform=platform, problems=problems)
-    if not options["tier"]:
-        tier = _default(ask.catalog.default_tier, here)
-    head = _named(options["head-tier"], here, ask.catalog, platform=platform, problems=problems)
-    if tier and not options["head-tier"]:
-        heads = [t for t in here if t.pool == tier.pool and t.allows(options["framework"])]
-        head = _default(ask.catalog.default_head_tier, [tier, *heads])
-    if not tier or not head:
-        return None
-    if options["framework"] == "none":
-        head = tier  # there is no head; a head tier that was asked for is without effect
-    wrong = _check_pair(tier, head, options["framework"], known=ask.frameworks)
-    problems += wrong
-    return None if wrong else (tier, head)
+        return []
+    unknown: list[Problem] = []
+    tiers, heads = (
+        [_named(name, here, ask.catalog, platform=platform, problems=unknown) for name in names]
+        for names in (options["tier"] or (), options["head-tier"] or ())
+    )
+    problems += unknown
+    if unknown:
+        return []
+    plain = options["framework"] == "none"  # there is no head, a head tier is without effect
+    pairs, wrong = [], []
+    for tier in filter(None, tiers or [_default(ask.catalog.default_tier, here)]):
+        head = tier if plain else _head_of(ask, options["framework"], tier, heads, here)
+        wrong += _check_pair(tier, head, options["framework"], known=ask.frameworks)
+        pairs.append((tier, head))
+    problems += dict.fromkeys(wrong)
+    return [] if wrong else pairs
+
+
+def _head_of(
+    ask: RequestContext,
+    framework: str,
+    tier: HardwareTier,
+    named: Sequence[HardwareTier | None],
+    here: Sequence[HardwareTier],
+) -> HardwareTier:
+    """Return the tier of the head beside workers of a tier: one that was named, or a usual one."""
+    asked = [head for head in named if head is not None]
+    if asked:
+        return next((head for head in asked if head.pool == tier.pool), asked[0])
+
+    def shares(head: HardwareTier) -> int:
+        """Neither a head nor most programs compute on a GPU, and both must not be taken away."""
+        return bool(tier.resources.gpus and head.resources.gpus) + head.spot
+
+    fit = [each for each in here if each.pool == tier.pool and each.allows(framework)]
+    heads = [each for each in fit if shares(each) <= shares(tier)]
+    better = sorted((each for each in heads if shares(each) < shares(tier)), key=shares)
+    usual = ask.catalog.default_head_tier
+    if better and usual == ask.catalog.default_tier == tier.name:
+        return better[0]  # the file has named no tier for heads
+    return _default(usual, [*better, tier, *heads])
+
+
+def _that_fit(
+    catalog: Catalog, asked: Sequence[ClusterSpec], problems: list[Problem]
+) -> tuple[list[ClusterSpec], tuple[PassedOver, ...]]:
+    """Leave out what can never fit, unless that is all: then it is a problem."""
+    fitting, passed_over, wrong = [], [], []
+    for cluster in asked:
+        found = check_room(catalog, cluster)
+        if not found:
+            fitting.append(cluster)
+            continue
+        first = found[0]
+        tier = cluster.tier.name
+        passed_over.append(PassedOver(tier=tier, reason=first.reason, why=first.summary))
+        wrong += found
+    if not fitting:
+        problems += dict.fromkeys(wrong)
+    return fitting, tuple(passed_over)
 
 
 def _check_platform(ask: RequestContext, platform: str, here: list[HardwareTier]) -> list[Problem]:
@@ -165,7 +229,7 @@ def _check_platform(ask: RequestContext, platform: str, here: list[HardwareTier]
 
 
 def _named(
-    name: str | None,
+    name: str,
     here: list[HardwareTier],
     catalog: Catalog,
     *,
@@ -173,7 +237,7 @@ def _named(
     problems: list[Problem],
 ) -> HardwareTier | None:
     found = next((tier for tier in here if tier.name == name), None)
-    if name and not found:
+    if not found:
         names = [tier.name for tier in here]
         listed = f"tiers: {', '.join(names)}"
         other = catalog.tier(name)
@@ -266,6 +330,8 @@ def _cluster(
     catalog: Catalog, options: Mapping[str, Any], tier: HardwareTier, head: HardwareTier
 ) -> ClusterSpec:
     min_workers, max_workers = options["workers"]
+    if options["priority"]:
+        tier, head = (replace(each, priority=options["priority"]) for each in (tier, head))
     pool = catalog.pool(tier.pool)
     if options["framework"] == "dask" and pool.dask_operator:
         max_workers = min_workers  # nothing scales what the operator has made

@@ -43,12 +43,10 @@ CORE_AND_DATA = """
     print("result", sorted(row["id"] for row in rows.take_all()))
     """
 
-TUNE_AND_TRAIN = """
+TUNE = """
     import os
     import ray
     from ray import tune
-    from ray.train import RunConfig, ScalingConfig, get_context
-    from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
 
     ray.init(num_cpus=4)
 
@@ -60,6 +58,11 @@ TUNE_AND_TRAIN = """
     kept = tune.RunConfig(storage_path=here)
     grid = tune.Tuner(trial, param_space=space, run_config=kept).fit()
     print("result", grid.get_best_result("score", "min").config)
+    """
+
+TRAIN = """
+    from ray.train import RunConfig, ScalingConfig, get_context
+    from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
 
     def train(config):
         me = get_context()
@@ -141,7 +144,7 @@ def results(output: str) -> list[str]:
 
 @pytest.mark.parametrize(
     ("text", "printed"),
-    [(CORE_AND_DATA, 4), pytest.param(TUNE_AND_TRAIN, 2, marks=pytest.mark.long)],
+    [(CORE_AND_DATA, 4), pytest.param(TUNE + TRAIN, 2, marks=pytest.mark.long)],
     ids=["core_and_data", "tune_and_train"],
 )
 def test_quick_starts_print_the_same_on_a_laptop_and_on_the_cluster(

@@ -58,5 +58,6 @@ def shape(lines: list[str]) -> list[str]:
         words = re.sub(r"(run|logs|why|open) [a-z]+-[a-z]+", r"\1 NAME", words)
         words = re.sub(r"\b\d+m\d+s\b", "N", words)  # a busy machine takes minutes
         words = re.sub(r"[\d.]+( ?[smKMGTi]+B?\b)?", "N", words)
+        words = words.replace("N worker ", "N workers ")  # as many as had not left yet
         found.append(re.sub(r" +", " ", words).rstrip())
     return found

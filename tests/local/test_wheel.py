@@ -118,8 +118,11 @@ def said(words: list[str | Path], cwd: Path, environment: dict[str, str]) -> str
 
 def test_wheel_installs_one_package(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
-        tops = {name.partition("/")[0] for name in archive.namelist()}
+        names = archive.namelist()
+    tops = {name.partition("/")[0] for name in names}
     assert {top for top in tops if not top.endswith(".dist-info")} == {"ebbtide"}
+    assert "ebbtide/py.typed" in names
+    assert [name for name in names if name.endswith(".dist-info/licenses/LICENSE")]
 
 
 def test_script_uses_its_own_packages_beside_ours(

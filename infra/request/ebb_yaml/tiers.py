@@ -9,13 +9,20 @@ from typing import Any
 from ebbtide.infra.models.hardware import HardwareTier, NodePool
 from ebbtide.infra.models.resources import Resources, parse_cpu, parse_duration_s, parse_memory
 from ebbtide.infra.request.ebb_yaml.file import File
-from ebbtide.infra.request.ebb_yaml.pools import count
+from ebbtide.infra.request.ebb_yaml.keys import TIER
+from ebbtide.infra.request.ebb_yaml.pools import count, label_value, parse_gpus
 from ebbtide.infra.request.hints import did_you_mean
+from ebbtide.infra.request.option_values import parse_priority, parse_switch
 
 _MIB = 2**20
-_KEYS = (
-    "cpu", "memory", "pool", "price-per-hour", "frameworks", "drain-budget", "runs-at-once",
-)  # fmt: skip
+_OF_PODS = {
+    "gpu-type": "a label of nodes",
+    "priority": "a PriorityClass",
+    "spot": "a kind of node",
+}
+"""Keys of tiers of platform kubernetes alone, and what they are."""
+_BESIDE_DRAIN_S = 35.0
+"""Of a spot node's notice, half at most: a worker needs it beyond its drain budget to leave."""
 _DERIVED = {"small": (8, 1000), "medium": (4, 2000), "large": (2, 8000)}
 """By tier: the divisor of the pool's cores, and the maximum in thousandths of a core."""
 
@@ -48,22 +55,63 @@ def read_tiers(file: File, value: Any, pools: tuple[NodePool, ...]) -> tuple[Har
 
 def _tier(file: File, name: str, body: Any, pools: tuple[NodePool, ...]) -> HardwareTier:
     where = f"tiers.{name}"
-    keys = file.mapping(where, body, _KEYS)
+    keys = file.mapping(where, body, TIER)
     cpu = file.needed(f"{where}.cpu", keys.get("cpu"), parse_cpu, "cpu: 1")
     memory = file.needed(f"{where}.memory", keys.get("memory"), parse_memory, "memory: 4Gi")
+    gpus = file.parsed(f"{where}.gpus", keys.get("gpus"), parse_gpus, 0)
+    pool = _pool_of(file, f"{where}.pool", keys.get("pool"), [pool.name for pool in pools])
+    gpu_type = file.parsed(f"{where}.gpu-type", keys.get("gpu-type"), label_value, "")
+    priority = file.parsed(f"{where}.priority", keys.get("priority"), parse_priority, "")
+    if any(each.name == pool and each.platform == "local" for each in pools):
+        for key, what in _OF_PODS.items():
+            if key in keys:
+                text = f"only a tier of platform kubernetes has it: it is {what}"
+                file.add(f"{where}.{key}", text, "leave it out")
+    if gpu_type and not gpus:
+        file.add(f"{where}.gpu-type", "the tier asks for no GPU", "write gpus: 1 beside it")
+    notice_s = _notice_s(file, where, keys, next((p for p in pools if p.name == pool), None))
     return HardwareTier(
         name=name,
-        pool=_pool_of(file, f"{where}.pool", keys.get("pool"), [pool.name for pool in pools]),
-        resources=Resources(cpu, memory),
+        pool=pool,
+        resources=Resources(cpu, memory, gpus),
+        notice_s=notice_s,
+        gpu_type=gpu_type,
         price_per_hour=file.parsed(
             f"{where}.price-per-hour", keys.get("price-per-hour"), _price, 0.0
         ),
         frameworks=file.strings(f"{where}.frameworks", keys.get("frameworks"), "[dask]"),
-        drain_budget_s=file.parsed(
-            f"{where}.drain-budget", keys.get("drain-budget"), parse_duration_s, 600.0
-        ),
+        drain_budget_s=_drain_budget_s(file, where, keys, notice_s),
+        priority=priority,
         runs_at_once=file.parsed(f"{where}.runs-at-once", keys.get("runs-at-once"), count, None),
     )
+
+
+def _notice_s(
+    file: File, where: str, keys: Mapping[str, Any], pool: NodePool | None
+) -> float | None:
+    """How long before one of its nodes is taken away that is said; None: they stay."""
+    place = f"{where}.spot"
+    spot = file.parsed(place, keys.get("spot"), parse_switch, pool is not None and pool.spot)
+    if not spot or pool is None:
+        if pool is not None and pool.spot:
+            file.add(place, f"all nodes of pool {pool.name} are spot", "leave it out")
+        return None
+    if pool.platform != "local" and not pool.spot and not pool.spot_label:
+        hint = "write spot-label: karpenter.sh/capacity-type=spot there, or spot: true for all"
+        file.add(place, f"pool {pool.name} does not say which of its nodes are spot", hint)
+    return pool.spot_notice_s
+
+
+def _drain_budget_s(
+    file: File, where: str, keys: Mapping[str, Any], notice_s: float | None
+) -> float:
+    """How long a leaving worker may take; of a spot node no longer than its notice lets it."""
+    asked_s = file.parsed(
+        f"{where}.drain-budget", keys.get("drain-budget"), parse_duration_s, 600.0
+    )
+    if notice_s is None:
+        return float(asked_s)
+    return float(min(asked_s, notice_s - min(_BESIDE_DRAIN_S, notice_s / 2)))
 
 
 def _pool_of(file: File, where: str, value: Any, names: list[str]) -> str:

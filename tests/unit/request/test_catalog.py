@@ -10,11 +10,11 @@ import pytest
 from ebbtide.infra.errors import ConfigurationError
 from ebbtide.infra.models.hardware import NodePool
 from ebbtide.infra.models.resources import Resources, parse_cpu, parse_memory
-from ebbtide.infra.request.catalog import Catalog, find_file, load_catalog
+from ebbtide.infra.request.catalog import Catalog, Machine, find_file, load_catalog
 from ebbtide.infra.request.ebb_yaml.tiers import derive_tiers
 
 GI = 2**30
-MACHINE = Resources(4000, 10 * GI)
+MACHINE = Machine(Resources(4000, 10 * GI))
 FULL = """
 pools:
   here: {platform: local, cpu: 8, memory: 32Gi}

@@ -11,15 +11,15 @@ from ebbtide.infra.errors import ConfigurationError
 from ebbtide.infra.models.hardware import HardwareTier
 from ebbtide.infra.models.keep import Keep
 from ebbtide.infra.models.resources import Resources
-from ebbtide.infra.request.catalog import Catalog, load_catalog
+from ebbtide.infra.request.catalog import Catalog, Machine, load_catalog
 
 GI = 2**30
-MACHINE = Resources(4000, 10 * GI)
+MACHINE = Machine(Resources(4000, 10 * GI))
 
 
 @pytest.fixture
 def load(tmp_path: Path) -> Any:
-    def load_text(text: str, machine: Resources = MACHINE) -> Catalog:
+    def load_text(text: str, machine: Machine = MACHINE) -> Catalog:
         path = tmp_path / "ebb.yaml"
         path.write_text(text)
         return load_catalog(path, machine)[0]
@@ -79,7 +79,7 @@ def test_run_may_wait_for_each_256_mebibytes_of_the_share_and_at_least_ten(
     load: Any, mebibytes: int, runs: int
 ) -> None:
     """The share is four fifths of the machine: 11 of them are 3520 MiB."""
-    (pool,) = load("", Resources(4000, mebibytes * 2**20)).pools
+    (pool,) = load("", Machine(Resources(4000, mebibytes * 2**20))).pools
     assert pool.runs_waiting == runs
 
 
@@ -178,12 +178,12 @@ def test_platform_that_is_like_none_is_answered_with_all(load: Any) -> None:
 def test_derived_tiers_stop_growing_with_the_machine(
     load: Any, cores: int, millis: list[int]
 ) -> None:
-    tiers = load("", Resources(cores * 1000, 64 * GI)).tiers
+    tiers = load("", Machine(Resources(cores * 1000, 64 * GI))).tiers
     assert [tier.resources.cpu_millis for tier in tiers] == millis
 
 
 def test_derived_memory_is_in_steps_of_64_mebibytes(load: Any) -> None:
-    tiers = load("", Resources(4000, 9_999_999_999)).tiers
+    tiers = load("", Machine(Resources(4000, 9_999_999_999))).tiers
     assert [tier.resources.memory_bytes % (64 * 2**20) for tier in tiers] == [0, 0, 0]
 
 

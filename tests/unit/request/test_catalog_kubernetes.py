@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
 import pytest
@@ -11,10 +12,11 @@ from ebbtide.infra.errors import ConfigurationError
 from ebbtide.infra.models.codec import from_json, to_json
 from ebbtide.infra.models.hardware import POOL_LABEL, NodePool
 from ebbtide.infra.models.resources import Resources
-from ebbtide.infra.request.catalog import Catalog, Shared, catalog_for, load_catalog
+from ebbtide.infra.request.catalog import Catalog, Machine, Shared, catalog_for, load_catalog
+from ebbtide.infra.request.ebb_yaml import pools
 
 GI = 2**30
-MACHINE = Resources(4000, 10 * GI)
+MACHINE = Machine(Resources(4000, 10 * GI))
 SHAPE = "platform: kubernetes, nodes: 0..10, node-cpu: 8, node-memory: 32Gi"
 THERE = f"""
 pools: {{far: {{{SHAPE.removeprefix("platform: kubernetes, ")}}}}}
@@ -187,3 +189,15 @@ def test_what_is_wrong_there_is_said_with_its_place(tmp_path: Path) -> None:
     wrong = Shared(text=b"pools: [", source="ConfigMap ebb-catalog")
     with pytest.raises(ConfigurationError, match="ConfigMap ebb-catalog: line"):
         catalog_for({"HOME": str(tmp_path)}, tmp_path, {"platform": "kubernetes"}, lambda _: wrong)
+
+
+def test_where_ebb_is_not_installed_no_image_is_the_usual_one(
+    pool: Load, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in our own images, which have its code: a flow in a pod reads the catalog there."""
+
+    def unknown(name: str) -> str:
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr(pools, "version", unknown)
+    assert pool(SHAPE).image("dask") == ""

@@ -29,7 +29,7 @@ def test_defaults_are_the_documented_ones() -> None:
     values, problems = cli()
     assert problems == []
     assert values == {
-        "framework": "dask", "tier": None, "head-tier": None, "workers": (1, 4),
+        "framework": "dask", "tier": None, "head-tier": None, "priority": None, "workers": (1, 4),
         "target-cpu": 80.0, "target-memory": 80.0, "scale-down-window": 300.0,
         "scale-up-window": None, "scale-up-step": None, "scale-down-step": None,
         "env": {}, "secret": (), "name": None, "workdir": ".",
@@ -125,7 +125,8 @@ def test_values(name: str, given: Any, value: Any) -> None:
         ("attempts", "0"), ("attempts", "11"), ("attempts", "three"), ("lease", "1s"),
         ("replacements", "11"),
         ("name", "My Run"), ("name", "-x"), ("name", "a" * 41), ("tier", ""),
-        ("tier", ["a", "b"]), ("env", "A"), ("env", "1A=2"), ("env", ["EBB_CLUSTER=mine"]),
+        ("tier", "a,,b"), ("tier", [["a"]]), ("framework", ["a", "b"]),
+        ("env", "A"), ("env", "1A=2"), ("env", ["EBB_CLUSTER=mine"]),
         ("secret", "not-a-name"), ("max-output", "1GB"), ("max-output", "5Ki"),
         ("max-processes", "9"), ("max-processes", "many"), ("bridge", "maybe"),
         ("code", "host/repo"), ("code", "git+ext://sh"), ("code", "git+https://me:word@host/repo"),

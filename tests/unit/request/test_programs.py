@@ -12,7 +12,7 @@ import pytest
 
 from ebbtide.infra.errors import Problem
 from ebbtide.infra.models.phases import Reason
-from ebbtide.infra.request.program_check import check_program, check_workdir
+from ebbtide.infra.request.program.check import check_program, check_workdir
 
 Check = Callable[..., tuple[tuple[str, ...], list[Problem]]]
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from ebbtide.infra.errors import Problem
-from ebbtide.infra.request.program_check import check_program, check_workdir, folder_of
+from ebbtide.infra.request.program.check import check_program, check_workdir, folder_of
 
 Check = Callable[..., list[Problem]]
 

@@ -303,3 +303,63 @@ def test_everything_wrong_is_in_one_error(problems: Problems) -> None:
 def test_what_can_never_fit_is_found_beside_other_problems(problems: Problems) -> None:
     found = {problem.reason for problem in problems("trian.py", tier="xlarge")}
     assert found == {Reason.PROGRAM_INVALID, Reason.TIER_EXCEEDS_POOL}
+
+
+def tiers_of(spec: RunSpec) -> list[tuple[str, str]]:
+    """Of workers and head, in the order in which they are taken."""
+    clusters = (spec.cluster, *spec.next_tiers)
+    return [(cluster.tier.name, cluster.head_tier.name) for cluster in clusters]
+
+
+@pytest.mark.parametrize(
+    ("asked", "expected"),
+    [
+        ({"tier": "large,spare"}, [("large", "small"), ("spare", "spare")]),
+        ({"tier": ["spare", "small", "spare"]}, [("spare", "spare"), ("small", "small")]),
+        (
+            {"tier": "spare, small", "head_tier": "large,spare"},
+            [("spare", "spare"), ("small", "large")],
+        ),
+        ({"tier": "spare,small", "framework": "none"}, [("spare", "spare"), ("small", "small")]),
+    ],
+)
+def test_tiers_of_a_list_are_taken_in_its_order_each_with_a_head_of_its_pool(
+    build: Build, asked: dict[str, Any], expected: list[tuple[str, str]]
+) -> None:
+    spec = build(**asked)
+    assert tiers_of(spec) == expected
+    assert {cluster.policy for cluster in spec.next_tiers} == {spec.cluster.policy}
+    assert spec.passed_over == ()
+
+
+def test_tier_of_a_list_that_can_never_fit_is_passed_over(build: Build) -> None:
+    spec = build(tier="xlarge,large,spare")
+    assert tiers_of(spec) == [("large", "small"), ("spare", "spare")]
+    (left,) = spec.passed_over
+    assert (left.tier, left.reason) == ("xlarge", Reason.TIER_EXCEEDS_POOL)
+    assert left.why == "xlarge asks 96 GiB; pool default has 64 GiB"
+
+
+def test_list_of_which_nothing_fits_is_refused_with_what_each_lacks(problems: Problems) -> None:
+    found = problems(tier="xlarge,large", workers="4")
+    assert [problem.reason for problem in found] == 2 * [Reason.TIER_EXCEEDS_POOL]
+
+
+def test_all_bad_names_of_a_list_are_told_with_the_nearest_word(problems: Problems) -> None:
+    found = problems(tier="smal,large,spair", head_tier="sparre")
+    assert [(problem.summary, problem.hint.partition("?")[0]) for problem in found] == [
+        ("no tier is named smal", "did you mean small"),
+        ("no tier is named spair", "did you mean spare"),
+        ("no tier is named sparre", "did you mean spare"),
+    ]
+
+
+def test_head_tier_that_is_of_no_pool_of_a_tier_of_the_list_is_refused(problems: Problems) -> None:
+    (problem,) = problems(tier="small,spare", head_tier="large")
+    assert problem.summary == "tier spare is of pool spare, head tier large of default"
+
+
+def test_python_session_has_the_first_tier_that_fits_and_no_other(build: Build) -> None:
+    spec = build(tier="xlarge,large,spare", ask={"argv": None})
+    assert tiers_of(spec) == [("large", "small")]
+    assert [left.tier for left in spec.passed_over] == ["xlarge"]

@@ -20,6 +20,13 @@ from pathlib import Path
 from ebbtide.infra.errors import Problem
 from ebbtide.infra.models.phases import Reason
 from ebbtide.infra.request.hints import did_you_mean
+from ebbtide.infra.request.program.notebook import (
+    SUFFIX,
+    check_notebook,
+    command_line,
+    is_notebook,
+    missing_here,
+)
 
 _PYTHON = re.compile(r"python(\d+(\.\d+)?)?")
 _CODING = re.compile(rb"\A(?:[ \t\f]*(?:#.*)?\r?\n)?[ \t\f]*#.*?coding[:=][ \t]*([-\w.]+)")
@@ -33,7 +40,8 @@ def check_program(
     """Find the command line of the user's program, and what would keep it from starting.
 
     Args:
-        argv: a ``.py`` file or a command, with its arguments; paths are relative to the workdir.
+        argv: a ``.py`` file, a notebook or a command, with its arguments; paths are relative to the
+            workdir.
         workdir: the folder the program will run in.
         search_path: where commands are looked for; None: this process's PATH.
 
@@ -48,6 +56,9 @@ def check_program(
     if argv[0].endswith(".py"):
         problems = _check_script(argv[0], workdir, interpreter=sys.executable)
         return (sys.executable, *argv), problems
+    if is_notebook(argv):
+        problems = [*_check_there_as_notebook(argv, workdir), *missing_here()]
+        return command_line(sys.executable, argv), problems
     program, problems = _find_command(argv[0], workdir, path)
     if not problems and _PYTHON.fullmatch(os.path.basename(argv[0])):
         script = _script_of(argv[1:])
@@ -73,6 +84,9 @@ def check_shipped(argv: Sequence[str], workdir: Path) -> tuple[tuple[str, ...], 
         return tuple(argv), problems
     if argv[0].endswith(".py"):
         return ("python", *argv), _check_inside(argv[0], workdir) or _check_there(argv[0], workdir)
+    if is_notebook(argv):
+        problems = _check_inside(argv[0], workdir) or _check_there_as_notebook(argv, workdir)
+        return command_line("python", argv), problems
     if _PYTHON.fullmatch(os.path.basename(argv[0])):
         script = _script_of(argv[1:])
         if script is None:
@@ -94,6 +108,8 @@ def check_elsewhere(argv: Sequence[str]) -> tuple[str, ...]:
     Returns:
         The same, with Python's bare name before a script.
     """
+    if is_notebook(argv):
+        return command_line("python", argv)
     return ("python", *argv) if argv and argv[0].endswith(".py") else tuple(argv)
 
 
@@ -110,7 +126,7 @@ def check_workdir(workdir: Path) -> list[Problem]:
 
 def folder_of(argv: tuple[str, ...]) -> str | None:
     """Return a script's own folder, when its path is absolute."""
-    scripts = [Path(word) for word in argv[:2] if word.endswith(".py")]
+    scripts = [Path(word) for word in argv[:2] if word.endswith((".py", SUFFIX))]
     return str(scripts[0].parent) if scripts and scripts[0].is_absolute() else None
 
 
@@ -234,6 +250,10 @@ def _check_there(word: str, workdir: Path) -> list[Problem]:
     if not os.access(file, os.R_OK):
         return [_problem(f"{word!r} cannot be read", f"ls -l {word}")]
     return []
+
+
+def _check_there_as_notebook(argv: Sequence[str], workdir: Path) -> list[Problem]:
+    return _check_there(argv[0], workdir) or check_notebook(argv, workdir)
 
 
 def _check_package(word: str, folder: Path) -> list[Problem]:
