@@ -11,8 +11,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Unpack
 
+from ebbtide.flows.cli.notebook import screen_for_people, session_shown
 from ebbtide.flows.cli.runs.viewer import Viewer
-from ebbtide.flows.cli.screen import TextScreen
 from ebbtide.flows.launch import launch
 from ebbtide.infra.escaping import html_facts
 from ebbtide.infra.frameworks.base import load_framework
@@ -22,13 +22,16 @@ from ebbtide.infra.lifecycle.once import take_over
 from ebbtide.infra.lifecycle.outcome import RunResult, result_of
 from ebbtide.infra.lifecycle.provision import session
 from ebbtide.infra.lifecycle.steps import Attempt, attempt_of
+from ebbtide.infra.lifecycle.stop import stop_run
 from ebbtide.infra.lifecycle.submission import RunRequest, session_request, spec_for
 from ebbtide.infra.models.cluster import ClusterView
+from ebbtide.infra.models.phases import Reason
+from ebbtide.infra.platforms.extras import connection_to
 from ebbtide.infra.records import runs
 from ebbtide.infra.records.opening import open_store
 from ebbtide.infra.request.catalog import settings_here
 from ebbtide.infra.request.keywords import ClusterOptions, RunOptions, documented
-from ebbtide.infra.request.program_check import folder_of
+from ebbtide.infra.request.program.check import folder_of
 from ebbtide.infra.settings import Settings
 
 
@@ -51,10 +54,19 @@ def run(*program: object, **options: Unpack[RunOptions]) -> RunResult:
     store = open_store(settings)
     spec = spec_for(RunRequest(argv=argv, options=dict(options)), os.environ, Path.cwd())
     spec = runs.begin(store, spec)
-    screen = TextScreen()
+    screen = screen_for_people()
     screen.plan(spec)
     flow = launch(settings, store, spec, detach=False)
-    Viewer(settings, store, spec, flow, screen).follow(lambda: None)
+    viewer = Viewer(settings, store, spec, flow, screen)
+    try:
+        viewer.follow(lambda: None)
+    except KeyboardInterrupt:
+        # A notebook's process goes on after it: nothing but this ends the run.
+        stop_run(settings, spec.name, Reason.CANCELLED)
+        viewer.follow(lambda: None)
+        raise
+    finally:
+        flow.close()
     row = store.run(spec.name)
     assert row is not None
     return result_of(settings, row)
@@ -72,9 +84,11 @@ class Cluster:
         self.dashboard = view.dashboard
         """URL for people; ``ebb open NAME`` brings them in."""
         self.environment = dict(view.driver_env)
-        """What a program needs in its environment to connect without arguments."""
+        """What a program here needs in its environment to connect without arguments; empty where
+        only those can that ``run`` starts."""
         self._attempt = attempt
         self._settings = settings
+        self._view = view
         self._client: Any = None
         self._open = contextlib.ExitStack()
 
@@ -92,10 +106,15 @@ class Cluster:
 
     @property
     def client(self) -> Any:
-        """The framework's own client, connected; made when first asked for."""
+        """The framework's own client, connected; made when first asked for.
+
+        Raises:
+            ConfigurationError: this framework has none that could connect from here.
+        """
         if self._client is None:
-            framework = load_framework(self.framework)
-            connected = framework.client(self.address, self.environment)
+            framework, spec = load_framework(self.framework), self._attempt.spec
+            way = self._open.enter_context(connection_to(spec, self._settings, self._view))
+            connected = framework.client(way.address, way.environment)
             self._client = self._open.enter_context(connected)
         return self._client
 
@@ -183,7 +202,10 @@ def cluster(
     spec = runs.begin(store, spec)
     take_over(store, spec.name, "")
     attempt = attempt_of(settings, store, spec)
-    with session(settings, store, attempt, steps, driver="the session") as view:
+    with (
+        session_shown(settings, spec),
+        session(settings, store, attempt, steps, driver="the session") as view,
+    ):
         held = Cluster(attempt, view, settings)
         try:
             yield held

@@ -84,13 +84,26 @@ def _run_flow(settings: Settings, store: RunStore, spec: RunSpec) -> None:
         flow.with_options(flow_run_name=spec.name)(run=spec.name)
     except BaseException as error:
         traceback.print_exc()
-        if _is_over(store, spec.name):
-            return
-        why = _why_not_recorded(error)
-        message = f"not recorded in Prefect: {why}"
-        store.append(Event(run=spec.name, kind=EventKind.WARNING, message=message))
-        with contextlib.suppress(EbbError):  # recorded where it was raised
-            carry_out(settings, store, spec, steps)
+        go_on_unrecorded(settings, store, spec, error)
+
+
+def go_on_unrecorded(
+    settings: Settings, store: RunStore, spec: RunSpec, error: BaseException
+) -> None:
+    """Carry a run out without Prefect after Prefect has failed, and say so, unless it is over.
+
+    Args:
+        settings: of this process.
+        store: with the run.
+        spec: of the run.
+        error: what Prefect failed with.
+    """
+    if _is_over(store, spec.name):
+        return
+    message = f"not recorded in Prefect: {_why_not_recorded(error)}"
+    store.append(Event(run=spec.name, kind=EventKind.WARNING, message=message))
+    with contextlib.suppress(EbbError):  # recorded where it was raised
+        carry_out(settings, store, spec, steps)
 
 
 def _let_the_program_start(settings: Settings, store: RunStore, spec: RunSpec) -> None:

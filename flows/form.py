@@ -39,6 +39,14 @@ def _tiers(schema: dict[str, Any]) -> None:
         schema["enum"] = ["default", *(tier.name for tier in catalog.tiers)]
 
 
+def _next_tiers(schema: dict[str, Any]) -> None:
+    """The same tiers, several of which may be chosen."""
+    schema["position"] = 2
+    with contextlib.suppress(ConfigurationError):
+        catalog, _ = catalog_for(os.environ, Path.cwd())
+        schema["items"] = {"type": "string", "enum": [tier.name for tier in catalog.tiers]}
+
+
 def _field(position: int, option: str, description: str, **more: Any) -> Any:
     """One input: its default is that of ``ebb run`` unless ``more`` says otherwise."""
     more.setdefault("default", OPTIONS[option].default)
@@ -61,8 +69,14 @@ class Cluster(BaseModel):
         description="Hardware tier of a worker; `ebb tiers` lists them with price and size",
         json_schema_extra=_tiers,
     )
+    next_tiers: list[str] = Field(
+        default=[],
+        description="Tiers to take, in this order, when the one above cannot be had: out of stock,"
+        " quota, no node",
+        json_schema_extra=_next_tiers,
+    )
     initial_workers: int = _field(
-        2,
+        3,
         "workers",
         "Workers at the start, and the minimum later on",
         default=1,
@@ -70,10 +84,10 @@ class Cluster(BaseModel):
         le=_MAX_WORKERS,
     )
     max_workers: int = _field(
-        3, "workers", "Maximum number of workers it may grow to", default=4, ge=1, le=_MAX_WORKERS
+        4, "workers", "Maximum number of workers it may grow to", default=4, ge=1, le=_MAX_WORKERS
     )
     target_cpu: int = _field(
-        4,
+        5,
         "target-cpu",
         "Add workers when they use more than this of their CPU, in percent",
         title="Target CPU",
@@ -82,7 +96,7 @@ class Cluster(BaseModel):
         le=1000,
     )
     target_memory: int = _field(
-        5,
+        6,
         "target-memory",
         "Add workers when they use more than this of their memory, in percent",
         default=80,
@@ -143,16 +157,26 @@ def request_of(
     """
     problems: list[Problem] = []
     values = _values(Cluster, cluster, problems) | _values(Limits, limits, problems)
+    tiers = _tier_list(values, problems)
     argv = _argv(program, arguments, problems)
     if not isinstance(options or {}, dict):
         problems.append(_problem("options", "it is not an object", 'write {"retry": "never"}'))
     if problems:
         raise ConfigurationError(problems)
     min_workers, max_workers = values.pop("initial_workers"), values.pop("max_workers")
-    if values["tier"] == "default":
-        del values["tier"]
-    given = {**values, "workers": f"{min_workers}..{max_workers}", **(options or {})}
+    given = {**values, **tiers, "workers": f"{min_workers}..{max_workers}", **(options or {})}
     return RunRequest(argv=argv, options=given, name=_run_name(name or ""))
+
+
+def _tier_list(values: dict[str, Any], problems: list[Problem]) -> dict[str, Any]:
+    """Take the tiers out of the form's values; what they are as an option."""
+    first, others = values.pop("tier"), values.pop("next_tiers")
+    if first != "default":
+        return {"tier": [first, *others]}
+    if others:
+        hint = "choose the tier that is to be tried first as well"
+        problems.append(_problem("cluster.next_tiers", "there is no tier before them", hint))
+    return {}
 
 
 def _values(model: type[BaseModel], given: Any, problems: list[Problem]) -> dict[str, Any]:

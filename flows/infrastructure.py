@@ -14,10 +14,12 @@ from prefect import flow
 from prefect.client.orchestration import SyncPrefectClient, get_client
 
 from ebbtide.flows.prefect_state.registration import register_process
+from ebbtide.infra.errors import EbbError
 from ebbtide.infra.escaping import markdown
 from ebbtide.infra.lifecycle.inventory import Overview, gather
+from ebbtide.infra.platforms.extras import catalog_of_all
 from ebbtide.infra.presentation.tables import Row, Table, moment, tables
-from ebbtide.infra.request.catalog import catalog_for
+from ebbtide.infra.request.catalog import Catalog, catalog_for
 from ebbtide.infra.settings import Settings, load_settings
 from ebbtide.tasks.artifacts import put_current
 
@@ -45,15 +47,23 @@ def refresh(
         settings: of this installation.
         flow_run_id: of the flow run that a new artifact belongs to; None outside a flow run.
     """
-    catalog, _ = catalog_for(os.environ, Path.cwd())
-    page = page_of(gather(settings, catalog))
+    page = page_of(gather(settings, _catalog()))
     put_current(client, KEY, page, fresh_for_s=_FRESH_FOR_S, flow_run_id=flow_run_id)
+
+
+def _catalog() -> Catalog:
+    """As ``ebb nodes`` has it; without the pools of a Kubernetes that does not answer now."""
+    try:
+        return catalog_of_all(os.environ, Path.cwd(), {})
+    except EbbError:
+        return catalog_for(os.environ, Path.cwd())[0]
 
 
 def page_of(overview: Overview) -> str:
     """Return the overview as a page in Markdown."""
     parts = [f"as of **{moment(overview.at)}** on {os.uname().nodename}"]
     parts += [f"## {table.title}\n\n{_markdown(table)}" for table in tables(overview)]
+    parts += [f"not shown: {_cell(sentence)}" for sentence in overview.not_shown]
     parts.append(f"\\* the default; pools and tiers from {_cell(overview.source)}")
     return "\n\n".join(parts) + "\n"
 

@@ -40,7 +40,7 @@ from ebbtide.infra.models.phases import Phase, Reason, Step
 from ebbtide.infra.records.opening import open_store
 from ebbtide.infra.request.catalog import settings_here
 from ebbtide.infra.request.keywords import JobOptions, documented
-from ebbtide.infra.request.program_check import folder_of
+from ebbtide.infra.request.program.check import folder_of
 from ebbtide.infra.settings import load_settings
 from ebbtide.tasks import steps
 

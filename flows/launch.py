@@ -16,8 +16,9 @@ from ebbtide.infra.errors import EbbError
 from ebbtide.infra.files.private import private_folder
 from ebbtide.infra.models.ids import RunName
 from ebbtide.infra.models.job import RunSpec
-from ebbtide.infra.platforms.base import load_platform
+from ebbtide.infra.platforms.base import Platform, load_platform
 from ebbtide.infra.platforms.extras import Departure, FlowMaker
+from ebbtide.infra.policy.tiers import next_of
 from ebbtide.infra.processes.environment import our_environment
 from ebbtide.infra.processes.starting import Ours
 from ebbtide.infra.records import runs
@@ -46,12 +47,10 @@ def launch(settings: Settings, store: RunStore, spec: RunSpec, *, detach: bool) 
         EbbError: the run cannot be started. The error names the run, and says whether the run has
             ended with it and all that was made is released.
     """
-    platform, flow = load_platform(spec.platform, settings), None
+    platform, flow = load_platform(spec.platform, settings, store), None
     try:
         flow = Flow(settings, spec.name)  # it imports meanwhile, and waits to be told
-        cluster = platform.declare(spec, 1)
-        platform.attach_autoscaler(cluster)
-        platform.start_job(cluster, then_release=True)
+        _declare_first(platform, spec)
         flow.begin()
         if detach:
             flow.let_go()
@@ -70,6 +69,17 @@ def launch(settings: Settings, store: RunStore, spec: RunSpec, *, detach: bool) 
             raise
         raise error from failure
     return flow
+
+
+def _declare_first(platform: Platform, spec: RunSpec) -> None:
+    """Order the first cluster; where its tier is refused, the flow goes on with the next."""
+    try:
+        cluster = platform.declare(spec, 1)
+        platform.start_job(cluster, then_release=True)  # it is what is waited for
+        platform.attach_autoscaler(cluster)
+    except EbbError as error:
+        if next_of(spec, error) is None:
+            raise
 
 
 def leave(

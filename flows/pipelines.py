@@ -10,6 +10,7 @@ import contextlib
 import datetime as dt
 from collections.abc import Callable, Iterator
 from functools import partial
+from pathlib import Path
 from typing import Annotated, Literal
 
 from prefect import flow
@@ -21,6 +22,7 @@ from ebbtide.flows.jobs import RunResult, cluster, job, parallel
 from ebbtide.flows.prefect_state import hooks
 from ebbtide.flows.prefect_state.registration import register_process
 from ebbtide.flows.programs import FOLDER
+from ebbtide.flows.programs.beside import beside
 from ebbtide.infra.settings import load_settings
 
 RunProgram = Callable[..., RunResult]
@@ -89,16 +91,23 @@ def nightly_pipeline(
     with _runners(framework, shared=share_cluster) as (small, large):
         made = small(FOLDER / "prepare.py", date, shards, rows, name="prepare")
         prepared = made.output("prepared.json", Prepared)
+        names = [Path(path).name for path in (prepared.check, *prepared.shards)]
+        data = {name: made.output_dir / name for name in names}
+        train = beside(FOLDER / "train.py", data, made.output_dir.parent / "train")
+        check, *parts = names
         with parallel() as group:
             training = [
-                group.submit(large, FOLDER / "train.py", shard, prepared.check, name=f"train-{n}")
-                for n, shard in enumerate(prepared.shards)
+                group.submit(large, train, part, check, name=f"train-{n}")
+                for n, part in enumerate(parts)
             ]
         trained = [future.result() for future in training]
         for each in trained:
             each.output("model.json", Model)  # a wrong one is told by its own name, not in report
-        models = [each.output_dir / "model.json" for each in trained]
-        reported = small(FOLDER / "report.py", date, *models, name="report")
+        models = {
+            f"model-{n}.json": each.output_dir / "model.json" for n, each in enumerate(trained)
+        }
+        report_program = beside(FOLDER / "report.py", models, made.output_dir.parent / "report")
+        reported = small(report_program, date, *models, name="report")
     report = reported.output("report.json", Report)
     markdown = (reported.output_dir / "report.md").read_text()
     create_markdown_artifact(markdown, key="nightly-report", description=f"Models of {date}")

@@ -8,6 +8,9 @@ Each starts a flow run; of several with the same data set and version, one has t
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
+import shutil
 import urllib.parse
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -21,13 +24,18 @@ from ebbtide.flows.pipelines import Model
 from ebbtide.flows.prefect_state import hooks
 from ebbtide.flows.prefect_state.registration import ended_by, register_process
 from ebbtide.flows.programs import FOLDER
+from ebbtide.flows.programs.beside import beside
 from ebbtide.infra.errors import ConfigurationError, Problem
+from ebbtide.infra.files.private import private_folder
 from ebbtide.infra.lifecycle.claims import claim
 from ebbtide.infra.lifecycle.submission import RunRequest
 from ebbtide.infra.models.phases import Reason
-from ebbtide.infra.settings import load_settings
+from ebbtide.infra.records.opening import open_store
+from ebbtide.infra.settings import Settings, load_settings
 
 _EVENT = "dataset.updated"
+_INPUTS = "inputs"
+"""Where a flow run's program lies beside its data until it ends; its retry finds the same path."""
 WindowMinutes = Annotated[int, Field(ge=0, le=10_080)]
 
 
@@ -64,16 +72,33 @@ def retrain(
     except ConfigurationError as error:
         return ended_by(error)
     key = f"retrain/{dataset}/{version}"
-    argv = (str(FOLDER / "train.py"), str(data), str(data))
-    options = {"framework": framework, "workers": (1, 2), "workdir": str(FOLDER)}
-    request = RunRequest(argv=argv, options=options)
-    window_s = window_minutes * 60.0
-    taken = claim(settings, request, key=key, window_s=window_s, flow_run_id=me)
-    if taken is not None:
-        return Completed(name="Skipped", message=f"{dataset} {version} is {taken}")
-    trained = keyed_job(argv, options, label="train", key=key)
-    model = trained.output("model.json", Model)
-    return Completed(message=f"run {trained.run}: error {model.error:.4f}", data=model)
+    name = hashlib.sha256(f"{key}/{me}".encode()).hexdigest()[:16]
+    folder = private_folder(settings.home, _INPUTS, name)
+    try:
+        program = beside(FOLDER / "train.py", {data.name: data}, folder)
+        argv = (str(program), data.name, data.name)
+        options = {"framework": framework, "workers": (1, 2), "workdir": str(folder)}
+        request = RunRequest(argv=argv, options=options)
+        window_s = window_minutes * 60.0
+        taken = claim(settings, request, key=key, window_s=window_s, flow_run_id=me)
+        if taken is not None:
+            return Completed(name="Skipped", message=f"{dataset} {version} is {taken}")
+        trained = keyed_job(argv, options, label="train", key=key)
+        model = trained.output("model.json", Model)
+        return Completed(message=f"run {trained.run}: error {model.error:.4f}", data=model)
+    finally:  # a retry of this flow run makes it again
+        _clear(settings, folder, key)
+
+
+def _clear(settings: Settings, folder: Path, key: str) -> None:
+    """Delete a flow run's inputs, and those of a dead one whose run it has brought to its end."""
+    with contextlib.closing(open_store(settings)) as store:
+        run = store.run_of(key)
+    over = run is not None and run.ended is not None
+    job = run.spec.job if run is not None and over else None
+    for each in {folder, Path(job.workdir) if job is not None else folder}:
+        if each.parent == folder.parent:
+            shutil.rmtree(each, ignore_errors=True)
 
 
 def _checked(dataset: str, version: str, uri: str) -> Path:

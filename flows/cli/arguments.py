@@ -20,6 +20,7 @@ from ebbtide.infra.request.catalog import place_of
 from ebbtide.infra.request.hints import did_you_mean, nearest
 from ebbtide.infra.request.option import Option
 from ebbtide.infra.request.options import OPTIONS
+from ebbtide.infra.request.program.notebook import is_notebook
 from ebbtide.infra.settings import load_settings
 
 PLACE = {
@@ -92,7 +93,7 @@ def use_place(
         cwd: where ebb.yaml is looked for.
         remembered: whether what was used last counts: for commands that look at what is there.
     """
-    for name, text in _flags(args):
+    for name, text in place_flags(args):
         environ[PLACE[name][0]] = text
     environ.update(place_of(environ, cwd))
     context, namespace = (variable for variable, _ in PLACE.values())
@@ -101,8 +102,8 @@ def use_place(
         place.fill_in(environ)
 
 
-def _flags(args: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Names and values of the flags of ``PLACE``."""
+def place_flags(args: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Yield names and values of the flags of ``PLACE``; one without a value is left out."""
     ours = list(args[: args.index("--")] if "--" in args else args)
     for number, argument in enumerate(ours):
         flag, equals, value = argument.partition("=")
@@ -128,6 +129,9 @@ def parse_run(args: list[str]) -> RunArguments:
             found.switches.add("help")
         elif argument in ("-o", "--output", "-oyaml", "-o=yaml", "--output=yaml"):
             _take_output(argument, queue, found)
+        elif argument == "-p" and is_notebook(argv):
+            argv += [argument, *queue[:1]]
+            del queue[:1]
         elif argument.startswith("-") and len(argument) > 1:
             _take_option(argument, queue, found)
         else:
@@ -214,7 +218,7 @@ def usage() -> str:
     """Return the help of ``ebb run``."""
     lines = [
         "usage: ebb run [options] PROGRAM [-- ARGUMENTS]      ebb run [options] -- COMMAND",
-        "       ebb run hello",
+        "       ebb run [options] NOTEBOOK.ipynb [-p NAME=VALUE ...]      ebb run hello",
         "",
         "Runs a program on a cluster of its own, and releases the cluster when the program ends.",
         "The program runs in place, in --workdir (default: the current folder). Every option can",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import sys
 import traceback
@@ -11,11 +10,12 @@ from importlib.metadata import version
 from pathlib import Path
 
 from ebbtide.flows.cli.arguments import use_place
+from ebbtide.flows.cli.commands import COMMANDS, loaded
 from ebbtide.flows.cli.output import say
+from ebbtide.flows.cli.reaping import release_unowned
 from ebbtide.flows.cli.streams import silence_closed_pipes
 from ebbtide.infra.errors import ConfigurationError, EbbError, Problem, ProvisioningError
 from ebbtide.infra.escaping import json_text
-from ebbtide.infra.lifecycle import reaper
 from ebbtide.infra.models.phases import ExitCode, Reason
 from ebbtide.infra.processes.environment import become_private
 from ebbtide.infra.records.ledger import Ledger
@@ -23,65 +23,17 @@ from ebbtide.infra.request.hints import did_you_mean
 from ebbtide.infra.settings import Settings, load_settings
 from ebbtide.infra.waiting import wall_s
 
-_ROOM = "ebbtide.flows.cli"
-COMMANDS = {
-    "run": ("runs.run", "run a program on a cluster of its own"),
-    "ps": ("runs.ps", "list runs, their phase, and why they wait"),
-    "logs": ("runs.logs", "print what a run's program, head or workers wrote"),
-    "open": (
-        "runs.open",
-        "open a run's dashboard, what it has kept, or Prefect's UI, in a browser, signed in",
-    ),
-    "why": (
-        "runs.why",
-        "say why a run waits, failed or was slow, and what to do",
-    ),
-    "stop": ("runs.stop", "end a run and release what it holds"),
-    "held": (
-        "machine.held",
-        "list what is alive, and until when; exit 1 if something has no owner",
-    ),
-    "tiers": ("machine.tiers", "list hardware tiers, and how many workers of each fit now"),
-    "cost": ("runs.cost", "sum what runs asked for, used and cost, or show one receipt"),
-    "nodes": (
-        "machine.nodes",
-        "show pools, nodes, what runs where, the queue, clusters and leases",
-    ),
-    "up": (
-        "installation.up",
-        "start a Prefect server, a worker and all deployments on this machine",
-    ),
-    "down": (
-        "installation.down",
-        "end what ebb up started; its runs are cancelled",
-    ),
-    "status": (
-        "installation.status",
-        "check this installation; exit 0 (well), 75 (look at it) or 70 (broken)",
-    ),
-    "prune": ("installation.prune", "delete runs that ended long ago"),
-    "backup": (
-        "installation.backup",
-        "copy the whole installation, also while runs go on",
-    ),
-    "restore": ("installation.restore", "make an EBB_HOME from a backup"),
-    "emit": (
-        "installation.emit",
-        "send an event to Prefect, so that flows that wait for it start",
-    ),
-    "doctor": (
-        "machine.doctor",
-        "check what is missing on this machine, and how to get it",
-    ),
-}
-
-_WITHOUT_LEDGER = ("doctor", "held", "status", "restore")
+_WITHOUT_LEDGER = ("doctor", "held", "status", "restore", "config", "init", "completion")
 """Commands that say by themselves what is wrong with the ledger, or begin without one."""
+_WITHOUT_PLACE = ("config", "completion")
+"""Commands that ask no Kubernetes, and say where it is named."""
 _PUT_IN_ORDER = ("run", "stop", "up", "down", "prune")
 """Commands that change things: what nobody owns any more is released first. Others only look."""
-_BEGIN_ANEW = ("run", "up")
+_PUTS_IN_ORDER_ITSELF = "run"
+"""It knows what need not be waited for."""
+_BEGIN_ANEW = ("run", "up", "init")
 """Commands that begin something: the Kubernetes that was used last is not meant by that."""
-_ONLY_LOOK = {"-h", "--help", "--plan", "--dry-run"}
+_ONLY_LOOK = {"-h", "--help", "--plan", "--dry-run", "--print-unit"}
 """With one of these none of them changes anything."""
 
 
@@ -120,18 +72,21 @@ def _dispatch(argv: list[str]) -> int:
         hint = did_you_mean(name, list(COMMANDS), prefix="ebb ", otherwise="see ebb --help")
         problem = Problem(Reason.OPTION_INVALID, f"there is no command {name!r}", hint)
         raise ConfigurationError([problem])
-    use_place(args, os.environ, Path.cwd(), remembered=name not in _BEGIN_ANEW)
+    if name not in _WITHOUT_PLACE:
+        use_place(args, os.environ, Path.cwd(), remembered=name not in _BEGIN_ANEW)
     if name not in _WITHOUT_LEDGER:
         ours = args[: args.index("--")] if "--" in args else args
         changes = name in _PUT_IN_ORDER and _ONLY_LOOK.isdisjoint(ours)
-        _check_ledger(load_settings(), put_in_order=changes)
-    return int(importlib.import_module(f"{_ROOM}.{COMMANDS[name][0]}").main(args))
+        settings = load_settings()
+        if _has_ledger(settings, put_in_order=changes) and name != _PUTS_IN_ORDER_ITSELF:
+            release_unowned(settings)
+    return loaded(name)(args)
 
 
-def _check_ledger(settings: Settings, *, put_in_order: bool) -> None:
-    """Report what became of the ledger; where asked, release what has no living owner."""
+def _has_ledger(settings: Settings, *, put_in_order: bool) -> bool:
+    """Report what became of the ledger; whether there is something to put in order, and we can."""
     if not settings.home.exists():
-        return
+        return False
     ledger = Ledger(settings.home)
     try:
         ledger.check()
@@ -139,12 +94,10 @@ def _check_ledger(settings: Settings, *, put_in_order: bool) -> None:
         if put_in_order:
             why = f"{error.detail or error.summary}; {error.hint}"
             say(f"! what has no owner cannot be released: {why}")
-        return
+        return False
     if ledger.moved_aside is not None:
         say(f"! the ledger was corrupt: moved to {ledger.moved_aside}; living runs register again")
-    found = reaper.reap(settings) if put_in_order else None
-    if found is not None and found.clusters:
-        say(f"! released what had no living owner: {', '.join(found.clusters)}")
+    return put_in_order
 
 
 def _show_error(error: EbbError, *, command: str, as_json: bool) -> None:
@@ -202,7 +155,7 @@ def _help() -> str:
         "",
         "usage: ebb COMMAND [options]      ebb COMMAND --help",
         "",
-        *(f"  {name:<8} {what}" for name, (_, what) in COMMANDS.items()),
+        *(f"  {name:<10} {what}" for name, (_, what) in COMMANDS.items()),
         "",
         "  ebb run hello                            a first look: grows, shrinks and ends",
         "  ebb run train.py -- --epochs 3           your own program",

@@ -19,6 +19,7 @@ from ebbtide.infra.models.job import RunSpec
 from ebbtide.infra.models.phases import STEP_LABELS
 from ebbtide.infra.models.records import Event, EventKind
 from ebbtide.infra.models.resources import format_duration
+from ebbtide.infra.request.program.notebook import notebook_of
 from ebbtide.infra.waiting import wall_s
 
 _LONGEST_PROGRAM = 60
@@ -26,6 +27,22 @@ _LONGEST_MESSAGE = 54
 _BESIDE_MESSAGE = 27
 """Columns of a step's line that its message does not have: mark, label, time."""
 _MARKS = {"done": ("✓", "green"), "failed": ("✗", "red"), "warning": ("!", "yellow")}
+
+
+class StepClock:
+    """Counts how long each step took, of a run's events in their order."""
+
+    def __init__(self) -> None:
+        self.last_at = wall_s()
+        """When the latest step was finished, or the run began to be shown, in Unix time."""
+
+    def took_s(self, event: Event) -> float | None:
+        """Return how long the step took that an event finishes; None for any other event."""
+        if event.step is None or event.kind not in (EventKind.STEP_DONE, EventKind.STEP_FAILED):
+            return None
+        took_s: float = event.data.get("took_s", max(0.0, event.at - self.last_at))
+        self.last_at = event.at
+        return took_s
 
 
 class Screen(Protocol):
@@ -90,8 +107,8 @@ class JsonScreen:
 class TextScreen:
     """Shows a run to people: permanent lines, and on a terminal one live line below them."""
 
-    def __init__(self, file: IO[str] | None = None):
-        self._console = TextConsole(file or sys.stderr, soft_wrap=True)
+    def __init__(self, file: IO[str] | None = None, *, console: TextConsole | None = None):
+        self._console = console or TextConsole(file or sys.stderr, soft_wrap=True)
         self._writers = {"stdout": ByteWriter("stdout"), "stderr": ByteWriter("stderr")}
         self._status: Status | None = None
         self._said = ""
@@ -100,7 +117,8 @@ class TextScreen:
     def plan(self, spec: RunSpec) -> None:
         """Show the job, its cluster and its limits."""
         cluster, limits = spec.cluster, spec.limits
-        tier = f"tier {cluster.tier.name} ({cluster.tier.resources})"
+        tier = f"tier {cluster.tier.name} ({cluster.tier.shape})"
+        tier += "".join(f", else {each.tier.name}" for each in spec.next_tiers)
         policy = cluster.policy
         workers = (
             f"head + {policy.min_workers}–{policy.max_workers} workers · " * cluster.has_workers
@@ -216,5 +234,6 @@ def program_text(spec: RunSpec) -> str:
     framework = load_framework(spec.cluster.framework) if spec.cluster.has_workers else None
     if framework is not None and argv == framework.hello(sys.executable):
         return "hello"
-    text = " ".join(argv[1:] if argv[0] == sys.executable and argv[1:] else argv)
+    shown = notebook_of(argv) or (argv[1:] if argv[0] == sys.executable and argv[1:] else argv)
+    text = " ".join(shown)
     return text if len(text) < _LONGEST_PROGRAM else text[: _LONGEST_PROGRAM - 1] + "…"

@@ -45,9 +45,22 @@ class ByteWriter:
 class TextConsole(Console):
     """Rich's console for plain lines of text, also in a notebook; markup is shown as it is."""
 
-    def __init__(self, file: IO[str] | None = None, *, soft_wrap: bool = False):
+    def __init__(
+        self,
+        file: IO[str] | None = None,
+        *,
+        soft_wrap: bool = False,
+        record: bool = False,
+        width: int | None = None,
+    ):
         super().__init__(
-            file=file, highlight=False, markup=False, soft_wrap=soft_wrap, force_jupyter=False
+            file=file,
+            highlight=False,
+            markup=False,
+            soft_wrap=soft_wrap,
+            force_jupyter=False,
+            record=record,
+            width=width,
         )
 
     @property

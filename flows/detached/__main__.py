@@ -18,20 +18,20 @@ import threading
 import traceback
 
 from ebbtide.flows.detached import flow_runs
+from ebbtide.flows.flow_process import go_on_unrecorded
 from ebbtide.flows.prefect_server import api
 from ebbtide.flows.prefect_server.server import QUIET
 from ebbtide.infra.errors import EbbError
 from ebbtide.infra.lifecycle import steps
 from ebbtide.infra.lifecycle.attempts import carry_out
-from ebbtide.infra.lifecycle.detached.driving import live
+from ebbtide.infra.lifecycle.detached.driving import TOLD_TO_GO, live
 from ebbtide.infra.lifecycle.stop import stop_run
 from ebbtide.infra.models.ids import RunName
 from ebbtide.infra.models.phases import Phase, Reason
-from ebbtide.infra.models.records import Event, EventKind, Run
+from ebbtide.infra.models.records import Run
 from ebbtide.infra.records.store import RunStore
 from ebbtide.infra.settings import Settings, load_settings
 
-_TOLD_TO_GO = 128 + signal.SIGTERM
 _CHECK_TIMEOUT_S = 15.0
 _LOOK_TIMEOUT_S = 2.0
 _ENDS = {Phase.SUCCEEDED: flow_runs.COMPLETED, Phase.CANCELLED: flow_runs.CANCELLED}
@@ -68,23 +68,13 @@ class FlowRun:
             settings: of this pod.
             store: with the run.
             run: which.
-
-        Raises:
-            EbbError: what the run failed with.
         """
         try:
             self._record(settings, store, run)
         except BaseException as error:
-            now = store.run(run.name)
-            if now is None or now.over:
-                return
-            why = str(error) or repr(error)
             if not isinstance(error, EbbError):
                 traceback.print_exc()
-                why = traceback.format_exception_only(error)[-1].strip()[:200]
-            message = f"not recorded in Prefect: {why}"
-            store.append(Event(run=run.name, kind=EventKind.WARNING, message=message))
-            carry_out(settings, store, run.spec, steps)
+            go_on_unrecorded(settings, store, run.spec, error)
 
     def _record(self, settings: Settings, store: RunStore, run: Run) -> None:
         if self._api is None or not self._id:
@@ -142,7 +132,7 @@ class FlowRun:
                 if state.type in flow_runs.CANCEL:
                     stop_run(self._settings, self._run, Reason.CANCELLED)
                     return  # the run ends, and with it this process
-        os._exit(_TOLD_TO_GO)
+        os._exit(TOLD_TO_GO)
 
 
 if __name__ == "__main__":

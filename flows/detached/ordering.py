@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import urllib.error
-import urllib.parse
 
 from ebbtide.flows.detached import flow_runs
-from ebbtide.flows.detached.pools import WorkPool
+from ebbtide.flows.detached.pools import WorkPool, obstacle
 from ebbtide.flows.detached.template import variables
-from ebbtide.flows.service.prefect_http import ask
+from ebbtide.flows.service.prefect_http import work_pool
 from ebbtide.infra.errors import ProvisioningError
 from ebbtide.infra.models.phases import Reason
 from ebbtide.infra.platforms.extras import FlowOrder
@@ -65,12 +64,10 @@ class WorkPoolFlow:
 
     def _why_not_taken(self) -> str:
         name = self._pool.name
-        pool = ask(self._pool.api, f"work_pools/{urllib.parse.quote(name, safe='')}")
-        if pool.get("is_paused"):
-            return f"work pool {name} is paused; prefect work-pool resume {name}"
-        if pool.get("status") == "NOT_READY":
-            start = f"prefect worker start --type kubernetes --pool {name}"
-            return f"work pool {name} has no live Prefect worker; {start}, in the cluster"
+        pool = work_pool(self._pool.api, name)
+        why, fix = obstacle(pool)
+        if why:
+            return f"{why}; {fix}"
         limit = pool.get("concurrency_limit")
         if limit is not None:
             return f"work pool {name} runs {limit} flow runs at once"

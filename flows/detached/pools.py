@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import urllib.error
-import urllib.parse
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from ebbtide.flows.detached import template
 from ebbtide.flows.prefect_server.api import Api, is_loopback, named
-from ebbtide.flows.service.prefect_http import ask
+from ebbtide.flows.service.prefect_http import ask, work_pool
 from ebbtide.infra.errors import ConfigurationError, Problem, ProvisioningError
 from ebbtide.infra.models.phases import Reason
 
@@ -38,7 +37,9 @@ class Choice:
 
     pool: WorkPool | None = None
     why: str = ""
-    """Why none; empty where nobody has asked for Prefect, or it was said that none is to be."""
+    """Why none; empty where nobody has asked for Prefect."""
+    turned_off: bool = False
+    """Whether it was said that none is to be."""
 
 
 def choose(environ: Mapping[str, str], namespace: str) -> Choice:
@@ -59,7 +60,7 @@ def choose(environ: Mapping[str, str], namespace: str) -> Choice:
     """
     wanted, api = environ.get(VARIABLE, ""), named(environ)
     if wanted.lower() in _OFF:
-        return Choice(why=f"{VARIABLE}={wanted}")
+        return Choice(why=f"{VARIABLE}={wanted}", turned_off=True)
     if api is None:
         if wanted:
             raise _wrong(f"{VARIABLE} is {wanted}, and no Prefect server is named", _SERVER)
@@ -81,9 +82,27 @@ def choose(environ: Mapping[str, str], namespace: str) -> Choice:
     return Choice(why=f"{wrong}: {hint}") if wrong else Choice(WorkPool(api, pool["name"]))
 
 
+def obstacle(pool: Mapping[str, Any]) -> tuple[str, str]:
+    """Read why a work pool starts no flow run now.
+
+    Args:
+        pool: as Prefect's server has it.
+
+    Returns:
+        Why, and the command that mends it; both empty when a live Prefect worker takes them.
+    """
+    name = pool["name"]
+    if pool.get("is_paused"):
+        return f"work pool {name} is paused", f"prefect work-pool resume {name}"
+    if pool.get("status") == "NOT_READY":
+        start = f"prefect worker start --type {TYPE} --pool {name}, in the cluster"
+        return f"work pool {name} has no live Prefect worker", start
+    return "", ""
+
+
 def _named(api: Api, name: str) -> list[dict[str, Any]]:
     try:
-        return [ask(api, f"work_pools/{urllib.parse.quote(name, safe='')}")]
+        return [work_pool(api, name)]
     except urllib.error.HTTPError as error:
         if error.code != _NOT_FOUND:
             raise

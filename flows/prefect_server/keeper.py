@@ -24,6 +24,7 @@ import psutil
 from ebbtide.flows.prefect_server import server
 from ebbtide.flows.prefect_server.api import Api, own_auth_string
 from ebbtide.flows.prefect_server.bind import Bind
+from ebbtide.flows.prefect_server.certificates import names, own_name, trusted_by
 from ebbtide.flows.prefect_server.doorkeeper import HOSTS
 from ebbtide.flows.prefect_server.retention import retention
 from ebbtide.flows.prefect_server.template import ensure_template
@@ -88,7 +89,7 @@ class Keeper:
             port = _free_port(self._bind.host, _last_port(self._folder) if attempt == 0 else 0)
             said_before = size_of(self._folder / "server.log")
             self._child = self._spawn(port)
-            api = Api(self._url(port), certificates=self._bind.trusted_by)
+            api = Api(self._url(port), certificates=trusted_by(self._bind))
             if self._answers(self._child, port, api):
                 self._announce(port)
                 return ""
@@ -118,7 +119,7 @@ class Keeper:
         return said or f"it ended with {self._child.returncode} without a word"
 
     def _url(self, port: int) -> str:
-        name = self._bind.own_name
+        name = own_name(self._bind)
         return f"{self._bind.scheme}://{f'[{name}]' if ':' in name else name}:{port}/api"
 
     def _spawn(self, port: int) -> subprocess.Popen[bytes]:
@@ -127,7 +128,7 @@ class Keeper:
             **os.environ,
             **server.QUIET,
             **retention(os.environ),
-            HOSTS: ",".join(self._bind.names),
+            HOSTS: ",".join(names(self._bind)),
             "PREFECT_HOME": str(self._folder),
             "PREFECT_API_URL": self._url(port),
             # Its pages are served with the API, by whatever name or tunnel they are reached.
@@ -163,7 +164,7 @@ class Keeper:
             idle_s=self._idle_s,
             home=str(self._home),
             host=self._bind.host,
-            certificates=self._bind.trusted_by,
+            certificates=trusted_by(self._bind),
         )
         (self._folder / "port").write_text(str(port))
         write_whole(self._folder / "server.json", json.dumps(asdict(info)))

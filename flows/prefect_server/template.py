@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 
-from ebbtide.infra.errors import ConfigurationError
+from ebbtide.infra.errors import EbbError
 from ebbtide.infra.files.private import UMASK, locked, private_home
 
 _NAMES = ("prefect-*",)
@@ -34,7 +34,7 @@ def ensure_template(environ: Mapping[str, str]) -> Path:
     path = template_path(environ)
     try:
         private_home(path.parent, setting="XDG_CACHE_HOME", names=_NAMES)
-    except ConfigurationError as error:
+    except EbbError as error:
         raise RuntimeError(f"{error.summary}; {error.hint}") from error
     with locked(path.with_suffix(".lock")):
         if not path.exists():

@@ -13,7 +13,7 @@ from ebbtide.flows.prefect_server import api as api_of
 from ebbtide.flows.prefect_server import server
 from ebbtide.flows.prefect_server.api import Api
 from ebbtide.flows.service import stack
-from ebbtide.flows.service.prefect_http import ask, worker_of
+from ebbtide.flows.service.prefect_http import ask, work_pool, worker_of
 from ebbtide.flows.service.stack import StackInfo
 from ebbtide.infra.installation import rounds
 from ebbtide.infra.installation.footprint import Footprint
@@ -159,7 +159,7 @@ def _worker(api: Api, info: StackInfo) -> Check:
 
 
 def _pool(api: Api, info: StackInfo) -> Check:
-    found = ask(api, f"work_pools/{info.pool}")
+    found = work_pool(api, info.pool)
     if found["is_paused"]:
         fix = f"resume it in Prefect: prefect work-pool resume {info.pool}"
         return Check("pool", "warning", f"{info.pool} is paused: nothing starts", fix)

@@ -28,6 +28,27 @@ def ask(api: Api, path: str, body: Any = None, *, timeout_s: float = 5.0) -> Any
     return json.loads(api.call(path, body, timeout_s=timeout_s) or b"null")
 
 
+def work_pool(api: Api, name: str) -> dict[str, Any]:
+    """Return what Prefect's server knows of a work pool.
+
+    Args:
+        api: of Prefect's server.
+        name: of the work pool.
+
+    Returns:
+        Its record, such as ``is_paused``.
+
+    Raises:
+        OSError, ValueError: as ``ask``; it has none of this name: an HTTPError of 404.
+    """
+    found: dict[str, Any] = ask(api, _path(name))
+    return found
+
+
+def _path(pool: str) -> str:
+    return f"work_pools/{urllib.parse.quote(pool, safe='')}"
+
+
 def worker_of(api: Api, pool: str, name: str) -> dict[str, Any] | None:
     """Look a Prefect worker up by its name.
 
@@ -42,5 +63,5 @@ def worker_of(api: Api, pool: str, name: str) -> dict[str, Any] | None:
     Raises:
         OSError, ValueError: as ``ask``.
     """
-    found = ask(api, f"work_pools/{urllib.parse.quote(pool)}/workers/filter", {"limit": 200})
+    found = ask(api, f"{_path(pool)}/workers/filter", {"limit": 200})
     return next((worker for worker in found if worker["name"] == name), None)

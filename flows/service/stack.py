@@ -133,6 +133,7 @@ def start(
     info = last(settings)
     if info is None:
         raise RuntimeError(f"the manager did not start; see {log_of(settings)}")
+    write_whole(pid_file(settings), f"{info.pid}\n")
     return info
 
 
@@ -170,6 +171,11 @@ def worker_name() -> str:
 def log_of(settings: Settings) -> Path:
     """Return the path of the log of manager, worker and reaper."""
     return settings.home / "stack" / "stack.log"
+
+
+def pid_file(settings: Settings) -> Path:
+    """Return the path of the file with the manager's process id, for a service manager."""
+    return settings.home / "stack" / "manager.pid"
 
 
 def _file(settings: Settings) -> Path:

@@ -88,6 +88,9 @@ def test_a_version_is_trained_on_once(start: Start, tmp_path: Path) -> None:
     assert again.run() == "Skipped"
     (row,) = again.ledger_runs()
     assert again.read()["state"]["message"] == f"orders 7 is done already by run {row['name']}"
+    data.write_text("no numbers\n")
+    assert start("retrain", RETRAIN, **{**facts, "version": "8"}).run() == "Failed"
+    assert list((start.home / "inputs").iterdir()) == []  # of all three ends
 
 
 def test_a_wrong_payload_is_refused_in_words(start: Start) -> None:

@@ -17,7 +17,7 @@ import pytest
 from ebbtide.flows.cli.main import main
 from ebbtide.flows.prefect_server import server
 from ebbtide.flows.prefect_server.api import Api
-from ebbtide.flows.prefect_server.bind import checked
+from ebbtide.flows.prefect_server.certificates import checked
 from ebbtide.flows.prefect_server.server import ServerInfo
 from ebbtide.infra.errors import ProvisioningError
 from ebbtide.infra.models.phases import ExitCode

@@ -9,9 +9,11 @@ from typing import Any
 
 from ebbtide.flows.cli.output import Parser, print_json, say
 from ebbtide.flows.prefect_server.api import auth_file
-from ebbtide.flows.prefect_server.bind import LOOPBACK, Bind, checked
+from ebbtide.flows.prefect_server.bind import LOOPBACK, Bind
+from ebbtide.flows.prefect_server.certificates import checked
 from ebbtide.flows.service import stack
 from ebbtide.flows.service.stack import StackInfo
+from ebbtide.flows.service.unit import unit_of
 from ebbtide.infra.errors import ConfigurationError, Problem, ProvisioningError
 from ebbtide.infra.models.phases import ExitCode, Reason
 from ebbtide.infra.settings import Settings, load_settings
@@ -22,8 +24,9 @@ _DESCRIPTION = """Starts what scheduled, event-triggered and ad-hoc runs need: a
 deployments.yaml, and the reaper. It goes on when the terminal is closed; `ebb down` ends it.
 Programs are looked for in the folder where `ebb up` was typed. The server listens on loopback and
 asks for this installation's secret (`ebb open` signs a browser in); with --host it listens for
-other machines too, by TLS only. JSON: an object with the keys ready, ui_url, pool, limit, folder,
-done."""
+other machines too, by TLS only. With --print-unit nothing is started: the text of a unit for
+systemd is printed, which does the same for this folder, with the same options. JSON: an object
+with the keys ready, ui_url, pool, limit, folder, done."""
 _TIMEOUT_S = 600.0
 _LOOK_EVERY_S = 0.1
 
@@ -40,8 +43,15 @@ def main(args: list[str]) -> int:
     parser.add_argument(
         "--tls-key", default="", metavar="FILE", help="private key of --tls-cert (PEM)"
     )
+    parser.add_argument(
+        "--print-unit", action="store_true", help="print a user unit for systemd; start nothing"
+    )
     options = parser.take(args)
     settings = load_settings()
+    if options.print_unit:
+        kept = [each for each in args if each not in ("--print-unit", "--json")]
+        print(unit_of(settings, Path.cwd(), kept, os.environ), end="")
+        return ExitCode.OK
     bind = _bind(options, settings)
     info = stack.running(settings)
     if info is None:

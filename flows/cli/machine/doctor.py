@@ -12,6 +12,7 @@ from pathlib import Path
 
 from ebbtide.flows.cli.arguments import add_place
 from ebbtide.flows.cli.output import Parser, print_json, say, show
+from ebbtide.flows.detached import checking
 from ebbtide.flows.detached.template import base_job_template
 from ebbtide.flows.events import outbox
 from ebbtide.flows.events.prefect_events import failed_actions
@@ -23,7 +24,7 @@ from ebbtide.infra.lifecycle.inventory import gather
 from ebbtide.infra.models.phases import ExitCode
 from ebbtide.infra.models.resources import format_memory
 from ebbtide.infra.platforms.base import known_platforms, load_platforms
-from ebbtide.infra.platforms.extras import PARTS, Finding, findings_on, manifests_on
+from ebbtide.infra.platforms.extras import PARTS, Finding, findings_on, manifests_on, namespace_on
 from ebbtide.infra.records.opening import open_store
 from ebbtide.infra.records.sqlite.schema import VERSION
 from ebbtide.infra.request.catalog import catalog_for
@@ -59,7 +60,7 @@ def main(args: list[str]) -> int:
     if options.platform in (None, _HERE):
         findings = [finding for check in CHECKS for finding in check()]
     else:
-        findings = [_python()[0], *findings_on(options.platform, os.environ, Path.cwd())]
+        findings = _elsewhere(options.platform)
     if options.json:
         keys = ("check", "state", "detail", "fix")
         print_json([{key: getattr(finding, key) for key in keys} for finding in findings])
@@ -73,6 +74,14 @@ def main(args: list[str]) -> int:
         say(f"{bad} essential things are missing" if bad else "ready")
     missing = any(finding.state == "missing" for finding in findings)
     return ExitCode.MISCONFIGURATION if missing else ExitCode.OK
+
+
+def _elsewhere(platform: str) -> list[Finding]:
+    """All that matters to a run on another platform."""
+    here = (os.environ, Path.cwd())
+    found = [_python()[0], *findings_on(platform, *here)]
+    namespace = namespace_on(platform, *here)
+    return [*found, *(checking.findings(os.environ, namespace) if namespace else ())]
 
 
 def _python() -> list[Finding]:

@@ -10,7 +10,7 @@ from ebbtide.flows.cli.arguments import add_place, add_platform
 from ebbtide.flows.cli.machine.tiers import tier_facts
 from ebbtide.flows.cli.output import Parser, print_json, print_table, say, wait_for_change
 from ebbtide.infra.lifecycle.inventory import ClusterState, Overview, PoolState, gather
-from ebbtide.infra.models.hardware import Node
+from ebbtide.infra.models.hardware import Node, OtherPods
 from ebbtide.infra.models.phases import ExitCode
 from ebbtide.infra.models.resources import Resources
 from ebbtide.infra.platforms.extras import catalog_of_all
@@ -19,9 +19,11 @@ from ebbtide.infra.records.opening import open_store
 from ebbtide.infra.settings import load_settings
 
 _DESCRIPTION = """Shows the infrastructure as it is now: pools and nodes, used and free; what runs
-where; the queue; clusters and their leases; what other users' clusters hold; tiers. JSON: an object
-with the keys at, source, pools (each with its nodes), shares, queue, clusters, others,
-others_hidden, tiers; CPU in cores, memory in bytes, times in seconds."""
+where; the queue; clusters and their leases; what other users' clusters hold; tiers. USED is what
+runs hold, REQUESTED what all pods on a node ask for, LOAD what the metrics API has measured. JSON:
+an object with the keys at, source, pools (each with its nodes), shares, queue, clusters, others,
+others_hidden, tiers, not_shown; CPU in cores, memory in bytes, times in seconds; null is what is
+not known."""
 
 
 def main(args: list[str]) -> int:
@@ -57,6 +59,8 @@ def _show(overview: Overview) -> None:
         say("nothing runs and nobody waits; a first look: ebb run hello")
     if overview.neighbours.hidden:
         say(overview.neighbours.hidden)
+    for sentence in overview.not_shown:
+        say(f"! not shown: {sentence}")
     say(f"* the default; from {overview.source}")
 
 
@@ -85,6 +89,7 @@ def _document(overview: Overview) -> dict[str, Any]:
                 "asked": _amount(w.asked),
                 "since": w.since,
                 "waits_s": round(max(0.0, overview.at - w.since), 1),
+                "why": w.why,
             }
             for w in overview.queue
         ],
@@ -95,6 +100,7 @@ def _document(overview: Overview) -> dict[str, Any]:
         ],
         "others_hidden": bool(overview.neighbours.hidden),
         "tiers": tier_facts(overview.tiers),
+        "not_shown": list(overview.not_shown),
     }
 
 
@@ -102,9 +108,12 @@ def _pool(state: PoolState) -> dict[str, Any]:
     return {
         "name": state.pool.name,
         "platform": state.pool.platform,
+        "min_nodes": state.pool.min_nodes,
+        "max_nodes": state.pool.max_nodes,
         "capacity": _amount(state.pool.capacity),
         "used": _amount(state.used),
         "free": _amount(state.free),
+        "nodes_listed": state.listed,
         "nodes": [_node(node) for node in state.nodes],
     }
 
@@ -112,11 +121,25 @@ def _pool(state: PoolState) -> dict[str, Any]:
 def _node(node: Node) -> dict[str, Any]:
     return {
         "name": node.name,
-        "ready": node.ready,
+        "ready": node.ready if node.seen else None,
+        "instance_type": node.instance_type or None,
+        "gpu_type": node.gpu_type or None,
         "capacity": _amount(node.capacity),
         "used": _amount(node.used),
         "free": _amount(node.free),
+        "requested": None if node.requested is None else _amount(node.requested),
+        "load": None if node.load is None else _load(node.load),
+        "other_pods": None if node.others is None else _others(node.others),
     }
+
+
+def _others(found: OtherPods) -> dict[str, Any]:
+    return {"count": found.count, "daemons": found.daemons, **_amount(found.requested)}
+
+
+def _load(amount: Resources) -> dict[str, Any]:
+    """Of GPUs nobody measures it."""
+    return {"cpu": amount.cpu_millis / 1000, "memory_bytes": amount.memory_bytes}
 
 
 def _cluster(state: ClusterState) -> dict[str, Any]:
@@ -136,4 +159,5 @@ def _cluster(state: ClusterState) -> dict[str, Any]:
 
 
 def _amount(amount: Resources) -> dict[str, Any]:
-    return {"cpu": amount.cpu_millis / 1000, "memory_bytes": amount.memory_bytes}
+    sizes = {"cpu": amount.cpu_millis / 1000, "memory_bytes": amount.memory_bytes}
+    return {**sizes, "gpus": amount.gpus}

@@ -16,8 +16,8 @@ from ebbtide.infra.presentation import tables
 from ebbtide.infra.settings import load_settings
 
 _DESCRIPTION = """Lists hardware tiers, and how many workers of each fit now. JSON: an object with
-the keys source and tiers (a list of name, default, cpu, memory_bytes, pool, fit_now,
-price_per_hour, frameworks)."""
+the keys source and tiers (a list of name, default, cpu, memory_bytes, gpus, gpu_type,
+priority, spot, pool, fit_now, price_per_hour, frameworks)."""
 
 
 def main(args: list[str]) -> int:
@@ -45,6 +45,10 @@ def tier_facts(states: Iterable[TierState]) -> list[dict[str, Any]]:
             "default": state.default,
             "cpu": state.tier.resources.cpu_millis / 1000,
             "memory_bytes": state.tier.resources.memory_bytes,
+            "gpus": state.tier.resources.gpus,
+            "gpu_type": state.tier.gpu_type,
+            "priority": state.tier.priority,
+            "spot": state.tier.spot,
             "pool": state.tier.pool,
             "fit_now": state.fit_now,
             "price_per_hour": state.tier.price_per_hour,

@@ -16,6 +16,7 @@ from ebbtide.infra.models.resources import format_duration, parse_duration_s
 from ebbtide.infra.presentation.receipt_text import (
     NO_PRICES,
     format_cost,
+    format_gpu_hours,
     receipt_data,
     receipt_lines,
     use_data,
@@ -28,9 +29,9 @@ from ebbtide.infra.waiting import wall_s
 
 _DESCRIPTION = """Sums what runs asked for, used and cost, by day, tier, job or tag; with RUN, shows
 its receipt. Times are worker time: the seconds of each worker, added up. JSON: an object with the
-keys by, since (Unix time), sums (a list of key, runs, seconds, asked_s, used_s, idle_s, cost,
-static_asked_s, static_cost, saved) and total (the same); with RUN its receipt, or null when it has
-held nothing."""
+keys by, since (Unix time), sums (a list of key, runs, seconds, asked_s, used_s, idle_s, unknown_s
+(of whose use there are no figures), gpu_s, cost, static_asked_s, static_gpu_s, static_cost, saved)
+and total (the same); with RUN its receipt, or null when it has held nothing."""
 _HEADERS = ("RUNS", "ASKED", "USED", "IDLE", "STATIC", "COST", "SAVED")
 
 
@@ -92,13 +93,26 @@ def _data(one: Sum) -> dict[str, Any]:
         "runs": one.runs,
         **use_data(one.total),
         "static_asked_s": round(one.static.asked_s, 1),
+        "static_gpu_s": round(one.static.gpu_s, 1),
         "static_cost": round(one.static.cost, 6),
         "saved": round(one.saved, 6),
     }
 
 
 def _show(by: str, sums: Sequence[Sum]) -> None:
-    print_table((by.upper(), *_HEADERS), [_row(one) for one in sums])
+    gpus = any(one.total.gpu_s for one in sums)
+    unknown = any(one.total.unknown_s for one in sums)
+    headers = (by.upper(), *_HEADERS, *("GPU-HOURS",) * gpus, *("NOT MEASURED",) * unknown)
+    rows = [(*_row(one), *_gpu_hours(one) * gpus, *_not_measured(one) * unknown) for one in sums]
+    print_table(headers, rows)
+
+
+def _gpu_hours(one: Sum) -> tuple[str, ...]:
+    return (format_gpu_hours(one.total.gpu_s) if one.total.gpu_s else "",)
+
+
+def _not_measured(one: Sum) -> tuple[str, ...]:
+    return (format_duration(one.total.unknown_s) if one.total.unknown_s else "",)
 
 
 def _row(one: Sum) -> tuple[str, ...]:

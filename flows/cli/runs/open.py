@@ -6,9 +6,9 @@ import contextlib
 
 from ebbtide.flows.cli.arguments import add_place
 from ebbtide.flows.cli.output import Parser, known_run, say
-from ebbtide.flows.cli.runs.open_kept import kept_artifacts, open_kept
-from ebbtide.flows.cli.runs.open_prefect import open_prefect
-from ebbtide.flows.cli.runs.private_page import bring_in
+from ebbtide.flows.cli.runs.pages.kept import kept_artifacts, open_kept
+from ebbtide.flows.cli.runs.pages.prefect_ui import open_prefect
+from ebbtide.flows.cli.runs.pages.private import bring_in
 from ebbtide.infra.errors import ConfigurationError, Problem
 from ebbtide.infra.lifecycle.inventory import last_view
 from ebbtide.infra.models.cluster import ClusterView

@@ -12,6 +12,7 @@ from ebbtide.infra.frameworks.base import WITHOUT_CLUSTER
 from ebbtide.infra.lifecycle.inventory import last_view
 from ebbtide.infra.lifecycle.reaper import lost_runs
 from ebbtide.infra.models.cluster import ClusterView
+from ebbtide.infra.models.codec import to_data
 from ebbtide.infra.models.phases import ExitCode, Reason
 from ebbtide.infra.models.records import Run
 from ebbtide.infra.models.resources import format_duration
@@ -22,8 +23,9 @@ from ebbtide.infra.settings import load_settings
 from ebbtide.infra.waiting import wall_s
 
 _DESCRIPTION = """Lists the runs that have not ended; with -a, all runs. JSON: a list of objects
-with the keys run, phase, reason, why, program, framework, tier, workers_joined, workers_wanted,
-min_workers, max_workers, created (Unix time), age_s, exit_code, dashboard, prefect."""
+with the keys run, phase, reason, why, program, framework, tier, next_tiers, passed_over (of each
+tier, reason, why), workers_joined, workers_wanted, min_workers, max_workers, created (Unix time),
+age_s, exit_code, dashboard, prefect."""
 
 
 def main(args: list[str]) -> int:
@@ -74,6 +76,8 @@ def _facts(store: RunStore, run: Run) -> dict[str, Any]:
         "program": program_text(spec),
         "framework": spec.cluster.framework,
         "tier": spec.cluster.tier.name,
+        "next_tiers": [each.tier.name for each in spec.next_tiers],
+        "passed_over": to_data(spec.passed_over),
         "workers_joined": view.workers_joined,
         "workers_wanted": view.workers_wanted,
         "min_workers": spec.cluster.policy.min_workers,

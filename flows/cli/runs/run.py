@@ -16,6 +16,7 @@ import yaml
 
 from ebbtide.flows.cli.arguments import RunArguments, parse_run, usage
 from ebbtide.flows.cli.output import say
+from ebbtide.flows.cli.reaping import Reaping
 from ebbtide.flows.cli.runs.stdin import Stdin
 from ebbtide.flows.cli.runs.viewer import Viewer
 from ebbtide.flows.cli.screen import JsonScreen, Screen, TextScreen
@@ -81,8 +82,13 @@ def _run(settings: Settings, store: RunStore, spec: RunSpec, arguments: RunArgum
     screen: Screen = JsonScreen() if arguments.json else TextScreen()
     away = _departure(settings, spec) if arguments.detach else None
     if away is not None:
-        return _leave(store, spec, away, screen)
-    with _Interrupts() as interrupts, contextlib.ExitStack() as attached:
+        with Reaping(settings, spec):
+            return _leave(store, spec, away, screen)
+    with (
+        Reaping(settings, spec),
+        _Interrupts() as interrupts,
+        contextlib.ExitStack() as attached,
+    ):
         spec = runs.begin(store, spec)
         with runs.ended_when_it_fails(store, spec.name):
             screen.plan(spec)

@@ -10,7 +10,7 @@ from typing import Any
 
 from ebbtide.flows.cli.output import held_text
 from ebbtide.flows.cli.runs.stdin import Stdin
-from ebbtide.flows.cli.screen import Screen, TextScreen
+from ebbtide.flows.cli.screen import Screen, StepClock, TextScreen
 from ebbtide.flows.cli.streams import silence_closed_pipes
 from ebbtide.flows.launch import Flow
 from ebbtide.flows.prefect_server import server
@@ -61,7 +61,7 @@ class Viewer:
         self._stdin = stdin or Stdin()
         self._logs = self._platform.logs(spec.name, "job")
         self._seen = 0
-        self._last_step_at = wall_s()
+        self._clock = StepClock()
         self._started_at = wall_s()
         self._times: dict[Step, float] = {}
         self._peak_workers = 0
@@ -137,10 +137,8 @@ class Viewer:
         return shown
 
     def _show_event(self, event: Event) -> None:
-        took_s = None
-        if event.kind in (EventKind.STEP_DONE, EventKind.STEP_FAILED) and event.step:
-            took_s = event.data.get("took_s", max(0.0, event.at - self._last_step_at))
-            self._last_step_at = event.at
+        took_s = self._clock.took_s(event)
+        if event.step is not None and took_s is not None:
             self._times[event.step] = self._times.get(event.step, 0.0) + took_s
         if event.kind is EventKind.STEP_WAITING:
             self._last_reason = event.message
@@ -153,7 +151,7 @@ class Viewer:
         view = found.view if found is not None else None
         if view is None:
             return
-        waited = format_duration(wall_s() - self._last_step_at)
+        waited = format_duration(wall_s() - self._clock.last_at)
         if view.queue is not None:
             allowed = format_duration(self._spec.limits.start_within_s)
             self._screen.waiting(f"nodes: {self._last_reason} · waits for up to {allowed}")

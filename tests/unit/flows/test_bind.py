@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from ebbtide.flows.prefect_server.bind import Bind, checked, names_of
+from ebbtide.flows.prefect_server.bind import Bind
+from ebbtide.flows.prefect_server.certificates import checked, names_of, own_name, trusted_by
 from ebbtide.infra.errors import ConfigurationError
 
 
@@ -33,8 +34,8 @@ def test_certificate_made_here_is_private_for_this_machine_and_kept(tmp_path: Pa
     before = Path(made.certificate).read_bytes()
     assert bind(tmp_path, "0.0.0.0", tls=True) == made
     assert Path(made.certificate).read_bytes() == before
-    assert made.own_name == "127.0.0.1"
-    assert made.trusted_by == made.certificate
+    assert own_name(made) == "127.0.0.1"
+    assert trusted_by(made) == made.certificate
 
 
 def test_all_that_is_wrong_is_told_at_once(tmp_path: Path) -> None:

@@ -12,11 +12,13 @@ from typing import Any
 
 import pytest
 
+from ebbtide.flows.cli.machine import doctor
 from ebbtide.flows.cli.runs import run as command
-from ebbtide.flows.detached import flow_runs, pools, template
+from ebbtide.flows.detached import checking, flow_runs, pools, template
 from ebbtide.flows.detached.ordering import WorkPoolFlow
 from ebbtide.flows.detached.pools import Choice, WorkPool, choose
 from ebbtide.flows.prefect_server.api import Api
+from ebbtide.flows.service import prefect_http
 from ebbtide.infra.errors import ConfigurationError, EbbError, ProvisioningError
 from ebbtide.infra.models.phases import Reason
 from ebbtide.infra.platforms import extras
@@ -80,10 +82,8 @@ Server = Callable[..., Prefect]
 def server(monkeypatch: pytest.MonkeyPatch) -> Server:
     def with_pools(*there: dict[str, Any]) -> Prefect:
         found = Prefect(*there)
-        for module in (pools, flow_runs, command):
-            if hasattr(module, "ask"):
-                monkeypatch.setattr(module, "ask", found)
-        monkeypatch.setattr("ebbtide.flows.detached.ordering.ask", found)
+        for module in (prefect_http, pools, flow_runs):
+            monkeypatch.setattr(module, "ask", found)
         monkeypatch.setattr("ebbtide.flows.detached.ordering._EVERY_S", 0.0)
         return found
 
@@ -167,6 +167,57 @@ def test_a_name_that_cannot_be_is_refused_before_anything_is_made(
     server(pool("local", {}, "process"), pool("gpu", ours))
     with pytest.raises(ConfigurationError, match=said):
         choose(environ, "team")
+
+
+@pytest.mark.parametrize(
+    ("environ", "standing", "state", "said"),
+    [
+        ({}, {}, "ok", f"gpu of {URL}, of type kubernetes, with a live Prefect worker"),
+        ({}, {"status": "NOT_READY"}, "warning", "work pool gpu has no live Prefect worker"),
+        ({}, {"is_paused": True}, "warning", "work pool gpu is paused"),
+        ({"EBB_WORK_POOL": "off"}, {}, "ok", "EBB_WORK_POOL=off: detached runs are not in Prefect"),
+        ({"EBB_WORK_POOL": "gone"}, {}, "missing", f"{URL} has no such work pool"),
+        ({"EBB_WORK_POOL": "local"}, {}, "missing", "work pool local is of type process"),
+        ({}, {"type_": "process"}, "warning", f"{URL} has no work pool of type kubernetes"),
+    ],
+)
+def test_doctor_says_in_one_line_whether_the_work_pool_takes_flows(
+    environ: dict[str, str],
+    standing: dict[str, Any],
+    state: str,
+    said: str,
+    server: Server,
+    ours: dict[str, Any],
+) -> None:
+    server(pool("local", {}, "process"), pool("gpu", ours, **standing))
+    (found,) = checking.findings({"PREFECT_API_URL": URL, **environ}, "team")
+    assert found.state == state
+    assert said in found.detail
+    assert bool(found.fix) == (state != "ok")
+
+
+def test_doctor_of_another_platform_looks_at_the_work_pool_too(
+    server: Server, ours: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server(pool("gpu", ours))
+    monkeypatch.setenv("PREFECT_API_URL", URL)
+    monkeypatch.setattr(doctor, "findings_on", lambda *_: [])
+    monkeypatch.setattr(doctor, "namespace_on", lambda *_: "team")
+    assert [each.check for each in doctor._elsewhere("kubernetes")] == ["python", "work pool"]
+
+
+def test_doctor_says_that_the_server_of_a_work_pool_does_not_answer(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server()
+
+    def away(*_: object, **__: object) -> None:
+        raise urllib.error.URLError("connection refused")
+
+    monkeypatch.setattr(pools, "ask", away)
+    (found,) = checking.findings({"PREFECT_API_URL": URL}, "team")
+    assert (found.state, "connection refused" in found.detail) == ("missing", True)
+    assert checking.findings({}, "team") == []
 
 
 def test_who_makes_the_flow_is_said(

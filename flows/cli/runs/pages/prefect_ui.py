@@ -7,7 +7,7 @@ import webbrowser
 from pathlib import Path
 
 from ebbtide.flows.cli.output import print_json, say
-from ebbtide.flows.cli.runs.private_page import has_browser, leads_to
+from ebbtide.flows.cli.runs.pages.private import has_browser, leads_to
 from ebbtide.flows.prefect_server import api, server
 from ebbtide.infra.errors import ConfigurationError, Problem
 from ebbtide.infra.models.phases import ExitCode, Reason

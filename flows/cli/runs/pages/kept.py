@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from ebbtide.flows.cli.output import print_json, print_table, say, show
-from ebbtide.flows.cli.runs.private_page import bring_in, has_browser
+from ebbtide.flows.cli.runs.pages.private import bring_in, has_browser
 from ebbtide.infra.errors import ConfigurationError, Problem
 from ebbtide.infra.files.kept import KeptFile, KeptKind
 from ebbtide.infra.files.private import private_folder, private_opener, write_private
