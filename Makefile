@@ -10,7 +10,7 @@ STAMP := $(VENV)/.set-up
 OURS  := src/ebbtide
 
 .DEFAULT_GOAL := help
-.PHONY: help setup hello up down java chromium test test-quick test-all mutants lint lock resolve bench bench-prefect bench-kubernetes lab lab-down lab-status clean
+.PHONY: help setup hello up down java chromium test test-quick test-all test-pythons mutants lint docs dist lock resolve bench bench-prefect bench-kubernetes lab lab-down lab-status clean
 
 help: ## List what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -59,11 +59,46 @@ mutants: setup ## Faults in the pure rooms that their unit tests let live (long;
 	"$$python" -m mutmut run $(ARGS) && { "$$python" -m mutmut results | grep -v "not checked" || true; } && \
 	"$$python" -m mutmut export-cicd-stats >/dev/null && cat mutants/mutmut-cicd-stats.json
 
-lint: setup ## ruff, mypy and the import contracts
+lint: setup ## ruff, mypy, the import contracts and the links of the documentation
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
+	$(SITE) --quiet
+
+docs: setup ## The documentation's site, in build/site
+	$(SITE)
+
+# Its reference is made from the code; every link is checked.
+SITE = NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+# In a venv that is thrown away, by the lock's versions, outside of the checkout: what a user of the wheel has.
+dist: setup ## A release in dist/: sdist and wheel, checked, tried in a fresh venv; the list of what they bring (SBOM)
+	rm -rf dist
+	$(BIN)/uv build --quiet --no-build-isolation --python $(BIN)/python --out-dir dist .
+	$(BIN)/twine check --strict dist/*
+	@unset $$(env | sed -n 's/^\(\(EBB\|PREFECT\)_[A-Z0-9_]*\)=.*/\1/p') EBB_HOME; \
+	scratch=$$(mktemp -d) && export EBB_HOME="$$scratch/home" && ebb="$$scratch/venv/bin/ebb" && \
+	trap '[ ! -d "$$EBB_HOME" ] || "$$ebb" down; rm -rf "$$scratch"' EXIT && \
+	wheel=$$(ls $$(pwd)/dist/*.whl) && $(BIN)/uv venv --quiet --python $(BIN)/python "$$scratch/venv" && \
+	{ $(INDEX) $(BIN)/uv pip install --quiet --python "$$scratch/venv/bin/python" --constraint requirements.lock "$$wheel[dask]"; } && \
+	(cd "$$scratch" && set -x && "$$ebb" --version && "$$ebb" run hello && "$$ebb" up && "$$ebb" status && "$$ebb" down) && \
+	$(BIN)/cyclonedx-py environment --output-reproducible --of JSON --pyproject pyproject.toml \
+	  -o "$${wheel%-py3-none-any.whl}.cdx.json" "$$scratch/venv/bin/python"
+	@ls -l dist
+
+PYTHONS ?= 3.11 3.12 3.13
+
+test-pythons: setup ## The house rules and unit tests under each Python that is here (PYTHONS="3.12 3.13")
+	@tried=; for each in $(PYTHONS); do \
+	  python=$$(PYENV_VERSION=$$each $(BIN)/uv python find --no-python-downloads --system $$each 2>/dev/null) || { echo "Python $$each: not on this machine" >&2; continue; }; \
+	  echo "Python $$each: $$python" && venv=build/pythons/$$each && \
+	  { $(BIN)/uv venv --quiet --allow-existing --seed --python "$$python" $$venv && \
+	    { $(INDEX) $(BIN)/uv pip install --quiet --python $$venv/bin/python --require-hashes -r requirements.lock; } && \
+	    $$venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable . && \
+	    $$venv/bin/python -m pytest -q tests/architecture tests/unit $(ARGS); } || exit 1; \
+	  tried="$$tried $$each"; \
+	done; [ -n "$$tried" ] || { echo "none of $(PYTHONS) is on this machine" >&2; exit 1; }
 
 lab: setup ## A real Kubernetes for the tests (root, Go; ARGS="--name other")
 	@$(BIN)/python -m tests.kubernetes.lab up $(ARGS)
@@ -83,13 +118,16 @@ bench-prefect: setup ## What Prefect costs a run (ARGS="--rounds 3 --paths")
 bench-kubernetes: setup ## The start and the release of a run on the Kubernetes in use (after make lab)
 	$(BIN)/python -m benchmarks.kubernetes_start_up $(ARGS)
 
-# uv itself comes from the lock, by pip. It does not read pip's settings: where packages are is handed on.
+# uv does not read pip's settings: where packages are is handed on.
+INDEX = index=$$($(BIN)/python -m pip config get global.index-url 2>/dev/null); \
+	links=$${PIP_FIND_LINKS-$$($(BIN)/python -m pip config get global.find-links 2>/dev/null)}; \
+	$${PIP_INDEX_URL:+env UV_DEFAULT_INDEX="$$PIP_INDEX_URL"} $${index:+env UV_DEFAULT_INDEX="$$index"} $${links:+env UV_FIND_LINKS="$$links"}
+
+# uv itself comes from the lock, by pip.
 QUICKLY = awk '/^uv==/ {ours = 1} ours && /^[^ ]/ && !/^uv==/ {exit} ours' requirements.lock > $(VENV)/uv.lock \
 	&& $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r $(VENV)/uv.lock \
-	&& index=$$($(BIN)/python -m pip config get global.index-url 2>/dev/null); \
-	links=$${PIP_FIND_LINKS-$$($(BIN)/python -m pip config get global.find-links 2>/dev/null)}; \
-	$${PIP_INDEX_URL:+env UV_DEFAULT_INDEX="$$PIP_INDEX_URL"} $${index:+env UV_DEFAULT_INDEX="$$index"} $${links:+env UV_FIND_LINKS="$$links"} \
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode --require-hashes -r requirements.lock
+	&& { $(INDEX) \
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode --require-hashes -r requirements.lock; }
 
 # A stamp, so that this happens again only when the dependencies change.
 $(STAMP): pyproject.toml requirements.lock
@@ -119,7 +157,8 @@ lock: ## Resolve pyproject.toml again: requirements.lock, and from it those of t
 	for each in dask ray spark; do \
 	  $(PYTHON) -c 'import sys, tomllib; \
 	  project = tomllib.load(open("pyproject.toml", "rb"))["project"]; \
-	  print(*project["optional-dependencies"][sys.argv[1]], sep="\n")' $$each \
+	  more = {"ray": ["fsspec", "numpy", "pandas", "pyarrow"], "spark": ["numpy"]}; name = sys.argv[1]; \
+	  print(*project["optional-dependencies"][name], *more.get(name, []), sep="\n")' $$each \
 	  | resolve - -c requirements.lock --no-annotate -o infra/images/$$each.lock || exit 1; \
 	done && \
 	echo fsspec | resolve - -c requirements.lock --no-annotate -o infra/images/none.lock && \
@@ -141,7 +180,7 @@ export BOTH
 
 resolve: ## Does a clean install without the lock still work? (in a venv that is thrown away)
 	@scratch=$$(mktemp -d) && trap 'rm -rf "$$scratch"' EXIT && \
-	mkdir "$$scratch/source" && cp -r pyproject.toml README.md $(OURS) "$$scratch/source" && \
+	mkdir "$$scratch/source" && cp -r pyproject.toml README.md LICENSE $(OURS) "$$scratch/source" && \
 	$(PYTHON) -m venv "$$scratch/venv" && \
 	"$$scratch/venv/bin/pip" install --quiet "$$scratch/source[all]" && \
 	"$$scratch/venv/bin/pip" check && cd "$$scratch" && \

@@ -23,6 +23,8 @@ _REGISTRIES = (
     "ebbtide.infra.frameworks.ray",
     "ebbtide.infra.frameworks.spark",
     "ebbtide.infra.loading",  # for those that its import contract names
+    "ebbtide.infra.notebook",  # papermill, in the process of a program that is a notebook
+    "ebbtide.infra.request.gpus",  # NVML, where a tier of this machine asks for GPUs
     "ebbtide.flows.cli",
     "ebbtide.flows.sessions",  # Prefect's side, only inside a flow
     "ebbtide.flows.programs",  # run by their path like a user's; Dask only where there is a cluster

@@ -28,7 +28,7 @@ def test_a_package_of_the_house_is_a_package(package: str) -> None:
     assert (ROOT / package / "__init__.py").is_file(), "else no contract would look into it"
 
 
-@pytest.mark.parametrize("heavy", ["prefect", "distributed", "kubernetes"])
+@pytest.mark.parametrize("heavy", ["prefect", "distributed", "kubernetes", "pynvml"])
 def test_starting_the_command_line_does_not_import(heavy: str) -> None:
     # import-linter does not know that importing a.b runs a/__init__.py; this does.
     program = (
