@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import random
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +17,14 @@ from ebbtide.infra.waiting import wait_until
 _REGISTERS_S = 90.0
 """Ray allows a raylet 30 s to register (2.60). Several at once on two cores take longer."""
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.1, 0.5
+_PORTS_OF_AGENTS = (
+    "metrics_agent_port",
+    "metrics_export_port",
+    "dashboard_agent_listen_port",
+    "runtime_env_agent_port",
+)
+_PORTS = range(20_000, 32_768)
+"""Below those that Linux gives to whoever connects (``ip_local_port_range``)."""
 
 
 class KeptLogsNode(Node):
@@ -26,6 +37,8 @@ class KeptLogsNode(Node):
     def __init__(self, params: RayParams, logs: Path, **how: Any):
         """Start it; ``logs`` is the folder, which is made."""
         self._kept_logs = logs
+        for name, port in zip(_PORTS_OF_AGENTS, free_ports(len(_PORTS_OF_AGENTS)), strict=True):
+            setattr(params, name, port)
         try:
             super().__init__(params, spawn_reaper=False, **how)
         except Exception:
@@ -56,6 +69,28 @@ class KeptLogsNode(Node):
         self._kept_logs.mkdir(parents=True, exist_ok=True)
         (session / "logs").symlink_to(self._kept_logs)
         super()._init_temp(node_to_connect_info)
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that nobody listens on, drawn by chance, for a node's agents.
+
+    A raylet whose agents choose for themselves does nothing until they have, and aborts when one
+    has not within 15 s, which its imports alone take on a busy machine (2.60).
+
+    Args:
+        count: how many.
+
+    Returns:
+        As many, all different.
+    """
+    found: list[int] = []
+    for port in random.sample(_PORTS, len(_PORTS)):
+        if len(found) == count:
+            break
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("", port))
+            found.append(port)
+    return found
 
 
 def new_folder(wanted: Path) -> Path:
