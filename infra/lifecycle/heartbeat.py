@@ -16,11 +16,29 @@ from ebbtide.infra.platforms.base import load_platform
 from ebbtide.infra.settings import Settings
 
 _BEATS_PER_LEASE = 5.0
+_FIRST_RETRY = 1 / 8
+"""Of the pause between beats; of one that cannot be written."""
 
 
 _lock = threading.Lock()
 _beating: set[tuple[Path, str, ClusterId]] = set()
 """Whose lease a thread of this process renews already."""
+
+
+def pause_after(failures: int, period_s: float) -> float:
+    """How long until the next beat.
+
+    One that could not be written is tried again soon, and then less and less often: a disk that
+    another run fills has room only for moments.
+
+    Args:
+        failures: how many beats could not be written since the last that was.
+        period_s: the pause between beats that are.
+
+    Returns:
+        Seconds, at most the period.
+    """
+    return period_s * min(1.0, _FIRST_RETRY * 2 ** min(failures - 1, 9)) if failures else period_s
 
 
 class Heartbeat:
@@ -59,8 +77,12 @@ class Heartbeat:
 
     def _beat(self) -> None:
         platform = load_platform(self._platform, self._settings)
-        while not self._over.is_set():
+        failures = 0
+        while True:
             # A beat that cannot be written is simply missing: the judge decides what that means.
+            failures += 1
             with contextlib.suppress(EbbError):
                 platform.renew(self._cluster)
-            self._over.wait(self._period_s)
+                failures = 0
+            if self._over.wait(pause_after(failures, self._period_s)):
+                return
