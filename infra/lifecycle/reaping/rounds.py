@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol
@@ -72,11 +72,7 @@ class Rounds:
         self._every(_TIDY_EVERY_S, "tidy", now_s, self.tidy)
 
     def _release(self, clusters: list[ClusterId], why: str, now_s: float) -> None:
-        """Each by itself: one that resists keeps nobody from the others, and is tried again."""
-        for cluster in clusters:
-            self._every(_AGAIN_S, cluster, now_s, partial(self._release_one, cluster, why))
-            if cluster not in self._pauses:
-                self._due.pop(cluster, None)
+        self._each({each: partial(self._release_one, each, why) for each in clusters}, now_s)
 
     def _release_one(self, cluster: ClusterId, why: str) -> None:
         left = self.sweep(cluster)
@@ -87,20 +83,28 @@ class Rounds:
 
     def _release_the_rest(self, now_s: float) -> None:
         self._release(self.namespace.without_lease(), "its Lease is gone", now_s)
-        for run in lost_runs(self.store):
-            self._end(run)
+        self._end(lost_runs(self.store), now_s)
 
     def _settle(self, now_s: float) -> None:
         """End runs whose flow has not come back for a lease since their cluster was released."""
         found = dict(self.namespace.left_open())
         self._open_since = {run: self._open_since.get(run, now_s) for run in found}
-        for run, last in found.items():
-            if now_s - self._open_since[run] >= last.lease_s:
-                self._end(run)
+        late = [run for run, last in found.items() if now_s - self._open_since[run] >= last.lease_s]
+        self._end(late, now_s)
 
-    def _end(self, run: RunName) -> None:
+    def _end(self, runs: Iterable[RunName], now_s: float) -> None:
+        self._each({f"run {run}": partial(self._end_one, run) for run in runs}, now_s)
+
+    def _end_one(self, run: RunName) -> None:
         if settle(self.store, run):
             self.say(f"{run}: its flow is lost; ended")
+
+    def _each(self, what: Mapping[str, Callable[[], None]], now_s: float) -> None:
+        """Do each by itself: one that fails keeps nobody from the others, and is tried again."""
+        for name, do in what.items():
+            self._every(_AGAIN_S, name, now_s, do)
+            if name not in self._pauses:
+                self._due.pop(name, None)
 
     def _every(self, period_s: float, what: str, now_s: float, do: Callable[[], None]) -> None:
         if now_s < self._due.get(what, now_s):

@@ -165,6 +165,28 @@ def test_run_whose_cluster_was_taken_away_has_a_lease_to_come_back(
     assert ended == ["heron"]
 
 
+def test_run_that_cannot_be_ended_keeps_nobody_from_the_others(
+    reaper: Rounds, namespace: Namespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended: list[RunName] = []
+
+    def settle(_store: Any, run: RunName) -> bool:
+        if run == "adder" and len(ended) < 2:
+            raise ProvisioningError(Reason.API_UNREACHABLE, detail="away")
+        ended.append(run)
+        return True
+
+    monkeypatch.setattr(rounds, "settle", settle)
+    monkeypatch.setattr(rounds, "lost_runs", lambda _store: ("adder", "lark"))
+    namespace.open_now = [(RunName("adder"), RELEASED), (RunName("heron"), RELEASED)]
+    for now_s in (0, 40):
+        reaper.look(now_s)
+    assert ended == ["lark", "heron"]
+    for now_s in range(41, 70):
+        reaper.look(now_s)
+    assert ended.count(RunName("adder")), "it is tried again"
+
+
 def test_role_grants_what_the_reaper_uses() -> None:
     manifests = list(yaml.safe_load_all((DEPLOY / "reaper.yaml").read_text()))
     (role,) = (each for each in manifests if each["kind"] == "Role")

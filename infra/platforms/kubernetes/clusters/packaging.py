@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from ebbtide.infra.files.private import private_folder
+from ebbtide.infra.files.room import disk_full
 from ebbtide.infra.models.ids import RunName
 from ebbtide.infra.models.job import JobSpec, RunSpec, code_source
 from ebbtide.infra.platforms.kubernetes.shipping.cloning import clone
-from ebbtide.infra.platforms.kubernetes.shipping.package import Package, pack
+from ebbtide.infra.platforms.kubernetes.shipping.package import Package, pack, unwritable
 from ebbtide.infra.platforms.kubernetes.shipping.program import translate
 from ebbtide.infra.platforms.run_folder import PROGRAMS
 from ebbtide.infra.settings import Settings
@@ -94,16 +98,43 @@ def pack_job(job: JobSpec, into: Path, home: Path) -> Package:
         ProvisioningError: DISK_FULL.
     """
     source = code_source(job.code)
-    with tempfile.TemporaryDirectory() as scratch:
-        root = Path(job.workdir)
-        if source is not None:
-            root, commit = clone(source, Path(scratch))
+    if source is None:
+        return _pack(job, Path(job.workdir), into, home)
+    with scratch_folder() as scratch:
+        root, commit = clone(source, scratch)
+        try:
             (into / _COMMIT).write_text(commit)
-        script = translate(job, root).script
-        needed = (script,) if script else ()
-        setting = "EBB_HOME" if into.is_relative_to(home) else "TMPDIR"
-        limit = job.code_limit_bytes
-        return pack(root, into, limit_bytes=limit, never=(home,), needed=needed, setting=setting)
+        except OSError as error:
+            raise unwritable(into, error, _setting_of(into, home)) from error
+        return _pack(job, root, into, home)
+
+
+def _pack(job: JobSpec, root: Path, into: Path, home: Path) -> Package:
+    script = translate(job, root).script
+    needed = (script,) if script else ()
+    limit, setting = job.code_limit_bytes, _setting_of(into, home)
+    return pack(root, into, limit_bytes=limit, never=(home,), needed=needed, setting=setting)
+
+
+def _setting_of(into: Path, home: Path) -> str:
+    """The variable that names where this folder is."""
+    return "EBB_HOME" if into.is_relative_to(home) else "TMPDIR"
+
+
+@contextlib.contextmanager
+def scratch_folder() -> Iterator[Path]:
+    """A folder for as long as the block takes, where temporary files are.
+
+    Raises:
+        ProvisioningError: DISK_FULL, no file can be made where temporary files are.
+    """
+    try:
+        folder = tempfile.TemporaryDirectory()
+    except OSError as error:  # Python tries several folders, and does not say which is full
+        where = Path(os.environ.get("TMPDIR", "/tmp"))
+        raise disk_full(error, where, setting="TMPDIR") from error
+    with folder:
+        yield Path(folder.name)
 
 
 def package_of(folder: Path) -> Package | None:

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 
 from ebbtide.infra.models.ids import ClusterId
 from ebbtide.infra.models.job import Limits, RunSpec
 from ebbtide.infra.models.resources import format_duration
 from ebbtide.infra.platforms.kubernetes.clusters.blueprint import Blueprint
-from ebbtide.infra.platforms.kubernetes.clusters.packaging import is_sent, pack_job
+from ebbtide.infra.platforms.kubernetes.clusters.packaging import is_sent, pack_job, scratch_folder
 from ebbtide.infra.platforms.kubernetes.connections import connected
 from ebbtide.infra.platforms.kubernetes.kinds import Object
 from ebbtide.infra.policy.lease import LONGEST_S
@@ -72,5 +70,5 @@ def _digest(settings: Settings, spec: RunSpec) -> str:
     """Of the code that would be sent; empty when an image has all."""
     if spec.job is None or not is_sent(spec.job):
         return ""
-    with tempfile.TemporaryDirectory() as folder:
-        return pack_job(spec.job, Path(folder), settings.home).digest
+    with scratch_folder() as folder:
+        return pack_job(spec.job, folder, settings.home).digest

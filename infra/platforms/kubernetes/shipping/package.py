@@ -108,7 +108,7 @@ def pack(
                 raise _unreadable(root, found.error) from found
             entries = _entries(root, never)
         except OSError as error:
-            raise _unwritable(into, error, setting) from error
+            raise unwritable(into, error, setting) from error
     return Package(
         path=path,
         digest=path.name,
@@ -131,8 +131,17 @@ class _UnreadableError(Exception):
         self.error = error
 
 
-def _unwritable(into: Path, error: OSError, setting: str) -> ProvisioningError:
-    """It is no fault of the folder that is packed."""
+def unwritable(into: Path, error: OSError, setting: str) -> ProvisioningError:
+    """Tell why something cannot be written; it is no fault of the folder that is packed.
+
+    Args:
+        into: where it was to be written.
+        error: what the system answered.
+        setting: the variable that names where that is.
+
+    Returns:
+        DISK_FULL, or LAUNCH_FAILED for another reason.
+    """
     if is_full(error):
         return disk_full(error, into, setting=setting)
     detail = f"its code cannot be kept in {into}: {error.strerror or error}"

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import subprocess
 import sys
 import tarfile
+import tempfile
 import zipfile
 from pathlib import Path
 
@@ -102,6 +104,21 @@ def test_git_that_has_no_room_is_no_fault_of_the_revision(
         clone(source, tmp_path / "clone")
     assert caught.value.reason is Reason.DISK_FULL
     assert caught.value.detail.startswith(f"{tmp_path / 'clone'}: No space left on device; ")
+    assert "TMPDIR" in caught.value.hint
+
+
+def test_temporary_files_that_have_no_room_are_no_fault_of_the_revision_either(
+    repository: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **_2: object) -> None:
+        raise FileNotFoundError(errno.ENOENT, "No usable temporary directory found in ['/tmp']")
+
+    monkeypatch.setattr(tempfile, "TemporaryDirectory", refuse)
+    job = JobSpec(argv=("python", "train.py"), workdir="/", code=repository)
+    place = Settings(home=tmp_path / "home", prefect_server=False)
+    with pytest.raises(ProvisioningError) as caught:
+        packed_program(place, RunName("heron"), "main", job)
+    assert caught.value.reason is Reason.DISK_FULL
     assert "TMPDIR" in caught.value.hint
 
 
