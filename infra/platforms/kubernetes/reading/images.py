@@ -37,9 +37,11 @@ _WRAPPING = re.compile(
 )
 _SOCKETS = re.compile(r"(?:read|write|dial) (?:tcp|udp) \S+->\S+: ")
 """With a port that is another one each time."""
-_SANDBOX = ("FailedMount", "FailedCreatePodSandBox", "FailedAttachVolume")
+_SANDBOX = ("FailedMount", "FailedAttachVolume", "FailedCreatePodSandBox")
 _BEYOND = ("Pulling", "Pulled", "Created", "Started")
 """What a node does next, once volumes and network are there."""
+_ID = re.compile(r"\b[0-9a-f]{12,}\b")
+"""Of a container or a snapshot that is tried to be made: another one each time."""
 _CONTAINER_S = (DEADLINES.container_passes_s, DEADLINES.container_s)
 _SANDBOX_S = (DEADLINES.sandbox_passes_s, DEADLINES.sandbox_s)
 _LONGEST = 300
@@ -88,7 +90,7 @@ def _obstacle(snapshot: Snapshot, pod: Object, status: Object, found: Object) ->
         return _no_image(snapshot, pod, str(image), (why, said))
     if why in _CANNOT_MAKE:
         failed = [e for e in snapshot.events_of(pod) if said and _is_of(e, said)]
-        what = f"the container: {said or why}"
+        what = f"the container: {_without_ids(said) or why}"
         since = min(map(began, failed), default=None)
         return _not_made(snapshot, pod, what, since, _CONTAINER_S)
     if why == "RunContainerError":
@@ -100,7 +102,13 @@ def _obstacle(snapshot: Snapshot, pod: Object, status: Object, found: Object) ->
 
 def _is_of(event: Object, said: str) -> bool:
     """Whether a node tells by it of what a container waits for."""
-    return event.get("reason") == "Failed" and said in str(event.get("message") or "")
+    message = _without_ids(str(event.get("message") or ""))
+    return event.get("reason") == "Failed" and _without_ids(said) in message
+
+
+def _without_ids(said: str) -> str:
+    """The same words for the same trouble, whichever try it is."""
+    return _ID.sub("…", said)
 
 
 def _not_made(
@@ -153,22 +161,33 @@ def _is_pull_failure(event: Object) -> bool:
 def _being_made(snapshot: Snapshot, pod: Object, pull_within_s: float) -> Wait:
     """Between its node and its first process: what its node says it does."""
     said = {str(event.get("reason")): event for event in snapshot.events_of(pod)}
-    node, failed = node_of(pod), _sandbox_failures(snapshot, pod)
+    node, beyond_s = node_of(pod), _beyond_s(snapshot, pod)
+    failed = _sandbox_failures(snapshot, pod, beyond_s)
     if failed:
-        what = f"the pod: {failed[-1].get('message', '')}"
-        return _not_made(snapshot, pod, what, min(map(began, failed)), _SANDBOX_S)
+        what = f"the pod: {_without_ids(str(failed[-1].get('message') or ''))}"
+        since = max(beyond_s, min(map(began, failed)))
+        return _not_made(snapshot, pod, what, since, _SANDBOX_S)
     pulling, pulled = said.get("Pulling"), said.get("Pulled")
     if pulling and (pulled is None or happened(pulled) < happened(pulling)):
         return _pulling(snapshot, pulling, node, pull_within_s)
     return Wait(rank=STARTING, message=f"node {node} makes its container")
 
 
-def _sandbox_failures(snapshot: Snapshot, pod: Object) -> list[Object]:
-    """Why its volumes or its network are not there, oldest first; nothing once they are."""
-    events = list(snapshot.events_of(pod))
-    beyond = max((happened(e) for e in events if e.get("reason") in _BEYOND), default=0.0)
-    failed = [e for e in events if e.get("reason") in _SANDBOX and happened(e) > beyond]
-    return sorted(failed, key=happened)
+def _beyond_s(snapshot: Snapshot, pod: Object) -> float:
+    """When its node last did what comes after volumes and network; 0.0: it has not yet."""
+    done = (e for e in snapshot.events_of(pod) if e.get("reason") in _BEYOND)
+    return max(map(happened, done), default=0.0)
+
+
+def _sandbox_failures(snapshot: Snapshot, pod: Object, beyond_s: float) -> list[Object]:
+    """Why its volumes or its network are not there, oldest first; nothing once they are.
+
+    Volumes stay: a node writes those of a Secret or a ConfigMap anew every minute or so, and that
+    this fails once keeps no container. A sandbox can be lost, and then has to be made again.
+    """
+    late = _SANDBOX[-1:] if beyond_s else _SANDBOX
+    found = [e for e in snapshot.events_of(pod) if e.get("reason") in late]
+    return sorted((e for e in found if happened(e) > beyond_s), key=happened)
 
 
 def _pulling(snapshot: Snapshot, pulling: Object, node: str, within_s: float) -> Wait:

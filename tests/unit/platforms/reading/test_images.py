@@ -190,6 +190,37 @@ def test_failure_after_what_came_next_is_a_new_one() -> None:
     assert reasons(made(101, *again), made(130, *again)) == [None, Reason.LAUNCH_FAILED]
 
 
+@pytest.mark.parametrize("reason", ["FailedMount", "FailedAttachVolume"])
+def test_volume_that_is_not_written_anew_keeps_no_image_from_coming(reason: str) -> None:
+    found = made(300, ("Pulling", 'Pulling image "reg/x:1"', 4.0), (reason, SYNC, 60.0))
+    assert (found.failure, reasons(found)) == (None, [None])
+    assert found.waiting is not None
+    assert "pulling reg/x:1" in found.waiting.message
+
+
+def test_new_trouble_does_not_count_from_that_of_before() -> None:
+    """An event that came again has the time of its first coming too."""
+    head = waiting("head", "ContainerCreating")
+    again = event(head, "FailedCreatePodSandBox", NO_NETWORK, 100, "kubelet")
+    again["firstTimestamp"] = event(head, "", "", 1)["lastTimestamp"]
+    events = (event(head, "Pulled", "", 90, "kubelet"), again)
+    seen = [view(snapshot(head, now=now, events=events)) for now in (119, 120)]
+    assert reasons(*seen) == [None, Reason.LAUNCH_FAILED]
+
+
+def test_trouble_whose_words_have_another_id_at_each_try_is_one() -> None:
+    said = "failed to create containerd task: failed to mount snapshot {}: no such device"
+    head = waiting("head", "CreateContainerError", said.format("b" * 64))
+    tries = [
+        event(head, "Failed", f"Error: {said.format(each * 64)}", when, "kubelet")
+        for each, when in (("a", 20), ("b", 36))
+    ]
+    found = view(snapshot(head, now=40, events=tuple(tries)))
+    assert reasons(found) == [Reason.LAUNCH_FAILED]
+    assert found.waiting is not None
+    assert "snapshot …: no such device" in found.waiting.message
+
+
 def test_container_that_waits_for_a_secret_is_wrong_only_when_it_lasts() -> None:
     head = waiting("head", "CreateContainerConfigError", SYNC)
     failed = event(head, "Failed", f"Error: {SYNC}", 20, "kubelet")
