@@ -25,7 +25,7 @@ from ebbtide.flows.prefect_state import hooks
 from ebbtide.flows.prefect_state.registration import ended_by, register_process
 from ebbtide.flows.programs import FOLDER
 from ebbtide.flows.programs.beside import beside
-from ebbtide.infra.errors import ConfigurationError, Problem
+from ebbtide.infra.errors import ConfigurationError, EbbError, Problem
 from ebbtide.infra.files.private import private_folder
 from ebbtide.infra.lifecycle.claims import claim
 from ebbtide.infra.lifecycle.submission import RunRequest
@@ -87,7 +87,8 @@ def retrain(
         model = trained.output("model.json", Model)
         return Completed(message=f"run {trained.run}: error {model.error:.4f}", data=model)
     finally:  # a retry of this flow run makes it again
-        _clear(settings, folder, key)
+        with contextlib.suppress(EbbError, OSError):  # what the run came to counts
+            _clear(settings, folder, key)
 
 
 def _clear(settings: Settings, folder: Path, key: str) -> None:
