@@ -169,7 +169,7 @@ def _take_option(argument: str, queue: list[str], found: RunArguments) -> None:
     elif queue:
         _keep(name, queue.pop(0), found)
     else:
-        problem = Problem(Reason.OPTION_INVALID, f"--{name} needs a value", _help_of(OPTIONS[name]))
+        problem = Problem(Reason.OPTION_INVALID, f"--{name} needs a value", help_of(OPTIONS[name]))
         found.problems.append(problem)
 
 
@@ -206,40 +206,9 @@ def _unknown(argument: str, name: str) -> Problem:
     return Problem(Reason.OPTION_INVALID, f"there is no option {argument}", hint)
 
 
-def _help_of(option: Option) -> str:
+def help_of(option: Option) -> str:
     """Return the help of an option with the values it accepts, where known, and its default."""
     known = _KNOWN[option.name]() if option.name in _KNOWN else ()
     default = f"default {option.default}" if option.default else ""
     more = "; ".join(part for part in (", ".join(known), default) if part)
     return f"{option.help} ({more})" if more else option.help
-
-
-def usage() -> str:
-    """Return the help of ``ebb run``."""
-    lines = [
-        "usage: ebb run [options] PROGRAM [-- ARGUMENTS]      ebb run [options] -- COMMAND",
-        "       ebb run [options] NOTEBOOK.ipynb [-p NAME=VALUE ...]      ebb run hello",
-        "",
-        "Runs a program on a cluster of its own, and releases the cluster when the program ends.",
-        "The program runs in place, in --workdir (default: the current folder). Every option can",
-        "also be set by a variable EBB_<NAME>, or by a key under run: in ebb.yaml.",
-        "",
-    ]
-    for option in OPTIONS.values():
-        value = f"[={option.metavar}]" if option.switch else f" {option.metavar}"
-        lines.append(f"  {f'--{option.name}{value}':<32} {_help_of(option)}")
-    for name, (variable, told) in PLACE.items():
-        lines.append(f"  {f'--{name} NAME':<32} {told} ({variable})")
-    lines += [
-        f"  {'--detach':<32} return at once; the run goes on in the background, on",
-        f"  {'':<32} Kubernetes without this machine",
-        f"  {'--plan [-o yaml]':<32} show what would be made, and make nothing; -o yaml: every",
-        f"  {'':<32} object (Kubernetes), for kubectl apply -f",
-        f"  {'--json':<32} one event per line on stdout: at, run, cluster, kind, step, reason,",
-        f"  {'':<32} message, data; the program's output as kind output, data.stream",
-        "",
-        "Exit code: the program's own; 64 misconfiguration, 69 no capacity in time,",
-        "70 infrastructure, 75 temporary failure, 124 time limit or idle, 130 stopped,",
-        "141 the reader of its output has gone.",
-    ]
-    return "\n".join(lines)

@@ -8,6 +8,8 @@ import io
 from collections.abc import Callable
 
 _ROOM = "ebbtide.flows.cli"
+ROOMS = {"runs": "Runs", "machine": "Clusters and machines", "installation": "Installation"}
+"""Of the modules below: the title that their commands stand under."""
 COMMANDS = {
     "run": ("runs.run", "run a program on a cluster of its own"),
     "ps": ("runs.ps", "list runs, their phase, and why they wait"),

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
 from ebbtide.flows.cli.arguments import use_place
-from ebbtide.flows.cli.commands import COMMANDS, loaded
+from ebbtide.flows.cli.commands import COMMANDS, ROOMS, loaded
 from ebbtide.flows.cli.output import say
 from ebbtide.flows.cli.reaping import release_unowned
 from ebbtide.flows.cli.streams import silence_closed_pipes
@@ -149,14 +149,20 @@ def _save_traceback() -> str:
     return str(path)
 
 
+def _commands_of(room: str) -> Iterator[str]:
+    for name, (module, what) in COMMANDS.items():
+        if module.startswith(f"{room}."):
+            yield f"  {name:<11}{what}"
+
+
 def _help() -> str:
     lines = [
         "ebb: run a Python job on a cluster of its own, and get every machine back when it ends.",
         "",
         "usage: ebb COMMAND [options]      ebb COMMAND --help",
+        *(line for room, title in ROOMS.items() for line in ("", f"{title}:", *_commands_of(room))),
         "",
-        *(f"  {name:<10} {what}" for name, (_, what) in COMMANDS.items()),
-        "",
+        "Begin with:",
         "  ebb run hello                            a first look: grows, shrinks and ends",
         "  ebb run train.py -- --epochs 3           your own program",
         "  ebb run --workers 1..8 --detach -- python train.py",

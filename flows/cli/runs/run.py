@@ -14,10 +14,11 @@ from typing import Any
 
 import yaml
 
-from ebbtide.flows.cli.arguments import RunArguments, parse_run, usage
+from ebbtide.flows.cli.arguments import RunArguments, parse_run
 from ebbtide.flows.cli.output import say
 from ebbtide.flows.cli.reaping import Reaping
 from ebbtide.flows.cli.runs.stdin import Stdin
+from ebbtide.flows.cli.runs.usage import usage
 from ebbtide.flows.cli.runs.viewer import Viewer
 from ebbtide.flows.cli.screen import JsonScreen, Screen, TextScreen
 from ebbtide.flows.detached.ordering import WorkPoolFlow

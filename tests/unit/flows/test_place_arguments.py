@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from ebbtide.flows.cli.arguments import parse_run, usage, use_place
+from ebbtide.flows.cli.arguments import parse_run, use_place
+from ebbtide.flows.cli.runs.usage import usage
 from ebbtide.infra.files.place import KubernetesPlace, remember_place
 from ebbtide.infra.request.catalog import settings_here
 from ebbtide.infra.settings import Settings, load_settings
@@ -72,8 +73,8 @@ def test_a_run_says_that_a_flag_needs_its_value() -> None:
 
 
 def test_the_help_lists_them_with_their_variables() -> None:
-    assert "(EBB_CONTEXT)" in usage()
-    assert "(EBB_NAMESPACE)" in usage()
+    assert "[EBB_CONTEXT]" in usage()
+    assert "[EBB_NAMESPACE]" in usage()
 
 
 def test_what_the_file_names_is_a_setting_of_python_too(tmp_path: Path) -> None:

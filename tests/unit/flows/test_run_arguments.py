@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from ebbtide.flows.cli.arguments import parse_run, usage
+from ebbtide.flows.cli.arguments import parse_run
+from ebbtide.flows.cli.runs.usage import GROUPS, usage
 from ebbtide.infra.frameworks.base import known_frameworks
 from ebbtide.infra.platforms.base import known_platforms
 from ebbtide.infra.request.options import OPTIONS
@@ -61,7 +62,20 @@ def test_word_after_another_unknown_option_is_the_program(name: str) -> None:
 @pytest.mark.parametrize("name", list(OPTIONS))
 def test_help_names_every_option(name: str) -> None:
     value = "[=" if OPTIONS[name].switch else " "
-    assert f"--{name}{value}" in usage()
+    assert usage().count(f"\n  --{name}{value}") == 1
+    assert f"[{OPTIONS[name].variable}]" in usage()
+
+
+def test_each_option_stands_in_one_group_of_the_help() -> None:
+    grouped = [name for names in GROUPS.values() for name in names]
+    assert sorted(grouped) == sorted(OPTIONS)
+
+
+@pytest.mark.parametrize("columns", ["20", "80", "400"])
+def test_help_fits_the_terminal(monkeypatch: pytest.MonkeyPatch, columns: str) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    entries = [line for line in usage().splitlines() if line.startswith("  ") and "ebb" not in line]
+    assert max(map(len, entries)) <= min(max(int(columns), 60), 110)
 
 
 @pytest.mark.parametrize(("flag", "value"), [("--bridge", "yes"), ("--bridge=no", "no")])
@@ -74,8 +88,8 @@ def test_switch_takes_no_word_from_the_program(flag: str, value: str) -> None:
     ("name", "known"), [("framework", known_frameworks()), ("platform", known_platforms())]
 )
 def test_help_names_all_that_is_registered(name: str, known: tuple[str, ...]) -> None:
-    (line,) = (line for line in usage().splitlines() if line.startswith(f"  --{name} "))
-    assert f"({', '.join(known)}; default {OPTIONS[name].default})" in line
+    said = " ".join(usage().split())
+    assert f"({', '.join(known)}; default {OPTIONS[name].default}) [EBB_{name.upper()}]" in said
 
 
 @pytest.mark.parametrize("args", [["-o", "yaml"], ["-oyaml"], ["--output=yaml"]])
