@@ -17,7 +17,8 @@ HOSTS = "EBB_SERVER_HOSTS"
 """Variable: the names and addresses that the server may be called by, with commas between."""
 OPEN_PATH = "/ebb/open"
 """The page that ``ebb open`` shows first: it hands the secret, which comes in the fragment that no
-browser sends, to Prefect's UI, and goes on to it."""
+browser sends, to Prefect's UI, and goes on to it: to the page of a flow run whose ID follows there
+behind an ampersand."""
 
 _Scope = MutableMapping[str, Any]
 _Message = MutableMapping[str, Any]
@@ -30,12 +31,12 @@ _DEFAULT_PORTS = {"http": "80", "https": "443", "ws": "80", "wss": "443"}
 _OPEN_PAGE = b"""<!doctype html><meta charset=utf-8><title>Ebb</title><p id=text>Opening Prefect...
 <script>
 (async () => {
-  const secret = decodeURIComponent(location.hash.slice(1));
+  const [secret, id] = location.hash.slice(1).split('&').map(decodeURIComponent);
   history.replaceState(null, '', location.pathname);
   const answer = await fetch('/api/admin/version', {headers: {Authorization: 'Basic ' + secret}});
   if (answer.ok) {
     localStorage.setItem('prefect-password', secret);
-    location.replace('/');
+    location.replace(/^[0-9a-f-]{36}$/.test(id) ? '/runs/flow-run/' + id : '/');
   } else {
     document.getElementById('text').textContent = 'This link is not valid now: type ebb open';
   }

@@ -65,11 +65,14 @@ class ServerInfo:
         """The API of the server, with its secret, for requests of ours."""
         return Api(self.url, self._authorization, self.certificates)
 
-    @property
-    def open_url(self) -> str:
-        """URL of a page that signs a browser in. Secret: never to be put on a command line."""
-        secret = self._authorization.removeprefix("Basic ")
-        return f"{self.ui_url}{OPEN_PATH}#{quote(secret, safe='')}"
+    def open_url(self, flow_run_id: str = "") -> str:
+        """Return the URL of a page that signs a browser in. Never to be put on a command line.
+
+        Args:
+            flow_run_id: of the flow run that it goes on to; empty: to the dashboard.
+        """
+        secret = quote(self._authorization.removeprefix("Basic "), safe="")
+        return f"{self.ui_url}{OPEN_PATH}#{secret}{f'&{flow_run_id}' if flow_run_id else ''}"
 
     @property
     def _authorization(self) -> str:

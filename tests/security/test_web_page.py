@@ -19,6 +19,8 @@ from tests.security.victim import Victim, victim
 REBOUND = "rebound.example"
 """A name of the attacker's that resolves to loopback (DNS rebinding)."""
 NEVER = "nothing came"
+FLOW_RUN = "01234567-89ab-4cde-8f01-23456789abcd"
+OF_FLOW_RUN = f"/runs/flow-run/{FLOW_RUN}"
 DEPLOYMENTS = """async () => {
     const secret = localStorage.getItem('prefect-password');
     const answer = await fetch('/api/deployments/filter', {method: 'POST', body: '{}',
@@ -71,7 +73,7 @@ def browser(target: Victim) -> Iterator[BrowserContext]:
     """The owner's, who is signed in to Prefect's UI."""
     with chromium("--host-resolver-rules=MAP *.example 127.0.0.1") as context:
         tab = context.new_page()
-        tab.goto(target.info.open_url)
+        tab.goto(target.info.open_url())
         tab.wait_for_url("**/dashboard**")
         yield context
 
@@ -151,6 +153,19 @@ def test_browser_without_the_secret_is_asked_for_it(
     tab = stranger.new_page()
     tab.goto(f"{target.info.ui_url}/deployments")
     tab.wait_for_url("**/login**")
+    stranger.close()
+
+
+@pytest.mark.parametrize(("asked", "reached"), [(FLOW_RUN, OF_FLOW_RUN), ("/evil", "/dashboard")])
+def test_ebb_open_leads_on_to_a_flow_run_and_nowhere_else(
+    target: Victim, browser: BrowserContext, asked: str, reached: str
+) -> None:
+    assert browser.browser is not None
+    stranger = browser.browser.new_context()
+    tab = stranger.new_page()
+    tab.goto(target.info.open_url(asked))
+    tab.wait_for_url(f"**{reached}**")
+    assert tab.url.startswith(target.info.ui_url)
     stranger.close()
 
 

@@ -27,7 +27,7 @@ def page(stack: Stack) -> Iterator[Page]:
         tab = browser.new_page()
         found = server.running(stack.home)
         assert found is not None
-        tab.goto(found.open_url)
+        tab.goto(found.open_url())
         tab.wait_for_url("**/dashboard**")
         yield tab
 

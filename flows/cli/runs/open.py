@@ -18,11 +18,12 @@ from ebbtide.infra.platforms.base import Platform, load_platform
 from ebbtide.infra.records.opening import open_store
 from ebbtide.infra.settings import load_settings
 
-_DESCRIPTION = """Opens the dashboard of a run's cluster in your browser, already signed in; without
-a run Prefect's UI. After release it opens what the run has kept: Dask's report as a page, Spark's
-event log in Spark's own history server, which lives until Ctrl-C; other files are listed. Without a
-browser, or with --print: the URL, the user, and which file holds the password. JSON: an object with
-the keys run, url, user, password_file, opened, files (what is listed)."""
+_DESCRIPTION = """Opens the dashboard of a run's cluster in your browser, already signed in; with
+--prefect its page in Prefect's UI, without a run that UI itself. After release it opens what the
+run has kept: Dask's report as a page, Spark's event log in Spark's own history server, which lives
+until Ctrl-C; other files are listed. Without a browser, or with --print: the URL, the user, and
+which file holds the password. JSON: an object with the keys run, url, user, password_file, opened,
+files (what is listed)."""
 
 _WATCH_S = 60.0
 
@@ -32,16 +33,19 @@ def main(args: list[str]) -> int:
     parser = Parser("open", _DESCRIPTION)
     add_place(parser)
     parser.add_argument("run", nargs="?")
+    parser.add_argument("--prefect", action="store_true", help="open the run in Prefect's UI")
     parser.add_argument("--print", action="store_true", help="say where it is; open nothing")
     options = parser.take(args)
+    how = {"look_only": options.print, "as_json": options.json}
     if options.run is None:
-        return open_prefect(look_only=options.print, as_json=options.json)
+        return open_prefect(None, **how)
     settings = load_settings()
     store = open_store(settings)
     run = known_run(store, options.run)
+    if options.prefect:
+        return open_prefect(run, **how)
     view = last_view(store, run.name)
     platform = load_platform(run.spec.platform, settings)
-    how = {"look_only": options.print, "as_json": options.json}
     with platform.page(view) as url:
         login = platform.login(view.cluster) if url else None
         if login is not None:
