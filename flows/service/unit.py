@@ -10,15 +10,26 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ebbtide.flows.service.stack import pid_file
+from ebbtide.infra.request.catalog import place_of
+from ebbtide.infra.request.options import OPTIONS
 from ebbtide.infra.settings import Settings
 
 NAME = "ebb.service"
 _START_S, _STOP_S = 660, 120
-_KEPT = ("PATH", "JAVA_HOME", "KUBECONFIG", "EBB_CONFIG", "EBB_CONTEXT", "EBB_NAMESPACE")
+_KEPT = (
+    *("PATH", "JAVA_HOME", "KUBECONFIG"),
+    *("EBB_CONFIG", "EBB_PREFECT_SERVER", "EBB_WORK_POOL"),
+    *(option.variable for option in OPTIONS.values() if option.name not in ("env", "secret")),
+)
 """Variables of whoever asks that a unit would not have. No secret may be among them."""
+_PLACE = ("EBB_CONTEXT", "EBB_NAMESPACE")
+"""Kept as well, unless ebb.yaml says the same: what is changed there counts then."""
 _URL = "PREFECT_API_URL"
 """Has a password in it where it has an at sign."""
-_SECRET = ("PREFECT_API_KEY", "PREFECT_API_AUTH_STRING", "PREFECT_API_DATABASE_CONNECTION_URL")
+_SECRET = (
+    *("PREFECT_API_KEY", "PREFECT_API_AUTH_STRING", "PREFECT_API_DATABASE_CONNECTION_URL"),
+    *("EBB_ENV", "EBB_SECRET"),
+)
 """Variables that count for ``ebb up``, and may hold a secret: a unit is no place for them."""
 
 
@@ -41,6 +52,7 @@ def unit_of(
     url = environ.get(_URL, "")
     named = _KEPT if "@" in url else (*_KEPT, _URL)
     kept = {name: environ[name] for name in named if environ.get(name)}
+    kept |= _place_of(environ, folder)
     variables = {"EBB_HOME": str(settings.home), **kept}
     secrets = settings.home / "stack" / "environment"
     missing = [name for name in (*_SECRET, _URL) if environ.get(name) and name not in kept]
@@ -71,6 +83,14 @@ def unit_of(
             "",
         ]
     )
+
+
+def _place_of(environ: Mapping[str, str], folder: Path) -> dict[str, str]:
+    """Which Kubernetes is meant, where only the environment says it."""
+    rest = {name: text for name, text in environ.items() if name not in _PLACE}
+    written = place_of(rest, folder)
+    named = {name: environ[name] for name in _PLACE if environ.get(name)}
+    return {} if named == written else named
 
 
 def _plain(text: object) -> str:

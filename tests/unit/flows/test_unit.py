@@ -40,6 +40,25 @@ def test_unit_holds_no_password_of_an_address(tmp_path: Path) -> None:
     assert [line for line in found if line.startswith("# PREFECT_API_URL may be a secret")]
 
 
+def test_unit_keeps_the_variables_of_options_but_those_that_may_hold_secrets(
+    tmp_path: Path,
+) -> None:
+    found = lines(tmp_path, tmp_path, EBB_WORKERS="1..8", EBB_ENV="KEY=sesame", EBB_RUN="heron")
+    assert 'Environment="EBB_WORKERS=1..8"' in found
+    assert not [line for line in found if "sesame" in line or "heron" in line]
+    assert [line for line in found if line.startswith("# EBB_ENV may be a secret")]
+
+
+@pytest.mark.parametrize(("context", "kept"), [("prod", False), ("test", True)])
+def test_unit_leaves_to_ebb_yaml_what_that_says(
+    tmp_path: Path, context: str, *, kept: bool
+) -> None:
+    """So that a change of the file counts."""
+    (tmp_path / "ebb.yaml").write_text("kubernetes: {context: prod}\n")
+    found = lines(tmp_path, tmp_path, EBB_CONTEXT=context)
+    assert (f'Environment="EBB_CONTEXT={context}"' in found) is kept
+
+
 def test_print_unit_starts_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
