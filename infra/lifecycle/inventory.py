@@ -63,6 +63,20 @@ class PoolState:
         others = self.others.requested - self.others.of_daemons
         return (self.pool.capacity - self.used - others).or_nothing
 
+    def fits(self, tier: HardwareTier) -> int:
+        """How many workers of a tier there is room for now.
+
+        Each stands on one node: what is free of two is no room for one. So it is counted on each
+        node that takes work, and on those that the pool may still grow by.
+        """
+        size, maximum = self.pool.node, self.pool.max_nodes
+        if size is None or maximum is None:
+            return tier.resources.how_often_in(self.free)
+        here = sum(
+            tier.resources.how_often_in(node.free) for node in self.nodes if _takes(node, tier)
+        )
+        return here + max(0, maximum - len(self.nodes)) * tier.resources.how_often_in(size)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TierState:
@@ -178,15 +192,21 @@ def gather(settings: Settings, catalog: Catalog) -> Overview:
     )
 
 
+def _takes(node: Node, tier: HardwareTier) -> bool:
+    """Whether a node takes work of a tier, as far as it could be looked at."""
+    has_gpus = not tier.gpu_type or node.gpu_type == tier.gpu_type
+    return not node.seen or (node.ready and has_gpus)
+
+
 def tier_states(catalog: Catalog, pools: Iterable[PoolState]) -> tuple[TierState, ...]:
     """How often each tier fits in what is free of its pool."""
-    free = {state.pool.name: state.free for state in pools}
+    of_pool = {state.pool.name: state for state in pools}
     default = catalog.tier(catalog.default_tier)
     return tuple(
         TierState(
             tier=tier,
             default=tier == default,
-            fit_now=tier.resources.how_often_in(free[tier.pool]),
+            fit_now=of_pool[tier.pool].fits(tier),
         )
         for tier in catalog.tiers
     )

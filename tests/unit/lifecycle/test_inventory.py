@@ -12,7 +12,7 @@ import pytest
 
 from ebbtide.infra.errors import EbbError, ProvisioningError
 from ebbtide.infra.lifecycle import inventory
-from ebbtide.infra.lifecycle.inventory import Overview, gather, last_view, lease_of
+from ebbtide.infra.lifecycle.inventory import Overview, PoolState, gather, last_view, lease_of
 from ebbtide.infra.models.cluster import AutoscalePolicy, ClusterView, QueueView, WaitingView
 from ebbtide.infra.models.codec import to_json
 from ebbtide.infra.models.hardware import (
@@ -227,6 +227,37 @@ def test_other_pods_are_not_free_but_daemons_are_in_no_pools_capacity(
     state = look(ledger, ON_PODS).pools[1]
     assert state.free == Resources(8000 - 2000 - 1000, 2**33 - 2**30)
     assert look(ledger, ON_PODS).tiers[1].fit_now == 11  # of 7 GiB; 13 where nobody else had any
+
+
+SIZE = Resources(4000, 2**33)
+GROWS = NodePool(name="far", platform="kubernetes", capacity=SIZE.times(3), node=SIZE, max_nodes=3)
+WIDE = replace(TIER, pool="far", resources=Resources(2500, 2**30))
+GPUS = replace(WIDE, resources=Resources(1000, 2**30, 1), gpu_type="T4")
+
+
+@pytest.mark.parametrize(
+    ("nodes", "fit"),
+    [
+        ([], 3),
+        ([{"used": Resources(2000, 0)}], 2),
+        ([{"used": Resources(2000, 0)}] * 3, 0),  # together 6 CPUs are free
+        ([{"others": OtherPods(count=1, requested=Resources(2000, 0))}] * 3, 0),
+        ([{"ready": False}], 2),
+        ([{"ready": False, "seen": False}], 3),
+    ],
+)
+def test_tier_fits_on_each_node_by_itself_and_on_those_to_come(
+    nodes: list[dict[str, Any]], fit: int
+) -> None:
+    made = tuple(Node(name=f"n{i}", capacity=SIZE, **how) for i, how in enumerate(nodes))
+    assert PoolState(pool=GROWS, nodes=made).fits(WIDE) == fit
+
+
+def test_tier_fits_on_nodes_with_its_type_of_gpu_alone() -> None:
+    with_gpus = Resources(4000, 2**33, 2)
+    pool = replace(GROWS, node=with_gpus, max_nodes=2)
+    nodes = tuple(Node(name=each, capacity=with_gpus, gpu_type=each) for each in ("T4", "A100"))
+    assert PoolState(pool=pool, nodes=nodes).fits(GPUS) == 2
 
 
 def test_platform_that_does_not_answer_hides_nothing_else(ledger: Ledger, there: Has) -> None:
