@@ -221,7 +221,7 @@ def draw(work: Path, environment: dict[str, str], framework: str) -> Drawn:
         command(framework, "--plan", "-o", "yaml"),
         cwd=work,
         env=environment,
-        capture_output=True,
+        stdout=subprocess.PIPE,  # why nothing could be drawn is said on stderr
         text=True,
         check=True,
     )

@@ -72,6 +72,8 @@ def file_text(pools: Sequence[NodePool], origin: str) -> str:
     for number, pool in enumerate(pools):
         told = {} if number else POOL | NODES
         lines += _body(pool.name, _of_pool(pool), told, _examples(pool, number))
+    if any(pool.node is not None for pool in pools):
+        lines.append("  # A pool that has no node now was not seen: write it here like the others.")
     lines += ["", _line("", "tiers", "", TOP["tiers"])]
     for number, tier in enumerate(tiers):
         told, examples = ({}, {}) if number else (TIER, _OF_TIER)

@@ -59,3 +59,9 @@ def test_what_is_behind_comment_signs_may_be_said_too(platform: str, tmp_path: P
     assert said.count("\n    warm: 1") == (platform == "kubernetes")
     assert understood(said, tmp_path).keep
     assert list(Draft202012Validator(schema()).iter_errors(yaml.safe_load(said))) == []
+
+
+def test_pools_that_may_have_no_node_now_are_told_of_where_there_are_nodes() -> None:
+    here = load_catalog(None, MACHINE)[0].pools
+    assert "no node now" in file_text([nodes("a")], "a Kubernetes")
+    assert "no node now" not in file_text(here, "this machine")
