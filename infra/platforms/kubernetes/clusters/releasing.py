@@ -16,7 +16,7 @@ from ebbtide.infra.models.job import volume_of
 from ebbtide.infra.models.phases import Reason
 from ebbtide.infra.models.resources import format_duration
 from ebbtide.infra.platforms.kubernetes.api import Api
-from ebbtide.infra.platforms.kubernetes.api_error import UNAWARE_S, ApiError
+from ebbtide.infra.platforms.kubernetes.api_error import FORBIDDEN, UNAWARE_S, ApiError
 from ebbtide.infra.platforms.kubernetes.clusters.awaiting import until
 from ebbtide.infra.platforms.kubernetes.clusters.holdings import (
     OWNED,
@@ -101,22 +101,47 @@ def release(api: Api, cluster: ClusterId, waits: Callable[[str], None] = _nobody
     api.delete(POD, labels=labels, grace_s=_POD_GRACE_S)
     if api.delete(LEASE, cluster, propagation="Foreground"):
         # In the foreground it goes last: with it, all that it owned has gone.
-        gone = until(api, LEASE, cluster, lambda lease: lease is None, timeout_s=_USUALLY_S)
-        return _Rest(api, cluster, (POD,) if gone else (POD, LEASE)).awaited(waits)
+        if not until(api, LEASE, cluster, lambda lease: lease is None, timeout_s=_USUALLY_S):
+            return _Rest(api, cluster, (POD, LEASE), by_operator=True).awaited(waits)
+        # But what is of a kind that was installed a moment ago: the garbage collector looks for
+        # new kinds every 30 s, and until then it lets an owner go before these.
+        left = _delete_operated(api, cluster)
+        return _Rest(api, cluster, (POD,), by_operator=left).awaited(waits)
     for kind in OWNED:  # nobody owns the rest any more, or somebody made it by hand
         api.delete(kind, labels=labels)
-    for thing in operated(api, cluster):
-        api.delete(DASK_CLUSTER, thing["metadata"]["name"], uid=thing["metadata"]["uid"])
-    return _Rest(api, cluster, OWNED).awaited(waits)
+    left = _delete_operated(api, cluster)
+    return _Rest(api, cluster, OWNED, by_operator=left).awaited(waits)
+
+
+def _delete_operated(api: Api, cluster: ClusterId) -> bool:
+    """Delete what was asked of Dask's operator, where that is allowed: it goes later else.
+
+    Returns whether there was anything.
+    """
+    things = operated(api, cluster)
+    for thing in things:
+        try:
+            api.delete(DASK_CLUSTER, thing["metadata"]["name"], uid=thing["metadata"]["uid"])
+        except ApiError as error:
+            if error.status != FORBIDDEN:
+                raise
+    return bool(things)
 
 
 class _Rest:
     """What has been deleted of a cluster, and has perhaps not gone yet."""
 
-    def __init__(self, api: Api, cluster: ClusterId, kinds: tuple[Kind, ...]):
+    def __init__(self, api: Api, cluster: ClusterId, kinds: tuple[Kind, ...], *, by_operator: bool):
+        """Nothing is asked yet.
+
+        Args:
+            api: of its namespace.
+            cluster: its id.
+            kinds: of what may be left.
+            by_operator: whether something may be left that was asked of Dask's operator.
+        """
         self._api, self._cluster, self._kinds = api, cluster, kinds
-        self._by_operator = kinds == OWNED or LEASE in kinds
-        """Whether something may be left that was asked of Dask's operator."""
+        self._by_operator = by_operator
         self._others: list[Object] = []
 
     def awaited(self, waits: Callable[[str], None]) -> Left:

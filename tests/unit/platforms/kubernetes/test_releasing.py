@@ -146,3 +146,32 @@ def test_daskclusters_that_are_not_there_are_asked_for_once() -> None:
     api = Slow(0.7)
     assert releasing.release(cast(Api, api), CLUSTER).gone
     assert api.asked.count(DASK_CLUSTER) == 1
+
+
+class Unknown(Kept):
+    """Its Lease goes at once, without the DaskCluster: the collector does not know that kind."""
+
+    def __init__(self) -> None:
+        super().__init__("", 99)
+        self.deleted: list[object] = []
+
+    def get(self, kind: Kind, _name: str) -> Object | None:
+        there = kind == DASK_CLUSTER and DASK_CLUSTER not in self.deleted
+        return self._dask if there else None
+
+    def list(self, _kind: Kind, _labels: object) -> SimpleNamespace:
+        return SimpleNamespace(items=[])
+
+    def delete(self, *which: object, **__: object) -> bool:
+        self.deleted.append(which[0])
+        return True
+
+
+@pytest.mark.usefixtures("quick")
+def test_daskcluster_that_goes_not_with_its_lease_is_deleted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(releasing, "until", lambda *_, **__: True)
+    api = Unknown()
+    assert releasing.release(cast(Api, api), CLUSTER).gone
+    assert api.deleted[-1] == DASK_CLUSTER
