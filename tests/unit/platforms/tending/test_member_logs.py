@@ -181,6 +181,27 @@ def test_pod_that_goes_before_its_end_was_read_is_told(kept: Kept) -> None:
     ]
 
 
+MISSING = ApiError(404, "NotFound", 'pods "w-a" not found')
+
+
+@pytest.mark.parametrize("looks", [0, 1], ids=["has-ended", "seems-to-run"])
+def test_pod_that_goes_when_its_node_has_ended_the_answer_has_a_whole_log(
+    kept: Kept, looks: int
+) -> None:
+    kept.kubelet.log, kept.kubelet.goes = TEN + line(5, "last")[:-1], looks > 0
+    kept.kubelet.breaks, kept.kubelet.ends_after = [(None, None), (0, MISSING)], looks
+    kept.tick(leaves())
+    assert (kept.text, kept.told) == (f"{WHOLE}last", [])
+
+
+def test_pod_that_goes_when_the_answer_broke_off_is_told(kept: Kept) -> None:
+    kept.kubelet.log, kept.kubelet.breaks = TEN, [(None, None), (0, LOST), (0, MISSING)]
+    kept.kubelet.ends_after = 1
+    kept.tick(leaves())
+    (told,) = kept.told
+    assert told.endswith('pods "w-a" not found')
+
+
 def test_pod_that_went_between_two_looks_is_told(kept: Kept) -> None:
     kept.tick(worker())
     kept.tick()

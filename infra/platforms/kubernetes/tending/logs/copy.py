@@ -37,6 +37,7 @@ _STOP_S = 3.0
 _NOT_BEGUN = 400
 """What the API server answers while a container is made, and where there was none before it."""
 _UNREADABLE = 503
+_UNWRITABLE = 507
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +69,8 @@ class LogCopy:
         self._restarts = 0
         self._thread: threading.Thread | None = None
         self._began = self._whole = self._noted = False
+        self._closed, self._rest = False, b""
+        """Whether its node has ended the answer, and the piece of a line that stood at its end."""
 
     @property
     def name(self) -> str:
@@ -140,13 +143,12 @@ class LogCopy:
                 pod = self._now()
             except ApiError as error:  # it has been asked for as long as the API server may be away
                 if not error.passing:
-                    self._miss(f"its end could not be read: {error.message}")
+                    self._miss_end(error)
                     return
                 continue
             if pod is None:
                 self._whole = True
-                if failure is not None and self._began:
-                    self._miss(f"its end could not be read: {failure.message}")
+                self._end_without_pod(failure)
                 return
             if _has_ended(pod):
                 self._read_end(now_s() + self._api.patience_s)
@@ -160,8 +162,22 @@ class LogCopy:
         self._whole = not self._hangup.done
         if failure is None and self._position.unmet:
             self._mark_gap()
-        if failure is not None and failure.status != _NOT_BEGUN and self._began:
-            self._miss(f"its end could not be read: {failure.message}")
+        if failure is not None and failure.status != _NOT_BEGUN:
+            self._end_without_pod(failure)
+
+    def _end_without_pod(self, failure: ApiError | None) -> None:
+        """A node ends an answer that is followed when the container has: then nothing is missing.
+
+        Between that and the next question the pod may go.
+        """
+        if self._closed and (failure is None or failure.status == NOT_FOUND):
+            with contextlib.suppress(OSError):
+                self._write([self._rest.partition(b" ")[2]] if self._rest else [])
+        elif failure is not None and self._began:
+            self._miss_end(failure)
+
+    def _miss_end(self, failure: ApiError) -> None:
+        self._miss(f"its end could not be read: {failure.message}")
 
     def _keep_previous(self, until_s: float | None = None) -> None:
         """Read the log of the container before this one; of earlier ones there is none."""
@@ -210,9 +226,11 @@ class LogCopy:
                 self._put([line + b"\n" for line in lines])
             self._put([rest] if rest and last else [])
         except ApiError as error:
+            self._closed = self._closed and error.status == NOT_FOUND
             return error
         except OSError as error:  # the disk is full
-            return ApiError(NOT_FOUND, type(error).__name__, str(error))
+            return ApiError(_UNWRITABLE, type(error).__name__, str(error))
+        self._closed, self._rest = "follow" in options, rest
         return None
 
     def _put(self, lines: list[bytes]) -> None:
