@@ -184,7 +184,7 @@ REASONS: dict[Reason, ReasonInfo] = {
     Reason.POD_REFUSED: _fixable("the namespace does not allow the cluster's pods"),
     Reason.IMAGE_UNUSABLE: _fixable("the image cannot be pulled or started"),
     Reason.VERSIONS_DIFFER: _fixable(
-        "not all parts of the cluster have the same Python and framework"
+        "not all parts of the cluster have the same Python, framework and Ebb"
     ),
     Reason.LEDGER_NEWER: _fixable("the ledger was written by a newer ebb"),
     Reason.RUN_UNKNOWN: _fixable("no run has this name"),

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from ebbtide.infra.version import VERSION
+
 ROOT = Path(__file__).parents[3]
 LOCKS = ROOT / "infra" / "images"
 
@@ -40,3 +42,7 @@ def test_lock_of_an_image_has_its_framework_and_not_prefect(framework: str) -> N
     wanted = {re.split(r"[\[<>=!~ ]", requirement)[0] for requirement in extra}
     assert wanted <= names(LOCKS / f"{framework}.lock")
     assert "prefect" not in names(LOCKS / f"{framework}.lock")
+
+
+def test_images_say_the_version_that_the_distribution_has() -> None:
+    assert tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"] == VERSION

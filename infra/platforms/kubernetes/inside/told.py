@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import asdict, dataclass, fields
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +35,8 @@ class CodeSettings:
     """URL of the store beside the head, which says what that has."""
     termination: str = ""
     """The file for the kubelet, of a member."""
+    ebb: str = ""
+    """The version of Ebb that submits it, which must be that of the image; empty: not known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,14 +99,21 @@ def to_text(settings: CodeSettings | ProgramSettings) -> str:
 
 def code_settings(text: str) -> CodeSettings:
     """Read what ``to_text`` wrote."""
-    return CodeSettings(**json.loads(text))
+    return _known(CodeSettings, json.loads(text))
 
 
 def program_settings(text: str) -> ProgramSettings:
     """Read what ``to_text`` wrote."""
     found: dict[str, Any] = json.loads(text)
     beside = found.pop("beside", None)
-    return ProgramSettings(
-        **{**found, "code": CodeSettings(**found["code"])},
-        beside=BesideSettings(**beside) if beside else None,
+    found["code"] = _known(CodeSettings, found["code"])
+    return _known(
+        ProgramSettings,
+        {**found, "beside": _known(BesideSettings, beside) if beside else None},
     )
+
+
+def _known(kind: type[T], found: dict[str, Any]) -> T:
+    """Without what another version of Ebb has added: an image must be able to say which it has."""
+    names = {field.name for field in fields(kind)}  # type: ignore[arg-type]
+    return kind(**{name: value for name, value in found.items() if name in names})

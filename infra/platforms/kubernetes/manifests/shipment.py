@@ -27,6 +27,7 @@ from ebbtide.infra.processes.environment import (
 )
 
 _USERS_KEY = "user-"
+from ebbtide.infra.version import VERSION
 """Before the name of a secret of the user's, among the keys of the cluster's Secret."""
 _WRITABLE = {"HOME": str(layout.HOME), "TMPDIR": str(layout.TEMPORARY)}
 """Unless the user names others; all else of an image is read-only."""
@@ -168,6 +169,7 @@ def code_settings(spec: RunSpec, cluster: ClusterId, shipment: Shipment) -> Code
         termination=str(layout.TERMINATION),
         secrets=str(layout.SECRETS),
         folder=str(layout.CODE),
+        ebb=VERSION,
         workdir=shipment.workdir,
         wait_s=spec.limits.start_within_s,
     )

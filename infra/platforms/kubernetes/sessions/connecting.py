@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -18,6 +18,7 @@ from ebbtide.infra.errors import ConfigurationError, Problem
 from ebbtide.infra.files.private import private_folder, write_private
 from ebbtide.infra.frameworks.base import Framework, HeadInfo, load_framework
 from ebbtide.infra.frameworks.bootstrap import say
+from ebbtide.infra.frameworks.door import SECRET_FILE
 from ebbtide.infra.frameworks.plan import ClusterPlan
 from ebbtide.infra.models.cluster import ClusterView
 from ebbtide.infra.models.job import RunSpec
@@ -32,6 +33,7 @@ from ebbtide.infra.platforms.kubernetes.kinds import SECRET
 from ebbtide.infra.platforms.kubernetes.sessions.direct import direct_host
 from ebbtide.infra.platforms.kubernetes.sessions.tunnel import Tunnel
 from ebbtide.infra.platforms.kubernetes.tending.forwarding import LOOPBACK
+from ebbtide.infra.platforms.kubernetes.sessions.versions import check_client
 from ebbtide.infra.settings import Settings
 
 _SLOW = (
@@ -54,7 +56,8 @@ def connection(spec: RunSpec, settings: Settings, view: ClusterView) -> Iterator
         How a client connects. Its keys are in a private folder, which goes with the block.
 
     Raises:
-        ConfigurationError: OPTION_INVALID, this framework has no client that could.
+        ConfigurationError: OPTION_INVALID, this framework has no client that could;
+            VERSIONS_DIFFER, this Python, framework or Ebb is not that of the cluster's image.
         ProvisioningError: the API server does not answer, or the cluster is gone.
     """
     framework = load_framework(spec.cluster.framework)
@@ -65,9 +68,11 @@ def connection(spec: RunSpec, settings: Settings, view: ClusterView) -> Iterator
         with translated("connect to the cluster"):
             data = (api.get(SECRET, view.cluster) or {}).get("data", {})
             host = direct_host(api, spec, view.cluster)
+            head = holdings.head_pod(api, view.cluster)
+            check_client(partial(api.connect, head, layout.PACKAGE_PORT), framework, _secret(data))
         port = layout.PORT
         if not host:
-            host, port = LOOPBACK, open_.enter_context(_tunnel(api, view, spec))
+            host, port = LOOPBACK, open_.enter_context(_tunnel(api, head, spec))
         address = framework.address(host, port)
         parent = private_folder(settings.home, "runs", spec.name)
         keys = Path(open_.enter_context(tempfile.TemporaryDirectory(prefix="keys-", dir=parent)))
@@ -88,11 +93,10 @@ def _no_client(framework: Framework) -> ConfigurationError:
 
 
 @contextlib.contextmanager
-def _tunnel(api: Api, view: ClusterView, spec: RunSpec) -> Iterator[int]:
-    """Yield the port of loopback that leads to the head."""
+def _tunnel(api: Api, head: str, spec: RunSpec) -> Iterator[int]:
+    """Yield the port of loopback that leads to the head's pod."""
     say(_SLOW.format(run=spec.name))
-    pod = holdings.head_pod(api, view.cluster)
-    connect = partial(api.connect, pod, layout.TUNNEL_PORT)
+    connect = partial(api.connect, head, layout.TUNNEL_PORT)
     tunnel = Tunnel(connect, healed=lambda: say(_HEALED.format(run=spec.name)))
     with contextlib.closing(tunnel):
         yield tunnel.port
@@ -111,5 +115,10 @@ def _environment(
 
 def _named_in(environment: dict[str, str], keys: Path) -> set[str]:
     """The files in the folder that these variables name."""
+def _secret(data: Mapping[str, str]) -> str:
+    """Of its keys, as the API server spells them, what its package store wants to be told."""
+    return base64.b64decode(data.get(SECRET_FILE, "")).decode()
+
+
     paths = map(Path, environment.values())
     return {path.name for path in paths if path.parent == keys}

@@ -92,7 +92,7 @@ class Relay:
 
     def __init__(self, connect: Connect):
         """Listen on a port of loopback; ``connect`` opens a connection to the head's pages."""
-        self._upstream = _Through(connect)
+        self._upstream = Through(connect)
         self._busy = threading.Lock()
         relay = self
 
@@ -143,7 +143,7 @@ class Relay:
         self._upstream.close()
 
 
-class _Through(http.client.HTTPConnection):
+class Through(http.client.HTTPConnection):
     """A kept connection, made anew when it has ended."""
 
     def __init__(self, connect: Connect):

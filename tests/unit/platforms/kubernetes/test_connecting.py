@@ -37,6 +37,7 @@ def tunnels(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     said: list[str] = []
     monkeypatch.setattr(connecting, "connected", lambda _: Api())
     monkeypatch.setattr(connecting, "say", said.append)
+    monkeypatch.setattr(connecting, "check_client", lambda *_: None)
     monkeypatch.setattr(holdings, "head_pod", lambda *_: "held-1-head")
     monkeypatch.setattr(Api, "connect", lambda *_: None, raising=False)
     return said

@@ -17,9 +17,11 @@ from ebbtide.infra.frameworks.versions import Versions, own_versions
 from ebbtide.infra.models.ids import ClusterId
 from ebbtide.infra.models.phases import Reason
 from ebbtide.infra.platforms.kubernetes import layout
-from ebbtide.infra.platforms.kubernetes.inside.told import to_text
+from ebbtide.infra.platforms.kubernetes.inside.told import CodeSettings, program_settings, to_text
+from ebbtide.infra.platforms.kubernetes.inside.told import code_settings as code_settings_of
 from ebbtide.infra.platforms.kubernetes.manifests.shipment import Shipment, code_settings
 from ebbtide.infra.platforms.kubernetes.naming import head_name
+from ebbtide.infra.version import VERSION
 from tests.clusters import cluster_spec, run_spec
 from tests.unit.platforms.kubernetes.here import Pod
 
@@ -28,6 +30,14 @@ PACKAGE = "pytest"
 MINE = own_versions(PACKAGE)
 CLUSTER = ClusterId("heron-1")
 OLDER = Versions(MINE.python, "1.0")
+CODE: dict[str, Any] = {
+    **dict.fromkeys(("digest", "store", "secrets", "folder", "workdir"), ""),
+    "wait_s": 1.0,
+}
+PROGRAM = {
+    **dict.fromkeys(("run", "framework", "head_file", "log", "termination", "ready_bind"), ""),
+    **dict.fromkeys(("bridge", "min_workers", "wait_s", "ready_port"), 0),
+}
 
 
 @contextmanager
@@ -87,6 +97,23 @@ def test_worker_with_the_same_starts(pod: Pod) -> None:
     assert not pod.termination.exists()
 
 
+def test_image_of_another_ebb_than_submits_is_named_before_anything_of_the_head_is_asked(
+    pod: Pod,
+) -> None:
+    wrapper = pod.program("echo", "started", code=pod.code(ebb="7.0.0"))
+    assert wrapper.communicate(timeout=20)[0] == b""
+    assert told(pod)["reason"] == Reason.VERSIONS_DIFFER
+    assert told(pod)["telling"] == f"its image has Ebb {VERSION}, what submits it is Ebb 7.0.0"
+    assert "build the images" in told(pod)["hint"]
+
+
+def test_settings_of_a_later_ebb_are_read_as_far_as_they_are_known() -> None:
+    later = {**json.loads(to_text(CodeSettings(**CODE))), "ebb": "7.0.0", "unheard_of": 1}
+    assert code_settings_of(json.dumps(later)).ebb == "7.0.0"
+    program = {"code": later, "unheard_of": 1, **PROGRAM}
+    assert program_settings(json.dumps(program)).code.ebb == "7.0.0"
+
+
 def test_head_of_an_older_image_that_cannot_say_is_not_held_against_it(pod: Pod) -> None:
     with head(b"", 404) as url:
         worker = pod.start("member", to_text(like(pod, url)), "echo", "started")
@@ -143,7 +170,7 @@ def test_pods_of_a_cluster_are_told_what_to_compare_and_a_plain_program_nothing(
     framework: str, package: str, parts: int
 ) -> None:
     found = code_settings(run_spec("heron", cluster_spec(framework)), CLUSTER, Shipment())
-    assert (found.framework, found.python_parts) == (package, parts)
+    assert (found.framework, found.python_parts, found.ebb) == (package, parts, VERSION)
     assert found.head == f"http://{head_name(CLUSTER)}:{layout.PACKAGE_PORT}"
     own = code_settings(
         run_spec("heron", cluster_spec(framework)), CLUSTER, Shipment(own_store=True)

@@ -1,4 +1,6 @@
-"""Whether this pod has the Python and framework of its head, asked before anything starts in it.
+"""Whether this pod has the Python and framework of its head, and the Ebb of who submits it.
+
+Asked before anything starts in it.
 
 All pods of a cluster name one image, and yet may have two: a tag that was moved is another image on
 a node that pulls it later. And a program may name a Python of its own. The package store beside the
@@ -22,6 +24,7 @@ from ebbtide.infra.frameworks.door import basic, read_secret
 from ebbtide.infra.frameworks.versions import Versions, is_python, own_versions, versions_of
 from ebbtide.infra.models.phases import Reason
 from ebbtide.infra.platforms.kubernetes.inside.told import CodeSettings
+from ebbtide.infra.version import VERSION
 from ebbtide.infra.waiting import wait_until
 
 PATH = "/versions/"
@@ -31,6 +34,10 @@ _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.05, 0.5
 _IMAGE_HINT = (
     "all pods of a run need one image: give it a tag that is never moved, or name it by its digest"
     " (images of the pool in ebb.yaml)"
+)
+EBB_HINT = (
+    "build the images with the Ebb that submits (infra/images of its release), or install the Ebb"
+    " that the images have"
 )
 _PROGRAM_HINT = (
     "give ebb the program without an interpreter (ebb run PROGRAM.py), or install the same in it"
@@ -52,11 +59,15 @@ class Differs(Exception):
 
 
 def check_pod(code: CodeSettings) -> None:
-    """Compare this pod's interpreter with that of the head; nothing is said for equal ones.
+    """Compare this pod's Ebb with that of who submits it, and its interpreter with the head's.
+
+    Nothing is said for equal ones.
 
     Raises:
         Differs: they cannot be of one cluster.
     """
+    if code.ebb not in ("", VERSION):
+        raise Differs(f"its image has Ebb {VERSION}, what submits it is Ebb {code.ebb}", EBB_HINT)
     head = _head_versions(code) if code.framework else None
     if head is None:
         return
@@ -87,12 +98,28 @@ def check_program(code: CodeSettings, word: str, environ: Mapping[str, str]) -> 
 
 
 def answer(path: str) -> bytes | None:
-    """What the store says at a path: the versions that its image has; None for another path."""
+    """What the store says at a path: the versions that its image has; None for another path.
+
+    A reader of another version of Ebb takes from it what it knows.
+    """
     package = urllib.parse.unquote(path.removeprefix(PATH))
     if not path.startswith(PATH) or not package.isidentifier():
         return None
     mine = own_versions(package)
-    return json.dumps({"python": mine.python, "package": mine.package}).encode()
+    told = {"python": mine.python, "package": mine.package, "ebb": VERSION}
+    return json.dumps(told).encode()
+
+
+def read_answer(body: bytes) -> tuple[Versions, str] | None:
+    """Read what ``answer`` wrote: the versions, and that of Ebb, empty where an older one wrote it.
+
+    None for what it cannot have written.
+    """
+    try:
+        found = json.loads(body)
+        return Versions(found["python"], found["package"]), str(found.get("ebb", ""))
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return None
 
 
 def _head_versions(code: CodeSettings) -> Versions | None:
@@ -105,8 +132,9 @@ def _head_versions(code: CodeSettings) -> Versions | None:
         try:
             request.add_header("Authorization", basic(read_secret(Path(code.secrets))))
             with DIRECT.open(request, timeout=_ANSWER_S) as told:
-                found = Versions(**json.load(told))
-        except (urllib.error.HTTPError, ValueError, TypeError):
+                read = read_answer(told.read())
+                found = read[0] if read is not None else None
+        except urllib.error.HTTPError:
             return True
         except OSError:  # not there yet, or its name is not known yet
             return False
