@@ -8,14 +8,18 @@ is filled in where the member starts.
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import PurePath
 from typing import Any
 
 from ebbtide.infra.models.cluster import ClusterSpec
 from ebbtide.infra.models.ids import ClusterId
+
+_MODULES = "EBB_TASK_MODULES"
+"""What ``task_modules_of`` reads."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,6 +126,38 @@ class SecretFile:
 
     name: str
     content: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskModules:
+    """Code that came when its cluster was there already, and whose modules tasks are to import."""
+
+    name: str
+    """Tells it from other code; the same for the same content."""
+    argv: tuple[str, ...]
+    """What fetches it, run where it is to be."""
+    folders: tuple[str, ...]
+    """From which its modules are imported then."""
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """For the environment of the process whose tasks these are."""
+        return {_MODULES: json.dumps(asdict(self))}
+
+
+def task_modules_of(environ: Mapping[str, str]) -> TaskModules | None:
+    """Read what ``TaskModules.variables`` wrote; None where it wrote nothing."""
+    if _MODULES not in environ:
+        return None
+    found = json.loads(environ[_MODULES])
+    return TaskModules(
+        name=found["name"], argv=tuple(found["argv"]), folders=tuple(found["folders"])
+    )
+
+
+def fetching_environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """For ``TaskModules.argv``: ``environ`` without what the user has set for any Python."""
+    return {name: value for name, value in environ.items() if not name.startswith("PYTHON")}
 
 
 def member_settings(plan: ClusterPlan, at: MemberAddress) -> dict[str, Any]:

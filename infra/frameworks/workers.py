@@ -1,4 +1,6 @@
-"""What worker processes share that have no event loop: being told to leave, and finding the head.
+"""What worker processes share that have no event loop.
+
+They are told to leave, find the head, and import what came when their cluster was there already.
 
 Dask's worker does the same in its loop; see there.
 """
@@ -7,11 +9,16 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
+
+from ebbtide.infra.frameworks.plan import fetching_environment, task_modules_of
 
 _FIRST_PAUSE_S = 0.05
 _LONGEST_PAUSE_S = 0.5
@@ -112,3 +119,20 @@ def killed_for_memory() -> int:
             pairs = dict(line.split() for line in file.read_text().splitlines())
             return int(pairs.get("oom_kill", 0))
     return 0
+
+
+def import_task_modules() -> None:
+    """Fetch the package of the program whose tasks this process runs, and import from it.
+
+    One that does not come is told in the worker's log: tasks that need none of it work.
+    """
+    modules = task_modules_of(os.environ)
+    if modules is None:
+        return
+    environ = fetching_environment(os.environ)
+    fetching = subprocess.run(modules.argv, env=environ, capture_output=True, check=False)
+    if fetching.returncode:
+        why = fetching.stderr.decode(errors="replace").strip()
+        print(f"ebb: modules of the program did not come: {why}", file=sys.stderr, flush=True)
+        return
+    sys.path[:0] = [folder for folder in modules.folders if folder not in sys.path]

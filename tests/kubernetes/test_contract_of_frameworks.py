@@ -212,23 +212,29 @@ KEYS = ("tls_ca_file", "tls_client_cert", "tls_client_key")
 USES_ITS_MODULE = {
     "dask": """
         from distributed import Client
-        from mine import SAYS
-        print(SAYS, Client().submit(sum, [1, 2]).result())
+        from mine import SAYS, three
+        print(SAYS, Client().submit(three).result())
         """,
     "ray": """
         import ray
-        from mine import SAYS
+        from mine import SAYS, three
         ray.init(log_to_driver=False)
-        print(SAYS, ray.get(ray.remote(lambda: 3).remote()))
+        print(SAYS, ray.get(ray.remote(three).remote()))
         """,
     "spark": """
         from pyspark.sql import SparkSession
-        from mine import SAYS
+        from mine import SAYS, three
         context = SparkSession.builder.getOrCreate().sparkContext
-        print(SAYS, context.parallelize([1, 2], 1).sum())
+        print(SAYS, context.parallelize([1], 1).map(three).sum())
         """,
 }
-"""Prints what its module says, and what a task has added up."""
+"""Prints what its module says, and what its function returns in a task."""
+MINE = """
+    SAYS = "mine"
+
+    def three(*_):
+        return 3
+    """
 
 
 @pytest.fixture(scope="module")
@@ -285,7 +291,7 @@ def lose_head(rig: Rig, cluster: str) -> None:
 def test_program_on_a_held_cluster_has_its_own_modules_and_leaves_its_output(
     stand: Stand, each_framework: str, tmp_path: Path
 ) -> None:
-    (tmp_path / "mine.py").write_text("SAYS = 'mine'")
+    (tmp_path / "mine.py").write_text(textwrap.dedent(MINE))
     program = script(tmp_path, USES_ITS_MODULE[each_framework])
     job = JobSpec(argv=(sys.executable, str(program)), workdir=str(tmp_path))
     steps.run_program(stand.attempt, "uses_it", job)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import runpy
+import sys
 import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -12,8 +14,11 @@ import pytest
 
 from ebbtide import cluster
 from ebbtide.infra.errors import ConfigurationError
+from ebbtide.infra.frameworks.versions import Versions
 from ebbtide.infra.platforms.kubernetes.administration import catalog
 from ebbtide.infra.platforms.kubernetes.kinds import CONFIG_MAP
+from ebbtide.infra.platforms.kubernetes.manifests import shipment
+from ebbtide.infra.platforms.kubernetes.sessions import versions
 from tests.documentation import blocks
 from tests.helpers import wait_until
 from tests.kubernetes.conftest import Image
@@ -24,13 +29,10 @@ from tests.kubernetes.team import POOL, Team
 PROGRAM = """
 import os
 from distributed import Client
-from mine import twice
+from mine import times
 
-def half(x):
-    return x // 2
-
-with open(os.environ["EBB_OUTPUT_DIR"] + "/twice", "w") as out:
-    out.write(str(twice(Client().submit(half, 42).result())))
+with open(os.environ["EBB_OUTPUT_DIR"] + "/times", "w") as out:
+    out.write(str(Client().submit(times, 21).result()))
 """
 WORKS = {
     "ray": "import ray; ray.init(); print(ray.get(ray.remote(lambda: 3).remote()))",
@@ -51,8 +53,15 @@ def at_home(team: Team, monkeypatch: pytest.MonkeyPatch) -> Team:
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("EBB_PLATFORM", "kubernetes")
     monkeypatch.chdir(team.folder)
-    (team.folder / "mine.py").write_text("def twice(x):\n    return 2 * x\n")
+    monkeypatch.syspath_prepend(str(team.folder))
+    monkeypatch.delitem(sys.modules, "mine", raising=False)
+    times(team, 3)
     return team
+
+
+def times(team: Team, factor: int) -> None:
+    """Write the module beside the session and its programs."""
+    (team.folder / "mine.py").write_text(f"def times(x):\n    return {factor} * x\n")
 
 
 def knows(team: Team, image: Image, framework: str) -> None:
@@ -83,12 +92,22 @@ def program(folder: Path, text: str) -> Path:
     ],
 )
 def test_a_session_uses_its_cluster_through_an_api_server_that_goes_away(
-    lab: Lab, at_home: Team, image: Image, away: Switch, breaks: int, capfd: Said
+    lab: Lab,
+    at_home: Team,
+    image: Image,
+    away: Switch,
+    breaks: int,
+    capfd: Said,
 ) -> None:
     knows(at_home, image, "dask")
 
     with cluster("dask", workers=1, name="held", lease="60s") as held:
+        with pytest.MonkeyPatch.context() as other:
+            other.setattr(versions, "own_versions", lambda _: Versions("3.9.2", "1.0"))
+            with pytest.raises(ConfigurationError, match=r"3\.9\.2 .* image has Python"):
+                held.client  # noqa: B018
         client = held.client
+        assert client.submit(importlib.import_module("mine").times, 4).result(timeout=60) == 12
         kept = client.submit(lambda: bytes(5_000_000))
         assert len(kept.result(timeout=60)) == 5_000_000
         under_way = client.map(slowly(), range(int(OUTAGE_S) + 4))
@@ -97,8 +116,13 @@ def test_a_session_uses_its_cluster_through_an_api_server_that_goes_away(
         assert sum(client.gather(under_way)) == sum(range(int(OUTAGE_S) + 4))
         assert len(kept.result(timeout=60)) == 5_000_000
         assert (client.status, kept.status) == ("running", "finished")
-        made = held.run(program(at_home.folder, PROGRAM), name="twice")
-        assert (made.output_dir / "twice").read_text() == "42"
+        times(at_home, 2)
+        made = held.run(program(at_home.folder, PROGRAM), name="times")
+        assert (made.output_dir / "times").read_text() == "42"
+        with pytest.MonkeyPatch.context() as other:
+            other.setattr(shipment, "VERSION", "7.0.0")
+            with pytest.raises(ConfigurationError, match=r"has Ebb .* is Ebb 7\.0\.0"):
+                held.run(program(at_home.folder, PROGRAM), name="other")
         assert "held-1-head" in at_home.left("held")
     assert at_home.left("held") == []
     said = capfd.readouterr().err

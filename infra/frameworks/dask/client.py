@@ -7,6 +7,7 @@ from distributed.security import Security
 
 from ebbtide.infra.frameworks.dask.configuration import ADDRESS
 from ebbtide.infra.frameworks.dask.given import EbbCluster, given
+from ebbtide.infra.frameworks.dask.modules import tell
 
 
 def connect(address: str, environment: dict[str, str]) -> Client:
@@ -25,4 +26,5 @@ def connect(address: str, environment: dict[str, str]) -> Client:
         return Client(address, security=security)
     client = Client(EbbCluster(run, security=security))
     client._start_arg = None  # so that the client closes what was made for it
+    client.sync(tell, client, environment)
     return client

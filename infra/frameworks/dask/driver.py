@@ -40,7 +40,10 @@ def install() -> None:
     from distributed import Client, LocalCluster
     from distributed.deploy.spec import SpecCluster
 
+    from ebbtide.infra.frameworks.dask import modules
+
     Client.__init__ = _connecting(Client.__init__)
+    Client._start = modules.telling(Client._start, _is_of_the_run)
     SpecCluster.__init__ = _telling(SpecCluster.__init__)
     if bridged():
         LocalCluster.__new__ = _led_to_the_run
@@ -63,6 +66,12 @@ def _connecting(original: Callable[..., None]) -> Callable[..., None]:
         self._start_arg = None  # so that the client closes what was made for it
 
     return __init__
+
+
+def _is_of_the_run(client: Any) -> bool:
+    from ebbtide.infra.frameworks.dask.given import EbbCluster
+
+    return isinstance(client.cluster, EbbCluster)
 
 
 def _is_for_the_run(asked: dict[str, Any]) -> bool:

@@ -15,8 +15,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ebbtide.infra.frameworks.bootstrap import bridged, note, say
+from ebbtide.infra.frameworks.plan import task_modules_of
 
 _ADDRESS = "RAY_ADDRESS"
+_SETUP = "worker_process_setup_hook"
+"""Of a runtime environment: what Ray calls in a process before its first task."""
 _OF_A_NEW_CLUSTER = (
     *("num_cpus", "num_gpus", "resources", "labels", "object_store_memory", "_memory"),
     *("include_dashboard", "dashboard_host", "dashboard_port"),
@@ -58,9 +61,33 @@ def changed(init: Callable[..., Any], ours: str) -> Callable[..., Any]:
             context = init(**given)
             note("own-cluster", what=f"its own Ray: {_spelling(given)}")
             return context
-        return init(**_without(given, signature.parameters))
+        return init(**with_modules(_without(given, signature.parameters)))
 
     return connect
+
+
+def with_modules(given: Mapping[str, Any], environ: Mapping[str, str] = os.environ) -> Any:
+    """Let the processes of tasks fetch the program's package before their first task.
+
+    Args:
+        given: the arguments of ``ray.init``.
+        environ: says which package it is; without one nothing is changed.
+
+    Returns:
+        The arguments. One with a hook of its own, or with a ``job_config``, keeps that alone.
+    """
+    modules, users = task_modules_of(environ), given.get("runtime_env") or {}
+    if modules is None:
+        return given
+    if given.get("job_config") is not None or users.get(_SETUP):
+        say(
+            f"tasks do not find modules that lie beside this program: ray.init has a {_SETUP} or"
+            " a job_config of its own; py_modules of its runtime_env brings them"
+        )
+        return given
+    variables = {**(users.get("env_vars") or {}), **modules.variables}
+    hook = f"{__package__}.task_process.import_modules"
+    return {**given, "runtime_env": {**users, _SETUP: hook, "env_vars": variables}}
 
 
 def _where(address: str | None) -> str:

@@ -12,6 +12,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from ebbtide.infra.frameworks.bootstrap import bridged, note, say
+from ebbtide.infra.frameworks.plan import TaskModules, task_modules_of
 
 if TYPE_CHECKING:
     from pyspark import SparkConf, SparkContext
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 
 _HOST, _PORT = "SPARK_MASTER_SERVICE_HOST", "SPARK_MASTER_SERVICE_PORT"
 """What ``Spark.driver_env`` sets beside MASTER, which spark-submit changes to what it was told."""
+_DAEMON = "spark.python.daemon.module"
+_BEFORE_CONF = 6
+"""Arguments of a context between its master and its configuration."""
 _REMOTE = "spark.remote"
 _REMOTE_VARIABLES = ("SPARK_REMOTE", "SPARK_CONNECT_MODE_ENABLED")
 
@@ -38,10 +42,13 @@ def install() -> None:
 
 def _follow_contexts(context: type[SparkContext], cluster: str) -> None:
     original = context.__init__
+    modules = task_modules_of(os.environ)
 
     @functools.wraps(original)
     def init(self: SparkContext, master: str | None = None, *rest: Any, **more: Any) -> None:
         asked = master or _master_of(more.get("conf"))
+        if modules is not None and len(rest) <= _BEFORE_CONF and not more.get("jsc"):
+            more["conf"] = with_modules(more.get("conf"), modules)
         original(self, cluster if bridged() else master, *rest, **more)
         if _is_connect_server():
             return
@@ -53,6 +60,28 @@ def _follow_contexts(context: type[SparkContext], cluster: str) -> None:
             _say_led(f"the master {asked}")
 
     context.__init__ = init
+
+
+def with_modules(conf: Any, modules: TaskModules) -> Any:
+    """Let executors fetch the program's package before its first task there.
+
+    Args:
+        conf: of the context, or None.
+        modules: the package.
+
+    Returns:
+        The configuration; one that names a daemon of its own keeps that.
+    """
+    from pyspark import SparkConf
+
+    conf, ours = SparkConf() if conf is None else conf, f"{__package__}.tasks.daemon"
+    if conf.get(_DAEMON, None) not in (None, ours):
+        say(f"tasks do not find modules that lie beside this program: {_DAEMON} is its own")
+        return conf
+    conf.set(_DAEMON, ours)
+    for name, value in modules.variables.items():
+        conf.set(f"spark.executorEnv.{name}", value)
+    return conf
 
 
 def _master_of(conf: SparkConf | None) -> str | None:

@@ -24,6 +24,8 @@ TEMPORARY = PurePath("/tmp")
 HOME = RUN_FOLDER / "home"
 CODE = RUN_FOLDER / "code"
 """The user's workdir, unpacked."""
+MODULES = SCRATCH / "modules"
+"""Code that came when the cluster was there already, each package in a folder of its own."""
 OUTPUT = RUN_FOLDER / "output"
 """``EBB_OUTPUT_DIR``."""
 LOG = RUN_FOLDER / "log"

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ebbtide.infra.frameworks import bootstrap
-from ebbtide.infra.frameworks.ray.driver import changed
+from ebbtide.infra.frameworks.plan import TaskModules
+from ebbtide.infra.frameworks.ray.driver import changed, with_modules
+from ebbtide.infra.frameworks.ray.task_process import import_modules
 
 OURS = "127.0.0.1:6379"
 
@@ -90,3 +94,38 @@ def test_bridge_leads_a_ray_of_its_own_to_the_cluster(
 def test_a_wrong_call_fails_as_ray_has_it_fail() -> None:
     with pytest.raises(TypeError, match=r"init\(\)"):
         changed(init, OURS)(1, 2, 3)
+
+
+MODULES = TaskModules(name="0a", argv=(sys.executable, "-c", ""), folders=("/run/ebb/modules/0a",))
+
+
+def test_program_on_a_held_cluster_has_its_package_fetched_for_its_tasks() -> None:
+    users = {"env_vars": {"MODE": "fast"}, "pip": []}
+    asked = with_modules({"runtime_env": users}, MODULES.variables)["runtime_env"]
+    assert asked.pop("worker_process_setup_hook").endswith("task_process.import_modules")
+    assert asked == {"env_vars": {"MODE": "fast", **MODULES.variables}, "pip": []}
+    assert users == {"env_vars": {"MODE": "fast"}, "pip": []}
+    assert with_modules({"namespace": "mine"}, {}) == {"namespace": "mine"}
+
+
+@pytest.mark.parametrize(
+    "given", [{"job_config": object()}, {"runtime_env": {"worker_process_setup_hook": "mine.go"}}]
+)
+def test_program_with_a_setup_of_its_own_keeps_it_and_is_told(
+    given: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert with_modules(given, MODULES.variables) == given
+    assert "py_modules" in capsys.readouterr().err
+
+
+def test_process_of_tasks_imports_from_the_package_or_says_why_it_has_none(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "path", ["/installed"])
+    monkeypatch.setenv(*next(iter(MODULES.variables.items())))
+    import_modules()
+    assert sys.path == ["/run/ebb/modules/0a", "/installed"]
+    gone = replace(MODULES, argv=(sys.executable, "-c", "raise SystemExit('nobody answers')"))
+    monkeypatch.setenv(*next(iter(gone.variables.items())))
+    import_modules()
+    assert "did not come: nobody answers" in capsys.readouterr().err

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from ebbtide.infra.frameworks.plan import TaskModules
 from ebbtide.infra.frameworks.spark import driver
 
 NOTES = list[tuple[str, Any]]
@@ -64,3 +65,20 @@ def test_a_remote_is_led_to_the_cluster(
     assert builder(spark_remote="local").getOrCreate() == {"variable": None}
     assert [kind for kind, _ in told] == ["said"]
     assert "asks for the remote local; --bridge leads it to the cluster" in told[0][1]
+
+
+class Conf(dict[str, str]):
+    """As much of a SparkConf as is used."""
+
+    set = dict.__setitem__
+
+
+def test_program_on_a_held_cluster_has_its_package_fetched_by_its_executors(told: NOTES) -> None:
+    modules = TaskModules(name="0a", argv=("fetch",), folders=("/modules/0a",))
+    found = driver.with_modules(driver.with_modules(Conf(), modules), modules)
+    ((variable, value),) = modules.variables.items()
+    assert found.pop("spark.python.daemon.module").endswith("spark.tasks.daemon")
+    assert found == {f"spark.executorEnv.{variable}": value}
+    own = {"spark.python.daemon.module": "mine"}
+    assert driver.with_modules(Conf(own), modules) == own
+    assert [kind for kind, _ in told] == ["said"]

@@ -121,7 +121,7 @@ class Blueprint:
             The pod.
         """
         outputs = f"{self.spec.outputs}/{name}" if self.spec.outputs else ""
-        shipment = replace(_shipment(job, digest, os.environ), own_store=True, outputs=outputs)
+        shipment = replace(_shipment(job, digest, os.environ), held=True, outputs=outputs)
         pod = manifests.driver(self.spec, self.plan, self.framework, self.place, shipment)
         pod["metadata"]["name"] = program_name(self.plan.cluster, name)
         pod["metadata"]["annotations"][PROGRAM] = name

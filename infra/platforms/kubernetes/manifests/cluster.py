@@ -36,6 +36,7 @@ from ebbtide.infra.platforms.kubernetes.manifests.shipment import (
     program_variables,
     secret_entries,
     secret_variables,
+    task_modules,
 )
 from ebbtide.infra.platforms.kubernetes.manifests.templates import Ask, ask
 from ebbtide.infra.platforms.kubernetes.naming import (
@@ -284,13 +285,16 @@ class _Maker:
             head = framework.address(address, layout.PORT)
             known = HeadInfo(address=head, dashboard="", status_url="", secret="")
             env = framework.driver_env(plan, layout.worker(), known)
+            if shipped.held and (modules := task_modules(self.spec, self.cluster, shipped)):
+                told = modules.variables.items()
+                env = {**env, **{name: layout.literal(value) for name, value in told}}
             history, beside = framework.history, framework.beside(plan, layout.worker())
         process = Process(
             argv=program_command(self.spec, self.cluster, shipped, job.argv, history, beside),
             env=program_variables(self.spec, self.cluster, job.env, env),
             secrets=tuple(secret_variables(self.cluster, shipped)),
             output=shipped.volume,
-            gone_when_collected=shipped.own_store,
+            gone_when_collected=shipped.held,
             shared_memory_bytes=_shared(framework, plan, "driver"),
         )
         made = self._staying_pod(driver_name(self.cluster), "driver", tier, process)

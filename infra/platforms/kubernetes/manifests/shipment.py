@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import PurePath
 
 from ebbtide.infra.frameworks.base import ProcessSpec, load_framework
+from ebbtide.infra.frameworks.plan import TaskModules
 from ebbtide.infra.models.ids import ClusterId
 from ebbtide.infra.models.job import ClaimedVolume, JobSpec, RunSpec, volume_of
 from ebbtide.infra.platforms.kubernetes import layout
@@ -25,9 +27,9 @@ from ebbtide.infra.processes.environment import (
     member_environment,
     our_environment,
 )
+from ebbtide.infra.version import VERSION
 
 _USERS_KEY = "user-"
-from ebbtide.infra.version import VERSION
 """Before the name of a secret of the user's, among the keys of the cluster's Secret."""
 _WRITABLE = {"HOME": str(layout.HOME), "TMPDIR": str(layout.TEMPORARY)}
 """Unless the user names others; all else of an image is read-only."""
@@ -63,8 +65,9 @@ class Shipment:
     outputs: str = ""
     """Where ``EBB_OUTPUT_DIR`` goes (see ``models.job``); empty: whoever drives the run
     brings it to its machine."""
-    own_store: bool = False
-    """Whether the code is sent to the program's own pod, whatever its cluster has."""
+    held: bool = False
+    """Whether the program is one of several on its cluster: members learn of its code from it, and
+    its pod goes when all that it left has been collected."""
 
     @property
     def volume(self) -> ClaimedVolume | None:
@@ -157,22 +160,45 @@ def code_settings(spec: RunSpec, cluster: ClusterId, shipment: Shipment) -> Code
         What is told to the programs in the pod.
     """
     head = f"http://{head_name(cluster)}:{layout.PACKAGE_PORT}"
-    own = shipment.own_store or not spec.cluster.has_workers
     like = load_framework(spec.cluster.framework) if spec.cluster.has_workers else None
     return CodeSettings(
         digest=shipment.digest,
         url=shipment.code_url,
-        store=f"http://127.0.0.1:{layout.PACKAGE_PORT}" if own else head,
+        store=head if like is not None else f"http://127.0.0.1:{layout.PACKAGE_PORT}",
         framework=like.package if like is not None else "",
         python_parts=like.python_parts if like is not None else 0,
         head=head if like is not None else "",
         termination=str(layout.TERMINATION),
+        ebb=VERSION,
         secrets=str(layout.SECRETS),
         folder=str(layout.CODE),
-        ebb=VERSION,
         workdir=shipment.workdir,
         wait_s=spec.limits.start_within_s,
     )
+
+
+def task_modules(spec: RunSpec, cluster: ClusterId, shipment: Shipment) -> TaskModules | None:
+    """Say how members that run already get code, each in a folder of its own.
+
+    Args:
+        spec: of the run.
+        cluster: its id.
+        shipment: what is sent to the store beside the head.
+
+    Returns:
+        For the process whose tasks need it; None without code.
+    """
+    if not shipment.digest:
+        return None
+    folder = layout.MODULES / shipment.digest
+    code = replace(code_settings(spec, cluster, shipment), folder=str(folder), workdir=str(folder))
+    inside = (PurePath(path) for path in shipment.import_path)
+    folders = (
+        str(folder / path.relative_to(layout.CODE) if path.is_relative_to(layout.CODE) else path)
+        for path in inside
+    )
+    argv = layout.module("begin.modules", to_text(code))
+    return TaskModules(name=shipment.digest, argv=argv, folders=tuple(folders))
 
 
 def member_command(

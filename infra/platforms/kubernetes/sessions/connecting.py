@@ -31,9 +31,10 @@ from ebbtide.infra.platforms.kubernetes.clusters import holdings
 from ebbtide.infra.platforms.kubernetes.connections import connected
 from ebbtide.infra.platforms.kubernetes.kinds import SECRET
 from ebbtide.infra.platforms.kubernetes.sessions.direct import direct_host
+from ebbtide.infra.platforms.kubernetes.sessions.modules import send_modules
 from ebbtide.infra.platforms.kubernetes.sessions.tunnel import Tunnel
-from ebbtide.infra.platforms.kubernetes.tending.forwarding import LOOPBACK
 from ebbtide.infra.platforms.kubernetes.sessions.versions import check_client
+from ebbtide.infra.platforms.kubernetes.tending.forwarding import LOOPBACK
 from ebbtide.infra.settings import Settings
 
 _SLOW = (
@@ -67,9 +68,9 @@ def connection(spec: RunSpec, settings: Settings, view: ClusterView) -> Iterator
     with contextlib.ExitStack() as open_:
         with translated("connect to the cluster"):
             data = (api.get(SECRET, view.cluster) or {}).get("data", {})
-            host = direct_host(api, spec, view.cluster)
             head = holdings.head_pod(api, view.cluster)
             check_client(partial(api.connect, head, layout.PACKAGE_PORT), framework, _secret(data))
+            host = direct_host(api, spec, view.cluster)
         port = layout.PORT
         if not host:
             host, port = LOOPBACK, open_.enter_context(_tunnel(api, head, spec))
@@ -79,6 +80,7 @@ def connection(spec: RunSpec, settings: Settings, view: ClusterView) -> Iterator
         environment = _environment(framework, spec, view, address, keys)
         for name in _named_in(environment, keys):
             write_private(keys / name, base64.b64decode(data.get(name, "")).decode())
+        environment.update(send_modules(api, spec, view.cluster, head, settings.home))
         yield Connection(address, environment)
 
 
@@ -113,12 +115,12 @@ def _environment(
     return framework.driver_env(plan, layout.worker(), head)
 
 
-def _named_in(environment: dict[str, str], keys: Path) -> set[str]:
-    """The files in the folder that these variables name."""
 def _secret(data: Mapping[str, str]) -> str:
     """Of its keys, as the API server spells them, what its package store wants to be told."""
     return base64.b64decode(data.get(SECRET_FILE, "")).decode()
 
 
+def _named_in(environment: dict[str, str], keys: Path) -> set[str]:
+    """The files in the folder that these variables name."""
     paths = map(Path, environment.values())
     return {path.name for path in paths if path.parent == keys}

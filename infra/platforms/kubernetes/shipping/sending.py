@@ -22,6 +22,8 @@ _ANSWER_S = 60.0
 _CHUNK_BYTES = 2**18
 _PATIENCE_S = 60.0
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.1, 2.0
+_NOWHERE = "/dev/null"
+"""No folder, so that nothing is unpacked there."""
 
 
 class Running(Protocol):
@@ -60,6 +62,7 @@ def send(
     *,
     container: str = layout.FILES,
     patience_s: float = _PATIENCE_S,
+    unpacked: bool = True,
 ) -> bool:
     """Send a package to the store in a pod, unless it is there.
 
@@ -69,6 +72,7 @@ def send(
         package: what is sent.
         container: of the pod, with the folder for packages; it runs, or will.
         patience_s: for how long it is tried again when the connection fails, in seconds.
+        unpacked: whether it is also unpacked where a run's code is, in that pod.
 
     Returns:
         Whether it had to be sent.
@@ -77,7 +81,8 @@ def send(
         ApiError: it could not be reached in time.
         ProvisioningError: LAUNCH_FAILED, the store refused it.
     """
-    return patiently(lambda: _sent(run, (pod, container), package), patience_s)
+    folder = str(layout.CODE) if unpacked else _NOWHERE
+    return patiently(lambda: _sent(run, (pod, container, folder), package), patience_s)
 
 
 def patiently(attempt: Callable[[], T], patience_s: float) -> T:
@@ -104,9 +109,9 @@ def patiently(attempt: Callable[[], T], patience_s: float) -> T:
         wait_s = min(_LONGEST_PAUSE_S, wait_s * 2)
 
 
-def _sent(run: Run, where: tuple[str, str], package: Package) -> bool:
-    pod, container = where
-    argv = layout.module("receive", str(layout.PACKAGES), str(layout.CODE))
+def _sent(run: Run, where: tuple[str, str, str], package: Package) -> bool:
+    pod, container, folder = where
+    argv = layout.module("receive", str(layout.PACKAGES), folder)
     with run(pod, container, argv) as receiver:
         answers = _Answers(receiver, f"exec in {pod}")
         header = {"digest": package.digest, "bytes": package.bytes_}

@@ -38,6 +38,7 @@ def tunnels(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     monkeypatch.setattr(connecting, "connected", lambda _: Api())
     monkeypatch.setattr(connecting, "say", said.append)
     monkeypatch.setattr(connecting, "check_client", lambda *_: None)
+    monkeypatch.setattr(connecting, "send_modules", lambda *_: {"EBB_TASK_MODULES": "sent"})
     monkeypatch.setattr(holdings, "head_pod", lambda *_: "held-1-head")
     monkeypatch.setattr(Api, "connect", lambda *_: None, raising=False)
     return said
@@ -74,6 +75,7 @@ def test_a_client_in_a_pod_goes_directly_and_nothing_is_said(
     monkeypatch.setattr(connecting, "direct_host", lambda *_: "held-1-head.team")
     with connection_to(on_pods("dask"), settings(ebb_home), VIEW) as way:
         assert way.address == "tls://held-1-head.team:8786"
+        assert way.environment["EBB_TASK_MODULES"] == "sent"
     assert tunnels == []
 
 

@@ -172,9 +172,7 @@ def test_pods_of_a_cluster_are_told_what_to_compare_and_a_plain_program_nothing(
     found = code_settings(run_spec("heron", cluster_spec(framework)), CLUSTER, Shipment())
     assert (found.framework, found.python_parts, found.ebb) == (package, parts, VERSION)
     assert found.head == f"http://{head_name(CLUSTER)}:{layout.PACKAGE_PORT}"
-    own = code_settings(
-        run_spec("heron", cluster_spec(framework)), CLUSTER, Shipment(own_store=True)
-    )
-    assert (own.head, own.store) == (found.head, f"http://127.0.0.1:{layout.PACKAGE_PORT}")
+    assert found.store == found.head
     plain = code_settings(run_spec("heron", cluster_spec("none")), CLUSTER, Shipment())
     assert (plain.framework, plain.head) == ("", "")
+    assert plain.store == f"http://127.0.0.1:{layout.PACKAGE_PORT}"

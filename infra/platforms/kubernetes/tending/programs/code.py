@@ -1,4 +1,4 @@
-"""Sends a program's code to the pod that waits for it, again until it has come."""
+"""Sends a program's code to the package store of its cluster, again until it has come."""
 
 from __future__ import annotations
 
@@ -16,15 +16,19 @@ from ebbtide.infra.platforms.kubernetes.shipping.sending import send
 class CodeSender:
     """The code of one program."""
 
-    def __init__(self, api: Api, folder: Path, warn: Callable[[str], None]):
+    def __init__(
+        self, api: Api, folder: Path, warn: Callable[[str], None], *, unpacked: bool = True
+    ):
         """Nothing is sent yet.
 
         Args:
             api: of its namespace.
             folder: the run's, or that of a program on a held cluster: it has the package.
             warn: takes a sentence, from any thread.
+            unpacked: whether it is also unpacked in the pod that it is sent to.
         """
         self._api, self._folder, self._warn = api, folder, warn
+        self._unpacked = unpacked
         self._thread: threading.Thread | None = None
 
     def send_to(self, pod: str) -> None:
@@ -42,7 +46,7 @@ class CodeSender:
         if package is None:
             return
         try:
-            send(self._api.run, pod, package)
+            send(self._api.run, pod, package, unpacked=self._unpacked)
         except (ApiError, EbbError) as error:
             self._warn(f"the program's code could not be sent: {error}")
             self._thread = None  # tried again at the next look

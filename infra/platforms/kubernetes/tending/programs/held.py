@@ -1,7 +1,8 @@
 """Programs that a flow runs, one after another or side by side, on a cluster that it holds.
 
-Each has a pod of its own, with its own code. What it leaves is in its folder before anybody hears
-of its end (see ``is_collected``), so a flow that dies and comes back finds it running, or done.
+Each has a pod of its own, and its own code in the store beside the head. What it leaves is in its
+folder before anybody hears of its end (see ``is_collected``), so a flow that dies and comes back
+finds it running, or done.
 """
 
 from __future__ import annotations
@@ -63,12 +64,14 @@ class HeldPrograms:
 
     def tick(self, snapshot: Snapshot) -> None:
         """See to each that there is, and say what has begun and ended."""
-        views = self._reporter.view.programs
+        views, head = self._reporter.view.programs, snapshot.head
         for name, pod in snapshot.programs.items():
             if name not in self._programs:
                 self._programs[name] = self._held(snapshot.cluster, name)
                 self._reporter.event(EventKind.NOTE, f"program {name} runs")
             held = self._programs[name]
+            if head is not None and snapshot.has_begun(head, layout.FILES):
+                held.send_to(str(head["metadata"]["name"]))
             held.tick(pod, begun=snapshot.has_begun(pod, layout.FILES))
             view = views.get(name, JobView())
             if view.ended_at is not None and held.end(view):
@@ -107,18 +110,21 @@ class _Held:
     def __init__(
         self, api: Api, pod: str, folder: Path, end_file: Path, warn: Callable[[str], None]
     ):
-        self._pod, self._warn = pod, warn
+        self._warn = warn
         self._end_file = end_file
         self._program = ProgramPod(api, pod, folder, warn)
-        self._code = CodeSender(api, folder, warn)
+        self._code = CodeSender(api, folder, warn, unpacked=False)
         self._ending: threading.Thread | None = None
 
+    def send_to(self, head: str) -> None:
+        """Send its code to the store beside the head, from where its pod and workers fetch it."""
+        if not self._end_file.exists():
+            self._code.send_to(head)
+
     def tick(self, pod: Object, *, begun: bool) -> None:
-        """Send its code, and follow it."""
+        """Follow it."""
         if self._end_file.exists():  # before this process was
             return
-        if begun:
-            self._code.send_to(self._pod)
         self._program.tick(pod, begun=begun)
 
     def stop(self) -> None:
