@@ -6,11 +6,13 @@ import asyncio
 import importlib
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from distributed import Client, LocalCluster
 
 from ebbtide.infra.frameworks.dask import modules
 from ebbtide.infra.frameworks.dask.modules import Users, import_from
@@ -160,3 +162,19 @@ def test_a_client_whose_package_cannot_be_brought_works_on_and_is_told(
     assert said == []
     asyncio.run(modules.tell(client, package(tmp_path, "first").variables))
     assert ["nobody answers" in line for line in said] == [True]
+
+
+def test_workers_of_a_real_scheduler_import_what_came_after_them_and_before(tmp_path: Path) -> None:
+    told = package(tmp_path, "first", **{MINE: 7})
+    alone = {"processes": True, "threads_per_worker": 1, "dashboard_address": None}
+    with LocalCluster(n_workers=1, **alone) as cluster, Client(cluster) as client:
+        client.sync(modules.tell, client, told.variables)
+        cluster.scale(2)
+        client.wait_for_workers(2, timeout=60)
+        read = partial(_read, MINE)
+        assert list(client.run(read).values()) == [(7, [*told.folders])] * 2
+
+
+def _read(name: str) -> tuple[int, list[str]]:
+    """What a module says, and which folders the worker was told of: it may inherit ``sys.path``."""
+    return value(name), [*modules._numbers]
