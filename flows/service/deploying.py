@@ -29,7 +29,15 @@ from prefect.client.schemas.schedules import construct_schedule
 from prefect.exceptions import PrefectHTTPStatusError
 from pydantic import TypeAdapter
 
-from ebbtide.flows.service.definitions import Known, Schedule, Standing, changes, key_of, merged
+from ebbtide.flows.service.definitions import (
+    Known,
+    Schedule,
+    Standing,
+    changes,
+    key_of,
+    merged,
+    unscheduled,
+)
 from ebbtide.infra.files.private import write_whole
 from ebbtide.infra.settings import Settings
 
@@ -37,7 +45,9 @@ _TIMEOUT_S = 150
 _PAGE = 200
 
 
-def deploy_file(settings: Settings, file: Path, folder: Path, pool: str) -> list[str]:
+def deploy_file(
+    settings: Settings, file: Path, folder: Path, pool: str, *, ours: bool = False
+) -> list[str]:
     """Deploy all deployments of one file, and keep what operators have changed in Prefect.
 
     Args:
@@ -45,6 +55,7 @@ def deploy_file(settings: Settings, file: Path, folder: Path, pool: str) -> list
         file: a deployments.yaml.
         folder: the folder in which Prefect's command runs.
         pool: the work pool of deployments that name none.
+        ours: whether it is this package's own file, of which ``ebb up`` does some by itself.
 
     Returns:
         The names of the deployments.
@@ -56,6 +67,7 @@ def deploy_file(settings: Settings, file: Path, folder: Path, pool: str) -> list
     if whole is None:  # Prefect says what is wrong with it
         return _command(file, file, folder, pool)
     said = [one for one in whole.get("deployments") or [] if isinstance(one, dict)]
+    said = [unscheduled(one) for one in said] if ours else said
     known = _load(settings)
     keys = [f"{file}#{one.get('name')}" for one in said]
     with get_client(sync_client=True) as client:

@@ -47,11 +47,11 @@ def deploy(folder: Path, pool: str) -> int:
     settings = load_settings()
     with get_client(sync_client=True) as client:
         work_pool.make(client, settings, pool)
-    files = dict.fromkeys([_ours().resolve(), (folder / _FILE).resolve()])
+    ours = _ours().resolve()
     names: list[str] = []
-    for file in files:
+    for file in dict.fromkeys([ours, (folder / _FILE).resolve()]):
         if file.exists():
-            names += deploy_file(settings, file, folder, pool)
+            names += deploy_file(settings, file, folder, pool, ours=file == ours)
     api = outbox.server_api(settings)
     for event in outbox.flush(api) if api else ():
         print(f"sent event {event}, which had waited for a server", file=sys.stderr)
@@ -60,7 +60,7 @@ def deploy(folder: Path, pool: str) -> int:
 
 
 def reap(pool: str) -> int:
-    """Again and again until told to stop; deployments do the same every ten minutes.
+    """Again and again until told to stop, so that deployments need not (``unscheduled``).
 
     The page of the infrastructure is refreshed as well, when the ledger has changed.
     """

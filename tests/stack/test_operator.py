@@ -111,6 +111,11 @@ def test_paused_deployment_changed_limit_and_disabled_automation_stay_so(changed
     assert automation["enabled"] is False
 
 
+def test_what_the_service_does_by_itself_has_no_active_schedule(changed: Stack) -> None:
+    found = [deployed(changed, f"{name}/{name}") for name in ("reap", "infrastructure")]
+    assert [one["active"] for each in found for one in each["schedules"]] == [False, False]
+
+
 def test_pool_that_an_operator_paused_stays_paused(changed: Stack) -> None:
     assert changed.ask(f"work_pools/{changed.info.pool}")["is_paused"] is True
 

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from ebbtide.flows.service.definitions import Known, Schedule, Standing, changes, key_of, merged
+from ebbtide.flows.service.definitions import (
+    Known,
+    Schedule,
+    Standing,
+    changes,
+    key_of,
+    merged,
+    unscheduled,
+)
 
 SAID: dict[str, Any] = {
     "name": "nightly",
@@ -20,6 +28,21 @@ NIGHT = Schedule("1", "slug night", active=False)
 
 def standing(**more: Any) -> Standing:
     return Standing(**{"fields": STOOD, "paused": False, **more})
+
+
+def test_what_the_service_does_by_itself_has_no_active_schedule() -> None:
+    house = {**SAID, "tags": ["ebb-house"]}
+    (schedule,) = unscheduled(house)["schedules"]
+    assert schedule == {"cron": "30 4 * * *", "slug": "night", "active": False}
+    assert unscheduled(SAID) == SAID
+
+
+def test_schedule_of_an_earlier_version_is_ended_and_one_that_was_resumed_stays() -> None:
+    house = {**SAID, "tags": ["ebb-house"]}
+    now = unscheduled(house)
+    (there,) = standing(schedules=(Schedule("1", "slug night", active=True),)).schedules
+    assert changes(now, Known(house, STOOD), [there]).patch == [("1", now["schedules"][0])]
+    assert changes(now, Known(now, STOOD), [there]).patch == []
 
 
 def test_schedules_are_never_in_what_is_deployed_again() -> None:
