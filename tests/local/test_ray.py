@@ -55,10 +55,12 @@ def test_holders_of_actors_and_objects_stay(ebb_home: Path, tmp_path: Path) -> N
 LARGE = """
     import sys
     import ray
+    from ray.util.placement_group import placement_group
     from tests.helpers import wait_until
     from tests.load import started, starts, tell_member_to_leave
 
     ray.init(log_to_driver=False)
+    ray.get(placement_group([{"memory": 1}]).ready())
     large = ray.remote(started).remote(sys.argv[1], 1, 4.0, 2_000_000)
     wait_until(lambda: starts(sys.argv[1]), 60, "the task started")
     tell_member_to_leave("worker-0")
@@ -70,10 +72,13 @@ LARGE = """
     """
 
 
-def test_large_result_of_a_task_that_ran_when_told_to_leave_is_kept(
+def test_worker_that_leaves_keeps_its_large_result_and_waits_for_no_placement_group(
     ebb_home: Path, tmp_path: Path
 ) -> None:
-    """Ray's own handler of SIGTERM loses it: the raylet is gone before the result counts."""
+    """Ray's own handler of SIGTERM loses the one: the raylet is gone before the result counts.
+
+    The other is moved only when its node is gone, and nothing begins on a node that drains.
+    """
     log = tmp_path / "starts"
     spec = run_spec("large", small("ray"), script(tmp_path, LARGE), words=(str(log),))
     outcome = carried_out(ebb_home, spec)

@@ -6,6 +6,9 @@ SIGTERM asks for) ends new work at once, but loses results: a raylet that drains
 ends itself as idle when the task ends, a tenth of a second before it counts the result it stores
 (2.60). So a part of the node is reserved first, as for a placement group. Such a raylet is never
 idle, and this process ends it, once nothing else of it has been in use for a while.
+
+A placement group that was put on the node while it was told keeps waiting: nothing begins on a node
+that drains, and Ray moves a group only when its node is gone. So such a node is not waited for.
 """
 
 from __future__ import annotations
@@ -27,7 +30,12 @@ from ebbtide.infra.waiting import now_s
 
 _IDLE_S = 1.0
 """Idle for less, and what the last task stored may not be counted yet (Ray does every 100 ms)."""
+_RESERVED_S = 10.0
+"""Reserved for as long with no process at work in it: a placement group. Less may be a task whose
+process starts; that the node goes before it has begun costs it nothing but another place."""
 _ASK_TIMEOUT_S = 5
+_IN_USE, _STORE = "Resource: ", "object_store_memory"
+"""Ray's words for amounts that are taken (2.60); processes at work are told apart from them."""
 _RESERVED = 0.001
 """Of what Ray gives each node for those who name it, which is one."""
 
@@ -58,11 +66,12 @@ class Leaving:
         if not self._drains:
             self._reserve()
             self._drains = self._drain()
-        if self._is_in_use():
+        uses = self._uses()
+        if not all(_is_reserved(use) for use in uses):
             self._idle_since_s = None
             return False
         self._idle_since_s = self._idle_since_s or now_s()
-        return now_s() - self._idle_since_s >= _IDLE_S
+        return now_s() - self._idle_since_s >= (_RESERVED_S if uses else _IDLE_S)
 
     def _reserve(self) -> None:
         """Twice is once."""
@@ -87,7 +96,13 @@ class Leaving:
         )
         return bool(accepted)
 
-    def _is_in_use(self) -> bool:
+    def _uses(self) -> list[str]:
+        """What it is in use for, beside what is reserved here, in Ray's words."""
         state = get_cluster_resource_state(self._node.get_gcs_client())
         (node,) = (n for n in state.node_states if n.node_id.hex() == self._node.node_id)
-        return any(self._resource not in activity for activity in node.node_activity)
+        return [activity for activity in node.node_activity if self._resource not in activity]
+
+
+def _is_reserved(use: str) -> bool:
+    """Whether it is an amount that is taken, and no process at work and no object."""
+    return use.startswith(_IN_USE) and _STORE not in use
