@@ -35,6 +35,8 @@ DRIVER = """
 
     def actors():
         made = [ray.remote(Total).options(num_cpus=1).remote() for _ in range(3)]
+        # Before one of them has the slot, the task may find it free.
+        ray.wait([actor.add.remote(0) for actor in made], num_returns=1)
         made.append(task.remote(0))
         sys.stdin.readline()
         for actor in made[:3]:
