@@ -65,11 +65,12 @@ class Front:
         self._socket = _listen(bind, usual_port)
         self.port: int = self._socket.getsockname()[1]
         self._answer: _Answer = dict
-        self._page: Page | None = None
+        self.page: Page | None = None
+        """May come later than the figures."""
 
-    def serve(self, answer: _Answer, page: Page) -> None:
+    def serve(self, answer: _Answer, page: Page | None = None) -> None:
         """From a thread, as long as the process lives: ``answer`` at its path, else the page."""
-        self._answer, self._page = answer, page
+        self._answer, self.page = answer, page
         threading.Thread(target=lambda: asyncio.run(self._serve()), daemon=True).start()
 
     def close(self) -> None:
@@ -110,11 +111,13 @@ class Front:
             await _say(writer, HTTPStatus.OK, json.dumps(self._answer()).encode(), again=again)
             return again
         elif request.target == OPEN_PATH:
-            start = self._page.start if self._page is not None else "/"
+            start = self.page.start if self.page is not None else "/"
             there = f"Location: http://{request.headers['Host']}{start}"
             await _say(writer, HTTPStatus.SEE_OTHER, b"", there)
-        elif self._page is not None:
-            await _pass_on(request, self._page, reader, writer)
+        elif self.page is None:
+            await _say_later(writer)
+        else:
+            await _pass_on(request, self.page, reader, writer)
         return False
 
 
@@ -171,16 +174,20 @@ async def _say(
     await writer.drain()
 
 
+async def _say_later(writer: asyncio.StreamWriter) -> None:
+    message = (
+        b"the page behind does not answer yet, or no more; this page looks again each second\n"
+    )
+    await _say(writer, HTTPStatus.BAD_GATEWAY, message, "Refresh: 1")
+
+
 async def _pass_on(
     request: _Request, page: Page, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
 ) -> None:
     try:
         answers, questions = await asyncio.open_connection(page.host, page.port)
     except OSError:
-        message = (
-            b"the page behind does not answer yet, or no more; this page looks again each second\n"
-        )
-        await _say(writer, HTTPStatus.BAD_GATEWAY, message, "Refresh: 1")
+        await _say_later(writer)
         return
     try:
         questions.write(_head(request, page))

@@ -20,15 +20,15 @@ from ebbtide.infra.frameworks import heads
 from ebbtide.infra.frameworks.door import Door, read_secret
 from ebbtide.infra.frameworks.front import Front, Page
 from ebbtide.infra.frameworks.ray.demand.watcher import Watcher
-from ebbtide.infra.frameworks.ray.node import KeptLogsNode
+from ebbtide.infra.frameworks.ray.node import HeadNode
 from ebbtide.infra.frameworks.ready import serve_ready
 
 _LOOK_EVERY_S = 0.5
 _MIN_MEMORY_BYTES = 200 * 2**20
 
 
-def start_node(settings: dict[str, Any]) -> KeptLogsNode:
-    """GCS, dashboard and a raylet without CPUs; all but the GCS on free ports."""
+def start_node(settings: dict[str, Any]) -> HeadNode:
+    """GCS and a raylet without CPUs, and a dashboard on its way; all but the GCS on free ports."""
     params = RayParams(
         node_ip_address=settings["host"],
         gcs_server_port=settings["port"],
@@ -47,7 +47,7 @@ def start_node(settings: dict[str, Any]) -> KeptLogsNode:
         max_worker_port=0,
     )
     logs = Path(settings["artifacts"]) / "head"
-    return KeptLogsNode(params, logs, head=True, shutdown_at_exit=True)
+    return HeadNode(params, logs, shutdown_at_exit=True)
 
 
 def main(settings: dict[str, Any]) -> int:
@@ -60,19 +60,26 @@ def main(settings: dict[str, Any]) -> int:
     watcher.look()
     door = Door(read_secret(Path(settings["secrets"])), settings["page_hosts"])
     front = Front(door, settings["bind"], settings["page_port"])
-    token = Path(os.environ["RAY_AUTH_TOKEN_PATH"]).read_text()
-    host, port = settings["host"], int(node.webui_url.rpartition(":")[2])
-    page = Page(host=host, port=port, authorization=f"Bearer {token}")
-    front.serve(lambda: watcher.answer, page)
+    front.serve(lambda: watcher.answer)
+    host = settings["host"]
     url = f"http://{host}:{front.port}"
     heads.publish(Path(settings["head_file"]), address=node.gcs_address, front=url)
     serve_ready(settings["bind"], settings["ready_port"], lambda: True)  # it ends with a part of it
     tick = threading.Event()
-    while not node.dead_processes():
+    while node.lives():
         with contextlib.suppress(Exception):  # Ray's many kinds of "try again"
             watcher.look()
+        if front.page is None and node.webui_url:
+            front.page = page_of(host, node.webui_url)
         tick.wait(_LOOK_EVERY_S)
     return 1
+
+
+def page_of(host: str, dashboard: str) -> Page:
+    """Ray's own page, which wants the cluster's token; ``dashboard`` is its host and port."""
+    token = Path(os.environ["RAY_AUTH_TOKEN_PATH"]).read_text()
+    port = int(dashboard.rpartition(":")[2])
+    return Page(host=host, port=port, authorization=f"Bearer {token}")
 
 
 if __name__ == "__main__":

@@ -3,20 +3,30 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import random
 import socket
+import sys
+import threading
 from pathlib import Path
 from typing import Any
 
-from ray._private import services
+import psutil
+from ray._private import ray_constants, services
 from ray._private.node import Node
 from ray._private.parameter import RayParams
+from ray._raylet import (  # type: ignore[attr-defined]  # written in Cython
+    DASHBOARD_AGENT_LISTEN_PORT_NAME,
+    persist_port,
+)
 
 from ebbtide.infra.waiting import wait_until
 
 _REGISTERS_S = 90.0
 """Ray allows a raylet 30 s to register (2.60). Several at once on two cores take longer."""
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.1, 0.5
+_NICE = 15
+"""Of what goes on beside tasks: Ray gives as much to their processes (2.60, worker_niceness)."""
 _PORTS_OF_AGENTS = (
     "metrics_agent_port",
     "metrics_export_port",
@@ -33,6 +43,8 @@ class KeptLogsNode(Node):
     That folder is a link to one that is kept, so that nothing needs to be saved when the node ends,
     however it does. A node that does not come up leaves no process behind.
     """
+
+    all_processes: dict[str, Any]
 
     def __init__(self, params: RayParams, logs: Path, **how: Any):
         """Start it; ``logs`` is the folder, which is made."""
@@ -55,6 +67,26 @@ class KeptLogsNode(Node):
             first_s=_FIRST_PAUSE_S,
             longest_s=_LONGEST_PAUSE_S,
         )
+        self._let_work_go_first()
+
+    def _let_work_go_first(self) -> None:
+        """Agents and log monitor import for seconds, beside the processes of the first tasks."""
+        kinds = (ray_constants.PROCESS_TYPE_RAYLET, ray_constants.PROCESS_TYPE_LOG_MONITOR)
+        raylets, monitors = (self.all_processes.get(kind, []) for kind in kinds)
+        with contextlib.suppress(psutil.Error):
+            agents = [each for raylet in raylets for each in _process(raylet).children()]
+            for process in [*agents, *map(_process, monitors)]:
+                process.nice(max(_NICE, process.nice()))
+
+    def start_raylet(self, *arguments: Any, **how: Any) -> None:
+        """As Ray does, and tell the raylet the one port of an agent that it has no option for.
+
+        It would do nothing until the agent has imported all that it needs, 3 s and more, and
+        written that port itself.
+        """
+        port = self._ray_params.dashboard_agent_listen_port
+        persist_port(self._session_dir, self._node_id, DASHBOARD_AGENT_LISTEN_PORT_NAME, port)
+        super().start_raylet(*arguments, **how)
 
     def _is_known(self) -> bool:
         try:
@@ -69,6 +101,50 @@ class KeptLogsNode(Node):
         self._kept_logs.mkdir(parents=True, exist_ok=True)
         (session / "logs").symlink_to(self._kept_logs)
         super()._init_temp(node_to_connect_info)
+
+
+class HeadNode(KeptLogsNode):
+    """Its dashboard comes up beside it: nothing of a cluster waits for a page.
+
+    Ray's own head does nothing else for as long as the dashboard imports and binds (2.60).
+    """
+
+    def __init__(self, params: RayParams, logs: Path, **how: Any):
+        """Start it; ``logs`` is the folder, which is made."""
+        self._dashboard_failed = False
+        super().__init__(params, logs, head=True, **how)
+
+    def start_api_server(self, **how: Any) -> None:
+        """As Ray does, in a thread."""
+        self.all_processes = _Processes(self.all_processes)
+        start = super().start_api_server
+
+        def begin() -> None:
+            # This thread's, which the processes inherit that it starts.
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
+            try:
+                start(**how)
+            except Exception as error:  # Ray raises what it likes
+                print(f"the dashboard did not come up: {error}", file=sys.stderr, flush=True)
+                self._dashboard_failed = True
+
+        threading.Thread(target=begin, name="dashboard", daemon=True).start()
+
+    def lives(self) -> bool:
+        """Whether all of its parts run, or are on their way."""
+        return not self._dashboard_failed and not self.dead_processes()
+
+
+class _Processes(dict[str, Any]):
+    """Ray looks through them in one thread while another adds the dashboard."""
+
+    def items(self) -> Any:
+        """As they are now."""
+        return list(super().items())
+
+
+def _process(started: Any) -> psutil.Process:
+    return psutil.Process(started.process.pid)
 
 
 def free_ports(count: int) -> list[int]:

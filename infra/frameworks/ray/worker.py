@@ -6,7 +6,6 @@ How it leaves is in ``leaving``.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import signal
@@ -89,11 +88,7 @@ def begun(settings: dict[str, Any], told: threading.Event) -> KeptLogsNode | Non
         return None
     os.environ["PYTHONPATH"] = settings["import_path"]  # for tasks: users' modules
     (Path(settings["scratch"]) / "spill").mkdir(exist_ok=True)
-    # One after another: several that start at once on one machine make each other late, and a
-    # raylet gives up when it cannot reach its agents in time.
-    with (Path(settings["scratch"]) / "starting").open("w") as turn:
-        fcntl.flock(turn, fcntl.LOCK_EX)
-        return None if told.is_set() else start_node(settings, address)
+    return start_node(settings, address)
 
 
 class Serving:

@@ -136,6 +136,15 @@ def test_usual_port_that_is_taken_is_not_waited_for() -> None:
         front.close()
 
 
+def test_page_that_comes_later_than_the_figures_is_waited_for() -> None:
+    front = Front(closed_door(), HOST)
+    front.serve(lambda: {"running": 3})
+    assert ask(front, "GET /ebb/status", "Connection: close").endswith(b'{"running": 3}')
+    answer = ask(front, "GET /page")
+    assert answer.startswith(b"HTTP/1.1 502")
+    assert b"Refresh: 1" in answer
+
+
 def test_who_asks_for_figures_again_and_again_keeps_the_connection(front: Front) -> None:
     connection = http.client.HTTPConnection("localhost", front.port)
     with contextlib.closing(connection):
