@@ -16,7 +16,7 @@ FIELDS = (
     "enforce_parameter_schema",
 )  # fmt: skip
 """What can be edited in Prefect's UI, beside schedules, pauses and triggers."""
-_HOUSE = "ebb-house"
+_BY_SERVICE = "ebb-house"
 _OURS = ("description",)
 """Those whose value in Prefect is the code's own when the file says none."""
 
@@ -75,7 +75,7 @@ def unscheduled(said: Mapping[str, Any]) -> dict[str, Any]:
     Those of the tag ``ebb-house`` do what its reaper does in any case, each time in a process that
     takes 6 s to 10 s of CPU: they have no active schedule then. Who wants it resumes it in Prefect.
     """
-    if _HOUSE not in (said.get("tags") or ()):
+    if _BY_SERVICE not in (said.get("tags") or ()):
         return dict(said)
     idle = [{**schedule, "active": False} for schedule in schedules_of(said)]
     rest = {key: value for key, value in said.items() if key not in ("schedule", "schedules")}
