@@ -97,7 +97,7 @@ def keyed_job(
 
 @task(name="job", cache_policy=NO_CACHE, persist_result=False)
 def _job(request: RunRequest, key: str) -> RunResult:
-    settings = settings_here(os.environ, Path.cwd())
+    settings = settings_here(os.environ, Path.cwd(), request.options)
     store = open_store(settings)
     match look_up(store, key):
         case Done(run):

@@ -64,6 +64,7 @@ def run_job(
     id_ = register_process(settings)
     try:
         request = form.request_of(program, arguments, cluster, limits, options, flow_run.get_name())
+        settings = settings_here(os.environ, Path.cwd(), request.options)
         done = run_once(
             settings, request, steps, key=id_, flow_run_id=id_, watching=reporting(settings)
         )

@@ -28,6 +28,9 @@ class Settings:
     """``EBB_NAMESPACE``; empty: the context's, or the pod's own."""
     kubeconfig: str = ""
     """``KUBECONFIG``, as kubectl has it; empty: ``~/.kube/config``."""
+    platform: str = ""
+    """``EBB_PLATFORM``: where runs go that name none, so that its records are read from the first
+    (a pod has nothing else to know of it); empty: this machine."""
 
     @property
     def runs(self) -> Path:
@@ -69,4 +72,5 @@ def load_settings(environ: Mapping[str, str] = os.environ) -> Settings:
         context=environ.get("EBB_CONTEXT", ""),
         namespace=environ.get("EBB_NAMESPACE", ""),
         kubeconfig=environ.get("KUBECONFIG", ""),
+        platform=environ.get("EBB_PLATFORM", "").strip(),
     )

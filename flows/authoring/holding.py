@@ -93,9 +93,9 @@ def cluster(
     """
     keep_s = _keep_s(keep_while_suspended)
     key = cluster_key(name)
-    settings = settings_here(os.environ, Path.cwd())
-    store = open_store(settings)
     asked = {"framework": framework, **options}
+    settings = settings_here(os.environ, Path.cwd(), asked)
+    store = open_store(settings)
     found = look_up(store, key)
     if isinstance(found, Running) and _adopted(settings, store, found.run.spec):
         spec = found.run.spec

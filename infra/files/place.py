@@ -15,6 +15,8 @@ from pathlib import Path
 from ebbtide.infra.files.private import write_whole
 from ebbtide.infra.settings import Settings
 
+_PLATFORM = "kubernetes"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KubernetesPlace:
@@ -53,14 +55,20 @@ def remembered_place(settings: Settings) -> KubernetesPlace | None:
 
 
 def place_in_use(settings: Settings) -> KubernetesPlace | None:
-    """Return what the settings say, or what was used last; None: nobody uses a Kubernetes here."""
+    """Return what the settings say, or what was used last; None: nobody uses a Kubernetes here.
+
+    Where runs go to Kubernetes that say nothing else, it is in use before the first of them.
+    """
     if settings.context or settings.namespace:
         return KubernetesPlace(
             context=settings.context,
             namespace=settings.namespace,
             kubeconfig=settings.kubeconfig,
         )
-    return remembered_place(settings)
+    found = remembered_place(settings)
+    if found is None and settings.platform == _PLATFORM:
+        return KubernetesPlace(kubeconfig=settings.kubeconfig)
+    return found
 
 
 def _file(settings: Settings) -> Path:

@@ -184,17 +184,29 @@ def place_of(environ: Mapping[str, str], cwd: Path) -> dict[str, str]:
     return {name: text for name, text in found.items() if not environ.get(name)}
 
 
-def settings_here(environ: Mapping[str, str], cwd: Path) -> Settings:
+def settings_here(
+    environ: Mapping[str, str], cwd: Path, asked: Mapping[str, Any] | None = None
+) -> Settings:
     """Return the settings from the environment, and from ebb.yaml what it says of Kubernetes.
 
     Args:
         environ: of the person who asks.
         cwd: where ebb.yaml is looked for.
+        asked: options of the run that they are for, by name; only ``platform`` counts here.
 
     Returns:
         The settings; ``Settings.variables`` hands them on to a process.
     """
-    return load_settings({**environ, **place_of(environ, cwd)})
+    platform = platform_in(asked or {}, environ, _run_options(find_file(cwd, environ)))
+    return load_settings({**environ, **place_of(environ, cwd), "EBB_PLATFORM": platform})
+
+
+def _run_options(path: Path | None) -> dict[str, Any]:
+    """The options that a file sets for every run, as they are written there."""
+    if path is None:
+        return {}
+    file = File(source=str(path))
+    return dict(file.mapping("run", file.mapping("", _content(file, path)).get("run")))
 
 
 def _place(file: File, value: Any) -> dict[str, str]:

@@ -30,6 +30,7 @@ from tests.kubernetes.lab import debian, first_contact, product_images, up
 from tests.kubernetes.lab.__main__ import say
 from tests.kubernetes.lab.place import NODE, Lab, cache, every
 from tests.kubernetes.lab.relay import Relay, relayed
+from tests.kubernetes.prefect_pool import Prefect
 from tests.kubernetes.team import POOL as TEAMS_POOL
 from tests.kubernetes.team import Team
 from tests.kubernetes.workloads import OWN_CLUSTER, OWN_IMAGES
@@ -246,6 +247,23 @@ def team(here: Api, guarded: str, teams_pool: None, image: Image, tmp_path: Path
     yield team
     team.end()
     team.api.close()
+
+
+@pytest.fixture(scope="session")
+def prefect(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prefect]:
+    """The machine's address is the one by which the lab's pods reach it."""
+    folder = tmp_path_factory.mktemp("prefect")
+    server = Prefect(lab.outer_address, folder, str(lab.kubeconfig))
+    with server.serving():
+        server.create_pool()
+        yield server
+
+
+@pytest.fixture(scope="session")
+def worker(prefect: Prefect) -> Iterator[Prefect]:
+    """The same server, with a Prefect worker of its pool: before a test gives that a template."""
+    with prefect.worker():
+        yield prefect
 
 
 @pytest.fixture

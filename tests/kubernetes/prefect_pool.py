@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import json
 import os
 import socket
@@ -21,6 +22,15 @@ from tests.kubernetes.lab.place import NODE
 POOL = "lab"
 _AUTH = "tests:of the lab alone"
 _TIMEOUT_S = 240
+_HERE = {
+    "nodeSelector": {"kubernetes.io/hostname": NODE},
+    "tolerations": [{"operator": "Exists"}],
+}
+"""On a real cluster these pods' node is of no pool that goes to zero; here there is only one."""
+_ORDINARY = {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
+_HARMLESS = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
+FILES = "/work"
+"""Where pods of users' flows have the files of a ConfigMap."""
 
 
 class Prefect:
@@ -31,6 +41,7 @@ class Prefect:
             free.bind((address, 0))
             self.port = free.getsockname()[1]
         self._address, self._folder = address, folder
+        self._usual: dict[str, Any] = {}
         url = f"http://{address}:{self.port}/api"
         self.api = Api(url, basic(_AUTH))
         self.client = {"PREFECT_API_URL": url, "PREFECT_API_AUTH_STRING": _AUTH}
@@ -60,6 +71,10 @@ class Prefect:
         words = ["worker", "start", "--type", "kubernetes", "--pool", POOL]
         with self._process("worker", words, self.client):
             wait_until(lambda: self.pool()["status"] == "READY", _TIMEOUT_S, "it lives")
+            written = "it has written its base job template into the pool, which had none"
+            self._usual = wait_until(
+                lambda: dict(self.pool()["base_job_template"]), _TIMEOUT_S, written
+            )
             yield
 
     @contextlib.contextmanager
@@ -92,15 +107,58 @@ class Prefect:
         call(self.api, "work_pools/", {"name": POOL, "type": "kubernetes", "base_job_template": {}})
 
     def give_template(self, printed: str) -> None:
-        """What ``prefect work-pool update --base-job-template`` does with a template of ebb's.
-
-        On a real cluster its pods' node is of no pool that goes to zero; here there is only one.
-        """
+        """What ``prefect work-pool update --base-job-template`` does with a template of ebb's."""
         jobs = json.loads(printed)
-        pod = jobs["job_configuration"]["job_manifest"]["spec"]["template"]["spec"]
-        pod["nodeSelector"] = {"kubernetes.io/hostname": NODE}
-        pod["tolerations"] = [{"operator": "Exists"}]
+        jobs["job_configuration"]["job_manifest"]["spec"]["template"]["spec"] |= _HERE
         self.change_pool(base_job_template=jobs)
+
+    def take_flows_of_users(self, namespace: str, image: str, files: str) -> None:
+        """Write Prefect's own template into the pool, changed as docs/kubernetes.md says.
+
+        Args:
+            namespace: of the flows' pods; it refuses privileges.
+            image: with Prefect, ebb and what the flows import.
+            files: the ConfigMap of which their pods have the files, in ``FILES``.
+        """
+        jobs = copy.deepcopy(self._usual)
+        defaults = {
+            "namespace": namespace,
+            "image": image,
+            "image_pull_policy": "Never",
+            "service_account_name": "ebb-flow",
+            "env": {"EBB_PLATFORM": "kubernetes"},
+        }
+        for name, value in defaults.items():
+            jobs["variables"]["properties"][name]["default"] = value
+        pod = jobs["job_configuration"]["job_manifest"]["spec"]["template"]["spec"]
+        volume = {"name": "files", "configMap": {"name": files}}
+        pod |= {**_HERE, "securityContext": _ORDINARY, "volumes": [volume]}
+        (container,) = pod["containers"]
+        container["securityContext"] = _HARMLESS
+        container["volumeMounts"] = [{"name": "files", "mountPath": FILES}]
+        self.change_pool(base_job_template=jobs)
+
+    def deploy(self, file: Path, name: str) -> str:
+        """Deploy what a file says of one deployment, to the pool, as a user does; gives its id."""
+        words = ["--no-prompt", "deploy", "--prefect-file", file.name, "--name", name]
+        pool = {"PREFECT_DEPLOYMENTS_DEFAULT_WORK_POOL_NAME": POOL}
+        done = subprocess.run(
+            [sys.executable, "-m", "prefect", *words],
+            cwd=file.parent,
+            env={**self._variables, **self.client, **pool},
+            capture_output=True,
+            text=True,
+            timeout=_TIMEOUT_S,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        found = call(self.api, "deployments/filter", {"deployments": {"name": {"any_": [name]}}})
+        (deployment,) = found
+        return str(deployment["id"])
+
+    def begin(self, deployment: str, name: str) -> None:
+        """Begin a flow run of a deployment, as the UI's button does, under a name."""
+        call(self.api, f"deployments/{deployment}/create_flow_run", {"name": name})
 
     def change_pool(self, **changes: Any) -> None:
         """As an administrator does."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Iterator
 from functools import partial
 
 import pytest
@@ -27,7 +26,6 @@ from ebbtide.infra.platforms.kubernetes.naming import driver_name
 from tests.helpers import wait_until
 from tests.kubernetes.conftest import Image
 from tests.kubernetes.lab import deployed, first_contact
-from tests.kubernetes.lab.place import Lab
 from tests.kubernetes.prefect_pool import POOL, Prefect
 from tests.kubernetes.team import LEASE_S, Team
 from tests.kubernetes.team import POOL as TEAMS_POOL
@@ -43,22 +41,6 @@ from tests.kubernetes.test_detached import (
 )
 
 PREFECTS = "prefect-job"
-
-
-@pytest.fixture(scope="module")
-def prefect(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prefect]:
-    """The machine's address is the one by which the lab's pods reach it."""
-    folder = tmp_path_factory.mktemp("prefect")
-    server = Prefect(lab.outer_address, folder, str(lab.kubeconfig))
-    with server.serving():
-        server.create_pool()
-        yield server
-
-
-@pytest.fixture(scope="module")
-def worker(prefect: Prefect) -> Iterator[Prefect]:
-    with prefect.worker():
-        yield prefect
 
 
 @pytest.fixture

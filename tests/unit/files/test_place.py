@@ -42,6 +42,13 @@ def test_what_the_environment_says_wins(tmp_path: Path) -> None:
     assert place_in_use(settings) == KubernetesPlace(context="prod", kubeconfig="k")
 
 
+def test_where_runs_go_there_it_is_in_use_before_the_first(tmp_path: Path) -> None:
+    settings = load_settings({"EBB_HOME": str(tmp_path), "EBB_PLATFORM": "kubernetes"})
+    assert place_in_use(settings) == KubernetesPlace()
+    remember_place(settings, PLACE)
+    assert place_in_use(settings) == PLACE
+
+
 def test_an_environment_without_a_word_of_it_is_filled_in() -> None:
     environ: dict[str, str] = {}
     PLACE.fill_in(environ)

@@ -84,6 +84,14 @@ def test_what_the_file_names_is_a_setting_of_python_too(tmp_path: Path) -> None:
     assert (found.context, found.namespace) == ("filed", "team")
 
 
+def test_where_a_run_goes_is_a_setting_of_python_too(tmp_path: Path) -> None:
+    environ = {"EBB_HOME": str(tmp_path), "HOME": str(tmp_path)}
+    assert settings_here(environ, tmp_path).platform == "local"
+    (tmp_path / "ebb.yaml").write_text("run: {platform: kubernetes}")
+    assert settings_here(environ, tmp_path).platform == "kubernetes"
+    assert settings_here(environ, tmp_path, {"platform": "local"}).platform == "local"
+
+
 def test_processes_of_ours_have_the_same_settings(tmp_path: Path) -> None:
     found = Settings(home=tmp_path, context="a", namespace="b", kubeconfig="c")
     assert load_settings(found.variables) == found
