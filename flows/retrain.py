@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import os
 import shutil
 import urllib.parse
 from pathlib import Path
@@ -31,7 +32,8 @@ from ebbtide.infra.lifecycle.claims import claim
 from ebbtide.infra.lifecycle.submission import RunRequest
 from ebbtide.infra.models.phases import Reason
 from ebbtide.infra.records.opening import open_store
-from ebbtide.infra.settings import Settings, load_settings
+from ebbtide.infra.request.catalog import settings_here
+from ebbtide.infra.settings import Settings
 
 _EVENT = "dataset.updated"
 _INPUTS = "inputs"
@@ -65,7 +67,7 @@ def retrain(
     Returns:
         A state: Completed with the model, Skipped when another run has the version, or Failed.
     """
-    settings = load_settings()
+    settings = settings_here(os.environ, Path.cwd())
     me = register_process(settings)
     try:
         data = _checked(dataset, version, uri)

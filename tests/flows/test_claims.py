@@ -11,13 +11,16 @@ from pathlib import Path
 import pytest
 
 from ebbtide.infra.errors import JobError
+from ebbtide.infra.lifecycle import claims
 from ebbtide.infra.lifecycle.claims import claim
 from ebbtide.infra.lifecycle.submission import RunRequest
 from ebbtide.infra.models.ids import RunName
 from ebbtide.infra.models.phases import Reason
+from ebbtide.infra.platforms.kubernetes.records.store import KubernetesStore
 from ebbtide.infra.records import runs
 from ebbtide.infra.records.ledger import Ledger
 from ebbtide.infra.settings import Settings
+from tests.api_server import InMemoryApi, Server
 
 KEY = "retrain/orders/7"
 HOUR_S = 3600.0
@@ -49,6 +52,23 @@ def test_of_many_at_once_one_has_the_job(ebb_home: Path, ledger: Ledger) -> None
         answers = list(pool.map(lambda _: ask(ebb_home), range(6)))
     assert answers.count(None) == 1
     assert set(answers) == {None, f"already being done by run {first_run(ledger)}"}
+
+
+def test_of_many_machines_at_once_one_has_the_job(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = Server()
+
+    def store_of(settings: Settings) -> KubernetesStore:
+        return KubernetesStore(InMemoryApi(server), Ledger(settings.home))
+
+    monkeypatch.setattr(claims, "open_store", store_of)
+    homes = [tmp_path / str(number) for number in range(4)]
+    with ThreadPoolExecutor(len(homes)) as pool:
+        answers = list(pool.map(ask, homes))
+    (run,) = store_of(Settings(home=tmp_path)).runs()
+    assert answers.count(None) == 1
+    assert set(answers) == {None, f"already being done by run {run.name}"}
 
 
 def test_what_was_done_within_the_window_is_not_done_again(ebb_home: Path, ledger: Ledger) -> None:

@@ -1,10 +1,13 @@
-"""Flows of users with a deployment, in pods that a real Prefect worker makes for a work pool.
+"""Flows with a deployment of their own on Kubernetes: a user's, and ``retrain`` with its event.
 
-The pool's template is Prefect's own, as docs/kubernetes.md has it changed.
+They run in pods that a real Prefect worker makes for a work pool, or in a process of this machine;
+their clusters are on pods. Their template is Prefect's own, as docs/kubernetes.md has it changed.
 """
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -76,7 +79,11 @@ deployments:
 - {{name: waits, entrypoint: "flows_of_mine.py:waits"}}
 """
 PROGRAMS = {"flows_of_mine.py": FLOW, "prepare.py": PREPARE, "train.py": TRAIN, "waits.py": WAITS}
+ORDERS = "".join(f"{x},{-x},{2 * x}\n" for x in (0.1, 0.2, 0.3, 0.4))
+"""A data set, as the program of ``retrain`` reads it."""
+RETRAIN = Path(__file__).parents[2] / "deployments.yaml"
 ENDS = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
+UPDATED, ORDERS_FILE = "dataset.updated", "orders.csv"
 
 
 @pytest.fixture
@@ -86,13 +93,16 @@ def users(api: client.ApiClient, team: Team, image: Image, worker: Prefect) -> T
     text = first_contact.catalog_text(POOL, images)
     team.api.merge(CONFIG_MAP, catalog.NAME, {"data": {"ebb.yaml": text}})
     deployed.install_flow(team.api, images["flow"])
-    files = {"metadata": {"name": "mine"}, "data": PROGRAMS}
+    files = {"metadata": {"name": "mine"}, "data": {**PROGRAMS, ORDERS_FILE: ORDERS}}
     client.CoreV1Api(api).create_namespaced_config_map(team.api.namespace, files)
     worker.take_flows_of_users(team.api.namespace, images["prefect"], "mine")
     worker.change_pool(is_paused=False)
     for name, program in PROGRAMS.items():
         (team.folder / name).write_text(program)
     (team.folder / "deployments.yaml").write_text(DEPLOYMENTS)
+    (team.folder / ORDERS_FILE).write_text(ORDERS)
+    team.variables |= {**worker.client, "PREFECT_HOME": str(team.folder / "prefect")}
+    team.variables["EBB_PLATFORM"] = "kubernetes"
     return team
 
 
@@ -126,6 +136,15 @@ def ended(prefect: Prefect, flow_run: str, timeout_s: float = 240) -> tuple[str,
 def logged(prefect: Prefect, name: str, words: str) -> None:
     """Wait until the log of a flow run has these words: Prefect writes it a little later."""
     wait_until(lambda: words in prefect.logs(name), 30, words)
+
+
+def emit(team: Team, version: int, file: str) -> str:
+    """Say that the data set has changed; gives the id of the flow run that this begins."""
+    facts = ("-p", f"version={version}", "-p", f"uri={file}", "--wait", "60", "--json")
+    done = team.runs("emit", UPDATED, "--resource", "dataset.orders", *facts)
+    assert done.returncode == 0, done.stderr
+    (flow_run,) = json.loads(done.stdout)["flow_runs"]
+    return str(flow_run["id"])
 
 
 def test_a_users_flow_runs_in_a_pod_of_a_work_pool_with_its_jobs_and_cluster(
@@ -173,3 +192,37 @@ def test_a_users_flow_that_is_cancelled_in_prefect_leaves_nothing(
     assert runs_of(users)[0].phase is Phase.CANCELLED, run
     cancelled = "Prefect knows"
     wait_until(lambda: worker.flow_run("second")["state_type"] == "CANCELLED", 60, cancelled)
+
+
+def test_retrain_is_started_by_its_event_in_a_process_of_this_machine_and_trains_on_pods(
+    users: Team, worker: Prefect
+) -> None:
+    deployment = worker.deploy(RETRAIN, "retrain")
+    call(worker.api, f"deployments/{deployment}", {"parameters": {"framework": "dask"}}, "PATCH")
+    worker.change_pool(is_paused=True)  # nobody but this machine takes it
+    flow_run = emit(users, 7, str(users.folder / ORDERS_FILE))
+    assert users.start("prefect", "flow-run", "execute", flow_run).wait(240) == 0
+    (run,) = runs_of(users)
+    name, message = ended(worker, flow_run)
+    assert name == "Completed", message
+    assert message.startswith(f"run {run.name}: error ")
+    assert (run.phase, run.spec.cluster.framework) == (Phase.SUCCEEDED, "dask")
+    assert left(users) == []
+
+
+@pytest.mark.long
+def test_retrain_in_pods_of_a_work_pool_trains_once_for_two_events_of_one_version(
+    users: Team, worker: Prefect
+) -> None:
+    worker.deploy(RETRAIN, "retrain")
+    worker.change_pool(is_paused=True)
+    flow_runs = [emit(users, 8, f"{FILES}/{ORDERS_FILE}") for _ in range(2)]
+    worker.change_pool(is_paused=False)  # both at once
+    found = dict(ended(worker, flow_run) for flow_run in flow_runs)
+    assert found.keys() == {"Completed", "Skipped"}, found
+    (run,) = runs_of(users)
+    assert found["Completed"].startswith(f"run {run.name}: error ")
+    assert found["Skipped"].startswith("dataset.orders 8 is ")
+    assert found["Skipped"].endswith(f" by run {run.name}")
+    assert run.phase is Phase.SUCCEEDED
+    assert left(users) == []
