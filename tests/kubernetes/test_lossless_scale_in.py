@@ -2,7 +2,8 @@
 
 By the HPA: the floor brings the workers, because the program waits for them; their tasks use no
 CPU, so that it lets them go while there is work on them. In the other ways there is no HPA. One
-worker holds an actor, and is the one that stays.
+worker holds an actor, and is the one that stays. With Ray, whose clusters start slowly, all other
+ways are taken one after the other on one cluster, to which others come meanwhile.
 """
 
 from __future__ import annotations
@@ -48,6 +49,8 @@ from tests.kubernetes.lab.place import NODE, REAL, SECOND, Lab
 
 NAME, CLUSTER = "scale-in", ClusterId("scale-in-1")
 WORKERS = 3
+TIMES = 2 + WORKERS
+"""So many workers are taken away in all ways together: one by each, and all of a node."""
 _TOO_MANY = 429
 """What an eviction is refused with while the budget does not allow it."""
 PROGRAMS = Path(__file__).parent / "programs"
@@ -62,19 +65,20 @@ WINDOW_S, WINDOWS_S = 15, {"spark": 45}
 """A program's first tasks are at work within it: Spark's start a Python on each worker."""
 
 
-def spec_of(framework: str, first_workers: int) -> RunSpec:
+def spec_of(framework: str, way: Taking | None) -> RunSpec:
     tier = replace(TIERS[framework], name="tiny", pool="real", drain_budget_s=30)
     pool = NodePool(name="real", platform="kubernetes", capacity=Resources(4000, 8192 * MIB))
     policy = replace(
         QUICK,
-        min_workers=first_workers,
+        min_workers=1 if way is None else WORKERS,
         max_workers=WORKERS,
         scale_down_window_s=WINDOWS_S.get(framework, WINDOW_S),
         target_backlog_s=600.0,
     )
     asked = ClusterSpec(framework=framework, tier=tier, head_tier=tier, pool=pool, policy=policy)
-    program = (PROGRAMS / f"scale_in_{framework}.py").read_text()
-    argv = (str(layout.paths().python), "-c", program, str(WORKERS))
+    kind, words = ("replaced", [TIMES]) if way is in_every_way else ("scale_in", [])
+    program = (PROGRAMS / f"{kind}_{framework}.py").read_text()
+    argv = (str(layout.paths().python), "-c", program, *map(str, [WORKERS, *words]))
     return replace(run_spec(NAME, asked), job=JobSpec(argv=argv, workdir="/"))
 
 
@@ -123,20 +127,25 @@ def by_scale(stand: Stand, _: client.ApiClient) -> None:
 
 def by_eviction(stand: Stand, api: client.ApiClient) -> None:
     """One after the other, as the disruption budget allows."""
-    core, space = client.CoreV1Api(api), stand.api.namespace
     for name in busy(stand):
+        evict(stand, api, name)
 
-        def taken(pod: str = name) -> bool:
-            body = {"metadata": {"name": pod, "namespace": space}}
-            try:
-                core.create_namespaced_pod_eviction(pod, space, body)
-            except ApiException as error:
-                if error.status != _TOO_MANY:
-                    raise
-                return False
-            return True
 
-        wait_until(taken, 120, "the budget allows it")
+def evict(stand: Stand, api: client.ApiClient, pod: str) -> None:
+    """As soon as the disruption budget allows it."""
+    core, space = client.CoreV1Api(api), stand.api.namespace
+
+    def taken() -> bool:
+        body = {"metadata": {"name": pod, "namespace": space}}
+        try:
+            core.create_namespaced_pod_eviction(pod, space, body)
+        except ApiException as error:
+            if error.status != _TOO_MANY:
+                raise
+            return False
+        return True
+
+    wait_until(taken, 180, "the budget allows it")
 
 
 def by_drain(stand: Stand, api: client.ApiClient) -> None:
@@ -149,14 +158,50 @@ def by_drain(stand: Stand, api: client.ApiClient) -> None:
         faults.uncordon(api, NODE)
 
 
+def in_every_way(stand: Stand, api: client.ApiClient) -> None:
+    """One by scale, one by eviction, and all of a node: in the place of each another comes."""
+    name = f"{CLUSTER}-worker"
+    stand.api.merge(DEPLOYMENT, name, {"spec": {"replicas": WORKERS - 1}})
+    have_left(stand, 1)
+    stand.api.merge(DEPLOYMENT, name, {"spec": {"replicas": WORKERS}})
+    wait_until(lambda: len(working(stand)) == WORKERS, 180, "all work again")
+    evict(stand, api, working(stand)[0])
+    have_left(stand, 2)
+    wait_until(lambda: len(working(stand)) == WORKERS, 180, "all work again")
+    faults.uncordon(api, SECOND.name)
+    faults.cordon(api, NODE)
+    try:
+        for pod in working(stand):
+            evict(stand, api, pod)
+        have_left(stand, TIMES)
+    finally:
+        faults.uncordon(api, NODE)
+
+
+def have_left(stand: Stand, count: int) -> None:
+    """Wait until so many workers have been told to go, and have gone by themselves."""
+    why = f"{count} have left"
+    wait_until(lambda: len(stand.messages(EventKind.LEFT)) >= count, 180, why)
+
+
 def busy(stand: Stand) -> list[str]:
     """The pods of workers that have work and hold nothing that cannot move."""
-    pods = stand.api.list(POD, {"ebbtide.dev/role": "worker"}).items
-    costs = {
-        pod["metadata"]["name"]: int(pod["metadata"].get("annotations", {}).get(COST, 0))
-        for pod in pods
+    return [name for name, cost in costs(stand).items() if RUNS <= cost < STAYS]
+
+
+def working(stand: Stand) -> list[str]:
+    """The pods of workers that have work."""
+    return [name for name, cost in costs(stand).items() if cost >= RUNS]
+
+
+def costs(stand: Stand) -> dict[str, int]:
+    """What it costs to let each worker go that has not been told to, by its pod."""
+    found = (pod["metadata"] for pod in stand.api.list(POD, {"ebbtide.dev/role": "worker"}).items)
+    return {
+        pod["name"]: int(pod.get("annotations", {}).get(COST, 0))
+        for pod in found
+        if "deletionTimestamp" not in pod
     }
-    return [name for name, cost in costs.items() if RUNS <= cost < STAYS]
 
 
 @pytest.fixture
@@ -204,9 +249,10 @@ def stand(
 ) -> Iterator[Stand]:
     request.getfixturevalue("measured")
     guarded = request.getfixturevalue("guarded")
-    spec, kind = spec_of(framework, 1 if way is None else WORKERS), load_framework(framework)
+    spec, kind = spec_of(framework, way), load_framework(framework)
     plan = ClusterPlan(cluster=CLUSTER, spec=spec.cluster, paths=layout.paths())
-    machine = request.getfixturevalue("on_two_nodes" if way is by_drain else "on_one_node")
+    nodes = "on_two_nodes" if way in (by_drain, in_every_way) else "on_one_node"
+    machine = request.getfixturevalue(nodes)
     place = cluster.Place(namespace=guarded, machine=machine)
     declare(here, cluster.objects(spec, plan, kind, kind.prepare(plan), place))
     lease = here.get(LEASE, CLUSTER)
@@ -252,6 +298,17 @@ def test_nothing_is_lost_when_others_take_busy_workers_away(
     stand: Stand, way: Taking, api: client.ApiClient
 ) -> None:
     wait_until(lambda: len(busy(stand)) == WORKERS - 1, 240, "all work, and one has to stay")
+    way(stand, api)
+    ends_with_all_it_had(stand)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("framework", ["ray"], indirect=True)
+@pytest.mark.parametrize("way", [in_every_way], indirect=True)
+def test_nothing_is_lost_when_busy_workers_are_replaced_by_others(
+    stand: Stand, way: Taking, api: client.ApiClient
+) -> None:
+    wait_until(lambda: len(working(stand)) == WORKERS, 300, "all work")
     way(stand, api)
     ends_with_all_it_had(stand)
 
