@@ -18,6 +18,7 @@ from ebbtide.infra.models.ids import ClusterId, RunName
 from ebbtide.infra.models.job import RunSpec
 from ebbtide.infra.models.phases import Phase, Reason
 from ebbtide.infra.models.records import Event, EventKind, ProcessRef, Reserved, Run
+from ebbtide.infra.policy.attempts import is_retried
 from ebbtide.infra.policy.explain.exits import exit_sentence
 from ebbtide.infra.policy.limits import StartDeadline
 from ebbtide.infra.records.store import RunStore
@@ -180,6 +181,31 @@ def end(store: RunStore, run: RunName, error: EbbError | None, exit_code: int) -
             )
         )
     return ended
+
+
+def end_with_cluster(store: RunStore, spec: RunSpec, view: ClusterView) -> bool:
+    """End a run with its cluster, which its program's end has released, as its flow would.
+
+    For whoever has proved the release: nobody has to wait for the flow then, which may still have
+    to tell Prefect. A run that may get a fresh cluster, and one that did not end by its program
+    alone, is left to its flow.
+
+    Args:
+        store: the store that has the run.
+        spec: of the run, with the tier of that cluster.
+        view: what was last seen of the cluster.
+
+    Returns:
+        Whether this call has ended the run.
+    """
+    if view.job.ended_at is None or view.failure is not None:
+        return False
+    error = job_error(view)
+    if error is None:
+        return end(store, spec.name, None, 0)
+    if not isinstance(error, JobError) or is_retried(error, spec.retry):
+        return False
+    return end(store, spec.name, error, error.exit_code)
 
 
 @contextlib.contextmanager

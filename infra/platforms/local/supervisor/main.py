@@ -83,6 +83,7 @@ class Supervisor:
         self.release_order: Release | None = None
         self.orders = Orders()
         self._expired: str | None = None
+        self._ended_by_program = False
         self._held = NOTHING
         self._version = -1
         self._read_s = -_READ_ANYWAY_S
@@ -102,7 +103,10 @@ class Supervisor:
         members = self.controller.members
         self.controller.programs.ask_to_end()
         workers = len(members.workers) if members else 0
-        release(self.context, self.release_order, workers, expired=self._expired)
+        proved = release(self.context, self.release_order, workers, expired=self._expired)
+        if proved and self._ended_by_program:
+            with contextlib.suppress(EbbError):  # then its flow ends it
+                runs.end_with_cluster(self.ledger, self.spec, self.reporter.view)
 
     def _tick(self) -> None:
         with contextlib.suppress(EbbError):  # judged again at the next tick; the lease goes on
@@ -116,7 +120,7 @@ class Supervisor:
                     self._say_what_is_held()
             self._judge_start()
         if self.orders.release_after_job and self.reporter.view.job.ended_at is not None:
-            self.release_order = Release()
+            self.release_order, self._ended_by_program = Release(), True
         self.reporter.flush()
 
     def _start_deadline(self) -> StartDeadline:

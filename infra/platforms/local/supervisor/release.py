@@ -27,7 +27,7 @@ _RECORD_TIMEOUT_S = 60.0
 
 def release(
     context: ClusterContext, order: Release, workers: int, *, expired: str | None = None
-) -> None:
+) -> bool:
     """Give everything back.
 
     Args:
@@ -36,6 +36,9 @@ def release(
         workers: how many there were, for the last line.
         expired: set when nobody renewed the lease, so that nobody is there to end the run: why, in
             words; may be empty.
+
+    Returns:
+        Whether nothing is left.
     """
     ledger, reporter, place = context.ledger, context.reporter, context.place
     reason, began_s = order.reason, now_s()
@@ -64,6 +67,7 @@ def release(
     wait_until(lambda: _recorded(ledger, context, reason), timeout_s=_RECORD_TIMEOUT_S)
     if expired is not None:
         _end_run(ledger, reporter.view, place.run, expired)
+    return not left
 
 
 def _released(workers: int, context: ClusterContext) -> str:
