@@ -3,6 +3,9 @@
 It starts while the run's first cluster is declared, and begins when it is told to. It renews the
 lease from then on, long before Prefect is imported, and stops the run when whoever started it goes
 away without a word. Its output goes to the run's ``flow.log``.
+
+It may outlive its run, and whoever started it: what Prefect has to be told of a run takes longer
+than the run's end, which nobody has to wait for.
 """
 
 from __future__ import annotations
@@ -18,7 +21,7 @@ import traceback
 from ebbtide.flows.launch import BEGIN, KEEP
 from ebbtide.flows.prefect_server import api, server
 from ebbtide.infra.errors import ConfigurationError, EbbError
-from ebbtide.infra.lifecycle import steps
+from ebbtide.infra.lifecycle import reaper, steps
 from ebbtide.infra.lifecycle.attempts import carry_out
 from ebbtide.infra.lifecycle.heartbeat import Heartbeat
 from ebbtide.infra.lifecycle.stop import stop_run
@@ -84,7 +87,23 @@ def _run_flow(settings: Settings, store: RunStore, spec: RunSpec) -> None:
         flow.with_options(flow_run_name=spec.name)(run=spec.name)
     except BaseException as error:
         traceback.print_exc()
+        if _ended_unrecorded(store, spec.name):
+            _warn_unrecorded(store, spec.name, error)
         go_on_unrecorded(settings, store, spec, error)
+        if not isinstance(error, EbbError):
+            return
+    reaper.sign_off(store)
+
+
+def _ended_unrecorded(store: RunStore, run: RunName) -> bool:
+    """Whether a run is over of which Prefect has no flow run: its cluster's owner has ended it."""
+    found = store.run(run)
+    return found is not None and found.over and found.flow_run_id is None
+
+
+def _warn_unrecorded(store: RunStore, run: RunName, error: BaseException) -> None:
+    message = f"{reaper.UNRECORDED}{_why_not_recorded(error)}"
+    store.append(Event(run=run, kind=EventKind.WARNING, message=message))
 
 
 def go_on_unrecorded(
@@ -100,8 +119,7 @@ def go_on_unrecorded(
     """
     if _is_over(store, spec.name):
         return
-    message = f"not recorded in Prefect: {_why_not_recorded(error)}"
-    store.append(Event(run=spec.name, kind=EventKind.WARNING, message=message))
+    _warn_unrecorded(store, spec.name, error)
     with contextlib.suppress(EbbError):  # recorded where it was raised
         carry_out(settings, store, spec, steps)
 

@@ -16,6 +16,7 @@ import socket
 import subprocess
 import sys
 import threading
+from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 
@@ -32,9 +33,12 @@ from ebbtide.infra.errors import EbbError
 from ebbtide.infra.files.private import write_whole
 from ebbtide.infra.files.rotation import rotate
 from ebbtide.infra.files.telling import since, size_of
+from ebbtide.infra.lifecycle import reaper
 from ebbtide.infra.policy.explain.telling import telling_line
+from ebbtide.infra.processes.environment import HOME
 from ebbtide.infra.processes.identity import lives, started_ticks
-from ebbtide.infra.processes.starting import end_with_parent
+from ebbtide.infra.processes.starting import Ours, end_with_parent
+from ebbtide.infra.records.ledger import Ledger
 from ebbtide.infra.records.opening import open_store
 from ebbtide.infra.records.store import RunStore
 from ebbtide.infra.settings import Settings
@@ -46,6 +50,9 @@ _PORT_TRIES = 3
 _START_TIMEOUT_S = 180.0
 _HEALTH_TIMEOUT_S = 2.0
 _END_GRACE_S = 5.0
+_LOOK_S = 5.0
+_FINISH_TRIES = 3
+"""Of one record."""
 _PORT_TAKEN = "address already in use"
 
 
@@ -59,6 +66,10 @@ class Keeper:
         self._bind = bind
         self._told_to_stop = threading.Event()
         self._child: subprocess.Popen[bytes] | None = None
+        self._finisher: subprocess.Popen[bytes] | None = None
+        self._tries: Counter[str] = Counter()
+        self._version = -1
+        self._is_recording = False
 
     def serve(self) -> bool:
         """Keep the server until told to stop or not used for long. Returns whether it came up."""
@@ -175,17 +186,54 @@ class Keeper:
         assert self._child is not None
         last_use = self._folder / "last-use"
         last_use.touch()
-        store = open_store(Settings(home=self._home))
+        store, ledger = open_store(Settings(home=self._home)), Ledger(self._home)
         while self._child.poll() is None:
             rotate(self._folder / "server.log")
+            self._finish_records(ledger)
             left_s = last_use.stat().st_mtime + self._idle_s - wall_s()
             if left_s <= 0 and _in_use(store):
                 last_use.touch()
                 continue
-            if left_s <= 0 or self._told_to_stop.wait(min(left_s, 5.0)):
+            if left_s <= 0 or self._told_to_stop.wait(min(left_s, _LOOK_S)):
                 return
 
+    def _finish_records(self, ledger: Ledger) -> None:
+        """Have finished what flow processes left open in Prefect that died after their run."""
+        if self._finisher is not None and self._finisher.poll() is None:
+            return
+        due = {each for each in self._left_open(ledger) if self._tries[each] < _FINISH_TRIES}
+        info = server.running(self._home) if due else None
+        if info is None:
+            return
+        self._tries.update(due)
+        environment = {**os.environ, **server.client_environment(info), HOME: str(self._home)}
+        environment["PREFECT_CLIENT_MAX_RETRIES"] = "3"  # it is tried again
+        self._finisher = Ours(
+            module="ebbtide.flows.finishing",
+            arguments=(),
+            environment=environment,
+            log=self._folder / "server.log",
+        ).start()
+
+    def _left_open(self, ledger: Ledger) -> set[str]:
+        """Names of runs and ids of flow runs whose record nobody is left to finish.
+
+        All ended runs are looked through only when one of them may have come to that.
+        """
+        left = set[str]()
+        with contextlib.suppress(EbbError):
+            left = {one.flow_run_id for one in reaper.left_unrecorded(ledger)}
+            version = ledger.version()  # before reading: what is written after it is seen next
+            if version != self._version or self._is_recording:
+                self._is_recording = bool(reaper.being_recorded(ledger))
+                left.update(reaper.never_recorded(ledger))
+                self._version = version
+        return left
+
     def _end(self) -> None:
+        if self._finisher is not None and self._finisher.poll() is None:
+            self._finisher.kill()
+            self._finisher.wait()
         child = self._child
         if child is None:
             return
@@ -244,9 +292,11 @@ def _healthy(api: Api) -> bool:
 
 
 def _in_use(store: RunStore) -> bool:
-    """Whether a run that has not ended has a living flow process; no when that is unknown."""
+    """Whether a flow process of a run or of a record lives; no when that is unknown."""
     with contextlib.suppress(EbbError):
-        return any(lives(run.flow_process) for run in store.runs(open_only=True))
+        processes = [run.flow_process for run in store.runs(open_only=True)]
+        processes += [one.process for one in store.registered()]
+        return any(lives(process) for process in processes)
     return False
 
 

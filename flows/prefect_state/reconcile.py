@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import dataclass, field
+from typing import Any
 from uuid import UUID
 
 from prefect.client.orchestration import SyncPrefectClient, get_client
@@ -19,20 +20,24 @@ from prefect.client.schemas.filters import (
     WorkPoolFilter,
     WorkPoolFilterName,
 )
-from prefect.client.schemas.objects import FlowRun, StateType
+from prefect.client.schemas.objects import FlowRun, State, StateType
 from prefect.exceptions import ObjectNotFound
-from prefect.states import Cancelled, Crashed
+from prefect.states import Cancelled, Completed, Crashed, Failed
 
 from ebbtide.infra.errors import EbbError
+from ebbtide.infra.escaping import visible
 from ebbtide.infra.installation import rounds
 from ebbtide.infra.installation.keeping import keep_to_limits
 from ebbtide.infra.lifecycle import reaper
-from ebbtide.infra.models.phases import Reason
+from ebbtide.infra.models.phases import Phase, Reason
+from ebbtide.infra.models.records import Run
 from ebbtide.infra.processes.identity import lives, started_ticks
-from ebbtide.infra.records.opening import open_store
+from ebbtide.infra.records.ledger import Ledger
 from ebbtide.infra.settings import Settings
 
 _LIVING = [StateType.RUNNING, StateType.PENDING, StateType.CANCELLING]
+_LOST = (Reason.FLOW_LOST, Reason.LEASE_LAPSED, Reason.STARTER_LOST)
+"""Ends that say of a run what Crashed says of a flow run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,16 +87,16 @@ def reconcile(settings: Settings, *, worker: Worker | None = None) -> Reconciled
     """
     reaped = reaper.reap(settings)
     found = Reconciled(reaped.clusters, reaped.runs)
-    store = open_store(settings)
+    ledger = Ledger(settings.home)  # all that are registered are on this machine
     with get_client(sync_client=True) as client:
-        for one in store.registered():
+        for one in ledger.registered():
             if not lives(one.process):
-                _end(client, one.flow_run_id, found)
-                store.unregister_process(one)
+                found.flow_runs += _ended(client, ledger, one.flow_run_id)
+                ledger.unregister_process(one)
         for flow_run in _never_started(client, worker) if worker else ():
-            if not store.is_registered(str(flow_run.id)):
-                _end(client, str(flow_run.id), found)
-    store.close()
+            if not ledger.is_registered(str(flow_run.id)):
+                found.flow_runs += _ended(client, ledger, str(flow_run.id))
+    ledger.close()
     try:
         found.pruned = keep_to_limits(settings)
         rounds.note(settings)
@@ -100,20 +105,45 @@ def reconcile(settings: Settings, *, worker: Worker | None = None) -> Reconciled
     return found
 
 
-def _end(client: SyncPrefectClient, id_: str, found: Reconciled) -> None:
-    """Tell Prefect that the process of a flow run is dead, unless Prefect knows."""
+def finish_records(ledger: Ledger) -> list[str]:
+    """Finish what flow processes left open that died after their run had ended.
+
+    Args:
+        ledger: of an installation whose own Prefect server this process uses.
+
+    Returns:
+        The flow runs ended now in Prefect, by name.
+    """
+    found = list[str]()
+    with get_client(sync_client=True) as client:
+        for one in reaper.left_unrecorded(ledger):
+            found += _ended(client, ledger, one.flow_run_id)
+            ledger.unregister_process(one)
+    return found
+
+
+def _ended(client: SyncPrefectClient, ledger: Ledger, id_: str) -> list[str]:
+    """Tell Prefect that the process of a flow run is dead, unless Prefect knows; returns whose."""
     with contextlib.suppress(ObjectNotFound):
         flow_run = client.read_flow_run(UUID(id_))
-        if flow_run.state is None or flow_run.state.type not in _LIVING:
-            return
-        if flow_run.state.type is StateType.CANCELLING:
-            client.set_flow_run_state(flow_run.id, Cancelled(message="its process has ended"))
-        else:
-            message = (
-                f"{Reason.FLOW_LOST}: {Reason.FLOW_LOST.info.sentence}; what it held is released"
-            )
-            client.set_flow_run_state(flow_run.id, Crashed(message=message))
-        found.flow_runs.append(flow_run.name)
+        if flow_run.state is not None and flow_run.state.type in _LIVING:
+            cancelling = flow_run.state.type is StateType.CANCELLING
+            state = _last_state(reaper.typed_run(ledger, id_), cancelling=cancelling)
+            client.set_flow_run_state(flow_run.id, state)
+            return [flow_run.name]
+    return []
+
+
+def _last_state(run: Run | None, *, cancelling: bool) -> State[Any]:
+    """Return the state of a flow run whose process is dead: as its run ended, if it had ended."""
+    if run is not None and run.phase is Phase.SUCCEEDED:
+        return Completed(message="its process ended before it could say so")
+    if cancelling or (run is not None and run.phase is Phase.CANCELLED):
+        return Cancelled(message="its process has ended")
+    if run is not None and run.reason is not None and run.reason not in _LOST:
+        return Failed(message=visible(f"{run.reason} {run.detail}"))
+    message = f"{Reason.FLOW_LOST}: {Reason.FLOW_LOST.info.sentence}; what it held is released"
+    return Crashed(message=message)
 
 
 def _never_started(client: SyncPrefectClient, worker: Worker) -> list[FlowRun]:
