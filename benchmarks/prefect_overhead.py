@@ -136,13 +136,15 @@ def run(
     """One run in a home of its own."""
     home.mkdir()
     inherited = {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT", "EBB"))}
+    # With what is done behind the prompt.
+    waits = {"EBB_WAIT_FOR_RECORD": "yes"}
     ours = {"EBB_HOME": str(home), "PREFECT_HOME": str(home / "client"), "PYTHONPATH": str(ROOT)}
     traffic.take()
     before = cpu_of(info)
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.measured", str(home), *KINDS[kind]],
         cwd=home,
-        env={**inherited, **ours, **environment},
+        env={**inherited, **ours, **waits, **environment},
         capture_output=True,
         text=True,
         timeout=_RUN_TIMEOUT_S,

@@ -144,6 +144,8 @@ class Flow:
 
     def _tell(self, word: bytes) -> None:
         assert self._process.stdin is not None
+        if self._process.stdin.closed:  # it was let go
+            return
         with contextlib.suppress(BrokenPipeError):
             self._process.stdin.write(word)
             self._process.stdin.flush()

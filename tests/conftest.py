@@ -35,6 +35,8 @@ def pytest_configure() -> None:
     (It turns the SIGTERM of a flow run into SIGINT, so such a flow would never stop.)
     """
     os.environ.setdefault("JAVA_TOOL_OPTIONS", SHORT_LIVED_JVMS)
+    # What a test starts has ended with it; tests/flows/test_behind_the_prompt.py has the other way.
+    os.environ.setdefault("EBB_WAIT_FOR_RECORD", "yes")
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGINT, signal.default_int_handler)
 

@@ -6,19 +6,21 @@ And what ``ebb run`` shares with the commands that read: which Kubernetes is mea
 from __future__ import annotations
 
 from argparse import ArgumentParser
-from collections.abc import Iterator, MutableMapping, Sequence
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ebbtide.infra.errors import Problem
+from ebbtide.infra.errors import ConfigurationError, Problem
 from ebbtide.infra.files.place import remembered_place
 from ebbtide.infra.frameworks.base import known_frameworks
 from ebbtide.infra.models.phases import Reason
 from ebbtide.infra.platforms.base import known_platforms
+from ebbtide.infra.processes.environment import CLUSTER
 from ebbtide.infra.request.catalog import place_of
-from ebbtide.infra.request.hints import did_you_mean, nearest
+from ebbtide.infra.request.hints import did_you_mean, nearest, problem_from
 from ebbtide.infra.request.option import Option
+from ebbtide.infra.request.option_values import parse_switch
 from ebbtide.infra.request.options import OPTIONS
 from ebbtide.infra.request.program.notebook import is_notebook
 from ebbtide.infra.settings import load_settings
@@ -32,7 +34,9 @@ PLACE = {
 }
 """Settings of the installation that have a flag: its variable, and its help."""
 _KNOWN = {"framework": known_frameworks, "platform": known_platforms}
-_SWITCHES = ("detach", "plan", "json", "help")
+WAIT_FOR_RECORD = "EBB_WAIT_FOR_RECORD"
+"""The variable of ``--wait-for-record``; "no" in it holds for ``--json`` too."""
+_SWITCHES = ("detach", "plan", "json", "wait-for-record", "help")
 
 
 @dataclass(slots=True)
@@ -61,6 +65,31 @@ class RunArguments:
     def json(self) -> bool:
         """Whether to print one JSON object a line on stdout."""
         return "json" in self.switches
+
+    def wait_for_record(self, environ: Mapping[str, str]) -> bool:
+        """Whether to wait until the run's record in Prefect is finished too.
+
+        A script that takes ``--json`` may well read Prefect next. A run that a program of another
+        run has started waits as well: what outlives that program is ended with its cluster.
+
+        Args:
+            environ: of this process; ``WAIT_FOR_RECORD`` and the mark of a cluster are looked for.
+
+        Returns:
+            What was asked for, by flag or variable; else what suits the caller.
+
+        Raises:
+            ConfigurationError: the variable says neither yes nor no.
+        """
+        if "wait-for-record" in self.switches:
+            return True
+        if not environ.get(WAIT_FOR_RECORD):
+            return self.json or CLUSTER in environ
+        try:
+            return parse_switch(environ[WAIT_FOR_RECORD])
+        except ValueError as error:
+            where = f"variable {WAIT_FOR_RECORD}"
+            raise ConfigurationError([problem_from(Reason.OPTION_INVALID, where, error)]) from None
 
     @property
     def help(self) -> bool:

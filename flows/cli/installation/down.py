@@ -5,15 +5,21 @@ from __future__ import annotations
 from ebbtide.flows.cli.output import Parser, print_json, say
 from ebbtide.flows.service import stack
 from ebbtide.infra.errors import ReleaseError
+from ebbtide.infra.lifecycle import reaper
 from ebbtide.infra.models.phases import ExitCode, Reason
 from ebbtide.infra.platforms.base import load_platforms
+from ebbtide.infra.records.ledger import Ledger
 from ebbtide.infra.records.opening import open_store
 from ebbtide.infra.settings import load_settings
+from ebbtide.infra.waiting import wait_until
 
 _DESCRIPTION = """Ends the worker, reaper and server of `ebb up`. Runs of its work pool that are
-going on are cancelled first; scheduled runs start at the next `ebb up`. JSON: an object with the
-keys was_up, held."""
+going on are cancelled first; scheduled runs start at the next `ebb up`. What Prefect has still to
+be told of runs that have ended is waited for, up to 10 s. JSON: an object with the keys was_up,
+held."""
 _TIMEOUT_S = 120.0
+_RECORDS_TIMEOUT_S = 10.0
+"""For flow processes whose run has ended to tell the server about it, before that goes."""
 
 
 def main(args: list[str]) -> int:
@@ -21,6 +27,9 @@ def main(args: list[str]) -> int:
     options = Parser("down", _DESCRIPTION).take(args)
     settings = load_settings()
     info = stack.running(settings)
+    if info is not None:
+        ledger = Ledger(settings.home)
+        wait_until(lambda: not reaper.being_recorded(ledger), timeout_s=_RECORDS_TIMEOUT_S)
     if info is not None and not stack.end(settings, info, timeout_s=_TIMEOUT_S):
         raise ReleaseError(
             Reason.RELEASE_INCOMPLETE,

@@ -25,12 +25,15 @@ from ebbtide.infra.waiting import wait_until, wall_s
 
 _DESCRIPTION = """Lists all of Ebb that is alive on this machine, and until when. It looks at the
 machine, not at records. Exit 1 when something has no living owner: an orphan, or what stays on a
-node that does not answer. What waits for a finalizer says how to end it. JSON: an object with the
-keys held (a list of cluster, role, name, where, age_s, until, orphan), flows, prefect_server, stack
-(of ebb up), orphans."""
+node that does not answer. What waits for a finalizer says how to end it. A flow process may outlive
+its run for as long as it takes to tell Prefect. JSON: an object with the keys held (a list of
+cluster, role, name, where, age_s, until, orphan), flows (of run, pid, age_s, until),
+prefect_server, stack (of ebb up), orphans."""
 
 _WATCH_S = 180.0
 """A lease that lasts longer is left to whoever watches for longer."""
+_DRIVEN = "until its run has ended"
+_RECORDED = "its run has ended; until Prefect's record of it is finished"
 _STACK = ("pid", "pool", "folder", "restarts")
 
 
@@ -90,10 +93,16 @@ def _until(store: RunStore, cluster: ClusterId) -> str:
 
 
 def _flows(store: RunStore) -> list[dict[str, Any]]:
+    driven = [run for run in store.runs(open_only=True) if lives(run.flow_process)]
     return [
-        {"run": run.name, "pid": run.flow_process.pid, "age_s": round(wall_s() - run.created, 1)}
-        for run in store.runs(open_only=True)
-        if run.flow_process is not None and lives(run.flow_process)
+        {
+            "run": run.name,
+            "pid": run.flow_process.pid,
+            "age_s": round(wall_s() - run.created, 1),
+            "until": _RECORDED if run.over else _DRIVEN,
+        }
+        for run in (*driven, *reaper.being_recorded(store))
+        if run.flow_process is not None
     ]
 
 
@@ -119,7 +128,7 @@ def _show(settings: Settings, facts: list[dict[str, Any]], flows: list[dict[str,
     ]
     for flow in flows:
         age = format_duration(flow["age_s"])
-        rows.append((flow["run"], "flow", "", f"pid {flow['pid']}", age, "until its run has ended"))
+        rows.append((flow["run"], "flow", "", f"pid {flow['pid']}", age, flow["until"]))
     up = stack.running(settings)
     if up is not None:
         until = f"until ebb down; {up.trouble}" if up.trouble else "until ebb down"

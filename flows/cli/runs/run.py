@@ -56,8 +56,9 @@ def main(args: list[str]) -> int:
         if arguments.output:
             return _print_objects(spec)
         return _print_plan(spec, as_json=arguments.json)
+    waits = arguments.wait_for_record(os.environ)
     _check_prefect(os.environ)
-    return _run(settings, store, spec, arguments)
+    return _run(settings, store, spec, arguments, wait_for_record=waits)
 
 
 def _checked_spec(arguments: RunArguments) -> RunSpec:
@@ -79,7 +80,14 @@ def _check_prefect(environ: Mapping[str, str]) -> None:
         api.check(named, environ, timeout_s=_SERVER_TIMEOUT_S)
 
 
-def _run(settings: Settings, store: RunStore, spec: RunSpec, arguments: RunArguments) -> int:
+def _run(
+    settings: Settings,
+    store: RunStore,
+    spec: RunSpec,
+    arguments: RunArguments,
+    *,
+    wait_for_record: bool,
+) -> int:
     screen: Screen = JsonScreen() if arguments.json else TextScreen()
     away = _departure(settings, spec) if arguments.detach else None
     if away is not None:
@@ -103,7 +111,7 @@ def _run(settings: Settings, store: RunStore, spec: RunSpec, arguments: RunArgum
             return ExitCode.OK
         try:
             viewer = Viewer(settings, store, spec, flow, screen, stdin)
-            return viewer.follow(interrupts.pending)
+            return viewer.follow(interrupts.pending, wait_for_record=wait_for_record)
         except EbbError as error:  # the ledger cannot be read any more, say
             error.run = spec.name
             flow.close()  # stops the run, as a terminal that is closed does

@@ -40,6 +40,11 @@ _SWITCHES = (
         "one event per line on stdout: at, run, cluster, kind, step, reason, message, data; the"
         " program's output as kind output, data.stream",
     ),
+    (
+        "--wait-for-record",
+        "return when the run's record in Prefect is finished too, as with --json; else that is done"
+        " in the background, within seconds (Kubernetes: before) [EBB_WAIT_FOR_RECORD]",
+    ),
 )
 _HEAD = """\
 usage: ebb run [options] PROGRAM [-- ARGUMENTS]      ebb run [options] -- COMMAND

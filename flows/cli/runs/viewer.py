@@ -28,7 +28,7 @@ from ebbtide.infra.presentation.kept_text import kept_line, stored_line
 from ebbtide.infra.presentation.receipt_text import short_line
 from ebbtide.infra.records.store import RunStore
 from ebbtide.infra.settings import Settings
-from ebbtide.infra.waiting import pause, wait_until, wall_s
+from ebbtide.infra.waiting import now_s, pause, wait_until, wall_s
 
 _SHORTEST_LOOK_S = 0.02
 _LONGEST_LOOK_S = 0.2
@@ -36,6 +36,9 @@ _OUTPUT_LOOK_S = 0.03
 """What a program prints is looked for more often than all else: two files are asked for it."""
 _MAX_PIECES = 32
 _FLOW_END_TIMEOUT_S = 5.0
+_RECORD_TIMEOUT_S = 600.0
+_RELEASES_BY_ITSELF = "local"
+"""A platform whose clusters somebody else than the flow process takes care of, to their end."""
 _SETTLE_TIMEOUT_S = 30.0
 
 
@@ -68,9 +71,21 @@ class Viewer:
         self._interrupts = 0
         self._last_reason = ""
         self._reader_gone = False
+        self._wait_for_record = True
+        self._over_at_s: float | None = None
 
-    def follow(self, interrupt: Callable[[], int | None]) -> int:
-        """Show the run until it has ended or is let go. Returns what to exit with."""
+    def follow(self, interrupt: Callable[[], int | None], *, wait_for_record: bool = True) -> int:
+        """Show the run until it has ended or is let go.
+
+        Args:
+            interrupt: returns the number of a signal that has come since it was last called.
+            wait_for_record: whether to wait, too, until the flow process has ended, which then has
+                told Prefect all of it; it is let go otherwise.
+
+        Returns:
+            What to exit with.
+        """
+        self._wait_for_record = wait_for_record
         while True:
             try:
                 return self._follow(interrupt)
@@ -103,12 +118,20 @@ class Viewer:
     def _over(self) -> bool:
         run = self._store.run(self._spec.name)
         if run is not None and run.over:
-            return True
+            return not self._is_record_awaited()
         if not self._flow.ended:
             return False
         self._store.catch_up()
         self._settle()
         return True
+
+    def _is_record_awaited(self) -> bool:
+        """Whether the run, which is over, is shown on until Prefect knows."""
+        if self._over_at_s is None:
+            self._over_at_s = now_s()
+        if not self._wait_for_record or self._flow.ended:
+            return False
+        return now_s() - self._over_at_s < _RECORD_TIMEOUT_S
 
     def _settle(self) -> None:
         """Release and end a run whose flow process died without ending it."""
@@ -147,6 +170,10 @@ class Viewer:
         self._screen.event(event, took_s)
 
     def _show_waiting(self) -> None:
+        if self._over_at_s is not None:
+            if self._wait_for_record and isinstance(self._screen, TextScreen):
+                self._screen.live("Prefect is told the rest of it")
+            return
         found = self._store.last_cluster(self._spec.name)
         view = found.view if found is not None else None
         if view is None:
@@ -166,6 +193,9 @@ class Viewer:
 
     def _interrupted(self, number: int) -> bool:
         """Act on a signal. Returns True when the run is to go on without us."""
+        if self._over_at_s is not None:  # nothing is left to stop
+            self._wait_for_record = False
+            return False
         self._interrupts += 1
         run = self._spec.name
         if self._interrupts > 1:
@@ -199,7 +229,7 @@ class Viewer:
         run = self._store.run(self._spec.name)
         assert run is not None
         wait_until(self._all_over, timeout_s=_FLOW_END_TIMEOUT_S)
-        self._flow.close()
+        self._flow.let_go()  # what it may still have to tell Prefect keeps nobody
         held = self._held_text()
         code = ExitCode.OK if run.exit_code is None else run.exit_code
         if self._reader_gone:  # also when the program had ended well by then
@@ -249,7 +279,9 @@ class Viewer:
         return [f"Prefect server of this machine: {info.ui_url} ({until})"]
 
     def _all_over(self) -> bool:
-        return self._flow.ended and all(held.stays for held in self._held())
+        needs_flow = self._wait_for_record or self._spec.platform != _RELEASES_BY_ITSELF
+        flow_may_go = self._flow.ended or not needs_flow
+        return flow_may_go and all(held.stays for held in self._held())
 
     def _held(self) -> list[HeldResource]:
         clusters = self._platform.clusters(self._spec.name)

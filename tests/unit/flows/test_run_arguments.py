@@ -6,6 +6,7 @@ import pytest
 
 from ebbtide.flows.cli.arguments import parse_run
 from ebbtide.flows.cli.runs.usage import GROUPS, usage
+from ebbtide.infra.errors import ConfigurationError
 from ebbtide.infra.frameworks.base import known_frameworks
 from ebbtide.infra.platforms.base import known_platforms
 from ebbtide.infra.request.options import OPTIONS
@@ -109,3 +110,26 @@ def test_a_plan_may_be_shown_as_yaml(args: list[str]) -> None:
 def test_another_way_to_show_a_plan_is_refused(args: list[str], said: str) -> None:
     (problem,) = parse_run(["hello", *args]).problems
     assert problem.summary == said
+
+
+@pytest.mark.parametrize(
+    ("words", "environ", "waits"),
+    [
+        (["x.py"], {}, False),
+        (["x.py"], {"EBB_WAIT_FOR_RECORD": "1"}, True),
+        (["x.py", "--wait-for-record"], {"EBB_WAIT_FOR_RECORD": "no"}, True),
+        (["x.py", "--json"], {}, True),
+        (["x.py", "--json"], {"EBB_WAIT_FOR_RECORD": "no"}, False),
+        (["x.py"], {"EBB_CLUSTER": "outer-1"}, True),  # else it would be ended with that cluster
+    ],
+)
+def test_record_is_waited_for_where_it_was_asked_for_or_is_likely_to_be_read(
+    words: list[str], environ: dict[str, str], waits: bool
+) -> None:
+    assert parse_run(words).wait_for_record(environ) is waits
+
+
+def test_variable_that_says_neither_yes_nor_no_is_refused() -> None:
+    with pytest.raises(ConfigurationError) as error:
+        parse_run(["x.py"]).wait_for_record({"EBB_WAIT_FOR_RECORD": "perhaps"})
+    assert error.value.problems[0].summary.startswith("variable EBB_WAIT_FOR_RECORD: ")
