@@ -13,14 +13,15 @@ from ebbtide.flows.prefect_state.reconcile import finish_records
 from ebbtide.flows.run_job import adopt_run
 from ebbtide.infra.errors import EbbError
 from ebbtide.infra.lifecycle import reaper
-from ebbtide.infra.records.ledger import Ledger
+from ebbtide.infra.records.opening import open_store
 from ebbtide.infra.settings import load_settings
 
 
 def main() -> int:
     """Make those records that were not begun, and finish those that were."""
     settings = load_settings()
-    ledger = Ledger(settings.home)  # not of other places: nobody returns before a record there
+    # Not of other places: nobody returns before a record there.
+    ledger = open_store(settings).local
     for run in reaper.never_recorded(ledger):
         with contextlib.suppress(EbbError):  # what the run had failed with
             adopt_run.with_options(flow_run_name=run)(run=run)  # finds all done, and makes nothing

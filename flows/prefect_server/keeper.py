@@ -38,7 +38,6 @@ from ebbtide.infra.policy.explain.telling import telling_line
 from ebbtide.infra.processes.environment import HOME
 from ebbtide.infra.processes.identity import lives, started_ticks
 from ebbtide.infra.processes.starting import Ours, end_with_parent
-from ebbtide.infra.records.ledger import Ledger
 from ebbtide.infra.records.opening import open_store
 from ebbtide.infra.records.store import RunStore
 from ebbtide.infra.settings import Settings
@@ -186,10 +185,10 @@ class Keeper:
         assert self._child is not None
         last_use = self._folder / "last-use"
         last_use.touch()
-        store, ledger = open_store(Settings(home=self._home)), Ledger(self._home)
+        store = open_store(Settings(home=self._home))
         while self._child.poll() is None:
             rotate(self._folder / "server.log")
-            self._finish_records(ledger)
+            self._finish_records(store.local)
             left_s = last_use.stat().st_mtime + self._idle_s - wall_s()
             if left_s <= 0 and _in_use(store):
                 last_use.touch()
@@ -197,7 +196,7 @@ class Keeper:
             if left_s <= 0 or self._told_to_stop.wait(min(left_s, _LOOK_S)):
                 return
 
-    def _finish_records(self, ledger: Ledger) -> None:
+    def _finish_records(self, ledger: RunStore) -> None:
         """Have finished what flow processes left open in Prefect that died after their run."""
         if self._finisher is not None and self._finisher.poll() is None:
             return
@@ -215,7 +214,7 @@ class Keeper:
             log=self._folder / "server.log",
         ).start()
 
-    def _left_open(self, ledger: Ledger) -> set[str]:
+    def _left_open(self, ledger: RunStore) -> set[str]:
         """Names of runs and ids of flow runs whose record nobody is left to finish.
 
         All ended runs are looked through only when one of them may have come to that.

@@ -32,7 +32,8 @@ from ebbtide.infra.lifecycle import reaper
 from ebbtide.infra.models.phases import Phase, Reason
 from ebbtide.infra.models.records import Run
 from ebbtide.infra.processes.identity import lives, started_ticks
-from ebbtide.infra.records.ledger import Ledger
+from ebbtide.infra.records.opening import open_store
+from ebbtide.infra.records.store import RunStore
 from ebbtide.infra.settings import Settings
 
 _LIVING = [StateType.RUNNING, StateType.PENDING, StateType.CANCELLING]
@@ -87,7 +88,7 @@ def reconcile(settings: Settings, *, worker: Worker | None = None) -> Reconciled
     """
     reaped = reaper.reap(settings)
     found = Reconciled(reaped.clusters, reaped.runs)
-    ledger = Ledger(settings.home)  # all that are registered are on this machine
+    ledger = open_store(settings).local  # all that are registered are on this machine
     with get_client(sync_client=True) as client:
         for one in ledger.registered():
             if not lives(one.process):
@@ -105,7 +106,7 @@ def reconcile(settings: Settings, *, worker: Worker | None = None) -> Reconciled
     return found
 
 
-def finish_records(ledger: Ledger) -> list[str]:
+def finish_records(ledger: RunStore) -> list[str]:
     """Finish what flow processes left open that died after their run had ended.
 
     Args:
@@ -122,7 +123,7 @@ def finish_records(ledger: Ledger) -> list[str]:
     return found
 
 
-def _ended(client: SyncPrefectClient, ledger: Ledger, id_: str) -> list[str]:
+def _ended(client: SyncPrefectClient, ledger: RunStore, id_: str) -> list[str]:
     """Tell Prefect that the process of a flow run is dead, unless Prefect knows; returns whose."""
     with contextlib.suppress(ObjectNotFound):
         flow_run = client.read_flow_run(UUID(id_))

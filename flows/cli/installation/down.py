@@ -8,7 +8,6 @@ from ebbtide.infra.errors import ReleaseError
 from ebbtide.infra.lifecycle import reaper
 from ebbtide.infra.models.phases import ExitCode, Reason
 from ebbtide.infra.platforms.base import load_platforms
-from ebbtide.infra.records.ledger import Ledger
 from ebbtide.infra.records.opening import open_store
 from ebbtide.infra.settings import load_settings
 from ebbtide.infra.waiting import wait_until
@@ -28,7 +27,7 @@ def main(args: list[str]) -> int:
     settings = load_settings()
     info = stack.running(settings)
     if info is not None:
-        ledger = Ledger(settings.home)
+        ledger = open_store(settings).local
         wait_until(lambda: not reaper.being_recorded(ledger), timeout_s=_RECORDS_TIMEOUT_S)
     if info is not None and not stack.end(settings, info, timeout_s=_TIMEOUT_S):
         raise ReleaseError(
