@@ -161,7 +161,7 @@ def test_an_error_while_a_run_goes_on_does_not_say_that_nothing_was_started(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    def unreadable(*_: Any, **_: object) -> Any:
+    def unreadable(*_: Any, **__: Any) -> Any:
         raise ProvisioningError(Reason.LEDGER_UNWRITABLE)
 
     monkeypatch.setattr(Viewer, "follow", unreadable)
