@@ -1,8 +1,8 @@
 """Programs that a flow runs, one after another or side by side, on a cluster that it holds.
 
-Each has a pod of its own, and its own code in the store beside the head. What it leaves is in its
-folder before anybody hears of its end (see ``is_collected``), so a flow that dies and comes back
-finds it running, or done.
+Each has a pod of its own, and its own code in the store beside the head; where there is no head, in
+that of its pod. What it leaves is in its folder before anybody hears of its end (see
+``is_collected``), so a flow that dies and comes back finds it running, or done.
 """
 
 from __future__ import annotations
@@ -64,14 +64,15 @@ class HeldPrograms:
 
     def tick(self, snapshot: Snapshot) -> None:
         """See to each that there is, and say what has begun and ended."""
-        views, head = self._reporter.view.programs, snapshot.head
+        views = self._reporter.view.programs
         for name, pod in snapshot.programs.items():
             if name not in self._programs:
                 self._programs[name] = self._held(snapshot.cluster, name)
                 self._reporter.event(EventKind.NOTE, f"program {name} runs")
             held = self._programs[name]
-            if head is not None and snapshot.has_begun(head, layout.FILES):
-                held.send_to(str(head["metadata"]["name"]))
+            store = snapshot.head or pod
+            if snapshot.has_begun(store, layout.FILES):
+                held.send_to(store, unpacked=store is pod)
             held.tick(pod, begun=snapshot.has_begun(pod, layout.FILES))
             view = views.get(name, JobView())
             if view.ended_at is not None and held.end(view):
@@ -113,13 +114,13 @@ class _Held:
         self._warn = warn
         self._end_file = end_file
         self._program = ProgramPod(api, pod, folder, warn)
-        self._code = CodeSender(api, folder, warn, unpacked=False)
+        self._code = CodeSender(api, folder, warn)
         self._ending: threading.Thread | None = None
 
-    def send_to(self, head: str) -> None:
-        """Send its code to the store beside the head, from where its pod and workers fetch it."""
+    def send_to(self, store: Object, *, unpacked: bool) -> None:
+        """Send its code to a pod's store, from where its own pod and workers fetch it."""
         if not self._end_file.exists():
-            self._code.send_to(head)
+            self._code.send_to(str(store["metadata"]["name"]), unpacked=unpacked)
 
     def tick(self, pod: Object, *, begun: bool) -> None:
         """Follow it."""
