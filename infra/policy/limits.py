@@ -172,10 +172,10 @@ class LimitsWatch:
         allowed = self.limits.idle_release_s
         if allowed is None or self._acted:
             return Verdict.GO_ON
+        if self.idle_s(now_s) >= allowed * _WARN_AT and not self._warned:
+            self._warned = True  # also where this look comes late: nothing ends without a warning
+            return Verdict.WARN_IDLE
         if self.idle_s(now_s) >= allowed:
             self._acted = True
             return Verdict.IDLE
-        if self.idle_s(now_s) >= allowed * _WARN_AT and not self._warned:
-            self._warned = True
-            return Verdict.WARN_IDLE
         return Verdict.GO_ON

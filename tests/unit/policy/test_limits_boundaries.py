@@ -30,9 +30,10 @@ def test_second_idleness_is_warned_of_and_acted_upon_like_the_first() -> None:
     ]
 
 
-def test_look_that_comes_late_acts_without_a_warning() -> None:
-    assert seen(watch(), (0, IDLE), (11, IDLE), (12, IDLE)) == [
+def test_look_that_comes_late_warns_and_the_next_one_acts() -> None:
+    assert seen(watch(), (0, IDLE), (11, IDLE), (12, IDLE), (13, IDLE)) == [
         Verdict.GO_ON,
+        Verdict.WARN_IDLE,
         Verdict.IDLE,
         Verdict.GO_ON,
     ]
@@ -41,7 +42,7 @@ def test_look_that_comes_late_acts_without_a_warning() -> None:
 @pytest.mark.parametrize(("cores", "idle"), [(0.0, True), (0.05, True), (0.051, False)])
 def test_program_at_a_twentieth_of_a_core_computes_nothing(cores: float, idle: bool) -> None:
     judge = watch()
-    seen(judge, (0, (False, cores)))
+    seen(judge, (0, (False, cores)), (9, (False, cores)))
     assert (judge.judge(10.0, 0.0, False, cores) is Verdict.IDLE) is idle
 
 
