@@ -107,7 +107,8 @@ def _without(pod: Object, module: str) -> Failure:
 
 
 def _gone_head(snapshot: Snapshot, step: Step) -> Failure:
-    taken = _taken(snapshot, head_name(snapshot.cluster))
+    gone = snapshot.gone.get(head_name(snapshot.cluster))
+    taken = disruption(gone) if gone is not None else None
     if taken is not None:
         return Failure(step=step, reason=taken.told, detail=f"the head: {taken.sentence}")
     return Failure(step=step, reason=Reason.HEAD_LOST, detail="its pod has gone")
