@@ -53,6 +53,8 @@ replacing it by the machine's address, and every one of its servers stays on loo
 _PATIENT = {"RAY_agent_register_timeout_ms": "90000"}
 """A raylet ends when its agents are late (2.60): so they are where a head, a worker and a program's
 node start at once on two cores."""
+_PATIENT_PAGE = {"RAY_DASHBOARD_STARTUP_TIMEOUT_S": "600"}
+"""Nothing waits for the dashboard; Ray's 60 s are short for it where all else goes first."""
 _KEEPS_REQUESTS = {"RAY_enable_autoscaler_v2": "1"}
 """The GCS then keeps what ``request_resources`` asks for where it tells what else waits."""
 
@@ -115,7 +117,7 @@ class Ray:
             "offer": self.offer(plan.spec),
         }
         argv = _argv(plan.paths.python, "head", json.dumps(settings))
-        env = {**_environment(plan, at), **_KEEPS_REQUESTS}
+        env = {**_environment(plan, at), **_KEEPS_REQUESTS, **_PATIENT_PAGE}
         return ProcessSpec(argv=argv, env=env, not_for_tasks=_scratch(plan))
 
     def address(self, host: str, port: int) -> str:

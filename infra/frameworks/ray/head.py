@@ -47,7 +47,7 @@ def start_node(settings: dict[str, Any]) -> HeadNode:
         max_worker_port=0,
     )
     logs = Path(settings["artifacts"]) / "head"
-    return HeadNode(params, logs, shutdown_at_exit=True)
+    return HeadNode(params, logs, head=True, shutdown_at_exit=True)
 
 
 def main(settings: dict[str, Any]) -> int:
@@ -66,7 +66,7 @@ def main(settings: dict[str, Any]) -> int:
     heads.publish(Path(settings["head_file"]), address=node.gcs_address, front=url)
     serve_ready(settings["bind"], settings["ready_port"], lambda: True)  # it ends with a part of it
     tick = threading.Event()
-    while node.lives():
+    while not node.dead_processes():
         with contextlib.suppress(Exception):  # Ray's many kinds of "try again"
             watcher.look()
         if front.page is None and node.webui_url:

@@ -104,15 +104,10 @@ class KeptLogsNode(Node):
 
 
 class HeadNode(KeptLogsNode):
-    """Its dashboard comes up beside it: nothing of a cluster waits for a page.
+    """Its dashboard comes up beside it: nothing of a cluster waits for a page, or ends without one.
 
     Ray's own head does nothing else for as long as the dashboard imports and binds (2.60).
     """
-
-    def __init__(self, params: RayParams, logs: Path, **how: Any):
-        """Start it; ``logs`` is the folder, which is made."""
-        self._dashboard_failed = False
-        super().__init__(params, logs, head=True, **how)
 
     def start_api_server(self, **how: Any) -> None:
         """As Ray does, in a thread."""
@@ -126,13 +121,8 @@ class HeadNode(KeptLogsNode):
                 start(**how)
             except Exception as error:  # Ray raises what it likes
                 print(f"the dashboard did not come up: {error}", file=sys.stderr, flush=True)
-                self._dashboard_failed = True
 
         threading.Thread(target=begin, name="dashboard", daemon=True).start()
-
-    def lives(self) -> bool:
-        """Whether all of its parts run, or are on their way."""
-        return not self._dashboard_failed and not self.dead_processes()
 
 
 class _Processes(dict[str, Any]):
