@@ -323,15 +323,6 @@ def test_pod_that_went_between_two_looks_went_because_of_what_was_done_to_it(rol
     assert "it was evicted from node node-a" in failure.detail
 
 
-def test_head_that_was_deleted_between_two_looks_was_deleted_by_somebody() -> None:
-    gone = ready("head") | {"metadata": ready("head")["metadata"] | GONE}
-    seen = replace(snapshot(*STANDING[1:]), gone={gone["metadata"]["name"]: gone})
-    failure = view(seen, STOOD).failure
-    assert failure is not None
-    assert failure.reason is Reason.POD_LOST
-    assert failure.detail == "the head: its pod was deleted by somebody else"
-
-
 def is_of(pod: Object, role: str) -> bool:
     return bool(pod["metadata"]["labels"]["ebbtide.dev/role"] == role)
 

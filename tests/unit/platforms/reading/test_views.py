@@ -115,6 +115,16 @@ def test_head_that_has_gone_is_lost() -> None:
     assert (failure.step, failure.reason) == (Step.RUN_USER_JOB, Reason.HEAD_LOST)
 
 
+def test_head_that_was_deleted_between_two_looks_was_deleted_by_somebody() -> None:
+    before, head = view(snapshot(*STANDING)), STANDING[0]
+    gone = head | {"metadata": head["metadata"] | {"deletionTimestamp": "2026-11-28T10:00:00Z"}}
+    seen = replace(snapshot(*STANDING[1:]), gone={head["metadata"]["name"]: gone})
+    failure = view(seen, before).failure
+    assert failure is not None
+    assert failure.reason is Reason.POD_LOST
+    assert failure.detail == "the head: its pod was deleted by somebody else"
+
+
 def test_head_that_is_too_slow_is_given_up() -> None:
     slow = (running("head", 2), running("worker-a"), running("worker-b"))
     assert view(snapshot(*slow, now=100)).failure is None
