@@ -107,8 +107,7 @@ def _without(pod: Object, module: str) -> Failure:
 
 
 def _gone_head(snapshot: Snapshot, step: Step) -> Failure:
-    gone = snapshot.gone.get(head_name(snapshot.cluster))
-    taken = disruption(gone) if gone is not None else None
+    taken = _taken(snapshot, head_name(snapshot.cluster))
     if taken is not None:
         return Failure(step=step, reason=taken.told, detail=f"the head: {taken.sentence}")
     return Failure(step=step, reason=Reason.HEAD_LOST, detail="its pod has gone")
@@ -154,7 +153,7 @@ def _driver(snapshot: Snapshot, view: ClusterView) -> Failure | None:
         if view.job.started_at is None:
             return None
         taken = _taken(snapshot, driver_name(snapshot.cluster))
-        if taken is not None:
+        if taken is not None and taken.reason is not Reason.POD_LOST:
             return Failure(step=step, reason=taken.told, detail=f"the program: {taken.sentence}")
         detail = "the program's pod has gone, with how the program ended"
         return Failure(step=step, reason=Reason.POD_LOST, detail=detail)
@@ -170,7 +169,6 @@ def _driver(snapshot: Snapshot, view: ClusterView) -> Failure | None:
 
 
 def _taken(snapshot: Snapshot, pod: str) -> Disruption | None:
-    """What was done to a pod that has gone between two looks; None: not known, or deleted only."""
+    """What was done to a pod that has gone between two looks; None: not known."""
     gone = snapshot.gone.get(pod)
-    taken = disruption(gone) if gone is not None else None
-    return taken if taken is not None and taken.reason is not Reason.POD_LOST else None
+    return disruption(gone) if gone is not None else None
