@@ -97,6 +97,34 @@ def end_marked_processes(home: Path, timeout_s: float = 10.0) -> list[MarkedProc
     return list(met.values())
 
 
+def stop_outside_locks(pid: int, timeout_s: float = 10.0) -> None:
+    """Send SIGSTOP to a process of ours where it holds no lock for writing, of a file or database.
+
+    It stands for a process that hangs or is slow; one stopped within a transaction would keep
+    everybody else from writing too, which no slow process does.
+    """
+
+    def stopped() -> bool:
+        os.kill(pid, signal.SIGSTOP)
+        wait_until(lambda: _state(pid) == "T", timeout_s, f"process {pid} is stopped")
+        if not _locks_for_writing(pid):
+            return True
+        os.kill(pid, signal.SIGCONT)
+        return False
+
+    wait_until(stopped, timeout_s, f"process {pid} is stopped where it holds no lock")
+
+
+def _state(pid: int) -> str:
+    return (PROC / str(pid) / "stat").read_text(errors="replace").rpartition(")")[2].split()[0]
+
+
+def _locks_for_writing(pid: int) -> list[str]:
+    """Its lines of /proc/locks: ``1: POSIX  ADVISORY  WRITE 123 08:01:42 120 120``."""
+    lines = (PROC / "locks").read_text().splitlines()
+    return [line for line in lines if line.split()[-5:-3] == ["WRITE", str(pid)]]
+
+
 def _command_if_marked(pid: int, mark: bytes) -> str | None:
     """Its command line; None when it has no mark, is a zombie, has ended or is not ours to see."""
     folder = PROC / str(pid)

@@ -17,6 +17,7 @@ from ebbtide.infra.models.ids import RunName
 from ebbtide.infra.models.job import JobSpec, Limits, RunSpec
 from ebbtide.infra.models.phases import ExitCode
 from tests.faults.stage import ITS_CODE, RUN, Stage
+from tests.helpers import stop_outside_locks
 
 DISK_BYTES = 8 * 2**20
 
@@ -145,7 +146,7 @@ def test_supervisor_that_hangs_is_released_all_the_same(stage: Stage) -> None:
     flow = stage.start(stage.spec("none"))
     stage.wait_for_program()
     (pid,) = stage.pids("supervisor")
-    os.kill(pid, signal.SIGSTOP)
+    stop_outside_locks(pid)
     stage.wait_for_end(stage.popen([stage.ebb, "stop", RUN]))
     stage.wait_for_end(flow)
     stage.wait_for_nothing()

@@ -23,7 +23,7 @@ from ebbtide.infra.models.ids import RunName
 from ebbtide.infra.models.records import Run
 from ebbtide.infra.records.ledger import Ledger
 from tests.flows.flow_runs import call
-from tests.helpers import wait_until
+from tests.helpers import stop_outside_locks, wait_until
 
 EBB = str(Path(sys.executable).with_name("ebb"))
 ITS_CODE = 3
@@ -79,7 +79,7 @@ class Typed:
 
         found = wait_until(pid, PROMPT_S, "the flow process has come so far")
         assert found is not None
-        os.kill(found, signal.SIGSTOP)
+        stop_outside_locks(found)
         return found
 
     def let_program_end(self) -> None:
