@@ -39,7 +39,12 @@ class Watcher:
     def __init__(self, master_page: str, authorization: str):
         self._master_page, self._authorization = master_page, authorization
         self._applications: dict[str, Application] = {}
-        self.answer: dict[str, Any] = {"workers": {}, "running": 0, "queued": 0}
+        self.answer: dict[str, Any] = {
+            "workers": {},
+            "running": 0,
+            "queued": 0,
+            "can_take_blocks": [],
+        }
 
     def look(self) -> None:
         """Once."""
@@ -69,6 +74,7 @@ class Watcher:
             "queued": sum(each.pending for each in seen),
             "finished": None if silent else ended,
             "demand": to_data(_figures(seen, living)),
+            "can_take_blocks": sorted(_can_take_blocks(hosts, seen)),
         }
 
     def _look_at(self, app: dict[str, Any]) -> Seen | None:
@@ -127,6 +133,13 @@ def _add(hosts: dict[str, Any], executor: dict[str, Any]) -> None:
         worker["running"] += executor["activeTasks"]
         kept = ("memoryUsed", "diskUsed", "totalShuffleWrite")
         worker["stored_bytes"] += sum(executor[key] for key in kept)
+
+
+def _can_take_blocks(hosts: dict[str, Any], seen: list[Seen]) -> set[str]:
+    """The workers that stay and have an executor known to its driver: those that leave ask."""
+    active = (executor for each in seen for executor in each.executors if executor["isActive"])
+    having = {executor["hostPort"].rpartition(":")[0] for executor in active}
+    return {host for host in having & hosts.keys() if not hosts[host]["leaving"]}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

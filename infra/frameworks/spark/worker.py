@@ -40,6 +40,8 @@ _END_TIMEOUT_S = 5.0
 _LOOK_EVERY_S = 0.25
 _HEAD_GONE_S = 15.0
 """A head that is silent for so long has gone, and the cluster with it: nobody wants the data."""
+_TAKERS_WAIT_S = 60.0
+"""A new executor has registered with its driver by then, also on a busy machine."""
 _REMIND_AFTER_S = 5.0
 """By then the driver has told all executors that it knew."""
 
@@ -148,9 +150,11 @@ class Worker:
     def leave(self, ended: threading.Event) -> None:
         """Drain, then end."""
         secrets = Path(self.settings["secrets"])
+        until_s = time.monotonic() + self.settings["drain_budget_s"]
         if self.page is None:
             self.look_for_page()
         if self.page is not None:
+            self._wait_for_takers(ended)
             key, url, heard_s = pages.bearer(secrets), f"{self.page}/json/", time.monotonic()
 
             def tell() -> Any:
@@ -163,10 +167,31 @@ class Worker:
                     return {"executors": []}
                 return jvm.ask(url, key)
 
-            drain(self.process, tell, self.settings["drain_budget_s"], ended)
+            drain(self.process, tell, until_s - time.monotonic(), ended)
         self.process.terminate()
         if not ended.wait(_END_TIMEOUT_S):
             self.process.kill()
+
+    def _wait_for_takers(self, ended: threading.Event) -> None:
+        """Wait until another worker can take the blocks of this one, for half the budget at most.
+
+        A worker is ready when the master knows it, but its executor registers with the driver some
+        seconds later. An executor that drains before there is another gives up its blocks (Spark
+        4.3: "No more replicas available"), as when pods are evicted one right after another.
+        """
+        wait_s = min(_TAKERS_WAIT_S, self.settings["drain_budget_s"] / 2)
+        backoff = Backoff(wait_s, ended)
+        while self._keeps_what_nobody_takes() and backoff.wait():
+            self.printed.look()
+
+    def _keeps_what_nobody_takes(self) -> bool:
+        url, secrets = self.head["status_url"], Path(self.settings["secrets"])
+        told = jvm.ask(url, door.basic(door.read_secret(secrets)))
+        if told is None:  # nobody to wait for
+            return False
+        host = self.settings["host"]
+        stored = told["workers"].get(host, {}).get("stored_bytes", 0)
+        return bool(stored) and not set(told["can_take_blocks"]) - {host}
 
 
 def main(settings: dict[str, Any]) -> int:

@@ -15,14 +15,15 @@ from typing import Any
 import pytest
 
 from ebbtide.infra.frameworks import door
-from ebbtide.infra.frameworks.spark import jvm, pages
+from ebbtide.infra.frameworks.spark import head, jvm, pages
 from ebbtide.infra.frameworks.spark import worker as spark_worker
 from ebbtide.infra.frameworks.spark.framework import Spark
 from ebbtide.infra.frameworks.spark.printed import Kept, passed_on
 from ebbtide.infra.models.phases import exit_status
 from tests.unit.frameworks.test_plan import PATHS, plan_of
 
-HEAD = {"dashboard": "http://rose:8787"}
+STATUS = "http://rose:8787/ebb/status"
+HEAD = {"dashboard": "http://rose:8787", "status_url": STATUS}
 SETTINGS = {"secrets": "/nowhere", "host": "10.0.0.7", "drain_budget_s": 30.0}
 
 
@@ -173,6 +174,88 @@ def test_worker_whose_head_has_gone_does_not_drain_to_its_budget(
     master["http://page/json/"] = {"executors": ["busy"]}
     worker.leave(ended)
     assert process.signals == ["30", "end"]
+
+
+def told(stored_bytes: int, *takers: str) -> dict[str, Any]:
+    """By the head's process, of this worker's blocks and who could take them."""
+    return {"workers": {"10.0.0.7": {"stored_bytes": stored_bytes}}, "can_take_blocks": takers}
+
+
+@pytest.fixture
+def waits(
+    master: dict[str, Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Callable[..., list[str]]:
+    """Lets a worker leave whose head says these one after the other; gives what it was asked."""
+    said: list[str] = []
+
+    def leave(*answers: dict[str, Any], budget_s: float = 30.0) -> list[str]:
+        left = list(answers)
+
+        def ask(url: str, _: str) -> Any:
+            if url != STATUS:
+                return master.get(url)
+            said.append("may they move?")
+            return left.pop(0) if len(left) > 1 else left[0]
+
+        monkeypatch.setattr(jvm, "ask", ask)
+        master["http://rose:8787/json/"] = registered_as("ALIVE")
+        master["http://page/json/"] = {"executors": []}
+        ended = threading.Event()
+        process: Any = Process(ended)
+        process.signals = said
+        settings = {**SETTINGS, "drain_budget_s": budget_s}
+        spark_worker.Worker(settings, HEAD, process, Kept(tmp_path, tmp_path)).leave(ended)
+        return said
+
+    return leave
+
+
+def test_worker_with_blocks_drains_when_another_can_take_them(
+    waits: Callable[..., list[str]],
+) -> None:
+    own = told(1, "10.0.0.7")
+    assert waits(own, own, told(1, "10.0.0.7", "10.0.0.8")) == [
+        *3 * ["may they move?"],
+        "30",
+        "end",
+    ]
+
+
+@pytest.mark.parametrize("answer", [told(0), None])
+def test_worker_without_blocks_or_without_a_head_waits_for_nobody(
+    waits: Callable[..., list[str]], answer: Any
+) -> None:
+    assert waits(answer) == ["may they move?", "30", "end"]
+
+
+def test_worker_whose_blocks_nobody_can_take_drains_all_the_same(
+    waits: Callable[..., list[str]],
+) -> None:
+    assert waits(told(1), budget_s=0.2)[-2:] == ["30", "end"]
+
+
+def test_head_says_who_has_an_executor_and_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    states = {"10.0.0.1": "ALIVE", "10.0.0.2": "ALIVE", "10.0.0.3": "DECOMMISSIONED"}
+    hosts = [{"host": host, "state": state} for host, state in states.items()]
+    executors = [executor_at(host) for host in ("10.0.0.1", "10.0.0.3", "10.0.0.9")]
+    api = "/proxy/app-1/api/v1/applications/app-1"
+    answers = {
+        "/json/": {"workers": hosts, "activeapps": [{"id": "app-1", "cores": 1}]},
+        f"{api}/allexecutors": executors,
+        f"{api}/stages?status=active": [],
+    }
+    answers["/json/"]["completedapps"] = []
+    monkeypatch.setattr(jvm, "ask", lambda url, _: answers.get(url.removeprefix("http://master")))
+    monkeypatch.setattr(jvm, "read", lambda *_: None)
+    watcher = head.Watcher("http://master", "Bearer")
+    watcher.look()
+    assert watcher.answer["can_take_blocks"] == ["10.0.0.1"]
+
+
+def executor_at(host: str) -> dict[str, Any]:
+    counted = ("activeTasks", "completedTasks", "failedTasks", "totalCores")
+    kept = ("memoryUsed", "diskUsed", "totalShuffleWrite")
+    return {"hostPort": f"{host}:40000", "isActive": True, **dict.fromkeys((*counted, *kept), 0)}
 
 
 def test_worker_looks_for_the_head_that_is_not_there_yet_and_leaves_when_told(
