@@ -2,8 +2,8 @@
 
 By the HPA: the floor brings the workers, because the program waits for them; their tasks use no
 CPU, so that it lets them go while there is work on them. In the other ways there is no HPA. One
-worker holds an actor, and is the one that stays. With Ray, whose clusters start slowly, all other
-ways are taken one after the other on one cluster, to which others come meanwhile.
+worker holds an actor, and is the one that stays. With Ray and Spark, whose clusters start slowly,
+all other ways are taken one after the other on one cluster, to which others come meanwhile.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ WINDOW_S, WINDOWS_S = 15, {"spark": 45}
 
 
 def spec_of(framework: str, way: Taking | None) -> RunSpec:
-    tier = replace(TIERS[framework], name="tiny", pool="real", drain_budget_s=30)
+    tier = replace(TIERS[framework], name="tiny", pool="real", drain_budget_s=60)
     pool = NodePool(name="real", platform="kubernetes", capacity=Resources(4000, 8192 * MIB))
     policy = replace(
         QUICK,
@@ -280,13 +280,20 @@ def ended(api: Api) -> Object | None:
     return found
 
 
+def printed(stand: Stand) -> str:
+    """By the program; nothing before its container has started."""
+    pod = stand.api.get(POD, f"{CLUSTER}-driver") or {"status": {}}
+    if pod["status"].get("phase") in (None, "Pending"):
+        return ""
+    return b"".join(stand.api.logs(f"{CLUSTER}-driver", "driver")).decode()
+
+
 def ends_with_all_it_had(stand: Stand) -> None:
     """Wait for the program's end, when one of its first workers is left."""
     terminated: Any = wait_until(lambda: ended(stand.api), 480, "the program ends")
-    printed = b"".join(stand.api.logs(f"{CLUSTER}-driver", "driver")).decode()
     print(*stand.events(), sep="\n")
-    assert terminated["exitCode"] == 0, printed
-    found = json.loads(printed.splitlines()[-1])
+    assert terminated["exitCode"] == 0, printed(stand)
+    found = json.loads(printed(stand).splitlines()[-1])
     assert {"left", "enough", "once", "results"} <= found.keys()
     assert [name for name in found if found[name] is not True] == []
 
@@ -303,11 +310,12 @@ def test_nothing_is_lost_when_others_take_busy_workers_away(
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("framework", ["ray"], indirect=True)
+@pytest.mark.parametrize("framework", ["ray", "spark"], indirect=True)
 @pytest.mark.parametrize("way", [in_every_way], indirect=True)
 def test_nothing_is_lost_when_busy_workers_are_replaced_by_others(
     stand: Stand, way: Taking, api: client.ApiClient
 ) -> None:
+    wait_until(lambda: "begun" in printed(stand), 300, "the program has begun")
     wait_until(lambda: len(working(stand)) == WORKERS, 300, "all work")
     way(stand, api)
     ends_with_all_it_had(stand)

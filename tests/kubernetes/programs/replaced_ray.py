@@ -50,6 +50,7 @@ group = placement_group([{"CPU": 1}] * count, strategy="STRICT_SPREAD")
 ray.get(group.ready(), timeout=240)
 remove_placement_group(group)
 starts: Any = ray.remote(num_cpus=0)(Starts).remote()
+print("begun", flush=True)
 running: dict[Any, int] = {}
 items, right, seen = 0, True, alive()
 until = time.monotonic() + 420

@@ -239,12 +239,12 @@ def test_head_says_who_has_an_executor_and_stays(monkeypatch: pytest.MonkeyPatch
     hosts = [{"host": host, "state": state} for host, state in states.items()]
     executors = [executor_at(host) for host in ("10.0.0.1", "10.0.0.3", "10.0.0.9")]
     api = "/proxy/app-1/api/v1/applications/app-1"
+    apps = {"activeapps": [{"id": "app-1", "cores": 1}], "completedapps": []}
     answers = {
-        "/json/": {"workers": hosts, "activeapps": [{"id": "app-1", "cores": 1}]},
+        "/json/": {"workers": hosts, **apps},
         f"{api}/allexecutors": executors,
         f"{api}/stages?status=active": [],
     }
-    answers["/json/"]["completedapps"] = []
     monkeypatch.setattr(jvm, "ask", lambda url, _: answers.get(url.removeprefix("http://master")))
     monkeypatch.setattr(jvm, "read", lambda *_: None)
     watcher = head.Watcher("http://master", "Bearer")
