@@ -73,9 +73,18 @@ class PoolState:
         if size is None or maximum is None:
             return tier.resources.how_often_in(self.free)
         here = sum(
-            tier.resources.how_often_in(node.free) for node in self.nodes if _takes(node, tier)
+            tier.resources.how_often_in(node.free) for node in self.nodes if self._takes(node, tier)
         )
         return here + max(0, maximum - len(self.nodes)) * tier.resources.how_often_in(size)
+
+    def _takes(self, node: Node, tier: HardwareTier) -> bool:
+        """Whether a node takes work of a tier, as far as it could be looked at."""
+        if not node.seen:
+            return True
+        has_gpus = not tier.gpu_type or node.gpu_type == tier.gpu_type
+        # Where only some nodes are spot, pods of spot tiers go to those, and others keep off them.
+        of_kind = not self.pool.spot_label or tier.spot == node.spot
+        return node.ready and has_gpus and of_kind
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -190,12 +199,6 @@ def gather(settings: Settings, catalog: Catalog) -> Overview:
         neighbours=_neighbours(pools),
         not_shown=(*unlisted, *(why for each in seen.values() for why in each.not_shown)),
     )
-
-
-def _takes(node: Node, tier: HardwareTier) -> bool:
-    """Whether a node takes work of a tier, as far as it could be looked at."""
-    has_gpus = not tier.gpu_type or node.gpu_type == tier.gpu_type
-    return not node.seen or (node.ready and has_gpus)
 
 
 def tier_states(catalog: Catalog, pools: Iterable[PoolState]) -> tuple[TierState, ...]:

@@ -258,6 +258,8 @@ class Node:
     """As its cloud names the machine; empty: nobody says."""
     gpu_type: str = ""
     """Which GPUs it has; empty: none, or nobody says."""
+    spot: bool = False
+    """Whether it may be taken away at any time."""
     others: OtherPods | None = None
     """Pods on it that are not ours; None: it has no pods, or they could not be looked at."""
     load: Resources | None = None

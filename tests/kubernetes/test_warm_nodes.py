@@ -13,8 +13,8 @@ from ebbtide.infra.models.hardware import NodePool
 from ebbtide.infra.models.phases import Step
 from ebbtide.infra.models.resources import Resources
 from ebbtide.infra.platforms.kubernetes.administration.manifests import manifests
-from ebbtide.infra.platforms.kubernetes.administration.warm import PLACEHOLDER
 from ebbtide.infra.platforms.kubernetes.api import Api
+from ebbtide.infra.platforms.kubernetes.naming import PLACEHOLDER
 from ebbtide.infra.waiting import now_s
 from tests.clusters import MIB
 from tests.helpers import wait_until

@@ -29,6 +29,8 @@ AWAITED = f"{DOMAIN}/awaited-by"
 """An annotation of the Lease: who would drive the cluster if its holder died, and since when."""
 SPOT = f"{DOMAIN}/spot"
 """An annotation of a pod that is for nodes that may be taken away at any time."""
+PLACEHOLDER = "ebb-placeholder"
+"""The PriorityClass of the pods that keep nodes warm, and what their label says of them."""
 PACKAGE = f"{DOMAIN}/package"
 """An annotation of the Lease: the digest of the code that was sent for its cluster."""
 

@@ -16,7 +16,7 @@ from ebbtide.infra.platforms.kubernetes.api import Api
 from ebbtide.infra.platforms.kubernetes.api_error import FORBIDDEN, ApiError
 from ebbtide.infra.platforms.kubernetes.client import Request
 from ebbtide.infra.platforms.kubernetes.kinds import EVERY_POD, NODE, NODE_METRICS, POD, Object
-from ebbtide.infra.platforms.kubernetes.naming import CLUSTER, PROGRAM, ROLE, RUN
+from ebbtide.infra.platforms.kubernetes.naming import CLUSTER, PLACEHOLDER, PROGRAM, ROLE, RUN
 from ebbtide.infra.platforms.kubernetes.reading.nodes.requests import amounts, is_daemon, requested
 from ebbtide.infra.platforms.kubernetes.reading.snapshot import node_of
 
@@ -127,6 +127,7 @@ class _Look:
             ready=is_ready(node),
             instance_type=next((labels[name] for name in _TYPES if labels.get(name)), ""),
             gpu_type=labels.get(pool.gpu_label, ""),
+            spot=pool.spot or _has_all(labels, pool.spot_label),
             others=others,
             load=self.load.get(meta["name"]),
         )
@@ -138,6 +139,8 @@ class _Look:
             asked = requested(pod, pool.gpu_resource)
             if self.is_ours(pod):
                 used += asked
+            elif pod["spec"].get("priorityClassName") == PLACEHOLDER:
+                others += OtherPods(count=1)  # it makes room for every other
             elif is_daemon(pod):
                 others += OtherPods(count=1, requested=asked, daemons=1, of_daemons=asked)
             else:
@@ -149,6 +152,11 @@ class _Look:
             return True
         nodes = self.listed[pool.name] if self.listed is not None else ()
         return any(node["metadata"]["name"] == node_of(pod) for node in nodes)
+
+
+def _has_all(labels: Mapping[str, str], wanted: Mapping[str, str]) -> bool:
+    """Whether they are there; where nothing is wanted nothing tells."""
+    return bool(wanted) and wanted.items() <= labels.items()
 
 
 def _asks_for(pool: NodePool, pod: Object) -> bool:

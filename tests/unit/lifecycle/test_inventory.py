@@ -260,6 +260,17 @@ def test_tier_fits_on_nodes_with_its_type_of_gpu_alone() -> None:
     assert PoolState(pool=pool, nodes=nodes).fits(GPUS) == 2
 
 
+@pytest.mark.parametrize(("notice_s", "fit"), [(None, 2), (120.0, 1)])
+def test_where_only_some_nodes_are_spot_a_tier_fits_on_those_of_its_kind(
+    notice_s: float | None, fit: int
+) -> None:
+    pool = replace(GROWS, max_nodes=3, spot_label={"capacity": "spot"})
+    firm = [Node(name=name, capacity=SIZE) for name in ("firm-1", "firm-2")]
+    nodes = (*firm, Node(name="spot-1", capacity=SIZE, spot=True))
+    tier = replace(WIDE, notice_s=notice_s)
+    assert PoolState(pool=pool, nodes=nodes).fits(tier) == fit
+
+
 def test_platform_that_does_not_answer_hides_nothing_else(ledger: Ledger, there: Has) -> None:
     there(ProvisioningError(Reason.API_UNREACHABLE, detail="no route"))
     seen = look(ledger, ON_PODS)

@@ -2,7 +2,8 @@
 
 A placeholder asks for a whole node. Its priority is below that of every pod that names none, so
 that the scheduler takes its node for a run's pod, without grace; its Deployment then makes
-another, for which the pool grows again. It runs from the pool's own images: its node has them.
+another, for which the pool grows again. It runs from the pool's own images: its node has them. In
+a pool of which only some nodes are spot it is one of the others, where every run has its head.
 """
 
 from __future__ import annotations
@@ -16,13 +17,15 @@ from ebbtide.infra.errors import ConfigurationError, Problem
 from ebbtide.infra.models.hardware import ANY_FRAMEWORK, NodePool
 from ebbtide.infra.models.phases import Reason
 from ebbtide.infra.platforms.kubernetes.kinds import DEPLOYMENT, PRIORITY_CLASS, Object
-from ebbtide.infra.platforms.kubernetes.manifests.pods import secure_container, secure_pod
-from ebbtide.infra.platforms.kubernetes.naming import DOMAIN
+from ebbtide.infra.platforms.kubernetes.manifests.pods import (
+    off_spot_nodes,
+    secure_container,
+    secure_pod,
+)
+from ebbtide.infra.platforms.kubernetes.naming import DOMAIN, PLACEHOLDER
 
 WARM = "warm"
 """How this part is asked for."""
-PLACEHOLDER = "ebb-placeholder"
-"""The PriorityClass of the pods, and what their label says of them."""
 PRIORITY = -10
 """Cluster Autoscaler adds no nodes for pods of less (--expendable-pods-priority-cutoff)."""
 _FRAMEWORKS_OF_FLOWS = ("flow", "prefect")
@@ -94,6 +97,7 @@ def _pod(pool: NodePool) -> Object:
         "priorityClassName": PLACEHOLDER,
         "terminationGracePeriodSeconds": 0,
         "nodeSelector": pool.selector,
+        **({} if pool.spot else off_spot_nodes(pool.spot_label)),
         "tolerations": list(pool.tolerations),
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,

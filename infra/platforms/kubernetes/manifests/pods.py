@@ -135,7 +135,7 @@ def pod_spec(
             **({machine.gpu_label: tier.gpu_type} if tier.gpu_type else {}),
             **(machine.spot_label if tier.spot else {}),
         },
-        **({} if tier.spot else _off_spot_nodes(machine)),
+        **({} if tier.spot else off_spot_nodes(machine.spot_label)),
         "tolerations": [
             *map(dict, machine.tolerations),
             *(map(dict, machine.spot_tolerations) if tier.spot else ()),
@@ -297,11 +297,11 @@ def _shared_memory(process: Process) -> list[Object]:
     return [{"name": "shared-memory", "emptyDir": source}]
 
 
-def _off_spot_nodes(machine: Machine) -> Object:
-    """Their taint would do it as well, where they have one."""
+def off_spot_nodes(spot_label: Mapping[str, str]) -> Object:
+    """Keep a pod off nodes with this label; their taint, where they have one, would do it too."""
     terms = [
         {"key": label, "operator": "NotIn", "values": [value]}
-        for label, value in machine.spot_label.items()
+        for label, value in spot_label.items()
     ]
     if not terms:
         return {}

@@ -15,7 +15,7 @@ from ebbtide.infra.platforms.kubernetes.api import Api
 from ebbtide.infra.platforms.kubernetes.api_error import FORBIDDEN, ApiError
 from ebbtide.infra.platforms.kubernetes.client import Request
 from ebbtide.infra.platforms.kubernetes.kinds import EVERY_POD, NODE, POD, Kind
-from ebbtide.infra.platforms.kubernetes.naming import CLUSTER, PROGRAM, ROLE, RUN
+from ebbtide.infra.platforms.kubernetes.naming import CLUSTER, PLACEHOLDER, PROGRAM, ROLE, RUN
 from ebbtide.infra.platforms.kubernetes.nodes import machines_of
 from ebbtide.infra.platforms.kubernetes.reading.nodes.requests import requested
 
@@ -123,6 +123,31 @@ def test_types_are_read_from_the_nodes_labels() -> None:
     assert (found.instance_type, found.gpu_type) == ("g4dn.xlarge", "Tesla-T4")
     (bare,) = look().nodes["far"]
     assert (bare.instance_type, bare.gpu_type) == ("", "")
+
+
+def test_pod_that_keeps_a_node_warm_takes_nothing_of_it() -> None:
+    whole = pod("warm", containers=[asks("3920m", "1024Mi")], priorityClassName=PLACEHOLDER)
+    (found,) = look(whole).nodes["far"]
+    assert found.others == OtherPods(count=1)
+    assert found.free == found.capacity
+
+
+@pytest.mark.parametrize(
+    ("spot", "label", "is_spot"),
+    [
+        (False, {}, False),
+        (True, {}, True),
+        (False, {"kind": "spot"}, True),
+        (False, {"kind": "b"}, False),
+    ],
+)
+def test_node_is_spot_by_its_pool_or_its_label(
+    spot: bool, label: dict[str, str], is_spot: bool
+) -> None:
+    pool = replace(POOL, spot=spot, spot_label=label)
+    api = FakeApi({EVERY_POD: [], NODE: [node(kind="spot")]})
+    (found,) = machines_of(cast(Api, api), [pool]).nodes["far"]
+    assert found.spot == is_spot
 
 
 def test_load_is_what_the_metrics_api_has_measured() -> None:

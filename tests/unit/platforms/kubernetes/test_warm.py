@@ -13,7 +13,8 @@ from ebbtide.infra.models.hardware import NodePool, Taint
 from ebbtide.infra.models.phases import Reason
 from ebbtide.infra.models.resources import Resources
 from ebbtide.infra.platforms.kubernetes.administration.manifests import manifests
-from ebbtide.infra.platforms.kubernetes.administration.warm import PLACEHOLDER, PRIORITY
+from ebbtide.infra.platforms.kubernetes.administration.warm import PRIORITY
+from ebbtide.infra.platforms.kubernetes.naming import PLACEHOLDER
 
 GI = 2**30
 POOL = NodePool(
@@ -68,6 +69,16 @@ def test_a_placeholder_fills_a_node_of_its_pool_and_leaves_at_once() -> None:
     assert found["tolerations"] == list(POOL.tolerations)
     assert found["priorityClassName"] == PLACEHOLDER
     assert found["terminationGracePeriodSeconds"] == 0
+
+
+def test_where_only_some_nodes_are_spot_it_keeps_off_them() -> None:
+    mixed = pod(replace(POOL, spot_label={"capacity": "spot"}))
+    required = mixed["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
+    (term,) = required["nodeSelectorTerms"]
+    assert term["matchExpressions"] == [
+        {"key": "capacity", "operator": "NotIn", "values": ["spot"]}
+    ]
+    assert "affinity" not in pod(replace(POOL, spot=True, spot_label={"capacity": "spot"}))
 
 
 def test_it_holds_the_gpus_of_its_node_too() -> None:
