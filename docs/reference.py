@@ -1,8 +1,8 @@
 """The pages of the documentation's site that are made from the code: a hook of mkdocs.
 
-Reference pages are never typed: commands, options, reasons and exit codes come from the tables and
-parsers that ``ebb`` itself uses. Files of the checkout that are documentation where they lie
-(CONTRIBUTING, SECURITY, the examples' README) become pages too, with their links put right.
+Reference pages are never typed: commands, options, reasons, exit codes and metrics come from the
+tables and parsers that ``ebb`` itself uses. Files of the checkout that are documentation where they
+lie (CONTRIBUTING, SECURITY, the examples' README) become pages too, with their links put right.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from ebbtide.flows.cli.commands import COMMANDS, help_of
 from ebbtide.infra.models.phases import REASONS, ExitCode, Reason
 from ebbtide.infra.policy.explain.diagnosis import fix_for
 from ebbtide.infra.policy.explain.known import KNOWN
+from ebbtide.infra.presentation.metrics import METRICS
 from ebbtide.infra.request.ebb_yaml.keys import TABLES
 from ebbtide.infra.request.options import OPTIONS
 
@@ -147,6 +148,19 @@ def exit_codes() -> str:
     )
 
 
+def metrics() -> str:
+    """Return the page of metrics."""
+    labels = [", ".join(f"`{label}`" for label in metric.labels) for metric in METRICS]
+    rows = [(f"`{m.name}`", where, m.told) for m, where in zip(METRICS, labels, strict=True)]
+    return (
+        "# Metrics\n\n"
+        "`ebb metrics` prints them in the text format of Prometheus, how they are collected is in"
+        " [ebb up as a service](../service.md#metrics). All are gauges: they say what is so when"
+        " they are asked for. `ebb metrics --json` says the same as JSON.\n\n"
+        + _table(("name", "labels", "what it says"), rows)
+    )
+
+
 def python() -> str:
     """Return the page of the Python API; mkdocstrings fills it in."""
     names = [f"::: ebbtide.{name}" for name in sorted(ebbtide.__all__, key=str.casefold)]
@@ -173,6 +187,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "reference/ebb-yaml.md": keys,
     "reference/reasons.md": reasons,
     "reference/exit-codes.md": exit_codes,
+    "reference/metrics.md": metrics,
     "reference/python.md": python,
 }
 """By path: what makes the page."""

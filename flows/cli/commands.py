@@ -33,6 +33,7 @@ COMMANDS = {
         "machine.nodes",
         "show pools, nodes, what runs where, the queue, clusters and leases",
     ),
+    "metrics": ("machine.metrics", "print runs, queues, workers and pools for Prometheus"),
     "up": (
         "installation.up",
         "start a Prefect server, a worker and all deployments on this machine",

@@ -1,0 +1,44 @@
+"""``ebb metrics``: what there is now, for Prometheus."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from ebbtide.flows.cli.arguments import add_place, add_platform
+from ebbtide.flows.cli.output import Parser, print_json, say
+from ebbtide.infra.lifecycle.inventory import gather
+from ebbtide.infra.lifecycle.reaper import lost_runs
+from ebbtide.infra.models.phases import ExitCode
+from ebbtide.infra.platforms.base import load_platforms
+from ebbtide.infra.platforms.extras import catalog_of_all
+from ebbtide.infra.presentation.metrics import as_data, as_text, count
+from ebbtide.infra.records.opening import open_to_look
+from ebbtide.infra.settings import load_settings
+
+_DESCRIPTION = """Prints runs, queues, clusters, workers and pools as metrics in the text format of
+Prometheus, as they are now: for the textfile collector of its node exporter, by a timer. JSON: a
+list of objects with the keys name, labels, value."""
+
+
+def main(args: list[str]) -> int:
+    """Print the metrics."""
+    parser = Parser("metrics", _DESCRIPTION)
+    add_place(parser)
+    add_platform(parser)
+    options = parser.take(args)
+    settings = load_settings()
+    catalog = catalog_of_all(os.environ, Path.cwd(), {"platform": options.platform})
+    overview = gather(settings, catalog)
+    store = open_to_look(settings)
+    platforms = load_platforms(settings, store)
+    orphans = [cluster for platform in platforms for cluster in platform.orphans()]
+    unowned = len(orphans) + len(lost_runs(store))
+    for why in overview.not_shown:
+        say(f"! {why}")
+    counted = count(overview, store.runs(), unowned)
+    if options.json:
+        print_json(as_data(counted))
+    else:
+        print(as_text(counted), end="")
+    return ExitCode.OK
