@@ -1,7 +1,8 @@
 """Work while workers leave and others come: ``replaced_spark.py WORKERS TIMES``.
 
 One shuffle after the other, beside cached blocks, and large enough that every worker always has a
-task. It ends when so many workers have left. Tasks tell the driver when they start.
+task. It ends when so many workers have left, which is looked at several times a second: some are
+there only for a while. Tasks tell the driver when they start.
 """
 
 from __future__ import annotations
@@ -42,6 +43,11 @@ def executors() -> set[str]:
     return {info.host() for info in context._jsc.sc().statusTracker().getExecutorInfos()} - {here}
 
 
+def watch() -> None:
+    while not ended.wait(0.2):
+        seen.update(executors())
+
+
 count, times = map(int, sys.argv[1:])
 context = SparkSession.builder.getOrCreate().sparkContext
 here = os.environ["SPARK_LOCAL_HOSTNAME"]
@@ -52,7 +58,9 @@ context.parallelize(range(count), count).barrier().mapPartitions(list).collect()
 stored = context.parallelize(range(PARTS), PARTS).map(lambda item: bytes([item]) * 5000)
 stored.persist(StorageLevel.MEMORY_AND_DISK).count()
 print("begun", flush=True)
-items, right, seen = 0, True, executors()
+items, right = 0, True
+seen, ended = executors(), threading.Event()
+threading.Thread(target=watch, daemon=True).start()
 until = time.monotonic() + 420
 while len(seen - executors()) < times and time.monotonic() < until:
     tasks = KEYS * count
@@ -60,7 +68,7 @@ while len(seen - executors()) < times and time.monotonic() < until:
     sums = job.map(lambda item: started(item, here, port)).reduceByKey(add, KEYS).collect()
     right = right and sorted(sums) == [(key, count) for key in range(KEYS)]
     items += tasks
-    seen |= executors()
+ended.set()
 (cached,) = context._jsc.sc().getRDDStorageInfo()
 found = {
     "left": len(seen - executors()) >= times,
