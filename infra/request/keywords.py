@@ -7,6 +7,7 @@ What a type checker needs stands here; names, defaults and help come from the on
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypedDict, TypeVar, get_type_hints
 
@@ -14,7 +15,8 @@ from ebbtide.infra.request.option import Option
 from ebbtide.infra.request.options import OPTIONS
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
-_INDENT = " " * 8
+_OPTIONS_LINE = re.compile(r"^(?P<indent> +)options: .*\n", re.MULTILINE)
+"""Python 3.13 takes the common indentation out of docstrings; before, each has that of its code."""
 
 
 class ClusterOptions(TypedDict, total=False):
@@ -84,10 +86,11 @@ def documented(options: type) -> Callable[[_Function], _Function]:
         table = [each for each in OPTIONS.values() if _keyword(each) in types]
         added = [_parameter(each, types[_keyword(each)]) for each in table]
         function.__signature__ = own.replace(parameters=[*fixed, *added])  # type: ignore[attr-defined]
-        told = "".join(f"{_INDENT}{_keyword(each)}: {each.help}.\n" for each in table)
-        before, options_line, after = (function.__doc__ or "").partition(f"{_INDENT}options: ")
-        rest = after.partition("\n")[2]
-        function.__doc__ = f"{before}{told}{rest}" if options_line else function.__doc__
+        words = [f"{_keyword(each)}: {each.help}.\n" for each in table]
+        if function.__doc__ is not None:
+            function.__doc__ = _OPTIONS_LINE.sub(
+                lambda line: "".join(line["indent"] + each for each in words), function.__doc__
+            )
         return function
 
     return decorate

@@ -47,6 +47,11 @@ class Database:
         self._connection: sqlite3.Connection | None = None
         self._inode = 0
 
+    def __del__(self) -> None:
+        """Close what its last user has left open, as a command does that ends."""
+        with contextlib.suppress(sqlite3.Error, AttributeError):  # of another thread; half made
+            self.close()
+
     def rows(self, sql: str, *values: Any) -> list[sqlite3.Row]:
         """Return all rows of a query."""
         with self._guarded() as connection:

@@ -37,7 +37,7 @@ def test_there_is_no_other_way_to_name_an_option(function: Callable[..., Any]) -
 
 def test_words_of_an_option_are_those_of_the_table() -> None:
     for name, option in OPTIONS.items():
-        assert f"        {name.replace('-', '_')}: {option.help}.\n" in (ebbtide.run.__doc__ or "")
+        assert f"    {name.replace('-', '_')}: {option.help}.\n" in (ebbtide.run.__doc__ or "")
 
 
 def test_what_is_for_flows_is_refused_in_a_script() -> None:
