@@ -57,6 +57,8 @@ class Deadlines:
     """Until then nothing is wrong: the node tries again after 0.5, 1, 2, 4, 8 and 16 seconds."""
 
 
+_FIRST = ("head", "program")
+"""They are named before the workers."""
 DEADLINES = Deadlines()
 """Beside them a pool's own ``node-within`` counts for a node that was ordered, its ``pull-within``
 for an image that nothing is said of, and
@@ -133,6 +135,8 @@ def merged(waits: Sequence[Wait]) -> list[Wait]:
 
 
 def _enumerated(names: Sequence[str]) -> str:
+    """In one order, whichever pod was read first: the same sentence is told once."""
+    names = sorted(names, key=lambda name: (name not in _FIRST, len(name), name))
     if len(names) <= 3:
         return ", ".join(names)
     return f"{', '.join(names[:2])} and {len(names) - 2} more"
