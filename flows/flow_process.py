@@ -26,18 +26,19 @@ from ebbtide.infra.lifecycle.attempts import carry_out
 from ebbtide.infra.lifecycle.heartbeat import Heartbeat
 from ebbtide.infra.lifecycle.stop import stop_run
 from ebbtide.infra.models.cluster import ClusterView
+from ebbtide.infra.models.codec import to_data
 from ebbtide.infra.models.ids import RunName
 from ebbtide.infra.models.job import RunSpec
 from ebbtide.infra.models.phases import ExitCode, Reason
-from ebbtide.infra.models.records import Event, EventKind
+from ebbtide.infra.models.records import Event, EventKind, FlowTimes
 from ebbtide.infra.platforms.base import load_platform
 from ebbtide.infra.processes.environment import reach_this_machine_directly
-from ebbtide.infra.processes.identity import this_process
+from ebbtide.infra.processes.identity import started_at, this_process
 from ebbtide.infra.records import runs
 from ebbtide.infra.records.opening import open_store
 from ebbtide.infra.records.store import RunStore
 from ebbtide.infra.settings import Settings, load_settings
-from ebbtide.infra.waiting import now_s, wait_until
+from ebbtide.infra.waiting import now_s, wait_until, wall_s
 
 _HEAD_START_S = 10.0
 _FIRST_OUTPUT_S = 2.0
@@ -62,28 +63,62 @@ def main(run: RunName) -> int:
     store.register_flow_process(run, this_process(), found.flow_run_id)
     signal.signal(signal.SIGTERM, lambda *_: stop_run(settings, run, Reason.CANCELLED))
     first = load_platform(spec.platform, settings).cluster_id(run, 1)
+    clock = _Clock()
     if _said_by_starter(BEGIN):
-        threading.Thread(target=_watch_starter, args=(settings, run), daemon=True).start()
+        clock.note("begun_at")
+        threading.Thread(target=_watch_starter, args=(settings, run, clock), daemon=True).start()
     elif _is_over(store, run):  # it could not be launched, and whoever tried has said so
         return _exit_code(store, run)
     else:
         stop_run(settings, run, Reason.STARTER_LOST)
     with Heartbeat(settings, spec.platform, first, spec.lease_s):
-        _run_flow(settings, store, spec)
+        _run_flow(settings, store, spec, clock)
     return _exit_code(store, run)
 
 
-def _run_flow(settings: Settings, store: RunStore, spec: RunSpec) -> None:
+class _Clock:
+    """Notes when this process got how far, for ``ebb why --timing``; told twice, not each time."""
+
+    def __init__(self) -> None:
+        self._times = {"started_at": started_at(os.getpid())}
+
+    def note(self, moment: str, at: float | None = None) -> None:
+        """One field of ``FlowTimes``: now, or at a time (Unix time, seconds)."""
+        self._times[moment] = at or wall_s()
+
+    def tell(self, store: RunStore, run: RunName) -> None:
+        """Write down what has been noted."""
+        data = to_data(FlowTimes(**self._times))
+        with contextlib.suppress(EbbError):  # nothing depends on it
+            store.append(
+                Event(run=run, kind=EventKind.TIMED, message="the flow process", data=data)
+            )
+
+    def tell_recorded(self, store: RunStore, run: RunName) -> None:
+        """Write down that Prefect's record is finished, where there is one."""
+        self.note("recorded_at")
+        with contextlib.suppress(EbbError):
+            for one in store.registered():
+                if one.process == this_process():
+                    self.note("recording_at", one.registered_at)
+                    self.tell(store, run)
+
+
+def _run_flow(settings: Settings, store: RunStore, spec: RunSpec, clock: _Clock) -> None:
     """Run with Prefect, or without where it cannot be used: no run fails for its records."""
     if not settings.prefect_server and api.named(os.environ) is None:
         with contextlib.suppress(EbbError):  # recorded where it was raised
             carry_out(settings, store, spec, steps)
         return
     _let_the_program_start(settings, store, spec)
+    clock.note("waited_at")
     try:
         os.environ.update(_prefect_environment(settings, store, spec.name))
+        clock.note("server_at")
         # Only now: importing Prefect reads the environment, and takes its time.
         flow = importlib.import_module("ebbtide.flows.run_job").adopt_run
+        clock.note("imported_at")
+        clock.tell(store, spec.name)
         flow.with_options(flow_run_name=spec.name)(run=spec.name)
     except BaseException as error:
         traceback.print_exc()
@@ -92,6 +127,7 @@ def _run_flow(settings: Settings, store: RunStore, spec: RunSpec) -> None:
         go_on_unrecorded(settings, store, spec, error)
         if not isinstance(error, EbbError):
             return
+    clock.tell_recorded(store, spec.name)
     reaper.sign_off(store)
 
 
@@ -183,9 +219,11 @@ def _why_not_recorded(error: BaseException) -> str:
     return traceback.format_exception_only(error)[-1].strip()[:200]
 
 
-def _watch_starter(settings: Settings, run: RunName) -> None:
+def _watch_starter(settings: Settings, run: RunName, clock: _Clock) -> None:
     """Stop the run when our standard input ends without the message that it shall go on."""
-    if not _said_by_starter(KEEP):
+    if _said_by_starter(KEEP):
+        clock.note("let_go_at")
+    else:
         stop_run(settings, run, Reason.STARTER_LOST)
 
 

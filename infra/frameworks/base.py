@@ -54,6 +54,8 @@ class HeadInfo:
     """URL for ``Framework.status``."""
     secret: str = field(repr=False)
     """What both want to be told, see ``door``: never into a view, an event or a log."""
+    imported_at: float | None = None
+    """When its process had imported what it is made of (Unix time, seconds); None: not known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -53,25 +53,29 @@ def ask_status(head: HeadInfo) -> FrameworkStatus | None:
     )
 
 
-def publish(head_file: Path, *, address: str, front: str) -> None:
+def publish(head_file: Path, *, address: str, front: str, imported_at: float | None = None) -> None:
     """Write where this head answers, all at once.
 
     Args:
         head_file: where.
         address: in the framework's own spelling.
         front: the URL of its front, without a path.
+        imported_at: when its process had imported what it is made of (Unix time, seconds).
     """
-    write_whole(head_file, head_file_text(address=address, front=front))
+    text = head_file_text(address=address, front=front, imported_at=imported_at)
+    write_whole(head_file, text)
 
 
-def head_file_text(*, address: str, front: str) -> str:
+def head_file_text(*, address: str, front: str, imported_at: float | None = None) -> str:
     """The content of a head file, for a head that is there or one that will be.
 
     Args:
         address: in the framework's own spelling.
         front: the URL of its front, without a path.
+        imported_at: when its process had imported what it is made of (Unix time, seconds).
 
     Returns:
         JSON; without the secret, which those who may know it have already.
     """
-    return json.dumps({"address": address, "dashboard": front, "status_url": front + STATUS_PATH})
+    told = {"address": address, "dashboard": front, "status_url": front + STATUS_PATH}
+    return json.dumps(told if imported_at is None else {**told, "imported_at": imported_at})

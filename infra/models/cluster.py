@@ -190,11 +190,36 @@ class WaitingView:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ProcessTimes:
+    """When a process of a cluster got how far; Unix time in seconds, None where nobody has seen it.
+
+    On Kubernetes the process is that of a pod.
+    """
+
+    started_at: float | None = None
+    """When it began; of a pod, when it was made."""
+    placed_at: float | None = None
+    """When its pod had a node."""
+    running_at: float | None = None
+    """When its pod's container began."""
+    imported_at: float | None = None
+    """When it had imported what it is made of."""
+    ready_at: float | None = None
+    """When it took up its work; of a worker, when it had registered with the head."""
+
+
+MAX_TIMED = 16
+"""So many processes of a cluster are timed: the first ones, which a start waits for."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class JobView:
     """The process of a user's program as the supervisor sees it."""
 
     started_at: float | None = None
     """Unix time, seconds."""
+    first_output_at: float | None = None
+    """When there was something in its standard output; None while nothing is known to be."""
     ended_at: float | None = None
     exit_code: int | None = None
     """Its own exit code; negative: ended by that signal; None while it runs."""
@@ -243,6 +268,9 @@ class ClusterView:
     """What it says of itself, in one line, where it is not a part of ours."""
     driver_env: dict[str, str] = field(default_factory=dict)
     """What a program needs in its environment to find the cluster. Paths of secrets, no secrets."""
+    times: dict[str, ProcessTimes] = field(default_factory=dict)
+    """Of the first of its processes, by name: ``guard``, ``supervisor``, ``head``, ``worker-0``, …;
+    ``program`` where it has a pod of its own."""
     job: JobView = JobView()
     programs: dict[str, JobView] = field(default_factory=dict)
     """Programs that a flow runs on a cluster it holds, by the name of their folder."""

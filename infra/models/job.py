@@ -82,6 +82,16 @@ class PassedOver:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CommandTimes:
+    """When the command that asks for a run got how far; Unix time, seconds."""
+
+    started_at: float
+    """When its process began."""
+    imported_at: float
+    """When it had imported what it is made of."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunSpec:
     """All that one run asks for. ``job`` is None where a Python session drives the cluster."""
 
@@ -111,6 +121,8 @@ class RunSpec:
     """Added to the environment of a session's workers; a program has its own."""
     outputs: str = ""
     """Where ``EBB_OUTPUT_DIR`` goes (see ``destination_of_run``); empty: where it was begun."""
+    command: CommandTimes | None = None
+    """Of the command that asked for it; None: a flow or a Python session did."""
 
     @property
     def tiers_in_turn(self) -> tuple[RunSpec, ...]:

@@ -201,6 +201,8 @@ class EventKind(StrEnum):
     ATTEMPT = "attempt"
     """An attempt failed and another follows."""
     RUN_ENDED = "run_ended"
+    TIMED = "timed"
+    """Its data are the ``FlowTimes`` of the run's flow process so far. Not for people."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -219,6 +221,28 @@ class Event:
     message: str
     data: dict[str, Any] = field(default_factory=dict)
     """More of it, for machines; JSON can hold it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlowTimes:
+    """When a run's flow process got how far; Unix time in seconds, None where it has not (yet)."""
+
+    started_at: float | None = None
+    """When its process began."""
+    begun_at: float | None = None
+    """When it had been told that the first cluster is declared."""
+    waited_at: float | None = None
+    """When the program had printed something, or was not waited for any longer."""
+    server_at: float | None = None
+    """When it knew a Prefect server that answers."""
+    imported_at: float | None = None
+    """When Prefect was imported."""
+    recording_at: float | None = None
+    """When Prefect had a record of the run."""
+    recorded_at: float | None = None
+    """When Prefect's record of the run was finished."""
+    let_go_at: float | None = None
+    """When the command that had started it needed it no more: its last lines, then the prompt."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -272,6 +296,8 @@ class Registration:
     flow_run_id: str
     name: str
     process: ProcessRef
+    registered_at: float = field(default=0.0, compare=False)
+    """Unix time, seconds. 0 in one that is not from a store."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,10 +10,12 @@ import hashlib
 import os
 import signal
 import socket
+import time
 from functools import cache
 from pathlib import Path
 
 from ebbtide.infra.models.records import ProcessRef
+from ebbtide.infra.waiting import wall_s
 
 
 def this_process() -> ProcessRef:
@@ -54,6 +56,15 @@ def started_ticks(pid: int) -> int:
     """When a process started, in clock ticks since boot; 0 when it is gone."""
     stat = stat_of(pid)
     return stat[2] if stat else 0
+
+
+def started_at(pid: int) -> float | None:
+    """When a process started, in Unix seconds, to a hundredth; None when it is gone."""
+    ticks = started_ticks(pid)
+    if not ticks:
+        return None
+    age_s = time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")
+    return wall_s() - age_s
 
 
 def all_pids() -> list[int]:

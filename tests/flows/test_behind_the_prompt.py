@@ -200,3 +200,23 @@ def test_ctrl_c_leaves_the_rest_of_the_record_behind(typed: Typed) -> None:
     finally:
         os.kill(flow, signal.SIGCONT)
     wait_until(lambda: typed.state() == "Completed", RECORD_S, "the record is finished")
+
+
+def test_why_tells_where_the_time_of_a_run_went(typed: Typed) -> None:
+    typed.type()
+    typed.let_program_end()
+    assert typed.prompt() == 0
+    typed.wait_until_nothing_is_left()
+    argv = [EBB, "why", "--timing", "--json", typed.name]
+    said = subprocess.run(argv, capture_output=True, check=True, timeout=60).stdout
+    spans = json.loads(said)["spans"]
+    assert [span["start_s"] for span in spans] == sorted(span["start_s"] for span in spans)
+    processes = ("command", "guard", "supervisor", "program", "release", "flow")
+    assert {span["process"] for span in spans} == set(processes)
+    for process in processes:  # what one process does, it does one after the other
+        own = [span for span in spans if span["process"] == process]
+        took_s = sum(span["end_s"] - span["start_s"] for span in own)
+        assert took_s <= own[-1]["end_s"] - own[0]["start_s"] + 0.01
+    ends = {span["what"]: span["end_s"] for span in spans}
+    prompt_s = ends["shows the end; the prompt follows"]
+    assert 0 < ends["until its first line"] < prompt_s < ends["finishes Prefect's record"]

@@ -23,6 +23,7 @@ KEYS: dict[str, set[str]] = {
         *("min_workers", "max_workers", "age_s", "exit_code", "why", "dashboard", "prefect"),
     },
     "why bad": {"run", "phase", "reason", "cause", "evidence", "fix", "exit_code"},
+    "why --timing bad": {"run", "spans"},
     "held": {"held", "flows", "prefect_server", "stack", "orphans"},
     "tiers": {"source", "tiers"},
     "cost": {"by", "since", "sums", "total"},

@@ -29,17 +29,19 @@ from ebbtide.infra.errors import ConfigurationError, EbbError, Problem
 from ebbtide.infra.escaping import json_text
 from ebbtide.infra.lifecycle.submission import RunRequest, spec_for
 from ebbtide.infra.models.codec import to_data
-from ebbtide.infra.models.job import RunSpec
+from ebbtide.infra.models.job import CommandTimes, RunSpec
 from ebbtide.infra.models.phases import ExitCode, Reason
 from ebbtide.infra.platforms.base import load_platform
 from ebbtide.infra.platforms.extras import Departure, FlowMaker, departure_of, plan_objects
-from ebbtide.infra.processes.identity import this_process
+from ebbtide.infra.processes.identity import started_at, this_process
 from ebbtide.infra.records import runs
 from ebbtide.infra.records.opening import open_store
 from ebbtide.infra.records.store import RunStore
 from ebbtide.infra.settings import Settings, load_settings
+from ebbtide.infra.waiting import wall_s
 
 _SERVER_TIMEOUT_S = 5.0
+_IMPORTED_AT = wall_s()
 
 
 def main(args: list[str]) -> int:
@@ -98,7 +100,7 @@ def _run(
         _Interrupts() as interrupts,
         contextlib.ExitStack() as attached,
     ):
-        spec = runs.begin(store, spec)
+        spec = runs.begin(store, replace(spec, command=_command_times()))
         with runs.ended_when_it_fails(store, spec.name):
             screen.plan(spec)
             stdin = Stdin()
@@ -118,6 +120,14 @@ def _run(
             raise
 
 
+def _command_times() -> CommandTimes | None:
+    """When this process got how far: for ``ebb why --timing``."""
+    began_at = started_at(os.getpid())
+    if began_at is None:
+        return None
+    return CommandTimes(started_at=began_at, imported_at=_IMPORTED_AT)
+
+
 def _departure(settings: Settings, spec: RunSpec) -> Departure | None:
     """How the run's flow leaves this machine; None: it stays, and why is said."""
     away = departure_of(spec, settings)
@@ -131,7 +141,8 @@ def _leave(store: RunStore, spec: RunSpec, away: Departure, screen: Screen) -> i
     """Begin a run, and hand it over to a flow where its cluster will be."""
     choice = choose(os.environ, away.namespace)
     with _Interrupts() as interrupts:
-        name = runs.begin(store, away.spec, flow_process=this_process()).name
+        begun = replace(away.spec, command=_command_times())
+        name = runs.begin(store, begun, flow_process=this_process()).name
         with runs.ended_when_it_fails(store, name):
             screen.plan(replace(spec, name=name))
             maker = _maker_of(choice, away)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ebbtide.flows.cli.arguments import add_place
 from ebbtide.flows.cli.output import Parser, known_run, print_json, show
+from ebbtide.flows.cli.runs.timing import show_timing
 from ebbtide.infra.lifecycle.inventory import last_view
 from ebbtide.infra.models.cluster import ClusterView
 from ebbtide.infra.models.phases import ExitCode, Reason
@@ -16,7 +17,8 @@ from ebbtide.infra.settings import load_settings
 from ebbtide.infra.waiting import wall_s
 
 _DESCRIPTION = """Says why a run waits, failed or was slow, from what was recorded; also days later.
-JSON: an object with the keys run, phase, reason, cause, evidence (a list), fix, exit_code."""
+JSON: an object with the keys run, phase, reason, cause, evidence (a list), fix, exit_code.
+With --timing: run and spans, a list of {process, what, start_s, end_s} since the command."""
 _LAST_LINES = 5
 _LAST_BYTES = 2**16
 _DIED_OF = {
@@ -31,11 +33,15 @@ def main(args: list[str]) -> int:
     """Explain a run."""
     parser = Parser("why", _DESCRIPTION)
     add_place(parser)
+    parser.add_argument("--timing", action="store_true", help="where its start and end went")
     parser.add_argument("run")
     options = parser.take(args)
     settings = load_settings()
     store = open_to_look(settings)
     run = known_run(store, options.run)
+    if options.timing:
+        show_timing(store, run, as_json=options.json)
+        return ExitCode.OK
     platform = load_platform(run.spec.platform, settings, store)
     view = last_view(store, run.name)
     story = Story(

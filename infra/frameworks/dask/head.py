@@ -13,6 +13,7 @@ import importlib
 import json
 import os
 import sys
+import time
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from pathlib import Path
@@ -35,6 +36,8 @@ from ebbtide.infra.frameworks.dask.configuration import MIN_WORKER_TTL_S, OURS
 from ebbtide.infra.frameworks.dask.task_stream import TaskStream
 from ebbtide.infra.frameworks.ready import serve_ready
 from ebbtide.infra.models.codec import to_data
+
+_IMPORTED_AT = time.time()
 
 
 class Guarded(httputil.HTTPServerConnectionDelegate):
@@ -226,6 +229,7 @@ def write_ready(scheduler: Scheduler, host: str, head_file: Path) -> None:
         "address": f"tls://{host}:{scheduler.port}",
         "dashboard": f"{pages}/status",
         "status_url": f"{pages}/ebb/status",
+        "imported_at": _IMPORTED_AT,
     }
     draft = head_file.with_name(f"{head_file.name}.{os.getpid()}")
     draft.write_text(json.dumps(ready))

@@ -11,6 +11,7 @@ import json
 import os
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from ebbtide.infra.frameworks.ray.demand.watcher import Watcher
 from ebbtide.infra.frameworks.ray.node import HeadNode
 from ebbtide.infra.frameworks.ready import serve_ready
 
+_IMPORTED_AT = time.time()
 _LOOK_EVERY_S = 0.5
 _MIN_MEMORY_BYTES = 200 * 2**20
 
@@ -63,7 +65,12 @@ def main(settings: dict[str, Any]) -> int:
     front.serve(lambda: watcher.answer)
     host = settings["host"]
     url = f"http://{host}:{front.port}"
-    heads.publish(Path(settings["head_file"]), address=node.gcs_address, front=url)
+    heads.publish(
+        Path(settings["head_file"]),
+        address=node.gcs_address,
+        front=url,
+        imported_at=_IMPORTED_AT,
+    )
     serve_ready(settings["bind"], settings["ready_port"], lambda: True)  # it ends with a part of it
     tick = threading.Event()
     while not node.dead_processes():

@@ -30,6 +30,7 @@ from ebbtide.infra.models.codec import to_data
 from ebbtide.infra.models.demand import DemandFigures
 from ebbtide.infra.models.phases import exit_status
 
+_IMPORTED_AT = time.time()
 _LOOK_EVERY_S = 0.5
 
 
@@ -197,7 +198,7 @@ def main(settings: dict[str, Any]) -> int:
     page = Page(host=host, port=port, authorization=authorization)
     front.serve(lambda: watcher.answer, page)
     url = f"http://{host}:{front.port}"
-    heads.publish(Path(settings["head_file"]), address=address, front=url)
+    heads.publish(Path(settings["head_file"]), address=address, front=url, imported_at=_IMPORTED_AT)
     serve_ready(bind, settings["ready_port"], lambda: not ended.is_set())
     while not ended.wait(_LOOK_EVERY_S):
         with contextlib.suppress(KeyError, TypeError):  # an answer that is half way to another

@@ -12,7 +12,13 @@ from dataclasses import replace
 from typing import Any
 
 from ebbtide.infra.errors import EbbError
-from ebbtide.infra.models.cluster import ClusterView, Failure, JobView
+from ebbtide.infra.models.cluster import (
+    MAX_TIMED,
+    ClusterView,
+    Failure,
+    JobView,
+    ProcessTimes,
+)
 from ebbtide.infra.models.ids import ClusterId, RunName
 from ebbtide.infra.models.phases import Phase, Reason, Step
 from ebbtide.infra.models.records import Event, EventKind
@@ -47,6 +53,18 @@ class StatusReporter:
     def update(self, **fields: Any) -> None:
         """Change the view; written at the next flush."""
         self.view = replace(self.view, **fields)
+
+    def time(self, process: str, **moments: float | None) -> None:
+        """Note when a process of the cluster got how far; of the first of them only.
+
+        Args:
+            process: its name, such as ``worker-0``.
+            moments: fields of ``ProcessTimes``; written with the view, at the next flush.
+        """
+        times = self.view.times
+        if process in times or len(times) < MAX_TIMED:
+            known = times.get(process, ProcessTimes())
+            self.update(times={**times, process: replace(known, **moments)})
 
     def done(self, step: Step, message: str, **data: Any) -> None:
         """Record that a step has been reached.

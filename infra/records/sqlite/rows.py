@@ -163,7 +163,9 @@ def pool_use_of(
 def registration_of(row: sqlite3.Row) -> Registration:
     """Make a registration of its row."""
     process = ProcessRef(row["pid"], row["started"])
-    return Registration(flow_run_id=row["id"], name=row["name"], process=process)
+    return Registration(
+        flow_run_id=row["id"], name=row["name"], process=process, registered_at=row["signed_in"]
+    )
 
 
 def _reason(text: str | None) -> Reason | None:

@@ -184,6 +184,7 @@ class Wrapper:
         said = "" if code == 0 else self._end_of_stderr()
         end = {
             "started_at": self._started_at,
+            "first_output_at": self._spools["stdout"].first_at,
             "ended_at": time.time(),
             "exit_code": code,
             "telling": error_line(said),

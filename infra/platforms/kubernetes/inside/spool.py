@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 from pathlib import Path
 
 from ebbtide.infra.platforms.kubernetes.inside.frames import LARGEST_BYTES, write_all
@@ -31,9 +32,13 @@ class Spool:
         self._start = 0
         self.size = 0
         """Bytes that were written so far, kept or not."""
+        self.first_at: float | None = None
+        """When the first of them came (Unix time, seconds); None: none has."""
 
     def write(self, data: bytes) -> None:
         """Add bytes. Where there is no room for them they are left out, as a gap."""
+        if self.first_at is None:
+            self.first_at = time.time()
         view = memoryview(data)
         while view:
             room = self._start + self._segment - self.size

@@ -102,6 +102,7 @@ def _ended(pod: Object, terminated: Object, last: JobView, around: Around) -> Jo
     stored, lost = _stored(said)
     view = JobView(
         started_at=started_at,
+        first_output_at=said.get("first_output_at"),
         ended_at=said.get("ended_at") or moment(terminated.get("finishedAt")) or last.started_at,
         exit_code=code,
         detail=str(said.get("telling") or ""),

@@ -10,7 +10,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from ebbtide.infra.frameworks.base import load_framework
-from ebbtide.infra.models.cluster import ClusterView, Failure, JobView
+from ebbtide.infra.models.cluster import (
+    MAX_TIMED,
+    ClusterView,
+    Failure,
+    JobView,
+    ProcessTimes,
+)
 from ebbtide.infra.models.job import RunSpec
 from ebbtide.infra.platforms.kubernetes import layout
 from ebbtide.infra.platforms.kubernetes.kinds import Object
@@ -27,6 +33,7 @@ from ebbtide.infra.platforms.kubernetes.reading.snapshot import (
     moment,
     placed,
     ready_at,
+    state,
     worker_names,
 )
 
@@ -61,7 +68,7 @@ def view_of(
         view = read.workers(view)
     view = read.autoscaled(view)
     failure = losses.failure(snapshot, view)
-    view = read.programs(view, failure)
+    view = read.timed(read.programs(view, failure))
     if snapshot.releasing or view.job.ended_at is not None:
         return view
     if failure is not None:
@@ -162,6 +169,18 @@ class _Reader:
         job = job_view(pod, view.job, around) if pod is not None else view.job
         return replace(view, job=job, programs={**view.programs, **others})
 
+    def timed(self, view: ClusterView) -> ClusterView:
+        """When the first of its pods got how far."""
+        names = view.worker_names
+        pods = {names[pod["metadata"]["name"]]: pod for pod in self._staying}
+        for name, pod in (("program", self.snapshot.driver), ("head", self.snapshot.head)):
+            pods |= {name: pod} if pod is not None else {}
+        times = dict(view.times)
+        for name, pod in pods.items():
+            if name in times or len(times) < MAX_TIMED:
+                times[name] = _times(pod, times.get(name, ProcessTimes()))
+        return replace(view, times=times)
+
     def _around(self, view: ClusterView, failure: Failure | None) -> Around:
         """With its head lost, a program's own words about that are not why it failed."""
         lost = None
@@ -191,6 +210,17 @@ class _Reader:
     def _latest(self, times: Iterable[float | None]) -> float:
         found = [at for at in times if at is not None]
         return max(found) if found else self.snapshot.now
+
+
+def _times(pod: Object, before: ProcessTimes) -> ProcessTimes:
+    """What was seen once stays."""
+    running = (state(pod, "running") or {}).get("startedAt")
+    return ProcessTimes(
+        started_at=before.started_at or _created(pod),
+        placed_at=before.placed_at or (changed_at(pod, "PodScheduled") if placed(pod) else None),
+        running_at=before.running_at or moment(running),
+        ready_at=before.ready_at or ready_at(pod),
+    )
 
 
 def _created(thing: Object) -> float | None:

@@ -224,6 +224,8 @@ class ClusterController:
                 notes = read_notes(notes_file(driver.place))
                 self._use.at_the_end(self.members.ask, notes, well=well)
             self.reporter.job_ended(driver.view, self._stdin.hint(driver.view))
+        elif driver.running:
+            self.reporter.update(job=driver.view)
 
     def _collect_exited(self) -> None:
         if self.members is None or self.scaler is None:

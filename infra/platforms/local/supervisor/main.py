@@ -40,7 +40,7 @@ from ebbtide.infra.platforms.upkeep.usage import UsageRecorder
 from ebbtide.infra.policy.lease import LeaseJudge
 from ebbtide.infra.policy.limits import StartDeadline, has_started
 from ebbtide.infra.processes.environment import USER_PYTHONPATH, user_environment
-from ebbtide.infra.processes.identity import this_process
+from ebbtide.infra.processes.identity import started_at, this_process
 from ebbtide.infra.records import runs
 from ebbtide.infra.settings import Settings
 from ebbtide.infra.waiting import now_s, wall_s
@@ -175,6 +175,8 @@ class Supervisor:
     def _register(self) -> None:
         with contextlib.suppress(EbbError):
             self.ledger.register_supervisor(self.cluster, this_process())
+        self.reporter.time("guard", started_at=started_at(os.getppid()))
+        self.reporter.time("supervisor", started_at=started_at(os.getpid()), ready_at=wall_s())
         signal.signal(signal.SIGTERM, self._told_to_stop)
 
     def _told_to_stop(self, *_: object) -> None:

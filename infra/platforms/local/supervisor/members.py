@@ -122,6 +122,7 @@ class Members:
             if self._head is not None:
                 processes.end_all_of(self._place, "head")
             self._layout.head_file.unlink(missing_ok=True)
+            self._reporter.time("head", started_at=self._reporter.now(), imported_at=None)
             self._head = self._start("head", "head", self.framework.head(self.plan, layout.HEAD))
             self._head_started_s = now_s()
             self.head_meter = TreeMeter(self._head.pid)
@@ -134,6 +135,7 @@ class Members:
         """Start one more worker; it waits for the head by itself."""
         name = self.next_name()
         at = layout.worker_address(self._next_number, distinct=self.framework.distinct_hosts)
+        self._reporter.time(name, started_at=self._reporter.now())
         process = self._start("worker", name, self.framework.worker(self.plan, name, at))
         self._next_number += 1
         self.workers[name] = Worker(name, at.host, process, TreeMeter(process.pid), now_s())
@@ -152,7 +154,9 @@ class Members:
         if status is not None:
             self.status = status
             for worker in self.workers.values():
-                worker.joined = worker.joined or worker.name in status.workers
+                if not worker.joined and worker.name in status.workers:
+                    worker.joined = True
+                    self._reporter.time(worker.name, ready_at=self._reporter.now())
 
     def ask(self) -> FrameworkStatus | None:
         """What the head says now; None when it does not answer, or is not there yet."""
@@ -267,6 +271,7 @@ class Members:
                 dashboard=self.head_info.dashboard,
                 driver_env=self.framework.driver_env(self.plan, layout.DRIVER, self.head_info),
             )
+            self._reporter.time("head", imported_at=self.head_info.imported_at)
             message = f"dashboard  {self.head_info.dashboard}"
             self._reporter.done(Step.START_HEAD, message, open=f"ebb open {self._place.run}")
 

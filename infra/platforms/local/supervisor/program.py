@@ -12,7 +12,9 @@ import os
 import signal
 import subprocess
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 from ebbtide.infra.files.private import write_whole
 from ebbtide.infra.files.room import disk_full, is_full
@@ -34,6 +36,13 @@ _GRACE_S = 3.0
 """From SIGTERM to SIGKILL; the whole release must end within seconds."""
 
 
+class _Printed(NamedTuple):
+    size: int
+    """Bytes."""
+    at: float
+    """When it was last written to; Unix time, seconds."""
+
+
 class Driver:
     """At most one process."""
 
@@ -45,6 +54,7 @@ class Driver:
         self.meter: TreeMeter | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._ended_because: tuple[Reason, str] | None = None
+        self._earlier_bytes = 0
 
     @property
     def running(self) -> bool:
@@ -60,7 +70,7 @@ class Driver:
         """Start the program, with a file that it may read, unless this run has already run it."""
         if self._process is not None or self._remembered():
             return
-        self.started_s = now_s()
+        self.started_s, self._earlier_bytes = now_s(), self._printed().size
         try:
             self._process = processes.start_program(
                 self.place, self.job.argv, environment, Path(self.job.workdir), stdin
@@ -85,6 +95,7 @@ class Driver:
             return False
         if self.meter is not None:
             self.meter.sample_the_end(now_s())
+        self._look_for_output()
         code = self._process.poll()
         if code is None:
             return False
@@ -119,6 +130,21 @@ class Driver:
         if self.running:
             self._signal(signal.SIGTERM)
 
+    def _look_for_output(self) -> None:
+        """Its file tells when it was last written to; at the first look that is the first line."""
+        if self.view.first_output_at is None:
+            printed = self._printed()
+            if printed.size > self._earlier_bytes:
+                self.view = replace(self.view, first_output_at=printed.at)
+
+    def _printed(self) -> _Printed:
+        """What is in its standard output, an earlier attempt's included."""
+        try:
+            found = os.stat(self.place.logs / "stdout.log")
+        except OSError:
+            return _Printed(0, 0.0)
+        return _Printed(found.st_size, found.st_mtime)
+
     def _signal(self, number: signal.Signals) -> None:
         assert self._process is not None
         with contextlib.suppress(ProcessLookupError):
@@ -133,6 +159,7 @@ class Driver:
             detail, hint = error_line(said), hint_for(said, self.place.run)
         self.view = JobView(
             started_at=self.view.started_at,
+            first_output_at=self.view.first_output_at,
             ended_at=wall_s(),
             exit_code=code,
             reason=reason,

@@ -156,3 +156,12 @@ def test_further_workers_may_be_missing_for_ever() -> None:
     assert found.failure is None
     assert found.waiting is not None
     assert found.waiting.message.startswith("worker-2: has not registered")
+
+
+def test_pods_are_timed_by_the_servers_moments_which_stay() -> None:
+    first = view(snapshot(ready("head", 5), running("worker-a", 3), placed("worker-b", 2)))
+    assert first.times["head"].ready_at == T0 + 5
+    assert first.times["worker-0"].running_at == T0 + 3
+    assert first.times["worker-1"].placed_at == T0 + 2
+    later = view(snapshot(ready("head", 9), running("worker-a", 8), now=20), first)
+    assert later.times == first.times
