@@ -214,7 +214,7 @@ class _Reader:
 
 def _times(pod: Object, before: ProcessTimes) -> ProcessTimes:
     """What was seen once stays."""
-    running = (state(pod, "running") or {}).get("startedAt")
+    running = (state(pod, "running") or state(pod, "terminated") or {}).get("startedAt")
     return ProcessTimes(
         started_at=before.started_at or _created(pod),
         placed_at=before.placed_at or (changed_at(pod, "PodScheduled") if placed(pod) else None),
