@@ -75,6 +75,7 @@ SITE = NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 # In a venv that is thrown away, by the lock's versions, outside of the checkout: what a user of the wheel has.
 dist: setup ## A release in dist/: sdist and wheel, checked, tried in a fresh venv; the list of what they bring (SBOM)
 	rm -rf dist
+	$(BIN)/python -m benchmarks --compare
 	$(BIN)/uv build --quiet --no-build-isolation --python $(BIN)/python --out-dir dist .
 	$(BIN)/twine check --strict dist/*
 	@unset $$(env | sed -n 's/^\(\(EBB\|PREFECT\)_[A-Z0-9_]*\)=.*/\1/p') EBB_HOME; \
@@ -109,8 +110,8 @@ lab-down: setup ## Take it down and say what is left: nothing
 lab-status: setup ## What runs of it, and where
 	@$(BIN)/python -m tests.kubernetes.lab status $(ARGS)
 
-bench: setup ## What the README claims, measured again
-	$(BIN)/python -m benchmarks.start_up $(ARGS)
+bench: setup ## What README and docs claim, measured again into benchmarks/results (ARGS="--only start_up --rounds 3"; --tables)
+	$(BIN)/python -m benchmarks $(ARGS)
 
 bench-prefect: setup ## What Prefect costs a run (ARGS="--rounds 3 --paths")
 	$(BIN)/python -m benchmarks.prefect_overhead $(ARGS)

@@ -36,7 +36,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -44,6 +44,7 @@ from typing import Any
 import yaml
 
 from benchmarks import kubectl
+from benchmarks.results import Part, Samples, measured
 from benchmarks.start_up import conditions
 from ebbtide.infra.models.ids import ClusterId
 from ebbtide.infra.platforms.kubernetes.api import Api
@@ -58,6 +59,9 @@ from ebbtide.infra.platforms.kubernetes.shipping.package import Package, pack
 from ebbtide.infra.platforms.kubernetes.shipping.sending import send
 from ebbtide.infra.settings import load_settings
 
+PARTS = ("none", "dask", "ray", "spark")
+ROUNDS = {"dask": 12, "none": 4}
+"""Where it is not 5."""
 DEADLINE_S = 180.0
 BUSY = """
 from distributed import Client
@@ -94,8 +98,8 @@ _LOOKS_EVERY_S = 1.0
 class Timing:
     """Seconds, and what was asked."""
 
-    first_line: float
-    release: float
+    first_line_s: float
+    release_s: float
     requests: int | None = None
     """None: not counted."""
 
@@ -126,10 +130,31 @@ def main() -> int:
     options = parser.parse_args()
     program = kubectl.find(options.kubectl)
     for framework in options.framework or PROGRAMS:
-        with tempfile.TemporaryDirectory(prefix="ebb-bench-") as folder:
-            timings = measure(Path(folder), options.rounds, framework, program)
-            report(framework, timings, kubectl.version(program))
+        report(framework, timed(framework, options.rounds, program), kubectl.version(program))
     return 0
+
+
+def part(framework: str, rounds: int) -> Part:
+    """For the result file; with the kubectl that is on PATH, else that of the lab."""
+    program = kubectl.find("")
+
+    def measure_all() -> Samples:
+        found = timed(framework, rounds, program)
+        return {way: [asdict(timing) for timing in timings] for way, timings in found.items()}
+
+    conditions = f"kinds interleaved, kubectl {kubectl.version(program)}"
+    return measured(measure_all, rounds, conditions, distributions(framework))
+
+
+def timed(framework: str, rounds: int, program: Path) -> dict[str, list[Timing]]:
+    """Measure in a folder that is gone afterwards."""
+    with tempfile.TemporaryDirectory(prefix="ebb-bench-") as folder:
+        return measure(Path(folder), rounds, framework, program)
+
+
+def distributions(framework: str) -> list[str]:
+    """Whose versions the figures depend on."""
+    return ["ebbtide", "kubernetes", *LIBRARIES.get(framework, ())]
 
 
 def measure(folder: Path, rounds: int, framework: str, program: Path) -> dict[str, list[Timing]]:
@@ -150,7 +175,7 @@ def measure(folder: Path, rounds: int, framework: str, program: Path) -> dict[st
         for name, one in ways.items():
             at_any_moment()
             timing = one(work, environment, framework)
-            told = f"{framework} {number}/{rounds} {name}: {timing.first_line:.2f} s"
+            told = f"{framework} {number}/{rounds} {name}: {timing.first_line_s:.2f} s"
             print(told, file=sys.stderr, flush=True)
             if number:
                 found[name].append(timing)
@@ -282,18 +307,18 @@ def _runs(pod: Object | None, container: str) -> bool:
 
 def report(framework: str, timings: dict[str, list[Timing]], client: str) -> None:
     """What was measured and how, and a table for the docs."""
-    names = ["ebbtide", "kubernetes", *LIBRARIES.get(framework, ())]
+    names = distributions(framework)
     print(f"\n{framework}: {conditions(len(timings['ebb']), names)}, kubectl {client}")
     medians = {
-        name: statistics.median(timing.first_line for timing in measured)
-        for name, measured in timings.items()
+        name: statistics.median(timing.first_line_s for timing in found)
+        for name, found in timings.items()
     }
     print("\n| what | first line, median (min) | ebb beside it (aim) | release | requests |")
     print("|---|---|---|---|---|")
-    for name, measured in timings.items():
-        first = min(timing.first_line for timing in measured)
-        gone = statistics.median(timing.release for timing in measured)
-        asked = [timing.requests for timing in measured if timing.requests is not None]
+    for name, found in timings.items():
+        first = min(timing.first_line_s for timing in found)
+        gone = statistics.median(timing.release_s for timing in found)
+        asked = [timing.requests for timing in found if timing.requests is not None]
         requests = f"{statistics.median(asked):.0f}" if asked else ""
         ratio = f"{medians['ebb'] / medians[name]:.2f} ×" if name != "ebb" else ""
         aim = " (≤ 1.1)" if name == "kubectl" else ""

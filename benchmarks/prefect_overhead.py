@@ -29,10 +29,12 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psutil
 
 from benchmarks.counting_proxy import Traffic, counting
+from benchmarks.results import Part, Samples, measured
 from benchmarks.start_up import DEADLINE_S, IDLE_S, conditions
 from ebbtide.flows.prefect_server import server
 from ebbtide.flows.prefect_server.server import ServerInfo
@@ -79,6 +81,8 @@ KINDS = {
     "ebb-cold": EBB,
 }
 _COLD = ("plain-cold", "ebb-cold")
+PARTS = ("true",)
+ROUNDS = {"true": 3}
 _RUN_TIMEOUT_S = 300
 
 
@@ -103,13 +107,41 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--paths", action="store_true", help="requests by method and path too")
     options = parser.parse_args()
-    ensure_template(os.environ)
-    with tempfile.TemporaryDirectory(prefix="ebb-bench-") as folder:
-        costs = measure(Path(folder), options.rounds)
+    costs = counted_costs(options.rounds)
     report(costs, options.rounds)
     if options.paths:
         report_paths(costs)
     return 0
+
+
+def part(_: str, rounds: int) -> Part:
+    """For the result file."""
+
+    def measure_all() -> Samples:
+        found = counted_costs(rounds)
+        return {kind: [_sample(cost) for cost in costs] for kind, costs in found.items()}
+
+    conditions = "medians, kinds interleaved, after a round that is not counted"
+    return measured(measure_all, rounds, conditions, ("ebbtide", "prefect"))
+
+
+def _sample(cost: Cost) -> dict[str, Any]:
+    paths = None if cost.requests is None else dict(cost.requests)
+    return {
+        "wall_s": cost.wall_s,
+        "cpu_s": cost.cpu_s,
+        "server_cpu_s": cost.server_cpu_s,
+        "requests": None if cost.requests is None else cost.requests.total(),
+        "requests_by_path": paths,
+        "sent_bytes": cost.sent_bytes,
+    }
+
+
+def counted_costs(rounds: int) -> dict[str, list[Cost]]:
+    """Measure in a folder that is gone afterwards."""
+    ensure_template(os.environ)
+    with tempfile.TemporaryDirectory(prefix="ebb-bench-") as folder:
+        return measure(Path(folder), rounds)
 
 
 def measure(folder: Path, rounds: int) -> dict[str, list[Cost]]:
@@ -174,35 +206,35 @@ def report(costs: dict[str, list[Cost]], rounds: int) -> None:
     print(f"| what | {' | '.join(columns)} |")
     print("|---" * (len(columns) + 1) + "|")
     base = {"wall": median(costs["steps"], "wall_s"), "cpu": median(costs["steps"], "cpu_s")}
-    for kind, measured in costs.items():
-        wall, cpu = median(measured, "wall_s"), median(measured, "cpu_s")
-        least = min(cost.wall_s for cost in measured)
+    for kind, found in costs.items():
+        wall, cpu = median(found, "wall_s"), median(found, "cpu_s")
+        least = min(cost.wall_s for cost in found)
         cells = [f"{wall:.2f} s ({least:.2f})", f"{wall / base['wall']:.1f}"]
         cells += [f"{cpu:.2f} s", f"{cpu / base['cpu']:.1f}"]
-        cells += ["", "not counted", ""] if kind in _COLD else counted(measured)
+        cells += ["", "not counted", ""] if kind in _COLD else counted(found)
         print(f"| {kind} | {' | '.join(cells)} |")
 
 
-def counted(measured: list[Cost]) -> list[str]:
+def counted(costs: list[Cost]) -> list[str]:
     """What the relay and the server saw of these runs."""
-    totals = [cost.requests.total() for cost in measured if cost.requests is not None]
+    totals = [cost.requests.total() for cost in costs if cost.requests is not None]
     if not totals:
         return ["", "none", ""]
     spread = f" ({min(totals)}–{max(totals)})" if min(totals) < max(totals) else ""
-    sent = median(measured, "sent_bytes") / 1024
-    server_cpu = median(measured, "server_cpu_s")
+    sent = median(costs, "sent_bytes") / 1024
+    server_cpu = median(costs, "server_cpu_s")
     return [f"{server_cpu:.2f} s", f"{statistics.median(totals):g}{spread}", f"{sent:.0f} KiB"]
 
 
-def median(measured: list[Cost], name: str) -> float:
+def median(costs: list[Cost], name: str) -> float:
     """Of one field."""
-    return float(statistics.median(getattr(cost, name) for cost in measured))
+    return float(statistics.median(getattr(cost, name) for cost in costs))
 
 
 def report_paths(costs: dict[str, list[Cost]]) -> None:
     """Which requests a run makes, the most frequent first; of the last round."""
-    for kind, measured in costs.items():
-        requests = measured[-1].requests
+    for kind, found in costs.items():
+        requests = found[-1].requests
         for path, count in requests.most_common() if requests else ():
             print(f"  {kind:<6} {count:>4}  {path}")
 

@@ -1,6 +1,6 @@
 """What a shrink costs: Ebb's beside each framework's plain way, in one run.
 
-``python benchmarks/scale_in.py`` runs the same work on three workers of each framework (tasks that
+``python -m benchmarks.scale_in`` runs the same work on three workers of each framework (tasks that
 count their starts, stored data, for Spark a shuffle) and takes two of them away in the middle:
 
 * ebb: its autoscaler does, by the drain (the program of ``tests/contract``),
@@ -18,15 +18,19 @@ import re
 import subprocess
 import sys
 import tempfile
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from benchmarks.results import Part, Samples, measured
 from tests.clusters import carried_out, run_spec
 from tests.contract.conftest import SMALLEST, small
 from tests.load import starts
 
 ROOT = Path(__file__).resolve().parents[1]
 TASKS, TIMEOUT_S = 30, 600
+PARTS = ("dask", "ray", "spark")
+ROUNDS = dict.fromkeys(PARTS, 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +40,7 @@ class Loss:
     started: int
     kept: str
     right: bool
-    seconds: float
+    slowest_s: float
     """The slowest worker's time to leave."""
 
 
@@ -44,16 +48,35 @@ def main() -> int:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--framework", choices=sorted(SMALLEST), action="append")
-    os.environ["PYTHONPATH"] = str(ROOT)  # workers import tests.load
     print(
         "| framework | way | tasks started / needed | data kept | result right | slowest to leave |"
     )
     print("|---|---|---|---|---|---|")
     for framework in parser.parse_args().framework or SMALLEST:
-        for way, measure in (("plain", plain), ("ebb", ebb)):
-            with tempfile.TemporaryDirectory(prefix="ebb-", dir="/tmp") as folder:
-                show(framework, way, measure(framework, Path(folder)))
+        for way in WAYS:
+            show(framework, way, lost(framework, way))
     return 0
+
+
+def part(framework: str, rounds: int) -> Part:
+    """For the result file."""
+
+    def measure_all() -> Samples:
+        found: Samples = {way: [] for way in WAYS}
+        for _ in range(rounds):
+            for way, samples in found.items():
+                samples.append({**asdict(lost(framework, way)), "needed": TASKS})
+        return found
+
+    package = {"dask": "distributed", "spark": "pyspark"}.get(framework, framework)
+    return measured(measure_all, rounds, "the worst of them", ("ebbtide", package))
+
+
+def lost(framework: str, way: str) -> Loss:
+    """What one shrink costs."""
+    os.environ["PYTHONPATH"] = str(ROOT)  # workers import tests.load
+    with tempfile.TemporaryDirectory(prefix="ebb-", dir="/tmp") as folder:
+        return WAYS[way](framework, Path(folder))
 
 
 def plain(framework: str, folder: Path) -> Loss:
@@ -70,7 +93,7 @@ def plain(framework: str, folder: Path) -> Loss:
         check=True,
     )
     told = json.loads(next(line for line in done.stdout.splitlines() if line.startswith("{")))
-    return Loss(sum(starts(log).values()), **told)
+    return Loss(sum(starts(log).values()), told["kept"], told["right"], told["seconds"])
 
 
 def ebb(framework: str, folder: Path) -> Loss:
@@ -92,12 +115,15 @@ def ebb(framework: str, folder: Path) -> Loss:
     )
 
 
+WAYS: dict[str, Callable[[str, Path], Loss]] = {"plain": plain, "ebb": ebb}
+
+
 def show(framework: str, way: str, loss: Loss) -> None:
     """One line of the table."""
     right = "yes" if loss.right else "no"
     print(
         f"| {framework} | {way} | {loss.started} / {TASKS} | {loss.kept} | {right}"
-        f" | {loss.seconds:.1f} s |",
+        f" | {loss.slowest_s:.1f} s |",
         flush=True,
     )
 

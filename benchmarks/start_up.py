@@ -1,6 +1,6 @@
 """From the command to the program's first line: ``ebb run`` beside the bare framework.
 
-``python benchmarks/start_up.py --rounds 5 --framework dask`` runs, interleaved, the same program
+``python -m benchmarks.start_up --rounds 5 --framework dask`` runs, interleaved, the same program
 
 * bare: with the framework's own way on one machine (``LocalCluster``, ``ray.init()``, a
   ``SparkSession`` on ``local-cluster``) and one worker, in one script,
@@ -8,8 +8,8 @@
 * cold: by ``ebb run`` in a fresh home, where the server has to start (its template is there),
 * prefect: a Prefect server from nothing to healthy, alone.
 
-Each run is followed until Prefect's record of it is finished, behind the prompt: none disturbs the
-next.
+``--without-cold`` leaves the last two out, each of which keeps two cores busy for ten seconds. Each
+run is followed until Prefect's record of it is finished, behind the prompt: none disturbs the next.
 
 Ratios are what counts; absolute times are this machine's. Nothing is left running.
 """
@@ -26,16 +26,20 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 
+from benchmarks.results import Part, Samples, measured
 from ebbtide.flows.prefect_server import server
 from ebbtide.flows.prefect_server.template import ensure_template
 from ebbtide.infra.lifecycle import reaper
 from ebbtide.infra.records.ledger import Ledger
 from ebbtide.infra.waiting import wait_until
 
+PARTS = ("dask", "ray", "spark")
+ROUNDS = {"spark": 3}
+"""Where it is not 5."""
 IDLE_S = 600.0
 DEADLINE_S = 180.0
 
@@ -74,12 +78,12 @@ UNDER_EBB["spark"] = UNDER_EBB["spark"].replace('.master("local-cluster[1,1,1024
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """Seconds from the command."""
+    """From the command."""
 
-    first_line: float
-    end: float
+    first_line_s: float
+    end_s: float
     """To the prompt."""
-    recorded: float | None = None
+    recorded_s: float | None = None
     """Until nothing is done behind the prompt any more: Prefect's record is finished."""
 
 
@@ -88,17 +92,34 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--framework", choices=sorted(BARE), action="append")
+    parser.add_argument("--without-cold", action="store_true", help="no server starts in a round")
     options = parser.parse_args()
     rounds = options.rounds
-    ensure_template(os.environ)
     for framework in options.framework or BARE:
-        with tempfile.TemporaryDirectory(prefix="ebb-bench-") as folder:
-            timings = measure(Path(folder), rounds, framework)
-        report(timings, rounds, framework)
+        report(timed(framework, rounds, cold=not options.without_cold), rounds, framework)
     return 0
 
 
-def measure(folder: Path, rounds: int, framework: str) -> dict[str, list[Timing]]:
+def part(framework: str, rounds: int, *, cold: bool) -> Part:
+    """For the result file."""
+
+    def measure_all() -> Samples:
+        found = timed(framework, rounds, cold=cold)
+        return {kind: [asdict(timing) for timing in timings] for kind, timings in found.items()}
+
+    left_out = "" if cold else ", no server starts between rounds"
+    conditions = f"medians, kinds interleaved{left_out}"
+    return measured(measure_all, rounds, conditions, distributions(framework))
+
+
+def timed(framework: str, rounds: int, *, cold: bool) -> dict[str, list[Timing]]:
+    """Measure in a folder that is gone afterwards."""
+    ensure_template(os.environ)
+    with tempfile.TemporaryDirectory(prefix="ebb-bench-") as folder:
+        return measure(Path(folder), rounds, framework, cold=cold)
+
+
+def measure(folder: Path, rounds: int, framework: str, *, cold: bool) -> dict[str, list[Timing]]:
     """All kinds in turn, ``rounds`` times, so that a busy moment hits them alike."""
     bare, program = folder / "bare.py", folder / "program.py"
     bare.write_text(BARE[framework])
@@ -110,6 +131,8 @@ def measure(folder: Path, rounds: int, framework: str) -> dict[str, list[Timing]
         for number in range(rounds):
             found["bare"].append(run([sys.executable, str(bare)], folder, folder / "unused"))
             found["warm"].append(run(ebb(program, framework), folder, warm_home))
+            if not cold:
+                continue
             cold_home = folder / f"cold-{number}"
             found["cold"].append(run(ebb(program, framework), folder, cold_home))
             server.stop(cold_home)
@@ -171,24 +194,28 @@ def conditions(rounds: int, names: Sequence[str]) -> str:
     return f"{rounds} rounds, interleaved; {machine}, {python}, {versions}"
 
 
+def distributions(framework: str) -> tuple[str, ...]:
+    """Whose versions the figures depend on."""
+    package = {"dask": "distributed", "spark": "pyspark"}.get(framework, framework)
+    return "ebbtide", package, "prefect"
+
+
 def report(timings: dict[str, list[Timing]], rounds: int, framework: str) -> None:
     """What was measured and how, and a table for the README."""
-    names = (
-        "ebbtide",
-        {"dask": "distributed", "spark": "pyspark"}.get(framework, framework),
-        "prefect",
-    )
-    print(f"\n{framework}: {conditions(rounds, names)}")
-    bare = statistics.median(t.first_line for t in timings["bare"])
-    slower = max(bare, statistics.median(t.first_line for t in timings["prefect"]))
+    print(f"\n{framework}: {conditions(rounds, distributions(framework))}")
+    bare = statistics.median(t.first_line_s for t in timings["bare"])
+    prefect = [timing.first_line_s for timing in timings["prefect"]] or [bare]
+    slower = max(bare, statistics.median(prefect))
     aims = {"warm": (bare, "bare", 1.25), "cold": (slower, "slower of bare and Prefect", 1.1)}
     print("\n| what | first line, median (min) | to the prompt | record finished | ratio (aim) |")
     print("|---|---|---|---|---|")
-    for name, measured in timings.items():
-        first = [timing.first_line for timing in measured]
-        end = statistics.median(timing.end for timing in measured)
+    for name, found in timings.items():
+        if not found:
+            continue
+        first = [timing.first_line_s for timing in found]
+        end = statistics.median(timing.end_s for timing in found)
         median = statistics.median(first)
-        done = [timing.recorded for timing in measured if timing.recorded is not None]
+        done = [timing.recorded_s for timing in found if timing.recorded_s is not None]
         recorded = f"{statistics.median(done):.2f} s" if done else ""
         ratio = ""
         if name in aims:
