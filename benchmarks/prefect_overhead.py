@@ -54,8 +54,8 @@ from ebbtide.infra.settings import load_settings
 settings = load_settings()
 ledger = Ledger(settings.home)
 request = RunRequest(argv=("true",), options={"framework": "none"})
-spec = spec_for(request, ledger, os.environ, Path.cwd())
-runs.begin(ledger, spec)
+spec = spec_for(request, os.environ, Path.cwd())
+spec = runs.begin(ledger, spec)
 carry_out(settings, ledger, spec, steps)
 """
 PLAIN = """
@@ -166,7 +166,7 @@ def run(
     kind: str, home: Path, environment: Mapping[str, str], info: ServerInfo, traffic: Traffic
 ) -> Cost:
     """One run in a home of its own."""
-    home.mkdir()
+    home.mkdir(mode=0o700)
     inherited = {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT", "EBB"))}
     # With what is done behind the prompt.
     waits = {"EBB_WAIT_FOR_RECORD": "yes"}

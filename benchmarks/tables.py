@@ -113,7 +113,7 @@ def prefect_overhead(results: Results) -> str:
         wall, asked = median(part, kind, "wall_s"), _figures(part, kind, "requests")
         requests = f"{statistics.median(asked):g}" if asked else ""
         ratio = "1" if kind == "steps" else f"{wall / base:.2g}"
-        cpu = f"{median(part, kind, 'cpu_s'):.2f} s"
+        cpu = _seconds(median(part, kind, "cpu_s"))
         rows.append([told, _seconds(wall), ratio, cpu, "none" if kind == "steps" else requests])
     return _block(rows, results)
 
