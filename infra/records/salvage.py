@@ -67,11 +67,15 @@ class LastKnown(Ledger):
                     if source.exists():
                         shutil.copyfile(source, copy.with_name(copy.name + suffix))
                 connection = sqlite3.connect(f"file:{copy}?mode=rw", uri=True, isolation_level=None)
-                connection.row_factory = sqlite3.Row
-                connection.execute("SELECT count(*) FROM runs").fetchone()
-                if version_of(connection) < VERSION:
-                    connection.execute("BEGIN IMMEDIATE")
-                    upgrade(connection)
-                    connection.execute("COMMIT")
+                try:
+                    connection.row_factory = sqlite3.Row
+                    connection.execute("SELECT count(*) FROM runs").fetchone()
+                    if version_of(connection) < VERSION:
+                        connection.execute("BEGIN IMMEDIATE")
+                        upgrade(connection)
+                        connection.execute("COMMIT")
+                except sqlite3.Error:
+                    connection.close()
+                    raise
                 return connection
         return None

@@ -86,10 +86,10 @@ def documented(options: type) -> Callable[[_Function], _Function]:
         table = [each for each in OPTIONS.values() if _keyword(each) in types]
         added = [_parameter(each, types[_keyword(each)]) for each in table]
         function.__signature__ = own.replace(parameters=[*fixed, *added])  # type: ignore[attr-defined]
-        words = [f"{_keyword(each)}: {each.help}.\n" for each in table]
+        told = [f"{_keyword(each)}: {each.help}.\n" for each in table]
         if function.__doc__ is not None:
             function.__doc__ = _OPTIONS_LINE.sub(
-                lambda line: "".join(line["indent"] + each for each in words), function.__doc__
+                lambda line: "".join(line["indent"] + each for each in told), function.__doc__
             )
         return function
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sqlite3
 from collections.abc import Callable
@@ -84,7 +85,7 @@ def test_version_changes_when_another_writes(ledger: Ledger) -> None:
 
 def test_newer_ledger_is_refused_and_left_alone(tmp_path: Path) -> None:
     Ledger(tmp_path).reserve(Run(name=HERON, spec_json="{}"))
-    with sqlite3.connect(tmp_path / "ledger.sqlite") as connection:
+    with contextlib.closing(sqlite3.connect(tmp_path / "ledger.sqlite")) as connection:
         connection.execute("PRAGMA user_version = 99")
     with pytest.raises(ConfigurationError) as error:
         Ledger(tmp_path).run(HERON)
