@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib
-import io
-from collections.abc import Callable
 
+import click
+from click.shell_completion import CompletionItem
+
+from ebbtide.flows.cli.parsing.command import Group
+from ebbtide.flows.cli.place import PLACE
+from ebbtide.infra.version import VERSION
+
+_COLUMN = 20
+"""Columns of names in the help."""
 _ROOM = "ebbtide.flows.cli"
 ROOMS = {"runs": "Runs", "machine": "Clusters and machines", "installation": "Installation"}
 """Of the modules below: the title that their commands stand under."""
@@ -72,15 +78,69 @@ COMMANDS = {
 }
 
 
-def loaded(name: str) -> Callable[[list[str]], int]:
-    """Return the function of a command of the table; it takes what was typed behind the name."""
-    module = importlib.import_module(f"{_ROOM}.{COMMANDS[name][0]}")
-    return lambda args: int(module.main(args))
+_ABOUT = "Runs a Python job on a cluster of its own, and gives every machine back when it ends."
+_VARIABLES = {
+    "EBB_HOME": "where this installation keeps its records; else ~/.local/state/ebb",
+    "EBB_PREFECT_SERVER": "off: no Prefect server is started, so runs are not recorded there",
+    **{variable: told for variable, told in PLACE.values()},
+    "EBB_…": "every option of a run: ebb run --help names its variable",
+}
+_BEGIN = """\b
+Begin with:
+  ebb run hello                            a first look: grows, shrinks and ends
+  ebb run train.py -- --epochs 3           your own program
+  ebb run --workers 1..8 --detach -- python train.py"""
+
+
+class _Ebb(Group):
+    """``ebb`` itself. The module of a command is loaded when that is asked for, not before."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        """Return the names of all commands."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        """Return a command of the table; None: there is none of this name."""
+        if cmd_name not in COMMANDS:
+            return None
+        found: click.Command = importlib.import_module(f"{_ROOM}.{COMMANDS[cmd_name][0]}").main
+        return found
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """Write the commands below the titles of their rooms, and the variables."""
+        rooms = {
+            title: [
+                (name, told)
+                for name, (module, told) in COMMANDS.items()
+                if module.startswith(f"{room}.")
+            ]
+            for room, title in ROOMS.items()
+        }
+        for title, rows in {**rooms, "Variables": list(_VARIABLES.items())}.items():
+            with formatter.section(title):
+                formatter.write_dl([(term.ljust(_COLUMN), told) for term, told in rows])
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem[str]]:
+        """Return the commands that begin so, without loading any."""
+        named = [
+            CompletionItem(name, help=told)
+            for name, (_, told) in COMMANDS.items()
+            if name.startswith(incomplete)
+        ]
+        return [*named, *click.Command.shell_complete(self, ctx, incomplete)]
+
+
+_version = click.version_option(
+    VERSION, "-V", "--version", message="ebb %(version)s", help="print the version"
+)
+EBB = _version(_Ebb("ebb", help=_ABOUT, epilog=_BEGIN))
+"""The command line."""
 
 
 def help_of(name: str) -> str:
     """Return the help of a command of the table, as it prints it."""
-    printed = io.StringIO()
-    with contextlib.redirect_stdout(printed), contextlib.suppress(SystemExit):
-        loaded(name)(["--help"])
-    return printed.getvalue()
+    with EBB.make_context("ebb", [name], resilient_parsing=True) as ebb:
+        command = EBB.get_command(ebb, name)
+        assert command is not None, name
+        with command.make_context(name, [], parent=ebb, resilient_parsing=True) as ctx:
+            return command.get_help(ctx)

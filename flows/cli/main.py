@@ -2,59 +2,42 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import traceback
-from collections.abc import Iterator, Sequence
-from importlib.metadata import version
-from pathlib import Path
+from collections.abc import Sequence
 
-from ebbtide.flows.cli.arguments import use_place
-from ebbtide.flows.cli.commands import COMMANDS, ROOMS, loaded
+import click
+
+from ebbtide.flows.cli.commands import EBB
 from ebbtide.flows.cli.output import say
-from ebbtide.flows.cli.reaping import release_unowned
+from ebbtide.flows.cli.parsing import shells
 from ebbtide.flows.cli.streams import silence_closed_pipes
-from ebbtide.infra.errors import ConfigurationError, EbbError, Problem, ProvisioningError
+from ebbtide.infra.errors import ConfigurationError, EbbError
 from ebbtide.infra.escaping import json_text
-from ebbtide.infra.models.phases import ExitCode, Reason
+from ebbtide.infra.models.phases import ExitCode
 from ebbtide.infra.processes.environment import become_private
-from ebbtide.infra.records.ledger import Ledger
-from ebbtide.infra.request.hints import did_you_mean
-from ebbtide.infra.settings import Settings, load_settings
+from ebbtide.infra.settings import load_settings
 from ebbtide.infra.waiting import wall_s
-
-_WITHOUT_LEDGER = ("doctor", "held", "status", "restore", "config", "init", "completion")
-"""Commands that say by themselves what is wrong with the ledger, or begin without one."""
-_WITHOUT_PLACE = ("config", "completion")
-"""Commands that ask no Kubernetes, and say where it is named."""
-_PUT_IN_ORDER = ("run", "stop", "up", "down", "prune")
-"""Commands that change things: what nobody owns any more is released first. Others only look."""
-_PUTS_IN_ORDER_ITSELF = "run"
-"""It knows what need not be waited for."""
-_BEGIN_ANEW = ("run", "up", "init")
-"""Commands that begin something: the Kubernetes that was used last is not meant by that."""
-_ONLY_LOOK = {"-h", "--help", "--plan", "--dry-run", "--print-unit"}
-"""With one of these none of them changes anything."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     if argv is None:  # as the console script: the whole process is ours
         become_private()
+        if shells.ASKED in os.environ:
+            return _answer_a_shell(os.environ[shells.ASKED])
     argv = list(sys.argv[1:] if argv is None else argv)
-    if not argv or argv[0] in ("-h", "--help", "help"):
-        print(_help())
-        return ExitCode.OK
-    if argv[0] in ("-V", "--version"):
-        print(f"ebb {version('ebbtide')}")
-        return ExitCode.OK
     ours = argv[: argv.index("--")] if "--" in argv else argv
     as_json = "--json" in ours
     try:
         return _dispatch(argv)
+    except click.exceptions.Exit as done:  # after --help and --version
+        return done.exit_code
     except EbbError as error:
         silence_closed_pipes()
-        _show_error(error, command=argv[0], as_json=as_json)
+        _show_error(error, command="".join(argv[:1]), as_json=as_json)
         return error.exit_code
     except KeyboardInterrupt:
         return ExitCode.INTERRUPTED
@@ -67,37 +50,17 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _dispatch(argv: list[str]) -> int:
-    name, args = argv[0], argv[1:]
-    if name not in COMMANDS:
-        hint = did_you_mean(name, list(COMMANDS), prefix="ebb ", otherwise="see ebb --help")
-        problem = Problem(Reason.OPTION_INVALID, f"there is no command {name!r}", hint)
-        raise ConfigurationError([problem])
-    if name not in _WITHOUT_PLACE:
-        use_place(args, os.environ, Path.cwd(), remembered=name not in _BEGIN_ANEW)
-    if name not in _WITHOUT_LEDGER:
-        ours = args[: args.index("--")] if "--" in args else args
-        changes = name in _PUT_IN_ORDER and _ONLY_LOOK.isdisjoint(ours)
-        settings = load_settings()
-        if _has_ledger(settings, put_in_order=changes) and name != _PUTS_IN_ORDER_ITSELF:
-            release_unowned(settings)
-    return loaded(name)(args)
+    if argv[:1] == ["help"]:
+        argv = [*argv[1:], "--help"]
+    with EBB.make_context("ebb", argv) as ebb:
+        return int(EBB.invoke(ebb))
 
 
-def _has_ledger(settings: Settings, *, put_in_order: bool) -> bool:
-    """Report what became of the ledger; whether there is something to put in order, and we can."""
-    if not settings.home.exists():
-        return False
-    ledger = Ledger(settings.home)
-    try:
-        ledger.check()
-    except ProvisioningError as error:  # a full disk: what only looks can go on without
-        if put_in_order:
-            why = f"{error.detail or error.summary}; {error.hint}"
-            say(f"! what has no owner cannot be released: {why}")
-        return False
-    if ledger.moved_aside is not None:
-        say(f"! the ledger was corrupt: moved to {ledger.moved_aside}; living runs register again")
-    return put_in_order
+def _answer_a_shell(asked: str) -> int:
+    """Say what may follow in a line that is being typed; nothing is written between its words."""
+    with contextlib.suppress(Exception):
+        return shells.answer(asked, EBB)
+    return ExitCode.INFRASTRUCTURE
 
 
 def _show_error(error: EbbError, *, command: str, as_json: bool) -> None:
@@ -147,24 +110,3 @@ def _save_traceback() -> str:
     except OSError:
         return "no file (the home folder cannot be written)"
     return str(path)
-
-
-def _commands_of(room: str) -> Iterator[str]:
-    for name, (module, what) in COMMANDS.items():
-        if module.startswith(f"{room}."):
-            yield f"  {name:<11}{what}"
-
-
-def _help() -> str:
-    lines = [
-        "ebb: run a Python job on a cluster of its own, and get every machine back when it ends.",
-        "",
-        "usage: ebb COMMAND [options]      ebb COMMAND --help",
-        *(line for room, title in ROOMS.items() for line in ("", f"{title}:", *_commands_of(room))),
-        "",
-        "Begin with:",
-        "  ebb run hello                            a first look: grows, shrinks and ends",
-        "  ebb run train.py -- --epochs 3           your own program",
-        "  ebb run --workers 1..8 --detach -- python train.py",
-    ]
-    return "\n".join(lines)

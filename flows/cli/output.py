@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import sys
-from argparse import ArgumentParser
 from collections.abc import Sequence
-from typing import Any, NoReturn
+from typing import Any
 
 from rich.cells import cell_len
 from rich.console import Console
@@ -26,35 +25,6 @@ _LOOK_EVERY_S = 0.5
 _GAP = 2
 """Columns between two cells."""
 _MIN_LAST_COLUMN = 20
-
-
-class Parser(ArgumentParser):
-    """An argument parser that raises our errors, with the nearest option named."""
-
-    def __init__(self, command: str, description: str):
-        super().__init__(prog=f"ebb {command}", description=description, allow_abbrev=False)
-        self.add_argument("--json", action="store_true", help="one JSON document on stdout")
-
-    def take(self, args: list[str]) -> Any:
-        """Return the parsed arguments; all unknown ones are reported at once."""
-        found, unknown = self.parse_known_args(args)
-        known = [flag for action in self._actions for flag in action.option_strings]
-        problems = [
-            Problem(
-                Reason.OPTION_INVALID,
-                f"there is no option {word}",
-                did_you_mean(word, known, otherwise=f"see {self.prog} --help"),
-            )
-            for word in unknown
-        ]
-        if problems:
-            raise ConfigurationError(problems)
-        return found
-
-    def error(self, message: str) -> NoReturn:
-        """Raise our error instead of argparse's exit."""
-        problem = Problem(Reason.OPTION_INVALID, message, f"see {self.prog} --help")
-        raise ConfigurationError([problem])
 
 
 def say(message: str) -> None:

@@ -48,7 +48,7 @@ def test_only_the_records_know_sqlite_and_its_rows() -> None:
 
 def test_only_its_own_platform_knows_which_store_it_is() -> None:
     """All others have a ``RunStore``, so that another one needs no change of theirs."""
-    may = (_ROOM, "ebbtide.infra.platforms.local", "ebbtide.flows.cli.main", _REAPER)
+    may = (_ROOM, "ebbtide.infra.platforms.local", "ebbtide.flows.cli.preparing", _REAPER)
     found = [
         f"{module.name}:{line}"
         for module in modules()

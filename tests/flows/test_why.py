@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ebbtide.flows.cli.runs import why
+from ebbtide.flows.cli.main import main
 from ebbtide.infra.errors import error_for
 from ebbtide.infra.files.private import private_folder
 from ebbtide.infra.models.cluster import ClusterView
@@ -42,7 +42,7 @@ def logs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def said(capsys: pytest.CaptureFixture[str]) -> str:
-    assert why.main([HERON]) == 0
+    assert main(["why", HERON]) == 0
     return capsys.readouterr().out
 
 

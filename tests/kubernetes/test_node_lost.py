@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 from kubernetes import client
 
-from ebbtide.flows.cli.machine.held import main as ebb_held
+from ebbtide.flows.cli.main import main
 from ebbtide.infra.lifecycle.stop import stop_run
 from ebbtide.infra.models.hardware import NodePool
 from ebbtide.infra.models.ids import ClusterId
@@ -76,7 +76,7 @@ def listed(pair: Stage, patch: pytest.MonkeyPatch) -> int:
     patch.setenv("EBB_HOME", str(place.home))
     patch.setenv("EBB_NAMESPACE", place.namespace)
     patch.setenv("KUBECONFIG", place.kubeconfig)
-    return ebb_held([])
+    return main(["held"])
 
 
 def test_run_whose_node_is_lost_is_released_at_once_but_for_the_pod_that_stays_there(

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
-from ebbtide.flows.cli.output import Parser, print_json, say
+import click
+
+from ebbtide.flows.cli.output import print_json, say
+from ebbtide.flows.cli.parsing.command import argument, command
 from ebbtide.infra.installation.backup import backup
 from ebbtide.infra.installation.footprint import size_of
 from ebbtide.infra.models.phases import ExitCode
@@ -17,11 +21,10 @@ has to be stopped. A run that is going on is copied as far as it has got, and co
 restore. JSON: an object with the keys folder, runs, bytes."""
 
 
-def main(args: list[str]) -> int:
+@command("backup", _DESCRIPTION)
+@argument("folder", type=click.Path(file_okay=False, path_type=Path), help="new, or empty")
+def main(options: Any) -> int:
     """Make one."""
-    parser = Parser("backup", _DESCRIPTION)
-    parser.add_argument("folder", metavar="FOLDER", type=Path, help="new, or empty")
-    options = parser.take(args)
     folder = options.folder.absolute()
     runs = backup(load_settings(), folder)
     if options.json:

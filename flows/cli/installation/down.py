@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from ebbtide.flows.cli.output import Parser, print_json, say
+from typing import Any
+
+from ebbtide.flows.cli.output import print_json, say
+from ebbtide.flows.cli.parsing.command import command
+from ebbtide.flows.cli.preparing import Preparation
 from ebbtide.flows.service import stack
 from ebbtide.infra.errors import ReleaseError
 from ebbtide.infra.lifecycle import reaper
@@ -21,9 +25,9 @@ _RECORDS_TIMEOUT_S = 10.0
 """For flow processes whose run has ended to tell the server about it, before that goes."""
 
 
-def main(args: list[str]) -> int:
+@command("down", _DESCRIPTION, Preparation(changes=True))
+def main(options: Any) -> int:
     """Take it down."""
-    options = Parser("down", _DESCRIPTION).take(args)
     settings = load_settings()
     info = stack.running(settings)
     if info is not None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+from collections.abc import Iterable
 from typing import Any
 from uuid import uuid4
 
-from ebbtide.flows.cli.output import Parser, print_json, say
+from ebbtide.flows.cli.output import print_json, say
+from ebbtide.flows.cli.parsing.command import argument, command, option
 from ebbtide.flows.events import outbox
 from ebbtide.flows.events.prefect_events import Effects, effects_of, send
 from ebbtide.flows.prefect_server.api import Api
@@ -24,17 +26,14 @@ _MORE_S = 1.0
 """After the first effect: another automation may have been set off as well."""
 
 
-def main(args: list[str]) -> int:
+@command("emit", _DESCRIPTION)
+@argument("event", help="its name, such as dataset.updated")
+@option("--resource", required=True, metavar="ID", help="what it happened to")
+@option("--payload", metavar="JSON", help="facts, as a JSON object")
+@option("-p", multiple=True, metavar="KEY=VALUE", help="one fact; may be repeated")
+@option("--wait", type=float, metavar="SECONDS", help="wait for the runs it starts, and name them")
+def main(options: Any) -> int:
     """Send one event, and first what is still kept."""
-    parser = Parser("emit", _DESCRIPTION)
-    parser.add_argument("event", help="its name, such as dataset.updated")
-    parser.add_argument("--resource", required=True, metavar="ID", help="what it happened to")
-    parser.add_argument("--payload", metavar="JSON", help="facts, as a JSON object")
-    parser.add_argument("-p", action="append", default=[], metavar="KEY=VALUE", help="one fact")
-    parser.add_argument(
-        "--wait", type=float, metavar="SECONDS", help="wait for the runs it starts, and name them"
-    )
-    options = parser.take(args)
     event = {
         "id": str(uuid4()),
         "occurred": dt.datetime.now(dt.UTC).isoformat(),
@@ -111,7 +110,7 @@ def _document(event: dict[str, Any], *, sent: bool, effects: Effects | None) -> 
     }
 
 
-def _payload(text: str | None, pairs: list[str]) -> dict[str, Any]:
+def _payload(text: str | None, pairs: Iterable[str]) -> dict[str, Any]:
     """Return the object of ``--payload``, with the facts of ``-p`` added as texts.
 
     Raises:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from typing import Any
 
-from ebbtide.flows.cli.arguments import add_place, add_platform
-from ebbtide.flows.cli.output import Parser, print_json, say
+from ebbtide.flows.cli.output import print_json, say
+from ebbtide.flows.cli.parsing.command import command, option
+from ebbtide.flows.cli.parsing.shared import KUBERNETES, catalog_option
+from ebbtide.flows.cli.preparing import Preparation
 from ebbtide.infra.errors import ConfigurationError, Problem
 from ebbtide.infra.models.hardware import NodePool
 from ebbtide.infra.models.phases import ExitCode, Reason
@@ -24,16 +27,17 @@ set. Beside it {SCHEMA_NAME}, by which editors complete and check it. A file tha
 it is. JSON: an object with the keys file, schema, pools (their names)."""
 
 
-def main(args: list[str]) -> int:
+@command("init", _DESCRIPTION, Preparation(ledger=False, remembered=False), place=KUBERNETES)
+@catalog_option
+@option(
+    "--label",
+    metavar="NAME",
+    default="",
+    help="label of nodes that names their pool; the usual ones are tried",
+)
+@option("--print", is_flag=True, help="print it on stdout; write nothing")
+def main(options: Any) -> int:
     """Write the file, or print it."""
-    parser = Parser("init", _DESCRIPTION)
-    add_place(parser)
-    add_platform(parser)
-    parser.add_argument(
-        "--label", default="", help="label of nodes that names their pool; the usual ones are tried"
-    )
-    parser.add_argument("--print", action="store_true", help="print it on stdout; write nothing")
-    options = parser.take(args)
     seen = pools_on(options.platform, os.environ, Path.cwd(), options.label)
     origin = f"the nodes of a Kubernetes ({options.platform})" if seen else "this machine"
     pools = seen or _here()

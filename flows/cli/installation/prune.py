@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
-from ebbtide.flows.cli.output import Parser, print_json, say
+from ebbtide.flows.cli.output import print_json, say
+from ebbtide.flows.cli.parsing.command import command, option
+from ebbtide.flows.cli.preparing import Preparation
 from ebbtide.infra.errors import ConfigurationError, Problem
 from ebbtide.infra.installation.keeping import Old, beyond, prune
 from ebbtide.infra.models.keep import Keep
@@ -24,14 +27,11 @@ a run 30 days after its end. JSON: an object with the keys dry_run, runs (their 
 (with --dry-run: those of their folders)."""
 
 
-def main(args: list[str]) -> int:
+@command("prune", _DESCRIPTION, Preparation(changes=True))
+@option("--older-than", metavar="AGE", help="runs that ended longer ago than this, like 30d")
+@option("--dry-run", is_flag=True, help="list what would be deleted")
+def main(options: Any) -> int:
     """Delete them, or say which."""
-    parser = Parser("prune", _DESCRIPTION)
-    parser.add_argument(
-        "--older-than", metavar="AGE", help="runs that ended longer ago than this, like 30d"
-    )
-    parser.add_argument("--dry-run", action="store_true", help="list what would be deleted")
-    options = parser.take(args)
     keep = _keep(options.older_than)
     settings = load_settings()
     store = open_store(settings)

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
-from ebbtide.flows.cli.output import Parser, print_json, say
+import click
+
+from ebbtide.flows.cli.output import print_json, say
+from ebbtide.flows.cli.parsing.command import argument, command, option
+from ebbtide.flows.cli.preparing import Preparation
 from ebbtide.flows.prefect_server import server
 from ebbtide.flows.service import stack
 from ebbtide.infra.errors import ConfigurationError, Problem
@@ -18,12 +23,11 @@ anything of this installation is alive, and when EBB_HOME is not empty (--overwr
 there aside). JSON: an object with the keys home, runs."""
 
 
-def main(args: list[str]) -> int:
+@command("restore", _DESCRIPTION, Preparation(ledger=False))
+@argument("folder", type=click.Path(file_okay=False, path_type=Path), help="made by ebb backup")
+@option("--overwrite", is_flag=True, help="move aside what is there")
+def main(options: Any) -> int:
     """Restore one."""
-    parser = Parser("restore", _DESCRIPTION)
-    parser.add_argument("folder", metavar="FOLDER", type=Path, help="made by ebb backup")
-    parser.add_argument("--overwrite", action="store_true", help="move aside what is there")
-    options = parser.take(args)
     settings = load_settings()
     living = _living(settings)
     if living:

@@ -6,8 +6,11 @@ import contextlib
 import os
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
-from ebbtide.flows.cli.output import Parser, print_json, say
+from ebbtide.flows.cli.output import print_json, say
+from ebbtide.flows.cli.parsing.command import command
+from ebbtide.flows.cli.preparing import Preparation
 from ebbtide.flows.service import health
 from ebbtide.flows.service.health import Check
 from ebbtide.infra.errors import EbbError
@@ -32,9 +35,9 @@ _EXIT = {
 }
 
 
-def main(args: list[str]) -> int:
+@command("status", _DESCRIPTION, Preparation(ledger=False))
+def main(options: Any) -> int:
     """Look at everything and say the worst in the exit code."""
-    options = Parser("status", _DESCRIPTION).take(args)
     settings = load_settings()
     checks = health.look(settings)
     taken, found = _space(settings)

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import os
 import shlex
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ebbtide.flows.cli.output import Parser, print_json, say
+import click
+from click.core import ParameterSource
+
+from ebbtide.flows.cli.output import print_json, say
+from ebbtide.flows.cli.parsing.command import command, option
+from ebbtide.flows.cli.preparing import Preparation
 from ebbtide.flows.prefect_server.api import auth_file
 from ebbtide.flows.prefect_server.bind import LOOPBACK, Bind
 from ebbtide.flows.prefect_server.certificates import checked
@@ -31,26 +37,21 @@ _TIMEOUT_S = 600.0
 _LOOK_EVERY_S = 0.1
 
 
-def main(args: list[str]) -> int:
+@command("up", _DESCRIPTION, Preparation(remembered=False, changes=True))
+@option(
+    "--limit", type=int, metavar="N", default=4, help="maximum number of runs at once (default 4)"
+)
+@option("--host", metavar="ADDRESS", default=LOOPBACK, help="address on which the server listens")
+@option("--tls", is_flag=True, help="use a certificate made here")
+@option("--tls-cert", type=click.Path(), metavar="FILE", default="", help="use this one (PEM)")
+@option("--tls-key", type=click.Path(), metavar="FILE", default="", help="key of --tls-cert (PEM)")
+@option("--print-unit", is_flag=True, help="print a user unit for systemd; start nothing")
+def main(options: Any) -> int:
     """Bring it up and say where it is."""
-    parser = Parser("up", _DESCRIPTION)
-    parser.add_argument(
-        "--limit", type=int, default=4, help="maximum number of runs at once (default 4)"
-    )
-    parser.add_argument("--host", default=LOOPBACK, help="address on which the server listens")
-    parser.add_argument("--tls", action="store_true", help="use a certificate made here")
-    parser.add_argument("--tls-cert", default="", metavar="FILE", help="use this certificate (PEM)")
-    parser.add_argument(
-        "--tls-key", default="", metavar="FILE", help="private key of --tls-cert (PEM)"
-    )
-    parser.add_argument(
-        "--print-unit", action="store_true", help="print a user unit for systemd; start nothing"
-    )
-    options = parser.take(args)
     settings = load_settings()
     if options.print_unit:
-        kept = [each for each in args if each not in ("--print-unit", "--json")]
-        print(unit_of(settings, Path.cwd(), kept, os.environ), end="")
+        typed = list(_typed_for_a_unit(click.get_current_context()))
+        print(unit_of(settings, Path.cwd(), typed, os.environ), end="")
         return ExitCode.OK
     bind = _bind(options, settings)
     info = stack.running(settings)
@@ -65,6 +66,16 @@ def main(args: list[str]) -> int:
     else:
         _show(info)
     return ExitCode.OK
+
+
+def _typed_for_a_unit(ctx: click.Context) -> Iterator[str]:
+    """Yield the options that were typed, without those that are about printing."""
+    for param in ctx.command.params:
+        name = param.name or ""
+        typed = ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE
+        if typed and name not in ("print_unit", "json"):
+            yield param.opts[0]
+            yield from () if ctx.params[name] is True else (str(ctx.params[name]),)
 
 
 def _bind(options: Any, settings: Settings) -> Bind:

@@ -9,9 +9,14 @@ import sys
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
-from ebbtide.flows.cli.arguments import add_place
-from ebbtide.flows.cli.output import Parser, print_json, say, show
+import click
+
+from ebbtide.flows.cli.output import print_json, say, show
+from ebbtide.flows.cli.parsing.command import command, option
+from ebbtide.flows.cli.parsing.shared import KUBERNETES
+from ebbtide.flows.cli.preparing import Preparation
 from ebbtide.flows.detached import checking
 from ebbtide.flows.detached.template import base_job_template
 from ebbtide.flows.events import outbox
@@ -40,16 +45,20 @@ _LITTLE_SPACE_BYTES = 200 * 2**20
 _OLDEST_PYTHON = (3, 11)
 
 
-def main(args: list[str]) -> int:
+@command("doctor", _DESCRIPTION, Preparation(ledger=False), place=KUBERNETES)
+@option(
+    "--platform",
+    type=click.Choice(known_platforms()),
+    help="check another platform than this machine",
+)
+@option(
+    "--print",
+    type=click.Choice((*PARTS, WORK_POOL)),
+    help="check nothing, and print what installs this part there, for kubectl apply -f -; "
+    f"{WORK_POOL}: the base job template of one, for prefect work-pool create",
+)
+def main(options: Any) -> int:
     """Check this machine."""
-    parser = Parser("doctor", _DESCRIPTION)
-    add_place(parser)
-    told = "check another platform than this machine"
-    parser.add_argument("--platform", choices=known_platforms(), help=told)
-    told = "check nothing, and print what installs this part there, for kubectl apply -f -; "
-    told += f"{WORK_POOL}: the base job template of one, for prefect work-pool create"
-    parser.add_argument("--print", choices=(*PARTS, WORK_POOL), help=told)
-    options = parser.take(args)
     if options.print:
         platform, here = options.platform or _HERE, (os.environ, Path.cwd())
         if options.print == WORK_POOL:

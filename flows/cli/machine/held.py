@@ -7,8 +7,10 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any
 
-from ebbtide.flows.cli.arguments import add_place
-from ebbtide.flows.cli.output import Parser, print_json, print_table, say
+from ebbtide.flows.cli.output import print_json, print_table, say
+from ebbtide.flows.cli.parsing.command import command, option
+from ebbtide.flows.cli.parsing.shared import KUBERNETES
+from ebbtide.flows.cli.preparing import Preparation
 from ebbtide.flows.prefect_server import server
 from ebbtide.flows.service import stack
 from ebbtide.infra.lifecycle import reaper
@@ -37,12 +39,10 @@ _RECORDED = "its run has ended; until Prefect's record of it is finished"
 _STACK = ("pid", "pool", "folder", "restarts")
 
 
-def main(args: list[str]) -> int:
+@command("held", _DESCRIPTION, Preparation(ledger=False), place=KUBERNETES)
+@option("--release", is_flag=True, help="end what has no living owner")
+def main(options: Any) -> int:
     """Show what is held."""
-    parser = Parser("held", _DESCRIPTION)
-    add_place(parser)
-    parser.add_argument("--release", action="store_true", help="end what has no living owner")
-    options = parser.take(args)
     settings = load_settings()
     store = open_to_look(settings)
     platforms = load_platforms(settings, store)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
-from ebbtide.flows.cli.arguments import add_place, add_platform
-from ebbtide.flows.cli.output import Parser, print_json, say
+from ebbtide.flows.cli.output import print_json, say
+from ebbtide.flows.cli.parsing.command import command
+from ebbtide.flows.cli.parsing.shared import KUBERNETES, catalog_option
 from ebbtide.infra.lifecycle.inventory import gather
 from ebbtide.infra.lifecycle.reaper import lost_runs
 from ebbtide.infra.models.phases import ExitCode
@@ -21,12 +23,10 @@ Prometheus, as they are now: for the textfile collector of its node exporter, by
 list of objects with the keys name, labels, value."""
 
 
-def main(args: list[str]) -> int:
+@command("metrics", _DESCRIPTION, place=KUBERNETES)
+@catalog_option
+def main(options: Any) -> int:
     """Print the metrics."""
-    parser = Parser("metrics", _DESCRIPTION)
-    add_place(parser)
-    add_platform(parser)
-    options = parser.take(args)
     settings = load_settings()
     catalog = catalog_of_all(os.environ, Path.cwd(), {"platform": options.platform})
     overview = gather(settings, catalog)

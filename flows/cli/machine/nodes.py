@@ -6,9 +6,10 @@ import os
 from pathlib import Path
 from typing import Any
 
-from ebbtide.flows.cli.arguments import add_place, add_platform
 from ebbtide.flows.cli.machine.tiers import tier_facts
-from ebbtide.flows.cli.output import Parser, print_json, print_table, say, wait_for_change
+from ebbtide.flows.cli.output import print_json, print_table, say, wait_for_change
+from ebbtide.flows.cli.parsing.command import command
+from ebbtide.flows.cli.parsing.shared import KUBERNETES, catalog_option, watch_option
 from ebbtide.infra.lifecycle.inventory import ClusterState, Overview, PoolState, gather
 from ebbtide.infra.models.hardware import Node, OtherPods
 from ebbtide.infra.models.phases import ExitCode
@@ -26,15 +27,11 @@ others_hidden, tiers, not_shown; CPU in cores, memory in bytes, times in seconds
 not known."""
 
 
-def main(args: list[str]) -> int:
+@command("nodes", _DESCRIPTION, place=KUBERNETES)
+@catalog_option
+@watch_option
+def main(options: Any) -> int:
     """Show the infrastructure."""
-    parser = Parser("nodes", _DESCRIPTION)
-    add_place(parser)
-    add_platform(parser)
-    parser.add_argument(
-        "-w", "--watch", action="store_true", help="print again whenever something changes"
-    )
-    options = parser.take(args)
     settings = load_settings()
     store = open_store(settings)
     while True:

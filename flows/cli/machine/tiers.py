@@ -7,8 +7,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from ebbtide.flows.cli.arguments import add_place, add_platform
-from ebbtide.flows.cli.output import Parser, print_json, print_table, say
+from ebbtide.flows.cli.output import print_json, print_table, say
+from ebbtide.flows.cli.parsing.command import command
+from ebbtide.flows.cli.parsing.shared import KUBERNETES, catalog_option
 from ebbtide.infra.lifecycle.inventory import TierState, gather
 from ebbtide.infra.models.phases import ExitCode
 from ebbtide.infra.platforms.extras import catalog_on
@@ -20,12 +21,10 @@ the keys source and tiers (a list of name, default, cpu, memory_bytes, gpus, gpu
 priority, spot, pool, fit_now, price_per_hour, frameworks)."""
 
 
-def main(args: list[str]) -> int:
+@command("tiers", _DESCRIPTION, place=KUBERNETES)
+@catalog_option
+def main(options: Any) -> int:
     """List tiers."""
-    parser = Parser("tiers", _DESCRIPTION)
-    add_place(parser)
-    add_platform(parser)
-    options = parser.take(args)
     catalog, _ = catalog_on(os.environ, Path.cwd(), {"platform": options.platform})
     states = gather(load_settings(), catalog).tiers
     if options.json:

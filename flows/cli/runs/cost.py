@@ -6,8 +6,11 @@ from collections.abc import Sequence
 from functools import reduce
 from typing import Any
 
-from ebbtide.flows.cli.arguments import add_place
-from ebbtide.flows.cli.output import Parser, known_run, print_json, print_table, say, show
+import click
+
+from ebbtide.flows.cli.output import known_run, print_json, print_table, say, show
+from ebbtide.flows.cli.parsing.command import command, option
+from ebbtide.flows.cli.parsing.shared import KUBERNETES, run_argument
 from ebbtide.infra.accounting.receipts import BY, Receipt, Sum, receipt_of, receipts_since, sums_by
 from ebbtide.infra.errors import ConfigurationError
 from ebbtide.infra.models.ids import RunName
@@ -35,16 +38,12 @@ and total (the same); with RUN its receipt, or null when it has held nothing."""
 _HEADERS = ("RUNS", "ASKED", "USED", "IDLE", "STATIC", "COST", "SAVED")
 
 
-def main(args: list[str]) -> int:
+@command("cost", _DESCRIPTION, place=KUBERNETES)
+@run_argument(required=False, help="show the receipt of this run")
+@option("--by", type=click.Choice(BY), default="day", help="what to sum by (default day)")
+@option("--since", metavar="AGE", default="30d", help="how far back, like 12h (default 30d)")
+def main(options: Any) -> int:
     """Sum receipts, or show one."""
-    parser = Parser("cost", _DESCRIPTION)
-    add_place(parser)
-    parser.add_argument("run", nargs="?", help="show the receipt of this run")
-    parser.add_argument("--by", choices=BY, default="day", help="what to sum by (default: day)")
-    parser.add_argument(
-        "--since", default="30d", help="how far back, like 12h or 7d (default: 30d)"
-    )
-    options = parser.take(args)
     store = open_to_look(load_settings())
     if options.run is not None:
         return _show_one(store, options.run, as_json=options.json)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Mapping
+from typing import Any
 
-from ebbtide.flows.cli.arguments import add_place
-from ebbtide.flows.cli.output import Parser, known_run, print_json, print_table, say, show
+from ebbtide.flows.cli.output import known_run, print_json, print_table, say, show
+from ebbtide.flows.cli.parsing.command import command, option
+from ebbtide.flows.cli.parsing.shared import KUBERNETES, run_argument
 from ebbtide.flows.cli.streams import ByteWriter
 from ebbtide.infra.errors import ConfigurationError, Problem
 from ebbtide.infra.lifecycle.inventory import last_view
@@ -34,27 +36,23 @@ time), path, host, see)."""
 _LOOK_EVERY_S = 0.1
 
 
-def main(args: list[str]) -> int:
+@command("logs", _DESCRIPTION, place=KUBERNETES)
+@run_argument(help="its name, or RUN/PROGRAM for one that a flow ran on its cluster")
+@option("-f", "--follow", is_flag=True, help="follow until the run has ended")
+@option("--tail", type=int, metavar="N", help="print only the last N lines")
+@option(
+    "--from",
+    "source",
+    metavar="WHAT",
+    help="job, head, worker-0, or any other name of --list (default job)",
+)
+@option(
+    "--list",
+    is_flag=True,
+    help="list all that is kept: logs, artifacts, output; with --from a folder of it",
+)
+def main(options: Any) -> int:
     """Print a run's logs."""
-    parser = Parser("logs", _DESCRIPTION)
-    add_place(parser)
-    parser.add_argument("run", help="RUN, or RUN/PROGRAM for one that a flow ran on its cluster")
-    parser.add_argument(
-        "-f", "--follow", action="store_true", help="follow until the run has ended"
-    )
-    parser.add_argument("--tail", type=int, metavar="N", help="print only the last N lines")
-    parser.add_argument(
-        "--from",
-        dest="source",
-        metavar="WHAT",
-        help="job, head, worker-0, or any other name of --list (default job)",
-    )
-    parser.add_argument(
-        "--list",
-        action="store_true",
-        help="list all that is kept: logs, artifacts, output; with --from a folder of it",
-    )
-    options = parser.take(args)
     options.run, _, program = options.run.partition("/")
     settings = load_settings()
     store = open_to_look(settings)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+from typing import Any
 
-from ebbtide.flows.cli.arguments import add_place
-from ebbtide.flows.cli.output import Parser, known_run, say
+from ebbtide.flows.cli.output import known_run, say
+from ebbtide.flows.cli.parsing.command import command, option
+from ebbtide.flows.cli.parsing.shared import KUBERNETES, run_argument
 from ebbtide.flows.cli.runs.pages.kept import kept_artifacts, open_kept
 from ebbtide.flows.cli.runs.pages.prefect_ui import open_prefect
 from ebbtide.flows.cli.runs.pages.private import bring_in
@@ -28,14 +30,12 @@ files (what is listed)."""
 _WATCH_S = 60.0
 
 
-def main(args: list[str]) -> int:
+@command("open", _DESCRIPTION, place=KUBERNETES)
+@run_argument(required=False, help="its name; without it Prefect's UI is opened")
+@option("--prefect", is_flag=True, help="open the run in Prefect's UI")
+@option("--print", is_flag=True, help="say where it is; open nothing")
+def main(options: Any) -> int:
     """Open a run's dashboard or what it has kept, or Prefect's UI."""
-    parser = Parser("open", _DESCRIPTION)
-    add_place(parser)
-    parser.add_argument("run", nargs="?")
-    parser.add_argument("--prefect", action="store_true", help="open the run in Prefect's UI")
-    parser.add_argument("--print", action="store_true", help="say where it is; open nothing")
-    options = parser.take(args)
     how = {"look_only": options.print, "as_json": options.json}
     if options.run is None:
         return open_prefect(None, **how)

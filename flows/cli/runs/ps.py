@@ -5,8 +5,9 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from ebbtide.flows.cli.arguments import add_place
-from ebbtide.flows.cli.output import Parser, print_json, print_table, say, wait_for_change
+from ebbtide.flows.cli.output import print_json, print_table, say, wait_for_change
+from ebbtide.flows.cli.parsing.command import command, option
+from ebbtide.flows.cli.parsing.shared import KUBERNETES, watch_option
 from ebbtide.flows.cli.screen import program_text
 from ebbtide.infra.frameworks.base import WITHOUT_CLUSTER
 from ebbtide.infra.lifecycle.inventory import last_view
@@ -28,15 +29,11 @@ tier, reason, why), workers_joined, workers_wanted, min_workers, max_workers, cr
 age_s, exit_code, dashboard, prefect."""
 
 
-def main(args: list[str]) -> int:
+@command("ps", _DESCRIPTION, place=KUBERNETES)
+@option("-a", "--all", is_flag=True, help="list ended runs too")
+@watch_option
+def main(options: Any) -> int:
     """List runs."""
-    parser = Parser("ps", _DESCRIPTION)
-    add_place(parser)
-    parser.add_argument("-a", "--all", action="store_true", help="list ended runs too")
-    parser.add_argument(
-        "-w", "--watch", action="store_true", help="print again whenever something changes"
-    )
-    options = parser.take(args)
     settings = load_settings()
     store = open_to_look(settings)
     while True:

@@ -14,11 +14,11 @@ from typing import Any
 
 import yaml
 
-from ebbtide.flows.cli.arguments import RunArguments, parse_run
 from ebbtide.flows.cli.output import say
+from ebbtide.flows.cli.parsing.run_line import RunArguments, run_line
+from ebbtide.flows.cli.preparing import Preparation
 from ebbtide.flows.cli.reaping import Reaping
 from ebbtide.flows.cli.runs.stdin import Stdin
-from ebbtide.flows.cli.runs.usage import usage
 from ebbtide.flows.cli.runs.viewer import Viewer
 from ebbtide.flows.cli.screen import JsonScreen, Screen, TextScreen
 from ebbtide.flows.detached.ordering import WorkPoolFlow
@@ -40,16 +40,28 @@ from ebbtide.infra.records.store import RunStore
 from ebbtide.infra.settings import Settings, load_settings
 from ebbtide.infra.waiting import wall_s
 
+_USAGES = (
+    "[OPTIONS] PROGRAM [-- ARGUMENTS]",
+    "[OPTIONS] -- COMMAND",
+    "[OPTIONS] NOTEBOOK.ipynb [-p NAME=VALUE ...]",
+    "hello",
+)
+_TOLD = """Runs a program on a cluster of its own, and releases the cluster when the program ends.
+The program runs in place, in --workdir (default: the current folder). Every option can also be set
+by the variable in brackets, or by a key under run: in ebb.yaml."""
+_EXIT_CODE = """Exit code: the program's own; 64 misconfiguration, 69 no capacity in time, 70
+infrastructure, 75 temporary failure, 124 time limit or idle, 130 stopped, 141 the reader of its
+output has gone."""
+_JSON = """one event per line on stdout: at, run, cluster, kind, step, reason, message, data; the
+program's output as kind output, data.stream"""
+_NEEDS = Preparation(remembered=False, changes=True, releases_itself=True)
 _SERVER_TIMEOUT_S = 5.0
 _IMPORTED_AT = wall_s()
 
 
-def main(args: list[str]) -> int:
+@run_line("run", _TOLD, _NEEDS, usages=_USAGES, json=_JSON, epilog=_EXIT_CODE)
+def main(arguments: RunArguments) -> int:
     """Run a program on a cluster of its own."""
-    arguments = parse_run(args)
-    if arguments.help:
-        print(usage())
-        return ExitCode.OK
     settings = load_settings()
     store = open_store(settings)
     spec = _checked_spec(arguments)

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from ebbtide.flows.cli.arguments import add_place
-from ebbtide.flows.cli.output import Parser, held_text, known_run, print_json, say
+from typing import Any
+
+from ebbtide.flows.cli.output import held_text, known_run, print_json, say
+from ebbtide.flows.cli.parsing.command import command, option
+from ebbtide.flows.cli.parsing.shared import KUBERNETES, run_argument
+from ebbtide.flows.cli.preparing import Preparation
 from ebbtide.infra.lifecycle.stop import stop_run
 from ebbtide.infra.models.phases import ExitCode, Reason
 from ebbtide.infra.platforms.base import load_platform
@@ -16,15 +20,11 @@ error. JSON: an object with the keys run, stopped, held."""
 _TIMEOUT_S = 30.0
 
 
-def main(args: list[str]) -> int:
+@command("stop", _DESCRIPTION, Preparation(changes=True), place=KUBERNETES)
+@run_argument(help="its name")
+@option("--now", is_flag=True, help="give the program no time to end by itself")
+def main(options: Any) -> int:
     """Stop a run."""
-    parser = Parser("stop", _DESCRIPTION)
-    add_place(parser)
-    parser.add_argument("run")
-    parser.add_argument(
-        "--now", action="store_true", help="give the program no time to end by itself"
-    )
-    options = parser.take(args)
     settings = load_settings()
     store = open_store(settings)
     run = known_run(store, options.run)

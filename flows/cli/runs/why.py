@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from ebbtide.flows.cli.arguments import add_place
-from ebbtide.flows.cli.output import Parser, known_run, print_json, show
+from typing import Any
+
+from ebbtide.flows.cli.output import known_run, print_json, show
+from ebbtide.flows.cli.parsing.command import command, option
+from ebbtide.flows.cli.parsing.shared import KUBERNETES, run_argument
 from ebbtide.flows.cli.runs.timing import show_timing
 from ebbtide.infra.lifecycle.inventory import last_view
 from ebbtide.infra.models.cluster import ClusterView
@@ -29,13 +32,11 @@ _DIED_OF = {
 """Whose log may say why a run ended."""
 
 
-def main(args: list[str]) -> int:
+@command("why", _DESCRIPTION, place=KUBERNETES)
+@run_argument(help="its name")
+@option("--timing", is_flag=True, help="where its start and end went")
+def main(options: Any) -> int:
     """Explain a run."""
-    parser = Parser("why", _DESCRIPTION)
-    add_place(parser)
-    parser.add_argument("--timing", action="store_true", help="where its start and end went")
-    parser.add_argument("run")
-    options = parser.take(args)
     settings = load_settings()
     store = open_to_look(settings)
     run = known_run(store, options.run)

@@ -8,9 +8,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from click.shell_completion import CompletionItem
 
-from ebbtide.flows.cli.installation.completion import candidates
+from ebbtide.flows.cli.commands import EBB
 from ebbtide.flows.cli.main import main
+from ebbtide.flows.cli.parsing.shells import ASKED, Bash, rejoined
 from ebbtide.infra.models.ids import RunName
 from ebbtide.infra.models.records import Run
 from ebbtide.infra.records.ledger import Ledger
@@ -21,7 +23,9 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A home with one run, in a folder with an ebb.yaml."""
     monkeypatch.setenv("EBB_HOME", str(tmp_path / "home"))
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "ebb.yaml").write_text("tiers: {huge: {cpu: 1, memory: 1Gi}}\n")
+    (tmp_path / "ebb.yaml").write_text(
+        "tiers: {huge: {cpu: 1, memory: 1Gi}, tiny: {cpu: 1, memory: 1Gi}}\n"
+    )
     return tmp_path
 
 
@@ -31,28 +35,54 @@ def history(here: Path) -> None:
     Ledger(here / "home").reserve(Run(name=RunName("copper-heron"), spec_json="{}"))
 
 
+def items(before: list[str], begun: str) -> list[CompletionItem[str]]:
+    return Bash(EBB, {}, "ebb", ASKED).get_completions(before, begun)
+
+
+def candidates(before: list[str], begun: str) -> list[str]:
+    """The words that are told; a file or folder is the shell's to complete."""
+    return [item.value for item in items(before, begun) if item.type == "plain"]
+
+
 @pytest.mark.parametrize(
     ("before", "begun", "expected"),
     [
         ([], "do", ["down", "doctor"]),
+        ([], "--v", ["--version"]),
         (["ps"], "--wa", ["--watch"]),
         (["ps"], "--js", ["--json"]),
         (["run"], "--work", ["--workers", "--workdir"]),
-        (["run", "--tier"], "", ["huge"]),
-        (["run", "--tier", "="], "h", ["huge"]),
-        (["run", "--tier"], "=", ["huge"]),
+        (["run", "--tier"], "", ["huge", "tiny"]),
+        (["run", "--tier"], "huge,", ["huge,tiny"]),
+        (["run"], "--tier=h", ["huge"]),
         (["run", "--framework"], "sp", ["spark"]),
+        (["run", "--plan", "-o"], "", ["yaml"]),
         (["doctor", "--platform"], "k", ["kubernetes"]),
         (["cost", "--by"], "d", ["day"]),
         (["run"], "he", ["hello"]),
         (["run", "train.py"], "", []),
         (["run", "--", "a"], "--wor", []),
         (["config"], "s", ["show", "schema"]),
+        (["config", "show"], "--work", ["--workers", "--workdir"]),
+        (["completion"], "f", ["fish"]),
         (["nonsense"], "", []),
     ],
 )
 def test_what_may_follow(before: list[str], begun: str, expected: list[str]) -> None:
     assert candidates(before, begun) == expected
+
+
+@pytest.mark.parametrize(
+    ("before", "begun", "kind"),
+    [(["run"], "tr", "file"), (["run", "--workdir"], "", "dir"), (["restore"], "", "dir")],
+)
+def test_files_and_folders_are_left_to_the_shell(before: list[str], begun: str, kind: str) -> None:
+    assert [item.type for item in items(before, begun)] == [kind]
+
+
+def test_an_option_is_told_with_its_help() -> None:
+    (found,) = items(["ps"], "--watch")
+    assert found.help == "print again whenever something changes"
 
 
 @pytest.mark.usefixtures("history")
@@ -74,10 +104,22 @@ def test_completing_makes_no_home(here: Path) -> None:
     assert not (here / "home").exists()
 
 
+@pytest.mark.parametrize(
+    ("cut", "whole"),
+    [
+        (["run", "--tier", "=", "h"], ["run", "--tier=h"]),
+        (["run", "--tier", "="], ["run", "--tier="]),
+        (["run", "--env", "A", "=", "1", ""], ["run", "--env", "A=1", ""]),
+    ],
+)
+def test_words_that_bash_has_cut_are_whole_again(cut: list[str], whole: list[str]) -> None:
+    assert rejoined(cut) == whole
+
+
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_each_shell_has_its_script(shell: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["completion", shell]) == 0
-    assert "ebb completion --word" in capsys.readouterr().out
+    assert f"{ASKED}={shell}_complete" in capsys.readouterr().out
 
 
 def test_another_shell_is_told_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
@@ -86,17 +128,25 @@ def test_another_shell_is_told_the_nearest(capsys: pytest.CaptureFixture[str]) -
 
 
 @pytest.mark.usefixtures("history")
-def test_bash_completes_the_name_of_a_run() -> None:
-    typed = 'COMP_WORDS=(ebb logs co); COMP_CWORD=2; _ebb; echo "${COMPREPLY[@]}"'
-    script = f'eval "$(ebb completion bash)"; {typed}'
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("ebb logs co", "copper-heron"),
+        ("ebb run --tier = h", "huge"),
+        ("ebb run hello --tier =", "huge tiny"),
+    ],
+)
+def test_bash_completes(words: str, expected: str) -> None:
+    number = len(words.split()) - 1
+    typed = f"COMP_WORDS=({words}); COMP_CWORD={number}; _ebb_completion ebb"
+    script = f'eval "$(ebb completion bash)"; {typed}; echo "${{COMPREPLY[@]}}"'
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    environment = {**os.environ, "PATH": path}
     done = subprocess.run(
         ["bash", "-c", script],
         capture_output=True,
         text=True,
-        env=environment,
+        env={**os.environ, "PATH": path},
         timeout=60,
         check=True,
     )
-    assert done.stdout == "copper-heron\n"
+    assert (done.stdout, done.stderr) == (f"{expected}\n", "")

@@ -6,18 +6,19 @@ from pathlib import Path
 
 import pytest
 
-from ebbtide.flows.cli.arguments import parse_run, use_place
-from ebbtide.flows.cli.runs.usage import usage
+from ebbtide.flows.cli.commands import help_of
+from ebbtide.flows.cli.place import use_place
 from ebbtide.infra.files.place import KubernetesPlace, remember_place
 from ebbtide.infra.request.catalog import settings_here
 from ebbtide.infra.settings import Settings, load_settings
+from tests.run_lines import run_arguments
 
 FILE = "kubernetes: {context: filed, namespace: team}"
 
 
 def used(folder: Path, *args: str, remembered: bool = False, **environ: str) -> list[str | None]:
     found = {"EBB_HOME": str(folder), "HOME": str(folder), **environ}
-    use_place(args, found, folder, remembered=remembered)
+    use_place(run_arguments(*args).place, found, folder, remembered=remembered)
     return [found.get("EBB_CONTEXT"), found.get("EBB_NAMESPACE")]
 
 
@@ -63,18 +64,18 @@ def test_what_was_used_last_counts_for_those_who_look(
 
 
 def test_a_run_takes_both_flags() -> None:
-    found = parse_run(["--context", "a", "--namespace=b", "train.py"])
-    assert (found.argv, found.options, found.problems) == (("train.py",), {}, [])
+    found = run_arguments("--context", "a", "--namespace=b", "train.py")
+    assert (found.argv, found.options, found.problems) == (("train.py",), {}, ())
 
 
 def test_a_run_says_that_a_flag_needs_its_value() -> None:
-    (problem,) = parse_run(["train.py", "--context"]).problems
+    (problem,) = run_arguments("train.py", "--context").problems
     assert problem.summary == "--context needs a value"
 
 
 def test_the_help_lists_them_with_their_variables() -> None:
-    assert "[EBB_CONTEXT]" in usage()
-    assert "[EBB_NAMESPACE]" in usage()
+    assert "[EBB_CONTEXT]" in help_of("run")
+    assert "[EBB_NAMESPACE]" in help_of("run")
 
 
 def test_what_the_file_names_is_a_setting_of_python_too(tmp_path: Path) -> None:

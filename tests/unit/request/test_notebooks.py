@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from ebbtide.flows.cli.arguments import parse_run
 from ebbtide.infra import notebook as executing
 from ebbtide.infra.request.program import notebook
 from ebbtide.infra.request.program.check import check_program, check_shipped
+from tests.run_lines import run_arguments
 
 DEFAULTS = "epochs = 1\nrate, name = 0.1, 'a'\n"
 
@@ -99,8 +99,8 @@ def test_a_value_that_reads_as_a_number_or_constant_is_one(text: str, value: obj
 
 
 def test_p_is_a_notebooks_only() -> None:
-    taken = parse_run(["--workers", "2", "a.ipynb", "-p", "x=1", "--detach"])
-    assert (taken.argv, taken.problems) == (("a.ipynb", "-p", "x=1"), [])
-    assert [one.summary for one in parse_run(["a.py", "-p", "x=1"]).problems] == [
+    taken = run_arguments("--workers", "2", "a.ipynb", "-p", "x=1", "--detach")
+    assert (taken.argv, taken.problems) == (("a.ipynb", "-p", "x=1"), ())
+    assert [one.summary for one in run_arguments("a.py", "-p", "x=1").problems] == [
         "there is no option -p"
     ]

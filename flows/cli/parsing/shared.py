@@ -1,0 +1,23 @@
+"""Options and arguments that several commands take (decorators)."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import click
+
+from ebbtide.flows.cli.parsing import names
+from ebbtide.flows.cli.parsing.command import argument, option
+from ebbtide.infra.platforms.base import known_platforms
+
+KUBERNETES = "Kubernetes"
+"""The section of a help in which the options stand that say which Kubernetes is meant."""
+run_argument = partial(argument, "run", metavar="RUN", shell_complete=names.one_of(names.runs))
+"""The name of a run, which a shell completes."""
+catalog_option = option(
+    "--platform",
+    type=click.Choice(known_platforms()),
+    help="whose pools and tiers, also those that an administrator has written down there",
+)
+"""``--platform`` of a command that shows a catalog."""
+watch_option = option("-w", "--watch", is_flag=True, help="print again whenever something changes")
