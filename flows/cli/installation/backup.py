@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import click
-
 from ebbtide.flows.cli.output import print_json, say
 from ebbtide.flows.cli.parsing.command import argument, command
+from ebbtide.flows.cli.parsing.names import folder
 from ebbtide.infra.installation.backup import backup
 from ebbtide.infra.installation.footprint import size_of
 from ebbtide.infra.models.phases import ExitCode
@@ -22,7 +21,7 @@ restore. JSON: an object with the keys folder, runs, bytes."""
 
 
 @command("backup", _DESCRIPTION)
-@argument("folder", type=click.Path(file_okay=False, path_type=Path), help="new, or empty")
+@argument("folder", type=Path, shell_complete=folder, help="new, or empty")
 def main(options: Any) -> int:
     """Make one."""
     folder = options.folder.absolute()

@@ -18,17 +18,22 @@ from ebbtide.infra.request.ebb_yaml.schema import schema
 from ebbtide.infra.request.options import merge
 from ebbtide.infra.request.origins import origins
 
-_DESCRIPTION = "Shows what is in force and where it comes from, or the schema of ebb.yaml."
+_DESCRIPTION = """Shows what is in force and where it comes from, or the schema of ebb.yaml. JSON of
+show: a list of objects with the keys name, value, source."""
 _SHOW = """Shows every setting, its value, and where that comes from: a flag, a variable, a file,
 or the default. It takes all options of ebb run, and shows what they would change; values of --env
 are not shown. What an administrator wrote down in a Kubernetes is not asked for: ebb tiers
 --platform kubernetes shows it. JSON: a list of objects with the keys name, value, source."""
 _SCHEMA = """Prints the JSON Schema of ebb.yaml, for editors (ebb init lays it beside the file that
 it writes)."""
+_SHORT = {
+    "show": "every setting, its value, and where that comes from",
+    "schema": "the JSON Schema of ebb.yaml, for editors",
+}
 _ALONE = Preparation(place=False, ledger=False)
 
 
-@run_line("show", _SHOW, _ALONE, json="one JSON document on stdout")
+@run_line("show", _SHOW, _ALONE, short_help=_SHORT["show"], json="one JSON document on stdout")
 def _show(arguments: RunArguments) -> int:
     """Show every setting, or raise one error with all that is wrong."""
     problems = list(arguments.problems)
@@ -49,7 +54,7 @@ def _show(arguments: RunArguments) -> int:
     return ExitCode.OK
 
 
-@command("schema", _SCHEMA, _ALONE)
+@command("schema", _SCHEMA, _ALONE, short_help=_SHORT["schema"])
 def _schema(_options: Any) -> int:
     """Print the schema."""
     print_json(schema())

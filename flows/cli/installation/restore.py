@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import click
-
 from ebbtide.flows.cli.output import print_json, say
 from ebbtide.flows.cli.parsing.command import argument, command, option
+from ebbtide.flows.cli.parsing.names import folder
 from ebbtide.flows.cli.preparing import Preparation
 from ebbtide.flows.prefect_server import server
 from ebbtide.flows.service import stack
@@ -24,7 +23,7 @@ there aside). JSON: an object with the keys home, runs."""
 
 
 @command("restore", _DESCRIPTION, Preparation(ledger=False))
-@argument("folder", type=click.Path(file_okay=False, path_type=Path), help="made by ebb backup")
+@argument("folder", type=Path, shell_complete=folder, help="made by ebb backup")
 @option("--overwrite", is_flag=True, help="move aside what is there")
 def main(options: Any) -> int:
     """Restore one."""

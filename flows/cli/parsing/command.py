@@ -128,9 +128,9 @@ class Command(click.Command):
         params: list[click.Parameter] | None = None,
         **attrs: Any,
     ):
-        own = [*(params or ()), *(place_flags(place) if place else ())]
         shown = [Option(["--json"], is_flag=True, help=json)] if json else []
-        super().__init__(name, params=[*own, *shown], context_settings=SETTINGS, **attrs)
+        params = [*(params or ()), *shown, *(place_flags(place) if place else ())]
+        super().__init__(name, params=params, context_settings=SETTINGS, **attrs)
         self.preparation = preparation
 
     def get_help_option(self, ctx: click.Context) -> click.Option | None:

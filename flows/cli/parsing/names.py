@@ -55,6 +55,20 @@ def several_of(names: Names) -> Completer:
     return complete
 
 
+def folder(_ctx: Any, _param: Any, begun: str) -> list[CompletionItem[str]]:
+    """Let the shell complete a folder. With ``click.Path`` click would judge it too.
+
+    Args:
+        _ctx: of the command.
+        _param: the option or argument.
+        begun: what there is of the folder's path.
+
+    Returns:
+        One item, by which click's scripts know that a folder is wanted.
+    """
+    return [CompletionItem(begun, type="dir")]
+
+
 def built_in_or_file(built_in: str) -> Completer:
     """Complete a program: the built-in job where it may be meant, else the shell finds a file."""
 

@@ -47,8 +47,8 @@ _KNOWN = {"framework": known_frameworks, "platform": known_platforms}
 _COMPLETED: Mapping[str, names.Completer] = {
     **{name: names.one_of(known) for name, known in _KNOWN.items()},
     **dict.fromkeys(("tier", "head-tier"), names.several_of(names.tiers)),
+    "workdir": names.folder,
 }
-_FOLDER = click.Path(file_okay=False)
 _YAML = "yaml"
 _AS_YAML = "--plan -o yaml"
 _DOES = "What ebb does and prints"
@@ -197,7 +197,6 @@ class _OfARun(Option):
             metavar=option.metavar,
             help=f"{help_of(option)} [{option.variable}]",
             section=section,
-            type=_FOLDER if option.metavar == "FOLDER" else str,
             shell_complete=_COMPLETED.get(option.name),
         )
         self._switch = option.switch
