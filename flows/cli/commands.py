@@ -81,8 +81,10 @@ COMMANDS = {
 _ABOUT = "Runs a Python job on a cluster of its own, and gives every machine back when it ends."
 _VARIABLES = {
     "EBB_HOME": "where this installation keeps its records; else ~/.local/state/ebb",
+    "EBB_CONFIG": "a file in the place of ebb.yaml",
     "EBB_PREFECT_SERVER": "off: no Prefect server is started, so runs are not recorded there",
     **{variable: told for variable, told in PLACE.values()},
+    "EBB_WORK_POOL": "Prefect's work pool for detached runs, where there are several; off: none",
     "EBB_…": "every option of a run: ebb run --help names its variable",
 }
 _BEGIN = """\b

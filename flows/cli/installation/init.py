@@ -9,7 +9,7 @@ from typing import Any
 
 from ebbtide.flows.cli.output import print_json, say
 from ebbtide.flows.cli.parsing.command import command, option
-from ebbtide.flows.cli.parsing.shared import KUBERNETES, catalog_option
+from ebbtide.flows.cli.parsing.shared import KUBERNETES, platform_option
 from ebbtide.flows.cli.preparing import Preparation
 from ebbtide.infra.errors import ConfigurationError, Problem
 from ebbtide.infra.models.hardware import NodePool
@@ -28,7 +28,7 @@ it is. JSON: an object with the keys file, schema, pools (their names)."""
 
 
 @command("init", _DESCRIPTION, Preparation(ledger=False, remembered=False), place=KUBERNETES)
-@catalog_option
+@platform_option(help="whose nodes say which pools there are; else this machine is one")
 @option(
     "--label",
     metavar="NAME",

@@ -43,8 +43,16 @@ _LOOK_EVERY_S = 0.1
 )
 @option("--host", metavar="ADDRESS", default=LOOPBACK, help="address on which the server listens")
 @option("--tls", is_flag=True, help="use a certificate made here")
-@option("--tls-cert", type=click.Path(), metavar="FILE", default="", help="use this one (PEM)")
-@option("--tls-key", type=click.Path(), metavar="FILE", default="", help="key of --tls-cert (PEM)")
+@option(
+    "--tls-cert", type=click.Path(), metavar="FILE", default="", help="use this certificate (PEM)"
+)
+@option(
+    "--tls-key",
+    type=click.Path(),
+    metavar="FILE",
+    default="",
+    help="private key of --tls-cert (PEM)",
+)
 @option("--print-unit", is_flag=True, help="print a user unit for systemd; start nothing")
 def main(options: Any) -> int:
     """Bring it up and say where it is."""

@@ -15,7 +15,7 @@ import click
 
 from ebbtide.flows.cli.output import print_json, say, show
 from ebbtide.flows.cli.parsing.command import command, option
-from ebbtide.flows.cli.parsing.shared import KUBERNETES
+from ebbtide.flows.cli.parsing.shared import KUBERNETES, platform_option
 from ebbtide.flows.cli.preparing import Preparation
 from ebbtide.flows.detached import checking
 from ebbtide.flows.detached.template import base_job_template
@@ -28,7 +28,7 @@ from ebbtide.infra.frameworks.base import WITHOUT_CLUSTER, known_frameworks, loa
 from ebbtide.infra.lifecycle.inventory import gather
 from ebbtide.infra.models.phases import ExitCode
 from ebbtide.infra.models.resources import format_memory
-from ebbtide.infra.platforms.base import known_platforms, load_platforms
+from ebbtide.infra.platforms.base import load_platforms
 from ebbtide.infra.platforms.extras import PARTS, Finding, findings_on, manifests_on, namespace_on
 from ebbtide.infra.records.opening import open_store
 from ebbtide.infra.records.sqlite.schema import VERSION
@@ -46,11 +46,7 @@ _OLDEST_PYTHON = (3, 11)
 
 
 @command("doctor", _DESCRIPTION, Preparation(ledger=False), place=KUBERNETES)
-@option(
-    "--platform",
-    type=click.Choice(known_platforms()),
-    help="check another platform than this machine",
-)
+@platform_option(help="check another platform than this machine")
 @option(
     "--print",
     type=click.Choice((*PARTS, WORK_POOL)),
