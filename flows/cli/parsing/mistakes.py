@@ -65,8 +65,8 @@ def collected(
         try:
             return parse(ctx, rest)
         except click.UsageError as error:
-            if not typed:
-                raise
+            if len(rest) == len(typed):
+                raise  # it has taken no word that could be left out
             at = len(typed) - len(rest) - 1
             taken = _refused(ctx, typed, at, error, otherwise or _see_help(ctx))
             typed = [*typed[:at], *typed[at + taken :]]
