@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from ebbtide.infra.errors import EbbError
+from ebbtide.infra.errors import ConfigurationError, EbbError, Problem
 from ebbtide.infra.models.cluster import ClusterView
 from ebbtide.infra.models.hardware import (
     HardwareTier,
@@ -22,7 +22,7 @@ from ebbtide.infra.models.hardware import (
 )
 from ebbtide.infra.models.ids import ClusterId, RunName
 from ebbtide.infra.models.job import RunSpec
-from ebbtide.infra.models.phases import Phase
+from ebbtide.infra.models.phases import Phase, Reason
 from ebbtide.infra.models.records import Cluster, LeaseState, Run, Share
 from ebbtide.infra.models.resources import NOTHING, Resources, format_duration
 from ebbtide.infra.models.usage import PROGRAM
@@ -31,6 +31,7 @@ from ebbtide.infra.processes.identity import may_live
 from ebbtide.infra.records.opening import open_store
 from ebbtide.infra.records.store import RunStore
 from ebbtide.infra.request.catalog import Catalog
+from ebbtide.infra.request.hints import did_you_mean
 from ebbtide.infra.settings import Settings
 from ebbtide.infra.waiting import wall_s
 
@@ -169,6 +170,26 @@ class Overview:
     """What is held of this machine by others, who are no part of the queue."""
     not_shown: tuple[str, ...] = ()
     """What could not be looked at and why, a sentence each."""
+
+    def of_pool(self, name: str) -> Overview:
+        """Return what of it is about one pool.
+
+        Raises:
+            ConfigurationError: OPTION_INVALID, there is no pool of this name.
+        """
+        known = [state.pool.name for state in self.pools]
+        if name not in known:
+            hint = did_you_mean(name, known, otherwise=f"pools: {', '.join(known)}")
+            summary = f"there is no pool {name!r} in {self.source}"
+            raise ConfigurationError([Problem(Reason.OPTION_INVALID, summary, hint)])
+        return replace(
+            self,
+            pools=tuple(state for state in self.pools if state.pool.name == name),
+            tiers=tuple(state for state in self.tiers if state.tier.pool == name),
+            shares=tuple(share for share in self.shares if share.pool == name),
+            queue=tuple(entry for entry in self.queue if entry.pool == name),
+            clusters=tuple(state for state in self.clusters if state.pool == name),
+        )
 
 
 def gather(settings: Settings, catalog: Catalog) -> Overview:

@@ -9,7 +9,7 @@ from typing import Any
 from ebbtide.flows.cli.machine.tiers import tier_facts
 from ebbtide.flows.cli.output import print_json, print_table, say, wait_for_change
 from ebbtide.flows.cli.parsing.command import command
-from ebbtide.flows.cli.parsing.shared import KUBERNETES, catalog_option, watch_option
+from ebbtide.flows.cli.parsing.shared import KUBERNETES, catalog_option, pool_option, watch_option
 from ebbtide.infra.lifecycle.inventory import ClusterState, Overview, PoolState, gather
 from ebbtide.infra.models.hardware import Node, OtherPods
 from ebbtide.infra.models.phases import ExitCode
@@ -29,6 +29,7 @@ not known."""
 
 @command("nodes", _DESCRIPTION, place=KUBERNETES)
 @catalog_option
+@pool_option
 @watch_option
 def main(options: Any) -> int:
     """Show the infrastructure."""
@@ -37,6 +38,7 @@ def main(options: Any) -> int:
     while True:
         catalog = catalog_of_all(os.environ, Path.cwd(), {"platform": options.platform})
         overview = gather(settings, catalog)
+        overview = overview.of_pool(options.pool) if options.pool else overview
         if options.json:
             print_json(_document(overview))
         else:

@@ -9,7 +9,7 @@ from typing import Any
 
 from ebbtide.flows.cli.output import print_json, print_table, say
 from ebbtide.flows.cli.parsing.command import command
-from ebbtide.flows.cli.parsing.shared import KUBERNETES, catalog_option
+from ebbtide.flows.cli.parsing.shared import KUBERNETES, catalog_option, pool_option
 from ebbtide.infra.lifecycle.inventory import TierState, gather
 from ebbtide.infra.models.phases import ExitCode
 from ebbtide.infra.platforms.extras import catalog_on
@@ -23,10 +23,12 @@ priority, spot, pool, fit_now, price_per_hour, frameworks)."""
 
 @command("tiers", _DESCRIPTION, place=KUBERNETES)
 @catalog_option
+@pool_option
 def main(options: Any) -> int:
     """List tiers."""
     catalog, _ = catalog_on(os.environ, Path.cwd(), {"platform": options.platform})
-    states = gather(load_settings(), catalog).tiers
+    overview = gather(load_settings(), catalog)
+    states = (overview.of_pool(options.pool) if options.pool else overview).tiers
     if options.json:
         print_json({"source": catalog.source, "tiers": tier_facts(states)})
         return ExitCode.OK

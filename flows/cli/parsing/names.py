@@ -1,4 +1,4 @@
-"""What a shell may complete where a name is wanted: runs, tiers, frameworks, platforms.
+"""What a shell may complete where a name is wanted: runs, tiers, pools, frameworks, platforms.
 
 Nobody but this machine is asked, and nothing is made, so that a key pressed costs no way to a
 Kubernetes. The records are only read.
@@ -36,6 +36,13 @@ def tiers() -> Iterable[str]:
     """Return the names of tiers of this machine, or of the ebb.yaml that is in force."""
     with contextlib.suppress(EbbError):
         return [tier.name for tier in catalog_for(os.environ, Path.cwd())[0].tiers]
+    return ()
+
+
+def pools() -> Iterable[str]:
+    """Return the names of pools of this machine, or of the ebb.yaml that is in force."""
+    with contextlib.suppress(EbbError):
+        return [pool.name for pool in catalog_for(os.environ, Path.cwd())[0].pools]
     return ()
 
 

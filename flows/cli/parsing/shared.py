@@ -22,4 +22,11 @@ catalog_option = platform_option(
     f" [{OPTIONS['platform'].variable}]",
 )
 """``--platform`` of a command that shows a catalog."""
+pool_option = option(
+    "--pool",
+    metavar="NAME",
+    shell_complete=names.one_of(names.pools),
+    help="only what is about this pool",
+)
+"""``--pool`` of a command that shows pools."""
 watch_option = option("-w", "--watch", is_flag=True, help="print again whenever something changes")

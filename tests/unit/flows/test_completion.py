@@ -56,6 +56,7 @@ def candidates(before: list[str], begun: str) -> list[str]:
         (["run", "--tier"], "huge,", ["huge,tiny"]),
         (["run"], "--tier=h", ["huge"]),
         (["run", "--framework"], "sp", ["spark"]),
+        (["nodes", "--pool"], "lo", ["local"]),
         (["run", "--plan", "-o"], "", ["yaml"]),
         (["doctor", "--platform"], "k", ["kubernetes"]),
         (["cost", "--by"], "d", ["day"]),

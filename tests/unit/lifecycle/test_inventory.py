@@ -10,7 +10,7 @@ from typing import Any, cast
 
 import pytest
 
-from ebbtide.infra.errors import EbbError, ProvisioningError
+from ebbtide.infra.errors import ConfigurationError, EbbError, ProvisioningError
 from ebbtide.infra.lifecycle import inventory
 from ebbtide.infra.lifecycle.inventory import Overview, PoolState, gather, last_view, lease_of
 from ebbtide.infra.models.cluster import AutoscalePolicy, ClusterView, QueueView, WaitingView
@@ -89,6 +89,24 @@ def test_pool_of_a_run_that_is_not_in_the_catalog_is_there(ledger: Ledger) -> No
     other = replace(POOL, name="other")
     catalog = replace(CATALOG, pools=(other,), tiers=(replace(TIER, pool="other"),))
     assert [state.pool.name for state in look(ledger, catalog).pools] == ["other", POOL.name]
+
+
+def test_one_pool_can_be_looked_at_alone(ledger: Ledger) -> None:
+    other, tier = replace(POOL, name="other"), replace(TIER, name="elsewhere", pool="other")
+    pools, tiers = (*CATALOG.pools, other), (*CATALOG.tiers, tier)
+    seen = look(ledger, replace(CATALOG, pools=pools, tiers=tiers))
+    mine, theirs = seen.of_pool(POOL.name), seen.of_pool("other")
+    assert (mine.shares, mine.queue, mine.clusters) == (seen.shares, seen.queue, seen.clusters)
+    assert [state.tier.name for state in theirs.tiers] == ["elsewhere"]
+    assert [state.pool.name for state in theirs.pools] == ["other"]
+    assert (theirs.shares, theirs.queue, theirs.clusters) == ((), (), ())
+
+
+def test_pool_that_is_not_there_is_told_with_the_nearest(ledger: Ledger) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        look(ledger).of_pool("tets")
+    (problem,) = caught.value.problems
+    assert (problem.reason, problem.hint) == (Reason.OPTION_INVALID, "did you mean test?")
 
 
 def test_pool_of_a_platform_that_is_not_here_has_no_nodes(ledger: Ledger) -> None:
