@@ -44,13 +44,13 @@ def remember_place(settings: Settings, place: KubernetesPlace) -> None:
     """Write down that this is in use now. On a full disk nothing is written."""
     if remembered_place(settings) != place:
         with contextlib.suppress(OSError):
-            write_whole(_file(settings), json.dumps(asdict(place)))
+            write_whole(place_file(settings), json.dumps(asdict(place)))
 
 
 def remembered_place(settings: Settings) -> KubernetesPlace | None:
     """Return what was used last; None when no Kubernetes ever was."""
     with contextlib.suppress(OSError, ValueError, TypeError):
-        return KubernetesPlace(**json.loads(_file(settings).read_text()))
+        return KubernetesPlace(**json.loads(place_file(settings).read_text()))
     return None
 
 
@@ -71,5 +71,6 @@ def place_in_use(settings: Settings) -> KubernetesPlace | None:
     return found
 
 
-def _file(settings: Settings) -> Path:
+def place_file(settings: Settings) -> Path:
+    """Return the file that says which Kubernetes was used last; without it none was."""
     return settings.home / "kubernetes.json"

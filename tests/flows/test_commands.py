@@ -12,7 +12,9 @@ from pathlib import Path
 import pytest
 
 from ebbtide.flows.cli.main import main
+from ebbtide.infra.files.place import KubernetesPlace, place_file, remember_place
 from ebbtide.infra.models.phases import ExitCode
+from ebbtide.infra.settings import Settings
 from tests.clusters import carried_out, cluster_spec, run_spec, script
 
 Ebb = Callable[[str], tuple[int, str, str]]
@@ -24,7 +26,7 @@ KEYS: dict[str, set[str]] = {
     },
     "why bad": {"run", "phase", "reason", "cause", "evidence", "fix", "exit_code"},
     "why --timing bad": {"run", "spans"},
-    "held": {"held", "flows", "prefect_server", "stack", "orphans"},
+    "held": {"held", "flows", "prefect_server", "stack", "orphans", "not_shown"},
     "tiers": {"source", "tiers"},
     "cost": {"by", "since", "sums", "total"},
     "cost good": {
@@ -138,6 +140,19 @@ def test_stopping_what_has_ended_is_no_error(ebb: Ebb) -> None:
     code, _, said = ebb("stop good")
     assert code == ExitCode.OK
     assert "had ended already" in said
+
+
+def test_kubernetes_that_cannot_be_asked_hides_nothing_of_this_machine(
+    ebb: Ebb, history: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
+    monkeypatch.setenv("EBB_CONTEXT", "gone")
+    remember_place(Settings(home=history), KubernetesPlace(context="gone"))
+    code, printed, said = ebb("held")
+    place_file(Settings(home=history)).unlink()
+    assert (code, printed) == (ExitCode.INFRASTRUCTURE, "Held now: nothing on this machine\n")
+    assert "what is held there is not known" in said
+    assert f"rm {place_file(Settings(home=history))}" in said
 
 
 @pytest.mark.parametrize("words", ["logs goood", "why goood", "stop goood"])

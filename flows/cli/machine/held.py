@@ -13,6 +13,7 @@ from ebbtide.flows.cli.parsing.shared import KUBERNETES
 from ebbtide.flows.cli.preparing import Preparation
 from ebbtide.flows.prefect_server import server
 from ebbtide.flows.service import stack
+from ebbtide.infra.files.place import place_file, remembered_place
 from ebbtide.infra.lifecycle import reaper
 from ebbtide.infra.lifecycle.inventory import lease_of
 from ebbtide.infra.models.ids import ClusterId
@@ -27,10 +28,11 @@ from ebbtide.infra.waiting import wait_until, wall_s
 
 _DESCRIPTION = """Lists all of Ebb that is alive on this machine, and until when. It looks at the
 machine, not at records. Exit 1 when something has no living owner: an orphan, or what stays on a
-node that does not answer. What waits for a finalizer says how to end it. A flow process may outlive
-its run for as long as it takes to tell Prefect. JSON: an object with the keys held (a list of
-cluster, role, name, where, age_s, until, orphan), flows (of run, pid, age_s, until),
-prefect_server, stack (of ebb up), orphans."""
+node that does not answer; 70 when a Kubernetes could not be asked. What waits for a finalizer says
+how to end it. A flow process may outlive its run for as long as it takes to tell Prefect. JSON: an
+object with the keys held (a list of cluster, role, name, where, age_s, until, orphan), flows (of
+run, pid, age_s, until), prefect_server, stack (of ebb up), orphans, not_shown (why a Kubernetes is
+not; else empty)."""
 
 _WATCH_S = 180.0
 """A lease that lasts longer is left to whoever watches for longer."""
@@ -45,7 +47,8 @@ def main(options: Any) -> int:
     """Show what is held."""
     settings = load_settings()
     store = open_to_look(settings)
-    platforms = load_platforms(settings, store)
+    store.runs(open_only=True)  # a platform that does not answer is known then, and hides no other
+    platforms, unseen = load_platforms(settings, store), store.unreachable
     if options.release:
         released = [*reaper.reap(settings).clusters, *_watched_to_their_end(platforms)]
         say(f"released: {', '.join(released) or 'nothing'}")
@@ -55,12 +58,23 @@ def main(options: Any) -> int:
     facts = [_fact(store, resource, orphans) for resource in held]
     if store.stale:
         say(f"! {store.stale}")
+    if unseen:
+        _say_what_is_unseen(settings, unseen)
     flows = _flows(store)
     if options.json:
-        print_json(_document(settings, facts, flows, orphans))
+        print_json(_document(settings, facts, flows, orphans) | {"not_shown": unseen})
     else:
-        _show(settings, facts, flows)
-    return 1 if orphans or any(resource.stays for resource in held) else ExitCode.OK
+        _show(settings, facts, flows, " on this machine" if unseen else "")
+    if orphans or any(resource.stays for resource in held):
+        return 1
+    return ExitCode.INFRASTRUCTURE if unseen else ExitCode.OK
+
+
+def _say_what_is_unseen(settings: Settings, why: str) -> None:
+    say(f"! {why}")
+    say("      what is held there is not known")
+    if remembered_place(settings) is not None:
+        say(f"      fix   where that Kubernetes is gone for good: rm {place_file(settings)}")
 
 
 def _watched_to_their_end(platforms: Sequence[Platform]) -> Iterator[str]:
@@ -121,7 +135,9 @@ def _document(
     }
 
 
-def _show(settings: Settings, facts: list[dict[str, Any]], flows: list[dict[str, Any]]) -> None:
+def _show(
+    settings: Settings, facts: list[dict[str, Any]], flows: list[dict[str, Any]], where: str
+) -> None:
     rows = [
         (f["cluster"], f["role"], f["name"], f["where"], format_duration(f["age_s"]), f["until"])
         for f in facts
@@ -140,7 +156,7 @@ def _show(settings: Settings, facts: list[dict[str, Any]], flows: list[dict[str,
         rows.append(("", "prefect server", info.ui_url, f"pid {info.pid}", "", until))
     if rows:
         print_table(("CLUSTER", "WHAT", "NAME", "WHERE", "AGE", "UNTIL"), rows)
-    print(f"Held now: {_counted(facts)}")
+    print(f"Held now: {_counted(facts)}{where}")
 
 
 def _counted(facts: list[dict[str, Any]]) -> str:
