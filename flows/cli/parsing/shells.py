@@ -1,4 +1,4 @@
-"""What shells complete: click's scripts and answers, and bash's way to cut words put right."""
+"""What shells complete: click's scripts and answers, with words cut as each shell does it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ from collections.abc import Iterable
 import click
 from click.shell_completion import (
     BashComplete,
+    CompletionItem,
+    FishComplete,
     ShellComplete,
+    ZshComplete,
     add_completion_class,
     get_completion_class,
     shell_complete,
@@ -31,6 +34,29 @@ class Bash(BashComplete):
     def source(self) -> str:
         """Return the script; whoever completes has a bash that can, and need not be asked."""
         return ShellComplete.source(self)
+
+
+class _WholeWords(ShellComplete):
+    """A shell that replaces the whole word ``--tier=h``: click tells only what is behind ``=``."""
+
+    def get_completions(self, args: list[str], incomplete: str) -> list[CompletionItem[str]]:
+        """Return what may stand in the place of the last word."""
+        flag, equals, _ = incomplete.partition("=")
+        found = super().get_completions(args, incomplete)
+        if equals and flag.startswith("--"):
+            for item in found:
+                item.value = f"{flag}={item.value}"
+        return found
+
+
+@add_completion_class
+class Zsh(_WholeWords, ZshComplete):
+    """zsh."""
+
+
+@add_completion_class
+class Fish(_WholeWords, FishComplete):
+    """fish."""
 
 
 def rejoined(cut: Iterable[str]) -> list[str]:

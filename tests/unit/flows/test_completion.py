@@ -8,11 +8,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from click.shell_completion import CompletionItem
+from click.shell_completion import CompletionItem, ShellComplete
 
 from ebbtide.flows.cli.commands import EBB
 from ebbtide.flows.cli.main import main
-from ebbtide.flows.cli.parsing.shells import ASKED, Bash, rejoined
+from ebbtide.flows.cli.parsing.shells import ASKED, Bash, Fish, Zsh, rejoined
 from ebbtide.infra.models.ids import RunName
 from ebbtide.infra.models.records import Run
 from ebbtide.infra.records.ledger import Ledger
@@ -103,6 +103,18 @@ def test_names_of_runs_elsewhere_are_known_without_asking(here: Path) -> None:
 def test_completing_makes_no_home(here: Path) -> None:
     assert candidates(["logs"], "") == []
     assert not (here / "home").exists()
+
+
+@pytest.mark.parametrize("shell", [Zsh, Fish])
+@pytest.mark.parametrize(
+    ("begun", "expected"),
+    [("--tier=h", ["--tier=huge"]), ("h", []), ("--tie", ["--tier"])],
+)
+def test_shell_that_replaces_whole_words_is_told_whole_words(
+    shell: type[ShellComplete], begun: str, expected: list[str]
+) -> None:
+    found = shell(EBB, {}, "ebb", ASKED).get_completions(["run", "a.py"], begun)
+    assert [item.value for item in found if item.type == "plain"] == expected
 
 
 @pytest.mark.parametrize(
