@@ -59,13 +59,8 @@ class _Context(click.Context):
     formatter_class = _HelpFormatter
 
 
-class Option(click.Option):
-    """An option whose wrong value is noted beside the other mistakes of the line."""
-
-    def __init__(self, *args: Any, section: str = _OPTIONS, **attrs: Any):
-        super().__init__(*args, **attrs)
-        self.section = section
-        """The title that it stands below in the help."""
+class _Noted(click.Parameter):
+    """A parameter that is missing or wrong is noted beside the other mistakes of the line."""
 
     def handle_parse_result(
         self, ctx: click.Context, opts: Mapping[str, Any], args: list[str]
@@ -87,27 +82,17 @@ class Option(click.Option):
             return None, args
 
 
-class Argument(click.Argument):
-    """An argument whose absence is noted beside the other mistakes of the line."""
+class Option(_Noted, click.Option):
+    """An option, below a title of the help."""
 
-    def handle_parse_result(
-        self, ctx: click.Context, opts: Mapping[str, Any], args: list[str]
-    ) -> tuple[Any, list[str]]:
-        """Judge the value, as ``Option`` does.
+    def __init__(self, *args: Any, section: str = _OPTIONS, **attrs: Any):
+        super().__init__(*args, **attrs)
+        self.section = section
+        """The title that it stands below in the help."""
 
-        Args:
-            ctx: of the command.
-            opts: what was typed, by the names of parameters.
-            args: words that no argument has taken yet.
 
-        Returns:
-            The value, None where it is wrong; and ``args``.
-        """
-        try:
-            return super().handle_parse_result(ctx, opts, args)
-        except click.UsageError as error:
-            note(ctx, self, opts.get(self.name or ""), error)
-            return None, args
+class Argument(_Noted, click.Argument):
+    """An argument."""
 
 
 class Command(click.Command):

@@ -37,7 +37,9 @@ _LOOK_EVERY_S = 0.1
 
 
 @command("logs", _DESCRIPTION, place=KUBERNETES)
-@run_argument(help="its name, or RUN/PROGRAM for one that a flow ran on its cluster")
+@run_argument(
+    help="a run (ebb ps -a lists them), or RUN/PROGRAM for one that a flow ran on its cluster"
+)
 @option("-f", "--follow", is_flag=True, help="follow until the run has ended")
 @option("--tail", type=int, metavar="N", help="print only the last N lines")
 @option(

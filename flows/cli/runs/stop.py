@@ -21,7 +21,7 @@ _TIMEOUT_S = 30.0
 
 
 @command("stop", _DESCRIPTION, Preparation(changes=True), place=KUBERNETES)
-@run_argument(help="its name")
+@run_argument(help="the name of a run: ebb ps -a lists them")
 @option("--now", is_flag=True, help="give the program no time to end by itself")
 def main(options: Any) -> int:
     """Stop a run."""

@@ -33,7 +33,7 @@ _DIED_OF = {
 
 
 @command("why", _DESCRIPTION, place=KUBERNETES)
-@run_argument(help="its name")
+@run_argument(help="the name of a run: ebb ps -a lists them")
 @option("--timing", is_flag=True, help="where its start and end went")
 def main(options: Any) -> int:
     """Explain a run."""
