@@ -55,7 +55,9 @@ def tries(rows: Rows, check: Rows) -> list[dict[str, Any]]:
         return [fit(rows, check, penalty) for penalty in _PENALTIES]
     distributed = importlib.import_module("distributed")
     with distributed.Client() as client:
-        data = client.scatter([rows, check])
+        # By default equal data have one name: what another program on this cluster lets go of when
+        # it ends would be ours too (Dask: "cancelled for reason: lost dependencies").
+        data = client.scatter([rows, check], hash=False)
         futures = [client.submit(fit, *data, penalty) for penalty in _PENALTIES]
         return list(client.gather(futures))
 

@@ -166,7 +166,7 @@ def test_a_client_whose_package_cannot_be_brought_works_on_and_is_told(
 
 def test_workers_of_a_real_scheduler_import_what_came_after_them_and_before(tmp_path: Path) -> None:
     told = package(tmp_path, "first", **{MINE: 7})
-    alone = {"processes": True, "threads_per_worker": 1, "dashboard_address": None}
+    alone = {"threads_per_worker": 1, "host": "127.0.0.1", "dashboard_address": ":0"}
     with LocalCluster(n_workers=1, **alone) as cluster, Client(cluster) as client:
         client.sync(modules.tell, client, told.variables)
         cluster.scale(2)
