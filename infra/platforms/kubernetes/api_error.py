@@ -24,6 +24,8 @@ FORBIDDEN, NOT_FOUND, CONFLICT, GONE, UNPROCESSABLE = 403, 404, 409, 410, 422
 _REFUSED = (UNAUTHORIZED, FORBIDDEN)
 OUTAGE_S = 10.0
 """A silence of so long is told; a shorter one concerns nobody."""
+_RESTART_S = 2.0
+"""In no more a server may have been started again."""
 UNAWARE_S = 70.0
 """After an outage Kubernetes' own controllers and kubelets are not back at once: each asks again
 after a pause that grows to 30 to 60 s (client-go's reflectors), and then does what has waited."""
@@ -56,11 +58,14 @@ class Silence:
         self._since_s: float | None = None
         self._error: ApiError | None = None
         self._last: Outage | None = None
+        self._answers_since_s: float | None = None
+        """When an answer came after a time without any, however short for an outage."""
 
     def presume(self) -> None:
         """One may just have ended: this process has not been there to notice it."""
         with self._lock:
             self._last = Outage(now_s(), 0.0, over=True)
+            self._answers_since_s = now_s()
 
     def asked(self) -> None:
         """A question is sent."""
@@ -78,8 +83,11 @@ class Silence:
         with self._lock:
             since_s, self._since_s = self._since_s, None
             error, self._error = self._error, None
-            if since_s is not None and now_s() - since_s >= OUTAGE_S:
-                self._last = Outage(since_s, now_s() - since_s, over=True, error=error)
+            silent_s = now_s() - since_s if since_s is not None else 0.0
+            if since_s is not None and silent_s >= OUTAGE_S:
+                self._last = Outage(since_s, silent_s, over=True, error=error)
+            if silent_s >= _RESTART_S:
+                self._answers_since_s = now_s()
 
     @property
     def going_on(self) -> Outage | None:
@@ -98,11 +106,16 @@ class Silence:
 
     @property
     def unaware_s(self) -> float:
-        """For how long yet Kubernetes' own parts may not know that the last outage is over."""
-        last = self.outage
-        if last is None or not last.over:
+        """For how long yet Kubernetes' own parts may not know that the API server is back.
+
+        Also after a time too short for an outage: a server that was started again has kept nobody's
+        connections, and its nodes and controllers come back with growing pauses.
+        """
+        with self._lock:
+            since_s = self._answers_since_s
+        if since_s is None or self.going_on is not None:
             return 0.0
-        return max(0.0, last.began_s + last.seconds + UNAWARE_S - now_s())
+        return max(0.0, since_s + UNAWARE_S - now_s())
 
 
 class ApiError(Exception):

@@ -156,6 +156,7 @@ class Connection:
                 retries=False,
             )
         except urllib3.exceptions.HTTPError as error:
+            self.silence.asked()  # of a watch too, which may be the only one that asks meanwhile
             raise ApiError(0, type(error).__name__, innermost(error), asked=str(request)) from error
         self.ahead_s = ahead_s(answer.headers.get("Date"), self.ahead_s)
         if answer.status == UNAUTHORIZED and self._accepted:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
+from pathlib import Path
+
 import pytest
 
 from ebbtide.infra.platforms.kubernetes import api_error
+from ebbtide.infra.platforms.kubernetes.api import Api
 from ebbtide.infra.platforms.kubernetes.api_error import (
     OUTAGE_S,
     UNAWARE_S,
@@ -12,6 +17,8 @@ from ebbtide.infra.platforms.kubernetes.api_error import (
     Outage,
     Silence,
 )
+from ebbtide.infra.platforms.kubernetes.client import Access
+from ebbtide.infra.platforms.kubernetes.kinds import POD
 
 
 @pytest.fixture
@@ -75,6 +82,34 @@ def test_kubernetes_parts_may_not_know_for_a_while_that_an_outage_is_over(
             silence.answered()
             seen.append(silence.unaware_s)
     assert seen == [0.0, UNAWARE_S, UNAWARE_S - 10, 0.0]
+
+
+@pytest.mark.parametrize(("silent_s", "unaware_s"), [(0.5, 0.0), (4.0, UNAWARE_S)])
+def test_restart_too_short_for_an_outage_is_not_told_but_others_may_not_know_its_end(
+    clock: list[float], silent_s: float, unaware_s: float
+) -> None:
+    silence = Silence()
+    silence.asked()
+    clock[0] += silent_s
+    silence.answered()
+    assert (silence.outage, silence.unaware_s) == (None, unaware_s)
+
+
+def test_watch_that_cannot_connect_is_a_question_without_an_answer(
+    clock: list[float], tmp_path: Path
+) -> None:
+    named = {
+        "clusters": [{"name": "c", "cluster": {"server": "http://127.0.0.1:9"}}],
+        "users": [{"name": "u", "user": {"token": "t"}}],
+        "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}],
+        "current-context": "x",
+    }
+    (tmp_path / "config").write_text(json.dumps(named))
+    with contextlib.closing(Api(Access(kubeconfig=str(tmp_path / "config")))) as api:
+        with pytest.raises(ApiError):
+            next(iter(api.watch(POD, "1")))
+        clock[0] += OUTAGE_S
+        assert api.silence.going_on is not None
 
 
 def test_who_was_not_there_presumes_that_an_outage_has_just_ended(clock: list[float]) -> None:
