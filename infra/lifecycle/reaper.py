@@ -66,6 +66,21 @@ def _hanging(living: Iterable[tuple[Cluster, Run]], platform: Platform) -> list[
     ]
 
 
+def unowned(settings: Settings, store: RunStore) -> tuple[str, ...]:
+    """Clusters and runs without a living owner. Only looks.
+
+    Args:
+        settings: of this installation.
+        store: of its records.
+
+    Returns:
+        Their names. A platform that does not answer hides nothing of the others.
+    """
+    lost = lost_runs(store)  # the store is asked first: who does not answer is known then
+    platforms = load_platforms(settings, store)
+    return (*(cluster for platform in platforms for cluster in platform.orphans()), *lost)
+
+
 def lost_runs(ledger: RunStore) -> tuple[RunName, ...]:
     """Runs that nobody can end any more: their flow is dead, and no cluster of theirs lives."""
     return tuple(run.name for run in ledger.runs(open_only=True) if is_lost(ledger, run))

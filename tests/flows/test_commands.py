@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -142,14 +142,39 @@ def test_stopping_what_has_ended_is_no_error(ebb: Ebb) -> None:
     assert "had ended already" in said
 
 
-def test_kubernetes_that_cannot_be_asked_hides_nothing_of_this_machine(
-    ebb: Ebb, history: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def _gone_kubernetes(
+    history: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[None]:
+    """It was used last, and nothing leads to it any more."""
     monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
     monkeypatch.setenv("EBB_CONTEXT", "gone")
     remember_place(Settings(home=history), KubernetesPlace(context="gone"))
-    code, printed, said = ebb("held")
+    yield
     place_file(Settings(home=history)).unlink()
+
+
+@pytest.mark.usefixtures("_gone_kubernetes")
+@pytest.mark.parametrize(
+    ("words", "printed"),
+    [
+        ("metrics", 'ebb_runs_ended{framework="none",phase="Failed",reason="JOB:EXIT_CODE"} 1.0'),
+        ("ps -a", "bad"),
+    ],
+)
+def test_kubernetes_that_cannot_be_asked_hides_no_run_of_this_machine(
+    ebb: Ebb, words: str, printed: str
+) -> None:
+    code, found, said = ebb(words)
+    assert (code, printed in found) == (ExitCode.OK, True)
+    assert "there is no way to a Kubernetes" in said
+
+
+@pytest.mark.usefixtures("_gone_kubernetes")
+def test_kubernetes_that_cannot_be_asked_hides_nothing_of_this_machine(
+    ebb: Ebb, history: Path
+) -> None:
+    code, printed, said = ebb("held")
     assert (code, printed) == (ExitCode.INFRASTRUCTURE, "Held now: nothing on this machine\n")
     assert "what is held there is not known" in said
     assert f"rm {place_file(Settings(home=history))}" in said

@@ -11,7 +11,7 @@ from ebbtide.flows.cli.parsing.shells import SHELLS, script
 from ebbtide.flows.cli.preparing import Preparation
 from ebbtide.infra.models.phases import ExitCode
 
-_TOLD = """Prints what a shell runs to complete commands, options, and names of runs, tiers,
+_TOLD = """Prints what a shell runs to complete commands, options, and names of runs, tiers, pools,
 frameworks and platforms.
 
 \b

@@ -10,9 +10,8 @@ from ebbtide.flows.cli.output import print_json, say
 from ebbtide.flows.cli.parsing.command import command
 from ebbtide.flows.cli.parsing.shared import KUBERNETES, catalog_option
 from ebbtide.infra.lifecycle.inventory import gather
-from ebbtide.infra.lifecycle.reaper import lost_runs
+from ebbtide.infra.lifecycle.reaper import unowned
 from ebbtide.infra.models.phases import ExitCode
-from ebbtide.infra.platforms.base import load_platforms
 from ebbtide.infra.platforms.extras import catalog_of_all
 from ebbtide.infra.presentation.metrics import as_data, as_text, count
 from ebbtide.infra.records.opening import open_to_look
@@ -31,12 +30,9 @@ def main(options: Any) -> int:
     catalog = catalog_of_all(os.environ, Path.cwd(), {"platform": options.platform})
     overview = gather(settings, catalog)
     store = open_to_look(settings)
-    platforms = load_platforms(settings, store)
-    orphans = [cluster for platform in platforms for cluster in platform.orphans()]
-    unowned = len(orphans) + len(lost_runs(store))
     for why in overview.not_shown:
         say(f"! {why}")
-    counted = count(overview, store.runs(), unowned)
+    counted = count(overview, store.runs(), len(unowned(settings, store)))
     if options.json:
         print_json(as_data(counted))
     else:

@@ -11,13 +11,12 @@ from ebbtide.flows.cli.parsing.shared import KUBERNETES, watch_option
 from ebbtide.flows.cli.screen import program_text
 from ebbtide.infra.frameworks.base import WITHOUT_CLUSTER
 from ebbtide.infra.lifecycle.inventory import last_view
-from ebbtide.infra.lifecycle.reaper import lost_runs
+from ebbtide.infra.lifecycle.reaper import unowned
 from ebbtide.infra.models.cluster import ClusterView
 from ebbtide.infra.models.codec import to_data
 from ebbtide.infra.models.phases import ExitCode, Reason
 from ebbtide.infra.models.records import Run
 from ebbtide.infra.models.resources import format_duration
-from ebbtide.infra.platforms.base import load_platforms
 from ebbtide.infra.records.opening import open_to_look
 from ebbtide.infra.records.store import RunStore
 from ebbtide.infra.settings import load_settings
@@ -42,11 +41,8 @@ def main(options: Any) -> int:
             say(f"! {store.stale}; ebb held shows what is alive")
         if store.unreachable:
             say(f"! {store.unreachable}")
-        platforms = load_platforms(settings, store)
-        orphans = [cluster for platform in platforms for cluster in platform.orphans()]
-        unowned = (*orphans, *lost_runs(store))
-        if unowned:
-            say(f"! no living owner: {', '.join(unowned)}; ebb held --release ends them")
+        if names := unowned(settings, store):
+            say(f"! no living owner: {', '.join(names)}; ebb held --release ends them")
         if options.json:
             print_json(facts)
         else:
