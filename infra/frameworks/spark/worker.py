@@ -57,14 +57,19 @@ def own_page(head: dict[str, str], secrets: Path, host: str) -> str | None:
     Returns:
         A URL; None before this worker has registered.
     """
-    workers = (_ask_head(head, secrets) or {"workers": ()})["workers"]
+    workers = (_ask(_master_page(head), secrets) or {"workers": ()})["workers"]
     # One that was here before, at the same address, is not this one.
     here = [each for each in workers if each["host"] == host and each["state"] == "ALIVE"]
     return str(here[0]["webuiaddress"]) if here else None
 
 
-def _ask_head(head: dict[str, str], secrets: Path) -> Any:
-    return jvm.ask(f"{head['dashboard']}/json/", door.basic(door.read_secret(secrets)))
+def _master_page(head: dict[str, str]) -> str:
+    return f"{head['dashboard']}/json/"
+
+
+def _ask(url: str, secrets: Path) -> Any:
+    """What the head says at a URL; None when it does not answer."""
+    return jvm.ask(url, door.basic(door.read_secret(secrets)))
 
 
 def drain(
@@ -161,7 +166,7 @@ class Worker:
                 nonlocal heard_s
                 self.printed.look()
                 now_s = time.monotonic()
-                if _ask_head(self.head, secrets) is not None:
+                if _ask(_master_page(self.head), secrets) is not None:
                     heard_s = now_s
                 elif now_s - heard_s > _HEAD_GONE_S:
                     return {"executors": []}
@@ -185,8 +190,7 @@ class Worker:
             self.printed.look()
 
     def _keeps_what_nobody_takes(self) -> bool:
-        url, secrets = self.head["status_url"], Path(self.settings["secrets"])
-        told = jvm.ask(url, door.basic(door.read_secret(secrets)))
+        told = _ask(self.head["status_url"], Path(self.settings["secrets"]))
         if told is None:  # nobody to wait for
             return False
         host = self.settings["host"]

@@ -64,7 +64,6 @@ class Silence:
     def presume(self) -> None:
         """One may just have ended: this process has not been there to notice it."""
         with self._lock:
-            self._last = Outage(now_s(), 0.0, over=True)
             self._answers_since_s = now_s()
 
     def asked(self) -> None:
@@ -83,8 +82,10 @@ class Silence:
         with self._lock:
             since_s, self._since_s = self._since_s, None
             error, self._error = self._error, None
-            silent_s = now_s() - since_s if since_s is not None else 0.0
-            if since_s is not None and silent_s >= OUTAGE_S:
+            if since_s is None:
+                return
+            silent_s = now_s() - since_s
+            if silent_s >= OUTAGE_S:
                 self._last = Outage(since_s, silent_s, over=True, error=error)
             if silent_s >= _RESTART_S:
                 self._answers_since_s = now_s()
